@@ -1,0 +1,35 @@
+# Habits. Everything here can be typed by hand just as well.
+
+# list what there is
+default:
+    @just --list --unsorted
+
+# everything that must hold before a change is taken
+ci:
+    .ci/run
+
+# every test, or those whose name contains the argument
+test *filter:
+    tests/run {{filter}}
+
+# the quick look while writing
+check:
+    cargo fmt --check
+    cargo clippy --all-targets --locked -- -D warnings
+
+# format, and apply what clippy can mend itself
+mend:
+    cargo clippy --all-targets --locked --fix --allow-dirty --allow-staged
+    cargo fmt
+
+# look at changed snapshots one by one
+snapshots:
+    cargo insta test --review
+
+# rollback on a 10,000-file repository, as multiples of plain git
+bench:
+    cargo bench --locked --bench verbs
+
+# the API documentation, private items included
+docs:
+    cargo doc --locked --no-deps --document-private-items --open
