@@ -1,0 +1,177 @@
+//! What was observed while acting. Kept as JSON beside each record in the chain.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{BuildKey, CheckName, GroupName, Oid, RepoPath, RunId, ServiceName};
+
+/// What was observed during one act. Unknown fields of a newer version are ignored when read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// Version of this format: 1.
+    pub evidence: u32,
+    /// The run, where the act was one.
+    #[serde(default)]
+    pub run: Option<RunId>,
+    /// The person who acted: the login behind `sudo`, or the git identity.
+    #[serde(default)]
+    pub actor: String,
+    /// When the act began.
+    #[schemars(with = "String")]
+    pub started: Timestamp,
+    /// When it ended.
+    #[schemars(with = "String")]
+    pub finished: Timestamp,
+    /// The name people know the served state by, e.g. `v1.2.0`.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The version the served commit declares, without a leading `v`.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// The checks that proved it, with their last answers.
+    #[serde(default)]
+    pub checks: Vec<CheckEvidence>,
+    /// The checks as they stood before anything was changed.
+    #[serde(default)]
+    pub baseline: Vec<CheckEvidence>,
+    /// The services that were reloaded, and what their processes were afterwards.
+    #[serde(default)]
+    pub services: Vec<ServiceEvidence>,
+    /// Every step with its time.
+    #[serde(default)]
+    pub steps: Vec<StepEvidence>,
+    /// The built directories that serve.
+    #[serde(default)]
+    pub artifacts: Vec<ArtifactEvidence>,
+    /// The names (never the values) of the variables in the app's environment files.
+    #[serde(default)]
+    pub environment_keys: Vec<String>,
+    /// Files that were in the way and where they were put.
+    #[serde(default)]
+    pub saved: Vec<SavedFile>,
+    /// Candidates that were passed over, and why.
+    #[serde(default)]
+    pub skipped: Vec<SkippedTarget>,
+    /// Why it failed, where it did.
+    #[serde(default)]
+    pub failure: Option<String>,
+    /// What a person should know besides.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+impl Evidence {
+    /// The version of the format this program writes.
+    pub const VERSION: u32 = 1;
+
+    /// Evidence of an act that observed nothing but its own moment.
+    pub fn at(started: Timestamp, actor: &str) -> Self {
+        Self {
+            evidence: Self::VERSION,
+            run: None,
+            actor: actor.to_owned(),
+            started,
+            finished: started,
+            name: None,
+            version: None,
+            checks: Vec::new(),
+            baseline: Vec::new(),
+            services: Vec::new(),
+            steps: Vec::new(),
+            artifacts: Vec::new(),
+            environment_keys: Vec::new(),
+            saved: Vec::new(),
+            skipped: Vec::new(),
+            failure: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// One check and what it found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckEvidence {
+    /// The check's name.
+    pub check: CheckName,
+    /// Whether it held for as long as it had to.
+    pub passed: bool,
+    /// The longest row of passes that stood at the end.
+    pub passes: u32,
+    /// How many passes were wanted.
+    pub wanted: u32,
+    /// The last answer, or why there was none.
+    pub last: Probe,
+    /// The check can tell the intended version from another one, and did.
+    #[serde(default)]
+    pub told_version: bool,
+}
+
+/// One question asked and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Probe {
+    /// Whether the answer was the expected one.
+    pub ok: bool,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
+    /// In a few words: `200`, `500`, `no listener on :3000`, `version is 1.1.0, not 1.0.0`.
+    pub answer: String,
+}
+
+/// One service after its reload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceEvidence {
+    /// The service's name.
+    pub service: ServiceName,
+    /// Processes found serving.
+    pub pids: Vec<u32>,
+    /// How many of them were started after activation.
+    pub fresh: u32,
+    /// The manager's own word for the state, e.g. `online`.
+    pub state: String,
+}
+
+/// One step and its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StepEvidence {
+    /// The step, e.g. `build deps`, `reload web`, `prove`.
+    pub step: String,
+    /// Its time, in milliseconds.
+    pub millis: u64,
+    /// `done`, `failed`, `undone`, `restored`.
+    pub result: String,
+    /// The last lines of output that matter, secrets removed.
+    #[serde(default)]
+    pub output: Vec<String>,
+}
+
+/// A built directory that serves, and the key it is kept under when it no longer does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ArtifactEvidence {
+    /// The group that built it; `None` for a directory found in place.
+    pub group: Option<GroupName>,
+    /// Where it lies in the tree.
+    pub output: RepoPath,
+    /// The key.
+    pub key: BuildKey,
+}
+
+/// A file that was in the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SavedFile {
+    /// Where it was.
+    pub path: RepoPath,
+    /// Where it is now, below the repository's git directory.
+    pub saved: String,
+}
+
+/// A candidate that was passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SkippedTarget {
+    /// Tag, version or commit, as shown.
+    pub name: String,
+    /// Its commit, where it has one.
+    pub commit: Option<Oid>,
+    /// Why it was passed over.
+    pub why: String,
+}

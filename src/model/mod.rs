@@ -1,0 +1,31 @@
+//! Pure data: the words of the project as types.
+//!
+//! Nothing here performs I/O, reads a clock or knows gix. Everything above and beside this module
+//! speaks in these types; after [`crate::config`] and this module no stringly value travels.
+
+mod evidence;
+mod ids;
+mod narration;
+mod path;
+mod plan;
+mod record;
+mod redact;
+
+pub use evidence::{
+    ArtifactEvidence, CheckEvidence, Evidence, Probe, SavedFile, ServiceEvidence, SkippedTarget,
+    StepEvidence,
+};
+pub use ids::{
+    AppName, BuildKey, ChainId, CheckName, ComponentId, Digest, EnvironmentName, GroupName,
+    IdError, Oid, RunId, Seq, ServiceName, WriterId,
+};
+pub use narration::{Narration, Narrator};
+pub use path::RepoPath;
+pub use plan::{
+    Activation, ArtifactMove, BuildStep, CheckedPlan, Keep, PathChange, Plan, Recorded, Save,
+    Served, Step, TreeEntry, TreeMode,
+};
+pub use record::{
+    Event, HistoryLine, Hold, Judgement, Outcome, Person, Record, Seen, TargetRef, Verdict,
+};
+pub use redact::{REDACTED, Redactor, dotenv_keys, parse_dotenv};

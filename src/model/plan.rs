@@ -1,0 +1,272 @@
+//! The frozen list of steps of one run, every name resolved to an object id.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AppName, ArtifactEvidence, BuildKey, ComponentId, Digest, EnvironmentName, Event, GroupName,
+    Hold, Oid, RepoPath, ServiceName, SkippedTarget, TargetRef, Verdict, WriterId,
+};
+
+/// Everything one run will do. Pure data: printed by `--plan`, stored as `plan.json`, executed as is.
+///
+/// Its digest leaves out run id, time and ledger heads, so the same intent on the same state has the
+/// same digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Plan {
+    /// Version of this format: 1.
+    pub plan: u32,
+    /// The app.
+    pub app: AppName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The writer that will record it.
+    pub writer: WriterId,
+    /// What is done.
+    pub event: Event,
+    /// What serves now, as observed.
+    pub from: Served,
+    /// What will serve.
+    pub to: Served,
+    /// The tag that named the target, where one did.
+    pub target: Option<TargetRef>,
+    /// What the record will say besides.
+    pub recorded: Recorded,
+    /// The bytes of the `gitroll.toml` that is used for the target.
+    pub config: String,
+    /// The bytes of the `gitroll.toml` that what serves now was accepted with: used to restore it.
+    pub config_before: String,
+    /// The built directories that will serve.
+    pub artifacts: Vec<ArtifactEvidence>,
+    /// The built directories that serve now.
+    pub artifacts_before: Vec<ArtifactEvidence>,
+    /// What changes in the tree.
+    pub activation: Activation,
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+    /// What a person should know before saying yes.
+    pub warnings: Vec<String>,
+    /// Candidates passed over on the way to this target.
+    pub skipped: Vec<SkippedTarget>,
+}
+
+impl Plan {
+    /// The version of the format this program writes.
+    pub const VERSION: u32 = 1;
+
+    /// SHA-256 over the plan's JSON.
+    pub fn digest(&self) -> Digest {
+        let bytes = serde_json::to_vec(self).expect("a plan has only text keys");
+        Digest::of(&bytes)
+    }
+}
+
+/// A plan that passed preflight: the only thing the executor takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedPlan(Plan);
+
+impl CheckedPlan {
+    /// Marks a plan as checked. Called by preflight and by nobody else.
+    pub fn after_preflight(plan: Plan) -> Self {
+        Self(plan)
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.0
+    }
+}
+
+/// A state that serves, served or will serve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Served {
+    /// The commit.
+    pub commit: Oid,
+    /// The name people know it by: a tag, `v` and its version, or the short commit.
+    pub name: String,
+    /// The version the commit declares, without a leading `v`.
+    pub version: Option<String>,
+}
+
+impl fmt::Display for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name == self.commit.short() {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{} ({})", self.name, self.commit.short())
+        }
+    }
+}
+
+/// What the record of a run says beside from and to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Recorded {
+    /// Why, in a person's words.
+    pub reason: Option<String>,
+    /// The commit that is judged.
+    pub subject: Option<Oid>,
+    /// The judgement on it.
+    pub verdict: Option<Verdict>,
+    /// What may not be deployed afterwards.
+    pub hold: Option<Hold>,
+    /// Records whose verdict and hold end.
+    pub lifts: Vec<Digest>,
+    /// The components this is about.
+    pub components: Vec<ComponentId>,
+}
+
+/// One step of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "step", rename_all = "lowercase")]
+pub enum Step {
+    /// Check the target out whole, in a directory of its own.
+    Stage {
+        /// The commit.
+        commit: Oid,
+    },
+    /// Run one build group there and keep its outputs.
+    Build(BuildStep),
+    /// Make the app's tree and artifacts those of the target.
+    Activate,
+    /// Make the index and HEAD say so.
+    Head {
+        /// What HEAD is now.
+        from: Oid,
+        /// What HEAD will be, detached.
+        to: Oid,
+        /// The branch HEAD is on, for the way back; `None` when it is detached.
+        branch: Option<String>,
+    },
+    /// Make a service run the new tree.
+    Reload {
+        /// The service.
+        service: ServiceName,
+    },
+    /// Observe the intended version serving.
+    Prove,
+    /// Append the record, rebuild its projections, publish.
+    Record,
+}
+
+impl Step {
+    /// The step's name on screen and in the journal.
+    pub fn label(&self) -> String {
+        match self {
+            Step::Stage { .. } => "stage".to_owned(),
+            Step::Build(build) => format!("build {}", build.group),
+            Step::Activate => "activate".to_owned(),
+            Step::Head { .. } => "head".to_owned(),
+            Step::Reload { service } => format!("reload {service}"),
+            Step::Prove => "prove".to_owned(),
+            Step::Record => "record".to_owned(),
+        }
+    }
+}
+
+/// One build group, with everything that makes its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BuildStep {
+    /// The group.
+    pub group: GroupName,
+    /// The key its outputs are kept under.
+    pub key: BuildKey,
+    /// The commands, each an argument vector.
+    pub run: Vec<Vec<String>>,
+    /// The directories it makes.
+    pub outputs: Vec<RepoPath>,
+    /// Untracked files of the live tree that it reads.
+    pub carry: Vec<RepoPath>,
+    /// Its declared environment.
+    pub env: BTreeMap<String, String>,
+    /// How long each command may take, in seconds.
+    pub limit_seconds: u64,
+    /// Outputs of earlier groups that must lie in the stage, by key.
+    pub needs: Vec<(RepoPath, BuildKey)>,
+}
+
+impl BuildStep {
+    /// How long each command may take.
+    pub fn limit(&self) -> Duration {
+        Duration::from_secs(self.limit_seconds)
+    }
+}
+
+/// What activation changes. Paths not named here are never touched.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Activation {
+    /// Tracked paths whose content must change, sorted by path.
+    pub changes: Vec<PathChange>,
+    /// Built directories that come in or go out.
+    pub artifacts: Vec<ArtifactMove>,
+    /// Files that are in the way and are put aside.
+    pub saves: Vec<Save>,
+    /// Files that are left as they are although the target has others.
+    pub kept: Vec<Keep>,
+}
+
+/// One tracked path, before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PathChange {
+    /// The path.
+    pub path: RepoPath,
+    /// What the commit that serves has there.
+    pub before: Option<TreeEntry>,
+    /// What the target has there.
+    pub after: Option<TreeEntry>,
+}
+
+/// A file or symbolic link in a git tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TreeEntry {
+    /// What kind of file.
+    pub mode: TreeMode,
+    /// The blob (for a submodule, the commit).
+    pub id: Oid,
+}
+
+/// The file modes git knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TreeMode {
+    /// A plain file, 100644.
+    File,
+    /// An executable file, 100755.
+    Executable,
+    /// A symbolic link, 120000.
+    Symlink,
+    /// A submodule, 160000.
+    Submodule,
+}
+
+/// A built directory that changes places.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ArtifactMove {
+    /// Where it lies in the tree.
+    pub output: RepoPath,
+    /// What comes in; `None` when the target has none.
+    pub incoming: Option<BuildKey>,
+    /// What goes out, and the key it is kept under; `None` when nothing lies there.
+    pub outgoing: Option<BuildKey>,
+}
+
+/// A file put aside before activation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Save {
+    /// The path.
+    pub path: RepoPath,
+    /// `edited` (tracked, with local edits), `untracked` or `ignored`.
+    pub what: String,
+}
+
+/// A file left as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Keep {
+    /// The path.
+    pub path: RepoPath,
+    /// `local` (declared in the configuration) or `environment` (the live `.env` is never replaced).
+    pub why: String,
+}

@@ -1,0 +1,412 @@
+//! Keeping secrets out of what is shown and stored: environment files are read for their values, and
+//! those values are replaced wherever they turn up in output.
+
+/// What stands where a secret stood.
+pub const REDACTED: &str = "[redacted]";
+
+/// Replaces secret values in text. Made from the pairs of environment files; knows also the password of
+/// any URL it meets.
+#[derive(Clone, Default)]
+pub struct Redactor {
+    secrets: Vec<Secret>,
+}
+
+/// Never shows what it holds, not even when debugging.
+impl std::fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Redactor({} secrets)", self.secrets.len())
+    }
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Secret {
+    text: String,
+    /// Too short to be replaced inside of longer words.
+    whole_word: bool,
+}
+
+impl Redactor {
+    /// A redactor for the values of `pairs` (key, value) that are secrets.
+    ///
+    /// A value shorter than 6 bytes, a plain number, a boolean or a common word (`production`) is a
+    /// secret only under a key that looks like one (`…PASSWORD…`, `…TOKEN…`); below 3 bytes it never is.
+    pub fn new<K: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        let mut redactor = Self::default();
+        for (key, value) in pairs {
+            redactor.add(key.as_ref(), value.as_ref());
+        }
+        redactor
+    }
+
+    /// A redactor for the secrets in the text of a dotenv file.
+    pub fn of_dotenv(text: &str) -> Self {
+        Self::new(parse_dotenv(text))
+    }
+
+    /// Adds what another one knows.
+    pub fn and(mut self, other: Redactor) -> Self {
+        for secret in other.secrets {
+            self.insert(secret);
+        }
+        self
+    }
+
+    /// The text with every secret replaced by `[redacted]`.
+    pub fn text(&self, text: &str) -> String {
+        let mut found: Vec<(usize, usize)> = url_passwords(text);
+        for secret in &self.secrets {
+            found.extend(
+                text.match_indices(secret.text.as_str())
+                    .map(|(at, _)| (at, at + secret.text.len()))
+                    .filter(|&(from, to)| !secret.whole_word || stands_alone(text, from, to)),
+            );
+        }
+        found.sort_unstable();
+        let mut out = String::with_capacity(text.len());
+        let mut done = 0;
+        for (from, to) in found {
+            if from >= done {
+                out.push_str(&text[done..from]);
+                out.push_str(REDACTED);
+            }
+            done = done.max(to);
+        }
+        out.push_str(&text[done..]);
+        out
+    }
+
+    /// Lines with every secret replaced, one that spans several lines too.
+    pub fn lines<S: AsRef<str>>(&self, lines: &[S]) -> Vec<String> {
+        if lines.is_empty() {
+            return Vec::new();
+        }
+        let whole: Vec<&str> = lines.iter().map(AsRef::as_ref).collect();
+        self.text(&whole.join("\n")).split('\n').map(str::to_owned).collect()
+    }
+
+    /// Bytes of output with every secret replaced; bytes that are no text become `U+FFFD`.
+    pub fn output(&self, bytes: &[u8]) -> String {
+        self.text(&String::from_utf8_lossy(bytes))
+    }
+
+    fn add(&mut self, key: &str, value: &str) {
+        let value = value.trim();
+        let secret_key = looks_secret(key);
+        if value.len() < 3 || (!secret_key && is_harmless(value)) {
+            return;
+        }
+        self.insert_with_spellings(value);
+        for (from, to) in url_passwords(value) {
+            let password = &value[from..to];
+            if password.len() >= 3 {
+                self.insert_with_spellings(password);
+                self.insert_with_spellings(&percent_decoded(password));
+            }
+        }
+        let unescaped = value.replace("\\n", "\n").replace("\\r", "");
+        let mut lines = unescaped.lines().map(str::trim);
+        if unescaped.contains('\n') {
+            self.insert_with_spellings(&unescaped);
+            // Output is often cut at line ends; a PEM's head line by itself tells nothing.
+            for line in lines.by_ref().filter(|l| l.len() >= 6 && !l.starts_with("-----")) {
+                self.insert_with_spellings(line);
+            }
+        }
+    }
+
+    fn insert_with_spellings(&mut self, value: &str) {
+        let json = serde_json::to_string(value).unwrap_or_default();
+        let json = json.trim_matches('"').to_owned();
+        for text in [value.to_owned(), json, percent_encoded(value)] {
+            let whole_word = text.len() < 6;
+            self.insert(Secret { text, whole_word });
+        }
+    }
+
+    fn insert(&mut self, secret: Secret) {
+        if !secret.text.is_empty() && !self.secrets.contains(&secret) {
+            self.secrets.push(secret);
+        }
+    }
+}
+
+/// The pairs of a dotenv file, in order, read as the `dotenv` package of npm does: `export` is allowed,
+/// quotes may span lines, a `#` begins a comment. What is no pair is left out.
+///
+/// An unquoted value that holds a `#` is given twice, whole and cut there, as readers differ.
+pub fn parse_dotenv(text: &str) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
+    while !rest.is_empty() {
+        let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
+        rest = after;
+        let Some((key, value)) = split_pair(line) else {
+            continue;
+        };
+        let value = value.trim_start();
+        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'));
+        if let Some(quote) = quote {
+            // The value may go on over the following lines, up to the closing quote.
+            let begin = value.as_ptr() as usize - text.as_ptr() as usize + 1;
+            if let Some(length) = closing_quote(&text[begin..], quote) {
+                let inner = &text[begin..begin + length];
+                let value = if quote == '"' {
+                    inner.replace("\\n", "\n").replace("\\r", "\r").replace("\\\"", "\"")
+                } else {
+                    inner.to_owned()
+                };
+                pairs.push((key.to_owned(), value));
+                let tail = &text[begin + length + 1..];
+                rest = tail.split_once('\n').map_or("", |(_, next)| next);
+                continue;
+            }
+        }
+        let whole = value.split(" #").next().unwrap_or(value).trim();
+        pairs.push((key.to_owned(), whole.to_owned()));
+        if let Some((cut, _)) = whole.split_once('#') {
+            pairs.push((key.to_owned(), cut.trim().to_owned()));
+        }
+    }
+    pairs
+}
+
+/// The keys of a dotenv file, sorted, each once: what may be shown of it.
+pub fn dotenv_keys(text: &str) -> Vec<String> {
+    let mut keys: Vec<String> = parse_dotenv(text).into_iter().map(|(key, _)| key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+fn split_pair(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim_start();
+    let line = match line.strip_prefix("export") {
+        Some(rest) if rest.starts_with([' ', '\t']) => rest.trim_start(),
+        _ => line,
+    };
+    let (key, value) = line.split_once('=').or_else(|| line.split_once(": "))?;
+    let key = key.trim_end();
+    let plain = !key.is_empty()
+        && key
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/' | ':' | '@'));
+    plain.then_some((key, value))
+}
+
+fn closing_quote(text: &str, quote: char) -> Option<usize> {
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            _ if c == quote => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn looks_secret(key: &str) -> bool {
+    const SIGNS: [&str; 12] = [
+        "PASSWORD",
+        "PASSWD",
+        "PASSPHRASE",
+        "SECRET",
+        "TOKEN",
+        "KEY",
+        "CREDENTIAL",
+        "PRIVATE",
+        "DSN",
+        "DATABASE_URL",
+        "AUTH",
+        "_PASS",
+    ];
+    let key = key.to_ascii_uppercase();
+    SIGNS.iter().any(|sign| key.contains(sign))
+}
+
+fn is_harmless(value: &str) -> bool {
+    const COMMON: [&str; 26] = [
+        "production",
+        "development",
+        "staging",
+        "testing",
+        "preview",
+        "localhost",
+        "127.0.0.1",
+        "0.0.0.0",
+        "default",
+        "enabled",
+        "disabled",
+        "verbose",
+        "warning",
+        "public",
+        "private",
+        "server",
+        "client",
+        "cluster",
+        "memory",
+        "sqlite",
+        "postgres",
+        "postgresql",
+        "mysql",
+        "mongodb",
+        "undefined",
+        "http://localhost",
+    ];
+    value.len() < 6
+        || value.parse::<f64>().is_ok()
+        || COMMON.contains(&value.to_ascii_lowercase().as_str())
+}
+
+/// Where passwords stand in `scheme://user:password@host`.
+fn url_passwords(text: &str) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for (at, mark) in text.match_indices("://") {
+        let begin = at + mark.len();
+        let authority = text[begin..]
+            .find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '"' | '\'' | '<' | '>'))
+            .map_or(&text[begin..], |end| &text[begin..begin + end]);
+        // A password may itself hold `@` or `:`: the last `@` ends it, the first `:` begins it.
+        if let Some(end) = authority.rfind('@')
+            && let Some(colon) = authority[..end].find(':')
+            && colon + 1 < end
+            && &authority[colon + 1..end] != REDACTED
+        {
+            found.push((begin + colon + 1, begin + end));
+        }
+    }
+    found
+}
+
+fn stands_alone(text: &str, from: usize, to: usize) -> bool {
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    !text[..from].chars().next_back().is_some_and(word)
+        && !text[to..].chars().next().is_some_and(word)
+}
+
+fn percent_encoded(value: &str) -> String {
+    let mut out = String::new();
+    for b in value.bytes() {
+        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~') {
+            out.push(char::from(b));
+        } else {
+            out.push_str(&format!("%{b:02X}"));
+        }
+    }
+    out
+}
+
+fn percent_decoded(value: &str) -> String {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let Some((&b, tail)) = rest.split_first() {
+        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.filter(|_| b == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(b);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_value_is_replaced_wherever_it_turns_up() {
+        let redactor = Redactor::of_dotenv("API_TOKEN=canary-7f3a\nGREETING=good morning\n");
+        assert_eq!(redactor.text("a=canary-7f3a;b=canary-7f3a"), "a=[redacted];b=[redacted]");
+        assert_eq!(redactor.text("says good morning"), "says [redacted]");
+        assert_eq!(redactor.text("nothing to hide"), "nothing to hide");
+    }
+
+    #[test]
+    fn harmless_values_stay_readable_unless_their_key_looks_secret() {
+        let redactor = Redactor::new([
+            ("NODE_ENV", "production"),
+            ("PORT", "3000123"),
+            ("DEBUG", "false"),
+            ("NAME", "shop"),
+            ("DB_PASSWORD", "shop"),
+            ("PIN_TOKEN", "1234567"),
+            ("X_KEY", "ab"),
+        ]);
+        let text = "production on 3000123, debug false, ab, shopping";
+        assert_eq!(redactor.text(text), text);
+        assert_eq!(redactor.text("shop 1234567"), "[redacted] [redacted]");
+    }
+
+    #[test]
+    fn the_password_in_a_url_is_a_secret_alone_decoded_and_in_unknown_urls() {
+        let redactor = Redactor::new([("DATABASE_URL", "postgres://ana:p%40ss:w0rd@db/shop")]);
+        assert_eq!(redactor.text("password p@ss:w0rd refused"), "password [redacted] refused");
+        assert_eq!(redactor.text("auth p%40ss:w0rd"), "auth [redacted]");
+        assert_eq!(
+            Redactor::default().text("get https://ci:t0ken@host/x failed"),
+            "get https://ci:[redacted]@host/x failed"
+        );
+        assert_eq!(Redactor::default().text("http://[::1]:3000/a@b"), "http://[::1]:3000/a@b");
+    }
+
+    #[test]
+    fn a_value_of_several_lines_is_replaced_whole_and_line_by_line() {
+        let pem = "-----BEGIN KEY-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQ\n-----END KEY-----";
+        for dotenv in [format!("PRIVATE=\"{pem}\"\nNEXT=after-it"), {
+            format!("PRIVATE=\"{}\"\nNEXT=after-it", pem.replace('\n', "\\n"))
+        }] {
+            let redactor = Redactor::of_dotenv(&dotenv);
+            assert_eq!(redactor.text(&format!("<{pem}>")), "<[redacted]>");
+            assert_eq!(redactor.text("bad line kqhkiG9w0BAQ"), "bad line [redacted]");
+            assert_eq!(redactor.text(&pem.replace('\n', "\\n")), "[redacted]");
+            assert_eq!(redactor.text("after-it"), "[redacted]");
+            assert_eq!(redactor.lines(&["a", "MIIEvQIBADANBg", "b"]), ["a", "[redacted]", "b"]);
+        }
+    }
+
+    #[test]
+    fn overlapping_secrets_leave_nothing_of_either() {
+        let redactor = Redactor::new([("A", "abcdefgh"), ("B", "efghijkl"), ("C", "abcdef")]);
+        assert_eq!(redactor.text("xabcdefghijklx"), "x[redacted]x");
+    }
+
+    #[test]
+    fn json_and_url_spellings_of_a_secret_are_found_too() {
+        let redactor = Redactor::new([("A_SECRET", "say \"hello\" & go")]);
+        assert_eq!(redactor.text(r#"{"v":"say \"hello\" & go"}"#), r#"{"v":"[redacted]"}"#);
+        assert_eq!(redactor.text("?q=say%20%22hello%22%20%26%20go"), "?q=[redacted]");
+    }
+
+    #[test]
+    fn dotenv_files_are_read_as_node_reads_them() {
+        let text = "\u{feff}# comment\nA=1\n export B = two words # said\nC='it''s'\nD=\"x\\ny\" # z\n\
+                    E=\nF: yaml like\nnot a pair\n=no key\nG=`a\nb`\r\nH=pa#ss\nI=\"open\nJ=j\r\n";
+        let pairs = parse_dotenv(text);
+        let find = |key: &str| -> Vec<&str> {
+            pairs.iter().filter(|(k, _)| k == key).map(|(_, v)| v.as_str()).collect()
+        };
+        assert_eq!(find("A"), ["1"]);
+        assert_eq!(find("B"), ["two words"]);
+        assert_eq!(find("D"), ["x\ny"]);
+        assert_eq!(find("E"), [""]);
+        assert_eq!(find("F"), ["yaml like"]);
+        assert_eq!(find("G"), ["a\nb"]);
+        assert_eq!(find("H"), ["pa#ss", "pa"]);
+        assert_eq!(find("I"), ["\"open"]);
+        assert_eq!(find("J"), ["j"]);
+        assert_eq!(dotenv_keys("B=1\nA=2\nB=3\n"), ["A", "B"]);
+    }
+
+    #[test]
+    fn debugging_a_redactor_shows_no_secret() {
+        let redactor = Redactor::new([("TOKEN", "canary-value")]);
+        assert!(!format!("{redactor:?}").contains("canary"));
+    }
+}
