@@ -1,0 +1,226 @@
+//! Files: durable writes, safe walks below a directory, exchange, copies.
+
+mod beneath;
+mod copy;
+#[cfg(test)]
+pub(crate) mod fault;
+mod found;
+mod spot;
+
+use std::fs::File;
+use std::io;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use rustix::fs::{CWD, RenameFlags};
+
+pub use beneath::{Beneath, is_symbolic_link_error};
+pub use copy::{copy_file, copy_tree};
+pub use found::{Found, Identity, Kind};
+pub use spot::Spot;
+
+/// Writes `bytes` to `path` so that after a power cut either the old or the new content is there:
+/// temporary file in the same directory, fsync, rename, fsync of the directory. The file gets exactly
+/// `mode`, whatever the umask.
+///
+/// # Errors
+/// Any I/O error; the temporary file is removed.
+pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let dir = directory_of(path)?;
+    let mut file = tempfile::Builder::new().prefix(".gitroll-").tempfile_in(dir)?;
+    file.write_all(bytes)?;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|failed| failed.error)?;
+    sync_dir(dir)
+}
+
+/// fsync of a directory.
+///
+/// # Errors
+/// Any I/O error.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// `syncfs` of the file system that holds `path`.
+///
+/// # Errors
+/// Any I/O error.
+pub fn sync_file_system(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(File::open(path)?)?)
+}
+
+/// Swaps two paths atomically (`RENAME_EXCHANGE`).
+///
+/// # Errors
+/// Any I/O error; `CrossesDevices` where they are on different file systems.
+pub fn exchange(a: &Path, b: &Path) -> io::Result<()> {
+    Ok(rustix::fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?)
+}
+
+/// Makes a directory and what is missing above it, private to this user (mode 0700).
+///
+/// # Errors
+/// Any I/O error.
+pub fn make_private_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Why others than root and this user could have put something into the directory `path`; `None` where
+/// they could not, or where there is nothing.
+///
+/// # Errors
+/// Any I/O error.
+pub fn open_to_others(path: &Path) -> io::Result<Option<String>> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        metadata => metadata?,
+    };
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+    Ok(if !metadata.is_dir() {
+        Some("it is no directory of its own (a link is not followed)".to_owned())
+    } else if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+        Some(format!("it belongs to user {owner}"))
+    } else if mode & 0o022 != 0 {
+        Some(format!("others can write it (mode {mode:o})"))
+    } else {
+        None
+    })
+}
+
+/// What lies at or on the way to `relative` below `top` that is neither a directory nor a plain file: the
+/// path, and what it is. A symbolic link is never followed.
+pub fn obstacle(top: &Path, relative: &Path) -> Option<(std::path::PathBuf, &'static str)> {
+    let mut path = top.to_owned();
+    for part in relative.components() {
+        path.push(part);
+        let kind = path.symlink_metadata().ok()?.file_type();
+        if kind.is_symlink() {
+            return Some((path, "a symbolic link"));
+        }
+        if !kind.is_dir() && !kind.is_file() {
+            return Some((path, "neither a directory nor a file"));
+        }
+    }
+    None
+}
+
+/// Removes `dir` and what is below it as far as it holds directories only.
+///
+/// # Errors
+/// Any I/O error.
+pub fn remove_empty_directories(dir: &Path) -> io::Result<()> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_empty_directories(&entry.path())?;
+        }
+    }
+    match std::fs::remove_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Free space where `path` lies: bytes and inodes available to this user.
+///
+/// # Errors
+/// Any I/O error.
+pub fn free_space(path: &Path) -> io::Result<FreeSpace> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(FreeSpace {
+        bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        inodes: (stat.f_files > 0).then_some(stat.f_favail),
+    })
+}
+
+/// Whether this user can make files in a directory: makes one without a name, or one that is removed at
+/// once.
+///
+/// # Errors
+/// Why not: read-only, not permitted, full.
+pub fn probe_writable(dir: &Path) -> io::Result<()> {
+    tempfile::Builder::new().prefix(".gitroll-probe-").tempfile_in(dir).map(|_| ())
+}
+
+/// What a file tree takes: bytes and entries, as far as it can be read. Links are not followed.
+pub fn size_of_tree(path: &Path) -> (u64, u64) {
+    let Ok(meta) = path.symlink_metadata() else { return (0, 0) };
+    if !meta.is_dir() {
+        return (meta.len(), 1);
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .map(|entry| size_of_tree(&entry.path()))
+        .fold((meta.len(), 1), |sum, size| (sum.0 + size.0, sum.1 + size.1))
+}
+
+/// What a file system has left for this user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FreeSpace {
+    /// Bytes.
+    pub bytes: u64,
+    /// Inodes; `None` where the file system does not count them.
+    pub inodes: Option<u64>,
+}
+
+fn directory_of(path: &Path) -> io::Result<&Path> {
+    match path.parent() {
+        Some(dir) if dir.as_os_str().is_empty() => Ok(Path::new(".")),
+        Some(dir) => Ok(dir),
+        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "not the path of a file")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_durable_write_replaces_the_file_whole_with_the_wanted_mode_and_leaves_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("host.toml");
+        write_durably(&path, b"old", 0o600).unwrap();
+        write_durably(&path, b"new", 0o644).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o644);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_durable_write_into_a_missing_directory_fails_and_makes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(write_durably(&dir.path().join("no/where"), b"x", 0o600).is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn two_directories_swap_places_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        for (path, name) in [(&a, "one"), (&b, "two")] {
+            std::fs::create_dir(path).unwrap();
+            std::fs::write(path.join(name), name).unwrap();
+        }
+        exchange(&a, &b).unwrap();
+        assert!(a.join("two").exists() && b.join("one").exists());
+    }
+
+    #[test]
+    fn free_space_and_syncing_answer_for_a_real_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(free_space(dir.path()).unwrap().bytes > 0);
+        sync_file_system(dir.path()).unwrap();
+        sync_dir(dir.path()).unwrap();
+        assert!(free_space(&dir.path().join("missing")).is_err());
+    }
+}

@@ -1,0 +1,246 @@
+//! The place of one file, and what can be done there.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, StatxFlags};
+use rustix::io::Errno;
+
+use super::found::{Found, Kind};
+
+/// The place of one file: an opened directory and a name in it. What lies there may be anything or
+/// nothing; a symbolic link there is itself, never what it points to.
+#[derive(Debug)]
+pub struct Spot {
+    dir: OwnedFd,
+    name: OsString,
+    path: PathBuf,
+}
+
+/// Where `path` lies as a [`Spot`]: its directory is trusted.
+impl TryFrom<&Path> for Spot {
+    type Error = io::Error;
+
+    fn try_from(path: &Path) -> io::Result<Self> {
+        let name = path
+            .file_name()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file's path"))?;
+        let dir = super::directory_of(path)?;
+        let dir = rustix::fs::openat(CWD, dir, directory_flags(), Mode::empty())?;
+        Ok(Spot { dir, name: name.to_owned(), path: path.to_owned() })
+    }
+}
+
+impl Spot {
+    pub(super) fn new(dir: OwnedFd, name: OsString, path: PathBuf) -> Self {
+        Self { dir, name, path }
+    }
+
+    /// The path, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A path that reaches this very place whatever becomes of the directories above it.
+    pub fn real_path(&self) -> PathBuf {
+        Path::new("/proc/self/fd").join(self.dir.as_raw_fd().to_string()).join(&self.name)
+    }
+
+    /// Another name in the same directory.
+    ///
+    /// # Errors
+    /// When the directory cannot be opened again.
+    pub fn beside(&self, name: impl AsRef<OsStr>) -> io::Result<Spot> {
+        let dir = self.dir.try_clone()?;
+        let name = name.as_ref();
+        Ok(Spot { dir, name: name.to_owned(), path: self.path.with_file_name(name) })
+    }
+
+    /// What lies here.
+    ///
+    /// # Errors
+    /// Any I/O error but "not found".
+    pub fn find(&self) -> io::Result<Option<Found>> {
+        let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+        match rustix::fs::statx(&self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW, mask) {
+            Ok(stat) => Ok(Some(Found::of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The bytes of the plain file here.
+    ///
+    /// # Errors
+    /// Any I/O error; a symbolic link is one.
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = rustix::fs::openat(&self.dir, &self.name, flags, Mode::empty())?;
+        let mut bytes = Vec::new();
+        File::from(file).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// What the symbolic link here says.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn read_link(&self) -> io::Result<Vec<u8>> {
+        Ok(rustix::fs::readlinkat(&self.dir, &self.name, Vec::new())?.into_bytes())
+    }
+
+    /// The names in the directory here.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        let flags = directory_flags() | OFlags::NOFOLLOW;
+        let dir = rustix::fs::openat(&self.dir, &self.name, flags, Mode::empty())?;
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::new(dir)? {
+            let name = entry?.file_name().to_bytes().to_owned();
+            if name != b"." && name != b".." {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Makes a plain file, mode 0666 or 0777 minus umask. Not durable by itself.
+    ///
+    /// # Errors
+    /// Any I/O error; `AlreadyExists` where something lies here.
+    pub fn make_file(&self, bytes: &[u8], executable: bool) -> io::Result<()> {
+        change()?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(if executable { 0o777 } else { 0o666 });
+        let file = rustix::fs::openat(&self.dir, &self.name, flags | OFlags::NOFOLLOW, mode)?;
+        File::from(file).write_all(bytes)
+    }
+
+    /// Makes a symbolic link.
+    ///
+    /// # Errors
+    /// Any I/O error; `AlreadyExists` where something lies here.
+    pub fn make_link(&self, target: &[u8]) -> io::Result<()> {
+        change()?;
+        let target = OsString::from_vec(target.to_owned());
+        Ok(rustix::fs::symlinkat(&target, &self.dir, &self.name)?)
+    }
+
+    /// Makes a directory, mode 0777 minus umask; one that is there is fine.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn make_dir(&self) -> io::Result<()> {
+        change()?;
+        match rustix::fs::mkdirat(&self.dir, &self.name, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Renames what lies here to `to`, in place of a file that lies there.
+    ///
+    /// # Errors
+    /// Any I/O error; `CrossesDevices` where `to` is on another file system.
+    pub fn rename(&self, to: &Spot) -> io::Result<()> {
+        change()?;
+        Ok(rustix::fs::renameat(&self.dir, &self.name, &to.dir, &to.name)?)
+    }
+
+    /// Renames what lies here to `to`, where nothing may lie.
+    ///
+    /// # Errors
+    /// Any I/O error; `AlreadyExists`; `CrossesDevices`.
+    pub fn rename_to_free(&self, to: &Spot) -> io::Result<()> {
+        change()?;
+        let flags = RenameFlags::NOREPLACE;
+        match rustix::fs::renameat_with(&self.dir, &self.name, &to.dir, &to.name, flags) {
+            // Some file systems know no NOREPLACE; one run at a time holds the lock.
+            Err(Errno::INVAL | Errno::NOSYS) if to.find()?.is_none() => {
+                Ok(rustix::fs::renameat(&self.dir, &self.name, &to.dir, &to.name)?)
+            }
+            renamed => Ok(renamed?),
+        }
+    }
+
+    /// Swaps what lies here with what lies at `other`, atomically.
+    ///
+    /// # Errors
+    /// Any I/O error; `CrossesDevices` where `other` is on another file system.
+    pub fn exchange(&self, other: &Spot) -> io::Result<()> {
+        change()?;
+        let flags = RenameFlags::EXCHANGE;
+        Ok(rustix::fs::renameat_with(&self.dir, &self.name, &other.dir, &other.name, flags)?)
+    }
+
+    /// Removes the file or link here; nothing there is fine.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn remove_file(&self) -> io::Result<()> {
+        change()?;
+        match rustix::fs::unlinkat(&self.dir, &self.name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes the directory here if it is empty; says whether none is here now.
+    ///
+    /// # Errors
+    /// Any I/O error but "not empty".
+    pub fn remove_empty_dir(&self) -> io::Result<bool> {
+        change()?;
+        match rustix::fs::unlinkat(&self.dir, &self.name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(true),
+            // A mount point and a directory that is in use stay.
+            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY | Errno::NOTDIR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes what lies here, with all below it; nothing there is fine. Follows no link.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn remove_tree(&self) -> io::Result<()> {
+        match self.find()? {
+            None => Ok(()),
+            Some(found) if found.kind == Kind::Directory => {
+                change()?;
+                std::fs::remove_dir_all(self.real_path())
+            }
+            Some(_) => self.remove_file(),
+        }
+    }
+
+    /// Copies what lies here to `to`, where nothing may lie.
+    ///
+    /// # Errors
+    /// As [`super::copy_tree`].
+    pub fn copy(&self, to: &Spot) -> io::Result<()> {
+        change()?;
+        super::copy_tree(&self.real_path(), &to.real_path())
+    }
+}
+
+pub(super) fn directory_flags() -> OFlags {
+    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC
+}
+
+#[cfg(test)]
+fn change() -> io::Result<()> {
+    super::fault::point()
+}
+
+#[cfg(not(test))]
+#[allow(clippy::unnecessary_wraps, reason = "tests make it fail")]
+fn change() -> io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! The repository's own index and HEAD, after the work tree was changed.
+
+use std::fs;
+
+use crate::model::Oid;
+
+use super::command::stale_lock;
+use super::refs::ref_error;
+use super::write::sync_dir;
+use super::{Git, GitError};
+
+impl Git {
+    /// Makes the repository's index that of `commit` (stat data refreshed), work tree untouched.
+    ///
+    /// # Errors
+    /// `Command`, naming a lock file that is in the way.
+    pub fn reset_index(&self, commit: &Oid) -> Result<(), GitError> {
+        if let Err(first) = self.read_tree(commit) {
+            // A damaged index (a power cut leaves one) holds nothing that the commit does not.
+            let index = self.git_dir.join("index");
+            let damaged = matches!(&first, GitError::Command { problem, .. }
+                if problem.contains("index file") || problem.contains("bad index"));
+            if !damaged || fs::remove_file(&index).is_err() {
+                return Err(first);
+            }
+            self.read_tree(commit)?;
+        }
+        // Exits with 1 where the work tree has other content: that is not for the index to judge.
+        let answer = self.call("update-index").args(["-q", "--refresh"]).durable().run()?;
+        if !matches!(answer.code, Some(0 | 1)) {
+            return Err(index_error("update-index", &answer));
+        }
+        sync_dir(&self.git_dir)
+    }
+
+    /// Detaches HEAD at `to` if it is at `from`, with a reflog line; durable. No branch moves.
+    ///
+    /// # Errors
+    /// `Ref` when HEAD is not at `from`, `Object` when `to` is no commit here.
+    pub fn move_head(&self, from: &Oid, to: &Oid, why: &str) -> Result<(), GitError> {
+        self.tree_of(to)?;
+        let found = self.head()?.commit;
+        if found != *from {
+            return Err(ref_error("HEAD", &format!("it is at {found}, not at {from}")));
+        }
+        let orders =
+            format!("start\0option no-deref\0update HEAD\0{to}\0{from}\0prepare\0commit\0");
+        self.transact(orders.into_bytes(), why, "HEAD")?;
+        self.sync_ref_dirs("HEAD")
+    }
+
+    /// Puts a detached HEAD back on `branch` (`refs/heads/…`) where both are at `commit`; durable. Leaves it
+    /// detached where the branch is elsewhere by now.
+    ///
+    /// # Errors
+    /// `Ref` when HEAD cannot be written.
+    pub fn attach_head(&self, branch: &str, commit: &Oid) -> Result<(), GitError> {
+        let head = self.head()?;
+        if head.branch.is_some() || head.commit != *commit {
+            return Ok(());
+        }
+        if self.find_ref(branch)?.as_ref() != Some(commit) {
+            return Ok(());
+        }
+        let answer = self
+            .call("symbolic-ref")
+            .args(["-m", "gitroll: back on the branch", "HEAD", branch])
+            .durable()
+            .run()?;
+        match answer.code {
+            Some(0) => self.sync_ref_dirs("HEAD"),
+            _ => Err(ref_error("HEAD", &answer.problem())),
+        }
+    }
+
+    fn read_tree(&self, commit: &Oid) -> Result<(), GitError> {
+        let answer = self
+            .call("read-tree")
+            .args(["--reset", "--no-recurse-submodules"])
+            .arg(commit.as_str())
+            .durable()
+            .run()?;
+        match answer.code {
+            Some(0) => Ok(()),
+            _ => Err(index_error("read-tree", &answer)),
+        }
+    }
+}
+
+fn index_error(verb: &str, answer: &super::command::Answer) -> GitError {
+    let problem = match stale_lock(&answer.stderr) {
+        Some(lock) => format!(
+            "{} is in the way; if no git command is running here, one was killed: remove that file",
+            lock.display()
+        ),
+        None => answer.problem(),
+    };
+    GitError::Command { verb: verb.to_owned(), problem }
+}

@@ -1,0 +1,164 @@
+//! Remotes. The repository's configuration names where they are, never how they are reached.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::command::{Answer, Call};
+use super::settings::Origin;
+use super::{Fetched, Git, GitError, Pushed};
+
+/// The first fetch of years of history over a slow line.
+const FETCH_LIMIT: Duration = Duration::from_secs(600);
+
+const PUSH_LIMIT: Duration = Duration::from_secs(120);
+
+impl Git {
+    /// The names of the remotes.
+    pub fn remotes(&self) -> Vec<String> {
+        self.repo.remote_names().iter().map(ToString::to_string).collect()
+    }
+
+    /// Fetches a remote's branches and tags (never notes, never forced tags, nothing pruned). A tag that is
+    /// another one on the remote stays as it is here and is named in the answer.
+    ///
+    /// # Errors
+    /// `Command` with what git said, `TimedOut`.
+    pub fn fetch(&self, remote: &str) -> Result<Fetched, GitError> {
+        let answer = self
+            .remote_call("fetch", remote)?
+            .args([
+                "--no-progress",
+                "--no-auto-maintenance",
+                "--no-recurse-submodules",
+                "--no-write-fetch-head",
+                "--no-tags",
+                "--no-prune",
+                "--no-prune-tags",
+                // Without it the refspecs of the configuration would be applied as well, forced ones too.
+                "--refmap=",
+                "--upload-pack=git-upload-pack",
+                "--",
+                remote,
+            ])
+            .arg(format!("+refs/heads/*:refs/remotes/{remote}/*"))
+            .arg("refs/tags/*:refs/tags/*")
+            .limit(FETCH_LIMIT)
+            .run()?;
+        let (moved, other) = rejections(&answer);
+        // git exits with 1 for moved tags although it has fetched all the rest.
+        if answer.code == Some(0) || (answer.code == Some(1) && !moved.is_empty() && !other) {
+            return Ok(Fetched { moved_tags: moved });
+        }
+        Err(GitError::Command { verb: "fetch".to_owned(), problem: answer.problem() })
+    }
+
+    /// Pushes full ref names to the same names, atomically, without force.
+    ///
+    /// # Errors
+    /// `Command` when git cannot be run or `remote` is not configured; what the remote says is no error.
+    pub fn push(&self, remote: &str, refs: &[String]) -> Result<Pushed, GitError> {
+        if refs.is_empty() {
+            return Ok(Pushed::Done);
+        }
+        let call = self
+            .remote_call("push", remote)?
+            .args([
+                "--porcelain",
+                "--no-progress",
+                "--atomic",
+                "--no-verify",
+                "--no-signed",
+                "--no-follow-tags",
+                "--recurse-submodules=no",
+                "--receive-pack=git-receive-pack",
+                "--",
+                remote,
+            ])
+            .args(refs.iter().map(|name| format!("{name}:{name}")))
+            .limit(PUSH_LIMIT);
+        let answer = match call.run() {
+            Err(GitError::TimedOut { seconds, .. }) => {
+                return Ok(Pushed::Failed(format!("{remote} did not answer within {seconds} s")));
+            }
+            other => other?,
+        };
+        if answer.code == Some(0) {
+            return Ok(Pushed::Done);
+        }
+        Ok(rejected(&answer).unwrap_or_else(|| Pushed::Failed(answer.problem())))
+    }
+
+    /// A command that reaches a remote: only here may git see the agent, the proxies and the user's own
+    /// credential helpers, and only plain protocols.
+    fn remote_call(&self, verb: &'static str, remote: &str) -> Result<Call<'_>, GitError> {
+        if !self.remotes().iter().any(|known| known == remote) || remote.starts_with('-') {
+            return Err(GitError::Command {
+                verb: verb.to_owned(),
+                problem: format!("there is no remote {remote:?} here"),
+            });
+        }
+        let settings = self.settings()?;
+        let ssh = self
+            .environment
+            .get("GIT_SSH_COMMAND")
+            .map(OsString::from)
+            .or_else(|| settings.last("core.sshCommand", Origin::User).map(OsString::from))
+            // Nobody is there to answer a question.
+            .unwrap_or_else(|| "ssh -o BatchMode=yes".into());
+        let mut call = self
+            .call(verb)
+            .envs(self.environment.for_network())
+            .env("GIT_SSH_COMMAND", ssh)
+            .config(format!("remote.{remote}.mirror"), "false")
+            .config("credential.interactive", "false")
+            // An empty value takes back every helper named so far, the repository's among them.
+            .config("credential.helper", "");
+        for (key, value) in settings.of_user(is_credential_helper) {
+            call = call.config(key, value);
+        }
+        Ok(call.durable())
+    }
+}
+
+fn is_credential_helper(key: &[u8]) -> bool {
+    key.starts_with(b"credential.") && key.ends_with(b".helper")
+}
+
+/// The tags that were not moved, and whether anything else was refused as well.
+fn rejections(answer: &Answer) -> (Vec<String>, bool) {
+    let mut moved = Vec::new();
+    let mut other = false;
+    for line in answer.stderr.lines().map(str::trim_start) {
+        if line.starts_with("! ") {
+            // ` ! [rejected]        v1         -> v1  (would clobber existing tag)`
+            let name = line.split_once("-> ").and_then(|(_, rest)| rest.split_whitespace().next());
+            match name {
+                Some(name) if line.ends_with("(would clobber existing tag)") => {
+                    let name = name.strip_prefix("refs/tags/").unwrap_or(name);
+                    moved.push(format!("refs/tags/{name}"));
+                }
+                _ => other = true,
+            }
+        } else if line.starts_with("fatal:") || line.starts_with("error:") {
+            other = true;
+        }
+    }
+    (moved, other)
+}
+
+/// Reads `git push --porcelain`: `!<TAB>from:to<TAB>[rejected] (why)`.
+fn rejected(answer: &Answer) -> Option<Pushed> {
+    let text = String::from_utf8_lossy(&answer.stdout);
+    text.lines().find_map(|line| {
+        let mut fields = line.strip_prefix("!\t")?.split('\t');
+        let name = fields.next()?.split(':').next_back()?.to_owned();
+        let why = fields.next()?;
+        let ours = ["non-fast-forward", "fetch first", "already exists", "needs force"];
+        (why.starts_with("[rejected]") && ours.iter().any(|reason| why.contains(reason)))
+            .then(|| Pushed::Rejected(format!("{name}: the remote has another history ({why})")))
+    })
+}
+
+#[cfg(test)]
+#[path = "network_tests.rs"]
+mod tests;

@@ -1,0 +1,258 @@
+//! Refs, read from their files: none is skipped because it is broken.
+//!
+//! git and gix pass over an empty ref file (the shape a power cut leaves) or only warn; what falls out of
+//! sight that way is the newest stable tag. So the files are walked here, and `packed-refs` is read by gix.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use gix::bstr::ByteSlice;
+
+use crate::model::Oid;
+
+use super::{Git, GitError, Ref};
+
+/// How many symbolic refs may follow one another, as in git.
+const MOST_HOPS: usize = 5;
+
+/// What a ref says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    /// An object.
+    Object(Oid),
+    /// Another ref.
+    Symbolic(String),
+    /// Nothing usable, and why.
+    Broken(String),
+}
+
+impl Git {
+    /// Refs whose full name starts with `prefix` (which ends in `/`), sorted by name. A ref file that is
+    /// empty or broken is an error naming it, never left out.
+    ///
+    /// # Errors
+    /// `Ref` for a broken one, `Io`.
+    pub fn refs(&self, prefix: &str) -> Result<Vec<Ref>, GitError> {
+        let mut refs = Vec::new();
+        for (name, target) in self.raw_refs(prefix)? {
+            let shown = String::from_utf8_lossy(&name).into_owned();
+            match self.follow(&shown, target) {
+                Ok(Some(id)) => refs.push(Ref { name: shown, id }),
+                // `origin/HEAD` outlives the branch it named: harmless, and git's own making.
+                Ok(None) if shown.starts_with("refs/remotes/") => {}
+                Ok(None) => return Err(ref_error(&shown, "it points to a ref that is not there")),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(refs)
+    }
+
+    /// One ref by its full name (`refs/…`, or `HEAD`); symbolic refs are followed.
+    ///
+    /// # Errors
+    /// `Ref` when it is there but broken, `Io`.
+    pub fn find_ref(&self, name: &str) -> Result<Option<Oid>, GitError> {
+        match self.raw_ref(name)? {
+            Some(target) => self.follow(name, target),
+            None => Ok(None),
+        }
+    }
+
+    /// One ref as it stands, symbolic or not.
+    pub(super) fn raw_ref(&self, name: &str) -> Result<Option<Target>, GitError> {
+        if !plausible(name) {
+            return Ok(None);
+        }
+        let path = self.ref_path(name);
+        let meta = match fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_dir() => None,
+            Ok(meta) => Some(meta),
+            Err(e) if absent(&e) => None,
+            Err(source) => return Err(GitError::Io { path, source }),
+        };
+        if meta.is_some() {
+            match self.read_loose(&path) {
+                Ok(target) => return Ok(Some(target)),
+                // Packed or deleted since we looked: packed-refs has the answer.
+                Err(GitError::Io { source, .. }) if absent(&source) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        let Some(packed) = self.packed()? else { return Ok(None) };
+        let full = gix::refs::FullName::try_from(name).map_err(|e| ref_error(name, &e))?;
+        // `refs/heads/x` is tried as it is first, but then below other directories as well: only the very
+        // name counts.
+        match packed.try_find(full.as_ref()) {
+            Ok(Some(found)) if found.name == full.as_ref() => {
+                Ok(Some(Target::Object(oid(found.target()))))
+            }
+            Ok(_) => Ok(None),
+            Err(e) => Err(ref_error(name, &format!("packed-refs: {e:#}"))),
+        }
+    }
+
+    /// Every ref below `prefix`, by its name in bytes, broken ones included.
+    pub(super) fn raw_refs(&self, prefix: &str) -> Result<BTreeMap<Vec<u8>, Target>, GitError> {
+        let mut found = BTreeMap::new();
+        // Loose files first: a ref that is packed while we read is then seen in packed-refs.
+        let mut loose = BTreeMap::new();
+        if prefix.starts_with("refs/")
+            && prefix.ends_with('/')
+            && plausible(&prefix[..prefix.len() - 1])
+        {
+            let below = prefix.as_bytes().to_vec();
+            self.walk(&self.common_dir.join(prefix), &below, &mut loose)?;
+        }
+        if let Some(packed) = self.packed()? {
+            let listed = packed
+                .iter_prefixed(prefix.into())
+                .map_err(|e| ref_error("packed-refs", &format!("{e:#}")))?;
+            for entry in listed {
+                let entry = entry.map_err(|e| ref_error("packed-refs", &format!("{e:#}")))?;
+                found.insert(entry.name.as_bstr().to_vec(), Target::Object(oid(entry.target())));
+            }
+        }
+        found.append(&mut loose);
+        Ok(found)
+    }
+
+    /// Follows symbolic refs to an object; `None` where the last of them names a ref that is not there.
+    pub(super) fn follow(&self, name: &str, target: Target) -> Result<Option<Oid>, GitError> {
+        let mut target = target;
+        for _ in 0..MOST_HOPS {
+            match target {
+                Target::Object(id) => return Ok(Some(id)),
+                Target::Broken(problem) => return Err(ref_error(name, &problem)),
+                Target::Symbolic(next) => match self.raw_ref(&next)? {
+                    Some(Target::Broken(problem)) => return Err(ref_error(&next, &problem)),
+                    Some(found) => target = found,
+                    None => return Ok(None),
+                },
+            }
+        }
+        Err(ref_error(name, "its symbolic refs go round in a circle"))
+    }
+
+    /// The file of a ref. `HEAD` and its like belong to the work tree, all others to the repository.
+    pub(super) fn ref_path(&self, name: &str) -> PathBuf {
+        let own = ["refs/bisect/", "refs/worktree/", "refs/rewritten/"];
+        if !name.starts_with("refs/") || own.iter().any(|prefix| name.starts_with(prefix)) {
+            self.git_dir.join(name)
+        } else {
+            self.common_dir.join(name)
+        }
+    }
+
+    /// `packed-refs`, opened anew each time: gix's own cache goes by the file's time, which two quick
+    /// changes may share.
+    fn packed(&self) -> Result<Option<gix::refs::packed::Buffer>, GitError> {
+        let path = self.common_dir.join("packed-refs");
+        match fs::metadata(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(GitError::Io { path, source }),
+            Ok(meta) if meta.len() == 0 => return Ok(None),
+            Ok(_) => {}
+        }
+        gix::refs::packed::Buffer::open(path, 32 * 1024, self.repo.object_hash())
+            .map(Some)
+            .map_err(|e| ref_error("packed-refs", &format!("{e:#}")))
+    }
+
+    fn walk(
+        &self,
+        dir: &Path,
+        prefix: &[u8],
+        found: &mut BTreeMap<Vec<u8>, Target>,
+    ) -> Result<(), GitError> {
+        let failed = |source| GitError::Io { path: dir.to_owned(), source };
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(e) if absent(&e) => return Ok(()),
+            Err(source) => return Err(failed(source)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let file_name = entry.file_name();
+            let mut name = [prefix, file_name.as_bytes()].concat();
+            // A writer's lock is no ref.
+            if name.ends_with(b".lock") {
+                continue;
+            }
+            let kind = entry.file_type().map_err(failed)?;
+            if kind.is_dir() {
+                name.push(b'/');
+                self.walk(&entry.path(), &name, found)?;
+                continue;
+            }
+            let target = if gix::refs::FullName::try_from(name.as_bstr()).is_err() {
+                Target::Broken("git does not allow this name".to_owned())
+            } else {
+                match self.read_loose(&entry.path()) {
+                    Ok(target) => target,
+                    Err(GitError::Io { source, .. }) if absent(&source) => continue,
+                    Err(e) => Target::Broken(e.to_string()),
+                }
+            };
+            found.insert(name, target);
+        }
+        Ok(())
+    }
+
+    fn read_loose(&self, path: &Path) -> Result<Target, GitError> {
+        let failed = |source| GitError::Io { path: path.to_owned(), source };
+        let kind = fs::symlink_metadata(path).map_err(failed)?.file_type();
+        if !kind.is_file() {
+            return Ok(Target::Broken("its file is not a plain file".to_owned()));
+        }
+        let bytes = fs::read(path).map_err(failed)?;
+        Ok(parse(&bytes, self.repo.object_hash().len_in_hex()))
+    }
+}
+
+/// Reads a ref file's content.
+fn parse(bytes: &[u8], digits: usize) -> Target {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Target::Broken("its file is empty, as a power cut leaves it".to_owned());
+    }
+    if let Some(name) = bytes.strip_prefix(b"ref:") {
+        return match std::str::from_utf8(name.trim()) {
+            Ok(name) if plausible(name) => Target::Symbolic(name.to_owned()),
+            _ => Target::Broken("it points to a name that git does not allow".to_owned()),
+        };
+    }
+    let line = bytes.split(|b| b.is_ascii_whitespace()).next().unwrap_or_default();
+    let id = std::str::from_utf8(line).ok().filter(|text| text.len() == digits);
+    match id.and_then(|text| text.to_ascii_lowercase().parse::<Oid>().ok()) {
+        Some(id) if id.as_str().bytes().all(|b| b == b'0') => {
+            Target::Broken("its file holds only zeros".to_owned())
+        }
+        Some(id) => Target::Object(id),
+        None => Target::Broken("its file holds no object id".to_owned()),
+    }
+}
+
+/// Whether a name can be looked for at all: it may not leave the git directory.
+fn plausible(name: &str) -> bool {
+    let pseudo = !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    pseudo
+        || (name.starts_with("refs/")
+            && (name.len() > 5 || name == "refs/")
+            && gix::refs::FullName::try_from(name).is_ok())
+        || name == "refs"
+}
+
+fn absent(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// An id of gix as one of ours.
+pub(super) fn oid(id: gix::ObjectId) -> Oid {
+    id.to_string().parse().expect("gix prints ids as lower-case hex of full length")
+}
+
+pub(super) fn ref_error(name: &str, problem: &(impl std::fmt::Display + ?Sized)) -> GitError {
+    GitError::Ref { name: name.to_owned(), problem: problem.to_string() }
+}

@@ -1,0 +1,137 @@
+//! From what a person typed to a commit.
+
+use std::collections::HashSet;
+
+use gix::objs::Kind;
+
+use crate::model::Oid;
+
+use super::read::{gix_id, object_error};
+use super::refs::oid;
+use super::{Git, GitError};
+
+/// The shortest abbreviation of an id, as in git.
+const SHORTEST: usize = 4;
+
+/// No ref's file could have a longer name.
+const LONGEST: usize = 250;
+
+impl Git {
+    /// Resolves what a person typed to a commit: full or abbreviated id, `refs/…`, tag before branch,
+    /// branch, `origin/main`, `HEAD~2`. A name that is both tag and branch is the tag.
+    ///
+    /// # Errors
+    /// `Unknown` or `Ambiguous` (an abbreviation of several objects); `Ref` where the name's ref is broken:
+    /// nothing else is then taken in its place.
+    pub fn resolve(&self, name: &str) -> Result<Oid, GitError> {
+        let unknown = || GitError::Unknown { name: name.to_owned() };
+        // `:` names paths and searches messages; a leading `-` is an option somewhere sooner or later.
+        if name.len() > LONGEST
+            || name.starts_with('-')
+            || name.contains(':')
+            || name.chars().any(char::is_control)
+        {
+            return Err(unknown());
+        }
+        let cut = [name.find('~'), name.find('^'), name.find("@{")].into_iter().flatten().min();
+        let (base, way) = name.split_at(cut.unwrap_or(name.len()));
+        let (id, full_name) = self.base(base, name)?.ok_or_else(unknown)?;
+        if way.is_empty() {
+            return self.peel(&id)?.ok_or_else(unknown);
+        }
+        // gix walks the way, from an id or a full name that cannot mean anything else.
+        let start = match full_name {
+            Some(full) if way.starts_with("@{") => full,
+            _ => id.to_string(),
+        };
+        let spec = format!("{start}{way}");
+        let found = self.repo.rev_parse_single(spec.as_str()).map_err(|_| unknown())?;
+        self.peel(&oid(found.detach()))?.ok_or_else(unknown)
+    }
+
+    /// The object a name without `~`, `^` or `@{` stands for, with the full name of its ref.
+    fn base(&self, base: &str, typed: &str) -> Result<Option<(Oid, Option<String>)>, GitError> {
+        if base.is_empty() {
+            return Ok(None);
+        }
+        let lower = base.to_ascii_lowercase();
+        let hex = lower.bytes().all(|b| b.is_ascii_hexdigit());
+        if hex && lower.len() == self.repo.object_hash().len_in_hex() {
+            let id = lower.parse::<Oid>().ok().filter(|id| self.has(id));
+            return Ok(id.map(|id| (id, None)));
+        }
+        let full_names = match base {
+            "@" => vec!["HEAD".to_owned()],
+            _ if base.starts_with("refs/") => vec![base.to_owned()],
+            "HEAD" | "ORIG_HEAD" => vec![base.to_owned()],
+            _ => vec![
+                format!("refs/tags/{base}"),
+                format!("refs/heads/{base}"),
+                format!("refs/remotes/{base}"),
+                format!("refs/{base}"),
+                format!("refs/remotes/{base}/HEAD"),
+            ],
+        };
+        for full in full_names {
+            if let Some(id) = self.find_ref(&full)? {
+                return Ok(Some((id, Some(full))));
+            }
+        }
+        if hex && lower.len() >= SHORTEST && lower.len() < self.repo.object_hash().len_in_hex() {
+            return Ok(self.abbreviated(&lower, typed)?.map(|id| (id, None)));
+        }
+        Ok(None)
+    }
+
+    /// The one commit (or tag on a commit) whose id begins so. Trees and blobs that do too are not meant.
+    fn abbreviated(&self, digits: &str, typed: &str) -> Result<Option<Oid>, GitError> {
+        let Ok(prefix) = gix::hash::Prefix::from_hex(digits) else { return Ok(None) };
+        let mut candidates = HashSet::new();
+        self.repo
+            .objects
+            .lookup_prefix(prefix, Some(&mut candidates))
+            .map_err(|e| GitError::Object { id: digits.to_owned(), problem: format!("{e:#}") })?;
+        let mut meanings = Vec::new();
+        for candidate in candidates {
+            let candidate = oid(candidate);
+            if self.peel(&candidate)?.is_some() {
+                meanings.push(candidate);
+            }
+        }
+        meanings.sort();
+        match meanings.len() {
+            0 | 1 => Ok(meanings.pop()),
+            _ => Err(GitError::Ambiguous {
+                name: typed.to_owned(),
+                meanings: meanings.iter().map(Oid::to_string).collect(),
+            }),
+        }
+    }
+
+    /// The commit an object is or, through tags, stands for; `None` for trees and blobs.
+    pub(super) fn peel(&self, id: &Oid) -> Result<Option<Oid>, GitError> {
+        let mut id = id.clone();
+        // Tags on tags are finite (an object cannot name itself), but may be many.
+        for _ in 0..64 {
+            let missing = || object_error(&id, "it is not in this repository");
+            let key = gix_id(&id).ok_or_else(missing)?;
+            let header = self
+                .repo
+                .try_find_header(key)
+                .map_err(|e| object_error(&id, &format!("{e:#}")))?
+                .ok_or_else(missing)?;
+            match header.kind() {
+                Kind::Commit => return Ok(Some(id)),
+                Kind::Tree | Kind::Blob => return Ok(None),
+                Kind::Tag => {
+                    let data = self.bytes(&id, Kind::Tag, u64::MAX)?;
+                    id = gix::objs::TagRefIter::from_bytes(&data, self.repo.object_hash())
+                        .target_id()
+                        .map(oid)
+                        .map_err(|e| object_error(&id, &format!("{e:#}")))?;
+                }
+            }
+        }
+        Err(object_error(&id, "it is a tag on a tag on a tag, more than 64 deep"))
+    }
+}

@@ -1,0 +1,11 @@
+//! The ground floor: git, processes, files, the clock. Only this module (and [`crate::check`], for
+//! sockets) touches them.
+
+pub mod clock;
+pub mod files;
+pub mod git;
+pub mod process;
+pub mod procs;
+pub mod random;
+pub mod switch;
+pub mod user;

@@ -1,0 +1,423 @@
+//! Running other programs: exact environment, own process group, time limit, captured output.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{BorrowedFd, RawFd};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::FdFlags;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+
+use super::procs::ProcessId;
+use capture::Capture;
+
+pub use lines::telling_lines;
+
+mod capture;
+mod lines;
+
+/// Between TERM and KILL.
+const TERM_GRACE: Duration = Duration::from_secs(2);
+
+/// How long output is waited for after the program itself ended, when something it started holds the
+/// pipe open.
+const PIPE_GRACE: Duration = Duration::from_secs(1);
+
+/// How long the end is waited for after KILL: only the kernel can be slow then.
+const KILL_GRACE: Duration = Duration::from_secs(5);
+
+/// How much of what a program wrote to a log is read back.
+const LOG_READ: u64 = 1024 * 1024;
+
+/// One program to run. The environment is exactly `env`: nothing is inherited.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// Absolute path, or a name looked up in `env`'s `PATH`.
+    pub program: PathBuf,
+    /// Arguments.
+    pub args: Vec<OsString>,
+    /// Working directory.
+    pub dir: PathBuf,
+    /// The whole environment.
+    pub env: BTreeMap<OsString, OsString>,
+    /// Bytes for its standard input; nothing (end of file at once) where `None`.
+    pub input: Option<Vec<u8>>,
+    /// After this time its process group gets TERM, 2 s later KILL.
+    pub limit: Duration,
+}
+
+/// What came of it. Output beyond 16 MiB a stream is dropped from the middle.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// The exit code; `None` when ended by a signal.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// The limit was reached.
+    pub timed_out: bool,
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: Vec<u8>,
+    /// How long it ran.
+    pub took: Duration,
+}
+
+impl Finished {
+    /// Whether it exited with 0 in time.
+    pub fn success(&self) -> bool {
+        self.code == Some(0) && !self.timed_out
+    }
+}
+
+/// Why a program could not be run at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// There is no such program.
+    #[error("{program} was not found")]
+    NotFound {
+        /// The program.
+        program: String,
+    },
+    /// It could not be started.
+    #[error("{program} could not be started: {source}")]
+    Start {
+        /// The program.
+        program: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Invocation {
+    /// A program with arguments, in `dir`, with an empty environment and a limit of 60 s.
+    pub fn new(program: impl Into<PathBuf>, dir: &Path) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            dir: dir.to_owned(),
+            env: BTreeMap::new(),
+            input: None,
+            limit: Duration::from_secs(60),
+        }
+    }
+
+    /// Runs it to its end, in a process group of its own, and leaves no process of that group behind.
+    ///
+    /// # Errors
+    /// When it cannot be started. A failing exit is not an error here.
+    pub fn run(&self) -> Result<Finished, ProcessError> {
+        let mut command = self.command()?;
+        let stdin = if self.input.is_some() { Stdio::piped() } else { Stdio::null() };
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        seal(&mut command, false);
+        let started = Instant::now();
+        let mut child = spawn(&mut command).map_err(|source| self.not_started(source))?;
+        let mut watched = match Watched::start(&mut child, self.input.clone()) {
+            Ok(watched) => watched,
+            Err(source) => {
+                signal_group(&child, Signal::KILL);
+                let _ = child.wait();
+                return Err(self.not_started(source));
+            }
+        };
+        let timed_out = !ended_within(&watched.end, self.limit);
+        if timed_out {
+            end_group(&child, &watched.end);
+        } else if !watched.output_ended_within(PIPE_GRACE) {
+            signal_group(&child, Signal::TERM);
+            watched.output_ended_within(TERM_GRACE);
+        }
+        // The leader is not waited for yet, so the group's number cannot belong to anybody else.
+        signal_group(&child, Signal::KILL);
+        watched.output_ended_within(PIPE_GRACE);
+        let status = reap(child);
+        Ok(Finished {
+            stdout: watched.stdout.map(Capture::take).unwrap_or_default(),
+            stderr: watched.stderr.map(Capture::take).unwrap_or_default(),
+            ..Finished::of(status, timed_out, started.elapsed())
+        })
+    }
+
+    /// Runs it to its end in a session of its own, output appended to `log`, input from nowhere. What it
+    /// started (a server) goes on when it ends; at the limit its process group is ended.
+    ///
+    /// `stdout` of the result is what was appended meanwhile, at most its last 1 MiB; `stderr` is empty.
+    ///
+    /// # Errors
+    /// When the log cannot be opened or the program cannot be started.
+    pub fn run_and_leave(&self, log: &Path) -> Result<Finished, ProcessError> {
+        let started = Instant::now();
+        let Spawned { child, log, begin } = self.spawn_in_session(log)?;
+        let end = match watch(&child) {
+            Ok(end) => end,
+            Err(source) => {
+                signal_group(&child, Signal::KILL);
+                reap(child);
+                return Err(self.not_started(source));
+            }
+        };
+        let timed_out = !ended_within(&end, self.limit);
+        if timed_out {
+            end_group(&child, &end);
+            signal_group(&child, Signal::KILL);
+        }
+        let status = reap(child);
+        let length = log.metadata().map_or(begin, |metadata| metadata.len());
+        let from = begin.max(length.saturating_sub(LOG_READ));
+        let mut written = vec![0; usize::try_from(length.saturating_sub(from)).unwrap_or(0)];
+        // Read by position: a server that was left running shares the file's offset and moves it. What
+        // cannot be read back is missing in a message, no more.
+        let read = log.read_at(&mut written, from).unwrap_or(0);
+        written.truncate(read);
+        Ok(Finished { stdout: written, ..Finished::of(status, timed_out, started.elapsed()) })
+    }
+
+    /// Starts it in a session of its own, input from nowhere, output appended to `log` (mode 0640, not
+    /// through a symbolic link), and does not wait. It outlives this process and inherits none of its
+    /// descriptors.
+    ///
+    /// # Errors
+    /// When the log cannot be opened or the program cannot be started.
+    pub fn spawn_detached(&self, log: &Path) -> Result<ProcessId, ProcessError> {
+        let Spawned { mut child, .. } = self.spawn_in_session(log)?;
+        let Some(id) = ProcessId::of_child(child.id()) else {
+            signal_group(&child, Signal::KILL);
+            let _ = child.wait();
+            return Err(self.not_started(io::Error::other("/proc does not show it")));
+        };
+        // As long as this process lives it is the parent: without a wait the child would stay a zombie.
+        // Where no thread can be had it stays one until this process ends, which harms nobody.
+        let _ = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || child.wait());
+        Ok(id)
+    }
+
+    fn spawn_in_session(&self, log: &Path) -> Result<Spawned, ProcessError> {
+        let mut command = self.command()?;
+        let streams = open_log(log).and_then(|log| Ok((log.try_clone()?, log.try_clone()?, log)));
+        let (stdout, stderr, log) = streams.map_err(|source| {
+            let what = format!("its log {}: {source}", log.display());
+            self.not_started(io::Error::new(source.kind(), what))
+        })?;
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        seal(&mut command, true);
+        let begin = log.metadata().map_or(0, |metadata| metadata.len());
+        let child = spawn(&mut command).map_err(|source| self.not_started(source))?;
+        Ok(Spawned { child, log, begin })
+    }
+
+    fn command(&self) -> Result<Command, ProcessError> {
+        let program = self.locate()?;
+        if !self.dir.is_dir() {
+            let what = format!("{} is not a directory", self.dir.display());
+            return Err(self.not_started(io::Error::new(io::ErrorKind::NotADirectory, what)));
+        }
+        let mut command = Command::new(program);
+        command.args(&self.args).current_dir(&self.dir).env_clear().envs(&self.env);
+        Ok(command)
+    }
+
+    /// The file to execute: a bare name is looked up in `env`'s `PATH` and nowhere else.
+    fn locate(&self) -> Result<PathBuf, ProcessError> {
+        let not_found = || ProcessError::NotFound { program: self.program.display().to_string() };
+        if self.program.as_os_str().as_encoded_bytes().contains(&b'/') {
+            let path = self.dir.join(&self.program);
+            return if path.exists() { Ok(path) } else { Err(not_found()) };
+        }
+        let search = self.env.get(OsStr::new("PATH")).ok_or_else(not_found)?;
+        std::env::split_paths(search)
+            .filter(|dir| dir.is_absolute())
+            .map(|dir| dir.join(&self.program))
+            .find(|path| is_executable(path))
+            .ok_or_else(not_found)
+    }
+
+    fn not_started(&self, source: io::Error) -> ProcessError {
+        ProcessError::Start { program: self.program.display().to_string(), source }
+    }
+}
+
+impl Finished {
+    fn of(status: Option<ExitStatus>, timed_out: bool, took: Duration) -> Self {
+        Self {
+            code: status.and_then(|status| status.code()),
+            signal: status.map_or(Some(Signal::KILL.as_raw()), |status| status.signal()),
+            timed_out,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            took,
+        }
+    }
+}
+
+/// A child in a session of its own, with its log and how long that was before.
+struct Spawned {
+    child: Child,
+    log: File,
+    begin: u64,
+}
+
+/// A child with the threads that attend to it.
+struct Watched {
+    end: Receiver<()>,
+    stdout: Option<Capture>,
+    stderr: Option<Capture>,
+}
+
+impl Watched {
+    fn start(child: &mut Child, input: Option<Vec<u8>>) -> io::Result<Self> {
+        let stdout = child.stdout.take().map(Capture::start).transpose()?;
+        let stderr = child.stderr.take().map(Capture::start).transpose()?;
+        if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
+            // On a thread: a child that writes before it has read everything must not block us both.
+            std::thread::Builder::new().name("input".to_owned()).spawn(move || {
+                // A child may well end without having read its input.
+                let _ = stdin.write_all(&input);
+            })?;
+        }
+        Ok(Self { end: watch(child)?, stdout, stderr })
+    }
+
+    fn output_ended_within(&mut self, limit: Duration) -> bool {
+        let end = Instant::now() + limit;
+        [&mut self.stdout, &mut self.stderr]
+            .into_iter()
+            .flatten()
+            .all(|stream| stream.ended_within(end.saturating_duration_since(Instant::now())))
+    }
+}
+
+/// Starts a command. Another thread that forks at this very moment can hold a program that was just
+/// written open for writing; that passes within milliseconds.
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    for _ in 0..20 {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
+    }
+    command.spawn()
+}
+
+/// Lets nothing that this process was given by its own caller through to the child, which may live on
+/// as a service or start one (as pm2 does): such a service must not hold a terminal, the pipe of a CI
+/// job or a lock open. `session` makes the child the leader of a session of its own, too.
+#[allow(unsafe_code)]
+fn seal(command: &mut Command, session: bool) {
+    let inherited: Vec<RawFd> = std::fs::read_dir("/proc/self/fd").map_or_else(
+        |_| Vec::new(),
+        |files| {
+            let numbers = files.filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok());
+            numbers.filter(|number| *number > 2).collect()
+        },
+    );
+    // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe calls
+    // are allowed: setsid and fcntl are plain system calls and nothing here allocates. The descriptors
+    // are only marked close-on-exec in the child's own table; one that was closed since gives EBADF,
+    // which is ignored.
+    unsafe {
+        command.pre_exec(move || {
+            if session {
+                rustix::process::setsid()?;
+            }
+            for number in &inherited {
+                let _ = rustix::io::fcntl_setfd(BorrowedFd::borrow_raw(*number), FdFlags::CLOEXEC);
+            }
+            Ok(())
+        });
+    }
+}
+
+fn open_log(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDWR
+        | OFlags::APPEND
+        | OFlags::CREATE
+        | OFlags::CLOEXEC
+        | OFlags::NOFOLLOW
+        | OFlags::NOCTTY
+        | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::from_raw_mode(0o640))?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    Ok(file)
+}
+
+/// Tells when the child has ended, without waiting for it: until it is waited for its number, which is
+/// its group's too, stays taken.
+fn watch(child: &Child) -> io::Result<Receiver<()>> {
+    let pid = pid_of(child);
+    let (at_end, end) = channel();
+    std::thread::Builder::new().name("end".to_owned()).spawn(move || {
+        if let Some(pid) = pid {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while let Err(rustix::io::Errno::INTR) =
+                rustix::process::waitid(WaitId::Pid(pid), options)
+            {}
+        }
+        // Nobody listens when the caller has stopped waiting.
+        let _ = at_end.send(());
+    })?;
+    Ok(end)
+}
+
+fn ended_within(end: &Receiver<()>, limit: Duration) -> bool {
+    !matches!(end.recv_timeout(limit), Err(RecvTimeoutError::Timeout))
+}
+
+fn end_group(leader: &Child, end: &Receiver<()>) {
+    signal_group(leader, Signal::TERM);
+    if !ended_within(end, TERM_GRACE) {
+        signal_group(leader, Signal::KILL);
+        ended_within(end, KILL_GRACE);
+    }
+}
+
+fn signal_group(leader: &Child, signal: Signal) {
+    if let Some(pid) = pid_of(leader) {
+        // Fails only when nothing of the group is left.
+        let _ = rustix::process::kill_process_group(pid, signal);
+    }
+}
+
+/// The child's status; `None` for one that even KILL has not ended yet (it waits in the kernel).
+fn reap(mut child: Child) -> Option<ExitStatus> {
+    let status = child.try_wait().ok().flatten();
+    if status.is_none() {
+        let _ = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || child.wait());
+    }
+    status
+}
+
+fn pid_of(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+}
+
+/// The file that `name` stands for: itself where it has a `/`, else the first on `path_variable`.
+pub fn find_program(name: &Path, path_variable: &str) -> Option<PathBuf> {
+    if name.as_os_str().as_encoded_bytes().contains(&b'/') {
+        return is_executable(name).then(|| name.to_owned());
+    }
+    std::env::split_paths(path_variable)
+        .filter(|dir| dir.is_absolute())
+        .map(|dir| dir.join(name))
+        .find(|path| is_executable(path))
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,349 @@
+//! Running processes, read from /proc.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use procfs::net::{TcpNetEntry, TcpState};
+use procfs::process::{FDTarget, Process};
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+/// A process that cannot be mistaken for a later one with the same number.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ProcessId {
+    /// The number.
+    pub pid: u32,
+    /// Its start, in clock ticks since boot.
+    pub start_ticks: u64,
+    /// The boot it belongs to.
+    pub boot_id: String,
+}
+
+impl ProcessId {
+    /// The process with this number, if it runs (a zombie does not).
+    pub fn of(pid: u32) -> Option<Self> {
+        let entry = Entry::of(pid).filter(Entry::runs)?;
+        Some(Self { pid, start_ticks: entry.start_ticks, boot_id: boot_id() })
+    }
+
+    /// The process with this number although it may have ended already: for a child not yet waited for.
+    pub(super) fn of_child(pid: u32) -> Option<Self> {
+        let entry = Entry::of(pid)?;
+        Some(Self { pid, start_ticks: entry.start_ticks, boot_id: boot_id() })
+    }
+
+    /// Whether this very process still runs (a zombie does not).
+    pub fn alive(&self) -> bool {
+        Self::of(self.pid).as_ref() == Some(self)
+    }
+
+    /// Sends TERM to this very process. Says whether it was there to receive it; a later process with
+    /// the same number is never touched.
+    pub fn terminate(&self) -> bool {
+        self.signal(Signal::TERM)
+    }
+
+    /// Sends KILL to this very process, as [`ProcessId::terminate`] sends TERM.
+    pub fn kill(&self) -> bool {
+        self.signal(Signal::KILL)
+    }
+
+    fn signal(&self, signal: Signal) -> bool {
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else {
+            return false;
+        };
+        // The handle is taken first: if the process is ours after that, the handle is ours too.
+        match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(handle) => {
+                self.alive() && rustix::process::pidfd_send_signal(handle, signal).is_ok()
+            }
+            Err(rustix::io::Errno::SRCH) => false,
+            // Old kernels and strict containers have no such handles.
+            Err(_) => self.alive() && rustix::process::kill_process(pid, signal).is_ok(),
+        }
+    }
+}
+
+/// A moment on the clock that process start times use.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub struct Ticks(pub u64);
+
+impl Ticks {
+    /// Now, in clock ticks since boot. A process started afterwards has at least this start time.
+    pub fn now() -> Self {
+        let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+        let uptime = text.split_whitespace().next().unwrap_or_default();
+        let (seconds, hundredths) = uptime.split_once('.').unwrap_or((uptime, "0"));
+        let number = |text: &str| text.parse::<u64>().unwrap_or(0);
+        let hundredths = number(seconds) * 100 + number(hundredths);
+        Self(hundredths * procfs::ticks_per_second() / 100)
+    }
+}
+
+/// The running processes of this machine with their numbers, as far as this user may see.
+pub fn running() -> Vec<u32> {
+    entries().into_keys().collect()
+}
+
+/// The working directory of a process, where it may be read.
+pub fn working_directory(pid: u32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/cwd")).ok()
+}
+
+/// The arguments a process was started with (or the title it gave itself), where they may be read.
+pub fn command_line(pid: u32) -> Option<Vec<OsString>> {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    Some(nul_separated(&bytes).map(|part| OsString::from_vec(part.to_vec())).collect())
+}
+
+/// The environment a process was started with, where it may be read.
+pub fn environment(pid: u32) -> Option<BTreeMap<OsString, OsString>> {
+    let bytes = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let variables = nul_separated(&bytes).filter_map(|entry| {
+        let cut = entry.iter().position(|b| *b == b'=')?;
+        let (name, value) =
+            (OsStr::from_bytes(&entry[..cut]), OsStr::from_bytes(&entry[cut + 1..]));
+        Some((name.to_owned(), value.to_owned()))
+    });
+    Some(variables.collect())
+}
+
+/// All running processes whose ancestor is `pid`, with it.
+pub fn family(pid: u32) -> Vec<u32> {
+    let entries = entries();
+    let mut family = BTreeSet::from([pid]);
+    // Numbers wrap around, so a child may have a lower one than its parent: repeat until it is stable.
+    loop {
+        let before = family.len();
+        for (pid, entry) in &entries {
+            if family.contains(&entry.parent) {
+                family.insert(*pid);
+            }
+        }
+        if family.len() == before {
+            break;
+        }
+    }
+    family.into_iter().filter(|pid| entries.contains_key(pid)).collect()
+}
+
+/// The session of process `pid`; 0 where that began outside of this process namespace, as in a
+/// container that was entered from its host.
+pub fn session_of(pid: u32) -> Option<u32> {
+    Entry::of(pid).map(|entry| entry.session)
+}
+
+/// The processes of session `sid` that run.
+pub fn session(sid: u32) -> Vec<u32> {
+    entries().into_iter().filter(|(_, entry)| entry.session == sid).map(|(pid, _)| pid).collect()
+}
+
+/// The processes that listen on TCP `port` of the loopback or any address, as far as this user may see.
+pub fn listeners(port: u16) -> Vec<u32> {
+    let tcp = procfs::net::tcp().unwrap_or_default();
+    let tcp6 = procfs::net::tcp6().unwrap_or_default();
+    let sockets: BTreeSet<u64> = tcp
+        .into_iter()
+        .chain(tcp6)
+        .filter(|entry| entry.state == TcpState::Listen && reaches_loopback(entry, port))
+        .map(|entry| entry.inode)
+        .collect();
+    if sockets.is_empty() {
+        return Vec::new();
+    }
+    let network = network_of(Path::new("/proc/self"));
+    running()
+        .into_iter()
+        .filter(|pid| {
+            // Another network namespace (a container) has its own port of this number.
+            let theirs = network_of(&PathBuf::from(format!("/proc/{pid}")));
+            (theirs.is_none() || theirs == network) && holds(*pid, &sockets)
+        })
+        .collect()
+}
+
+/// Waits until none of `processes` runs, at most `limit`. Says whether they all ended.
+pub fn wait_until_gone(processes: &[ProcessId], limit: Duration) -> bool {
+    let end = Instant::now() + limit;
+    let mut pause = Duration::from_millis(2);
+    loop {
+        if !processes.iter().any(ProcessId::alive) {
+            return true;
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        std::thread::sleep(pause.min(left));
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// What `/proc/PID/stat` says, as far as it matters here.
+struct Entry {
+    state: u8,
+    parent: u32,
+    session: u32,
+    start_ticks: u64,
+}
+
+impl Entry {
+    fn of(pid: u32) -> Option<Self> {
+        let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        // The name, in parentheses, may hold anything, parentheses and spaces too.
+        let after_name = stat.iter().rposition(|b| *b == b')')? + 1;
+        let text = std::str::from_utf8(&stat[after_name..]).ok()?;
+        let fields: Vec<&str> = text.split_ascii_whitespace().collect();
+        Some(Self {
+            state: *fields.first()?.as_bytes().first()?,
+            parent: fields.get(1)?.parse().ok()?,
+            session: fields.get(3)?.parse().ok()?,
+            start_ticks: fields.get(19)?.parse().ok()?,
+        })
+    }
+
+    /// A zombie answers to `kill -0` although nothing of it runs.
+    fn runs(&self) -> bool {
+        !matches!(self.state, b'Z' | b'X' | b'x')
+    }
+}
+
+fn entries() -> BTreeMap<u32, Entry> {
+    let Ok(directory) = std::fs::read_dir("/proc") else {
+        return BTreeMap::new();
+    };
+    directory
+        .filter_map(|item| item.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| Some((pid, Entry::of(pid).filter(Entry::runs)?)))
+        .collect()
+}
+
+fn boot_id() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().to_owned()
+}
+
+fn nul_separated(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|b| *b == 0).filter(|part| !part.is_empty())
+}
+
+fn reaches_loopback(entry: &TcpNetEntry, port: u16) -> bool {
+    let address = entry.local_address.ip().to_canonical();
+    entry.local_address.port() == port && (address.is_loopback() || address.is_unspecified())
+}
+
+fn network_of(process: &Path) -> Option<PathBuf> {
+    std::fs::read_link(process.join("ns/net")).ok()
+}
+
+fn holds(pid: u32, sockets: &BTreeSet<u64>) -> bool {
+    let files = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.fd().ok());
+    files.is_some_and(|files| {
+        files
+            .flatten()
+            .any(|file| matches!(file.target, FDTarget::Socket(inode) if sockets.contains(&inode)))
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_zombie_does_not_run() {
+        let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+        let id = ProcessId::of(child.id()).expect("it runs");
+        assert!(id.alive());
+        assert!(id.kill());
+        // Not reaped: it stays as a zombie, which `kill -0` takes for alive.
+        assert!(wait_until_gone(std::slice::from_ref(&id), Duration::from_secs(5)));
+        assert!(Path::new(&format!("/proc/{}", id.pid)).exists(), "the zombie is still listed");
+        assert_eq!(ProcessId::of(id.pid), None);
+        assert!(!running().contains(&id.pid));
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_later_process_with_the_same_number_is_not_signalled() {
+        let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+        let id = ProcessId::of(child.id()).expect("it runs");
+        let earlier = ProcessId { start_ticks: id.start_ticks - 1, ..id.clone() };
+        let other_boot = ProcessId { boot_id: "another".to_owned(), ..id.clone() };
+        for stranger in [&earlier, &other_boot] {
+            assert!(!stranger.alive());
+            assert!(!stranger.kill());
+        }
+        assert!(id.alive(), "it was killed in place of another");
+        assert!(id.kill());
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_started_after_a_moment_has_at_least_its_ticks() {
+        let before = Ticks::now();
+        let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+        let id = ProcessId::of(child.id()).expect("it runs");
+        assert!(Ticks(id.start_ticks) >= before);
+        assert!(id.start_ticks < before.0 + 30 * procfs::ticks_per_second());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_family_holds_grandchildren_and_not_strangers() {
+        let mut child = Command::new("sh")
+            .args(["-c", "sh -c 'sleep 60 & wait' & wait"])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let end = Instant::now() + Duration::from_secs(5);
+        while family(child.id()).len() < 3 && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let found = family(child.id());
+        assert_eq!(found.len(), 3, "shell, shell, sleep");
+        assert!(!found.contains(&std::process::id()));
+        for pid in found {
+            ProcessId::of(pid).expect("it runs").kill();
+        }
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn the_listener_of_a_port_is_found_on_both_families() {
+        for address in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] {
+            let Ok(listener) = TcpListener::bind(address) else {
+                continue;
+            };
+            let port = listener.local_addr().unwrap().port();
+            assert!(listeners(port).contains(&std::process::id()), "{address}");
+            drop(listener);
+            assert!(!listeners(port).contains(&std::process::id()), "{address}, closed");
+        }
+    }
+
+    #[test]
+    fn environment_and_arguments_are_read_as_bytes() {
+        let mut child = Command::new("sleep")
+            .arg("60")
+            .env_clear()
+            .env("A", OsStr::from_bytes(b"x=\xff"))
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        assert_eq!(command_line(pid).unwrap(), ["sleep", "60"]);
+        let environment = environment(pid).unwrap();
+        assert_eq!(environment.len(), 1);
+        assert_eq!(environment[OsStr::new("A")], OsStr::from_bytes(b"x=\xff"));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
