@@ -1,0 +1,336 @@
+//! The validated form of `gitroll.toml`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use globset::GlobSet;
+
+use crate::model::{AppName, CheckName, ComponentId, GroupName, RepoPath, ServiceName};
+
+/// A whole `gitroll.toml`, checked. Durations are typed, paths stay inside the repository, names refer
+/// to things that exist.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[app]`
+    pub app: App,
+    /// `[deploy]`
+    pub deploy: Deploy,
+    /// `[stable]`
+    pub stable: Stable,
+    /// `[[build]]`, in order.
+    pub build: Vec<Build>,
+    /// `[migrate]`
+    pub migrate: Migrate,
+    /// `[service.NAME]`, every service after those it depends on.
+    pub services: Vec<Service>,
+    /// `[[check]]`, in order.
+    pub checks: Vec<Check>,
+    /// `[component.ID]`
+    pub components: Vec<Component>,
+    /// `[flags]`
+    pub flags: Option<Flags>,
+    /// `[notify]`
+    pub notify: Option<Notify>,
+    /// `[remote]`
+    pub remote: Remote,
+    /// `[run]`
+    pub run: Run,
+    /// `[rto]`
+    pub rto: Rto,
+}
+
+/// `[app]`: what is deployed.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// `name`
+    pub name: AppName,
+    /// `layout`, default `in-place`.
+    pub layout: Layout,
+    /// `local`: globs of tracked files edited on the host, kept across swaps.
+    pub local: Patterns,
+    /// `version`: the version of this tree, where package.json does not say it.
+    pub version: Option<String>,
+    /// `prove`, default `strong`.
+    pub prove: Prove,
+}
+
+/// How the app lies on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// The git work tree is what serves.
+    InPlace,
+    /// `releases/<id>` and a `current` link.
+    Releases,
+}
+
+/// Whether a proof needs a witness able to tell the intended version from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prove {
+    /// It does.
+    Strong,
+    /// It does not: passing checks are enough. Must be asked for.
+    Weak,
+}
+
+/// Globs over paths of the repository, with the text they were written as.
+#[derive(Debug, Clone)]
+pub struct Patterns {
+    /// As written, in order.
+    pub globs: Vec<String>,
+    set: GlobSet,
+}
+
+/// `[deploy]`
+#[derive(Debug, Clone)]
+pub struct Deploy {
+    /// `ref`, e.g. `origin/main`: what `deploy` without a revision fetches and takes.
+    pub upstream: Option<Upstream>,
+}
+
+/// A branch of a remote, written `origin/main`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// The remote.
+    pub remote: String,
+    /// The branch there.
+    pub branch: String,
+}
+
+/// `[stable]`
+#[derive(Debug, Clone)]
+pub struct Stable {
+    /// `pattern`, default `*-stable`: a glob over tag names.
+    pub pattern: String,
+    /// `min_served`, default 30 min.
+    pub min_served: Duration,
+}
+
+/// `[[build]]`: a group of commands with the directories they make.
+#[derive(Debug, Clone)]
+pub struct Build {
+    /// `name`
+    pub name: GroupName,
+    /// `run`: argument vectors, never shell text.
+    pub run: Vec<Vec<String>>,
+    /// `inputs`: globs over the tree, default all.
+    pub inputs: Patterns,
+    /// `outputs`: directories (or files) it makes, relative to the top; untracked, disjoint.
+    pub outputs: Vec<RepoPath>,
+    /// `carry`: untracked files of the live tree the build reads.
+    pub carry: Vec<RepoPath>,
+    /// `env`
+    pub env: BTreeMap<String, String>,
+    /// `timeout` of each command, default 15 min.
+    pub timeout: Duration,
+}
+
+/// `[migrate]`
+#[derive(Debug, Clone)]
+pub struct Migrate {
+    /// `paths`: globs of migrations.
+    pub paths: Patterns,
+}
+
+/// `[service.NAME]`
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// The NAME.
+    pub name: ServiceName,
+    /// `manager` and what belongs to it.
+    pub manager: Manager,
+    /// `depends_on`
+    pub depends_on: Vec<ServiceName>,
+}
+
+/// Who runs a service.
+#[derive(Debug, Clone)]
+pub enum Manager {
+    /// gitroll's own: one process in a session of its own.
+    Process {
+        /// `command`
+        command: Vec<String>,
+        /// `env`: exactly this, and `GITROLL_*`, `PATH`, `HOME`.
+        env: BTreeMap<String, String>,
+        /// `log`, relative to the top; default `<name>.log` in gitroll's state directory.
+        log: Option<RepoPath>,
+        /// `stop_timeout` between TERM and KILL, default 10 s.
+        stop_timeout: Duration,
+    },
+    /// pm2.
+    Pm2 {
+        /// `name`: the pm2 app's name.
+        app: String,
+    },
+    /// systemd.
+    Systemd {
+        /// `name`: the unit.
+        unit: String,
+        /// `scope`
+        scope: Scope,
+    },
+    /// Commands of the team's own.
+    Command {
+        /// `start`
+        start: Vec<String>,
+        /// `stop`
+        stop: Vec<String>,
+        /// `reload`; `stop` and `start` where absent.
+        reload: Option<Vec<String>>,
+        /// `status`: exit 0 means running.
+        status: Vec<String>,
+        /// `timeout` of each command, default 60 s.
+        timeout: Duration,
+    },
+}
+
+/// Whose systemd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The system's.
+    System,
+    /// The user's.
+    User,
+}
+
+/// `[[check]]`
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// `name`
+    pub name: CheckName,
+    /// What is asked.
+    pub kind: CheckKind,
+    /// `passes` in a row that are wanted, default 3.
+    pub passes: u32,
+    /// `settle`: the time over which they must hold, default 5 s.
+    pub settle: Duration,
+    /// `timeout` for the whole check, default 30 s.
+    pub timeout: Duration,
+}
+
+/// What a check asks. Only `http` so far.
+#[derive(Debug, Clone)]
+pub enum CheckKind {
+    /// `http = URL`
+    Http(HttpCheck),
+}
+
+/// An HTTP question and the expected answer.
+#[derive(Debug, Clone)]
+pub struct HttpCheck {
+    /// The URL: `http` or `https`, without credentials.
+    pub url: String,
+    /// `expect.status`, default 200.
+    pub status: u16,
+    /// `expect.header`: name (any case) to value.
+    pub headers: BTreeMap<String, Expected>,
+    /// `expect.body`: a text the body must contain.
+    pub body: Option<Expected>,
+    /// `expect.json`: JSON pointer to value.
+    pub json: BTreeMap<String, Expected>,
+    /// `redirects` that are followed on the same host, default 0.
+    pub redirects: u8,
+    /// `request_timeout` of one request, default 5 s.
+    pub request_timeout: Duration,
+    /// `max_bytes` of a body, default 1 MiB.
+    pub max_bytes: u64,
+}
+
+/// An expected value. A text may hold `{version}`, `{commit}` and `{deployment}`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expected {
+    /// The value as written, e.g. `"{version}"` or `true`.
+    pub value: serde_json::Value,
+}
+
+impl Expected {
+    /// Whether this expectation can tell the intended version from another.
+    pub fn tells_version(&self) -> bool {
+        self.value.as_str().is_some_and(|t| {
+            ["{version}", "{commit}", "{deployment}"].iter().any(|p| t.contains(p))
+        })
+    }
+}
+
+/// `[component.ID]`
+#[derive(Debug, Clone)]
+pub struct Component {
+    /// The ID.
+    pub id: ComponentId,
+    /// `title`
+    pub title: Option<String>,
+    /// `paths`
+    pub paths: Patterns,
+    /// `flag`
+    pub flag: Option<Flag>,
+    /// `services` it touches; all where empty.
+    pub services: Vec<ServiceName>,
+}
+
+/// A feature toggle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flag {
+    /// `name`
+    pub name: String,
+    /// `off`: the value that means off.
+    pub off: String,
+}
+
+/// `[flags]`
+#[derive(Debug, Clone)]
+pub struct Flags {
+    /// `file`: the dotenv file, relative to the top.
+    pub file: RepoPath,
+}
+
+/// `[notify]`
+#[derive(Debug, Clone)]
+pub struct Notify {
+    /// `run`: the command that is told, event as JSON on its input.
+    pub run: Vec<String>,
+}
+
+/// `[remote]`
+#[derive(Debug, Clone)]
+pub struct Remote {
+    /// `name`, default `origin`.
+    pub name: String,
+    /// `required`: an unpublished record makes the exit code 30.
+    pub required: bool,
+    /// `push_tags`: push record tags too (they may trigger CI). Default false.
+    pub push_tags: bool,
+}
+
+/// `[run]`
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// `watchdog`: how long a dead run may stay open; `None` is off.
+    pub watchdog: Option<Duration>,
+}
+
+/// `[rto]`: the times promised, shown against the measured ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rto {
+    /// `flags`
+    pub flags: Option<Duration>,
+    /// `code`
+    pub code: Option<Duration>,
+    /// `full`
+    pub full: Option<Duration>,
+}
+
+impl Patterns {
+    /// Globs made ready, with `set` built from `globs`.
+    pub fn new(globs: Vec<String>, set: GlobSet) -> Self {
+        Self { globs, set }
+    }
+
+    /// Whether a path matches one of them. A pattern that names a directory matches what lies below.
+    pub fn matches(&self, path: &RepoPath) -> bool {
+        self.set.is_match(path.as_path())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.globs.is_empty()
+    }
+}

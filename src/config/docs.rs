@@ -1,0 +1,128 @@
+//! The examples in `docs/` are read as a user's files would be.
+
+#![allow(clippy::unwrap_used)]
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::{Binding, Places, parse};
+
+/// The ```` ```toml ```` blocks of a page, with the line each begins at.
+fn blocks(page: &Path) -> Vec<(usize, String)> {
+    let text = std::fs::read_to_string(page).unwrap();
+    let mut blocks = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for (number, line) in text.lines().enumerate() {
+        match &mut open {
+            None if line == "```toml" => open = Some((number + 1, String::new())),
+            None => {}
+            Some(_) if line == "```" => blocks.extend(open.take()),
+            Some((_, block)) => *block += &format!("{line}\n"),
+        }
+    }
+    assert!(open.is_none(), "{}: a block without an end", page.display());
+    blocks
+}
+
+fn pages(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let (dirs, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let pages = files.into_iter().filter(|path| path.extension().is_some_and(|e| e == "md"));
+    let below = dirs.iter().flat_map(|dir| self::pages(dir));
+    pages.chain(below).collect()
+}
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
+}
+
+/// Host bindings are read below; what is neither a whole file nor a part of one says so after `toml`.
+#[test]
+fn every_gitroll_toml_in_the_docs_is_valid() {
+    let mut read = 0;
+    for page in pages(&docs()) {
+        for (line, block) in blocks(&page).into_iter().filter(|(_, block)| !is_binding(block)) {
+            let whole = block.lines().any(|line| line == "[app]");
+            let text = if whole { block } else { format!("[app]\nname = \"shop\"\n{block}") };
+            if let Err(error) = parse(&text, "gitroll.toml") {
+                panic!("{}:{line}: {:#?}\n{text}", page.display(), error.problems);
+            }
+            read += 1;
+        }
+    }
+    assert!(read >= 10, "only {read} examples were found");
+}
+
+#[test]
+fn the_host_binding_in_the_docs_is_valid() {
+    let page = docs().join("host-binding.md");
+    let (_, block) = blocks(&page).into_iter().find(|(_, block)| is_binding(block)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("host.toml");
+    std::fs::write(&file, block).unwrap();
+    // Whatever the umask of whoever runs the tests.
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let places = Places { exact: Some(dir.path().to_owned()), ..Places::default() };
+    let binding = Binding::find_in(Path::new("/opt/shop"), &places).unwrap();
+    assert_eq!(binding.writer.as_str(), "web-1.k3f9");
+    assert!(binding.tools.gpg.is_some() && binding.openpgp.len() == 1);
+}
+
+fn is_binding(block: &str) -> bool {
+    block.starts_with("version = ")
+}
+
+/// Every key the format knows is described, so that none is added without its page.
+#[test]
+fn every_key_is_described() {
+    let page = std::fs::read_to_string(docs().join("gitroll-toml.md")).unwrap();
+    for key in [
+        "name",
+        "layout",
+        "local",
+        "version",
+        "prove",
+        "ref",
+        "pattern",
+        "min_served",
+        "run",
+        "inputs",
+        "outputs",
+        "carry",
+        "env",
+        "timeout",
+        "paths",
+        "manager",
+        "depends_on",
+        "command",
+        "log",
+        "stop_timeout",
+        "start",
+        "stop",
+        "status",
+        "reload",
+        "scope",
+        "http",
+        "expect",
+        "passes",
+        "settle",
+        "request_timeout",
+        "max_bytes",
+        "redirects",
+        "header",
+        "body",
+        "json",
+        "title",
+        "flag",
+        "services",
+        "file",
+        "required",
+        "push_tags",
+        "watchdog",
+        "flags",
+        "code",
+        "full",
+    ] {
+        assert!(page.contains(&format!("`{key}`")), "{key} is not described");
+    }
+}

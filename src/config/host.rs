@@ -1,0 +1,257 @@
+//! The host binding: `host.toml`, outside the repository.
+
+mod safe;
+mod text;
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::system::files;
+
+use crate::model::{AppName, ChainId, EnvironmentName, WriterId};
+
+/// What binds one checkout on one host to one environment.
+#[derive(Debug, Clone)]
+pub struct Binding {
+    /// The directory that holds `host.toml` and the trust file.
+    pub dir: PathBuf,
+    /// The app.
+    pub app: AppName,
+    /// The top of the work tree this binding is for, canonical.
+    pub path: PathBuf,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The writer.
+    pub writer: WriterId,
+    /// The writer's chain.
+    pub chain: ChainId,
+    /// The name of the user to run as: the tree's owner.
+    pub run_as: String,
+    /// Where stages lie: outside the app, on its file system where possible.
+    pub work_dir: PathBuf,
+    /// How records are signed.
+    pub signing: Signing,
+    /// Fingerprints of OpenPGP keys that are trusted, 40 upper-case hex digits each.
+    pub openpgp: Vec<String>,
+    /// Absolute paths of the tools.
+    pub tools: Tools,
+    /// `PM2_HOME`, where pm2 is used.
+    pub pm2_home: Option<PathBuf>,
+    /// `PATH` for builds and services.
+    pub path_variable: String,
+}
+
+/// How records are signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signing {
+    /// ssh or openpgp.
+    pub format: SigningFormat,
+    /// ssh: path of the private or public key file (a public one means: through the agent).
+    /// openpgp: the fingerprint.
+    pub key: String,
+}
+
+/// The kind of signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SigningFormat {
+    /// `ssh-keygen -Y`
+    Ssh,
+    /// `gpg`
+    OpenPgp,
+}
+
+/// Absolute paths of the tools; `None` where not found when the binding was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tools {
+    /// git
+    pub git: Option<PathBuf>,
+    /// node
+    pub node: Option<PathBuf>,
+    /// npm
+    pub npm: Option<PathBuf>,
+    /// pm2
+    pub pm2: Option<PathBuf>,
+    /// ssh-keygen
+    pub ssh_keygen: Option<PathBuf>,
+    /// gpg
+    pub gpg: Option<PathBuf>,
+}
+
+/// Why a binding cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BindingError {
+    /// No binding names this work tree.
+    #[error("this checkout is not bound to an environment on this host")]
+    Unbound {
+        /// Bindings of the same repository's app at other paths, for the hint.
+        elsewhere: Vec<PathBuf>,
+    },
+    /// A binding exists but somebody else could have written it.
+    #[error("{path}: {problem}")]
+    Unsafe {
+        /// The file or directory.
+        path: PathBuf,
+        /// Owner or mode, and what it should be.
+        problem: String,
+    },
+    /// A binding exists but cannot be read.
+    #[error("{path}: {problem}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column where it is the text.
+        problem: String,
+    },
+}
+
+impl Binding {
+    /// Finds the binding of the work tree at `top`: `host.toml` in `$GITROLL_HOME`, else in a directory
+    /// of `/etc/gitroll/`, else in one of the user's configuration directory (`$XDG_CONFIG_HOME/gitroll/`
+    /// or `~/.config/gitroll/`), the one whose `path` is `top`. Where `$GITROLL_HOME` is set, nothing else
+    /// is looked at.
+    ///
+    /// The files and their directories must belong to root or the current user and be writable by
+    /// nobody else.
+    ///
+    /// # Errors
+    /// See [`BindingError`].
+    pub fn find(top: &Path) -> Result<Self, BindingError> {
+        Self::find_in(top, &Places::of_this_process())
+    }
+
+    /// As [`Binding::find`], in these places.
+    ///
+    /// # Errors
+    /// See [`BindingError`]. A binding that cannot be used is an error only when no other one fits, so that
+    /// one app's broken file does not stop another app.
+    pub fn find_in(top: &Path, places: &Places) -> Result<Self, BindingError> {
+        let top = std::fs::canonicalize(top).unwrap_or_else(|_| top.to_owned());
+        let mut elsewhere = Vec::new();
+        let mut broken = None;
+        for shelf in places.shelves() {
+            let mut found: Option<Self> = None;
+            for dir in shelf {
+                let binding = match safe::read(&dir) {
+                    Ok(None) => continue,
+                    Ok(Some(text)) => text::read(&text, &dir),
+                    Err(error) => Err(error),
+                };
+                match binding {
+                    Ok(binding) if !binding.is_for(&top) => elsewhere.push(binding.path),
+                    Ok(binding) => match &found {
+                        None => found = Some(binding),
+                        Some(first) => {
+                            let problem = format!(
+                                "binds {} a second time, after {}: remove one of them",
+                                top.display(),
+                                first.file().display()
+                            );
+                            return Err(BindingError::Invalid { path: binding.file(), problem });
+                        }
+                    },
+                    Err(error) => broken = broken.or(Some(error)),
+                }
+            }
+            if let Some(binding) = found {
+                return Ok(binding);
+            }
+        }
+        Err(broken.unwrap_or(BindingError::Unbound { elsewhere }))
+    }
+
+    /// Writes `host.toml` (mode 0644) into `self.dir` (made with mode 0755 where missing), durably and
+    /// in one rename.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or written, or when the binding could not be read back (a path that
+    /// is not UTF-8, a relative path).
+    pub fn save(&self) -> io::Result<()> {
+        let invalid = |problem: String| io::Error::new(io::ErrorKind::InvalidInput, problem);
+        let text = text::write(self).map_err(invalid)?;
+        text::read(&text, &self.dir).map_err(|error| invalid(error.to_string()))?;
+        if !self.dir.exists() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&self.dir)?;
+            if let Some(parent) = self.dir.parent() {
+                files::sync_dir(parent)?;
+            }
+        }
+        files::write_durably(&self.file(), text.as_bytes(), 0o644)
+    }
+
+    /// The binding's own file, `host.toml` in `self.dir`.
+    pub fn file(&self) -> PathBuf {
+        self.dir.join(FILE)
+    }
+
+    /// The trust file: `allowed_signers` format, principals are writers or people, in `self.dir`.
+    pub fn trust_file(&self) -> PathBuf {
+        self.dir.join(TRUST)
+    }
+
+    fn is_for(&self, top: &Path) -> bool {
+        self.path == top || std::fs::canonicalize(&self.path).is_ok_and(|path| path == top)
+    }
+}
+
+const FILE: &str = "host.toml";
+const TRUST: &str = "trust";
+
+/// Where bindings are looked for and made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// `$GITROLL_HOME`: the directory of the one binding.
+    pub exact: Option<PathBuf>,
+    /// `/etc/gitroll`: a directory for each binding.
+    pub system: Option<PathBuf>,
+    /// `gitroll` in the user's configuration directory: a directory for each binding. `None` without a
+    /// home.
+    pub user: Option<PathBuf>,
+}
+
+impl Places {
+    /// The places this process's environment names. A relative `XDG_CONFIG_HOME` or `HOME` is no place.
+    pub fn of_this_process() -> Self {
+        Self::from_environment(|name| std::env::var_os(name).map(PathBuf::from))
+    }
+
+    fn from_environment(variable: impl Fn(&str) -> Option<PathBuf>) -> Self {
+        let set = |name| variable(name).filter(|path| !path.as_os_str().is_empty());
+        let absolute = |name| set(name).filter(|path| path.is_absolute());
+        let user = absolute("XDG_CONFIG_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".config")))
+            .map(|config| config.join("gitroll"));
+        let exact = set("GITROLL_HOME").map(|dir| std::path::absolute(&dir).unwrap_or(dir));
+        Self { exact, system: Some(PathBuf::from("/etc/gitroll")), user }
+    }
+
+    /// The directory a new binding of `app` would have: `$GITROLL_HOME`, else one named like the app in
+    /// `/etc/gitroll` (`system`) or in the user's configuration directory. `None` without a home.
+    pub fn directory_for(&self, app: &AppName, system: bool) -> Option<PathBuf> {
+        let shelf = if system { &self.system } else { &self.user };
+        self.exact.clone().or_else(|| Some(shelf.as_ref()?.join(app.as_str())))
+    }
+
+    /// Directories that may hold a binding, one list for each rank.
+    fn shelves(&self) -> Vec<Vec<PathBuf>> {
+        if let Some(exact) = &self.exact {
+            // A trailing slash would make the last part a link that is followed.
+            return vec![vec![exact.components().collect()]];
+        }
+        let directories = |shelf: &PathBuf| {
+            let entries = std::fs::read_dir(shelf).into_iter().flatten().flatten();
+            let mut all: Vec<PathBuf> = entries
+                .filter(|entry| {
+                    entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink())
+                })
+                .map(|entry| entry.path())
+                .collect();
+            all.sort();
+            all
+        };
+        [&self.system, &self.user].into_iter().flatten().map(directories).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! Reading a binding only where nobody else could have written it.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, openat};
+use rustix::io::Errno;
+
+use super::{BindingError, FILE, TRUST};
+
+/// A binding is a page of text.
+const MOST_BYTES: u64 = 64 * 1024;
+
+/// The text of the `host.toml` in `dir`; `None` where there is none.
+///
+/// Every check is made on what was opened, so nothing can be exchanged in between. No link is followed.
+pub(super) fn read(dir: &Path) -> Result<Option<String>, BindingError> {
+    let base = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let handle = match open(dir, base | OFlags::DIRECTORY, Mode::empty()) {
+        Ok(handle) => handle,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::LOOP | Errno::NOTDIR) => {
+            return Err(unsafe_at(dir, "is no directory of its own (a link is not followed)"));
+        }
+        Err(errno) => return Err(unreadable(dir, &errno.into())),
+    };
+    let path = dir.join(FILE);
+    // Without waiting: a pipe in the file's place must not hang the command.
+    let open_file = |name| openat(&handle, name, base | OFlags::NONBLOCK, Mode::empty());
+    let file = match open_file(FILE) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::LOOP) => return Err(unsafe_at(&path, "is a link; it must be a plain file")),
+        Err(errno) => return Err(unreadable(&path, &errno.into())),
+    };
+    check(dir, &handle, FileType::Directory)?;
+    check(&path, &file, FileType::RegularFile)?;
+    let trust_path = dir.join(TRUST);
+    match open_file(TRUST) {
+        Ok(trust) => check(&trust_path, &trust, FileType::RegularFile)?,
+        Err(Errno::NOENT) => {}
+        Err(Errno::LOOP) => {
+            return Err(unsafe_at(&trust_path, "is a link; it must be a plain file"));
+        }
+        Err(errno) => return Err(unreadable(&trust_path, &errno.into())),
+    }
+    text(&path, file).map(Some)
+}
+
+fn text(path: &Path, file: OwnedFd) -> Result<String, BindingError> {
+    let mut bytes = Vec::new();
+    let read = File::from(file).take(MOST_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|error| unreadable(path, &error))?;
+    let invalid = |problem: &str| BindingError::Invalid {
+        path: path.to_owned(),
+        problem: problem.to_owned(),
+    };
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(invalid("is larger than 64 KiB"));
+    }
+    String::from_utf8(bytes).map_err(|_| invalid("is not UTF-8"))
+}
+
+fn check(path: &Path, file: impl AsFd, kind: FileType) -> Result<(), BindingError> {
+    let stat = fstat(file).map_err(|errno| unreadable(path, &errno.into()))?;
+    if FileType::from_raw_mode(stat.st_mode) != kind {
+        return Err(unsafe_at(path, "must be a plain file"));
+    }
+    match problem(&stat, rustix::process::geteuid().as_raw()) {
+        Some(problem) => Err(unsafe_at(path, &problem)),
+        None => Ok(()),
+    }
+}
+
+/// Why somebody other than root and `me` could have written a file.
+pub(super) fn problem(stat: &Stat, me: u32) -> Option<String> {
+    let (owner, mode) = (stat.st_uid, stat.st_mode & 0o7777);
+    if owner != 0 && owner != me {
+        Some(format!("belongs to user {owner}; it must belong to root or to user {me}"))
+    } else if mode & 0o022 != 0 {
+        Some(format!("is writable by others (mode {mode:04o}): chmod go-w it"))
+    } else {
+        None
+    }
+}
+
+fn unsafe_at(path: &Path, problem: &str) -> BindingError {
+    BindingError::Unsafe { path: path.to_owned(), problem: problem.to_owned() }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> BindingError {
+    let problem = match error.kind() {
+        ErrorKind::PermissionDenied => "cannot be read by this user".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    };
+    BindingError::Invalid { path: path.to_owned(), problem }
+}

@@ -1,0 +1,239 @@
+//! The text of `host.toml`, both ways. Documented in `docs/host-binding.md`.
+
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::{Binding, BindingError, FILE, Signing, SigningFormat, Tools};
+use crate::config::quote::quote;
+use crate::config::reader::{Item, Report, Table, all, or, quoted};
+
+/// The version of the format this program reads and writes.
+const VERSION: u64 = 1;
+
+/// Reads the text of the `host.toml` in `dir`.
+pub(super) fn read(text: &str, dir: &Path) -> Result<Binding, BindingError> {
+    let invalid = |problem| BindingError::Invalid { path: dir.join(FILE), problem };
+    let report = Report::new(text);
+    let document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            report.add(&error.span().unwrap_or(0..0), format!("not TOML: {}", error.message()));
+            return Err(invalid(told(&report)));
+        }
+    };
+    let root = Table::root(&report, document.get_ref(), "the file");
+    let binding = version(&root).and_then(|()| binding(&root, dir));
+    let problems = told(&report);
+    binding.filter(|_| problems.is_empty()).ok_or_else(|| invalid(problems))
+}
+
+fn told(report: &Report<'_>) -> String {
+    let told = report.problems().into_iter();
+    told.map(|p| format!("line {}, column {}: {}", p.line, p.column, p.message))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// A file of another version is not looked at any further: its other keys mean other things.
+fn version(root: &Table<'_>) -> Option<()> {
+    let item = root.need("version")?;
+    let version = item.number(1..=u64::from(u32::MAX))?;
+    if version != VERSION {
+        item.add(format_args!(
+            "{version} is not known to this gitroll, which reads version {VERSION}: update gitroll"
+        ));
+        return None;
+    }
+    Some(())
+}
+
+fn binding(root: &Table<'_>, dir: &Path) -> Option<Binding> {
+    let app = root.need("app").and_then(|item| item.id());
+    let path = root.need("path").and_then(|item| absolute(&item));
+    let environment = root.need("environment").and_then(|item| item.id());
+    let writer = root.need("writer").and_then(|item| item.id());
+    let chain = root.need("chain").and_then(|item| item.id());
+    let run_as = root.need("run_as").and_then(|item| user(&item));
+    let work_dir = root.need("work_dir").and_then(|item| {
+        let work_dir = absolute(&item)?;
+        if path.as_ref().is_some_and(|path| work_dir.starts_with(path)) {
+            item.add("must lie outside the work tree");
+            return None;
+        }
+        Some(work_dir)
+    });
+    let signing = root.need("signing").and_then(|item| signing(&item));
+    let openpgp = or(root.get("trust"), Vec::new, |item| {
+        let table = item.table("[trust]")?;
+        let keys = or(table.get("openpgp"), Vec::new, |item| {
+            all(item.elements("an array of fingerprints")?.iter().map(fingerprint))
+        });
+        table.finish();
+        keys
+    });
+    let tools = root.need("tools").and_then(|item| tools(&item));
+    root.finish();
+    let (tools, path_variable, pm2_home) = tools?;
+    Some(Binding {
+        dir: dir.to_owned(),
+        app: app?,
+        path: path?,
+        environment: environment?,
+        writer: writer?,
+        chain: chain?,
+        run_as: run_as?,
+        work_dir: work_dir?,
+        signing: signing?,
+        openpgp: openpgp?,
+        tools,
+        pm2_home,
+        path_variable,
+    })
+}
+
+fn absolute(item: &Item<'_>) -> Option<PathBuf> {
+    let text = item.line()?;
+    if !is_absolute(text) {
+        item.add(format_args!("{} must be an absolute path without `..`", quoted(text)));
+        return None;
+    }
+    Some(PathBuf::from(text))
+}
+
+fn is_absolute(text: &str) -> bool {
+    text.starts_with('/') && !text.split('/').any(|part| part == "..")
+}
+
+fn user(item: &Item<'_>) -> Option<String> {
+    let text = item.line()?;
+    if text.starts_with('-') || text.contains([':', '/']) || text.contains(char::is_whitespace) {
+        item.add(format_args!("{} is no name of a user", quoted(text)));
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn fingerprint(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    let hex = |b: u8| b.is_ascii_digit() || (b'A'..=b'F').contains(&b);
+    if text.len() != 40 || !text.bytes().all(hex) {
+        item.add(format_args!(
+            "{} is no OpenPGP fingerprint: 40 upper-case hex digits without spaces",
+            quoted(text)
+        ));
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn signing(item: &Item<'_>) -> Option<Signing> {
+    let table = item.table("[signing]")?;
+    let formats = [("ssh", SigningFormat::Ssh), ("openpgp", SigningFormat::OpenPgp)];
+    let format = table.need("format").and_then(|item| item.word(&formats));
+    let key = table.need("key").and_then(|item| match format {
+        Some(SigningFormat::OpenPgp) => fingerprint(&item),
+        Some(SigningFormat::Ssh) => absolute(&item).and_then(|_| item.line().map(str::to_owned)),
+        None => None,
+    });
+    table.finish();
+    Some(Signing { format: format?, key: key? })
+}
+
+fn tools(item: &Item<'_>) -> Option<(Tools, String, Option<PathBuf>)> {
+    let table = item.table("[tools]")?;
+    let tool = |key| or(table.get(key), || None, |item| absolute(&item).map(Some));
+    let [git, node, npm, pm2] = ["git", "node", "npm", "pm2"].map(tool);
+    let [ssh_keygen, gpg, pm2_home] = ["ssh_keygen", "gpg", "pm2_home"].map(tool);
+    let path_variable = table.need("path").and_then(|item| {
+        let text = item.line()?;
+        // An empty or relative part would look for programs where the command happens to run.
+        if !text.split(':').all(is_absolute) {
+            item.add("every part between colons must be an absolute path");
+            return None;
+        }
+        Some(text.to_owned())
+    });
+    table.finish();
+    let tools =
+        Tools { git: git?, node: node?, npm: npm?, pm2: pm2?, ssh_keygen: ssh_keygen?, gpg: gpg? };
+    Some((tools, path_variable?, pm2_home?))
+}
+
+/// The text of a binding, with comments.
+///
+/// # Errors
+/// A sentence when a path is not UTF-8, which TOML cannot hold.
+pub(super) fn write(binding: &Binding) -> Result<String, String> {
+    let path = |path: &Path| match path.to_str() {
+        Some(text) => Ok(quote(text)),
+        None => Err(format!("{} is not UTF-8 and cannot be kept in {FILE}", path.display())),
+    };
+    let tool = |name: &str, tool: &Option<PathBuf>| -> Result<String, String> {
+        match tool {
+            Some(tool) => Ok(format!("{name} = {}\n", path(tool)?)),
+            None => Ok(format!("# {name} = \"/…\"  was not found when this was written\n")),
+        }
+    };
+    let format = match binding.signing.format {
+        SigningFormat::Ssh => "ssh",
+        SigningFormat::OpenPgp => "openpgp",
+    };
+    let tools = [
+        tool("git", &binding.tools.git)?,
+        tool("node", &binding.tools.node)?,
+        tool("npm", &binding.tools.npm)?,
+        tool("pm2", &binding.tools.pm2)?,
+        tool("ssh_keygen", &binding.tools.ssh_keygen)?,
+        tool("gpg", &binding.tools.gpg)?,
+    ]
+    .concat();
+    let pm2_home = match &binding.pm2_home {
+        Some(home) => format!("pm2_home = {}\n", path(home)?),
+        None => "# pm2_home = \"/home/deploy/.pm2\"\n".to_owned(),
+    };
+    let openpgp: Vec<String> = binding.openpgp.iter().map(|key| quote(key)).collect();
+    Ok(format!(
+        "\
+# Binds one checkout on this host to an environment. Written by `gitroll init`.
+# The repository cannot change what stands here. Keep it writable by root or its owner only.
+version = {VERSION}
+
+app = {app}
+# The top of the work tree this binding is for.
+path = {top}
+environment = {environment}
+# Who writes history here. A copied checkout needs its own: `gitroll init --new-writer`.
+writer = {writer}
+chain = {chain}
+# The owner of the work tree. Started as root, gitroll becomes this user.
+run_as = {run_as}
+# Builds are staged here: outside the work tree, on the same file system if possible.
+work_dir = {work_dir}
+
+[signing]
+# \"ssh\" (key: path of a key file; a .pub file means the agent's key) or \"openpgp\" (key: a fingerprint).
+format = {format}
+key = {key}
+
+[trust]
+# OpenPGP keys that are trusted, by full fingerprint. ssh keys are trusted in the file `trust` beside this.
+openpgp = [{openpgp}]
+
+[tools]
+{tools}{pm2_home}# PATH for builds and services.
+path = {path_variable}
+",
+        app = quote(binding.app.as_str()),
+        top = path(&binding.path)?,
+        environment = quote(binding.environment.as_str()),
+        writer = quote(binding.writer.as_str()),
+        chain = quote(binding.chain.as_str()),
+        run_as = quote(&binding.run_as),
+        work_dir = path(&binding.work_dir)?,
+        format = quote(format),
+        key = quote(&binding.signing.key),
+        openpgp = openpgp.join(", "),
+        path_variable = quote(&binding.path_variable),
+    ))
+}

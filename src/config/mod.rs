@@ -1,0 +1,24 @@
+//! `gitroll.toml` and `host.toml`: raw text in, validated types out.
+//!
+//! `gitroll.toml` lies in the repository and says what to build, reload and check. The host binding
+//! (`host.toml` and its trust file) lies outside and says who may sign, as whom to run and which tools
+//! to use. Nothing in the repository can loosen the binding.
+
+mod app;
+#[cfg(test)]
+mod docs;
+mod host;
+mod parse;
+mod quantity;
+mod quote;
+mod reader;
+
+pub use app::{
+    App, Build, Check, CheckKind, Component, Config, Deploy, Expected, Flag, Flags, HttpCheck,
+    Layout, Manager, Migrate, Notify, Patterns, Prove, Remote, Rto, Run, Scope, Service, Stable,
+    Upstream,
+};
+pub use host::{Binding, BindingError, Places, Signing, SigningFormat, Tools};
+pub use parse::{ConfigError, Problem, parse};
+pub use quantity::{duration, show_duration, show_size, size};
+pub use quote::quote;

@@ -1,0 +1,145 @@
+//! `gitroll.toml`: text → [`Config`], with all problems at once.
+
+mod build;
+mod check;
+mod component;
+mod section;
+mod service;
+mod value;
+
+use std::ops::Range;
+
+use toml::de::DeTable;
+
+use super::Config;
+use super::app::{Build, Service};
+use super::reader::{Report, Table};
+use crate::model::RepoPath;
+
+/// Everything wrong with one file, in order of position.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}: {} problem{}", .problems.len(), if .problems.len() == 1 { "" } else { "s" })]
+pub struct ConfigError {
+    /// Which file, as a person knows it.
+    pub file: String,
+    /// The problems.
+    pub problems: Vec<Problem>,
+}
+
+/// One thing wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What is wrong and what would be right, e.g. `unknown key "setle" (did you mean "settle"?)`.
+    pub message: String,
+}
+
+/// A file larger than this is no configuration.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Reads a `gitroll.toml`. `file` is its name in messages.
+///
+/// # Errors
+/// All problems of the file at once, each with line and column. A text that is no TOML at all has one: the
+/// first place where it stops being TOML.
+pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
+    let fail = |problems| ConfigError { file: file.to_owned(), problems };
+    let report = Report::new(text);
+    if text.len() > MOST_BYTES {
+        report.add(&(0..0), "is larger than 1 MiB");
+        return Err(fail(report.problems()));
+    }
+    let document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            report.add(&error.span().unwrap_or(0..0), format!("not TOML: {}", error.message()));
+            return Err(fail(report.problems()));
+        }
+    };
+    let config = read(&report, &Table::root(&report, document.get_ref(), "the file"));
+    let problems = report.problems();
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(fail(problems)),
+    }
+}
+
+impl std::fmt::Display for Problem {
+    /// `line:column: message`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.message)
+    }
+}
+
+/// A parsed value and where its name stands, for problems that show only when all is read.
+struct Placed<T> {
+    value: T,
+    span: Range<usize>,
+}
+
+/// Every section is read before the first missing one ends the reading, so that all are reported.
+fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
+    let app = section::app(root);
+    let deploy = section::deploy(root);
+    let stable = section::stable(root);
+    let build = build::groups(root);
+    let migrate = section::migrate(root);
+    let services = service::services(root);
+    let checks = check::checks(root);
+    let components = component::components(root);
+    let flags = section::flags(root);
+    let notify = section::notify(root);
+    let remote = section::remote(root);
+    let run = section::run(root);
+    let rto = section::rto(root);
+    root.finish();
+
+    let names = service::names(root);
+    let services = services.and_then(|read| service::in_order(report, &names, read));
+    if let Some(components) = &components {
+        component::check_services(report, components, &names);
+    }
+    if let Some(groups) = &build {
+        build::check_outputs(report, groups, &claimed(flags.as_ref(), services.as_deref()));
+    }
+
+    let build = build?.into_iter().map(|placed: Placed<Build>| placed.value).collect();
+    let components =
+        components?.into_iter().map(|placed: component::Read| placed.component).collect();
+    Some(Config {
+        app: app?,
+        deploy: deploy?,
+        stable: stable?,
+        build,
+        migrate: migrate?,
+        services: services?,
+        checks: checks?,
+        components,
+        flags: flags?,
+        notify: notify?,
+        remote: remote?,
+        run: run?,
+        rto: rto?,
+    })
+}
+
+/// Files of the live tree that must not lie in a directory a build replaces, with what they are.
+fn claimed(
+    flags: Option<&Option<super::Flags>>,
+    services: Option<&[Service]>,
+) -> Vec<(RepoPath, String)> {
+    let flags = flags.and_then(Option::as_ref).map(|f| (f.file.clone(), "[flags] file".to_owned()));
+    let logs = services.unwrap_or_default().iter().filter_map(|service| match &service.manager {
+        super::Manager::Process { log: Some(log), .. } => {
+            Some((log.clone(), format!("the log of [service.{}]", service.name)))
+        }
+        _ => None,
+    });
+    flags.into_iter().chain(logs).collect()
+}
+
+#[cfg(test)]
+mod tests;

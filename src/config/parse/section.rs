@@ -1,0 +1,178 @@
+//! The sections that are one table: app, deploy, stable, migrate, flags, notify, remote, run, rto.
+
+use std::time::Duration;
+
+use globset::GlobBuilder;
+
+use super::value;
+use crate::config::reader::{Item, Table, or, quoted};
+use crate::config::{
+    App, Deploy, Flags, Layout, Migrate, Notify, Prove, Remote, Rto, Run, Stable, Upstream,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(super) fn app(root: &Table<'_>) -> Option<App> {
+    let table = root.need("app")?.table("[app]")?;
+    let name = table.need("name").and_then(|item| item.id());
+    let layouts = [("in-place", Layout::InPlace), ("releases", Layout::Releases)];
+    let layout = or(table.get("layout"), || Layout::InPlace, |item| item.word(&layouts));
+    let local = or(table.get("local"), value::no_patterns, |item| value::patterns(&item));
+    let version = or(table.get("version"), || None, |item| version(&item).map(Some));
+    let strengths = [("strong", Prove::Strong), ("weak", Prove::Weak)];
+    let prove = or(table.get("prove"), || Prove::Strong, |item| item.word(&strengths));
+    table.finish();
+    Some(App { name: name?, layout: layout?, local: local?, version: version?, prove: prove? })
+}
+
+fn version(item: &Item<'_>) -> Option<String> {
+    let text = item.line()?;
+    if text.len() > 128 || text.contains(char::is_whitespace) {
+        item.add("must be one word of at most 128 characters, such as \"1.2.0\"");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+pub(super) fn deploy(root: &Table<'_>) -> Option<Deploy> {
+    let Some(item) = root.get("deploy") else { return Some(Deploy { upstream: None }) };
+    let table = item.table("[deploy]")?;
+    let upstream = or(table.get("ref"), || None, |item| upstream(&item).map(Some));
+    table.finish();
+    Some(Deploy { upstream: upstream? })
+}
+
+fn upstream(item: &Item<'_>) -> Option<Upstream> {
+    let text = item.text()?;
+    let parts = text
+        .split_once('/')
+        .filter(|(remote, branch)| is_ref_name(remote) && is_ref_name(branch) && *remote != "refs");
+    let Some((remote, branch)) = parts else {
+        item.add(format_args!(
+            "{} is no remote and branch: write for example \"origin/main\"",
+            quoted(text)
+        ));
+        return None;
+    };
+    Some(Upstream { remote: remote.to_owned(), branch: branch.to_owned() })
+}
+
+/// The rules of `git check-ref-format`, and no leading `-`.
+fn is_ref_name(name: &str) -> bool {
+    let bad = |c: char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c);
+    !name.starts_with('-')
+        && !name.contains(bad)
+        && !name.contains("..")
+        && !name.contains("@{")
+        && name != "@"
+        && !name.ends_with('.')
+        && name
+            .split('/')
+            .all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
+}
+
+pub(super) fn stable(root: &Table<'_>) -> Option<Stable> {
+    let pattern = || "*-stable".to_owned();
+    let served = || 30 * MINUTE;
+    let Some(item) = root.get("stable") else {
+        return Some(Stable { pattern: pattern(), min_served: served() });
+    };
+    let table = item.table("[stable]")?;
+    let pattern = or(table.get("pattern"), pattern, |item| tag_pattern(&item));
+    let range = Duration::ZERO..=365 * DAY;
+    let min_served = or(table.get("min_served"), served, |item| item.duration(range));
+    table.finish();
+    Some(Stable { pattern: pattern?, min_served: min_served? })
+}
+
+fn tag_pattern(item: &Item<'_>) -> Option<String> {
+    let text = item.line()?;
+    // Only what could match a safe tag name; everything a glob may hold besides is left to globset.
+    if text.len() > 256 || text.starts_with(['-', '/']) || text.contains(char::is_whitespace) {
+        item.add(format_args!("{} matches no tag: write for example \"*-stable\"", quoted(text)));
+        return None;
+    }
+    if let Err(error) = GlobBuilder::new(text).build() {
+        item.add(format_args!("{} is no glob: {}", quoted(text), error.kind()));
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+pub(super) fn migrate(root: &Table<'_>) -> Option<Migrate> {
+    let Some(item) = root.get("migrate") else {
+        return Some(Migrate { paths: value::no_patterns() });
+    };
+    let table = item.table("[migrate]")?;
+    let paths = table.need("paths").and_then(|item| value::some_patterns(&item));
+    table.finish();
+    Some(Migrate { paths: paths? })
+}
+
+pub(super) fn flags(root: &Table<'_>) -> Option<Option<Flags>> {
+    let Some(item) = root.get("flags") else { return Some(None) };
+    let table = item.table("[flags]")?;
+    let file = table.need("file").and_then(|item| value::path(&item));
+    table.finish();
+    Some(Some(Flags { file: file? }))
+}
+
+pub(super) fn notify(root: &Table<'_>) -> Option<Option<Notify>> {
+    let Some(item) = root.get("notify") else { return Some(None) };
+    let table = item.table("[notify]")?;
+    let run = table.need("run").and_then(|item| value::command(&item));
+    table.finish();
+    Some(Some(Notify { run: run? }))
+}
+
+pub(super) fn remote(root: &Table<'_>) -> Option<Remote> {
+    let name = || "origin".to_owned();
+    let Some(item) = root.get("remote") else {
+        return Some(Remote { name: name(), required: false, push_tags: false });
+    };
+    let table = item.table("[remote]")?;
+    let name = or(table.get("name"), name, |item| {
+        let text = item.text()?;
+        if is_ref_name(text) {
+            return Some(text.to_owned());
+        }
+        item.add(format_args!("{} is no name of a remote", quoted(text)));
+        None
+    });
+    let required = or(table.get("required"), || false, |item| item.boolean());
+    let push_tags = or(table.get("push_tags"), || false, |item| item.boolean());
+    table.finish();
+    Some(Remote { name: name?, required: required?, push_tags: push_tags? })
+}
+
+pub(super) fn run(root: &Table<'_>) -> Option<Run> {
+    let Some(item) = root.get("run") else { return Some(Run { watchdog: None }) };
+    let table = item.table("[run]")?;
+    let watchdog = or(
+        table.get("watchdog"),
+        || None,
+        |item| {
+            if item.value().as_str() == Some("off") {
+                return Some(None);
+            }
+            if item.value().as_bool() == Some(false) {
+                item.add("write \"off\"");
+                return None;
+            }
+            item.duration(Duration::from_secs(10)..=DAY).map(Some)
+        },
+    );
+    table.finish();
+    Some(Run { watchdog: watchdog? })
+}
+
+pub(super) fn rto(root: &Table<'_>) -> Option<Rto> {
+    let Some(item) = root.get("rto") else { return Some(Rto::default()) };
+    let table = item.table("[rto]")?;
+    let range = || Duration::from_secs(1)..=30 * DAY;
+    let [flags, code, full] = ["flags", "code", "full"]
+        .map(|key| or(table.get(key), || None, |item| item.duration(range()).map(Some)));
+    table.finish();
+    Some(Rto { flags: flags?, code: code?, full: full? })
+}

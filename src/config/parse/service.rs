@@ -1,0 +1,223 @@
+//! `[service.NAME]`: each by its manager, then all in the order of their dependencies.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::value;
+use crate::config::reader::{Item, Report, Table, all, nearest, or, quoted};
+use crate::config::{Manager, Scope, Service};
+use crate::model::ServiceName;
+
+/// A service and where each of those it depends on is named.
+pub(super) struct Read {
+    service: Service,
+    depends_on: Vec<(ServiceName, Range<usize>)>,
+    span: Range<usize>,
+}
+
+/// All services in the order of the file.
+pub(super) fn services(root: &Table<'_>) -> Option<Vec<Read>> {
+    let Some(item) = root.get("service") else { return Some(Vec::new()) };
+    let table = item.table("[service]")?;
+    table.at_most(100)?;
+    all(table.named().iter().map(|(name, item)| service(name, item)).collect::<Vec<_>>())
+}
+
+/// The names of all services, those with problems too, so that one problem does not make others.
+pub(super) fn names<'a>(root: &Table<'a>) -> Vec<&'a str> {
+    let table = root.get("service").and_then(|item| item.value().as_table());
+    table.map(|table| table.keys().map(|key| key.get_ref().as_ref()).collect()).unwrap_or_default()
+}
+
+fn service(name: &str, item: &Item<'_>) -> Option<Read> {
+    let id: Option<ServiceName> = item.id_of(name);
+    let table = item.table(format!("[service.{name}]"))?;
+    let depends_on = or(table.get("depends_on"), Vec::new, |item| references(&item));
+    let manager = table.need("manager").and_then(|item| {
+        let kinds: [(&str, Kind); 4] =
+            [("pm2", pm2), ("systemd", systemd), ("process", process), ("command", command)];
+        item.word(&kinds)
+    });
+    // The keys of an unknown manager cannot be judged.
+    let manager = manager.and_then(|read| {
+        let manager = read(&table, name);
+        table.finish();
+        manager
+    });
+    let depends_on = depends_on?;
+    let service = Service {
+        name: id?,
+        manager: manager?,
+        depends_on: depends_on.iter().map(|(name, _)| name.clone()).collect(),
+    };
+    Some(Read { service, depends_on, span: item.span() })
+}
+
+type Kind = fn(&Table<'_>, &str) -> Option<Manager>;
+
+fn pm2(table: &Table<'_>, name: &str) -> Option<Manager> {
+    let app = or(table.get("name"), || name.to_owned(), |item| Some(item.line()?.to_owned()))?;
+    // pm2 takes these for an id, for every app, for a pattern, for an option.
+    let means_more = app == "all"
+        || app.bytes().all(|b| b.is_ascii_digit())
+        || app.starts_with(['/', '-'])
+        || app.contains(char::is_whitespace);
+    if means_more {
+        let message = format!(
+            "name: {} is no name of one app to pm2, which reads it as an id, a pattern or an option",
+            quoted(&app)
+        );
+        match table.get("name") {
+            Some(item) => item.add(message.trim_start_matches("name: ")),
+            None => table.add(message),
+        }
+        return None;
+    }
+    Some(Manager::Pm2 { app })
+}
+
+fn systemd(table: &Table<'_>, name: &str) -> Option<Manager> {
+    let unit = or(
+        table.get("name"),
+        || name.to_owned(),
+        |item| {
+            let unit = item.line()?;
+            let plain = |c: char| c.is_ascii_alphanumeric() || ":_.\\@-".contains(c);
+            if unit.starts_with('-') || !unit.chars().all(plain) || unit.len() > 255 {
+                item.add(format_args!("{} is no name of a systemd unit", quoted(unit)));
+                return None;
+            }
+            Some(unit.to_owned())
+        },
+    );
+    let scopes = [("system", Scope::System), ("user", Scope::User)];
+    let scope = or(table.get("scope"), || Scope::System, |item| item.word(&scopes));
+    Some(Manager::Systemd { unit: unit?, scope: scope? })
+}
+
+fn process(table: &Table<'_>, _: &str) -> Option<Manager> {
+    let command = table.need("command").and_then(|item| value::command(&item));
+    let env = or(table.get("env"), BTreeMap::new, |item| value::environment(&item));
+    let log = or(table.get("log"), || None, |item| value::path(&item).map(Some));
+    let range = Duration::from_millis(100)..=Duration::from_secs(60 * 60);
+    let stop = || Duration::from_secs(10);
+    let stop_timeout = or(table.get("stop_timeout"), stop, |item| item.duration(range));
+    Some(Manager::Process { command: command?, env: env?, log: log?, stop_timeout: stop_timeout? })
+}
+
+fn command(table: &Table<'_>, _: &str) -> Option<Manager> {
+    let [start, stop, status] = ["start", "stop", "status"]
+        .map(|key| table.need(key).and_then(|item| value::command(&item)));
+    let reload = or(table.get("reload"), || None, |item| value::command(&item).map(Some));
+    let range = Duration::from_millis(100)..=Duration::from_secs(60 * 60);
+    let limit = || Duration::from_secs(60);
+    let timeout = or(table.get("timeout"), limit, |item| item.duration(range));
+    Some(Manager::Command {
+        start: start?,
+        stop: stop?,
+        reload: reload?,
+        status: status?,
+        timeout: timeout?,
+    })
+}
+
+/// An array of names of services, with the place of each.
+pub(super) fn references(item: &Item<'_>) -> Option<Vec<(ServiceName, Range<usize>)>> {
+    let elements = item.elements("an array of names of services such as [\"web\"]")?;
+    let mut seen = Vec::new();
+    all(elements.iter().map(|element| {
+        let name: ServiceName = element.id()?;
+        if seen.contains(&name) {
+            element.add(format_args!("{:?} is named twice", name.as_str()));
+            return None;
+        }
+        seen.push(name.clone());
+        Some((name, element.span()))
+    }))
+}
+
+/// Reports `name` when no service has it.
+pub(super) fn check_known(
+    report: &Report<'_>,
+    key: &str,
+    name: &ServiceName,
+    span: &Range<usize>,
+    known: &[&str],
+) {
+    if !known.contains(&name.as_str()) {
+        let hint = nearest(name.as_str(), known.iter().copied());
+        report.add(span, format!("{key}: there is no [service.{name}]{hint}"));
+    }
+}
+
+/// Every service after those it depends on, otherwise in the order of the file. Unknown dependencies,
+/// cycles and two services that are the same app or unit are reported.
+pub(super) fn in_order(
+    report: &Report<'_>,
+    known: &[&str],
+    mut waiting: Vec<Read>,
+) -> Option<Vec<Service>> {
+    for (name, span) in waiting.iter().flat_map(|read| &read.depends_on) {
+        check_known(report, "depends_on", name, span, known);
+    }
+    check_distinct(report, &waiting);
+    let mut done: Vec<Service> = Vec::new();
+    while !waiting.is_empty() {
+        let is_done = |name: &ServiceName| done.iter().any(|service| service.name == *name);
+        let ready = |read: &Read| {
+            read.depends_on.iter().all(|(name, _)| !known.contains(&name.as_str()) || is_done(name))
+        };
+        let Some(next) = waiting.iter().position(ready) else {
+            report_cycle(report, &waiting);
+            return None;
+        };
+        done.push(waiting.remove(next).service);
+    }
+    Some(done)
+}
+
+/// Among services that all wait for one another, follows the dependencies until one comes again.
+fn report_cycle(report: &Report<'_>, waiting: &[Read]) {
+    let waits_for = |read: &Read| {
+        read.depends_on.iter().find_map(|(name, span)| {
+            let next = waiting.iter().position(|other| other.service.name == *name)?;
+            Some((next, span.clone()))
+        })
+    };
+    let mut way: Vec<usize> = vec![0];
+    while let Some((next, span)) = way.last().and_then(|at| waits_for(&waiting[*at])) {
+        if let Some(begin) = way.iter().position(|at| *at == next) {
+            let names: Vec<&str> = way[begin..]
+                .iter()
+                .chain([&next])
+                .map(|at| waiting[*at].service.name.as_str())
+                .collect();
+            let message = format!("depends_on: goes in a circle: {}", names.join(" → "));
+            return report.add(&span, message);
+        }
+        way.push(next);
+    }
+}
+
+/// Two services that are one and the same to their manager would be reloaded twice and blamed twice.
+fn check_distinct(report: &Report<'_>, services: &[Read]) {
+    let identity = |read: &Read| match &read.service.manager {
+        Manager::Pm2 { app } => Some(("pm2 app", app.clone(), None)),
+        Manager::Systemd { unit, scope } => Some(("unit", unit.clone(), Some(*scope))),
+        Manager::Process { .. } | Manager::Command { .. } => None,
+    };
+    for (at, read) in services.iter().enumerate() {
+        let Some(this) = identity(read) else { continue };
+        let earlier = services[..at].iter().find(|other| identity(other).as_ref() == Some(&this));
+        if let Some(earlier) = earlier {
+            let (what, name, _) = this;
+            let message = format!(
+                "the {what} {} is [service.{}] already",
+                quoted(&name),
+                earlier.service.name
+            );
+            report.add(&read.span, message);
+        }
+    }
+}

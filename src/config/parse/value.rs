@@ -1,0 +1,171 @@
+//! The values that several sections share: paths, patterns, commands, environments.
+
+use std::collections::BTreeMap;
+
+use globset::{GlobBuilder, GlobSetBuilder};
+
+use crate::config::Patterns;
+use crate::config::reader::{Item, all, quoted};
+use crate::model::RepoPath;
+
+/// A path inside the repository. A leading `./` and a trailing `/` mean nothing.
+pub(super) fn path(item: &Item<'_>) -> Option<RepoPath> {
+    let text = item.text()?;
+    let plain = text.strip_prefix("./").unwrap_or(text);
+    let plain = plain.strip_suffix('/').filter(|p| !p.is_empty()).unwrap_or(plain);
+    match RepoPath::new(plain) {
+        Ok(path) => Some(path),
+        Err(problem) => {
+            item.add(format_args!("{}: a path must be {}", quoted(text), problem.problem));
+            None
+        }
+    }
+}
+
+/// An array of paths.
+pub(super) fn paths(item: &Item<'_>) -> Option<Vec<RepoPath>> {
+    let elements = item.elements("an array of paths")?;
+    if elements.len() > 100 {
+        item.add("has more than 100 paths");
+        return None;
+    }
+    all(elements.iter().map(path))
+}
+
+/// An array of globs over paths, at least one.
+pub(super) fn some_patterns(item: &Item<'_>) -> Option<Patterns> {
+    let patterns = patterns(item)?;
+    if patterns.is_empty() {
+        item.add("names nothing: name at least one path");
+        return None;
+    }
+    Some(patterns)
+}
+
+/// An array of globs over paths.
+///
+/// `*` stays within one directory, `**` does not. A pattern whose last part is plain may name a directory
+/// and then means everything below it too.
+pub(super) fn patterns(item: &Item<'_>) -> Option<Patterns> {
+    let elements = item.elements("an array of paths or globs such as [\"app/api/**\"]")?;
+    let mut set = GlobSetBuilder::new();
+    let globs = all(elements.iter().map(|element| {
+        let text = element.text()?;
+        for glob in compile(text).map_err(|problem| element.add(problem)).ok()? {
+            set.add(glob);
+        }
+        Some(text.to_owned())
+    }))?;
+    match set.build() {
+        Ok(set) => Some(Patterns::new(globs, set)),
+        Err(_) => {
+            item.add("these patterns are too large together");
+            None
+        }
+    }
+}
+
+/// No patterns.
+pub(super) fn no_patterns() -> Patterns {
+    Patterns::new(Vec::new(), globset::GlobSet::empty())
+}
+
+/// The pattern that matches every path.
+pub(super) fn every_path() -> Patterns {
+    let set = compile("**").ok().and_then(|globs| {
+        let mut set = GlobSetBuilder::new();
+        for glob in globs {
+            set.add(glob);
+        }
+        set.build().ok()
+    });
+    Patterns::new(vec!["**".to_owned()], set.expect("`**` is a glob"))
+}
+
+fn compile(text: &str) -> Result<Vec<globset::Glob>, String> {
+    const MOST: usize = 1024;
+    let shown = quoted(text);
+    if text.len() > MOST {
+        return Err(format!("{shown} is longer than {MOST} bytes"));
+    }
+    if let Some(rest) = text.strip_prefix('!') {
+        return Err(format!(
+            "{shown} would exclude {}: only what is wanted can be named",
+            quoted(rest)
+        ));
+    }
+    let pattern = text.strip_prefix("./").unwrap_or(text);
+    let directory = pattern.ends_with('/');
+    let pattern = pattern.strip_suffix('/').unwrap_or(pattern);
+    // Alternatives are looked at part by part too: `{a,../b}` must not leave the repository either.
+    let parts = || pattern.split(['/', ',', '{', '}']);
+    let leaves = pattern.is_empty()
+        || pattern.split('/').any(str::is_empty)
+        || parts().any(|part| {
+            let name = part.trim_end().to_ascii_lowercase();
+            part == "." || part == ".." || name == ".git"
+        });
+    if leaves {
+        return Err(format!(
+            "{shown}: a pattern must be relative to the repository, without `..`, `.git` or empty parts"
+        ));
+    }
+    let build = |pattern: &str| {
+        GlobBuilder::new(pattern)
+            .literal_separator(true)
+            .build()
+            .map_err(|error| format!("{shown} is no glob: {}", error.kind()))
+    };
+    let last = pattern.rsplit('/').next().unwrap_or(pattern);
+    let plain = !last.contains(['*', '?', '[', ']', '{', '}', '\\']);
+    let mut globs = Vec::new();
+    if !directory {
+        globs.push(build(pattern)?);
+    }
+    if plain || directory {
+        globs.push(build(&format!("{pattern}/**"))?);
+    }
+    Ok(globs)
+}
+
+/// A command as an argument vector.
+pub(super) fn command(item: &Item<'_>) -> Option<Vec<String>> {
+    let wanted = "an array of arguments such as [\"npm\", \"ci\"] (no shell reads it)";
+    let elements = item.elements(wanted)?;
+    let words = all(elements.iter().map(|word| word.text().map(str::to_owned)))?;
+    match words.first() {
+        None => item.add("is empty: name the program to run"),
+        Some(program) if program.trim().is_empty() => item.add("names no program"),
+        Some(program) if words.len() == 1 && program.contains(' ') => item.add(format_args!(
+            "{} is one word with spaces: write each argument by itself, no shell splits them",
+            quoted(program)
+        )),
+        Some(_) => return Some(words),
+    }
+    None
+}
+
+/// A table of environment variables.
+pub(super) fn environment(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
+    let table = item.table(String::new())?;
+    let variables = table.named().into_iter().map(|(name, value)| {
+        let text = value.text();
+        if !is_variable(name) {
+            value.add("is no name of a variable: letters, digits and `_`, no digit first");
+            return None;
+        }
+        if name.starts_with("GITROLL_") {
+            value.add("variables that begin with GITROLL_ are set by gitroll");
+            return None;
+        }
+        Some((name.to_owned(), text?.to_owned()))
+    });
+    all(variables.collect::<Vec<_>>()).map(|variables| variables.into_iter().collect())
+}
+
+fn is_variable(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && name.len() <= 256
+}
