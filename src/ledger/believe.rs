@@ -1,0 +1,276 @@
+//! Which chains are believed: every record signed by a key trusted for its writer, none missing that
+//! this host or another chain has seen.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::armour;
+use super::cache::Cache;
+use super::chain::{self, Expected, Walked};
+use super::trust::{EXPIRED, Trust, Validity};
+use super::{Chain, Entry, Ledger, LedgerError, chain_prefix, chain_ref};
+use crate::config::Binding;
+use crate::model::{EnvironmentName, Oid, Seq, WriterId};
+use crate::system::git::{Git, Ref};
+
+/// Verifying is waiting for programs; more of them at once than this does not help.
+const MOST_AT_ONCE: usize = 8;
+
+/// How often a ledger is read again because a chain grew while it was read.
+const ATTEMPTS: usize = 3;
+
+/// Reads and verifies every chain of the binding's environment.
+pub(super) fn read(git: &Git, binding: &Binding) -> Result<Ledger, LedgerError> {
+    let prefix = chain_prefix(&binding.environment);
+    let mut attempt = 1;
+    loop {
+        // The cache first: what it knows was in the refs before they are listed here.
+        let cache = Cache::load(git);
+        let refs = git.refs(&prefix)?;
+        let result = Reader::new(git, binding, cache).read(&refs);
+        let disturbed = match &result {
+            Ok(ledger) => {
+                ledger.refused.iter().any(|(_, why)| matches!(why, LedgerError::Rewritten { .. }))
+            }
+            Err(error) => matches!(error, LedgerError::Rewritten { .. }),
+        };
+        if !disturbed || attempt == ATTEMPTS || git.refs(&prefix)? == refs {
+            return result;
+        }
+        attempt += 1;
+    }
+}
+
+/// Reads every chain without asking who signed it.
+pub(super) fn read_unverified(
+    git: &Git,
+    environment: &EnvironmentName,
+) -> Result<Ledger, LedgerError> {
+    let mut ledger = Ledger { chains: BTreeMap::new(), refused: Vec::new() };
+    for Ref { name, id } in git.refs(&chain_prefix(environment))? {
+        let read = writer_of(environment, &name).and_then(|writer| {
+            let expected = Expected { environment, writer: &writer, app: None, chain: None };
+            Ok((chain::walk(git, &id, expected)?, writer))
+        });
+        match read {
+            Ok((walked, writer)) => {
+                ledger.chains.insert(writer, walked.chain);
+            }
+            Err(error) => ledger.refused.push((shown(environment, &name), error)),
+        }
+    }
+    Ok(ledger)
+}
+
+struct Reader<'a> {
+    git: &'a Git,
+    binding: &'a Binding,
+    trust: Trust<'a>,
+    before: Cache,
+    cache: Cache,
+}
+
+impl<'a> Reader<'a> {
+    fn new(git: &'a Git, binding: &'a Binding, cache: Cache) -> Self {
+        Self { git, binding, trust: Trust::load(binding), before: cache.clone(), cache }
+    }
+
+    fn read(mut self, refs: &[Ref]) -> Result<Ledger, LedgerError> {
+        let environment = &self.binding.environment;
+        let mut ledger = Ledger { chains: BTreeMap::new(), refused: Vec::new() };
+        for Ref { name, id } in refs {
+            let believed = writer_of(environment, name)
+                .and_then(|writer| Ok((self.chain(name, id, &writer)?, writer)));
+            match believed {
+                Ok((chain, writer)) => {
+                    ledger.chains.insert(writer, chain);
+                }
+                Err(error) => self.refuse(&mut ledger, shown(environment, name), error)?,
+            }
+        }
+        self.check_vanished(refs, &mut ledger)?;
+        self.check_witnesses(&mut ledger)?;
+        if self.cache != self.before {
+            self.cache.save(self.git);
+        }
+        Ok(ledger)
+    }
+
+    // What cannot be believed of others is left out; of one's own chain it must not be overlooked.
+    fn refuse(
+        &self,
+        ledger: &mut Ledger,
+        writer: String,
+        error: LedgerError,
+    ) -> Result<(), LedgerError> {
+        if writer == self.binding.writer.as_str() {
+            return Err(error);
+        }
+        ledger.refused.push((writer, error));
+        Ok(())
+    }
+
+    fn chain(&mut self, name: &str, head: &Oid, writer: &WriterId) -> Result<Chain, LedgerError> {
+        let own = *writer == self.binding.writer;
+        let expected = Expected {
+            environment: &self.binding.environment,
+            writer,
+            app: Some(&self.binding.app),
+            chain: own.then_some(&self.binding.chain),
+        };
+        let Walked { chain, objects } = chain::walk(self.git, head, expected)?;
+        let entries = &chain.entries;
+        let known = self.cache.known(name).map_or(Ok(Seq(0)), |known| {
+            match chain::lacks(entries, known.seq, &known.digest) {
+                None => Ok(known.seq),
+                Some(problem) => Err(LedgerError::Rewritten {
+                    writer: writer.clone(),
+                    problem: format!("{problem}, as this host has seen"),
+                }),
+            }
+        })?;
+        let verified = self.cache.verified(name, &self.trust.digest);
+        let done = entries
+            .iter()
+            .rposition(|entry| Some(&entry.commit) == verified)
+            .map_or(0, |last| last + 1);
+        let pairs: Vec<_> = entries.iter().zip(&objects).skip(done).collect();
+        verify(&self.trust, &pairs, known)?;
+        if own {
+            self.check_present(entries)?;
+        }
+        if let Some((last, _)) = pairs.last() {
+            self.cache.remember(name, &self.trust.digest, last);
+        }
+        Ok(chain)
+    }
+
+    // A chain of another repository, pushed here, names commits that are not.
+    fn check_present(&self, entries: &[Entry]) -> Result<(), LedgerError> {
+        match entries.iter().find(|entry| !self.git.has(&entry.object)) {
+            None => Ok(()),
+            Some(entry) => Err(LedgerError::Broken {
+                name: entry.name(),
+                problem: format!("this repository lacks its commit {}", entry.object),
+            }),
+        }
+    }
+
+    fn check_vanished(&self, refs: &[Ref], ledger: &mut Ledger) -> Result<(), LedgerError> {
+        let environment = &self.binding.environment;
+        for (name, known) in self.before.below(&chain_prefix(environment)) {
+            let (Ok(writer), false) =
+                (writer_of(environment, name), refs.iter().any(|found| found.name == name))
+            else {
+                continue;
+            };
+            let problem = format!(
+                "it is gone, and its record {} was {}, as this host has seen",
+                known.seq, known.digest
+            );
+            let error = LedgerError::Rewritten { writer: writer.clone(), problem };
+            self.refuse(ledger, writer.to_string(), error)?;
+        }
+        Ok(())
+    }
+
+    fn check_witnesses(&self, ledger: &mut Ledger) -> Result<(), LedgerError> {
+        for (writer, problem) in contradicted(&ledger.chains) {
+            let believed = ledger.chains.remove(&writer).is_some();
+            if believed || !ledger.refused.iter().any(|(refused, _)| refused == writer.as_str()) {
+                let error = LedgerError::Rewritten { writer: writer.clone(), problem };
+                self.refuse(ledger, writer.to_string(), error)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Chains that are not what another believed chain has seen them to be.
+fn contradicted(chains: &BTreeMap<WriterId, Chain>) -> BTreeMap<WriterId, String> {
+    let mut problems = BTreeMap::new();
+    for entry in chains.values().flat_map(|chain| &chain.entries) {
+        for seen in &entry.record.seen {
+            let entries = chains.get(&seen.writer).map_or(&[][..], |chain| &chain.entries);
+            if let Some(problem) = chain::lacks(entries, seen.seq, &seen.digest) {
+                let problem = format!("{problem}, as {} has seen", entry.name());
+                problems.entry(seen.writer.clone()).or_insert(problem);
+            }
+        }
+    }
+    problems
+}
+
+/// A record and the bytes of its tag object.
+type Signed<'a> = (&'a Entry, &'a Vec<u8>);
+
+/// Verifies records whose signatures were not verified under this trust before. Up to position `known`
+/// this host has verified the same records under an earlier trust.
+///
+/// The newest is verified first, alone: a chain that somebody else put here costs one look.
+fn verify(trust: &Trust<'_>, records: &[Signed<'_>], known: Seq) -> Result<(), LedgerError> {
+    let Some((newest, older)) = records.split_last() else {
+        return Ok(());
+    };
+    let newest_validity = validity(trust, *newest)?;
+    let mut validities = all(trust, older)?;
+    validities.push(newest_validity);
+    // A later record with a valid key names the digest of all before it: its signer vouches for them.
+    let mut vouched = false;
+    for ((entry, _), validity) in records.iter().zip(validities).rev() {
+        vouched |= validity == Validity::Current;
+        if !vouched && entry.record.seq > known {
+            let problem = EXPIRED.to_owned();
+            return Err(LedgerError::Untrusted { name: entry.name(), problem });
+        }
+    }
+    Ok(())
+}
+
+fn validity(trust: &Trust<'_>, (entry, object): Signed<'_>) -> Result<Validity, LedgerError> {
+    let writer = entry.record.writer.as_str();
+    armour::split(object)
+        .map_err(str::to_owned)
+        .and_then(|signed| trust.verify(&signed, writer, entry.tagger.time))
+        .map_err(|problem| LedgerError::Untrusted { name: entry.name(), problem })
+}
+
+fn all(trust: &Trust<'_>, records: &[Signed<'_>]) -> Result<Vec<Validity>, LedgerError> {
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let workers = (workers * 2).min(MOST_AT_ONCE).min(records.len());
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::with_capacity(records.len()));
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(record) = records.get(at) else {
+                return;
+            };
+            let result = validity(trust, *record);
+            if result.is_err() {
+                next.store(records.len(), Ordering::Relaxed);
+            }
+            let mut results = results.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            results.push((at, result));
+        }
+    };
+    std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
+    let mut results = results.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    results.sort_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+fn writer_of(environment: &EnvironmentName, name: &str) -> Result<WriterId, LedgerError> {
+    let writer = shown(environment, name);
+    let parsed = writer.parse::<WriterId>().ok().filter(|w| chain_ref(environment, w) == name);
+    parsed.ok_or_else(|| LedgerError::Malformed {
+        name: format!("ref {name:?}"),
+        problem: "the ref is not named by a writer".to_owned(),
+    })
+}
+
+fn shown(environment: &EnvironmentName, name: &str) -> String {
+    name.strip_prefix(&chain_prefix(environment)).unwrap_or(name).to_owned()
+}

@@ -1,0 +1,172 @@
+//! One chain: from its head to its first record, each link checked. Signatures are not looked at here.
+
+use super::codec::{self, Decoded, MOST_BYTES};
+use super::{Chain, Entry, LedgerError};
+use crate::model::{
+    AppName, ChainId, Digest, EnvironmentName, Oid, Person, Record, Seq, TreeMode, WriterId,
+};
+use crate::system::git::{Commit, Git, ObjectKind};
+
+/// A chain read back, and the exact bytes of its records' tag objects, for their signatures.
+#[derive(Debug)]
+pub(super) struct Walked {
+    /// The chain.
+    pub chain: Chain,
+    /// The tag objects, in the order of the chain's entries.
+    pub objects: Vec<Vec<u8>>,
+}
+
+impl Entry {
+    /// The record as messages name it: `record <writer> <seq>`.
+    pub(super) fn name(&self) -> String {
+        record_name(&self.record)
+    }
+}
+
+/// A record as messages name it: `record <writer> <seq>`.
+pub(super) fn record_name(record: &Record) -> String {
+    format!("record {} {}", record.writer, record.seq)
+}
+
+/// What every record of a chain must say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected<'a> {
+    pub environment: &'a EnvironmentName,
+    pub writer: &'a WriterId,
+    /// The app, where it is known.
+    pub app: Option<&'a AppName>,
+    /// The chain's id, where it is known.
+    pub chain: Option<&'a ChainId>,
+}
+
+/// Reads a chain back from its head, oldest record first, and checks that it is one: positions without
+/// a gap down to 1, each naming the digest of the one before, all of the same app, environment, writer
+/// and chain.
+///
+/// # Errors
+/// `Malformed` and `Broken` name the record; `Git` when an object is missing.
+pub(super) fn walk(git: &Git, head: &Oid, expected: Expected<'_>) -> Result<Walked, LedgerError> {
+    let (mut entries, mut objects): (Vec<Entry>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
+    let mut next = head.clone();
+    loop {
+        let commit = git.commit(&next)?;
+        let (entry, object) = entry(git, &commit, expected.writer)?;
+        let later = entries.last().map(|later| &later.record);
+        check_link(&commit, &entry, later, expected)?;
+        let (seq, id) = (entry.record.seq, entry.record.chain.clone());
+        entries.push(entry);
+        objects.push(object);
+        if seq == Seq::FIRST {
+            entries.reverse();
+            objects.reverse();
+            let chain = Chain { writer: expected.writer.clone(), id, entries };
+            return Ok(Walked { chain, objects });
+        }
+        next = commit.parents[0].clone();
+    }
+}
+
+fn entry(git: &Git, commit: &Commit, writer: &WriterId) -> Result<(Entry, Vec<u8>), LedgerError> {
+    let name = || format!("record of {writer} at {}", commit.id.short());
+    let broken =
+        |problem: &str| LedgerError::Malformed { name: name(), problem: problem.to_owned() };
+    let (mut record, mut evidence, mut config) = (None, None, None);
+    for (path, entry) in git.entries(&commit.id)? {
+        let place = match path.as_bytes() {
+            b"record" => &mut record,
+            b"evidence" => &mut evidence,
+            b"config" => &mut config,
+            // A newer version may keep more beside a record.
+            _ => continue,
+        };
+        *place = (entry.mode == TreeMode::File).then_some(entry.id);
+    }
+    let blob = record.ok_or_else(|| broken("its commit holds no record"))?;
+    let evidence = evidence.ok_or_else(|| broken("its commit holds no evidence"))?;
+    let config = config.ok_or_else(|| broken("its commit holds no config"))?;
+    let object = git.object(&blob, ObjectKind::Blob, MOST_BYTES)?;
+    let (Decoded { record, tagger, object: pointed, digest }, _) = codec::decode(&object)
+        .map_err(|problem| LedgerError::Malformed { name: name(), problem })?;
+    let commit = commit.id.clone();
+    let entry = Entry { record, tagger, digest, object: pointed, commit, blob, evidence, config };
+    Ok((entry, object))
+}
+
+fn check_link(
+    commit: &Commit,
+    entry: &Entry,
+    later: Option<&Record>,
+    expected: Expected<'_>,
+) -> Result<(), LedgerError> {
+    let record = &entry.record;
+    let wrong = |problem: String| Err(LedgerError::Broken { name: entry.name(), problem });
+    if record.environment != *expected.environment {
+        return wrong(format!(
+            "it is of environment {}, not {}",
+            record.environment, expected.environment
+        ));
+    }
+    if record.writer != *expected.writer {
+        return wrong(format!("it is of writer {}, not {}", record.writer, expected.writer));
+    }
+    if let Some(app) = expected.app.filter(|app| **app != record.app) {
+        return wrong(format!("it is of app {}, not {app}", record.app));
+    }
+    if let Some(chain) = expected.chain.filter(|chain| **chain != record.chain) {
+        return wrong(format!("it is of chain {}, not {chain}", record.chain));
+    }
+    if let Some(later) = later {
+        if record.seq.next() != later.seq {
+            return wrong(format!("record {} comes after it", later.seq));
+        }
+        if later.previous != Some(entry.digest) {
+            return wrong(format!("record {} names another record before it", later.seq));
+        }
+        if (&record.chain, &record.app) != (&later.chain, &later.app) {
+            return wrong(format!("record {} is of another chain or app", later.seq));
+        }
+    }
+    let parents = if record.seq == Seq::FIRST { 1 } else { 2 };
+    if commit.parents.len() != parents || commit.parents.last() != Some(&entry.object) {
+        return wrong(
+            "its commit's parents are not the record before it and the commit it is about"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// Writes the objects of a chain's next commit and returns its id. Nothing points to it yet.
+///
+/// # Errors
+/// When git cannot write.
+pub(super) fn write(
+    git: &Git,
+    blobs: [&Oid; 3],
+    previous: Option<&Oid>,
+    object: &Oid,
+    person: &Person,
+    sentence: &str,
+) -> Result<Oid, LedgerError> {
+    let [record, evidence, config] = blobs.map(Clone::clone);
+    let tree = git.write_tree(&[("config", config), ("evidence", evidence), ("record", record)])?;
+    let parents: Vec<Oid> = previous.into_iter().chain([object]).cloned().collect();
+    Ok(git.write_commit(&tree, &parents, person, &format!("{sentence}\n"))?)
+}
+
+/// What is wrong with a chain that should hold a record with this digest at this position; `None` when
+/// it does.
+pub(super) fn lacks(entries: &[Entry], seq: Seq, digest: &Digest) -> Option<String> {
+    let at = usize::try_from(seq.0).ok().and_then(|seq| seq.checked_sub(1));
+    match (at.and_then(|at| entries.get(at)), entries.last()) {
+        (Some(entry), _) if entry.digest == *digest => None,
+        (Some(entry), _) => {
+            Some(format!("its record {seq} is now {}, and was {digest}", entry.digest))
+        }
+        (None, Some(last)) => Some(format!(
+            "it ends with record {} ({}), and its record {seq} was {digest}",
+            last.record.seq, last.digest
+        )),
+        (None, None) => Some(format!("it is not here, and its record {seq} was {digest}")),
+    }
+}

@@ -1,0 +1,357 @@
+//! The fold: what a ledger's records come to. Pure, and the same for every order in which chains are
+//! read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Chain, Entry, Ledger};
+use crate::model::{
+    Digest, Event, Hold, Judgement, Oid, Outcome, Seq, TargetRef, Verdict, WriterId,
+};
+
+/// What the believed chains of an environment say, folded once.
+///
+/// What serves and what served comes from the own chain alone. Verdicts, holds and promotions are the
+/// union over all chains; each stands until a succeeded record of any chain names its digest in
+/// `lifts`, so the order between chains never matters.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct History {
+    serving: Option<Standing>,
+    deployments: Vec<ServedSpan>,
+    adopted: BTreeSet<Oid>,
+    proven_by: BTreeMap<Oid, BTreeSet<WriterId>>,
+    judged: BTreeMap<Oid, Vec<JudgedBy>>,
+    held: Vec<Held>,
+    promoted: BTreeMap<Oid, Vec<TargetRef>>,
+    reasons: BTreeMap<Digest, Vec<AddedReason>>,
+}
+
+/// What serves here by the own chain's word. To be checked against what is observed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// The commit.
+    pub commit: Oid,
+    /// The record that says so.
+    pub seq: Seq,
+    /// That record's digest.
+    pub digest: Digest,
+    /// What it recorded.
+    pub event: Event,
+    /// How that ended.
+    pub outcome: Outcome,
+    /// When it was recorded.
+    pub since: Timestamp,
+}
+
+/// One time that a commit served here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServedSpan {
+    /// The commit that served.
+    pub commit: Oid,
+    /// The record that began it.
+    pub seq: Seq,
+    /// That record's digest.
+    pub digest: Digest,
+    /// What it recorded.
+    pub event: Event,
+    /// How that ended.
+    pub outcome: Outcome,
+    /// What served before, as that record says.
+    pub from: Option<Oid>,
+    /// When it was recorded.
+    pub since: Timestamp,
+    /// When the next record about what serves ended it; `None` while it serves.
+    pub until: Option<Timestamp>,
+    /// It was observed serving by a run.
+    pub proven: bool,
+    /// A person accepted it: it served before gitroll came.
+    pub adopted: bool,
+}
+
+impl ServedSpan {
+    /// How long it served, up to `now` where it still does. Clocks that were set back count as nothing.
+    pub fn duration(&self, now: Timestamp) -> Duration {
+        let seconds = self.until.unwrap_or(now).as_second().saturating_sub(self.since.as_second());
+        Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+    }
+}
+
+/// A verdict that stands, and whose it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JudgedBy {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The record that gave it; a record that lifts this digest ends it.
+    pub digest: Digest,
+    /// Its writer.
+    pub writer: WriterId,
+    /// Its position.
+    pub seq: Seq,
+    /// The person; escape before printing.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// A hold that stands, and whose it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    /// The commit that the record judges. For a hold on a commit: that which is held. For a component's
+    /// content: where that content was found bad.
+    pub subject: Oid,
+    /// What is held.
+    pub hold: Hold,
+    /// The record that holds it; a record that lifts this digest ends it.
+    pub digest: Digest,
+    /// Its writer.
+    pub writer: WriterId,
+    /// Its position.
+    pub seq: Seq,
+    /// The person; escape before printing.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// A reason that was added to a record afterwards.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AddedReason {
+    /// The reason.
+    pub text: String,
+    /// Who added it.
+    pub writer: WriterId,
+    /// In which record of its chain.
+    pub seq: Seq,
+    /// The person; escape before printing.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl History {
+    /// Folds a ledger. `own` is the writer of this checkout; without one nothing is known to serve here.
+    pub fn of(ledger: &Ledger, own: Option<&WriterId>) -> Self {
+        let mut history = History::default();
+        if let Some(chain) = own.and_then(|own| ledger.chains.get(own)) {
+            history.fold_own(chain);
+        }
+        let entries = || ledger.chains.values().flat_map(|chain| &chain.entries);
+        // An act that did not succeed settles nothing: the deploy that was to be the fix failed.
+        let lifted: BTreeSet<Digest> = entries()
+            .filter(|entry| entry.record.outcome == Outcome::Succeeded)
+            .flat_map(|entry| entry.record.lifts.iter().copied())
+            .collect();
+        for entry in entries() {
+            history.fold_annotation(entry);
+            if let Some(commit) = proven(entry) {
+                let writers = history.proven_by.entry(commit.clone()).or_default();
+                writers.insert(entry.record.writer.clone());
+            }
+            if !lifted.contains(&entry.digest) {
+                history.fold_standing(entry);
+            }
+        }
+        history.judged.values_mut().for_each(|judged| judged.sort_by_key(weight));
+        history.held.sort_by_key(|held| (held.at, held.writer.clone(), held.seq));
+        history.reasons.values_mut().for_each(|added| {
+            added.sort_by_key(|reason| (reason.at, reason.writer.clone(), reason.seq));
+        });
+        history
+    }
+
+    /// What serves here by the own chain's word: the last record about what serves that succeeded or
+    /// restored, or found something serving.
+    pub fn serving(&self) -> Option<&Standing> {
+        self.serving.as_ref()
+    }
+
+    /// Every time a commit served here, oldest first.
+    pub fn deployments(&self) -> &[ServedSpan] {
+        &self.deployments
+    }
+
+    /// Whether a commit was observed serving here by a run.
+    pub fn proven_here(&self, commit: &Oid) -> bool {
+        self.deployments.iter().any(|span| span.proven && span.commit == *commit)
+    }
+
+    /// The writers on whose hosts a commit was observed serving by a run.
+    pub fn proven_by(&self, commit: &Oid) -> impl Iterator<Item = &WriterId> {
+        self.proven_by.get(commit).into_iter().flatten()
+    }
+
+    /// Whether a person accepted a commit as having served here before gitroll came.
+    pub fn adopted(&self, commit: &Oid) -> bool {
+        self.adopted.contains(commit)
+    }
+
+    /// How long a commit served here in all, up to `now`.
+    pub fn served_total(&self, commit: &Oid, now: Timestamp) -> Duration {
+        let spans = self.deployments.iter().filter(|span| span.commit == *commit);
+        spans.map(|span| span.duration(now)).sum()
+    }
+
+    /// The stable tags that promotions gave a commit, and that were not withdrawn.
+    pub fn promoted(&self, commit: &Oid) -> &[TargetRef] {
+        self.promoted.get(commit).map_or(&[], Vec::as_slice)
+    }
+
+    /// The verdict that stands on a commit: bad wins over good, a person's over a provisional one, a
+    /// later over an earlier one.
+    pub fn verdict(&self, commit: &Oid) -> Option<&JudgedBy> {
+        self.verdicts(commit).last()
+    }
+
+    /// Every verdict that stands on a commit, the one that counts last.
+    pub fn verdicts(&self, commit: &Oid) -> &[JudgedBy] {
+        self.judged.get(commit).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every hold that stands, oldest first.
+    pub fn holds(&self) -> &[Held] {
+        &self.held
+    }
+
+    /// The reasons that were added to a record afterwards, oldest first.
+    pub fn added_reasons(&self, record: &Digest) -> &[AddedReason] {
+        self.reasons.get(record).map_or(&[], Vec::as_slice)
+    }
+
+    fn fold_own(&mut self, chain: &Chain) {
+        for entry in &chain.entries {
+            let record = &entry.record;
+            if record.event == Event::Adopt && record.outcome == Outcome::Succeeded {
+                // An adoption of what serves names it in To, one of an older state in Subject.
+                self.adopted.extend(record.to.iter().chain(&record.subject).cloned());
+            }
+            if !record.event.serves() {
+                continue;
+            }
+            match served(entry) {
+                Some(commit) => self.begin(entry, commit.clone()),
+                // Nothing healthy was left serving, so the time of what served before ends here.
+                None if record.outcome == Outcome::Failed => self.end(entry.tagger.time),
+                None => {}
+            }
+        }
+    }
+
+    fn begin(&mut self, entry: &Entry, commit: Oid) {
+        self.end(entry.tagger.time);
+        let record = &entry.record;
+        self.serving = Some(Standing {
+            commit: commit.clone(),
+            seq: record.seq,
+            digest: entry.digest,
+            event: record.event.clone(),
+            outcome: record.outcome,
+            since: entry.tagger.time,
+        });
+        self.deployments.push(ServedSpan {
+            proven: proven(entry).is_some(),
+            adopted: record.event == Event::Adopt && record.outcome == Outcome::Succeeded,
+            commit,
+            seq: record.seq,
+            digest: entry.digest,
+            event: record.event.clone(),
+            outcome: record.outcome,
+            from: record.from.clone(),
+            since: entry.tagger.time,
+            until: None,
+        });
+    }
+
+    fn end(&mut self, at: Timestamp) {
+        if let Some(span) = self.deployments.last_mut() {
+            span.until.get_or_insert(at);
+        }
+    }
+
+    fn fold_standing(&mut self, entry: &Entry) {
+        let record = &entry.record;
+        let subject = record.subject.as_ref().or(record.from.as_ref()).unwrap_or(&entry.object);
+        let by = || entry.tagger.name.clone();
+        if let Some(verdict) = record.verdict {
+            self.judged.entry(subject.clone()).or_default().push(JudgedBy {
+                verdict,
+                digest: entry.digest,
+                writer: record.writer.clone(),
+                seq: record.seq,
+                by: by(),
+                at: entry.tagger.time,
+                reason: record.reason.clone(),
+            });
+        }
+        if let Some(hold) = &record.hold {
+            self.held.push(Held {
+                subject: subject.clone(),
+                hold: hold.clone(),
+                digest: entry.digest,
+                writer: record.writer.clone(),
+                seq: record.seq,
+                by: by(),
+                at: entry.tagger.time,
+                reason: record.reason.clone(),
+            });
+        }
+        if record.event == Event::Promote && record.outcome == Outcome::Succeeded {
+            let commit = record.subject.as_ref().unwrap_or(&entry.object);
+            let tags = self.promoted.entry(commit.clone()).or_default();
+            for target in record.target.iter() {
+                if !tags.contains(target) {
+                    tags.push(target.clone());
+                }
+            }
+        }
+    }
+
+    fn fold_annotation(&mut self, entry: &Entry) {
+        let record = &entry.record;
+        if let (Some(annotated), Some(text)) = (record.annotates, &record.reason) {
+            self.reasons.entry(annotated).or_default().push(AddedReason {
+                text: text.clone(),
+                writer: record.writer.clone(),
+                seq: record.seq,
+                by: entry.tagger.name.clone(),
+                at: entry.tagger.time,
+            });
+        }
+    }
+}
+
+/// The commit that serves by the word of a record about what serves.
+fn served(entry: &Entry) -> Option<&Oid> {
+    let record = &entry.record;
+    match record.outcome {
+        Outcome::Succeeded => record.to.as_ref(),
+        Outcome::Restored => record.to.as_ref().or(record.from.as_ref()),
+        // Found serving, although its checks fail.
+        Outcome::Failed if record.event == Event::Predeploy => record.to.as_ref(),
+        Outcome::Failed => None,
+    }
+}
+
+/// The commit that a record states to have been observed serving, its checks passing.
+fn proven(entry: &Entry) -> Option<&Oid> {
+    // Init and Adopt state what serves too, but did not look whether it serves well.
+    let by_a_run = matches!(
+        entry.record.event,
+        Event::Predeploy | Event::Deploy | Event::Back | Event::Component | Event::Flags
+    );
+    served(entry).filter(|_| by_a_run && entry.record.outcome != Outcome::Failed)
+}
+
+/// The order of verdicts on one commit: the last counts.
+fn weight(judged: &JudgedBy) -> (bool, bool, Timestamp, WriterId, Seq) {
+    let Verdict { judgement, provisional } = judged.verdict;
+    (judgement == Judgement::Bad, !provisional, judged.at, judged.writer.clone(), judged.seq)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,278 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::model::{HistoryLine, Person, Record};
+
+fn commit(letter: char) -> Oid {
+    letter.to_string().repeat(40).parse().unwrap()
+}
+
+fn writer(name: &str) -> WriterId {
+    name.parse().unwrap()
+}
+
+/// A ledger under construction: each act is recorded a minute after the one before.
+#[derive(Default)]
+struct Acts {
+    ledger: Option<Ledger>,
+    minute: i64,
+}
+
+impl Acts {
+    fn act(
+        &mut self,
+        by: &str,
+        event: &str,
+        outcome: Outcome,
+        change: impl FnOnce(&mut Record),
+    ) -> Digest {
+        let ledger =
+            self.ledger.get_or_insert(Ledger { chains: BTreeMap::new(), refused: Vec::new() });
+        let id: crate::model::ChainId = "0".repeat(32).parse().unwrap();
+        let chain = ledger.chains.entry(writer(by)).or_insert_with(|| Chain {
+            writer: writer(by),
+            id: id.clone(),
+            entries: Vec::new(),
+        });
+        let seq = Seq(chain.entries.len() as u64 + 1);
+        let line = HistoryLine {
+            app: "shop".parse().unwrap(),
+            environment: "production".parse().unwrap(),
+            writer: writer(by),
+            chain: id,
+        };
+        let mut record = Record::new(&line, event.to_owned().into());
+        record.seq = seq;
+        record.outcome = outcome;
+        record.sentence = event.to_owned();
+        change(&mut record);
+        let digest = Digest::of(format!("{by} {seq}").as_bytes());
+        let object = commit('0');
+        self.minute += 1;
+        chain.entries.push(Entry {
+            record,
+            tagger: Person {
+                name: "ana".into(),
+                email: "a@b".into(),
+                time: Timestamp::from_second(self.minute * 60).unwrap(),
+            },
+            digest,
+            object: object.clone(),
+            commit: object.clone(),
+            blob: object.clone(),
+            evidence: object.clone(),
+            config: object,
+        });
+        digest
+    }
+
+    fn ok(&mut self, by: &str, event: &str, change: impl FnOnce(&mut Record)) -> Digest {
+        self.act(by, event, Outcome::Succeeded, change)
+    }
+
+    fn serve(&mut self, event: &str, from: char, to: char) -> Digest {
+        self.ok("web", event, |r| (r.from, r.to) = (Some(commit(from)), Some(commit(to))))
+    }
+
+    fn history(&self) -> History {
+        History::of(self.ledger.as_ref().unwrap(), Some(&writer("web")))
+    }
+}
+
+fn bad(record: &mut Record, subject: char) {
+    record.subject = Some(commit(subject));
+    record.verdict = Some("bad provisional".parse().unwrap());
+    record.hold = Some(Hold::Commit);
+}
+
+fn good(record: &mut Record, subject: char) {
+    record.subject = Some(commit(subject));
+    record.verdict = Some("good".parse().unwrap());
+}
+
+#[test]
+fn each_kind_of_record_says_what_it_says_about_serving() {
+    use Outcome::{Failed, Restored, Succeeded};
+    // event, outcome, from, to → serves then, proven, adopted
+    let table = [
+        ("init", Succeeded, None, Some('b'), Some('b'), false, false),
+        ("adopt", Succeeded, None, Some('b'), Some('b'), false, true),
+        ("predeploy", Succeeded, Some('a'), Some('b'), Some('b'), true, false),
+        ("predeploy", Failed, Some('a'), Some('b'), Some('b'), false, false),
+        ("deploy", Succeeded, Some('a'), Some('b'), Some('b'), true, false),
+        ("deploy", Restored, Some('a'), None, Some('a'), true, false),
+        ("deploy", Restored, Some('a'), Some('a'), Some('a'), true, false),
+        ("deploy", Failed, Some('a'), None, None, false, false),
+        ("deploy", Failed, Some('a'), Some('b'), None, false, false),
+        ("back", Succeeded, Some('a'), Some('b'), Some('b'), true, false),
+        ("component", Succeeded, Some('a'), Some('b'), Some('b'), true, false),
+        ("flags", Succeeded, Some('b'), Some('b'), Some('b'), true, false),
+        ("promote", Succeeded, None, Some('b'), None, false, false),
+        ("mark", Succeeded, None, Some('b'), None, false, false),
+        ("rehearse", Succeeded, Some('a'), Some('b'), None, false, false),
+    ];
+    for (event, outcome, from, to, serves, proven, adopted) in table {
+        let mut acts = Acts::default();
+        acts.act("web", event, outcome, |r| (r.from, r.to) = (from.map(commit), to.map(commit)));
+        let history = acts.history();
+        let case = format!("{event} {outcome:?} {from:?} {to:?}");
+        let standing = history.serving().map(|standing| standing.commit.clone());
+        assert_eq!(standing, serves.map(commit), "{case}");
+        assert_eq!(history.deployments().len(), usize::from(serves.is_some()), "{case}");
+        let about = commit(serves.or(to).or(from).unwrap());
+        assert_eq!(history.proven_here(&about), proven, "{case}");
+        assert_eq!(history.proven_by(&about).count(), usize::from(proven), "{case}");
+        assert_eq!(history.adopted(&about), adopted, "{case}");
+    }
+}
+
+#[test]
+fn what_served_and_for_how_long_adds_up() {
+    let mut acts = Acts::default();
+    acts.serve("deploy", 'a', 'a'); // 1
+    acts.serve("deploy", 'a', 'b'); // 2
+    acts.serve("back", 'b', 'a'); // 3
+    acts.ok("web", "promote", |r| r.subject = Some(commit('a'))); // 4
+    acts.act("web", "deploy", Outcome::Failed, |r| r.from = Some(commit('a'))); // 5
+    let history = acts.history();
+    let now = Timestamp::from_second(60 * 60).unwrap();
+    assert_eq!(history.served_total(&commit('a'), now), Duration::from_secs(60 + 120));
+    assert_eq!(history.served_total(&commit('b'), now), Duration::from_secs(60));
+    assert_eq!(history.served_total(&commit('c'), now), Duration::ZERO);
+    let seqs: Vec<u64> = history.deployments().iter().map(|span| span.seq.0).collect();
+    assert_eq!(seqs, [1, 2, 3]);
+    assert_eq!(history.serving().unwrap().seq, Seq(3));
+
+    acts.act("web", "predeploy", Outcome::Failed, |r| r.to = Some(commit('c'))); // 6
+    let history = acts.history();
+    assert_eq!(history.serving().unwrap().commit, commit('c'));
+    assert_eq!(history.served_total(&commit('c'), now), Duration::from_secs(54 * 60));
+    assert!(!history.proven_here(&commit('c')));
+    let earlier = Timestamp::from_second(0).unwrap();
+    assert_eq!(history.served_total(&commit('c'), earlier), Duration::ZERO);
+}
+
+#[test]
+fn an_older_state_can_be_adopted_without_serving() {
+    let mut acts = Acts::default();
+    acts.serve("deploy", 'a', 'b');
+    acts.ok("web", "adopt", |r| r.subject = Some(commit('a')));
+    let history = acts.history();
+    assert!(history.adopted(&commit('a')) && !history.adopted(&commit('b')));
+    assert_eq!(history.serving().unwrap().commit, commit('b'));
+}
+
+#[test]
+fn what_serves_on_another_host_says_nothing_of_this_one() {
+    let mut acts = Acts::default();
+    acts.serve("deploy", 'a', 'b');
+    acts.ok("ci", "deploy", |r| r.to = Some(commit('c')));
+    let history = acts.history();
+    assert_eq!(history.serving().unwrap().commit, commit('b'));
+    assert!(!history.proven_here(&commit('c')));
+    assert_eq!(history.proven_by(&commit('c')).collect::<Vec<_>>(), [&writer("ci")]);
+    let nobody = History::of(acts.ledger.as_ref().unwrap(), None);
+    assert_eq!((nobody.serving(), nobody.deployments()), (None, &[][..]));
+}
+
+#[test]
+fn verdicts_of_all_chains_count_until_any_chain_lifts_them() {
+    for lifter_first_by_name in [false, true] {
+        let lifter = if lifter_first_by_name { "aaa" } else { "zzz" };
+        let mut acts = Acts::default();
+        let one = acts.ok("ci", "back", |r| bad(r, 'b'));
+        let two = acts.ok("web", "mark", |r| bad(r, 'b'));
+        assert_eq!(acts.history().holds().len(), 2);
+        acts.ok(lifter, "lift", |r| r.lifts = vec![one]);
+        let history = acts.history();
+        assert_eq!(history.verdict(&commit('b')).unwrap().digest, two);
+        assert_eq!(history.holds().iter().map(|held| held.digest).collect::<Vec<_>>(), [two]);
+        acts.ok(lifter, "lift", |r| r.lifts = vec![two]);
+        assert_eq!(acts.history().verdict(&commit('b')), None);
+        assert!(acts.history().holds().is_empty());
+    }
+}
+
+#[test]
+fn a_lift_counts_even_where_it_is_read_before_what_it_lifts() {
+    let mut acts = Acts::default();
+    let later = Digest::of(b"web 1");
+    acts.ok("ci", "lift", |r| r.lifts = vec![later]);
+    assert_eq!(acts.ok("web", "back", |r| bad(r, 'b')), later);
+    assert_eq!(acts.history().verdict(&commit('b')), None);
+}
+
+#[test]
+fn an_act_that_failed_lifts_nothing() {
+    for outcome in [Outcome::Failed, Outcome::Restored] {
+        let mut acts = Acts::default();
+        let held = acts.ok("web", "back", |r| bad(r, 'b'));
+        acts.act("web", "deploy", outcome, |r| r.lifts = vec![held]);
+        assert_eq!(acts.history().holds().len(), 1);
+    }
+}
+
+#[test]
+fn bad_wins_over_good_and_a_person_over_a_conclusion() {
+    let mut acts = Acts::default();
+    acts.ok("web", "mark", |r| good(r, 'b'));
+    assert_eq!(acts.history().verdict(&commit('b')).unwrap().verdict.to_string(), "good");
+    let provisional = acts.ok("ci", "back", |r| bad(r, 'b'));
+    acts.ok("ci", "mark", |r| good(r, 'b'));
+    let history = acts.history();
+    assert_eq!(history.verdict(&commit('b')).unwrap().digest, provisional);
+    assert_eq!(history.verdicts(&commit('b')).len(), 3);
+    let said = acts.ok("web", "mark", |r| {
+        bad(r, 'b');
+        r.verdict = Some("bad".parse().unwrap());
+        r.lifts = vec![provisional];
+    });
+    acts.ok("zzz", "back", |r| bad(r, 'b'));
+    assert_eq!(acts.history().verdict(&commit('b')).unwrap().digest, said);
+}
+
+#[test]
+fn a_rollback_without_subject_judges_what_it_left() {
+    let mut acts = Acts::default();
+    acts.ok("web", "component", |r| {
+        (r.from, r.to) = (Some(commit('a')), Some(commit('b')));
+        let content = Digest::of(b"upload");
+        r.hold = Some(Hold::Component { id: "QW-001".parse().unwrap(), content });
+    });
+    assert_eq!(acts.history().holds()[0].subject, commit('a'));
+}
+
+#[test]
+fn promotions_of_all_chains_count_until_withdrawn() {
+    let mut acts = Acts::default();
+    let tag = |name: &str| TargetRef { name: format!("refs/tags/{name}"), id: commit('e') };
+    let first = acts.ok("ci", "promote", |r| {
+        (r.subject, r.target) = (Some(commit('b')), Some(tag("v1-stable")));
+    });
+    acts.ok("web", "promote", |r| {
+        (r.subject, r.target) = (Some(commit('b')), Some(tag("v2-stable")));
+    });
+    acts.act("web", "promote", Outcome::Failed, |r| {
+        (r.subject, r.target) = (Some(commit('b')), Some(tag("v3-stable")));
+    });
+    assert_eq!(acts.history().promoted(&commit('b')), [tag("v1-stable"), tag("v2-stable")]);
+    acts.ok("web", "lift", |r| r.lifts = vec![first]);
+    assert_eq!(acts.history().promoted(&commit('b')), [tag("v2-stable")]);
+    assert!(acts.history().promoted(&commit('a')).is_empty());
+}
+
+#[test]
+fn reasons_added_later_belong_to_the_record_they_name() {
+    let mut acts = Acts::default();
+    let back = acts.ok("web", "back", |r| bad(r, 'b'));
+    for (by, text) in [("web", "errors"), ("ci", "and latency")] {
+        acts.ok(by, "annotate", |r| {
+            (r.annotates, r.reason) = (Some(back), Some(text.to_owned()));
+        });
+    }
+    let history = acts.history();
+    let texts: Vec<&str> = history.added_reasons(&back).iter().map(|r| r.text.as_str()).collect();
+    assert_eq!(texts, ["errors", "and latency"]);
+    assert!(history.added_reasons(&Digest::of(b"other")).is_empty());
+    assert_eq!(history.holds().len(), 1);
+}

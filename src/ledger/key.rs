@@ -1,0 +1,165 @@
+//! The host's key: using the one the person's git signs with, or making one.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::LedgerError;
+use crate::config::{Binding, Signing, SigningFormat};
+use crate::model::WriterId;
+use crate::system::files;
+use crate::system::git::Git;
+use crate::system::process::{Invocation, telling_lines};
+use crate::system::user::Account;
+
+/// How the person's own git signs: from the user's and the system's configuration, never the repository's.
+/// `None` where none is set up. Whether it can sign without asking is for [`super::probe_signing`] to say.
+pub fn of_user(git: &Git, home: Option<&Path>) -> Option<Signing> {
+    let key = git.user_setting("user.signingkey")?;
+    let format = git.user_setting("gpg.format").unwrap_or_else(|| "openpgp".to_owned());
+    match format.as_str() {
+        "ssh" if !key.starts_with("key::") && !key.starts_with("ssh-") => {
+            let path = match (key.strip_prefix("~/"), home) {
+                (Some(rest), Some(home)) => home.join(rest),
+                _ => key.clone().into(),
+            };
+            let key = path.is_absolute().then(|| path.display().to_string())?;
+            Some(Signing { format: SigningFormat::Ssh, key })
+        }
+        "openpgp" => Some(Signing { format: SigningFormat::OpenPgp, key }),
+        _ => None,
+    }
+}
+
+/// Makes a passphrase-less ed25519 key `key` in the binding's directory, unless it is there.
+///
+/// # Errors
+/// `Sign` when ssh-keygen is missing or fails.
+pub fn make(binding: &Binding) -> Result<Signing, LedgerError> {
+    let path = binding.dir.join("key");
+    let signing = Signing { format: SigningFormat::Ssh, key: path.display().to_string() };
+    if path.exists() {
+        return Ok(signing);
+    }
+    let problem = |what: String| LedgerError::Sign(format!("no host key could be made: {what}"));
+    let program = binding
+        .tools
+        .ssh_keygen
+        .as_ref()
+        .ok_or_else(|| problem("ssh-keygen was not found; install openssh-client".into()))?;
+    let current = Account::current();
+    if Account::named(&current.name).is_none() {
+        return Err(problem(format!(
+            "the tree's owner, number {}, has no account on this host, and ssh-keygen needs one; \
+             make it with `useradd --uid {} NAME`",
+            current.uid, current.uid
+        )));
+    }
+    fs::create_dir_all(&binding.dir).map_err(|e| problem(e.to_string()))?;
+    let mut run = Invocation::new(program, &binding.dir);
+    run.args = ["-q", "-t", "ed25519", "-N", "", "-C"].map(Into::into).to_vec();
+    run.args.push(format!("gitroll {}", binding.writer).into());
+    run.args.extend(["-f".into(), path.clone().into_os_string()]);
+    run.env.insert("PATH".into(), binding.path_variable.clone().into());
+    run.limit = Duration::from_secs(20);
+    let done = run.run().map_err(|e| problem(e.to_string()))?;
+    if !done.success() {
+        return Err(problem(telling_lines(&done.stderr, 3).join("; ")));
+    }
+    files::sync_dir(&binding.dir).map_err(|e| problem(e.to_string()))?;
+    Ok(signing)
+}
+
+/// Trusts the binding's own key for its writer: a line in the trust file, or a fingerprint in the binding.
+///
+/// # Errors
+/// `Sign` when the public key cannot be found.
+pub fn trust_own(binding: &mut Binding) -> Result<(), LedgerError> {
+    let problem = |what: String| LedgerError::Sign(what);
+    match binding.signing.format {
+        SigningFormat::Ssh => {
+            let public = public_key(&binding.signing.key)?;
+            trust_line(binding, &binding.writer.clone(), &public)
+                .map_err(|e| problem(format!("{}: {e}", binding.trust_file().display())))
+        }
+        SigningFormat::OpenPgp => {
+            let fingerprint = fingerprint(binding)?;
+            if !binding.openpgp.contains(&fingerprint) {
+                binding.openpgp.push(fingerprint);
+            }
+            trust_line_comment(binding)
+                .map_err(|e| problem(format!("{}: {e}", binding.trust_file().display())))
+        }
+    }
+}
+
+/// The public key of a key file: the file itself, or `.pub` beside it; type and key only.
+fn public_key(path: &str) -> Result<String, LedgerError> {
+    let text = [format!("{path}.pub"), path.to_owned()]
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .find(|text| {
+            text.starts_with("ssh-") || text.starts_with("ecdsa-") || text.starts_with("sk-")
+        })
+        .ok_or_else(|| LedgerError::Sign(format!("{path}.pub, the public key, was not found")))?;
+    let mut words = text.split_whitespace();
+    match (words.next(), words.next()) {
+        (Some(kind), Some(key)) => Ok(format!("{kind} {key}")),
+        _ => Err(LedgerError::Sign(format!("{path}.pub is no public key"))),
+    }
+}
+
+const HEAD: &str = "\
+# Keys that gitroll believes on this host, in the form of allowed_signers (ssh-keygen(1)).
+# A writer's records must be signed by a key listed for that writer; stable tags by any key here.
+";
+
+fn trust_line(binding: &Binding, principal: &WriterId, key: &str) -> std::io::Result<()> {
+    let path = binding.trust_file();
+    let mut text = fs::read_to_string(&path).unwrap_or_else(|_| HEAD.to_owned());
+    let line = format!("{principal} namespaces=\"git\" {key}");
+    if !text.lines().any(|l| l.trim() == line) {
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(&line);
+        text.push('\n');
+        fs::create_dir_all(&binding.dir)?;
+        files::write_durably(&path, text.as_bytes(), 0o644)?;
+    }
+    Ok(())
+}
+
+fn trust_line_comment(binding: &Binding) -> std::io::Result<()> {
+    let path = binding.trust_file();
+    if path.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(&binding.dir)?;
+    files::write_durably(&path, HEAD.as_bytes(), 0o644)
+}
+
+/// The full fingerprint of the binding's OpenPGP key.
+fn fingerprint(binding: &Binding) -> Result<String, LedgerError> {
+    let key = &binding.signing.key;
+    let problem = |what: &str| LedgerError::Sign(format!("OpenPGP key {key}: {what}"));
+    let program = binding.tools.gpg.as_ref().ok_or_else(|| problem("gpg was not found"))?;
+    let mut run = Invocation::new(program, &binding.dir);
+    run.dir = "/".into();
+    run.args = ["--batch", "--no-tty", "--with-colons", "--list-secret-keys", "--"]
+        .map(Into::into)
+        .to_vec();
+    run.args.push(key.into());
+    run.env.insert("PATH".into(), binding.path_variable.clone().into());
+    for name in ["HOME", "GNUPGHOME"] {
+        if let Some(value) = std::env::var_os(name) {
+            run.env.insert(name.into(), value);
+        }
+    }
+    let done = run.run().map_err(|e| problem(&e.to_string()))?;
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    text.lines()
+        .find_map(|line| line.strip_prefix("fpr:")?.split(':').find(|f| f.len() >= 40))
+        .map(str::to_owned)
+        .ok_or_else(|| problem("gpg knows no secret key of that name"))
+}

@@ -1,0 +1,108 @@
+//! Signed tags of people: made by a promotion, verified before they name a target.
+
+use super::append::plain;
+use super::codec::MOST_BYTES;
+use super::sign::sign;
+use super::trust::Trust;
+use super::{LedgerError, armour};
+use crate::config::Binding;
+use crate::model::{Oid, Person, TargetRef};
+use crate::system::git::{Git, ObjectKind, RefEdit};
+
+/// Makes a signed annotated tag.
+pub(super) fn create(
+    git: &Git,
+    binding: &Binding,
+    name: &str,
+    commit: &Oid,
+    message: &str,
+    person: &Person,
+) -> Result<TargetRef, LedgerError> {
+    let malformed = |problem: &str| LedgerError::Malformed {
+        name: format!("tag {name:?}"),
+        problem: problem.to_owned(),
+    };
+    if !is_tag_name(name) {
+        return Err(malformed("this is not a name for a tag"));
+    }
+    let message = message.trim();
+    let armoured = message.lines().any(|line| line.starts_with(armour::ARMOUR));
+    if message.is_empty() || armoured || message.contains(|c: char| c.is_control() && c != '\n') {
+        return Err(malformed("its message cannot be signed"));
+    }
+    let person = plain(person.clone());
+    let payload = format!(
+        "object {commit}\ntype commit\ntag {name}\ntagger {} <{}> {} +0000\n\n{message}\n",
+        person.name,
+        person.email,
+        person.time.as_second()
+    );
+    let object = sign(binding, payload.as_bytes())?;
+    principal(&Trust::load(binding), &object, &format!("tag {name}"))?;
+    let id = git.write_object(ObjectKind::Tag, &object)?;
+    let name = format!("refs/tags/{name}");
+    let edit = RefEdit { name: name.clone(), new: Some(id.clone()), old: None };
+    git.update_refs(&[edit], "gitroll: promote")?;
+    Ok(TargetRef { name, id })
+}
+
+/// Whose key signed a tag.
+pub(super) fn verify(git: &Git, binding: &Binding, tag: &Oid) -> Result<String, LedgerError> {
+    let object = git.object(tag, ObjectKind::Tag, MOST_BYTES)?;
+    principal(&Trust::load(binding), &object, &format!("tag object {}", tag.short()))
+}
+
+fn principal(trust: &Trust<'_>, object: &[u8], name: &str) -> Result<String, LedgerError> {
+    armour::split(object)
+        .map_err(str::to_owned)
+        .and_then(|signed| trust.principal(&signed))
+        .map_err(|problem| LedgerError::Untrusted { name: name.to_owned(), problem })
+}
+
+/// What git takes for the name of a tag, without gitroll's own names and a leading `-`.
+fn is_tag_name(name: &str) -> bool {
+    let forbidden = |c: char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c);
+    let part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && !part.ends_with('.')
+            && !part.ends_with(".lock")
+    };
+    name.len() <= 200
+        && name.split('/').all(part)
+        && !name.contains(forbidden)
+        && !name.contains("..")
+        && !name.contains("@{")
+        && name != "@"
+        && !name.starts_with('-')
+        && !name.starts_with("gitroll/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_git_takes_are_made() {
+        for good in ["v1.2.0-stable", "release/1.2", "é"] {
+            assert!(is_tag_name(good), "{good:?}");
+        }
+        for bad in [
+            "",
+            "-x",
+            "a b",
+            "a..b",
+            "a/",
+            "/a",
+            ".a",
+            "a.lock",
+            "a~1",
+            "a\n",
+            "gitroll/x",
+            "a@{1}",
+            "@",
+        ] {
+            assert!(!is_tag_name(bad), "{bad:?}");
+        }
+    }
+}

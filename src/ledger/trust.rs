@@ -1,0 +1,225 @@
+//! Who may sign: the trust file beside the host binding, and nothing in the repository.
+//!
+//! Verdicts come from exit codes and gpg's status lines, never from text meant for people.
+
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use tempfile::NamedTempFile;
+
+use super::armour::{SignatureKind, Signed};
+use super::gpg_status::{self, Verified};
+use super::programs::{Program, no_answer};
+use crate::config::Binding;
+use crate::model::Digest;
+use crate::system::process::Finished;
+
+/// The name, beside the trust file, of the list of revoked ssh keys (a KRL or public keys), where there
+/// is one.
+const REVOKED: &str = "revoked";
+
+/// What is said of a good signature by a key nobody trusted.
+pub(super) const NOT_PINNED: &str = "signer is not in the pinned trust file";
+
+/// What is trusted, read once.
+#[derive(Debug)]
+pub(super) struct Trust<'a> {
+    binding: &'a Binding,
+    /// Where there is a revocation list.
+    revoked: Option<PathBuf>,
+    /// Why nothing can be trusted.
+    unusable: Option<String>,
+    /// Over everything that decides who is trusted: what was verified under it need not be again.
+    pub digest: Digest,
+}
+
+/// How far a good signature by a listed key goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Validity {
+    /// The key is valid now.
+    Current,
+    /// The key was valid at the time the signature names, which is the signer's own word: good only for
+    /// a record that something else vouches for.
+    Past,
+}
+
+impl<'a> Trust<'a> {
+    /// Reads the trust of a binding. What cannot be read is trusted by nobody: every verification then
+    /// fails and says so.
+    pub fn load(binding: &'a Binding) -> Self {
+        let mut unusable = None;
+        let mut seen = format!("gitroll trust 1\n{}\n", binding.openpgp.join(" ")).into_bytes();
+        let mut read = |path: PathBuf, needed: bool| match std::fs::read(&path) {
+            Ok(bytes) => {
+                seen.extend_from_slice(format!("{} {}\n", path.display(), bytes.len()).as_bytes());
+                seen.extend_from_slice(&bytes);
+                Some(path)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound && !needed => None,
+            Err(error) => {
+                unusable = Some(format!("{} cannot be read ({error})", path.display()));
+                None
+            }
+        };
+        read(binding.trust_file(), binding.openpgp.is_empty());
+        let revoked = read(binding.dir.join(REVOKED), false);
+        if let Some(problem) = &unusable {
+            // Nothing that was verified before counts either.
+            seen.extend_from_slice(format!("unusable: {problem}\n").as_bytes());
+        }
+        Self { binding, revoked, unusable, digest: Digest::of(&seen) }
+    }
+
+    /// Verifies that a payload is signed by a key trusted for `writer`. `dated` is the time the payload
+    /// itself names.
+    ///
+    /// # Errors
+    /// Why it is not to be believed.
+    pub fn verify(
+        &self,
+        signed: &Signed<'_>,
+        writer: &str,
+        dated: Timestamp,
+    ) -> Result<Validity, String> {
+        self.check_usable()?;
+        match signed.kind {
+            SignatureKind::OpenPgp => self.gpg(signed).map(|verified| verified.validity),
+            SignatureKind::Ssh => {
+                let file = SignatureFile::write(signed)?;
+                if self.ssh_verify(&file, signed, writer, None)? {
+                    return Ok(Validity::Current);
+                }
+                if self.ssh_verify(&file, signed, writer, Some(dated))? {
+                    return Ok(Validity::Past);
+                }
+                Err(self.why_not(&file, signed)?)
+            }
+        }
+    }
+
+    /// Verifies that a payload is signed by a key trusted for anybody, now. Returns the principal as the
+    /// trust file spells it; for OpenPGP, the primary key's fingerprint.
+    ///
+    /// # Errors
+    /// Why it is not to be believed.
+    pub fn principal(&self, signed: &Signed<'_>) -> Result<String, String> {
+        self.check_usable()?;
+        match signed.kind {
+            SignatureKind::OpenPgp => match self.gpg(signed)? {
+                Verified { validity: Validity::Current, primary } => Ok(primary),
+                Verified { validity: Validity::Past, .. } => Err(EXPIRED.to_owned()),
+            },
+            SignatureKind::Ssh => {
+                let file = SignatureFile::write(signed)?;
+                let found = self.ssh(&["-Y", "find-principals", "-s", file.path()?], None, true)?;
+                let found = String::from_utf8_lossy(&found.stdout).into_owned();
+                for principal in found.lines().map(str::trim).filter(|line| !line.is_empty()) {
+                    if self.ssh_verify(&file, signed, principal, None)? {
+                        return Ok(principal.to_owned());
+                    }
+                }
+                Err(self.why_not(&file, signed)?)
+            }
+        }
+    }
+
+    fn check_usable(&self) -> Result<(), String> {
+        self.unusable.clone().map_or(Ok(()), Err)
+    }
+
+    fn ssh_verify(
+        &self,
+        file: &SignatureFile,
+        signed: &Signed<'_>,
+        principal: &str,
+        at: Option<Timestamp>,
+    ) -> Result<bool, String> {
+        let mut args = vec!["-Y", "verify", "-n", "git", "-I", principal, "-s", file.path()?];
+        let time = at.map(|at| format!("-Overify-time={}", at.strftime("%Y%m%d%H%M%SZ")));
+        args.extend(time.as_deref());
+        let revoked = self.revoked.as_ref().map(|path| path.display().to_string());
+        if let Some(path) = &revoked {
+            args.extend(["-r", path]);
+        }
+        Ok(self.ssh(&args, Some(signed.payload), true)?.success())
+    }
+
+    // A signature that is whole but accepted for nobody, or one that does not fit its bytes?
+    fn why_not(&self, file: &SignatureFile, signed: &Signed<'_>) -> Result<String, String> {
+        let args = ["-Y", "check-novalidate", "-n", "git", "-s", file.path()?];
+        let whole = self.ssh(&args, Some(signed.payload), false)?.success();
+        Ok(if whole { NOT_PINNED } else { "its signature is not over these bytes" }.to_owned())
+    }
+
+    fn ssh(
+        &self,
+        args: &[&str],
+        payload: Option<&[u8]>,
+        with_trust: bool,
+    ) -> Result<Finished, String> {
+        let mut run = Program::SshKeygen.prepare(self.binding, args);
+        if with_trust {
+            run.args.extend(["-f".into(), self.binding.trust_file().into()]);
+        }
+        run.input = payload.map(<[u8]>::to_vec);
+        finish(run.run())
+    }
+
+    fn gpg(&self, signed: &Signed<'_>) -> Result<Verified, String> {
+        let file = SignatureFile::write(signed)?;
+        let args = [
+            "--batch",
+            "--no-tty",
+            "--pinentry-mode",
+            "error",
+            // Nothing is fetched, and the web of trust says nothing: the list of fingerprints does.
+            "--disable-dirmngr",
+            "--no-auto-key-retrieve",
+            "--no-auto-check-trustdb",
+            "--trust-model",
+            "always",
+            "--status-fd",
+            "1",
+            "--verify",
+            file.path()?,
+            "-",
+        ];
+        let mut run = Program::Gpg.prepare(self.binding, &args);
+        run.input = Some(signed.payload.to_vec());
+        let finished = finish(run.run())?;
+        let status = String::from_utf8_lossy(&finished.stdout);
+        gpg_status::judge(&status, finished.success(), &self.binding.openpgp)
+    }
+}
+
+/// What is said of a key whose time is over.
+pub(super) const EXPIRED: &str = "the signing key has expired";
+
+fn finish(
+    result: Result<Finished, crate::system::process::ProcessError>,
+) -> Result<Finished, String> {
+    match no_answer(&result) {
+        Some(problem) => Err(format!("its signature cannot be verified: {problem}")),
+        None => result.map_err(|error| error.to_string()),
+    }
+}
+
+/// A signature in a file of its own, as the programs want it. It is no secret.
+struct SignatureFile(NamedTempFile);
+
+impl SignatureFile {
+    fn write(signed: &Signed<'_>) -> Result<Self, String> {
+        let file = NamedTempFile::new().and_then(|mut file| {
+            file.write_all(signed.signature)?;
+            file.flush()?;
+            Ok(file)
+        });
+        file.map(Self).map_err(|error| format!("its signature cannot be verified: {error}"))
+    }
+
+    fn path(&self) -> Result<&str, String> {
+        let path = self.0.path().to_str();
+        path.ok_or_else(|| "the directory for temporary files has no UTF-8 name".to_owned())
+    }
+}
