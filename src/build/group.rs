@@ -1,0 +1,214 @@
+//! Running one build group in its stage and keeping what it makes.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::key::{carried, io_at};
+use super::{BuildError, Store};
+use crate::config::Binding;
+use crate::model::{BuildKey, BuildStep, Redactor, RepoPath};
+use crate::system::files::{self, Beneath, Kind, Spot};
+use crate::system::process::{Finished, Invocation, ProcessError, telling_lines};
+use crate::system::user::Account;
+
+/// How many lines of a failed and of a successful command are worth telling.
+const LINES: (usize, usize) = (20, 5);
+
+/// Builds one group in `stage` (the commit checked out whole) and moves its outputs into the store.
+/// `live` is the app's tree, read for carried files and for artifacts that serve now and are needed.
+/// `extra` goes into the environment beside the group's own (`GITROLL_VERSION` and the like).
+///
+/// The outputs appear in the store under their key all at once and durably, or not at all. Where the key
+/// is there already, what is there stays.
+///
+/// Returns the telling lines of the output, secrets removed.
+///
+/// # Errors
+/// See [`BuildError`]; the stage is then worthless, the live tree untouched.
+pub fn build(
+    binding: &Binding,
+    store: &Store,
+    step: &BuildStep,
+    stage: &Path,
+    live: &Path,
+    extra: &BTreeMap<String, String>,
+) -> Result<Vec<String>, BuildError> {
+    let inside = Beneath::open(stage).map_err(|e| io_at(stage, e))?;
+    let redactor = carry(step, &inside, live)?;
+    for (output, key) in &step.needs {
+        provide(store, key, output, &inside, live)?;
+    }
+    let environment = environment(binding, step, extra);
+    let mut told = Vec::new();
+    for argv in &step.run {
+        let Some((program, args)) = argv.split_first() else {
+            continue;
+        };
+        let mut command = Invocation::new(program, stage);
+        command.args = args.iter().map(OsString::from).collect();
+        command.env = environment.clone();
+        command.limit = step.limit();
+        told.extend(run(&command, &redactor.text(&argv.join(" ")), &redactor)?);
+    }
+    keep(store, step, &inside)?;
+    Ok(told)
+}
+
+/// Copies the carried files into the stage; knows their secrets afterwards.
+fn carry(step: &BuildStep, stage: &Beneath, live: &Path) -> Result<Redactor, BuildError> {
+    let mut redactor = Redactor::default();
+    for path in &step.carry {
+        let from = carried(live, path)?;
+        let copy = || -> io::Result<Vec<u8>> {
+            let to = stage.spot_made(path)?;
+            to.remove_tree()?;
+            files::copy_file(&from.real_path(), &to.real_path())?;
+            to.read()
+        };
+        let bytes = copy().map_err(|e| io_at(from.path(), e))?;
+        redactor = redactor.and(Redactor::of_dotenv(&String::from_utf8_lossy(&bytes)));
+    }
+    Ok(redactor)
+}
+
+/// Copies an earlier group's output into the stage. It is never moved: the store and what serves keep
+/// theirs, whatever the build does to the copy.
+fn provide(
+    store: &Store,
+    key: &BuildKey,
+    output: &RepoPath,
+    stage: &Beneath,
+    live: &Path,
+) -> Result<(), BuildError> {
+    let to = stage.path().join(output.as_path());
+    let from = source(store, key, output, live).map_err(|e| io_at(&to, e))?;
+    let from = from.ok_or_else(|| BuildError::NeedGone(output.clone()))?;
+    let copy = || -> io::Result<()> {
+        let spot = stage.spot_made(output)?;
+        spot.remove_tree()?;
+        from.copy(&spot)
+    };
+    copy().map_err(|e| io_at(&to, e))
+}
+
+fn source(
+    store: &Store,
+    key: &BuildKey,
+    output: &RepoPath,
+    live: &Path,
+) -> io::Result<Option<Spot>> {
+    if store.has(key, output) {
+        return store.spot(key, output).map(Some);
+    }
+    let serves = store
+        .live(live, std::slice::from_ref(output))?
+        .iter()
+        .any(|artifact| artifact.known && artifact.key == *key);
+    if serves { Beneath::open(live)?.spot(output) } else { Ok(None) }
+}
+
+/// Exactly this, so that a build by cron, by sudo and by hand is the same build.
+fn environment(
+    binding: &Binding,
+    step: &BuildStep,
+    extra: &BTreeMap<String, String>,
+) -> BTreeMap<OsString, OsString> {
+    let user = Account::named(&binding.run_as).unwrap_or_else(Account::current);
+    let mut environment: BTreeMap<OsString, OsString> = [
+        ("PATH", binding.path_variable.as_str()),
+        ("USER", user.name.as_str()),
+        ("LANG", "C.UTF-8"),
+        ("TERM", "dumb"),
+        ("CI", "true"),
+        ("npm_config_update_notifier", "false"),
+        ("npm_config_fund", "false"),
+        ("npm_config_audit", "false"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.into(), value.into()))
+    .collect();
+    environment.insert("HOME".into(), user.home.into());
+    for (name, value) in step.env.iter().chain(extra) {
+        environment.insert(name.into(), value.into());
+    }
+    environment
+}
+
+fn run(command: &Invocation, shown: &str, redactor: &Redactor) -> Result<Vec<String>, BuildError> {
+    let failed = |how: String, lines| BuildError::Command { command: shown.to_owned(), how, lines };
+    let finished = command.run().map_err(|error| match error {
+        ProcessError::NotFound { .. } => failed("was not found".to_owned(), Vec::new()),
+        ProcessError::Start { source, .. } => {
+            failed(format!("could not be started: {source}"), Vec::new())
+        }
+    })?;
+    // Redacted before lines are chosen: a secret that spans lines would not be found in a choice of them.
+    let output = [finished.stdout.as_slice(), b"\n", finished.stderr.as_slice()].concat();
+    let output = redactor.output(&output);
+    if finished.success() {
+        return Ok(telling_lines(output.as_bytes(), LINES.1));
+    }
+    Err(failed(ending(&finished, command.limit), telling_lines(output.as_bytes(), LINES.0)))
+}
+
+fn ending(finished: &Finished, limit: Duration) -> String {
+    match (finished.timed_out, finished.code, finished.signal) {
+        (true, ..) => format!("did not end within {} s", limit.as_secs()),
+        (_, Some(code), _) => format!("exited with {code}"),
+        (_, None, Some(signal)) => format!("was ended by signal {signal}"),
+        (_, None, None) => "ended without an exit code".to_owned(),
+    }
+}
+
+/// Moves the outputs into the store.
+fn keep(store: &Store, step: &BuildStep, stage: &Beneath) -> Result<(), BuildError> {
+    let mut made = Vec::new();
+    for output in &step.outputs {
+        let path = stage.path().join(output.as_path());
+        let spot = stage.spot(output).map_err(|e| io_at(&path, e))?;
+        let Some(spot) = spot else {
+            return Err(BuildError::NoOutput(output.clone()));
+        };
+        match spot.find().map_err(|e| io_at(&path, e))?.map(|found| found.kind) {
+            Some(Kind::Directory | Kind::File) => made.push((output, spot)),
+            None => return Err(BuildError::NoOutput(output.clone())),
+            Some(_) => {
+                let problem = "the build made it something other than a directory or a plain file";
+                return Err(io_at(&path, io::Error::other(problem)));
+            }
+        }
+    }
+    store_outputs(store, &step.key, &made).map_err(|e| io_at(&store.dir, e))
+}
+
+fn store_outputs(store: &Store, key: &BuildKey, made: &[(&RepoPath, Spot)]) -> io::Result<()> {
+    let incoming = store.incoming(key)?;
+    let inside = Beneath::open(&incoming)?;
+    for (output, from) in made {
+        let to = inside.spot_made(output)?;
+        match from.rename_to_free(&to) {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => from.copy(&to)?,
+            renamed => renamed?,
+        }
+    }
+    // Whole on the disk before it has its name.
+    files::sync_file_system(&store.dir)?;
+    let place = store.dir.join(key.as_str());
+    if place.symlink_metadata().is_err() {
+        std::fs::rename(&incoming, &place)?;
+    } else {
+        // Part of this key is kept or serves; what is missing is added.
+        for (output, _) in made {
+            if !store.has(key, output)
+                && let Some(from) = inside.spot(output)?
+            {
+                from.rename_to_free(&store.spot(key, output)?)?;
+            }
+        }
+        std::fs::remove_dir_all(&incoming)?;
+    }
+    files::sync_dir(&store.dir)
+}

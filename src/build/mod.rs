@@ -1,0 +1,111 @@
+//! Build groups: their keys, running them in a stage, and the store that keeps what they make.
+
+mod group;
+mod key;
+mod store;
+
+use std::path::PathBuf;
+
+use crate::config::{Binding, Build};
+use crate::model::{ArtifactEvidence, BuildStep, Oid, RepoPath};
+use crate::system::git::{Git, GitError};
+
+pub use group::build;
+pub use store::{LiveArtifact, Store};
+
+/// Why a build failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A command failed.
+    #[error("`{command}` {how}")]
+    Command {
+        /// The argument vector, joined for people.
+        command: String,
+        /// `exited with 1`, `was not found`, `did not end within 900 s`.
+        how: String,
+        /// The lines of its output that matter.
+        lines: Vec<String>,
+    },
+    /// A declared output was not made.
+    #[error("the build made no {0}")]
+    NoOutput(RepoPath),
+    /// An output of an earlier group is neither kept nor live any more.
+    #[error("{0}, which an earlier group made, is no longer kept")]
+    NeedGone(RepoPath),
+    /// A file cannot be read or written, e.g. a carried one.
+    #[error("{path}: {source}")]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+/// What building for one commit takes: the steps whose outputs are not kept, and the keys of all outputs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BuildPlan {
+    /// Groups that must be built, in order.
+    pub steps: Vec<BuildStep>,
+    /// Every output of every group with its key, built or kept.
+    pub artifacts: Vec<ArtifactEvidence>,
+}
+
+/// Computes the keys of all groups for a commit and says which must be built. A key hashes the matched
+/// inputs (path, mode, object id), run lines, environment, carried files' hashes, `node --version`, the
+/// platform, and the keys of the groups before it. Neither where the checkout lies nor the time has a part
+/// in it.
+///
+/// # Errors
+/// When the tree or a carried file cannot be read.
+pub fn plan(
+    git: &Git,
+    binding: &Binding,
+    store: &Store,
+    groups: &[Build],
+    commit: &Oid,
+    live: &[LiveArtifact],
+) -> Result<BuildPlan, BuildError> {
+    let mut plan = BuildPlan::default();
+    if groups.is_empty() {
+        return Ok(plan);
+    }
+    let entries = git.entries(commit)?;
+    let node = key::node_version(binding, git.top())?;
+    let mut before = Vec::new();
+    for group in groups {
+        let key = key::of(group, &entries, git.top(), &node, &before)?;
+        let serves =
+            |output: &RepoPath| live.iter().any(|l| l.known && l.output == *output && l.key == key);
+        let kept = match group.outputs.as_slice() {
+            [] => store.has_run(&key),
+            outputs => outputs.iter().all(|output| store.has(&key, output) || serves(output)),
+        };
+        if !kept {
+            plan.steps.push(BuildStep {
+                group: group.name.clone(),
+                key: key.clone(),
+                run: group.run.clone(),
+                outputs: group.outputs.clone(),
+                carry: group.carry.clone(),
+                env: group.env.clone(),
+                limit_seconds: group.timeout.as_secs().max(1),
+                needs: plan.artifacts.iter().map(|a| (a.output.clone(), a.key.clone())).collect(),
+            });
+        }
+        plan.artifacts.extend(group.outputs.iter().map(|output| ArtifactEvidence {
+            group: Some(group.name.clone()),
+            output: output.clone(),
+            key: key.clone(),
+        }));
+        before.push(key);
+    }
+    Ok(plan)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,364 @@
+//! The artifact store: built directories by key, and what is known of those that serve.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{BuildKey, Digest, RepoPath};
+use crate::system::files::{self, Beneath, Found, Identity, Kind, Spot};
+use crate::system::git::Git;
+
+/// Built directories by key, in `<state>/store/<key>/<output>`, and what is known of those that serve.
+///
+/// An artifact is in one place only: in the live tree while it serves, else here. A group may therefore
+/// be spread over both. What was noted of a live directory is in `live.json`.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// `<git dir>/gitroll/store`
+    pub dir: PathBuf,
+}
+
+/// A directory that lies in the live tree at a group's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveArtifact {
+    /// The output.
+    pub output: RepoPath,
+    /// The key it was put there under, if it is still the same directory as then (inode, change times of
+    /// its top); else a `seen-…` key made from what it is now.
+    pub key: BuildKey,
+    /// Whether it is what gitroll put there, unchanged: only then may it stand for its key.
+    pub known: bool,
+}
+
+/// A live directory as it was when it was put in place.
+///
+/// Its top's times tell when somebody ran `npm install` by hand. They also change when the app itself
+/// makes an entry in the top directory, e.g. `node_modules/.cache` on its first start: such a directory is
+/// taken for changed too, and going back to it means a build. That errs on the safe side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Noted {
+    key: BuildKey,
+    identity: Identity,
+    modified: (i64, u32),
+    changed: (i64, u32),
+}
+
+impl Noted {
+    fn of(key: &BuildKey, found: &Found) -> Self {
+        Self {
+            key: key.clone(),
+            identity: found.identity,
+            modified: found.modified,
+            changed: found.changed,
+        }
+    }
+}
+
+impl Store {
+    /// The store of a repository.
+    pub fn of(git: &Git) -> Self {
+        Self { dir: git.state_dir().join("store") }
+    }
+
+    /// Where an artifact is kept when it does not serve.
+    pub fn place(&self, key: &BuildKey, output: &RepoPath) -> PathBuf {
+        self.dir.join(key.as_str()).join(output.as_path())
+    }
+
+    /// Whether an artifact is kept here.
+    pub fn has(&self, key: &BuildKey, output: &RepoPath) -> bool {
+        self.find(key, output).is_ok_and(|found| found.is_some())
+    }
+
+    /// Whether a group without outputs ran to its end under this key.
+    pub fn has_run(&self, key: &BuildKey) -> bool {
+        self.dir.join(key.as_str()).is_dir()
+    }
+
+    /// What is kept of an artifact here.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn find(&self, key: &BuildKey, output: &RepoPath) -> io::Result<Option<Found>> {
+        if !self.dir.is_dir() {
+            return Ok(None);
+        }
+        let found = Beneath::open(&self.dir)?.find(&below(key, output)?)?;
+        Ok(found.filter(|f| matches!(f.kind, Kind::Directory | Kind::File)))
+    }
+
+    /// The place of an artifact here, with the directories above it made, and marked as used now.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn spot(&self, key: &BuildKey, output: &RepoPath) -> io::Result<Spot> {
+        files::make_private_dir(&self.dir)?;
+        let spot = Beneath::open(&self.dir)?.spot_made(&below(key, output)?)?;
+        self.touch(key)?;
+        Ok(spot)
+    }
+
+    /// Removes the directory of a key when no artifact is left in it.
+    ///
+    /// # Errors
+    /// Any I/O error but "not empty".
+    pub fn tidy(&self, key: &BuildKey, output: &RepoPath) -> io::Result<()> {
+        if !self.dir.is_dir() {
+            return Ok(());
+        }
+        let beneath = Beneath::open(&self.dir)?;
+        let mut above = below(key, output)?.parent();
+        while let Some(dir) = above {
+            let gone = match beneath.spot(&dir)? {
+                Some(spot) => spot.remove_empty_dir()?,
+                None => true,
+            };
+            if !gone {
+                break;
+            }
+            above = dir.parent();
+        }
+        Ok(())
+    }
+
+    /// What lies in the live tree at the outputs of these groups.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn live(&self, top: &Path, outputs: &[RepoPath]) -> io::Result<Vec<LiveArtifact>> {
+        let noted = self.noted()?;
+        let beneath = Beneath::open(top)?;
+        let mut live = Vec::new();
+        for output in outputs {
+            let Some(found) = beneath.find(output)? else {
+                continue;
+            };
+            let same = noted.get(output).filter(|n| **n == Noted::of(&n.key, &found));
+            live.push(match same {
+                Some(noted) => {
+                    LiveArtifact { output: output.clone(), key: noted.key.clone(), known: true }
+                }
+                None => {
+                    LiveArtifact { output: output.clone(), key: seen_key(&found), known: false }
+                }
+            });
+        }
+        Ok(live)
+    }
+
+    /// Notes that the directory now at `output` in the live tree is the artifact `key`. Durable.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn note_live(
+        &self,
+        top: &Path,
+        output: &RepoPath,
+        key: Option<&BuildKey>,
+    ) -> io::Result<()> {
+        let mut noted = self.noted()?;
+        let found = Beneath::open(top)?.find(output)?;
+        let before = match (key, found) {
+            (Some(key), Some(found)) => noted.insert(output.clone(), Noted::of(key, &found)),
+            _ => noted.remove(output),
+        };
+        if before.as_ref() == noted.get(output) {
+            return Ok(());
+        }
+        files::make_private_dir(&self.dir)?;
+        let text = serde_json::to_vec_pretty(&noted).map_err(io::Error::other)?;
+        files::write_durably(&self.live_file(), &text, 0o600)
+    }
+
+    /// Removes the least recently used keys that are not in `keep`, until at most `most` keys are left
+    /// (or only kept ones), and what killed builds left. Returns the keys removed.
+    ///
+    /// # Errors
+    /// Any I/O error; what was renamed aside is removed the next time.
+    pub fn prune(&self, keep: &BTreeSet<BuildKey>, most: usize) -> io::Result<Vec<BuildKey>> {
+        if !self.dir.is_dir() {
+            return Ok(Vec::new());
+        }
+        let mut keys: Vec<(SystemTime, BuildKey)> = Vec::new();
+        for entry in std::fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if let Ok(key) = name.parse::<BuildKey>() {
+                keys.push((entry.metadata()?.modified()?, key));
+            } else if entry.file_type()?.is_dir() && is_leftover(&name) {
+                std::fs::remove_dir_all(entry.path())?;
+            }
+        }
+        keys.sort();
+        let mut left = keys.len();
+        let mut removed = Vec::new();
+        for (_, key) in keys {
+            if left <= most {
+                break;
+            }
+            if keep.contains(&key) {
+                continue;
+            }
+            // Renamed first, so that a kill cannot leave half an artifact under its key.
+            let aside = self.dir.join(format!("{GONE}{key}"));
+            std::fs::rename(self.dir.join(key.as_str()), &aside)?;
+            std::fs::remove_dir_all(&aside)?;
+            left -= 1;
+            removed.push(key);
+        }
+        Ok(removed)
+    }
+
+    /// A directory for outputs on their way into the store. Gone or unfinished ones are removed by
+    /// [`Store::prune`].
+    pub(super) fn incoming(&self, key: &BuildKey) -> io::Result<PathBuf> {
+        files::make_private_dir(&self.dir)?;
+        let dir = self.dir.join(format!("{key}{UNFINISHED}{}", std::process::id()));
+        match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        files::make_private_dir(&dir)?;
+        Ok(dir)
+    }
+
+    fn touch(&self, key: &BuildKey) -> io::Result<()> {
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        match rustix::fs::utimensat(
+            CWD,
+            self.dir.join(key.as_str()),
+            &times,
+            AtFlags::SYMLINK_NOFOLLOW,
+        ) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn live_file(&self) -> PathBuf {
+        self.dir.join("live.json")
+    }
+
+    /// A file that cannot be read as ours only means that nothing is known.
+    fn noted(&self) -> io::Result<BTreeMap<RepoPath, Noted>> {
+        match std::fs::read(self.live_file()) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+const GONE: &str = ".gone-";
+const UNFINISHED: &str = ".tmp-";
+
+fn is_leftover(name: &str) -> bool {
+    name.starts_with(GONE) || name.contains(UNFINISHED)
+}
+
+fn below(key: &BuildKey, output: &RepoPath) -> io::Result<RepoPath> {
+    let path = [key.as_str().as_bytes(), b"/", output.as_bytes()].concat();
+    RepoPath::new(path).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+}
+
+fn seen_key(found: &Found) -> BuildKey {
+    let facts = (found.identity.ino, found.identity.born, found.modified);
+    let text = format!("seen-{}", &Digest::of(format!("{facts:?}").as_bytes()).hex()[..16]);
+    text.parse().expect("`seen-` and hex digits are a key")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn output(text: &str) -> RepoPath {
+        RepoPath::new(text).unwrap()
+    }
+
+    fn key(digit: char) -> BuildKey {
+        digit.to_string().repeat(64).parse().unwrap()
+    }
+
+    fn store_and_top() -> (tempfile::TempDir, Store, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().join("top");
+        std::fs::create_dir_all(top.join("node_modules/a")).unwrap();
+        let store = Store { dir: dir.path().join("state/store") };
+        (dir, store, top)
+    }
+
+    #[test]
+    fn a_live_directory_is_known_until_an_entry_is_added_to_it_or_it_is_replaced() {
+        let (_dir, store, top) = store_and_top();
+        let out = output("node_modules");
+        let live = || store.live(&top, std::slice::from_ref(&out)).unwrap().remove(0);
+        let before = live();
+        assert!(!before.known && before.key.as_str().starts_with("seen-"));
+        assert_eq!(live(), before, "looking twice finds the same");
+
+        store.note_live(&top, &out, Some(&key('a'))).unwrap();
+        assert_eq!(live(), LiveArtifact { output: out.clone(), key: key('a'), known: true });
+        std::fs::create_dir(top.join("node_modules/b")).unwrap();
+        assert!(!live().known);
+        assert_ne!(live().key, before.key);
+
+        store.note_live(&top, &out, Some(&key('b'))).unwrap();
+        assert!(live().known);
+        std::fs::rename(top.join("node_modules"), top.join("old")).unwrap();
+        std::fs::create_dir(top.join("node_modules")).unwrap();
+        assert!(!live().known);
+        store.note_live(&top, &out, None).unwrap();
+        assert!(!live().known);
+        std::fs::remove_dir(top.join("node_modules")).unwrap();
+        assert_eq!(store.live(&top, std::slice::from_ref(&out)).unwrap(), []);
+    }
+
+    #[test]
+    fn a_damaged_note_means_that_nothing_is_known() {
+        let (_dir, store, top) = store_and_top();
+        let out = output("node_modules");
+        store.note_live(&top, &out, Some(&key('a'))).unwrap();
+        std::fs::write(store.live_file(), b"{\"node_modules\": 7").unwrap();
+        assert!(!store.live(&top, &[out]).unwrap()[0].known);
+    }
+
+    #[test]
+    fn pruning_removes_the_least_recently_used_and_never_what_must_be_kept() {
+        let (_dir, store, _) = store_and_top();
+        for (age, digit) in ['a', 'b', 'c', 'd'].into_iter().enumerate() {
+            store.spot(&key(digit), &output("dist")).unwrap().make_dir().unwrap();
+            let old = SystemTime::now() - std::time::Duration::from_secs(100 - age as u64);
+            std::fs::File::open(store.dir.join(key(digit).as_str()))
+                .unwrap()
+                .set_modified(old)
+                .unwrap();
+        }
+        std::fs::create_dir(store.dir.join(format!("{}.tmp-1", key('e')))).unwrap();
+        let keep = BTreeSet::from([key('a')]);
+        assert_eq!(store.prune(&keep, 2).unwrap(), [key('b'), key('c')]);
+        assert!(store.has(&key('a'), &output("dist")) && store.has(&key('d'), &output("dist")));
+        assert_eq!(std::fs::read_dir(&store.dir).unwrap().count(), 2);
+        assert_eq!(store.prune(&keep, 0).unwrap(), [key('d')]);
+        assert!(store.has(&key('a'), &output("dist")));
+    }
+
+    #[test]
+    fn an_empty_key_is_tidied_away_and_a_full_one_is_not() {
+        let (_dir, store, _) = store_and_top();
+        let out = output("packages/a/dist");
+        store.spot(&key('a'), &out).unwrap().make_dir().unwrap();
+        store.tidy(&key('a'), &out).unwrap();
+        assert!(store.has(&key('a'), &out));
+        std::fs::remove_dir(store.place(&key('a'), &out)).unwrap();
+        store.tidy(&key('a'), &out).unwrap();
+        assert!(!store.dir.join(key('a').as_str()).exists());
+        assert!(store.dir.exists());
+    }
+}
