@@ -1,0 +1,288 @@
+//! Built directories change places with the live ones, in one `RENAME_EXCHANGE` each.
+
+use super::content::{AtPath as _, refused};
+use super::converge::Goal;
+use super::in_place::{LayoutError, RunPlaces};
+use super::intent::{ArtifactIds, Intent};
+use super::later::put_later;
+use crate::build::Store;
+use crate::model::{ArtifactMove, BuildKey};
+use crate::system::files::{self, Beneath, Identity, Spot};
+
+/// One artifact move on its way, forward or back.
+///
+/// An artifact is found by its identity, wherever an earlier try left it: in the live tree, in the
+/// store under either key (an exchange puts what was live where the other came from), or beside the live
+/// directory, where copies are made when the store is on another file system. What is live is made right
+/// first, then what left goes home.
+pub(super) struct Swap<'a> {
+    pub(super) top: &'a Beneath,
+    pub(super) store: &'a Store,
+    pub(super) places: &'a RunPlaces,
+    pub(super) intent: &'a mut Intent,
+    pub(super) change: &'a ArtifactMove,
+    pub(super) goal: Goal,
+}
+
+/// The two artifacts of a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Incoming,
+    Outgoing,
+}
+
+/// Where an artifact can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Live,
+    Beside,
+    /// In the store, under the key of a side.
+    Kept(Side),
+}
+
+impl Swap<'_> {
+    /// Makes the live directory the wanted one and keeps the other in the store. Doing it twice, or after
+    /// a kill at any point, is harmless.
+    pub(super) fn settle(mut self) -> Result<(), LayoutError> {
+        if self.change.incoming == self.change.outgoing {
+            return Ok(());
+        }
+        self.remove_unfinished_copy()?;
+        self.clear_stranger()?;
+        self.bring()?;
+        self.take_home()?;
+        self.remove_surplus_copy()?;
+        let output = &self.change.output;
+        for key in [&self.change.incoming, &self.change.outgoing].into_iter().flatten() {
+            self.store.tidy(key, output).at(self.store.place(key, output))?;
+        }
+        let key = self.key(self.wanted());
+        self.store.note_live(self.top.path(), output, key).at(&self.store.dir)
+    }
+
+    fn wanted(&self) -> Side {
+        match self.goal {
+            Goal::Forward => Side::Incoming,
+            Goal::Back => Side::Outgoing,
+        }
+    }
+
+    fn leaving(&self) -> Side {
+        match self.goal {
+            Goal::Forward => Side::Outgoing,
+            Goal::Back => Side::Incoming,
+        }
+    }
+
+    fn key(&self, side: Side) -> Option<&BuildKey> {
+        match side {
+            Side::Incoming => self.change.incoming.as_ref(),
+            Side::Outgoing => self.change.outgoing.as_ref(),
+        }
+    }
+
+    fn ids(&self) -> Option<&ArtifactIds> {
+        self.intent.artifacts.iter().find(|a| a.output == self.change.output)
+    }
+
+    fn is(&self, side: Side, identity: Identity) -> bool {
+        self.ids().is_some_and(|ids| match side {
+            Side::Incoming => ids.incoming.contains(&identity),
+            Side::Outgoing => ids.outgoing.contains(&identity),
+        })
+    }
+
+    /// Whether this side was there at all when the run began.
+    fn exists(&self, side: Side) -> bool {
+        self.ids().is_some_and(|ids| match side {
+            Side::Incoming => !ids.incoming.is_empty(),
+            Side::Outgoing => !ids.outgoing.is_empty(),
+        })
+    }
+
+    /// Written down before the copy takes part in anything.
+    fn remember(&mut self, side: Side, identity: Identity) -> Result<(), LayoutError> {
+        let output = &self.change.output;
+        if let Some(ids) = self.intent.artifacts.iter_mut().find(|a| a.output == *output) {
+            match side {
+                Side::Incoming => ids.incoming.push(identity),
+                Side::Outgoing => ids.outgoing.push(identity),
+            }
+        }
+        self.intent.write(self.places)
+    }
+
+    fn spot(&self, place: Place) -> Result<Option<Spot>, LayoutError> {
+        let output = &self.change.output;
+        match place {
+            Place::Live => self.top.spot(output).at(output.as_path()),
+            Place::Beside => match self.top.spot(output).at(output.as_path())? {
+                Some(live) => Ok(Some(live.beside(self.copy_name()).at(live.path())?)),
+                None => Ok(None),
+            },
+            Place::Kept(side) => match self.key(side) {
+                Some(key) => {
+                    let spot = self.store.spot(key, output);
+                    Ok(Some(spot.at(self.store.place(key, output))?))
+                }
+                None => Ok(None),
+            },
+        }
+    }
+
+    fn identity(&self, place: Place) -> Result<Option<Identity>, LayoutError> {
+        match self.spot(place)? {
+            Some(spot) => Ok(spot.find().at(spot.path())?.map(|found| found.identity)),
+            None => Ok(None),
+        }
+    }
+
+    /// The first of `places` where this side lies.
+    fn find(&self, side: Side, places: &[Place]) -> Result<Option<(Place, Spot)>, LayoutError> {
+        for &place in places {
+            if self.identity(place)?.is_some_and(|identity| self.is(side, identity))
+                && let Some(spot) = self.spot(place)?
+            {
+                return Ok(Some((place, spot)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn copy_name(&self) -> String {
+        let name = self.change.output.as_path().file_name().unwrap_or_default();
+        format!(".gitroll-{}-{}", self.places.run, name.to_string_lossy())
+    }
+
+    /// What is live but neither side: on the way forward the plan no longer fits, on the way back it came
+    /// after activation and is put where it is not lost.
+    fn clear_stranger(&self) -> Result<(), LayoutError> {
+        let Some(live) = self.identity(Place::Live)? else {
+            return Ok(());
+        };
+        if self.is(Side::Incoming, live) || self.is(Side::Outgoing, live) {
+            return Ok(());
+        }
+        let gone_already = self.find(self.leaving(), &[Place::Kept(self.leaving())])?.is_some();
+        if !self.exists(self.wanted()) && (gone_already || !self.exists(self.leaving())) {
+            // Something else has been made in the freed place; it is not in anyone's way.
+            return Ok(());
+        }
+        match self.goal {
+            Goal::Forward => {
+                Err(refused(&self.change.output, "changed since the plan was made; plan again"))
+            }
+            Goal::Back => put_later(self.top, self.places, &self.change.output),
+        }
+    }
+
+    fn bring(&mut self) -> Result<(), LayoutError> {
+        let side = self.wanted();
+        let Some(key) = self.key(side).filter(|_| self.exists(side)) else {
+            return Ok(());
+        };
+        let key = key.to_string();
+        if self.find(side, &[Place::Live])?.is_some() {
+            return Ok(());
+        }
+        let elsewhere = [Place::Beside, Place::Kept(Side::Incoming), Place::Kept(Side::Outgoing)];
+        let Some((_, from)) = self.find(side, &elsewhere)? else {
+            return Err(LayoutError::ArtifactGone(key));
+        };
+        let output = &self.change.output;
+        let live = self.top.spot_made(output).at(output.as_path())?;
+        match put_in(&from, &live) {
+            Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
+                let copy = self.copy_beside(&from, &live)?;
+                let identity = copy.find().at(copy.path())?.map(|found| found.identity);
+                if let Some(identity) = identity {
+                    self.remember(side, identity)?;
+                }
+                put_in(&copy, &live).at(live.path())
+            }
+            put => put.at(live.path()),
+        }
+    }
+
+    fn copy_beside(&self, from: &Spot, live: &Spot) -> Result<Spot, LayoutError> {
+        let part = live.beside(format!("{}-part", self.copy_name())).at(live.path())?;
+        part.remove_tree().at(part.path())?;
+        from.copy(&part).at(part.path())?;
+        let copy = live.beside(self.copy_name()).at(live.path())?;
+        copy.remove_tree().at(copy.path())?;
+        part.rename_to_free(&copy).at(copy.path())?;
+        Ok(copy)
+    }
+
+    fn take_home(&mut self) -> Result<(), LayoutError> {
+        let side = self.leaving();
+        let home = Place::Kept(side);
+        let Some(to) = self.spot(home)? else {
+            return Ok(());
+        };
+        let nothing_comes = !self.exists(self.wanted());
+        if self.find(side, &[home])?.is_some() {
+            if nothing_comes && let Some((_, live)) = self.find(side, &[Place::Live])? {
+                // The live one is a copy made from another file system; out of the way at once, then removed.
+                let aside = live.beside(self.copy_name()).at(live.path())?;
+                aside.remove_tree().at(aside.path())?;
+                live.rename_to_free(&aside).at(live.path())?;
+            }
+            return Ok(());
+        }
+        let mut elsewhere = vec![Place::Beside, Place::Kept(self.wanted())];
+        if nothing_comes {
+            elsewhere.push(Place::Live);
+        }
+        let Some((_, from)) = self.find(side, &elsewhere)? else {
+            return Ok(());
+        };
+        // What was kept under the same key is a copy of what served; the one that served is kept.
+        to.remove_tree().at(to.path())?;
+        match from.rename_to_free(&to) {
+            Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
+                self.copy_home(side, &from, &to)
+            }
+            renamed => renamed.at(to.path()),
+        }
+    }
+
+    fn copy_home(&mut self, side: Side, from: &Spot, to: &Spot) -> Result<(), LayoutError> {
+        let part = to.beside(format!("{}-part", self.copy_name())).at(to.path())?;
+        part.remove_tree().at(part.path())?;
+        from.copy(&part).at(part.path())?;
+        files::sync_file_system(&self.store.dir).at(&self.store.dir)?;
+        part.rename_to_free(to).at(to.path())?;
+        if let Some(found) = to.find().at(to.path())? {
+            self.remember(side, found.identity)?;
+        }
+        from.remove_tree().at(from.path())
+    }
+
+    /// A copy nobody wrote down was not finished.
+    fn remove_unfinished_copy(&self) -> Result<(), LayoutError> {
+        let Some(copy) = self.spot(Place::Beside)? else {
+            return Ok(());
+        };
+        let part = copy.beside(format!("{}-part", self.copy_name())).at(copy.path())?;
+        part.remove_tree().at(part.path())?;
+        let found = copy.find().at(copy.path())?.map(|found| found.identity);
+        if found.is_some_and(|id| !self.is(Side::Incoming, id) && !self.is(Side::Outgoing, id)) {
+            copy.remove_tree().at(copy.path())?;
+        }
+        Ok(())
+    }
+
+    /// Both artifacts are where they belong now; a copy of one of them beside the live directory is one
+    /// too many.
+    fn remove_surplus_copy(&self) -> Result<(), LayoutError> {
+        match self.spot(Place::Beside)? {
+            Some(copy) => copy.remove_tree().at(copy.path()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn put_in(from: &Spot, live: &Spot) -> std::io::Result<()> {
+    if live.find()?.is_some() { from.exchange(live) } else { from.rename_to_free(live) }
+}

@@ -1,0 +1,436 @@
+//! Making the tree what it should be, forward and back, from whatever state an earlier try left.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+
+use super::artifacts::Swap;
+use super::content::{AtPath as _, is_entry, make_entry, refused};
+use super::in_place::{LayoutError, RunPlaces};
+use super::intent::Intent;
+use super::later::{is_in_the_way, put_later};
+use crate::build::Store;
+use crate::model::{Activation, ArtifactMove, PathChange, RepoPath, TreeEntry};
+use crate::system::files::{self, Beneath, Found, Kind, Spot};
+use crate::system::git::Git;
+
+/// Which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// To the target.
+    Forward,
+    /// To what was before.
+    Back,
+}
+
+/// One activation on its way.
+///
+/// Every change looks first at what lies there. A tracked path can only hold what was before, what comes
+/// after, or nothing, since files come in by rename. Anything else was put there by somebody else: on the
+/// way forward that ends the run, on the way back it is put aside, so that the way back always gets through.
+pub(super) struct Converge<'a> {
+    git: &'a Git,
+    store: &'a Store,
+    places: &'a RunPlaces,
+    activation: &'a Activation,
+    top: Beneath,
+    intent: Intent,
+    /// The temporary directory turned out to be on another file system than the tree.
+    beside: Cell<bool>,
+}
+
+impl<'a> Converge<'a> {
+    /// Writes down how things lie, if no earlier try did.
+    pub(super) fn begin(
+        git: &'a Git,
+        store: &'a Store,
+        places: &'a RunPlaces,
+        activation: &'a Activation,
+    ) -> Result<Self, LayoutError> {
+        files::make_private_dir(&places.temporary).at(&places.temporary)?;
+        let top = Beneath::open(git.top()).at(git.top())?;
+        let intent = match Intent::read(places)? {
+            Some(intent) => intent,
+            None => {
+                let intent = Intent::observe(&top, store, activation)?;
+                intent.write(places)?;
+                intent
+            }
+        };
+        Ok(Self::with(git, store, places, activation, top, intent))
+    }
+
+    /// What an earlier try began; `None` where none changed anything.
+    pub(super) fn begun(
+        git: &'a Git,
+        store: &'a Store,
+        places: &'a RunPlaces,
+        activation: &'a Activation,
+    ) -> Result<Option<Self>, LayoutError> {
+        let Some(intent) = Intent::read(places)? else {
+            return Ok(None);
+        };
+        files::make_private_dir(&places.temporary).at(&places.temporary)?;
+        let top = Beneath::open(git.top()).at(git.top())?;
+        Ok(Some(Self::with(git, store, places, activation, top, intent)))
+    }
+
+    fn with(
+        git: &'a Git,
+        store: &'a Store,
+        places: &'a RunPlaces,
+        activation: &'a Activation,
+        top: Beneath,
+        intent: Intent,
+    ) -> Self {
+        Self { git, store, places, activation, top, intent, beside: Cell::new(false) }
+    }
+
+    pub(super) fn forward(mut self) -> Result<(), LayoutError> {
+        let activation = self.activation;
+        // What only leaves goes first, what comes in last: tracked files may take or free its place.
+        self.settle(Goal::Forward, |a| a.incoming.is_none())?;
+        for save in &activation.saves {
+            self.put_aside(&save.path)?;
+        }
+        for change in self.changes().rev().filter(|c| c.after.is_none()) {
+            self.delete(change)?;
+        }
+        self.remove_deserted_directories()?;
+        for (number, change) in self.changes().enumerate() {
+            if let Some(after) = &change.after {
+                self.write(number, change, after, change.before.as_ref(), Goal::Forward)?;
+            }
+        }
+        self.settle(Goal::Forward, |a| a.incoming.is_some())?;
+        self.finish()
+    }
+
+    pub(super) fn back(mut self) -> Result<(), LayoutError> {
+        let activation = self.activation;
+        self.sweep()?;
+        self.settle(Goal::Back, |a| a.incoming.is_some())?;
+        for change in self.changes().rev().filter(|c| c.after.is_some()) {
+            if self.must_clear(change)? {
+                self.clear(change)?;
+            }
+        }
+        for dir in self.intent.made.iter().rev() {
+            // One that is a link or a file again holds nothing of ours.
+            if let Ok(Some(spot)) = self.top.spot(dir) {
+                spot.remove_empty_dir().at(spot.path())?;
+            }
+        }
+        for save in &activation.saves {
+            self.restore(&save.path)?;
+        }
+        for (number, change) in self.changes().enumerate() {
+            if let Some(before) = &change.before
+                && self.covering_save(&change.path).is_none()
+            {
+                self.write(number, change, before, change.after.as_ref(), Goal::Back)?;
+            }
+        }
+        self.settle(Goal::Back, |a| a.incoming.is_none())?;
+        self.finish()?;
+        files::remove_empty_directories(&self.places.saved).at(&self.places.saved)
+    }
+
+    fn changes(&self) -> impl DoubleEndedIterator<Item = &'a PathChange> + use<'a> {
+        let kept: BTreeSet<&RepoPath> = self.activation.kept.iter().map(|k| &k.path).collect();
+        self.activation.changes.iter().filter(move |c| !kept.contains(&c.path))
+    }
+
+    fn settle(
+        &mut self,
+        goal: Goal,
+        which: impl Fn(&ArtifactMove) -> bool,
+    ) -> Result<(), LayoutError> {
+        for change in self.activation.artifacts.iter().filter(|a| which(a)) {
+            let (top, store, places) = (&self.top, self.store, self.places);
+            Swap { top, store, places, intent: &mut self.intent, change, goal }.settle()?;
+        }
+        Ok(())
+    }
+
+    // ---- forward
+
+    /// Renames what lies at `path` to the saved files, if it is what lay there when the run began.
+    fn put_aside(&self, path: &RepoPath) -> Result<(), LayoutError> {
+        let planned = self.intent.saves.iter().find(|(p, _)| p == path).map(|(_, id)| *id);
+        let Some((spot, found)) = self.look(path)? else {
+            return Ok(());
+        };
+        if planned != Some(found.identity) {
+            return Ok(());
+        }
+        let saved = self.saved()?.spot_made(path).at(self.places.saved.join(path.as_path()))?;
+        if saved.find().at(saved.path())?.is_none() {
+            match spot.rename_to_free(&saved) {
+                Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
+                renamed => return renamed.at(spot.path()),
+            }
+            self.copy(&spot, &saved)?;
+        }
+        // Another file system: the copy is whole and durable, else it would not have its name.
+        spot.remove_tree().at(spot.path())
+    }
+
+    fn delete(&self, change: &PathChange) -> Result<(), LayoutError> {
+        let path = &change.path;
+        let Some((spot, found)) = self.look(path)? else {
+            return Ok(());
+        };
+        if found.kind == Kind::Directory {
+            // Not the tracked file: that is gone already.
+            return Ok(());
+        }
+        match &change.before {
+            Some(before) if is_entry(self.git, &spot, &found, before)? => {
+                spot.remove_file().at(spot.path())
+            }
+            _ => Err(refused(path, CHANGED)),
+        }
+    }
+
+    /// Directories that lost their last file go, as git does it, unless something comes into them.
+    fn remove_deserted_directories(&self) -> Result<(), LayoutError> {
+        let mut needed: BTreeSet<RepoPath> = BTreeSet::new();
+        let kept = self.activation.kept.iter().map(|k| &k.path);
+        for path in self.changes().filter(|c| c.after.is_some()).map(|c| &c.path).chain(kept) {
+            needed.extend(above(path));
+        }
+        for artifact in &self.activation.artifacts {
+            needed.insert(artifact.output.clone());
+            needed.extend(above(&artifact.output));
+        }
+        let deserted: BTreeSet<RepoPath> = self
+            .changes()
+            .filter(|c| c.after.is_none())
+            .flat_map(|c| above(&c.path))
+            .filter(|dir| !needed.contains(dir))
+            .collect();
+        for dir in deserted.iter().rev() {
+            if let Some((spot, found)) = self.look(dir)?
+                && found.kind == Kind::Directory
+            {
+                spot.remove_empty_dir().at(spot.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    // ---- back
+
+    /// Whether what this change put in place must go before the saved file comes back or because nothing
+    /// was there.
+    fn must_clear(&self, change: &PathChange) -> Result<bool, LayoutError> {
+        match self.covering_save(&change.path) {
+            // Not in the saved files: never put aside, or already back where it was.
+            Some(save) => Ok(self.saved_spot(save)?.is_some()),
+            None => Ok(change.before.is_none()),
+        }
+    }
+
+    fn clear(&self, change: &PathChange) -> Result<(), LayoutError> {
+        let Some((spot, found)) = self.look(&change.path)? else {
+            return Ok(());
+        };
+        match &change.after {
+            Some(after) if is_entry(self.git, &spot, &found, after)? => {
+                spot.remove_file().at(spot.path())
+            }
+            _ if found.kind == Kind::Directory => Ok(()),
+            _ => put_later(&self.top, self.places, &change.path),
+        }
+    }
+
+    /// Renames a saved file back to where it was.
+    fn restore(&self, path: &RepoPath) -> Result<(), LayoutError> {
+        let Some(saved) = self.saved_spot(path)? else {
+            return Ok(());
+        };
+        let spot = self.made_by_force(path)?;
+        if let Some(found) = spot.find().at(spot.path())? {
+            let kept = saved.find().at(saved.path())?;
+            if same_plain_file(&spot, &found, &saved, kept.as_ref()).at(spot.path())? {
+                // Copied back by an earlier try, from another file system.
+                return saved.remove_file().at(saved.path());
+            }
+            put_later(&self.top, self.places, path)?;
+        }
+        match saved.rename_to_free(&spot) {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                let part = self.temporary_beside(&spot, "restore")?;
+                saved.copy(&part).at(part.path())?;
+                files::sync_file_system(self.top.path()).at(self.top.path())?;
+                part.rename_to_free(&spot).at(spot.path())?;
+                saved.remove_tree().at(saved.path())
+            }
+            renamed => renamed.at(spot.path()),
+        }
+    }
+
+    fn covering_save(&self, path: &RepoPath) -> Option<&RepoPath> {
+        self.activation.saves.iter().map(|s| &s.path).find(|save| path.starts_with(save))
+    }
+
+    /// The place of `path`; whatever is in the way of a directory there is put aside.
+    fn made_by_force(&self, path: &RepoPath) -> Result<Spot, LayoutError> {
+        for dir in above(path).into_iter().rev() {
+            if let Some(found) = self.top.find(&dir).at(dir.as_path())?
+                && found.kind != Kind::Directory
+            {
+                put_later(&self.top, self.places, &dir)?;
+            }
+        }
+        self.top.spot_made(path).at(path.as_path())
+    }
+
+    // ---- both
+
+    fn write(
+        &self,
+        number: usize,
+        change: &PathChange,
+        wanted: &TreeEntry,
+        other: Option<&TreeEntry>,
+        goal: Goal,
+    ) -> Result<(), LayoutError> {
+        let path = &change.path;
+        let spot = match (goal, self.top.spot_made(path)) {
+            (Goal::Back, Err(error)) if is_in_the_way(&error) => self.made_by_force(path)?,
+            (Goal::Forward, Err(error)) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(refused(path, "lies below something that is no directory"));
+            }
+            (_, spot) => spot.at(self.git.top().join(path.as_path()))?,
+        };
+        if let Some(found) = spot.find().at(spot.path())? {
+            if is_entry(self.git, &spot, &found, wanted)? {
+                return Ok(());
+            }
+            let ours = match other {
+                Some(other) => is_entry(self.git, &spot, &found, other)?,
+                None => false,
+            };
+            let gone = found.kind == Kind::Directory && spot.remove_empty_dir().at(spot.path())?;
+            if !ours && !gone {
+                match goal {
+                    Goal::Forward => return Err(refused(path, CHANGED)),
+                    Goal::Back => put_later(&self.top, self.places, path)?,
+                }
+            }
+        }
+        self.rename_in(number, &spot, wanted)
+    }
+
+    fn rename_in(&self, number: usize, spot: &Spot, wanted: &TreeEntry) -> Result<(), LayoutError> {
+        if !self.beside.get() {
+            let temporary = self.places.temporary.join(format!("file-{number}"));
+            let temporary = Spot::try_from(temporary.as_path()).at(&temporary)?;
+            temporary.remove_file().at(temporary.path())?;
+            make_entry(self.git, &temporary, wanted)?;
+            match temporary.rename(spot) {
+                Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                    temporary.remove_file().at(temporary.path())?;
+                    self.beside.set(true);
+                }
+                renamed => return renamed.at(spot.path()),
+            }
+        }
+        let temporary = self.temporary_beside(spot, &number.to_string())?;
+        make_entry(self.git, &temporary, wanted)?;
+        temporary.rename(spot).at(spot.path())
+    }
+
+    /// A free name beside `spot`; what an earlier try left there is removed.
+    fn temporary_beside(&self, spot: &Spot, name: &str) -> Result<Spot, LayoutError> {
+        let name = format!(".gitroll-{}-{name}", self.places.run);
+        let temporary = spot.beside(&name).at(spot.path())?;
+        temporary.remove_tree().at(temporary.path())?;
+        Ok(temporary)
+    }
+
+    /// Copies what lies at `from` to `to`, which gets its name only when all of it is durable.
+    fn copy(&self, from: &Spot, to: &Spot) -> Result<(), LayoutError> {
+        let part = self.places.temporary.join("save");
+        let part = Spot::try_from(part.as_path()).at(&part)?;
+        part.remove_tree().at(part.path())?;
+        from.copy(&part).at(from.path())?;
+        files::sync_file_system(&self.places.temporary).at(&self.places.temporary)?;
+        part.rename_to_free(to).at(to.path())
+    }
+
+    /// What lies at `path`; nothing where a directory on the way is a link, for then the tracked path
+    /// itself is not there.
+    fn look(&self, path: &RepoPath) -> Result<Option<(Spot, Found)>, LayoutError> {
+        let spot = match self.top.spot(path) {
+            Err(error) if files::is_symbolic_link_error(&error) => return Ok(None),
+            spot => spot.at(path.as_path())?,
+        };
+        let Some(spot) = spot else {
+            return Ok(None);
+        };
+        Ok(spot.find().at(spot.path())?.map(|found| (spot, found)))
+    }
+
+    fn saved(&self) -> Result<Beneath, LayoutError> {
+        let saved = &self.places.saved;
+        files::make_private_dir(saved).at(saved)?;
+        Beneath::open(saved).at(saved)
+    }
+
+    /// The place of a saved file, where there is one.
+    fn saved_spot(&self, path: &RepoPath) -> Result<Option<Spot>, LayoutError> {
+        if !self.places.saved.is_dir() {
+            return Ok(None);
+        }
+        let Some(spot) = self.saved()?.spot(path).at(&self.places.saved)? else {
+            return Ok(None);
+        };
+        Ok(spot.find().at(spot.path())?.map(|_| spot))
+    }
+
+    /// Removes the temporary files that a killed try left in the tree.
+    fn sweep(&self) -> Result<(), LayoutError> {
+        for (number, change) in self.changes().enumerate() {
+            let spot = match self.top.spot(&change.path) {
+                Err(error) if files::is_symbolic_link_error(&error) => None,
+                spot => spot.at(change.path.as_path())?,
+            };
+            if let Some(spot) = spot {
+                self.temporary_beside(&spot, &number.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves no temporary files and makes everything durable.
+    fn finish(&self) -> Result<(), LayoutError> {
+        self.sweep()?;
+        let temporary = &self.places.temporary;
+        std::fs::remove_dir_all(temporary).at(temporary)?;
+        let (top, state) = (self.git.top(), self.places.temporary.parent().unwrap_or(temporary));
+        files::sync_file_system(top).at(top)?;
+        if top.metadata().at(top)?.dev() != state.metadata().at(state)?.dev() {
+            files::sync_file_system(state).at(state)?;
+        }
+        Ok(())
+    }
+}
+
+const CHANGED: &str = "changed since the plan was made; plan again";
+
+/// The directories above `path`, the nearest first.
+pub(super) fn above(path: &RepoPath) -> Vec<RepoPath> {
+    std::iter::successors(path.parent(), RepoPath::parent).collect()
+}
+
+fn same_plain_file(a: &Spot, found: &Found, b: &Spot, other: Option<&Found>) -> io::Result<bool> {
+    let plain = other.is_some_and(|other| {
+        (other.kind, found.kind) == (Kind::File, Kind::File)
+            && (other.mode, other.size) == (found.mode, found.size)
+    });
+    Ok(plain && a.read()? == b.read()?)
+}

@@ -1,0 +1,143 @@
+//! What is written down, once and durably, before the first change of a run, so that any later try can
+//! tell from the inodes how far an earlier one came.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::content::{AtPath as _, refused};
+use super::in_place::{LayoutError, RunPlaces};
+use crate::build::Store;
+use crate::model::{Activation, RepoPath};
+use crate::system::files::{self, Beneath, Identity, Kind};
+
+/// How things lay before the first change. Kept in `<state>/runs/<run>/converge.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Intent {
+    /// Version of this format: 1.
+    pub(super) converge: u32,
+    /// Directories the target needs that were not there: the way back removes them when empty. Others are
+    /// never removed on the way back, be they empty or not.
+    pub(super) made: Vec<RepoPath>,
+    /// What lay at the paths that are to be put aside.
+    pub(super) saves: Vec<(RepoPath, Identity)>,
+    /// Which directories the artifacts are.
+    pub(super) artifacts: Vec<ArtifactIds>,
+}
+
+/// The directories of one artifact move. A copy made because of another file system is one more identity
+/// of the same artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ArtifactIds {
+    pub(super) output: RepoPath,
+    pub(super) incoming: Vec<Identity>,
+    pub(super) outgoing: Vec<Identity>,
+}
+
+impl Intent {
+    /// The intent of an earlier try.
+    pub(super) fn read(places: &RunPlaces) -> Result<Option<Self>, LayoutError> {
+        let path = file(places);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).at(path),
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(std::io::Error::other).at(path)
+    }
+
+    /// Observes how things lie. Changes nothing; [`Intent::write`] must follow.
+    pub(super) fn observe(
+        top: &Beneath,
+        store: &Store,
+        activation: &Activation,
+    ) -> Result<Self, LayoutError> {
+        let mut saves = Vec::new();
+        for save in &activation.saves {
+            // A link in the way of a save is itself saved or refused where it matters.
+            if let Some(found) = top.find(&save.path).at(save.path.as_path())? {
+                saves.push((save.path.clone(), found.identity));
+            }
+        }
+        let mut artifacts = Vec::new();
+        for change in activation.artifacts.iter().filter(|a| a.incoming != a.outgoing) {
+            let mut ids = ArtifactIds {
+                output: change.output.clone(),
+                incoming: Vec::new(),
+                outgoing: Vec::new(),
+            };
+            if let Some(key) = &change.incoming {
+                let place = store.place(key, &change.output);
+                let found = store.find(key, &change.output).at(place)?;
+                let found = found.ok_or_else(|| LayoutError::ArtifactGone(key.to_string()))?;
+                ids.incoming.push(found.identity);
+            }
+            let live = top.find(&change.output).at(change.output.as_path())?;
+            if let (Some(found), Some(_)) = (live, &change.outgoing) {
+                if !matches!(found.kind, Kind::Directory | Kind::File) {
+                    return Err(refused(&change.output, "is neither a directory nor a file"));
+                }
+                ids.outgoing.push(found.identity);
+            }
+            artifacts.push(ids);
+        }
+        Ok(Self { converge: 1, made: missing_directories(top, activation)?, saves, artifacts })
+    }
+
+    /// Makes it durable.
+    pub(super) fn write(&self, places: &RunPlaces) -> Result<(), LayoutError> {
+        let path = file(places);
+        let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::other).at(&path)?;
+        files::write_durably(&path, &text, 0o600).at(path)
+    }
+}
+
+fn file(places: &RunPlaces) -> PathBuf {
+    places.temporary.with_file_name("converge.json")
+}
+
+/// The directories that must be made for what comes in, parents before children.
+fn missing_directories(
+    top: &Beneath,
+    activation: &Activation,
+) -> Result<Vec<RepoPath>, LayoutError> {
+    let kept: BTreeSet<&RepoPath> = activation.kept.iter().map(|k| &k.path).collect();
+    let leaving: Vec<&RepoPath> = activation
+        .artifacts
+        .iter()
+        .filter(|a| a.incoming.is_none())
+        .map(|a| &a.output)
+        .chain(activation.saves.iter().map(|s| &s.path))
+        .collect();
+    let coming = activation
+        .changes
+        .iter()
+        .filter(|c| c.after.is_some() && !kept.contains(&c.path))
+        .map(|c| &c.path)
+        .chain(activation.artifacts.iter().filter(|a| a.incoming.is_some()).map(|a| &a.output));
+    let mut there = BTreeSet::new();
+    let mut missing = BTreeSet::new();
+    for path in coming {
+        let mut above = path.parent();
+        while let Some(dir) = above {
+            if there.contains(&dir) || missing.contains(&dir) {
+                break;
+            }
+            let is_there = !leaving.iter().any(|l| dir.starts_with(l))
+                && match top.find(&dir) {
+                    Ok(found) => found.is_some_and(|f| f.kind == Kind::Directory),
+                    // A tracked link that gives way to a directory.
+                    Err(error) if files::is_symbolic_link_error(&error) => false,
+                    Err(error) => return Err(error).at(dir.as_path()),
+                };
+            above = dir.parent();
+            if is_there {
+                there.insert(dir);
+            } else {
+                missing.insert(dir);
+            }
+        }
+    }
+    Ok(missing.into_iter().collect())
+}
