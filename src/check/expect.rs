@@ -1,0 +1,235 @@
+//! Whether an answer is the expected one. Pure: an answer and an expectation in, a judgement out.
+
+use serde_json::Value;
+
+use crate::config::{Expected, HttpCheck};
+use crate::model::Oid;
+
+use super::template::{Piece, Subject, Template};
+use super::words::{shown, shown_value};
+
+/// An answer as it was read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// Names in lower case.
+    pub(super) headers: Vec<(String, Vec<u8>)>,
+    pub(super) body: Vec<u8>,
+}
+
+/// What an answer is worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Judged {
+    /// It is the expected one, as far as it tells.
+    pub(super) ok: bool,
+    /// It comes from the intended version and from no other.
+    pub(super) told: bool,
+    /// It comes from another version.
+    pub(super) wrong_version: bool,
+    /// In a few words.
+    pub(super) answer: String,
+}
+
+impl Judged {
+    /// No answer, or none that was wanted.
+    pub(super) fn failed(answer: impl Into<String>) -> Self {
+        Self { ok: false, told: false, wrong_version: false, answer: answer.into() }
+    }
+}
+
+/// What one expectation makes of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Finding {
+    /// As expected; says nothing about the version.
+    Met,
+    /// As expected, and only the intended version answers so.
+    Told,
+    /// The answer names no version, or the intended one is not known.
+    CannotTell,
+    /// Another version answers.
+    OtherVersion(String),
+    Wrong(String),
+}
+
+/// Weighs an answer with the status that was asked for against all other expectations of `check`.
+pub(super) fn judge(check: &HttpCheck, answer: &Answer, subject: &Subject) -> Judged {
+    if answer.status != check.status {
+        return Judged::failed(answer.status.to_string());
+    }
+    let findings = findings(check, answer, subject);
+    let other = findings.iter().find_map(|f| match f {
+        Finding::OtherVersion(why) => Some(why.clone()),
+        _ => None,
+    });
+    let wrong = findings.iter().find_map(|f| match f {
+        Finding::Wrong(why) => Some(why.clone()),
+        _ => None,
+    });
+    let wrong_version = other.is_some();
+    match other.or(wrong) {
+        Some(why) => Judged { wrong_version, ..Judged::failed(why) },
+        None => Judged {
+            ok: true,
+            told: findings.contains(&Finding::Told),
+            wrong_version: false,
+            answer: answer.status.to_string(),
+        },
+    }
+}
+
+fn findings(check: &HttpCheck, answer: &Answer, subject: &Subject) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, expected) in &check.headers {
+        findings.push(header(name, expected, answer, subject));
+    }
+    if !check.json.is_empty() {
+        match serde_json::from_slice::<Value>(&answer.body) {
+            Ok(document) => findings.extend(check.json.iter().map(|(pointer, expected)| {
+                json(pointer, document.pointer(pointer), expected, subject)
+            })),
+            Err(_) => findings.push(Finding::Wrong("not JSON".to_owned())),
+        }
+    }
+    if let Some(expected) = &check.body {
+        findings.push(body(expected, &answer.body, subject));
+    }
+    findings
+}
+
+fn header(name: &str, expected: &Expected, answer: &Answer, subject: &Subject) -> Finding {
+    let wanted = plain_text(&expected.value);
+    let template = Template::new(&wanted);
+    let values: Vec<String> = answer
+        .headers
+        .iter()
+        .filter(|(found, _)| found.eq_ignore_ascii_case(name))
+        .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+        .collect();
+    let Some(first) = values.first() else {
+        return absent(name, &template);
+    };
+    if !template.known(subject) {
+        Finding::CannotTell
+    } else if values.iter().any(|value| template.matches(subject, value)) {
+        met(&template, subject)
+    } else {
+        differs(name, first, &format!("\"{}\"", shown(first)), &template, subject)
+    }
+}
+
+fn json(pointer: &str, found: Option<&Value>, expected: &Expected, subject: &Subject) -> Finding {
+    let label = if pointer.is_empty() { "the answer" } else { pointer };
+    let Some(text) = expected.value.as_str().filter(|t| Template::new(t).names_version()) else {
+        return match found {
+            None => absent(label, &Template::new("")),
+            Some(found) if same(found, &expected.value) => Finding::Met,
+            Some(found) => Finding::Wrong(format!(
+                "{} is {}, not {}",
+                shown(label),
+                shown_value(found),
+                shown_value(&expected.value)
+            )),
+        };
+    };
+    let template = Template::new(text);
+    // `null` is how an unset variable is answered: it names no version either.
+    let Some(found) = found.filter(|value| !value.is_null()) else {
+        return absent(label, &template);
+    };
+    if !template.known(subject) {
+        return Finding::CannotTell;
+    }
+    let plain = plain_text(found);
+    let comparable = found.is_string() || found.is_number();
+    if comparable && template.matches(subject, &plain) {
+        met(&template, subject)
+    } else {
+        differs(label, &plain, &shown_value(found), &template, subject)
+    }
+}
+
+fn body(expected: &Expected, body: &[u8], subject: &Subject) -> Finding {
+    let wanted = plain_text(&expected.value);
+    let template = Template::new(&wanted);
+    if !template.known(subject) {
+        Finding::CannotTell
+    } else if template.occurs_in(subject, &String::from_utf8_lossy(body)) {
+        met(&template, subject)
+    } else {
+        Finding::Wrong(format!("body does not contain \"{}\"", shown(&template.wanted(subject))))
+    }
+}
+
+fn met(template: &Template<'_>, subject: &Subject) -> Finding {
+    if template.tells(subject) { Finding::Told } else { Finding::Met }
+}
+
+fn absent(label: &str, template: &Template<'_>) -> Finding {
+    if template.names_version() {
+        Finding::CannotTell
+    } else {
+        Finding::Wrong(format!("{} is missing", shown(label)))
+    }
+}
+
+fn differs(
+    label: &str,
+    plain: &str,
+    quoted: &str,
+    template: &Template<'_>,
+    subject: &Subject,
+) -> Finding {
+    let wanted = shown(&template.wanted(subject));
+    let before = subject.before.as_ref();
+    let (what, found, was_before) = match template.only() {
+        Some(Piece::Version) => {
+            ("version", shown(plain), before.is_some_and(|b| b.version.as_deref() == Some(plain)))
+        }
+        Some(Piece::Commit) => (
+            "commit",
+            plain.parse::<Oid>().map_or_else(|_| shown(plain), |id| id.short().to_owned()),
+            before.is_some_and(|b| plain.len() >= 7 && b.commit.as_str().starts_with(plain)),
+        ),
+        Some(Piece::Deployment) => ("deployment", shown(plain), false),
+        _ => {
+            let why = format!("{} is {quoted}, not \"{wanted}\"", shown(label));
+            return if template.names_version() {
+                Finding::OtherVersion(why)
+            } else {
+                Finding::Wrong(why)
+            };
+        }
+    };
+    let before = if was_before { " (what served before)" } else { "" };
+    Finding::OtherVersion(format!("{what} is {found}, not {wanted}{before}"))
+}
+
+/// A value as a header or a body would spell it.
+fn plain_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Equality of JSON values in which `1` and `1.0` are the same number.
+fn same(found: &Value, expected: &Value) -> bool {
+    match (found, expected) {
+        (Value::Number(a), Value::Number(b)) => {
+            a == b || (a.as_f64() == b.as_f64() && inexact(a, b))
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+        }
+        (a, b) => a == b,
+    }
+}
+
+/// Whole numbers beyond 2^53 must not be compared as floating point numbers.
+fn inexact(a: &serde_json::Number, b: &serde_json::Number) -> bool {
+    a.is_f64() || b.is_f64()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

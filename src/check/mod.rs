@@ -1,0 +1,92 @@
+//! Checks and proof: asks the app over HTTP, weighs witnesses. The only async code, on a current-thread
+//! runtime it owns.
+
+mod expect;
+mod find;
+mod http;
+mod prove;
+mod row;
+mod template;
+mod watch;
+mod window;
+mod witness;
+mod words;
+
+pub use find::{Health, find_health};
+
+use crate::config::Check;
+use crate::model::{CheckEvidence, CheckName, Probe, Served, ServiceEvidence};
+use crate::service::{ServiceError, State};
+use crate::system::procs::Ticks;
+
+/// What is to be proven.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// The state that must serve; fills `{version}` and `{commit}`.
+    pub served: Served,
+    /// The run or record that put it there; fills `{deployment}`.
+    pub deployment: String,
+    /// What served before and must not be what answers. Where it declares the same version as `served`,
+    /// an answered version tells nothing; `None` when nothing else served.
+    pub not: Option<Served>,
+    /// No process of an observed service may be older than this; `None` when nothing was reloaded.
+    pub fresh_since: Option<Ticks>,
+    /// Passing checks are enough.
+    pub weak: bool,
+}
+
+/// What came of a proof.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proof {
+    /// Whether the intended version was observed serving.
+    pub proven: bool,
+    /// Every check.
+    pub checks: Vec<CheckEvidence>,
+    /// Every service.
+    pub services: Vec<ServiceEvidence>,
+    /// Why not, in order of weight, e.g. `api: 500`, `web: errored, 16 restarts`.
+    pub failures: Vec<String>,
+    /// The log lines of services that failed: service name and line.
+    pub lines: Vec<(String, String)>,
+}
+
+/// Whether a set of checks and services could ever tell old from new.
+///
+/// `service_has_pids`: whether each service's manager can name its processes. The owner of a socket may
+/// turn out to be a witness too, but nobody can promise that it will be visible.
+pub fn has_witness(checks: &[Check], service_has_pids: &[bool]) -> bool {
+    let all_named = !service_has_pids.is_empty() && service_has_pids.iter().all(|named| *named);
+    all_named || checks.iter().any(witness::names_version)
+}
+
+/// A TCP port of the loopback address that is free now.
+///
+/// # Errors
+/// When none can be had.
+pub fn free_loopback_port() -> std::io::Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// Asks each check once, all at the same time, no settling: how things stand now. Takes as long as the
+/// longest `request_timeout` at most. Without an intent no version is known, and none can be wrong.
+pub fn look(checks: &[Check], intent: Option<&Intent>) -> Vec<(CheckName, Probe)> {
+    prove::look(checks, intent)
+}
+
+/// Proves that the intended version serves: all checks at the same time, each `passes` times in a row over
+/// its `settle` window within its `timeout`; `observe` is asked for the services' states at the start and
+/// the end of the window and while waiting, so that a crash, a restart loop or an old process is seen.
+///
+/// Without checks, services that stay up and unchanged for 5 s prove it; without either, nothing does.
+/// Ends early when it can no longer succeed; takes at most the longest `timeout` and one
+/// `request_timeout`, besides the time `observe` takes.
+///
+/// `observe` answers for the services that were reloaded. `tell` hears where it is, e.g. `api 2/3`.
+pub fn prove(
+    checks: &[Check],
+    intent: &Intent,
+    observe: &mut dyn FnMut() -> Vec<(String, Result<State, ServiceError>)>,
+    tell: &mut dyn FnMut(&str),
+) -> Proof {
+    prove::prove(checks, intent, observe, tell)
+}

@@ -1,0 +1,218 @@
+//! Asking and observing over time. Checks are asked on a thread of their own, so that a slow manager
+//! neither delays an answer nor makes it look slow; services are observed on the caller's.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
+
+use crate::config::{Check, CheckKind};
+use crate::model::{CheckName, Probe};
+use crate::service::{ServiceError, State};
+use crate::system::procs::{self, ProcessId};
+
+use super::expect::Judged;
+use super::http::{Asker, loopback_port, probe};
+use super::row::Answered;
+use super::template::Subject;
+use super::watch::Look;
+use super::window::{Standing, Window};
+use super::witness::{Listener, Sockets};
+use super::{Intent, Proof};
+
+type Observe<'a> = dyn FnMut() -> Vec<(String, Result<State, ServiceError>)> + 'a;
+
+/// The shortest pause between an answer and the next question.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// See [`super::look`].
+pub(super) fn look(checks: &[Check], intent: Option<&Intent>) -> Vec<(CheckName, Probe)> {
+    let answers = match runtime() {
+        Ok(runtime) => {
+            let answers = runtime.block_on(ask_all_once(checks, Arc::new(Subject::of(intent))));
+            // A name that is still being looked up is not waited for.
+            runtime.shutdown_background();
+            answers
+        }
+        Err(error) => vec![Some(unasked(&error)); checks.len()],
+    };
+    let unanswered = || probe(&Judged::failed("not asked"), Duration::ZERO);
+    let named = checks.iter().map(|check| check.name.clone());
+    named.zip(answers.into_iter().map(|answer| answer.unwrap_or_else(unanswered))).collect()
+}
+
+/// See [`super::prove`].
+pub(super) fn prove(
+    checks: &[Check],
+    intent: &Intent,
+    observe: &mut Observe<'_>,
+    tell: &mut dyn FnMut(&str),
+) -> Proof {
+    let clock = Instant::now();
+    let mut window = Window::new(checks, intent);
+    observe_once(&mut window, checks, intent, observe, clock);
+    let (answers, inbox) = mpsc::channel();
+    thread::scope(|scope| {
+        let asking = UnixStream::pair().map(|(ours, theirs)| {
+            let answers = answers.clone();
+            let subject = Arc::new(Subject::of(Some(intent)));
+            scope.spawn(move || {
+                if let Err(error) = ask_over_and_over(checks, subject, clock, &answers, theirs) {
+                    answer_all(checks, &answers, clock, &error);
+                }
+            });
+            ours
+        });
+        if let Err(error) = &asking {
+            answer_all(checks, &answers, clock, error);
+        }
+        let mut told = String::new();
+        while window.standing(clock.elapsed()) == Standing::Open {
+            let progress = window.progress();
+            if progress != told {
+                tell(&progress);
+                told = progress;
+            }
+            let wait = window.next_look().saturating_sub(clock.elapsed());
+            match inbox.recv_timeout(wait) {
+                Ok((check, answer)) => window.answered(check, answer),
+                // Not to happen: `answers` is still held here.
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            for (check, answer) in inbox.try_iter() {
+                window.answered(check, answer);
+            }
+            if window.next_look() <= clock.elapsed() {
+                observe_once(&mut window, checks, intent, observe, clock);
+            }
+        }
+        // Closing our end is what ends the asking.
+        drop(asking);
+    });
+    window.proof(clock.elapsed())
+}
+
+fn observe_once(
+    window: &mut Window<'_>,
+    checks: &[Check],
+    intent: &Intent,
+    observe: &mut Observe<'_>,
+    clock: Instant,
+) {
+    let began = clock.elapsed();
+    let look = observe();
+    let demanded = intent.fresh_since.is_some() && !intent.weak;
+    let sockets = if demanded { sockets(checks, &look) } else { Sockets::new() };
+    window.seen(look, sockets, began, clock.elapsed());
+}
+
+/// Who listens where the checks ask, as far as this user may see.
+fn sockets(checks: &[Check], look: &Look) -> Sockets {
+    let states = || look.iter().filter_map(|(_, result)| result.as_ref().ok());
+    let ours: BTreeSet<u32> = states()
+        .flat_map(|state| &state.processes)
+        .flat_map(|process| procs::family(process.pid))
+        .chain(states().flat_map(|state| state.socket_owners.clone()))
+        .collect();
+    let listener = |pid: u32| {
+        let started = ProcessId::of(pid)?.start_ticks;
+        Some(Listener { pid, started, ours: ours.contains(&pid) })
+    };
+    let asked = checks.iter().map(|check| {
+        let CheckKind::Http(http) = &check.kind;
+        loopback_port(&http.url)
+    });
+    asked
+        .map(|port| Some(procs::listeners(port?).into_iter().filter_map(listener).collect()))
+        .collect()
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_io().enable_time().build()
+}
+
+async fn ask_all_once(checks: &[Check], subject: Arc<Subject>) -> Vec<Option<Probe>> {
+    let mut asked = JoinSet::new();
+    for (number, check) in checks.iter().enumerate() {
+        let CheckKind::Http(http) = &check.kind;
+        let (asker, subject) = (Asker::new(http), Arc::clone(&subject));
+        asked.spawn(async move { (number, asker.ask(&subject).await) });
+    }
+    let mut answers = vec![None; checks.len()];
+    while let Some(done) = asked.join_next().await {
+        if let Ok((number, (judged, took))) = done {
+            answers[number] = Some(probe(&judged, took));
+        }
+    }
+    answers
+}
+
+/// Asks every check again and again until the other end of `hangup` is closed.
+fn ask_over_and_over(
+    checks: &[Check],
+    subject: Arc<Subject>,
+    clock: Instant,
+    answers: &Sender<(usize, Answered)>,
+    hangup: UnixStream,
+) -> io::Result<()> {
+    hangup.set_nonblocking(true)?;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        let hangup = tokio::net::UnixStream::from_std(hangup)?;
+        let mut asking = JoinSet::new();
+        for (number, check) in checks.iter().enumerate() {
+            let CheckKind::Http(http) = &check.kind;
+            let (asker, subject) = (Asker::new(http), Arc::clone(&subject));
+            let (answers, pause) = (answers.clone(), interval(check));
+            asking.spawn(async move {
+                loop {
+                    let began = clock.elapsed();
+                    let (judged, took) = asker.ask(&subject).await;
+                    let probe = probe(&judged, took);
+                    let answer = Answered { began, ended: clock.elapsed(), judged, probe };
+                    if answers.send((number, answer)).is_err() {
+                        break;
+                    }
+                    // A server slower than the interval still gets a breath.
+                    tokio::time::sleep(pause.saturating_sub(took).max(BREATH)).await;
+                }
+            });
+        }
+        hangup.readable().await
+    });
+    // A name that is still being looked up is not waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+/// The time from one question to the next.
+fn interval(check: &Check) -> Duration {
+    let halves = check.passes.max(1).saturating_mul(2);
+    (check.settle / halves).clamp(Duration::from_millis(100), Duration::from_secs(1))
+}
+
+fn answer_all(
+    checks: &[Check],
+    answers: &Sender<(usize, Answered)>,
+    clock: Instant,
+    error: &io::Error,
+) {
+    for number in 0..checks.len() {
+        let at = clock.elapsed();
+        let probe = unasked(error);
+        let judged = Judged::failed(probe.answer.clone());
+        // Nobody listens any more only when the proof is over.
+        let _ = answers.send((number, Answered { began: at, ended: at, judged, probe }));
+    }
+}
+
+fn unasked(error: &io::Error) -> Probe {
+    probe(&Judged::failed(format!("cannot ask: {error}")), Duration::ZERO)
+}

@@ -1,0 +1,216 @@
+//! Passes in a row: when a check has held for as long as it must. Pure; times are given from outside,
+//! counted from the start of the proof.
+
+use std::time::Duration;
+
+use crate::config::{Check, CheckKind};
+use crate::model::{CheckEvidence, CheckName, Probe};
+
+use super::expect::Judged;
+use super::words::seconds;
+
+/// One answer and when it was asked for and had.
+#[derive(Debug, Clone)]
+pub(super) struct Answered {
+    pub(super) began: Duration,
+    pub(super) ended: Duration,
+    pub(super) judged: Judged,
+    pub(super) probe: Probe,
+}
+
+/// The passes of one check.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    name: CheckName,
+    wanted: u32,
+    settle: Duration,
+    timeout: Duration,
+    request_timeout: Duration,
+    passes: u32,
+    /// When the first and the last pass of the row were answered.
+    span: (Duration, Duration),
+    told: bool,
+    /// Answers to what was asked before this moment are no passes.
+    not_before: Duration,
+    held_at: Option<Duration>,
+    ever_held: bool,
+    ever_passed: bool,
+    last: Option<Answered>,
+    last_failure: Option<String>,
+    /// Some answers named the version and some did not.
+    mixed: bool,
+    /// The process that answers although it is older than it may be.
+    old: Option<u32>,
+}
+
+impl Row {
+    pub(super) fn new(check: &Check) -> Self {
+        let CheckKind::Http(http) = &check.kind;
+        Self {
+            name: check.name.clone(),
+            wanted: check.passes.max(1),
+            settle: check.settle,
+            timeout: check.timeout,
+            request_timeout: http.request_timeout,
+            passes: 0,
+            span: (Duration::ZERO, Duration::ZERO),
+            told: false,
+            not_before: Duration::ZERO,
+            held_at: None,
+            ever_held: false,
+            ever_passed: false,
+            last: None,
+            last_failure: None,
+            mixed: false,
+            old: None,
+        }
+    }
+
+    /// An answer has come. Answers after `deadline` no longer count.
+    pub(super) fn answered(&mut self, answer: Answered, deadline: Duration) {
+        let (began, ended) = (answer.began, answer.ended);
+        let Judged { ok, told, .. } = answer.judged;
+        if !ok {
+            self.last_failure = Some(answer.judged.answer.clone());
+            self.clear();
+        } else if began >= self.not_before && ended <= deadline {
+            if self.passes > 0 && self.told != told {
+                // Two kinds of answers come from two versions: neither has held.
+                self.mixed = true;
+                self.clear();
+            }
+            if self.passes == 0 {
+                self.span.0 = ended;
+                self.told = told;
+            }
+            self.passes = self.passes.saturating_add(1);
+            self.ever_passed = true;
+            self.span.1 = ended;
+            if self.held_at.is_none() && self.passes >= self.wanted && self.stood() >= self.settle {
+                self.held_at = Some(ended);
+                self.ever_held = true;
+            }
+        }
+        self.last = Some(answer);
+    }
+
+    /// Something happened at `at` that makes what was answered until then worthless.
+    pub(super) fn restart(&mut self, at: Duration) {
+        self.not_before = self.not_before.max(at);
+        self.clear();
+    }
+
+    /// The process that owns the socket was looked at: `old` is one that may not serve any more. What
+    /// tells its version need not be believed by its process.
+    pub(super) fn socket(&mut self, old: Option<u32>, at: Duration) {
+        self.old = old.filter(|_| !self.told());
+        if self.old.is_some() {
+            self.restart(at);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.passes = 0;
+        self.told = false;
+        self.held_at = None;
+    }
+
+    fn stood(&self) -> Duration {
+        if self.passes == 0 { Duration::ZERO } else { self.span.1.saturating_sub(self.span.0) }
+    }
+
+    /// Since when it holds.
+    pub(super) fn held_at(&self) -> Option<Duration> {
+        self.held_at
+    }
+
+    /// Every answer of the row came from the intended version and from no other.
+    pub(super) fn told(&self) -> bool {
+        self.passes > 0 && self.told
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(super) fn settle(&self) -> Duration {
+        self.settle
+    }
+
+    /// Whether it can no longer hold in time. A first answer that is still awaited is waited for, so that
+    /// there is something to say.
+    pub(super) fn missed(&self, now: Duration) -> bool {
+        !self.ever_held && self.out_of_time(now, self.timeout)
+    }
+
+    pub(super) fn out_of_time(&self, now: Duration, deadline: Duration) -> bool {
+        now > deadline && (self.last.is_some() || now > deadline + self.request_timeout)
+    }
+
+    /// The last answer names another version.
+    pub(super) fn wrong_version(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| last.judged.wrong_version)
+    }
+
+    /// `api 2/3`, or `api: no listener on :3000`.
+    pub(super) fn progress(&self) -> String {
+        match &self.last {
+            Some(last) if !last.judged.ok => format!("{}: {}", self.name, last.judged.answer),
+            _ => format!("{} {}/{}", self.name, self.passes.min(self.wanted), self.wanted),
+        }
+    }
+
+    /// Why it does not hold; `None` when it does, or when its answers are good and it was `disturbed` by a
+    /// service. `end` is when it was given up, from the start.
+    pub(super) fn failure(&self, disturbed: bool, end: Duration) -> Option<String> {
+        // Whole seconds where it is many: the exact time says nothing.
+        let whole = Duration::from_secs(end.as_secs());
+        let waited = if whole.as_secs() >= 2 { whole } else { end };
+        let within = format!("within {}", seconds(waited.min(self.timeout)));
+        let Some(last) = &self.last else {
+            return Some(format!("{}: not answered {within}", self.name));
+        };
+        if !last.judged.ok {
+            let answer = &last.judged.answer;
+            let waited = !self.ever_passed && answer.starts_with("no listener");
+            let within = if waited { format!(" {within}") } else { String::new() };
+            return Some(format!("{}: {answer}{within}", self.name));
+        }
+        if let Some(pid) = self.old {
+            return Some(format!(
+                "{}: answered by process {pid}, started before the reload",
+                self.name
+            ));
+        }
+        if self.held_at.is_some() || disturbed {
+            return None;
+        }
+        if self.mixed {
+            return Some(format!("{}: some answers name the version and some do not", self.name));
+        }
+        let before = self.last_failure.as_ref();
+        let before = before.map(|why| format!(", before that: {why}")).unwrap_or_default();
+        Some(format!(
+            "{}: passed {} in a row over {}, not {} over {} {within}{before}",
+            self.name,
+            self.passes,
+            seconds(self.stood()),
+            self.wanted,
+            seconds(self.settle)
+        ))
+    }
+
+    pub(super) fn evidence(&self) -> CheckEvidence {
+        CheckEvidence {
+            check: self.name.clone(),
+            passed: self.held_at.is_some(),
+            passes: self.passes.min(self.wanted),
+            wanted: self.wanted,
+            last: self.last.as_ref().map_or_else(
+                || Probe { ok: false, millis: 0, answer: "not asked".to_owned() },
+                |last| last.probe.clone(),
+            ),
+            told_version: self.told(),
+        }
+    }
+}

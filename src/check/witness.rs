@@ -1,0 +1,187 @@
+//! Witnesses: what is able to tell the intended version from what served before. Pure.
+
+use crate::config::{Check, CheckKind, HttpCheck};
+use crate::service::State;
+use crate::system::procs::Ticks;
+
+use super::template::Template;
+
+/// A process that listens where a check asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Listener {
+    pub(super) pid: u32,
+    /// Its start, in clock ticks since boot.
+    pub(super) started: u64,
+    /// It belongs to a service's processes, or may own their socket.
+    pub(super) ours: bool,
+}
+
+/// The visible listeners of each check's port; `None` where the check asks another host.
+pub(super) type Sockets = Vec<Option<Vec<Listener>>>;
+
+/// What shows that the intended version serves and not what served before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Witness {
+    /// Nothing was reloaded: there is no before.
+    NotDemanded,
+    /// A check told the version.
+    Told,
+    /// Every process of every service was started after the reload.
+    Processes,
+    /// The sockets belong to processes started after the reload.
+    Sockets,
+    /// Nothing does, and that was accepted.
+    Waived,
+}
+
+/// The listener that may not answer any more: no process of a service, and older than the reload.
+pub(super) fn old_listener(listeners: &[Listener], since: Ticks) -> Option<u32> {
+    listeners.iter().find(|l| !l.ours && l.started < since.0).map(|l| l.pid)
+}
+
+/// The process of a service that is older than the reload.
+pub(super) fn old_process(state: &State, since: Ticks) -> Option<u32> {
+    state.processes.iter().find(|p| p.start_ticks < since.0).map(|p| p.pid)
+}
+
+/// The strongest witness there is. What speaks against (old processes, old listeners) has been found
+/// before; here is only asked what speaks for it.
+pub(super) fn weigh(
+    told: bool,
+    services: &[&State],
+    sockets: &Sockets,
+    fresh_since: Option<Ticks>,
+    weak: bool,
+) -> Option<Witness> {
+    let Some(since) = fresh_since else { return Some(Witness::NotDemanded) };
+    if told {
+        return Some(Witness::Told);
+    }
+    let all_named = services.iter().all(|s| !s.processes.is_empty());
+    let all_fresh = services.iter().all(|s| old_process(s, since).is_none());
+    if !services.is_empty() && all_named && all_fresh {
+        return Some(Witness::Processes);
+    }
+    // Where a manager names no processes, the socket must be seen to be fresh itself, at every check that
+    // asks this host.
+    let mut here = sockets.iter().flatten().peekable();
+    let sockets_fresh =
+        here.peek().is_some() && here.all(|l| !l.is_empty() && old_listener(l, since).is_none());
+    if !services.is_empty() && all_fresh && sockets_fresh {
+        return Some(Witness::Sockets);
+    }
+    weak.then_some(Witness::Waived)
+}
+
+/// Whether a check's expectations could tell the version.
+pub(super) fn names_version(check: &Check) -> bool {
+    let CheckKind::Http(HttpCheck { headers, body, json, .. }) = &check.kind;
+    headers.values().chain(json.values()).chain(body).any(|expected| {
+        expected.value.as_str().is_some_and(|text| Template::new(text).names_version())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::system::procs::ProcessId;
+
+    const SINCE: Option<Ticks> = Some(Ticks(100));
+
+    fn state(starts: &[u64]) -> State {
+        State {
+            word: "online".to_owned(),
+            up: true,
+            processes: starts
+                .iter()
+                .map(|&start_ticks| ProcessId { pid: 1, start_ticks, boot_id: String::new() })
+                .collect(),
+            restarts: 0,
+            socket_owners: Vec::new(),
+            stale: None,
+            log: Vec::new(),
+        }
+    }
+
+    fn listener(started: u64, ours: bool) -> Listener {
+        Listener { pid: 7, started, ours }
+    }
+
+    #[test]
+    fn a_listener_is_old_only_if_it_is_strange_and_was_there_before() {
+        let since = Ticks(100);
+        assert_eq!(old_listener(&[], since), None);
+        assert_eq!(old_listener(&[listener(99, false)], since), Some(7));
+        assert_eq!(old_listener(&[listener(99, true)], since), None);
+        assert_eq!(old_listener(&[listener(100, false)], since), None);
+        assert_eq!(old_listener(&[listener(200, true), listener(5, false)], since), Some(7));
+    }
+
+    #[test]
+    fn witnesses_are_weighed() {
+        use Witness::{NotDemanded, Processes, Told, Waived};
+        let (fresh, old, silent) = (state(&[100, 101]), state(&[100, 99]), state(&[]));
+        let open = |l: Listener| vec![Some(vec![l])];
+        let (none, unseen) = (Sockets::new(), vec![Some(Vec::new())]);
+        type Case<'a> =
+            (bool, Vec<&'a State>, Sockets, Option<Ticks>, bool, Option<Witness>, &'static str);
+        let table: Vec<Case<'_>> = vec![
+            (false, vec![&old], none.clone(), None, false, Some(NotDemanded), "nothing reloaded"),
+            (true, vec![&silent], none.clone(), SINCE, false, Some(Told), "the version was told"),
+            (false, vec![&fresh], none.clone(), SINCE, false, Some(Processes), "all are fresh"),
+            (false, vec![&fresh, &old], none.clone(), SINCE, false, None, "one is not"),
+            (false, vec![&fresh, &silent], none.clone(), SINCE, false, None, "one is not seen"),
+            (false, vec![&silent], none.clone(), SINCE, true, Some(Waived), "asked for"),
+            (false, vec![], none.clone(), SINCE, false, None, "nothing to see"),
+            (
+                false,
+                vec![&silent],
+                open(listener(100, false)),
+                SINCE,
+                false,
+                Some(Witness::Sockets),
+                "the socket is fresh",
+            ),
+            (false, vec![&silent], open(listener(99, false)), SINCE, false, None, "it is old"),
+            (false, vec![&silent], unseen.clone(), SINCE, false, None, "it is not seen"),
+            (
+                false,
+                vec![&silent],
+                [open(listener(100, false)), unseen].concat(),
+                SINCE,
+                false,
+                None,
+                "one of two is not seen",
+            ),
+            (false, vec![&silent], vec![None], SINCE, false, None, "asked elsewhere"),
+        ];
+        for (told, services, sockets, since, weak, wanted, why) in table {
+            assert_eq!(weigh(told, &services, &sockets, since, weak), wanted, "{why}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_old_process_is_ever_a_witness(
+            starts in proptest::collection::vec(proptest::collection::vec(0u64..200, 0..4), 0..4),
+            listeners in proptest::collection::vec(proptest::option::of(
+                proptest::collection::vec((0u64..200, any::<bool>()), 0..3)), 0..3),
+        ) {
+            let states: Vec<State> = starts.iter().map(|s| state(s)).collect();
+            let services: Vec<&State> = states.iter().collect();
+            let sockets: Sockets = listeners
+                .into_iter()
+                .map(|l| l.map(|l| l.into_iter().map(|(s, ours)| listener(s, ours)).collect()))
+                .collect();
+            let witness = weigh(false, &services, &sockets, SINCE, false);
+            if starts.iter().flatten().any(|start| *start < 100) {
+                prop_assert_eq!(witness, None);
+            }
+            if witness == Some(Witness::Processes) {
+                prop_assert!(starts.iter().all(|s| !s.is_empty()));
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Services that a team starts and stops with commands of its own.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::{Manager, Service};
+use crate::system::process::{Finished, Invocation, telling_lines};
+use crate::system::procs::Ticks;
+
+use super::{Host, ServiceError, State, log, spelled};
+
+/// How many lines of a failing command are told.
+const LINES: usize = 3;
+
+pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<State, ServiceError> {
+    let up = is_up(host, service)?;
+    Ok(State {
+        word: if up { "running" } else { "stopped" }.to_owned(),
+        up,
+        processes: Vec::new(),
+        restarts: 0,
+        socket_owners: Vec::new(),
+        stale: None,
+        log: log::since_mark(host, service, &[log_path(host, service)?]),
+    })
+}
+
+pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, ServiceError> {
+    let commands = Commands::of(service)?;
+    if let Some(reload) = commands.reload {
+        log::mark(host, service, &[log_path(host, service)?])?;
+        let moment = Ticks::now();
+        run_and_leave(host, service, reload, commands.timeout)?;
+        return Ok(moment);
+    }
+    // A service that does not run may well refuse to be stopped; that counts only if it still runs.
+    if let Err(problem) = run(host, commands.stop, commands.timeout)
+        && is_up(host, service)?
+    {
+        return Err(problem);
+    }
+    log::mark(host, service, &[log_path(host, service)?])?;
+    let moment = Ticks::now();
+    run_and_leave(host, service, commands.start, commands.timeout)?;
+    Ok(moment)
+}
+
+pub(super) fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    if is_up(host, service)? {
+        return Ok(());
+    }
+    let commands = Commands::of(service)?;
+    log::mark(host, service, &[log_path(host, service)?])?;
+    run_and_leave(host, service, commands.start, commands.timeout)
+}
+
+pub(super) fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    if !is_up(host, service)? {
+        return Ok(());
+    }
+    let commands = Commands::of(service)?;
+    run(host, commands.stop, commands.timeout)
+}
+
+/// The commands of one service.
+struct Commands<'a> {
+    start: &'a [String],
+    stop: &'a [String],
+    reload: Option<&'a [String]>,
+    status: &'a [String],
+    timeout: Duration,
+}
+
+impl<'a> Commands<'a> {
+    fn of(service: &'a Service) -> Result<Self, ServiceError> {
+        match &service.manager {
+            Manager::Command { start, stop, reload, status, timeout } => {
+                Ok(Self { start, stop, reload: reload.as_deref(), status, timeout: *timeout })
+            }
+            _ => Err(ServiceError::Unsupported(format!("{} has no commands", service.name))),
+        }
+    }
+}
+
+fn is_up(host: &Host<'_>, service: &Service) -> Result<bool, ServiceError> {
+    let commands = Commands::of(service)?;
+    let finished = invocation(host, commands.status, commands.timeout)?
+        .run()
+        .map_err(|error| ServiceError::not_run(&spelled(commands.status), error))?;
+    if finished.timed_out {
+        return Err(failed(commands.status, &finished, commands.timeout));
+    }
+    Ok(finished.success())
+}
+
+/// Runs a command that ends with what it did.
+fn run(host: &Host<'_>, words: &[String], limit: Duration) -> Result<(), ServiceError> {
+    let finished = invocation(host, words, limit)?
+        .run()
+        .map_err(|error| ServiceError::not_run(&spelled(words), error))?;
+    if finished.success() { Ok(()) } else { Err(failed(words, &finished, limit)) }
+}
+
+/// Runs a command that may leave a server behind: that goes on, and writes to the service's log instead
+/// of to a pipe which breaks when this program ends.
+fn run_and_leave(
+    host: &Host<'_>,
+    service: &Service,
+    words: &[String],
+    limit: Duration,
+) -> Result<(), ServiceError> {
+    let finished = invocation(host, words, limit)?
+        .run_and_leave(&log_path(host, service)?)
+        .map_err(|error| ServiceError::not_run(&spelled(words), error))?;
+    if finished.success() { Ok(()) } else { Err(failed(words, &finished, limit)) }
+}
+
+fn invocation(
+    host: &Host<'_>,
+    words: &[String],
+    limit: Duration,
+) -> Result<Invocation, ServiceError> {
+    let Some((program, args)) = words.split_first() else {
+        return Err(ServiceError::Unsupported("an empty command cannot be run".to_owned()));
+    };
+    let mut env = host.environment();
+    env.extend(host.version_variables());
+    let args = args.iter().map(Into::into).collect();
+    Ok(Invocation { args, env, limit, ..Invocation::new(program, &host.top) })
+}
+
+fn failed(words: &[String], finished: &Finished, limit: Duration) -> ServiceError {
+    let output = [finished.stdout.as_slice(), b"\n", finished.stderr.as_slice()].concat();
+    let mut problem = match (finished.timed_out, finished.code, finished.signal) {
+        (true, ..) => format!("did not end within {} s", limit.as_secs()),
+        (_, Some(code), _) => format!("exit {code}"),
+        (_, _, Some(signal)) => format!("ended by signal {signal}"),
+        _ => "failed".to_owned(),
+    };
+    let lines = telling_lines(&output, LINES);
+    if !lines.is_empty() {
+        problem = format!("{problem}: {}", lines.join(" · "));
+    }
+    ServiceError::Failed { command: spelled(words), problem }
+}
+
+fn log_path(host: &Host<'_>, service: &Service) -> Result<PathBuf, ServiceError> {
+    host.file(service, ".log")
+}

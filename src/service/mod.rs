@@ -1,0 +1,217 @@
+//! Services: pm2, the built-in process manager, commands. One `match`, no trait.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::config::{Binding, Manager, Service};
+use crate::system::process::ProcessError;
+use crate::system::procs::{ProcessId, Ticks};
+use crate::system::user::Account;
+
+mod command;
+mod log;
+mod pm2;
+mod process;
+
+pub use pm2::{Found, running_pm2_apps};
+
+/// What adapters need to know besides the service.
+#[derive(Debug, Clone)]
+pub struct Host<'a> {
+    /// The binding: tools, user, `PM2_HOME`, `PATH`.
+    pub binding: &'a Binding,
+    /// The app's live tree.
+    pub top: PathBuf,
+    /// gitroll's directory in the repository: pid files, saved definitions, logs.
+    pub state: PathBuf,
+    /// `GITROLL_VERSION`, `GITROLL_COMMIT`, `GITROLL_DEPLOYMENT`, `GITROLL_RUN`.
+    pub extra: BTreeMap<String, String>,
+}
+
+/// A service as observed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The manager's own word: `online`, `errored`, `running`, `stopped`, `unknown`.
+    pub word: String,
+    /// Whether every instance runs, as far as the manager can tell.
+    pub up: bool,
+    /// The processes that serve; empty where the manager cannot say.
+    pub processes: Vec<ProcessId>,
+    /// Restarts the manager counted, where it does.
+    pub restarts: u64,
+    /// Processes that may own the listening socket although they are no instances (pm2's daemon).
+    pub socket_owners: Vec<u32>,
+    /// Where it runs from is not the live tree: what was found.
+    pub stale: Option<String>,
+    /// The last lines of its log that say what went wrong.
+    pub log: Vec<String>,
+}
+
+/// Why a service could not be observed or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The manager does not know it.
+    #[error("{manager} knows no {name:?}{}", if .known.is_empty() { String::new() } else { format!(", it knows {}", .known.join(", ")) })]
+    Unknown {
+        /// `pm2`.
+        manager: String,
+        /// The name looked for.
+        name: String,
+        /// The names it knows.
+        known: Vec<String>,
+    },
+    /// The manager's tool is missing on this host.
+    #[error("{0} was not found on this host")]
+    NoTool(String),
+    /// A command of the manager failed.
+    #[error("{command}: {problem}")]
+    Failed {
+        /// e.g. `pm2 reload app`.
+        command: String,
+        /// Its telling lines.
+        problem: String,
+    },
+    /// This version cannot do it.
+    #[error("{0}")]
+    Unsupported(String),
+    /// Files.
+    #[error("{path}: {source}")]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Observes a service. Starts nothing (asking a dead pm2 daemon would start one).
+///
+/// # Errors
+/// `Unknown`, `NoTool`, `Failed`.
+pub fn observe(host: &Host<'_>, service: &Service) -> Result<State, ServiceError> {
+    match &service.manager {
+        Manager::Process { .. } => process::observe(host, service),
+        Manager::Pm2 { app } => pm2::observe(host, service, app),
+        Manager::Command { .. } => command::observe(host, service),
+        Manager::Systemd { unit, .. } => Err(no_systemd(service, unit)),
+    }
+}
+
+/// Makes a service run the tree that lies there now, whatever its state was. Its exit codes are not
+/// believed; the caller observes and proves. Returns the moment before which no serving process may have
+/// been started.
+///
+/// # Errors
+/// When the manager cannot even be asked.
+pub fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, ServiceError> {
+    match &service.manager {
+        Manager::Process { .. } => process::reload(host, service),
+        Manager::Pm2 { app } => pm2::reload(host, service, app),
+        Manager::Command { .. } => command::reload(host, service),
+        Manager::Systemd { unit, .. } => Err(no_systemd(service, unit)),
+    }
+}
+
+/// Starts a service that does not run; nothing when it does.
+///
+/// # Errors
+/// As [`reload`].
+pub fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    match &service.manager {
+        Manager::Process { .. } => process::start(host, service),
+        Manager::Pm2 { app } => pm2::start(host, service, app),
+        Manager::Command { .. } => command::start(host, service),
+        Manager::Systemd { unit, .. } => Err(no_systemd(service, unit)),
+    }
+}
+
+/// Stops a service; nothing when it does not run.
+///
+/// # Errors
+/// As [`reload`].
+pub fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    match &service.manager {
+        Manager::Process { .. } => process::stop(host, service),
+        Manager::Pm2 { app } => pm2::stop(host, service, app),
+        Manager::Command { .. } => command::stop(host, service),
+        Manager::Systemd { unit, .. } => Err(no_systemd(service, unit)),
+    }
+}
+
+/// Keeps what is needed to start a service again should its manager forget it (pm2's daemon killed).
+/// Called after each proof. Nothing for the other managers.
+///
+/// # Errors
+/// Files.
+pub fn remember(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    match &service.manager {
+        Manager::Pm2 { app } => pm2::remember(host, service, app),
+        _ => Ok(()),
+    }
+}
+
+impl Host<'_> {
+    /// `PATH`, `HOME`, `USER` and `LANG` of the user services run as, and nothing of whoever called
+    /// this program: a deploy from a CI job must not leave the job's variables in the app.
+    fn environment(&self) -> BTreeMap<OsString, OsString> {
+        let account = self.account();
+        BTreeMap::from([
+            ("PATH".into(), self.binding.path_variable.clone().into()),
+            ("HOME".into(), account.home.into()),
+            ("USER".into(), account.name.into()),
+            ("LANG".into(), "C.UTF-8".into()),
+        ])
+    }
+
+    fn account(&self) -> Account {
+        Account::named(&self.binding.run_as).unwrap_or_else(Account::current)
+    }
+
+    /// `GITROLL_*`
+    fn version_variables(&self) -> impl Iterator<Item = (OsString, OsString)> {
+        self.extra.iter().map(|(name, value)| (name.into(), value.into()))
+    }
+
+    /// The file `<name><suffix>` where services keep what they need, its directory made.
+    fn file(&self, service: &Service, suffix: &str) -> Result<PathBuf, ServiceError> {
+        use std::os::unix::fs::DirBuilderExt;
+        let dir = self.state.join("services");
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)
+            .map_err(|source| ServiceError::Io { path: dir.clone(), source })?;
+        Ok(dir.join(format!("{}{suffix}", service.name)))
+    }
+}
+
+impl ServiceError {
+    /// What it means for a manager that one of its programs could not be run.
+    fn not_run(command: &str, error: ProcessError) -> Self {
+        match error {
+            ProcessError::NotFound { program } => Self::NoTool(program),
+            error @ ProcessError::Start { .. } => {
+                Self::Failed { command: command.to_owned(), problem: error.to_string() }
+            }
+        }
+    }
+
+    fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        |source| Self::Io { path, source }
+    }
+}
+
+/// A command as a person would type it, for messages.
+fn spelled(words: &[String]) -> String {
+    words.join(" ")
+}
+
+fn no_systemd(service: &Service, unit: &str) -> ServiceError {
+    ServiceError::Unsupported(format!(
+        "service {}: this version cannot run the systemd unit {unit}; \
+         use manager = \"command\" with systemctl until then",
+        service.name
+    ))
+}

@@ -1,0 +1,356 @@
+//! Services run by pm2.
+//!
+//! pm2's exit codes and ticks are not believed: a reload onto code that crashes exits 0. Everything is
+//! decided by `jlist`, which in turn is asked only while pm2's daemon lives: otherwise it would start
+//! a new, empty one and answer that there are no apps.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::Service;
+use crate::model::ServiceName;
+use crate::system::files;
+use crate::system::procs::{self, ProcessId, Ticks};
+
+use super::{Host, ServiceError, State, log};
+use client::Client;
+use definition::Definition;
+use listing::Instance;
+
+mod client;
+mod definition;
+mod listing;
+mod orphans;
+
+/// The least time that any change may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// An app found running under pm2, for `init`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its name.
+    pub name: ServiceName,
+    /// Where it runs.
+    pub cwd: PathBuf,
+    /// `PORT` in its environment.
+    pub port: Option<u16>,
+    /// The user it runs as.
+    pub user: Option<String>,
+}
+
+/// The apps of a running pm2 daemon; none when there is no daemon. Starts nothing.
+pub fn running_pm2_apps(pm2: &Path, pm2_home: &Path) -> Vec<Found> {
+    let client = Client::outside(pm2, pm2_home);
+    if client.daemon().is_none() {
+        return Vec::new();
+    }
+    let mut seen = BTreeSet::new();
+    let instances = client.list().unwrap_or_default();
+    instances
+        .iter()
+        .filter(|instance| seen.insert(instance.name.clone()))
+        .filter_map(|instance| {
+            Some(Found {
+                name: instance.name.parse().ok()?,
+                cwd: instance.cwd.clone(),
+                port: instance.port(),
+                user: instance.user.clone(),
+            })
+        })
+        .collect()
+}
+
+pub(super) fn observe(
+    host: &Host<'_>,
+    service: &Service,
+    app: &str,
+) -> Result<State, ServiceError> {
+    let client = Client::new(host, app)?;
+    client.find()?;
+    let Some(daemon) = client.daemon() else {
+        if !is_remembered(host, service) && client.saved(app).is_none() {
+            // No reload could start it: better known before anything changes.
+            return Err(ServiceError::Unknown {
+                manager: "pm2".to_owned(),
+                name: app.to_owned(),
+                known: Vec::new(),
+            });
+        }
+        let orphans = orphans::of(&client, app);
+        return Ok(State {
+            word: "daemon dead".to_owned(),
+            up: false,
+            processes: orphans,
+            restarts: 0,
+            socket_owners: Vec::new(),
+            stale: None,
+            log: Vec::new(),
+        });
+    };
+    let instances = match client.instances(app) {
+        Err(ServiceError::Unknown { .. }) if is_remembered(host, service) => Vec::new(),
+        instances => instances?,
+    };
+    let processes: Vec<ProcessId> = instances.iter().filter_map(Instance::process).collect();
+    let up = !instances.is_empty()
+        && instances.iter().all(Instance::is_online)
+        && processes.len() == instances.len();
+    Ok(State {
+        word: word(&instances),
+        up,
+        processes,
+        restarts: instances.iter().map(|instance| instance.restarts).sum(),
+        socket_owners: vec![daemon.pid],
+        stale: instances.iter().find_map(|instance| instance.stale(&host.top)),
+        log: told(host, service, app, &client, &instances, up),
+    })
+}
+
+pub(super) fn reload(host: &Host<'_>, service: &Service, app: &str) -> Result<Ticks, ServiceError> {
+    let client = Client::new(host, app)?;
+    if client.daemon().is_none() {
+        return start_again(host, service, app, &client);
+    }
+    let instances = match client.instances(app) {
+        Err(ServiceError::Unknown { .. }) if is_remembered(host, service) => {
+            return start_again(host, service, app, &client);
+        }
+        instances => instances?,
+    };
+    mark_logs(host, service, &client, log_files(&instances))?;
+    if instances.iter().any(|instance| instance.stale(&host.top).is_some()) {
+        return replace(host, service, &client, &instances);
+    }
+    let limit = limit(&instances);
+    let moment = Ticks::now();
+    if instances.iter().all(Instance::is_online) {
+        // One that says it is at it already, or that fails otherwise, is found by its old processes.
+        client.change(&["reload", app], limit)?;
+        if all_fresh(&client.instances(app)?, moment) {
+            return Ok(moment);
+        }
+    }
+    let moment = Ticks::now();
+    client.change(&["restart", app], limit)?;
+    let now = client.instances(app)?;
+    if all_fresh(&now, moment) { Ok(moment) } else { replace(host, service, &client, &now) }
+}
+
+pub(super) fn start(host: &Host<'_>, service: &Service, app: &str) -> Result<(), ServiceError> {
+    let state = match observe(host, service, app) {
+        Err(ServiceError::Unknown { .. }) if is_remembered(host, service) => None,
+        state => Some(state?),
+    };
+    if state.is_some_and(|state| state.up && state.stale.is_none()) {
+        return Ok(());
+    }
+    reload(host, service, app).map(|_| ())
+}
+
+pub(super) fn stop(host: &Host<'_>, service: &Service, app: &str) -> Result<(), ServiceError> {
+    let client = Client::new(host, app)?;
+    if client.daemon().is_none() {
+        return orphans::end(&client, app);
+    }
+    let instances = match client.instances(app) {
+        Err(ServiceError::Unknown { .. }) if is_remembered(host, service) => {
+            return orphans::end(&client, app);
+        }
+        instances => instances?,
+    };
+    let processes: Vec<ProcessId> = instances.iter().filter_map(Instance::process).collect();
+    let said = client.change(&["stop", app], limit(&instances))?;
+    if procs::wait_until_gone(&processes, Duration::from_secs(5)) {
+        return Ok(());
+    }
+    Err(ServiceError::Failed {
+        command: format!("pm2 stop {app}"),
+        problem: said.unwrap_or_else(|| "its processes still run".to_owned()),
+    })
+}
+
+pub(super) fn remember(host: &Host<'_>, service: &Service, app: &str) -> Result<(), ServiceError> {
+    let client = Client::new(host, app)?;
+    if client.daemon().is_none() {
+        return Ok(());
+    }
+    let instances = client.instances(app)?;
+    if instances.iter().any(|instance| instance.stale(&host.top).is_some()) {
+        return Ok(());
+    }
+    let Some(definition) = Definition::of(&instances) else {
+        return Ok(());
+    };
+    let path = host.file(service, ".pm2.json")?;
+    // Its environment holds the app's secrets.
+    files::write_durably(&path, definition.text().as_bytes(), 0o600)
+        .map_err(ServiceError::at(&path))
+}
+
+/// Starts an app that pm2 has forgotten from what is remembered of it.
+fn start_again(
+    host: &Host<'_>,
+    service: &Service,
+    app: &str,
+    client: &Client,
+) -> Result<Ticks, ServiceError> {
+    let definition = match remembered(host, service) {
+        Some(definition) => definition,
+        None => client.saved(app).ok_or_else(|| ServiceError::Failed {
+            command: format!("pm2 reload {app}"),
+            problem: format!(
+                "pm2's daemon is gone and nothing is remembered of {app}; start it once with pm2"
+            ),
+        })?,
+    };
+    let definition = definition.moved_to(&host.top, None)?;
+    orphans::end(client, app)?;
+    mark_logs(host, service, client, definition.logs())?;
+    run_definition(host, service, client, &definition)
+}
+
+/// Deletes an app and starts it from the live tree: the only way to mend a stale directory.
+fn replace(
+    host: &Host<'_>,
+    service: &Service,
+    client: &Client,
+    instances: &[Instance],
+) -> Result<Ticks, ServiceError> {
+    let Some(listed) = Definition::of(instances) else {
+        return Err(ServiceError::Failed {
+            command: "pm2 jlist".to_owned(),
+            problem: format!("does not say how to start {} again", service.name),
+        });
+    };
+    // Before anything is deleted: this fails where the live tree has no such script.
+    let definition = listed.moved_to(&host.top, remembered(host, service).as_ref())?;
+    let app = definition.name();
+    let processes: Vec<ProcessId> = instances.iter().filter_map(Instance::process).collect();
+    let limit = limit(instances);
+    keep_unless_remembered(host, service, &definition)?;
+    client.change(&["delete", app], limit)?;
+    if !procs::wait_until_gone(&processes, Duration::from_secs(5)) {
+        for process in &processes {
+            process.kill();
+        }
+        procs::wait_until_gone(&processes, Duration::from_secs(5));
+    }
+    run_definition(host, service, client, &definition)
+}
+
+/// Between delete and start pm2 knows nothing: should this program be killed there, the next one must.
+fn keep_unless_remembered(
+    host: &Host<'_>,
+    service: &Service,
+    definition: &Definition,
+) -> Result<(), ServiceError> {
+    let path = host.file(service, ".pm2.json")?;
+    if path.exists() {
+        return Ok(());
+    }
+    files::write_durably(&path, definition.text().as_bytes(), 0o600)
+        .map_err(ServiceError::at(&path))
+}
+
+fn run_definition(
+    host: &Host<'_>,
+    service: &Service,
+    client: &Client,
+    definition: &Definition,
+) -> Result<Ticks, ServiceError> {
+    let path = host.file(service, ".start.json")?;
+    files::write_durably(&path, definition.text().as_bytes(), 0o600)
+        .map_err(ServiceError::at(&path))?;
+    let moment = Ticks::now();
+    let started = client.change(&["start".as_ref(), path.as_os_str()], LIMIT);
+    let removed = std::fs::remove_file(&path).map_err(ServiceError::at(&path));
+    let said = started?;
+    removed?;
+    match client.instances(definition.name()) {
+        Err(ServiceError::Unknown { .. }) => Err(ServiceError::Failed {
+            command: format!("pm2 start {}", definition.name()),
+            problem: said.unwrap_or_else(|| "pm2 did not start it".to_owned()),
+        }),
+        listed => listed.map(|_| moment),
+    }
+}
+
+fn remembered(host: &Host<'_>, service: &Service) -> Option<Definition> {
+    let path = host.state.join("services").join(format!("{}.pm2.json", service.name));
+    Definition::read(&std::fs::read(path).ok()?)
+}
+
+fn is_remembered(host: &Host<'_>, service: &Service) -> bool {
+    remembered(host, service).is_some()
+}
+
+/// Whether every process that runs was started since `moment`. One that does not run is not fresh
+/// either, but no restart would change that: the caller finds it when it observes.
+fn all_fresh(instances: &[Instance], moment: Ticks) -> bool {
+    instances
+        .iter()
+        .filter_map(Instance::process)
+        .all(|process| Ticks(process.start_ticks) >= moment)
+}
+
+/// pm2 goes through the instances one after the other and gives each its time to listen and to end.
+fn limit(instances: &[Instance]) -> Duration {
+    let each: Duration = instances.iter().map(Instance::patience).sum();
+    LIMIT.max(Duration::from_secs(30) + each)
+}
+
+fn mark_logs(
+    host: &Host<'_>,
+    service: &Service,
+    client: &Client,
+    mut logs: Vec<PathBuf>,
+) -> Result<(), ServiceError> {
+    logs.push(client.own_log());
+    log::mark(host, service, &logs)
+}
+
+/// What the app wrote, else what pm2 noted about it: a cluster worker that dies on an exception at boot
+/// ends before its message is in the log.
+fn told(
+    host: &Host<'_>,
+    service: &Service,
+    app: &str,
+    client: &Client,
+    instances: &[Instance],
+    up: bool,
+) -> Vec<String> {
+    let lines = log::since_mark(host, service, &log_files(instances));
+    if up || !lines.is_empty() {
+        return lines;
+    }
+    let scripts: Vec<String> = instances.iter().map(|i| i.script.display().to_string()).collect();
+    let about = |line: &str| {
+        let ended = line.contains(&format!("App [{app}:")) && line.contains("exited with code");
+        let given_up = line.contains("too many unstable restarts")
+            && scripts.iter().any(|script| line.contains(script.as_str()));
+        ended || given_up
+    };
+    log::lines_since_mark(host, service, &[client.own_log()], about)
+}
+
+fn log_files(instances: &[Instance]) -> Vec<PathBuf> {
+    let errors = instances.iter().filter_map(|instance| instance.error_log.clone());
+    let outputs = instances.iter().filter_map(|instance| instance.output_log.clone());
+    errors.chain(outputs).collect()
+}
+
+/// pm2's word where all instances agree, else each with its number.
+fn word(instances: &[Instance]) -> String {
+    let words: BTreeSet<&str> = instances.iter().map(|instance| instance.status.as_str()).collect();
+    let count = |word: &str| instances.iter().filter(|instance| instance.status == word).count();
+    match words.len() {
+        0 => "unknown".to_owned(),
+        1 => words.into_iter().collect(),
+        _ => {
+            let each: Vec<String> =
+                words.into_iter().map(|word| format!("{} {word}", count(word))).collect();
+            each.join(", ")
+        }
+    }
+}

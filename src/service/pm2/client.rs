@@ -1,0 +1,223 @@
+//! Calling the pm2 command, and seeing whether its daemon lives without calling it.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::system::process::{Finished, Invocation, find_program, telling_lines};
+use crate::system::procs::{self, ProcessId};
+
+use super::super::{Host, ServiceError};
+use super::definition::Definition;
+use super::listing::{self, Instance};
+
+/// How long a question may take.
+const QUESTION: Duration = Duration::from_secs(20);
+
+/// A Unix socket's path must fit into 108 bytes; pm2 hangs or fails strangely beyond that.
+const LONGEST_SOCKET: usize = 100;
+
+/// The command `pm2` for one `PM2_HOME`.
+pub(super) struct Client {
+    program: PathBuf,
+    home: PathBuf,
+    dir: PathBuf,
+    env: BTreeMap<OsString, OsString>,
+}
+
+impl Client {
+    /// pm2 as the binding has it, for the app named `app`.
+    pub(super) fn new(host: &Host<'_>, app: &str) -> Result<Self, ServiceError> {
+        let home = match &host.binding.pm2_home {
+            Some(home) => home.clone(),
+            None => host.account().home.join(".pm2"),
+        };
+        let longest = home.join("rpc.sock").as_os_str().len();
+        if longest > LONGEST_SOCKET {
+            return Err(ServiceError::Unsupported(format!(
+                "PM2_HOME {} is too long: pm2's socket in it would have {longest} bytes, \
+                 and at most {LONGEST_SOCKET} work; choose a shorter one",
+                home.display()
+            )));
+        }
+        // pm2 takes these for something else than a name: every app, a pattern, an option, a file.
+        let misread = app == "all"
+            || app.is_empty()
+            || app.starts_with(['-', '/'])
+            || [".json", ".yml", ".yaml", ".config."].iter().any(|part| app.contains(part));
+        if misread {
+            return Err(ServiceError::Unsupported(format!(
+                "pm2 does not take {app:?} for the name of an app; give the app another name"
+            )));
+        }
+        let mut env = host.environment();
+        if let Some(dir) = host.binding.tools.node.as_deref().and_then(Path::parent) {
+            // pm2 is a node script: its first line looks node up.
+            extend_path(&mut env, dir);
+        }
+        let program = host.binding.tools.pm2.clone().unwrap_or_else(|| "pm2".into());
+        Ok(Self::with(program, home, host.top.clone(), env))
+    }
+
+    /// pm2 before there is a binding: with the caller's `PATH` and home.
+    pub(super) fn outside(program: &Path, home: &Path) -> Self {
+        let mut env: BTreeMap<OsString, OsString> = ["PATH", "HOME", "USER"]
+            .into_iter()
+            .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
+            .collect();
+        if let Some(dir) = program.parent() {
+            extend_path(&mut env, dir);
+        }
+        Self::with(program.to_owned(), home.to_owned(), "/".into(), env)
+    }
+
+    fn with(
+        program: PathBuf,
+        home: PathBuf,
+        dir: PathBuf,
+        mut env: BTreeMap<OsString, OsString>,
+    ) -> Self {
+        env.insert("PM2_HOME".into(), home.clone().into());
+        // No more than needed: what is set here enters the environment of an app that pm2 starts.
+        env.insert("PM2_DISABLE_VERSION_CHECK".into(), "true".into());
+        Self { program, home, dir, env }
+    }
+
+    /// That there is a pm2 to call.
+    ///
+    /// # Errors
+    /// `NoTool`.
+    pub(super) fn find(&self) -> Result<(), ServiceError> {
+        let path = self.env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy());
+        find_program(&self.program, &path.unwrap_or_default())
+            .map(drop)
+            .ok_or_else(|| ServiceError::NoTool(self.program.display().to_string()))
+    }
+
+    pub(super) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Where the daemon notes what it does.
+    pub(super) fn own_log(&self) -> PathBuf {
+        self.home.join("pm2.log")
+    }
+
+    /// pm2's daemon, if it lives. Looks at its pid file and at /proc, and calls nothing: any pm2 command
+    /// would start a daemon where there is none.
+    pub(super) fn daemon(&self) -> Option<ProcessId> {
+        let noted = std::fs::read_to_string(self.home.join("pm2.pid"))
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .filter(|pid| self.is_daemon(*pid));
+        // A daemon whose pid file was removed still answers.
+        let pid =
+            noted.or_else(|| procs::running().into_iter().find(|pid| self.is_daemon(*pid)))?;
+        ProcessId::of(pid)
+    }
+
+    fn is_daemon(&self, pid: u32) -> bool {
+        let Some(title) = procs::command_line(pid).map(|words| words.join(OsStr::new(" "))) else {
+            return false;
+        };
+        let title = title.as_bytes();
+        let holds = |part: &[u8]| title.windows(part.len()).any(|window| window == part);
+        // It gives itself this title once it is up; before, it is node running this file.
+        let titled = holds(b"God Daemon (")
+            && holds(&[b"(", self.home.as_os_str().as_bytes(), b")"].concat());
+        let starting = holds(b"/pm2/lib/Daemon.js")
+            && procs::environment(pid).is_some_and(|environment| {
+                environment.get(OsStr::new("PM2_HOME")).is_some_and(|home| *home == self.home)
+            });
+        titled || starting
+    }
+
+    /// All instances of all apps.
+    pub(super) fn list(&self) -> Result<Vec<Instance>, ServiceError> {
+        let finished = self.call(&["jlist"], QUESTION)?;
+        listing::parse(&finished.stdout).ok_or_else(|| failed("pm2 jlist", &finished, QUESTION))
+    }
+
+    /// The instances of one app, at least one.
+    pub(super) fn instances(&self, app: &str) -> Result<Vec<Instance>, ServiceError> {
+        let all = self.list()?;
+        let known = all.iter().map(|instance| instance.name.clone());
+        let mut known: Vec<String> = known.collect();
+        known.sort();
+        known.dedup();
+        let found: Vec<Instance> = all.into_iter().filter(|i| i.name == app).collect();
+        if found.is_empty() {
+            return Err(ServiceError::Unknown {
+                manager: "pm2".to_owned(),
+                name: app.to_owned(),
+                known,
+            });
+        }
+        Ok(found)
+    }
+
+    /// An app as `pm2 save` kept it.
+    pub(super) fn saved(&self, app: &str) -> Option<Definition> {
+        let text = std::fs::read(self.home.join("dump.pm2")).ok()?;
+        let saved: Vec<Instance> =
+            listing::parse_saved(&text)?.into_iter().filter(|i| i.name == app).collect();
+        Definition::of(&saved)
+    }
+
+    /// Has pm2 change something. Its exit code is not believed; what it says of a failure is returned.
+    pub(super) fn change(
+        &self,
+        args: &[impl AsRef<OsStr>],
+        limit: Duration,
+    ) -> Result<Option<String>, ServiceError> {
+        let finished = self.call(args, limit)?;
+        if finished.timed_out {
+            return Err(failed(&spelled(args), &finished, limit));
+        }
+        if finished.success() {
+            return Ok(None);
+        }
+        let lines = telling_lines(&[finished.stderr, finished.stdout].concat(), 3);
+        Ok(Some(lines.join(" · ")).filter(|lines| !lines.is_empty()))
+    }
+
+    fn call(&self, args: &[impl AsRef<OsStr>], limit: Duration) -> Result<Finished, ServiceError> {
+        let invocation = Invocation {
+            args: args.iter().map(|arg| arg.as_ref().to_owned()).collect(),
+            env: self.env.clone(),
+            limit,
+            ..Invocation::new(&self.program, &self.dir)
+        };
+        invocation.run().map_err(|error| ServiceError::not_run(&spelled(args), error))
+    }
+}
+
+fn failed(command: &str, finished: &Finished, limit: Duration) -> ServiceError {
+    let lines = telling_lines(&[&finished.stderr[..], &finished.stdout[..]].concat(), 3);
+    let problem = if finished.timed_out {
+        format!("did not end within {} s", limit.as_secs())
+    } else if lines.is_empty() {
+        "gave no answer that could be read".to_owned()
+    } else {
+        lines.join(" · ")
+    };
+    ServiceError::Failed { command: command.to_owned(), problem }
+}
+
+fn spelled(args: &[impl AsRef<OsStr>]) -> String {
+    let words: Vec<String> = args.iter().map(|arg| arg.as_ref().display().to_string()).collect();
+    format!("pm2 {}", words.join(" "))
+}
+
+/// Adds `dir` behind the directories of `PATH`.
+fn extend_path(env: &mut BTreeMap<OsString, OsString>, dir: &Path) {
+    let path = env.entry("PATH".into()).or_default();
+    if !std::env::split_paths(path).any(|known| known == dir) {
+        if !path.is_empty() {
+            path.push(":");
+        }
+        path.push(dir);
+    }
+}
