@@ -1,0 +1,226 @@
+//! Candidates for going back, from the history, the tags and what is kept.
+
+use std::time::Duration;
+
+use super::facts::Facts;
+use super::names::stable_matcher;
+use super::{PlanError, compose, holds};
+use crate::ledger;
+use crate::model::{Oid, Seq, TargetRef};
+use crate::site::Site;
+use crate::system::git::{Tag, TagKind};
+use crate::target::{Candidate, Needed, Rank, Reason, ServedHere, Standing, safe_name, version_of};
+
+/// What could be gone back to.
+#[derive(Debug, Clone)]
+pub struct Candidates {
+    /// States that served here, the most recent first, one per commit.
+    pub deployments: Vec<Candidate>,
+    /// Tags that match the stable pattern, with their ranks.
+    pub stable: Vec<(Rank, Candidate)>,
+}
+
+/// Looks at every state that served here and every stable tag.
+///
+/// # Errors
+/// When the repository cannot be read.
+pub fn gather(site: &Site, facts: &Facts) -> Result<Candidates, PlanError> {
+    let mut deployments = Vec::new();
+    for commit in served_commits(facts) {
+        let served = served_here(facts, &commit);
+        let name = facts.names.served(&site.git, &commit, None)?.name;
+        let seq = facts.last_record_of(site, &commit).map(|e| e.record.seq);
+        let mut candidate = blank(name, Some(commit.clone()), None, seq, served);
+        candidate.standing = judge(site, facts, &commit, served, None)?;
+        need(site, facts, &mut candidate)?;
+        deployments.push(candidate);
+    }
+    let mut stable = Vec::new();
+    let pattern = &facts.accepted.config.stable.pattern;
+    let matcher = stable_matcher(pattern);
+    for tag in &facts.tags {
+        let short = tag.target.short();
+        if matcher.as_ref().is_some_and(|m| m.is_match(short)) {
+            let mut candidate = of_tag(site, facts, tag)?;
+            // Thousands of tags may never have served here: what they need matters once one is named.
+            if candidate.standing != Standing::Skipped(Reason::NeverServed) {
+                need(site, facts, &mut candidate)?;
+            }
+            let rank = Rank {
+                version: version_of(short, pattern),
+                last: candidate.served.map(|s| s.last),
+            };
+            stable.push((rank, candidate));
+        }
+    }
+    Ok(Candidates { deployments, stable })
+}
+
+/// The candidate a person named: a record's position, a tag (with the scrutiny of any tag) or any other
+/// name of a commit.
+///
+/// # Errors
+/// When the name names nothing, or several things.
+pub fn named(site: &Site, facts: &Facts, name: &str) -> Result<Candidate, PlanError> {
+    let short = name.strip_prefix("refs/tags/").unwrap_or(name);
+    let mut candidate = match facts.tags.iter().find(|tag| tag.target.short() == short) {
+        Some(tag) => of_tag(site, facts, tag)?,
+        None => of_commit(site, facts, &site.git.resolve(name)?)?,
+    };
+    need(site, facts, &mut candidate)?;
+    Ok(candidate)
+}
+
+/// The candidate that a record put in place.
+///
+/// # Errors
+/// When git cannot be read.
+pub fn of_seq(site: &Site, facts: &Facts, seq: Seq) -> Result<Option<Candidate>, PlanError> {
+    let found = facts.own(site).iter().find(|entry| entry.record.seq == seq);
+    let Some(commit) = found.and_then(|entry| entry.record.to.clone()) else { return Ok(None) };
+    let mut candidate = of_commit(site, facts, &commit)?;
+    candidate.seq = Some(seq);
+    need(site, facts, &mut candidate)?;
+    Ok(Some(candidate))
+}
+
+fn of_commit(site: &Site, facts: &Facts, commit: &Oid) -> Result<Candidate, PlanError> {
+    let served = served_here(facts, commit);
+    let name = facts.names.served(&site.git, commit, None)?.name;
+    let seq = facts.last_record_of(site, commit).map(|e| e.record.seq);
+    let mut candidate = blank(name, Some(commit.clone()), None, seq, served);
+    candidate.standing = judge(site, facts, commit, served, None)?;
+    Ok(candidate)
+}
+
+fn of_tag(site: &Site, facts: &Facts, tag: &Tag) -> Result<Candidate, PlanError> {
+    let name = tag.target.short().to_owned();
+    let commit = match &tag.kind {
+        TagKind::Lightweight(commit) | TagKind::Annotated { commit, .. } => Some(commit.clone()),
+        TagKind::Unusable(_) => None,
+    };
+    let served = commit.as_ref().and_then(|c| served_here(facts, c));
+    let seq =
+        commit.as_ref().and_then(|c| facts.last_record_of(site, c)).map(|entry| entry.record.seq);
+    let target = Some(tag.target.clone());
+    let mut candidate = blank(name, commit.clone(), target, seq, served);
+    candidate.standing = match (unsafe_tag(tag), commit) {
+        (Some(reason), _) => Standing::Skipped(reason),
+        (None, Some(commit)) => judge(site, facts, &commit, served, Some(tag))?,
+        (None, None) => Standing::Skipped(Reason::Unusable { why: "names no commit".into() }),
+    };
+    Ok(candidate)
+}
+
+/// What can be said of a tag without asking who signed it.
+fn unsafe_tag(tag: &Tag) -> Option<Reason> {
+    let name = tag.target.short();
+    if !safe_name(name) {
+        return Some(Reason::UnsafeName);
+    }
+    match &tag.kind {
+        TagKind::Unusable(why) => Some(Reason::Unusable { why: why.clone() }),
+        TagKind::Lightweight(_) => Some(Reason::Lightweight),
+        TagKind::Annotated { own_name, .. } if own_name != name => {
+            Some(Reason::OtherName { says: own_name.clone() })
+        }
+        TagKind::Annotated { .. } => None,
+    }
+}
+
+fn judge(
+    site: &Site,
+    facts: &Facts,
+    commit: &Oid,
+    served: Option<ServedHere>,
+    tag: Option<&Tag>,
+) -> Result<Standing, PlanError> {
+    if *commit == facts.serving.commit {
+        return Ok(Standing::Serving);
+    }
+    if let Some(reason) = holds::against(site, &facts.history, commit)? {
+        return Ok(Standing::Skipped(reason));
+    }
+    let Some(served) = served else { return Ok(Standing::Skipped(Reason::NeverServed)) };
+    if !served.proven && !served.adopted {
+        return Ok(Standing::Skipped(Reason::NotProven));
+    }
+    if let Some(tag) = tag
+        && let Some(reason) = unsigned(site, facts, commit, tag)
+    {
+        return Ok(Standing::Skipped(reason));
+    }
+    let wanted = facts.accepted.config.stable.min_served;
+    let promoted = !facts.history.promoted(commit).is_empty();
+    if tag.is_none() && !promoted && !served.adopted && served.total() < wanted {
+        return Ok(Standing::Skipped(Reason::TooShort {
+            seconds: served.seconds,
+            wanted: wanted.as_secs(),
+        }));
+    }
+    Ok(Standing::Usable)
+}
+
+/// Whether nobody trusted stands for a tag: neither a trusted record that pins its name to this very
+/// object, nor a signature by a trusted key.
+fn unsigned(site: &Site, facts: &Facts, commit: &Oid, tag: &Tag) -> Option<Reason> {
+    if facts.history.promoted(commit).contains(&tag.target) {
+        return None;
+    }
+    if matches!(tag.kind, TagKind::Annotated { signed: false, .. }) {
+        return Some(Reason::Unsigned);
+    }
+    match ledger::verify_tag(&site.git, &site.binding, &tag.target.id) {
+        Ok(_) => None,
+        Err(ledger::LedgerError::Untrusted { problem, .. }) => {
+            Some(Reason::Untrusted { why: problem })
+        }
+        Err(error) => Some(Reason::Untrusted { why: error.to_string() }),
+    }
+}
+
+/// Fills in what it takes to restore a candidate that could be taken.
+fn need(site: &Site, facts: &Facts, candidate: &mut Candidate) -> Result<(), PlanError> {
+    let doubtful = matches!(
+        candidate.standing,
+        Standing::Usable
+            | Standing::Skipped(Reason::NeverServed | Reason::NotProven | Reason::TooShort { .. })
+    );
+    let Some(commit) = candidate.commit.clone().filter(|_| doubtful) else { return Ok(()) };
+    candidate.build = compose::needed(site, facts, &commit)?;
+    if let Needed::Impossible(why) = &candidate.build {
+        candidate.standing = Standing::Skipped(Reason::Impossible { why: why.clone() });
+    }
+    Ok(())
+}
+
+fn served_commits(facts: &Facts) -> Vec<Oid> {
+    let mut commits: Vec<Oid> = Vec::new();
+    for span in facts.history.deployments().iter().rev() {
+        if !commits.contains(&span.commit) {
+            commits.push(span.commit.clone());
+        }
+    }
+    commits
+}
+
+fn served_here(facts: &Facts, commit: &Oid) -> Option<ServedHere> {
+    let last = facts.history.deployments().iter().rfind(|span| span.commit == *commit)?;
+    let total: Duration = facts.history.served_total(commit, facts.now);
+    Some(ServedHere {
+        seconds: total.as_secs(),
+        last: last.since,
+        proven: facts.history.proven_here(commit),
+        adopted: facts.history.adopted(commit),
+    })
+}
+
+fn blank(
+    name: String,
+    commit: Option<Oid>,
+    tag: Option<TargetRef>,
+    seq: Option<Seq>,
+    served: Option<ServedHere>,
+) -> Candidate {
+    Candidate { name, commit, tag, seq, served, build: Needed::Nothing, standing: Standing::Usable }
+}

@@ -1,0 +1,367 @@
+//! The planner: from an intent and facts to the frozen plan.
+
+use std::collections::BTreeSet;
+
+use super::PlanError;
+use super::facts::Facts;
+use crate::build::{self, BuildPlan, LiveArtifact};
+use crate::config::{self, Build, Config};
+use crate::layout::in_place::{self, Commits};
+use crate::ledger;
+use crate::model::{
+    ArtifactEvidence, ArtifactMove, Event, Oid, Plan, Recorded, RepoPath, Served, SkippedTarget,
+    Step, TargetRef,
+};
+use crate::site::Site;
+use crate::system::process;
+use crate::target::{Candidate, Needed, Standing};
+
+/// What is wanted, every name resolved.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// What is done.
+    pub event: Event,
+    /// What serves now and is returned to if it fails.
+    pub from: Served,
+    /// What shall serve.
+    pub to: Served,
+    /// The tag that named it.
+    pub target: Option<TargetRef>,
+    /// The configuration for services and checks, with its bytes.
+    pub config: Config,
+    /// The bytes of `config`.
+    pub config_text: String,
+    /// Whose build groups are used.
+    pub groups: GroupsOf,
+    /// What the record says besides.
+    pub recorded: Recorded,
+    /// Candidates passed over.
+    pub skipped: Vec<Candidate>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// Where a target's build groups come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupsOf {
+    /// The intent's configuration: a deploy.
+    Config,
+    /// The target's own last record, its own file, or the last accepted configuration: going back.
+    Target,
+}
+
+/// A plan and what was noticed while making it.
+#[derive(Debug, Clone)]
+pub struct Composed {
+    /// The plan.
+    pub plan: Plan,
+    /// Submodules that differ.
+    pub submodules: Vec<RepoPath>,
+    /// Attributes under which git would write other bytes than the blobs'.
+    pub converting: Vec<String>,
+    /// Declared outputs that the target tracks.
+    pub tracked_outputs: Vec<RepoPath>,
+    /// Bytes and files that the plan may write.
+    pub room: Room,
+}
+
+/// The disk space a plan needs, estimated from above.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes.
+    pub bytes: u64,
+    /// Files.
+    pub files: u64,
+}
+
+/// Composes the plan.
+///
+/// # Errors
+/// When the repository, the tree or the store cannot be read.
+pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, PlanError> {
+    let (from, to) = (intent.from.clone(), intent.to.clone());
+    let edited = site.git.edited(&facts.head.commit)?;
+    let wanted = wanted(site, facts, &to, intent.groups, &intent.config)?;
+    let before = artifacts_now(&wanted.live);
+    let moves = moves(&wanted, &before);
+    let environment = environment_files(&facts.accepted.config, &intent.config, &wanted.groups);
+    let observed = in_place::observe_activation(
+        &site.git,
+        Commits { from: &from.commit, to: &to.commit, head: &facts.head.commit },
+        &edited,
+        &intent.config.app.local,
+        &environment,
+        moves,
+    )?;
+    let mut warnings = intent.warnings;
+    warnings.extend(observed.warnings);
+    warnings.extend(unsupported(&intent.config));
+    warnings.extend(migrations(facts, &intent.config, &observed.activation.changes));
+    let outputs: Vec<RepoPath> = wanted.plan.artifacts.iter().map(|a| a.output.clone()).collect();
+    let room = room(site, &wanted, observed.activation.changes.len());
+    let plan = Plan {
+        plan: Plan::VERSION,
+        app: site.binding.app.clone(),
+        environment: site.binding.environment.clone(),
+        writer: site.binding.writer.clone(),
+        event: intent.event,
+        target: intent.target,
+        recorded: intent.recorded,
+        config: intent.config_text,
+        config_before: facts.accepted.text.clone(),
+        steps: steps(facts, &from, &to, &wanted.plan, &intent.config),
+        from,
+        to,
+        artifacts: wanted.plan.artifacts,
+        artifacts_before: before,
+        activation: observed.activation,
+        warnings,
+        skipped: intent.skipped.iter().map(skipped).collect(),
+    };
+    Ok(Composed {
+        submodules: observed.submodules,
+        converting: site.git.converting_attributes(&plan.to.commit)?,
+        tracked_outputs: in_place::tracked_outputs(&site.git, &plan.to.commit, &outputs)?,
+        plan,
+        room,
+    })
+}
+
+/// What it takes to restore a commit.
+///
+/// # Errors
+/// When the repository or the store cannot be read.
+pub fn needed(site: &Site, facts: &Facts, commit: &Oid) -> Result<Needed, PlanError> {
+    let to = facts.names.served(&site.git, commit, None)?;
+    let wanted = wanted(site, facts, &to, GroupsOf::Target, &facts.accepted.config)?;
+    if wanted.plan.steps.is_empty() {
+        return Ok(Needed::Nothing);
+    }
+    Ok(match missing_tools(site, &wanted.plan).first() {
+        Some(tool) => Needed::Impossible(format!("not kept, and {tool} was not found to build it")),
+        None => Needed::Build(wanted.plan.steps.iter().map(|s| s.group.to_string()).collect()),
+    })
+}
+
+/// The programs a build needs that are not on this host.
+pub fn missing_tools(site: &Site, plan: &BuildPlan) -> Vec<String> {
+    let programs: BTreeSet<&String> = plan
+        .steps
+        .iter()
+        .flat_map(|step| step.run.iter())
+        .filter_map(|argv| argv.first())
+        .collect();
+    programs
+        .into_iter()
+        .filter(|program| {
+            !program.starts_with("./")
+                && process::find_program(program.as_ref(), &site.binding.path_variable).is_none()
+        })
+        .cloned()
+        .collect()
+}
+
+struct Wanted {
+    plan: BuildPlan,
+    groups: Vec<Build>,
+    live: Vec<LiveArtifact>,
+}
+
+/// The artifacts a target serves with: those it last served with where they are still kept, else what its
+/// build groups make.
+fn wanted(
+    site: &Site,
+    facts: &Facts,
+    to: &Served,
+    source: GroupsOf,
+    config: &Config,
+) -> Result<Wanted, PlanError> {
+    let record = facts.last_record_of(site, &to.commit);
+    let kept = match record {
+        Some(entry) if source == GroupsOf::Target => ledger::evidence(&site.git, entry)?.artifacts,
+        _ => Vec::new(),
+    };
+    let groups = match source {
+        GroupsOf::Config => config.build.clone(),
+        GroupsOf::Target => target_groups(site, facts, &to.commit)?,
+    };
+    let outputs: BTreeSet<RepoPath> = facts
+        .accepted
+        .config
+        .build
+        .iter()
+        .chain(&groups)
+        .flat_map(|group| group.outputs.iter().cloned())
+        .chain(kept.iter().map(|artifact| artifact.output.clone()))
+        .collect();
+    let live = facts.live(site, &outputs.into_iter().collect::<Vec<_>>())?;
+    let available = |artifact: &ArtifactEvidence| {
+        site.store.has(&artifact.key, &artifact.output)
+            || live.iter().any(|l| l.output == artifact.output && l.key == artifact.key)
+    };
+    let complete = groups
+        .iter()
+        .flat_map(|group| &group.outputs)
+        .all(|output| kept.iter().any(|artifact| artifact.output == *output));
+    let plan = if source == GroupsOf::Target && complete && kept.iter().all(available) {
+        BuildPlan { steps: Vec::new(), artifacts: kept }
+    } else {
+        build::plan(&site.git, &site.binding, &site.store, &groups, &to.commit, &live)?
+    };
+    Ok(Wanted { plan, groups, live })
+}
+
+/// The build groups a commit is restored with.
+fn target_groups(site: &Site, facts: &Facts, commit: &Oid) -> Result<Vec<Build>, PlanError> {
+    if let Some(entry) = facts.last_record_of(site, commit) {
+        let text = ledger::config(&site.git, entry)?;
+        let file = format!("gitroll.toml of record #{}", entry.record.seq);
+        return Ok(config::parse(&text, &file)?.build);
+    }
+    Ok(match file_of(site, commit)? {
+        Some(text) => match config::parse(&text, "gitroll.toml of the target") {
+            Ok(config) => config.build,
+            Err(_) => facts.accepted.config.build.clone(),
+        },
+        None => facts.accepted.config.build.clone(),
+    })
+}
+
+/// The `gitroll.toml` in a commit's tree.
+///
+/// # Errors
+/// When git cannot read it.
+pub fn file_of(site: &Site, commit: &Oid) -> Result<Option<String>, PlanError> {
+    let path = RepoPath::new("gitroll.toml").expect("a plain name");
+    let bytes = site.git.file(commit, &path)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// What lies in the live tree, as evidence.
+pub fn artifacts_now(live: &[LiveArtifact]) -> Vec<ArtifactEvidence> {
+    live.iter()
+        .map(|artifact| ArtifactEvidence {
+            group: None,
+            output: artifact.output.clone(),
+            key: artifact.key.clone(),
+        })
+        .collect()
+}
+
+fn moves(wanted: &Wanted, before: &[ArtifactEvidence]) -> Vec<ArtifactMove> {
+    let outputs: BTreeSet<&RepoPath> = wanted
+        .plan
+        .artifacts
+        .iter()
+        .map(|a| &a.output)
+        .chain(before.iter().map(|a| &a.output))
+        .collect();
+    let key = |list: &[ArtifactEvidence], output: &RepoPath| {
+        list.iter().find(|a| a.output == *output).map(|a| a.key.clone())
+    };
+    outputs
+        .into_iter()
+        .filter_map(|output| {
+            let incoming = key(&wanted.plan.artifacts, output);
+            let outgoing = key(before, output);
+            (incoming != outgoing).then(|| ArtifactMove {
+                output: output.clone(),
+                incoming,
+                outgoing,
+            })
+        })
+        .collect()
+}
+
+fn environment_files(accepted: &Config, config: &Config, groups: &[Build]) -> Vec<RepoPath> {
+    let carried = accepted.build.iter().chain(&config.build).chain(groups).flat_map(|g| &g.carry);
+    let flags = accepted.flags.iter().chain(&config.flags).map(|f| &f.file);
+    carried.chain(flags).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn steps(
+    facts: &Facts,
+    from: &Served,
+    to: &Served,
+    builds: &BuildPlan,
+    config: &Config,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if !builds.steps.is_empty() {
+        steps.push(Step::Stage { commit: to.commit.clone() });
+        steps.extend(builds.steps.iter().cloned().map(Step::Build));
+    }
+    steps.push(Step::Activate);
+    let branch = facts.head.branch.clone().filter(|_| facts.head.commit == from.commit);
+    steps.push(Step::Head { from: from.commit.clone(), to: to.commit.clone(), branch });
+    steps.extend(config.services.iter().map(|s| Step::Reload { service: s.name.clone() }));
+    steps.push(Step::Prove);
+    steps.push(Step::Record);
+    steps
+}
+
+/// What the file asks for and this version does not do, and what it leaves out.
+fn unsupported(config: &Config) -> Vec<String> {
+    let notify = config.notify.is_some().then_some("[notify]");
+    let watchdog = config.run.watchdog.is_some().then_some("[run] watchdog");
+    let asked = [notify, watchdog].into_iter().flatten();
+    let unchecked = config
+        .checks
+        .is_empty()
+        .then(|| "no [[check]] in gitroll.toml: processes are watched, answers are not".to_owned());
+    asked.map(|what| format!("{what} is not supported by this version")).chain(unchecked).collect()
+}
+
+fn migrations(
+    facts: &Facts,
+    config: &Config,
+    changes: &[crate::model::PathChange],
+) -> Option<String> {
+    const SHOWN: usize = 3;
+    let migration = |path: &RepoPath| {
+        facts.accepted.config.migrate.paths.matches(path) || config.migrate.paths.matches(path)
+    };
+    let crossed: Vec<String> = changes
+        .iter()
+        .filter(|change| change.after.is_none() && migration(&change.path))
+        .map(|change| {
+            let path = change.path.as_path();
+            path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+        })
+        .collect();
+    if crossed.is_empty() {
+        return None;
+    }
+    let more = if crossed.len() > SHOWN { ", …" } else { "" };
+    let names = crossed.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let noun = if crossed.len() == 1 { "migration" } else { "migrations" };
+    Some(format!("{} {noun} crossed, schema stays: {names}{more}", crossed.len()))
+}
+
+fn skipped(candidate: &Candidate) -> SkippedTarget {
+    SkippedTarget {
+        name: candidate.name.clone(),
+        commit: candidate.commit.clone(),
+        why: match &candidate.standing {
+            Standing::Skipped(reason) => reason.to_string(),
+            _ => String::new(),
+        },
+    }
+}
+
+/// Every changed file at 64 KiB; a build at 1.5 times what its outputs take now, at least 64 MiB.
+fn room(site: &Site, wanted: &Wanted, changes: usize) -> Room {
+    const PER_FILE: u64 = 64 * 1024;
+    const PER_BUILD: u64 = 64 * 1024 * 1024;
+    let mut room = Room { bytes: changes as u64 * PER_FILE, files: changes as u64 + 64 };
+    for step in &wanted.plan.steps {
+        let (bytes, files) = step
+            .outputs
+            .iter()
+            .map(|output| crate::system::files::size_of_tree(&site.top().join(output.as_path())))
+            .fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1));
+        room.bytes += PER_BUILD.max(bytes + bytes / 2);
+        room.files += 1_000_u64.max(files + files / 2);
+    }
+    room
+}

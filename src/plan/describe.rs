@@ -1,0 +1,80 @@
+//! A plan in lines for a person.
+
+use std::time::Duration;
+
+use crate::model::{Plan, Step};
+
+/// What a plan does, a short label and a text each: the lines above the question. `about` is how long it
+/// will take, where that is known.
+pub fn describe(plan: &Plan, about: Option<Duration>) -> Vec<(String, String)> {
+    let mut lines = Vec::new();
+    for skipped in &plan.skipped {
+        lines.push(line("skipped", format!("{}  {}", skipped.name, skipped.why)));
+    }
+    for warning in &plan.warnings {
+        lines.push(line("warning", warning.clone()));
+    }
+    for save in &plan.activation.saves {
+        lines.push(line("saved", format!("{} ({}) is put aside", save.path, save.what)));
+    }
+    for keep in &plan.activation.kept {
+        lines.push(line("kept", format!("{} stays as it is ({})", keep.path, keep.why)));
+    }
+    let about = about.map(|time| format!("    about {} s", time.as_secs().max(1)));
+    lines.push(line("build", format!("{}{}", builds(plan), about.unwrap_or_default())));
+    lines
+}
+
+/// What the plan does to the tree, step by step: for `--plan`.
+pub fn in_detail(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    for step in &plan.steps {
+        lines.push(match step {
+            Step::Stage { commit } => format!("stage     {} outside the app", commit.short()),
+            Step::Build(build) => {
+                let run: Vec<String> = build.run.iter().map(|argv| argv.join(" ")).collect();
+                format!("build     {}: {}", build.group, run.join("; "))
+            }
+            Step::Activate => format!(
+                "activate  {} of files, {} of artifacts",
+                count(plan.activation.changes.len(), "change"),
+                count(plan.activation.artifacts.len(), "swap")
+            ),
+            Step::Head { from, to, .. } => {
+                format!("head      {} to {}, detached", from.short(), to.short())
+            }
+            Step::Reload { service } => format!("reload    {service}"),
+            Step::Prove => format!("prove     {} serves", plan.to),
+            Step::Record => "record    sign, append, publish".to_owned(),
+        });
+    }
+    lines
+}
+
+/// The groups a plan builds.
+pub fn built_groups(plan: &Plan) -> Vec<String> {
+    plan.steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Build(build) => Some(build.group.to_string()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn builds(plan: &Plan) -> String {
+    let groups = built_groups(plan);
+    match (groups.is_empty(), plan.artifacts.is_empty()) {
+        (true, true) => "none".to_owned(),
+        (true, false) => "none (kept)".to_owned(),
+        (false, _) => groups.join(", "),
+    }
+}
+
+fn line(label: &str, text: String) -> (String, String) {
+    (label.to_owned(), text)
+}
+
+fn count(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}

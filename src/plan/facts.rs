@@ -1,0 +1,135 @@
+//! Facts, gathered by observing: what the chain says, what lies there, what serves.
+
+use jiff::Timestamp;
+
+use super::PlanError;
+use super::names::Names;
+use crate::build::LiveArtifact;
+use crate::config::{self, Config};
+use crate::ledger::{self, Chain, Entry, History, Ledger, Standing};
+use crate::model::{Oid, RepoPath, Seq, Served};
+use crate::site::Site;
+use crate::system::clock;
+use crate::system::git::{Head, Tag};
+
+/// Everything a plan is made from. Nothing here was changed by gathering it.
+pub struct Facts {
+    /// The moment of gathering.
+    pub now: Timestamp,
+    /// Where HEAD is.
+    pub head: Head,
+    /// All believed chains.
+    pub ledger: Ledger,
+    /// What they say together.
+    pub history: History,
+    /// The configuration that was last accepted here.
+    pub accepted: Accepted,
+    /// What the own chain says serves.
+    pub standing: Option<Standing>,
+    /// What serves as observed: HEAD.
+    pub serving: Served,
+    /// All tags of people's making.
+    pub tags: Vec<Tag>,
+    /// Names of commits.
+    pub names: Names,
+}
+
+/// A configuration and where it comes from.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// Parsed.
+    pub config: Config,
+    /// Its bytes.
+    pub text: String,
+    /// The record that used it.
+    pub seq: Seq,
+}
+
+impl Facts {
+    /// Gathers.
+    ///
+    /// # Errors
+    /// When the repository or the own chain cannot be read.
+    pub fn gather(site: &Site) -> Result<Self, PlanError> {
+        let ledger = ledger::read(&site.git, &site.binding)?;
+        let history = History::of(&ledger, Some(&site.binding.writer));
+        let chain = own_chain(&ledger, site)?;
+        let accepted = accepted(site, chain)?;
+        if let Some(last) = chain.entries.last() {
+            // The next record is written after looking at this: better to fail before anything changes.
+            ledger::evidence(&site.git, last)?;
+        }
+        let head = site.git.head()?;
+        let tags = site.git.tags()?;
+        let names = Names::of(&tags, &accepted.config.stable.pattern);
+        let serving = names.served(&site.git, &head.commit, Some(&accepted.config))?;
+        let standing = history.serving().cloned();
+        Ok(Self {
+            now: clock::now(),
+            head,
+            ledger,
+            history,
+            accepted,
+            standing,
+            serving,
+            tags,
+            names,
+        })
+    }
+
+    /// Whether HEAD is not what the own chain says: somebody else moved it.
+    pub fn by_hand(&self) -> bool {
+        self.standing.as_ref().is_some_and(|s| s.commit != self.head.commit)
+    }
+
+    /// The own chain's records, oldest first.
+    pub fn own<'a>(&'a self, site: &Site) -> &'a [Entry] {
+        self.ledger.chains.get(&site.binding.writer).map_or(&[], |c| &c.entries)
+    }
+
+    /// The last own record that put `commit` in place, or found it there.
+    pub fn last_record_of<'a>(&'a self, site: &Site, commit: &Oid) -> Option<&'a Entry> {
+        self.own(site).iter().rev().find(|entry| {
+            let record = &entry.record;
+            record.event.serves()
+                && (record.to.as_ref() == Some(commit)
+                    || (record.to.is_none()
+                        && record.event == crate::model::Event::Predeploy
+                        && record.subject.as_ref() == Some(commit)))
+        })
+    }
+
+    /// The deployment id that serves: the run of the last serving record.
+    pub fn deployment(&self, site: &Site) -> String {
+        self.own(site)
+            .iter()
+            .rev()
+            .filter(|entry| entry.record.event.serves())
+            .find_map(|entry| ledger::evidence(&site.git, entry).ok()?.run)
+            .map(|run| run.to_string())
+            .unwrap_or_default()
+    }
+
+    /// What lies in the live tree at the given outputs.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn live(&self, site: &Site, outputs: &[RepoPath]) -> Result<Vec<LiveArtifact>, PlanError> {
+        site.store
+            .live(site.top(), outputs)
+            .map_err(|source| PlanError::Io { path: site.top().to_owned(), source })
+    }
+}
+
+fn own_chain<'a>(ledger: &'a Ledger, site: &Site) -> Result<&'a Chain, PlanError> {
+    let name = || ledger::chain_ref(&site.binding.environment, &site.binding.writer);
+    ledger.chains.get(&site.binding.writer).ok_or_else(|| PlanError::NoChain(name()))
+}
+
+/// The configuration of the last own record.
+fn accepted(site: &Site, chain: &Chain) -> Result<Accepted, PlanError> {
+    let entry = chain.entries.last().ok_or_else(|| PlanError::NoChain(chain.writer.to_string()))?;
+    let text = ledger::config(&site.git, entry)?;
+    let file = format!("gitroll.toml of record #{}", entry.record.seq);
+    Ok(Accepted { config: config::parse(&text, &file)?, text, seq: entry.record.seq })
+}

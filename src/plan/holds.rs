@@ -1,0 +1,53 @@
+//! Verdicts and holds against a commit.
+
+use crate::ledger::{Held, History};
+use crate::model::{Hold, Judgement, Oid};
+use crate::site::Site;
+use crate::system::git::GitError;
+use crate::target::Reason;
+
+/// Why a commit may not be gone back to: it is judged bad, has the tree of a held commit, or contains one.
+///
+/// # Errors
+/// When git cannot read the commits.
+pub fn against(site: &Site, history: &History, commit: &Oid) -> Result<Option<Reason>, GitError> {
+    if let Some(judged) = history.verdict(commit)
+        && judged.verdict.judgement == Judgement::Bad
+    {
+        return Ok(Some(Reason::Bad { by: format!("#{}", judged.seq) }));
+    }
+    Ok(holding(site, history, commit)?
+        .first()
+        .map(|held| Reason::Held { commit: held.subject.clone(), by: format!("#{}", held.seq) }))
+}
+
+/// The holds that stop a deploy of `commit`: on itself, on its tree, on a commit it contains and does not
+/// revert.
+///
+/// # Errors
+/// When git cannot read the commits.
+pub fn holding(site: &Site, history: &History, commit: &Oid) -> Result<Vec<Held>, GitError> {
+    let mut holding = Vec::new();
+    let tree = site.git.commit(commit)?.tree;
+    for held in history.holds() {
+        if held.hold != Hold::Commit || !site.git.has(&held.subject) {
+            continue;
+        }
+        let stops = held.subject == *commit
+            || site.git.commit(&held.subject)?.tree == tree
+            || (site.git.contains(commit, &held.subject)?
+                && !reverts(site, commit, &held.subject)?);
+        if stops {
+            holding.push(held.clone());
+        }
+    }
+    Ok(holding)
+}
+
+/// Whether a commit after `held` says, as `git revert` does, that it reverts it.
+fn reverts(site: &Site, commit: &Oid, held: &Oid) -> Result<bool, GitError> {
+    const MOST: usize = 1_000;
+    let line = format!("This reverts commit {held}");
+    let between = site.git.commits_between(held, commit, MOST)?;
+    Ok(between.iter().any(|c| c.message.contains(&line)))
+}

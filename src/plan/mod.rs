@@ -1,0 +1,48 @@
+//! From what is observed and what is wanted to a checked plan: facts, candidates, the planner,
+//! preflight, description.
+
+pub mod candidates;
+pub mod compose;
+pub mod describe;
+pub mod estimate;
+pub mod facts;
+pub mod holds;
+pub mod names;
+pub mod preflight;
+pub mod retention;
+
+use crate::build::BuildError;
+use crate::layout::in_place::LayoutError;
+use crate::ledger::LedgerError;
+use crate::system::git::GitError;
+
+/// Why no plan could be made. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Build groups.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The tree.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The configuration to be used cannot be read.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// Files.
+    #[error("{path}: {source}")]
+    Io {
+        /// The path.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The chain has no record.
+    #[error("this checkout's chain {0} is missing")]
+    NoChain(String),
+}

@@ -1,0 +1,254 @@
+//! Everything that would make a plan fail, found before anything is changed, all at once.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::compose::{self, Composed};
+use super::facts::Facts;
+use crate::build::BuildPlan;
+use crate::check;
+use crate::config::{Config, Layout, Manager, Prove};
+use crate::ledger;
+use crate::model::{CheckedPlan, Plan, Step};
+use crate::service::ServiceError;
+use crate::site::{Observed, Site};
+use crate::system::files;
+
+/// One thing in the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What it is and where.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+    /// Refused by policy (exit code 10), not merely impossible (1).
+    pub policy: bool,
+}
+
+impl Problem {
+    fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into(), policy: false }
+    }
+}
+
+/// Checks a composed plan against the host. `observed` is how services and checks stand now.
+///
+/// # Errors
+/// All problems at once.
+pub fn preflight(
+    site: &Site,
+    facts: &Facts,
+    composed: Composed,
+    config: &Config,
+    observed: &Observed,
+) -> Result<CheckedPlan, Vec<Problem>> {
+    let mut problems = Vec::new();
+    tree(site, &composed, config, &mut problems);
+    services(config, observed, &mut problems);
+    witness(config, &mut problems);
+    tools(site, &composed.plan, &mut problems);
+    disk(site, &composed, &mut problems);
+    locks(site, &mut problems);
+    if let Err(error) = ledger::probe_signing(&site.git, &site.binding) {
+        problems.push(Problem {
+            message: error.to_string(),
+            hint: "gitroll init --new-key makes a key of the host's own".into(),
+            policy: matches!(error, ledger::LedgerError::Untrusted { .. }),
+        });
+    }
+    let _ = facts;
+    if problems.is_empty() {
+        Ok(CheckedPlan::after_preflight(composed.plan))
+    } else {
+        Err(problems)
+    }
+}
+
+fn tree(site: &Site, composed: &Composed, config: &Config, problems: &mut Vec<Problem>) {
+    if config.app.layout == Layout::Releases {
+        problems.push(Problem::new(
+            "layout = \"releases\" is not supported by this version",
+            "use layout = \"in-place\" in gitroll.toml",
+        ));
+    }
+    for path in &composed.submodules {
+        problems.push(Problem::new(
+            format!("submodule {path} changes between the two versions"),
+            "gitroll does not deploy submodules; take its files into the repository",
+        ));
+    }
+    for what in &composed.converting {
+        let lfs = what.contains("filter=lfs");
+        problems.push(Problem::new(
+            format!("{what}: git would write other bytes than are stored"),
+            if lfs {
+                "gitroll does not deploy Git LFS files; commit them as plain files"
+            } else {
+                "remove the attribute from the version to be deployed"
+            },
+        ));
+    }
+    for path in &composed.tracked_outputs {
+        problems.push(Problem::new(
+            format!("{path} is a build output and tracked by git at the same time"),
+            format!("git rm -r --cached {path}, or take it out of `outputs`"),
+        ));
+    }
+    let plan = &composed.plan;
+    let outputs: BTreeSet<_> =
+        plan.artifacts.iter().chain(&plan.artifacts_before).map(|a| &a.output).collect();
+    for output in outputs {
+        if let Some((path, what)) = files::obstacle(site.top(), output.as_path()) {
+            problems.push(Problem::new(
+                format!(
+                    "the build output {output} cannot be swapped: {} is {what}",
+                    path.display()
+                ),
+                "put a directory of the app's own in its place, or take it out of `outputs`",
+            ));
+        }
+    }
+    for (what, path) in [("the app's tree", site.top()), ("the git directory", site.git.git_dir())]
+    {
+        if let Err(error) = files::probe_writable(path) {
+            problems.push(Problem::new(
+                format!("{what} cannot be written: {}: {error}", path.display()),
+                "check the owner of the tree and that its file system is mounted read-write",
+            ));
+        }
+    }
+}
+
+fn services(config: &Config, observed: &Observed, problems: &mut Vec<Problem>) {
+    for service in &config.services {
+        if let Manager::Systemd { unit, .. } = &service.manager {
+            problems.push(Problem::new(
+                format!(
+                    "service {}: manager = \"systemd\" is not supported by this version",
+                    service.name
+                ),
+                format!("use manager = \"command\" with systemctl for {unit}"),
+            ));
+            continue;
+        }
+        let state = observed.services.iter().find(|(name, _)| *name == service.name.as_str());
+        match state {
+            Some((_, Err(error @ ServiceError::Unknown { known, .. }))) => {
+                problems.push(Problem::new(
+                    format!("service {}: {error}", service.name),
+                    match nearest(&service.name.to_string(), known) {
+                        Some(near) => format!("did you mean name = \"{near}\" in gitroll.toml?"),
+                        None => "start it once under its manager, then try again".into(),
+                    },
+                ));
+            }
+            Some((_, Err(error @ (ServiceError::NoTool(_) | ServiceError::Unsupported(_))))) => {
+                problems.push(Problem::new(
+                    format!("service {}: {error}", service.name),
+                    "gitroll init finds the tools of this host again",
+                ));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn witness(config: &Config, problems: &mut Vec<Problem>) {
+    let pids: Vec<bool> =
+        config.services.iter().map(|s| !matches!(s.manager, Manager::Command { .. })).collect();
+    if config.app.prove == Prove::Weak || check::has_witness(&config.checks, &pids) {
+        return;
+    }
+    problems.push(Problem::new(
+        "nothing in gitroll.toml could tell the intended version from the one before",
+        "let a check expect json = { \"/version\" = \"{version}\" }, declare a service, or say \
+         prove = \"weak\" under [app]",
+    ));
+}
+
+fn tools(site: &Site, plan: &Plan, problems: &mut Vec<Problem>) {
+    let steps = plan
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Build(build) => Some(build.clone()),
+            _ => None,
+        })
+        .collect::<Vec<_>>();
+    if steps.is_empty() {
+        return;
+    }
+    let builds = BuildPlan { steps, artifacts: Vec::new() };
+    for tool in compose::missing_tools(site, &builds) {
+        problems.push(Problem::new(
+            format!("{tool} was not found, and the build needs it"),
+            format!("install {tool}, then gitroll init to note where it is"),
+        ));
+    }
+    let work = &site.binding.work_dir;
+    if let Err(error) = files::make_private_dir(work).and_then(|()| files::probe_writable(work)) {
+        problems.push(Problem::new(
+            format!("the directory for builds cannot be written: {}: {error}", work.display()),
+            "set work_dir in host.toml to a directory of the app's user on the same file system",
+        ));
+    }
+}
+
+fn disk(site: &Site, composed: &Composed, problems: &mut Vec<Problem>) {
+    let Ok(free) = files::free_space(site.git.git_dir()) else { return };
+    let need = composed.room;
+    if free.bytes < need.bytes {
+        problems.push(Problem::new(
+            format!(
+                "the disk is nearly full: {} free, {} may be needed",
+                mib(free.bytes),
+                mib(need.bytes)
+            ),
+            "make room first; nothing was changed",
+        ));
+    }
+    if free.inodes.is_some_and(|inodes| inodes < need.files) {
+        problems.push(Problem::new(
+            format!(
+                "the file system has {} inodes left, {} may be needed",
+                free.inodes.unwrap_or(0),
+                need.files
+            ),
+            "remove files first; nothing was changed",
+        ));
+    }
+}
+
+/// Lock files of a git that was killed: every write of a run would fail on them, some after what serves
+/// was touched. A git that is at work here gets a moment to finish.
+fn locks(site: &Site, problems: &mut Vec<Problem>) {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let chain = ledger::chain_ref(&site.binding.environment, &site.binding.writer);
+    let deadline = Instant::now() + PATIENCE;
+    for name in ["index", "HEAD", "packed-refs", chain.as_str()] {
+        let path = site.git.git_dir().join(format!("{name}.lock"));
+        while path.exists() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        if path.exists() {
+            problems.push(Problem::new(
+                format!("{} is in the way", path.display()),
+                "if no git command is running here, one was killed: remove that file",
+            ));
+        }
+    }
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{} MiB", bytes / (1024 * 1024))
+}
+
+/// The name most like `name`, if any is much like it.
+pub fn nearest(name: &str, known: &[String]) -> Option<String> {
+    known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(score, _)| *score > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate.clone())
+}

@@ -1,0 +1,111 @@
+//! The checkout and host that runs act on.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::build::Store;
+use crate::config::{Binding, Config};
+use crate::layout::in_place::RunPlaces;
+use crate::model::{HistoryLine, Person, Redactor, RunId, Served};
+use crate::service::Host;
+use crate::system::clock;
+use crate::system::git::Git;
+
+/// One bound checkout on this host, opened.
+pub struct Site {
+    /// The repository.
+    pub git: Git,
+    /// Its binding.
+    pub binding: Binding,
+    /// Its artifacts.
+    pub store: Store,
+    /// The person who acts.
+    pub actor: String,
+}
+
+impl Site {
+    /// A site from its parts.
+    pub fn new(git: Git, binding: Binding, actor: String) -> Self {
+        let store = Store::of(&git);
+        Self { git, binding, store, actor }
+    }
+
+    /// gitroll's own directory in the repository.
+    pub fn state(&self) -> PathBuf {
+        self.git.state_dir()
+    }
+
+    /// The live tree.
+    pub fn top(&self) -> &Path {
+        self.git.top()
+    }
+
+    /// The line of history this site writes.
+    pub fn line(&self) -> HistoryLine {
+        HistoryLine {
+            app: self.binding.app.clone(),
+            environment: self.binding.environment.clone(),
+            writer: self.binding.writer.clone(),
+            chain: self.binding.chain.clone(),
+        }
+    }
+
+    /// Who signs, now: the git identity, with the acting person's name where it is another.
+    pub fn person(&self) -> Person {
+        self.git.identity(clock::now())
+    }
+
+    /// Takes the secrets of the app's live environment files out of text: `.env`, and what builds carry.
+    pub fn redactor(&self, config: &Config) -> Redactor {
+        let carried = config.build.iter().flat_map(|group| &group.carry).map(|path| path.as_path());
+        let flags = config.flags.iter().map(|flags| flags.file.as_path());
+        carried
+            .chain(flags)
+            .chain([Path::new(".env")])
+            .filter_map(|path| std::fs::read(self.top().join(path)).ok())
+            .map(|bytes| Redactor::of_dotenv(&String::from_utf8_lossy(&bytes)))
+            .fold(Redactor::default(), Redactor::and)
+    }
+
+    /// Where the things of a run lie.
+    pub fn places(&self, run: &RunId) -> RunPlaces {
+        RunPlaces {
+            run: run.clone(),
+            saved: self.state().join("saved").join(run.as_str()),
+            temporary: self.run_dir(run).join("tmp"),
+        }
+    }
+
+    /// The directory of a run's plan and journal.
+    pub fn run_dir(&self, run: &RunId) -> PathBuf {
+        self.state().join("runs").join(run.as_str())
+    }
+
+    /// The stage of a run: outside the app.
+    pub fn stage(&self, run: &RunId) -> PathBuf {
+        self.binding.work_dir.join(format!("stage-{run}"))
+    }
+
+    /// What service adapters need, for a state that is to serve.
+    pub fn host(&self, served: &Served, deployment: &str) -> Host<'_> {
+        Host {
+            binding: &self.binding,
+            top: self.top().to_owned(),
+            state: self.state(),
+            extra: variables(served, deployment),
+        }
+    }
+}
+
+/// `GITROLL_VERSION`, `GITROLL_COMMIT`, `GITROLL_DEPLOYMENT` and `GITROLL_RUN` for builds and services.
+pub fn variables(served: &Served, deployment: &str) -> BTreeMap<String, String> {
+    let version = served.version.as_deref().unwrap_or(&served.name);
+    [
+        ("GITROLL_VERSION", version),
+        ("GITROLL_COMMIT", served.commit.as_str()),
+        ("GITROLL_DEPLOYMENT", deployment),
+        ("GITROLL_RUN", deployment),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}

@@ -1,0 +1,8 @@
+//! One checkout on one host: what it is bound to, how it stands, what kind of app lies in it.
+
+mod bound;
+mod observed;
+pub mod stack;
+
+pub use bound::{Site, variables};
+pub use observed::{Observed, intent, observe_services};
