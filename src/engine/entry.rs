@@ -1,0 +1,174 @@
+//! What a journal's lines can say.
+
+use serde::{Deserialize, Serialize};
+
+use super::phase::Side;
+use crate::model::{CheckEvidence, Outcome, ServiceEvidence};
+use crate::system::procs::{ProcessId, Ticks};
+
+/// One thing that happened in a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum Entry {
+    /// The run began; what was observed before anything changed.
+    Begun(Begun),
+    /// A step is about to be done.
+    Intent {
+        /// Index into the plan's steps.
+        step: usize,
+    },
+    /// A step was done.
+    Done {
+        /// Index into the plan's steps.
+        step: usize,
+        /// Its label.
+        label: String,
+        /// Its time.
+        millis: u64,
+        /// Telling lines of its output, secrets removed.
+        output: Vec<String>,
+        /// For a reload: no serving process may be older.
+        ticks: Option<Ticks>,
+    },
+    /// A step failed.
+    Failed {
+        /// Its label.
+        label: String,
+        /// Its time.
+        millis: u64,
+        /// What happened.
+        why: String,
+        /// Lines that say more, each with its source.
+        lines: Vec<(String, String)>,
+    },
+    /// The commit point: the intended version was observed serving.
+    Proven {
+        /// The checks.
+        checks: Vec<CheckEvidence>,
+        /// The services.
+        services: Vec<ServiceEvidence>,
+        /// How long the proof took.
+        millis: u64,
+    },
+    /// From here what served before is put back.
+    Restoring {
+        /// Why.
+        why: String,
+    },
+    /// Tree, artifacts, index and HEAD are as before.
+    TreeRestored {
+        /// How long that took. Journals written at first do not say.
+        #[serde(default)]
+        millis: u64,
+    },
+    /// What served before was observed serving.
+    Restored {
+        /// The checks.
+        checks: Vec<CheckEvidence>,
+        /// The services.
+        services: Vec<ServiceEvidence>,
+        /// How long reload and proof took.
+        millis: u64,
+        /// The services that were reloaded, each with its time. Journals written at first do not say.
+        #[serde(default)]
+        reloads: Vec<(String, u64)>,
+    },
+    /// A person is needed.
+    Stuck {
+        /// Which tree is in place.
+        side: Side,
+        /// Why.
+        why: String,
+    },
+    /// A later process goes on with this run.
+    Resumed {
+        /// The step it goes on with.
+        at: usize,
+        /// Who.
+        process: Option<ProcessId>,
+    },
+    /// The act is in the chain.
+    Recorded {
+        /// Position.
+        seq: u64,
+        /// Digest.
+        digest: String,
+    },
+    /// The act could not be signed and waits for the next command.
+    Queued {
+        /// Why.
+        why: String,
+    },
+    /// The run is over. `None`: nothing that serves was touched.
+    Closed {
+        /// How it ended.
+        outcome: Option<Outcome>,
+    },
+}
+
+impl Entry {
+    /// The entry's kind, as in the file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Entry::Begun(_) => "begun",
+            Entry::Intent { .. } => "intent",
+            Entry::Done { .. } => "done",
+            Entry::Failed { .. } => "failed",
+            Entry::Proven { .. } => "proven",
+            Entry::Restoring { .. } => "restoring",
+            Entry::TreeRestored { .. } => "tree-restored",
+            Entry::Restored { .. } => "restored",
+            Entry::Stuck { .. } => "stuck",
+            Entry::Resumed { .. } => "resumed",
+            Entry::Recorded { .. } => "recorded",
+            Entry::Queued { .. } => "queued",
+            Entry::Closed { .. } => "closed",
+        }
+    }
+}
+
+/// How a run began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// Version of the journal's format: 1.
+    pub journal: u32,
+    /// The plan's digest.
+    pub plan: String,
+    /// Who acts.
+    pub actor: String,
+    /// The process that runs it.
+    pub process: Option<ProcessId>,
+    /// What to do if a step after activation fails.
+    pub on_failure: OnFailure,
+    /// The checks before anything changed.
+    pub baseline: Vec<CheckEvidence>,
+}
+
+impl Begun {
+    /// The version of the format this program writes.
+    pub const VERSION: u32 = 1;
+
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            journal: Self::VERSION,
+            plan: String::new(),
+            actor: "ana".into(),
+            process: None,
+            on_failure: OnFailure::Restore,
+            baseline: Vec::new(),
+        }
+    }
+}
+
+/// What to do if a step after activation fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// Put back what served before: it was healthy.
+    Restore,
+    /// What served before was failing too, and another candidate is to be tried.
+    Abandon,
+    /// What served before was failing too, and there is no other candidate.
+    Stay,
+}

@@ -1,0 +1,429 @@
+//! Executing a plan, going on with an open run, undoing one.
+
+use std::time::{Duration, Instant};
+
+use super::entry::{Begun, Entry, OnFailure};
+use super::journal::JournalError;
+use super::phase::{Answer, Phase, Side, answer};
+use super::prove::prove;
+use super::record;
+use super::run::Run;
+use super::{EngineError, StepError, steps};
+use crate::check::Proof;
+use crate::config::Config;
+use crate::ledger;
+use crate::model::{CheckEvidence, CheckedPlan, Narration, Narrator, Outcome, RunId, Step};
+use crate::site::Site;
+use crate::system::clock;
+use crate::system::procs::{ProcessId, Ticks};
+
+/// Why a run is restored that a person aborted.
+pub(super) const ABORTED: &str = "aborted by a person";
+
+/// How a run ended, or where it stopped.
+#[derive(Debug)]
+pub enum Ended {
+    /// The intended version was observed serving.
+    Serving {
+        /// What was observed.
+        proof: Proof,
+        /// The record; `None` when it could not be signed and is queued, with why.
+        record: Result<Box<ledger::Entry>, String>,
+    },
+    /// It failed before anything that serves was touched.
+    Untouched {
+        /// Why.
+        why: String,
+    },
+    /// It failed; what served before was restored and observed serving.
+    Restored {
+        /// Why.
+        why: String,
+        /// The record, as above.
+        record: Result<Box<ledger::Entry>, String>,
+    },
+    /// It failed, what served before was failing too, the target's tree is in place, the run is closed
+    /// so that the next candidate can be tried.
+    Abandoned {
+        /// Why.
+        why: String,
+    },
+    /// A person gave up on it: what served before is in place again, failing as it was. The run is over.
+    PutBack {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A person gave up on a run that could not be restored. It is over, as it stands.
+    GivenUp {
+        /// What is wrong.
+        why: String,
+    },
+    /// A person is needed; the run is open.
+    Stuck {
+        /// Which tree is in place.
+        side: Side,
+        /// Why.
+        why: String,
+        /// The run.
+        run: RunId,
+    },
+}
+
+/// Executes a checked plan.
+///
+/// # Errors
+/// Only when the run cannot be journalled or recorded; a failing step is an [`Ended`].
+pub fn execute(
+    site: &Site,
+    checked: &CheckedPlan,
+    on_failure: OnFailure,
+    baseline: Vec<CheckEvidence>,
+    narrator: &mut Narrator<'_>,
+) -> Result<Ended, EngineError> {
+    let begun = Begun {
+        journal: Begun::VERSION,
+        plan: checked.plan().digest().to_string(),
+        actor: site.actor.clone(),
+        process: ProcessId::of(std::process::id()),
+        on_failure,
+        baseline,
+    };
+    let run = Run::begin(site, checked, begun)?;
+    Executor::new(site, run, narrator)?.drive()
+}
+
+/// Goes on with an open run: forward to the target, or to the end of its restoration.
+///
+/// # Errors
+/// As [`execute`].
+pub fn resume(site: &Site, run: Run, narrator: &mut Narrator<'_>) -> Result<Ended, EngineError> {
+    let at = match run.journal.phase() {
+        Phase::Forward { next, .. } => activate_from(&run, *next),
+        Phase::Stuck(Side::Target) => activate_from(&run, run.plan.steps.len()),
+        _ => 0,
+    };
+    let mut executor = Executor::new(site, run, narrator)?;
+    executor.write(Entry::Resumed { at, process: ProcessId::of(std::process::id()) })?;
+    executor.drive()
+}
+
+/// Undoes an open run: what served before is put back and proven.
+///
+/// # Errors
+/// [`EngineError::TooLate`] after the commit point; else as [`execute`].
+pub fn abort(site: &Site, run: Run, narrator: &mut Narrator<'_>) -> Result<Ended, EngineError> {
+    let mut executor = Executor::new(site, run, narrator)?;
+    let why = ABORTED.to_owned();
+    match executor.run.journal.phase().clone() {
+        Phase::Proven | Phase::Closed(Some(Outcome::Succeeded)) => {
+            return Err(EngineError::TooLate(executor.run.plan.to.to_string()));
+        }
+        Phase::Forward { next, .. } if next < steps::activation(&executor.run.plan) => {
+            return executor.drop_prepared(why);
+        }
+        Phase::Forward { .. } | Phase::Restoring { .. } | Phase::Stuck(_) => {
+            executor.write(Entry::Restoring { why })?;
+        }
+        Phase::Fresh | Phase::Restored | Phase::Closed(_) => {}
+    }
+    executor.drive()
+}
+
+/// The step to go on with. Since the run stopped processes may have come and gone and somebody may have
+/// moved HEAD or changed files: what was activated is looked at and reloaded again before it is proven,
+/// else a check that names no version would prove whatever lies there by now.
+fn activate_from(run: &Run, next: usize) -> usize {
+    next.min(steps::activation(&run.plan))
+}
+
+struct Executor<'a, 'n> {
+    site: &'a Site,
+    run: Run,
+    config: Config,
+    config_before: Config,
+    narrator: &'a mut Narrator<'n>,
+}
+
+impl<'a, 'n> Executor<'a, 'n> {
+    fn new(site: &'a Site, run: Run, narrator: &'a mut Narrator<'n>) -> Result<Self, EngineError> {
+        let (config, config_before) = steps::configurations(&run.plan)?;
+        Ok(Self { site, run, config, config_before, narrator })
+    }
+
+    fn drive(mut self) -> Result<Ended, EngineError> {
+        loop {
+            match self.run.journal.phase().clone() {
+                Phase::Forward { next, .. } => {
+                    if let Some(ended) = self.forward(next)? {
+                        return Ok(ended);
+                    }
+                }
+                Phase::Proven => return self.finish_proven(),
+                Phase::Restoring { tree: false } => {
+                    if let Some(ended) = self.restore_tree()? {
+                        return Ok(ended);
+                    }
+                }
+                Phase::Restoring { tree: true } => {
+                    if let Some(ended) = self.compensate()? {
+                        return Ok(ended);
+                    }
+                }
+                Phase::Restored => return self.finish_restored(),
+                Phase::Stuck(side) => {
+                    let why = self.run.last_failure();
+                    return Ok(Ended::Stuck { side, why, run: self.run.id });
+                }
+                Phase::Fresh | Phase::Closed(_) => {
+                    return Ok(Ended::Untouched { why: "the run is over".to_owned() });
+                }
+            }
+        }
+    }
+
+    fn forward(&mut self, next: usize) -> Result<Option<Ended>, EngineError> {
+        let Some(step) = self.run.plan.steps.get(next).cloned() else {
+            let why = "the plan has no proof".to_owned();
+            return self.failed(next, "prove", Duration::ZERO, StepError::Files(why));
+        };
+        self.write(Entry::Intent { step: next })?;
+        (self.narrator)(Narration::Begin { step: step.label() });
+        let begin = Instant::now();
+        if step == Step::Prove {
+            self.warn_of_edits();
+            let since = self.run.fresh_since();
+            let proof = self.prove_target(since);
+            if !proof.proven {
+                let error = StepError::NotProven { failures: proof.failures, lines: proof.lines };
+                return self.failed(next, "prove", begin.elapsed(), error);
+            }
+            self.write(Entry::Proven {
+                checks: proof.checks,
+                services: proof.services,
+                millis: millis(begin.elapsed()),
+            })?;
+            (self.narrator)(Narration::Done { step: step.label(), took: begin.elapsed() });
+            return Ok(None);
+        }
+        match steps::perform(self.site, &self.run, &self.config, &step) {
+            Ok(effect) => {
+                self.write(Entry::Done {
+                    step: next,
+                    label: step.label(),
+                    millis: millis(begin.elapsed()),
+                    output: effect.output,
+                    ticks: effect.ticks,
+                })?;
+                (self.narrator)(Narration::Done { step: step.label(), took: begin.elapsed() });
+                Ok(None)
+            }
+            Err(error) => self.failed(next, &step.label(), begin.elapsed(), error),
+        }
+    }
+
+    fn failed(
+        &mut self,
+        step: usize,
+        label: &str,
+        took: Duration,
+        error: StepError,
+    ) -> Result<Option<Ended>, EngineError> {
+        let why = self.tell_failure(label, took, &error)?;
+        let policy = self.run.journal.begun().map_or(OnFailure::Restore, |b| b.on_failure);
+        match answer(step, steps::activation(&self.run.plan), policy) {
+            Answer::Drop => {
+                let _ = steps::drop_stage(self.site, &self.run);
+                self.write(Entry::Closed { outcome: None })?;
+                Ok(Some(Ended::Untouched { why }))
+            }
+            Answer::Restore => {
+                (self.narrator)(Narration::Restoring);
+                self.write(Entry::Restoring { why })?;
+                Ok(None)
+            }
+            Answer::Abandon => {
+                // A record that cannot be signed is queued: the next candidate matters more now.
+                let _ = self.record(Outcome::Failed)?;
+                let _ = steps::drop_stage(self.site, &self.run);
+                self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
+                Ok(Some(Ended::Abandoned { why }))
+            }
+            Answer::Stay => {
+                self.write(Entry::Stuck { side: Side::Target, why })?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn restore_tree(&mut self) -> Result<Option<Ended>, EngineError> {
+        let begin = Instant::now();
+        (self.narrator)(Narration::Begin { step: "activate".to_owned() });
+        match steps::restore_tree(self.site, &self.run) {
+            Ok(()) => {
+                let took = begin.elapsed();
+                self.write(Entry::TreeRestored { millis: millis(took) })?;
+                (self.narrator)(Narration::Done { step: "activate".to_owned(), took });
+                Ok(None)
+            }
+            Err(error) => self.stuck_before("activate", begin.elapsed(), &error),
+        }
+    }
+
+    fn compensate(&mut self) -> Result<Option<Ended>, EngineError> {
+        let begin = Instant::now();
+        let touched = self.run.reload_was_announced();
+        let result =
+            steps::compensate(self.site, &self.run, &self.config_before, touched, self.narrator);
+        let (proof, reloads) = match result {
+            Ok(done) => done,
+            Err(error) => return self.stuck_before("reload", begin.elapsed(), &error),
+        };
+        if proof.proven || no_worse(&proof, self.run.baseline()) {
+            let reloading = reloads.iter().map(|(_, millis)| Duration::from_millis(*millis)).sum();
+            let took = begin.elapsed().saturating_sub(reloading);
+            self.write(Entry::Restored {
+                checks: proof.checks,
+                services: proof.services,
+                millis: millis(took),
+                reloads,
+            })?;
+            (self.narrator)(Narration::Done { step: "prove".to_owned(), took });
+            return Ok(None);
+        }
+        let error = StepError::NotProven { failures: proof.failures, lines: proof.lines };
+        if self.run.aborted() && self.run.was_failing() {
+            let why = self.tell_failure("prove", begin.elapsed(), &error)?;
+            let _ = self.record(Outcome::Failed)?;
+            self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
+            return Ok(Some(Ended::PutBack { why }));
+        }
+        self.stuck_before("prove", begin.elapsed(), &error)
+    }
+
+    /// Local edits that came after the plan are not the intended version; they are named.
+    fn warn_of_edits(&mut self) {
+        let plan = &self.run.plan;
+        let edited = self.site.git.edited(&plan.to.commit).unwrap_or_default();
+        let kept = |path| plan.activation.kept.iter().any(|keep| keep.path == path);
+        let paths: Vec<String> =
+            edited.into_iter().filter(|path| !kept(path.clone())).map(|p| p.to_string()).collect();
+        if !paths.is_empty() {
+            let text = format!("edited here, not as in {}: {}", plan.to.name, paths.join(", "));
+            (self.narrator)(Narration::Warning { text });
+        }
+    }
+
+    fn stuck_before(
+        &mut self,
+        label: &str,
+        took: Duration,
+        error: &StepError,
+    ) -> Result<Option<Ended>, EngineError> {
+        let why = self.tell_failure(label, took, error)?;
+        // A person who aborts what was stuck on its way back already wants the way free.
+        if self.run.aborted() && self.run.was_stuck_before() {
+            let _ = self.record(Outcome::Failed)?;
+            self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
+            return Ok(Some(Ended::GivenUp { why }));
+        }
+        self.write(Entry::Stuck { side: Side::Before, why })?;
+        Ok(None)
+    }
+
+    /// Tells and journals a failure, the app's secrets taken out; returns it in one line.
+    fn tell_failure(
+        &mut self,
+        label: &str,
+        took: Duration,
+        error: &StepError,
+    ) -> Result<String, EngineError> {
+        let redactor = self.site.redactor(&self.config);
+        let what = redactor.text(&error.to_string());
+        let lines: Vec<(String, String)> = error
+            .lines()
+            .into_iter()
+            .map(|(source, line)| (source, redactor.text(&line)))
+            .collect();
+        (self.narrator)(Narration::Failed {
+            step: label.to_owned(),
+            what: what.clone(),
+            lines: lines.clone(),
+        });
+        let why = format!("{label}: {what}");
+        self.write(Entry::Failed {
+            label: label.to_owned(),
+            millis: millis(took),
+            why: what,
+            lines,
+        })?;
+        Ok(why)
+    }
+
+    fn finish_proven(mut self) -> Result<Ended, EngineError> {
+        let record = self.record(Outcome::Succeeded)?;
+        let host = self.site.host(&self.run.plan.to, self.run.id.as_str());
+        for service in &self.config.services {
+            if let Err(error) = crate::service::remember(&host, service) {
+                let text = format!("{}: its definition was not kept: {error}", service.name);
+                (self.narrator)(Narration::Warning { text });
+            }
+        }
+        let _ = steps::drop_stage(self.site, &self.run);
+        let proof = self.run.proof();
+        self.write(Entry::Closed { outcome: Some(Outcome::Succeeded) })?;
+        Ok(Ended::Serving { proof, record })
+    }
+
+    fn finish_restored(mut self) -> Result<Ended, EngineError> {
+        let record = self.record(Outcome::Restored)?;
+        let why = self.run.first_failure();
+        self.write(Entry::Closed { outcome: Some(Outcome::Restored) })?;
+        Ok(Ended::Restored { why, record })
+    }
+
+    fn drop_prepared(mut self, why: String) -> Result<Ended, EngineError> {
+        let _ = steps::drop_stage(self.site, &self.run);
+        self.write(Entry::Closed { outcome: None })?;
+        Ok(Ended::Untouched { why })
+    }
+
+    fn record(
+        &mut self,
+        outcome: Outcome,
+    ) -> Result<Result<Box<ledger::Entry>, String>, EngineError> {
+        let result = record::record(self.site, &self.run, outcome)?;
+        match &result {
+            Ok(entry) => self.write(Entry::Recorded {
+                seq: entry.record.seq.0,
+                digest: entry.digest.to_string(),
+            })?,
+            Err(why) => self.write(Entry::Queued { why: why.clone() })?,
+        }
+        Ok(result.map(Box::new))
+    }
+
+    fn write(&mut self, entry: Entry) -> Result<(), JournalError> {
+        self.run.journal.write(entry, clock::now())
+    }
+
+    fn prove_target(&mut self, since: Option<Ticks>) -> Proof {
+        let run = self.run.id.as_str();
+        let plan = &self.run.plan;
+        let not = Some(&plan.from).filter(|from| from.commit != plan.to.commit);
+        prove(self.site, &self.config, &plan.to, run, not, since, self.narrator)
+    }
+}
+
+/// Whether no check is worse than before the run, although not all of them pass.
+fn no_worse(proof: &Proof, baseline: &[CheckEvidence]) -> bool {
+    let was_failing = |name| baseline.iter().any(|before| before.check == name && !before.passed);
+    let any_failing_before = baseline.iter().any(|before| !before.passed);
+    any_failing_before
+        && !proof.checks.is_empty()
+        && proof.checks.iter().any(|now| now.passed)
+        && proof.checks.iter().all(|now| now.passed || was_failing(now.check.clone()))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

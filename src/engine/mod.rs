@@ -1,0 +1,78 @@
+//! Runs: the executor, its journal, undo and compensation.
+//!
+//! A run executes a frozen [`Plan`](crate::model::Plan). Every step is announced in the journal before its
+//! effect and confirmed after it, both fsynced, and observes before it acts: a step may be interrupted
+//! anywhere and done again. The line `proven` is the commit point. Before it a failing run restores what
+//! served; after it the run can only go on to its record.
+
+mod entry;
+mod execute;
+mod journal;
+mod lock;
+mod phase;
+mod prove;
+mod record;
+mod run;
+mod steps;
+mod story;
+
+pub use entry::{Begun, Entry, OnFailure};
+pub use execute::{Ended, abort, execute, resume};
+pub use journal::{Journal, JournalError, Line};
+pub use lock::{Held, Lock, LockError};
+pub use phase::{Phase, Side};
+pub use record::{append, host_name, publish, published_head, queued, sign_queued};
+pub use run::{Run, open_runs, tidy};
+
+use crate::build::BuildError;
+use crate::layout::in_place::LayoutError;
+use crate::ledger::LedgerError;
+use crate::service::ServiceError;
+use crate::system::git::GitError;
+
+/// Why a run could not go on, as opposed to a step that failed and was answered.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The journal cannot be written or believed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The plan's configuration no longer parses: another version of gitroll made it.
+    #[error("the plan's configuration cannot be read: {0}")]
+    Config(String),
+    /// The run is past its commit point.
+    #[error("it is too late to abort: {0} was observed serving")]
+    TooLate(String),
+    /// The record could not be written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StepError {
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    #[error(transparent)]
+    Git(#[from] GitError),
+    #[error("{service}: {source}")]
+    Service { service: String, source: ServiceError },
+    #[error("{}", .failures.join("; "))]
+    NotProven { failures: Vec<String>, lines: Vec<(String, String)> },
+    #[error("{0}")]
+    Files(String),
+}
+
+impl StepError {
+    /// The lines of output that say more, each with its source.
+    pub(crate) fn lines(&self) -> Vec<(String, String)> {
+        match self {
+            StepError::Build(BuildError::Command { lines, .. }) => {
+                lines.iter().map(|line| ("build".to_owned(), line.clone())).collect()
+            }
+            StepError::NotProven { lines, .. } => lines.clone(),
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Proving a state with the checks and services of a configuration.
+
+use super::EngineError;
+use crate::check::{self, Proof};
+use crate::config::{self, Config};
+use crate::model::{Narration, Narrator, Served};
+use crate::site::{Site, intent, observe_services};
+use crate::system::procs::Ticks;
+
+/// Proves that `served` serves.
+pub(super) fn prove(
+    site: &Site,
+    config: &Config,
+    served: &Served,
+    deployment: &str,
+    not: Option<&Served>,
+    fresh_since: Option<Ticks>,
+    narrator: &mut Narrator<'_>,
+) -> Proof {
+    let mut intent = intent(config, served, deployment, fresh_since);
+    intent.not = not.cloned();
+    check::prove(
+        &config.checks,
+        &intent,
+        &mut || observe_services(site, config, served, deployment),
+        &mut |text| narrator(Narration::Progress { text: text.to_owned() }),
+    )
+}
+
+/// The configuration a plan carries.
+pub(super) fn parsed(text: &str, file: &str) -> Result<Config, EngineError> {
+    config::parse(text, file).map_err(|e| {
+        let first = e.problems.first().map(|p| p.message.clone()).unwrap_or_default();
+        EngineError::Config(format!("{e}: {first}"))
+    })
+}

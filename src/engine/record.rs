@@ -1,0 +1,308 @@
+//! From a run to its record: draft, append, the queue of unsigned ones, publishing.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::EngineError;
+use super::entry::Entry;
+use super::journal::Line;
+use super::run::Run;
+use crate::ledger::{self, Draft, LedgerError};
+use crate::model::{
+    ArtifactEvidence, CheckEvidence, Event, Evidence, Oid, Outcome, Plan, Record, SavedFile,
+    ServiceEvidence, StepEvidence,
+};
+use crate::site::Site;
+use crate::system::git::Pushed;
+use crate::system::{clock, files};
+
+/// How often a lost race for the chain's ref is tried again.
+const TRIES: usize = 20;
+
+/// Appends the record of a run, or queues it where it cannot be signed (`Err` with why).
+pub(super) fn record(
+    site: &Site,
+    run: &Run,
+    outcome: Outcome,
+) -> Result<Result<ledger::Entry, String>, EngineError> {
+    if let Some(entry) = already_recorded(site, run)? {
+        return Ok(Ok(entry));
+    }
+    let draft = draft(site, run, outcome);
+    match append(site, &draft) {
+        Ok(entry) => Ok(Ok(entry)),
+        Err(LedgerError::Sign(why) | LedgerError::Untrusted { problem: why, .. }) => {
+            queue(site, run, &draft)?;
+            Ok(Err(why))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Appends a draft to the site's own chain and rebuilds the projections.
+///
+/// # Errors
+/// As [`ledger::append`].
+pub fn append(site: &Site, draft: &Draft) -> Result<ledger::Entry, LedgerError> {
+    let mut tries = 0;
+    loop {
+        let before = ledger::read(&site.git, &site.binding)?;
+        match ledger::append(&site.git, &site.binding, &before, draft.clone()) {
+            Err(LedgerError::Raced) if tries < TRIES => tries += 1,
+            Err(error) => return Err(error),
+            Ok(entry) => {
+                let after = ledger::read(&site.git, &site.binding)?;
+                if let Err(error) = ledger::project(&site.git, &site.binding.environment, &after) {
+                    tracing::warn!("projections: {error}");
+                }
+                return Ok(entry);
+            }
+        }
+    }
+}
+
+/// Records that wait to be signed, oldest first.
+pub fn queued(site: &Site) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(site.state().join("queue"))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "json"))
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// Signs and appends what is queued; says how many records that were.
+///
+/// # Errors
+/// The first that still cannot be signed; the queue is left as it is from there on.
+pub fn sign_queued(site: &Site) -> Result<usize, LedgerError> {
+    let mut signed = 0;
+    for path in queued(site) {
+        let unreadable =
+            |problem: String| LedgerError::Malformed { name: path.display().to_string(), problem };
+        let bytes = fs::read(&path).map_err(|e| unreadable(e.to_string()))?;
+        let draft: Draft = serde_json::from_slice(&bytes).map_err(|e| unreadable(e.to_string()))?;
+        let is_there = last_run(site)?.is_some_and(|run| Some(run) == draft.evidence.run);
+        if !is_there {
+            append(site, &draft)?;
+        }
+        fs::remove_file(&path).map_err(|e| unreadable(e.to_string()))?;
+        signed += 1;
+    }
+    Ok(signed)
+}
+
+/// Pushes the own chain (and record tags and stable tags where wanted) to the remote. `Ok(None)` when
+/// there is no remote of that name.
+pub fn publish(site: &Site, remote: &str, more: &[String]) -> Option<Pushed> {
+    if !site.git.remotes().iter().any(|name| name == remote) {
+        return None;
+    }
+    let chain = ledger::chain_ref(&site.binding.environment, &site.binding.writer);
+    let mut refs = vec![chain.clone()];
+    refs.extend(more.iter().cloned());
+    let pushed =
+        site.git.push(remote, &refs).unwrap_or_else(|error| Pushed::Failed(error.to_string()));
+    if pushed == Pushed::Done
+        && let Ok(Some(head)) = site.git.find_ref(&chain)
+    {
+        let path = site.state().join("published");
+        let _ = files::write_durably(&path, head.as_str().as_bytes(), 0o600);
+    }
+    Some(pushed)
+}
+
+/// The chain's head as it was last pushed.
+pub fn published_head(site: &Site) -> Option<Oid> {
+    fs::read_to_string(site.state().join("published")).ok()?.trim().parse().ok()
+}
+
+fn already_recorded(site: &Site, run: &Run) -> Result<Option<ledger::Entry>, EngineError> {
+    let ledger = ledger::read(&site.git, &site.binding)?;
+    let Some(entry) = ledger.chains.get(&site.binding.writer).and_then(|c| c.entries.last()) else {
+        return Ok(None);
+    };
+    let evidence = ledger::evidence(&site.git, entry)?;
+    Ok((evidence.run.as_ref() == Some(&run.id)).then(|| entry.clone()))
+}
+
+fn last_run(site: &Site) -> Result<Option<crate::model::RunId>, LedgerError> {
+    let ledger = ledger::read(&site.git, &site.binding)?;
+    match ledger.chains.get(&site.binding.writer).and_then(|c| c.entries.last()) {
+        Some(entry) => Ok(ledger::evidence(&site.git, entry)?.run),
+        None => Ok(None),
+    }
+}
+
+fn queue(site: &Site, run: &Run, draft: &Draft) -> Result<(), EngineError> {
+    let dir = site.state().join("queue");
+    let path = dir.join(format!("{}.json", run.id));
+    let io = |source| super::JournalError::Io { path: path.clone(), source };
+    files::make_private_dir(&dir).map_err(io)?;
+    let json = serde_json::to_vec_pretty(draft).map_err(|e| io(e.into()))?;
+    files::write_durably(&path, &json, 0o600).map_err(io)?;
+    Ok(())
+}
+
+fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
+    let plan = &run.plan;
+    let succeeded = outcome == Outcome::Succeeded;
+    let served = match outcome {
+        Outcome::Succeeded => Some(&plan.to),
+        Outcome::Restored => Some(&plan.from),
+        Outcome::Failed => None,
+    };
+    let attempted = (!succeeded).then(|| plan.to.commit.clone());
+    let mut record = Record::new(&site.line(), plan.event.clone());
+    record.outcome = outcome;
+    record.from = Some(plan.from.commit.clone());
+    record.to = served.map(|s| s.commit.clone());
+    record.target.clone_from(&plan.target);
+    record.subject = if succeeded { plan.recorded.subject.clone() } else { attempted };
+    record.components.clone_from(&plan.recorded.components);
+    if succeeded {
+        record.verdict = plan.recorded.verdict;
+        record.hold.clone_from(&plan.recorded.hold);
+        record.lifts.clone_from(&plan.recorded.lifts);
+    }
+    record.plan = Some(plan.digest());
+    record.sentence = sentence(plan, outcome);
+    record.reason.clone_from(&plan.recorded.reason);
+    let config = if succeeded { &plan.config } else { &plan.config_before };
+    Draft {
+        record,
+        evidence: evidence(site, run, outcome),
+        config: config.clone(),
+        person: site.person(),
+    }
+}
+
+fn sentence(plan: &Plan, outcome: Outcome) -> String {
+    let place = format!("{} {}", plan.environment, host_name(plan.writer.as_str()));
+    let (from, to) = (&plan.from.name, &plan.to.name);
+    let act = match plan.event {
+        Event::Back => "rollback",
+        Event::Component => "component rollback",
+        _ => "deploy",
+    };
+    match (outcome, &plan.event) {
+        (Outcome::Succeeded, Event::Back) if !plan.recorded.lifts.is_empty() => {
+            format!("{place}: returned from {from} to {to}")
+        }
+        (Outcome::Succeeded, Event::Back) => {
+            format!("{place}: rolled back from {from} to {to}")
+        }
+        (Outcome::Succeeded, _) if plan.from.commit == plan.to.commit => {
+            format!("{place}: deployed {to}")
+        }
+        (Outcome::Succeeded, _) => format!("{place}: deployed {to}, was {from}"),
+        (Outcome::Restored, _) => format!("{place}: {act} to {to} failed, {from} restored"),
+        (Outcome::Failed, _) => format!("{place}: {act} to {to} failed, nothing healthy serves"),
+    }
+}
+
+/// The writer's name without its random suffix.
+pub fn host_name(writer: &str) -> &str {
+    writer.rsplit_once('.').map_or(writer, |(name, _)| name)
+}
+
+fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
+    let plan = &run.plan;
+    let lines = run.journal.lines();
+    let mut evidence = Evidence::at(lines.first().map_or_else(clock::now, |l| l.at), &site.actor);
+    evidence.finished = clock::now();
+    evidence.run = Some(run.id.clone());
+    let (served, artifacts): (_, &[ArtifactEvidence]) = match outcome {
+        Outcome::Succeeded => (Some(&plan.to), &plan.artifacts),
+        Outcome::Restored => (Some(&plan.from), &plan.artifacts_before),
+        Outcome::Failed => (None, &plan.artifacts),
+    };
+    evidence.name = served.map(|s| s.name.clone());
+    evidence.version = served.and_then(|s| s.version.clone());
+    evidence.artifacts = artifacts.to_vec();
+    evidence.baseline = run.journal.begun().map(|b| b.baseline.clone()).unwrap_or_default();
+    (evidence.checks, evidence.services) = observed(lines);
+    evidence.steps = lines.iter().flat_map(steps).collect();
+    evidence.skipped = plan.skipped.clone();
+    evidence.warnings = plan.warnings.clone();
+    evidence.failure = lines.iter().find_map(|line| match &line.entry {
+        Entry::Failed { label, why, .. } if outcome != Outcome::Succeeded => {
+            Some(format!("{label}: {why}"))
+        }
+        _ => None,
+    });
+    if evidence.failure.is_none() && outcome != Outcome::Succeeded {
+        evidence.failure = lines.iter().rev().find_map(|line| match &line.entry {
+            Entry::Restoring { why } => Some(why.clone()),
+            _ => None,
+        });
+    }
+    if outcome == Outcome::Succeeded {
+        evidence.saved = plan
+            .activation
+            .saves
+            .iter()
+            .map(|save| SavedFile {
+                path: save.path.clone(),
+                saved: format!("gitroll/saved/{}/{}", run.id, save.path),
+            })
+            .collect();
+    }
+    evidence.environment_keys = environment_keys(site);
+    evidence
+}
+
+fn observed(lines: &[Line]) -> (Vec<CheckEvidence>, Vec<ServiceEvidence>) {
+    lines
+        .iter()
+        .rev()
+        .find_map(|line| match &line.entry {
+            Entry::Proven { checks, services, .. } | Entry::Restored { checks, services, .. } => {
+                Some((checks.clone(), services.clone()))
+            }
+            _ => None,
+        })
+        .unwrap_or_default()
+}
+
+fn steps(line: &Line) -> Vec<StepEvidence> {
+    let of = |step: &str, millis: u64, result: &str, output: Vec<String>| StepEvidence {
+        step: step.to_owned(),
+        millis,
+        result: result.to_owned(),
+        output,
+    };
+    let one = |step: &str, millis: u64, result: &str, output: Vec<String>| {
+        vec![of(step, millis, result, output)]
+    };
+    match &line.entry {
+        Entry::Done { label, millis, output, .. } => one(label, *millis, "done", output.clone()),
+        Entry::Failed { label, millis, why, lines } => {
+            let mut output = vec![why.clone()];
+            output.extend(lines.iter().map(|(source, text)| format!("{source}: {text}")));
+            one(label, *millis, "failed", output)
+        }
+        Entry::Proven { millis, .. } => one("prove", *millis, "done", Vec::new()),
+        Entry::TreeRestored { millis } => one("activate", *millis, "restored", Vec::new()),
+        Entry::Restored { millis, reloads, .. } => {
+            let reloads = reloads.iter().map(|(service, millis)| {
+                of(&format!("reload {service}"), *millis, "restored", Vec::new())
+            });
+            reloads.chain([of("prove", *millis, "restored", Vec::new())]).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The names of the variables in the live `.env`; never their values.
+fn environment_keys(site: &Site) -> Vec<String> {
+    let Ok(text) = fs::read_to_string(site.top().join(".env")) else {
+        return Vec::new();
+    };
+    let mut keys: Vec<String> = crate::model::dotenv_keys(&text);
+    keys.sort();
+    keys.dedup();
+    keys
+}

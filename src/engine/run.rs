@@ -1,0 +1,116 @@
+//! A run on disk: its directory, plan and journal.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+
+use super::entry::{Begun, Entry};
+use super::journal::{Journal, JournalError};
+use crate::model::{CheckedPlan, Plan, RunId};
+use crate::site::Site;
+use crate::system::{clock, files};
+
+/// How many finished runs are kept for `show` and for a look at what was saved.
+const KEPT: usize = 50;
+
+/// One run: a plan and how far its execution came.
+#[derive(Debug)]
+pub struct Run {
+    /// Its id; sorts by time.
+    pub id: RunId,
+    /// The plan that is executed.
+    pub plan: Plan,
+    /// What happened so far.
+    pub journal: Journal,
+}
+
+impl Run {
+    /// Begins a run: directory, plan, the journal's first line, all durable.
+    ///
+    /// # Errors
+    /// When the state directory cannot be written. Nothing is left to resume then.
+    pub fn begin(site: &Site, checked: &CheckedPlan, begun: Begun) -> Result<Self, JournalError> {
+        let id = new_id();
+        let dir = site.run_dir(&id);
+        let io = |source| JournalError::Io { path: dir.clone(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io)?;
+        let plan = checked.plan().clone();
+        let json = serde_json::to_vec_pretty(&plan).map_err(|e| io(e.into()))?;
+        files::write_durably(&dir.join("plan.json"), &json, 0o600).map_err(io)?;
+        if let Some(runs) = dir.parent() {
+            files::sync_dir(runs).map_err(io)?;
+        }
+        let mut journal = Journal::create(&dir)?;
+        journal.write(Entry::Begun(begun), clock::now())?;
+        Ok(Self { id, plan, journal })
+    }
+
+    /// Opens a run to look at it or to go on with it.
+    ///
+    /// # Errors
+    /// When its journal is damaged or its plan cannot be read.
+    pub fn open(site: &Site, id: &RunId) -> Result<Self, JournalError> {
+        let dir = site.run_dir(id);
+        let path = dir.join("plan.json");
+        let io = |source| JournalError::Io { path: path.clone(), source };
+        let journal = Journal::open(&dir)?;
+        let text = fs::read(&path).map_err(io)?;
+        let plan = serde_json::from_slice(&text).map_err(|e| io(e.into()))?;
+        Ok(Self { id: id.clone(), plan, journal })
+    }
+}
+
+/// Runs that are not over, oldest first.
+///
+/// # Errors
+/// When one of them has a damaged journal: nothing may be changed then.
+pub fn open_runs(site: &Site) -> Result<Vec<Run>, JournalError> {
+    let mut open = Vec::new();
+    for id in run_ids(site)? {
+        if !site.run_dir(&id).join("journal.jsonl").exists() {
+            continue;
+        }
+        let run = Run::open(site, &id)?;
+        if !run.journal.phase().is_closed() && !run.journal.lines().is_empty() {
+            open.push(run);
+        }
+    }
+    Ok(open)
+}
+
+/// Removes what dead runs left behind and finished runs beyond the newest: directories without a first
+/// journal line, stages, old journals. Called under the lock, when no run is open.
+pub fn tidy(site: &Site) {
+    let Ok(ids) = run_ids(site) else { return };
+    let old = ids.len().saturating_sub(KEPT);
+    for (index, id) in ids.iter().enumerate() {
+        let journal = site.run_dir(id).join("journal.jsonl");
+        let dead = !journal.exists()
+            || Journal::open(&site.run_dir(id)).is_ok_and(|journal| journal.lines().is_empty());
+        if dead || index < old {
+            let _ = fs::remove_dir_all(site.run_dir(id));
+        }
+        if site.stage(id).exists() {
+            let _ = fs::remove_dir_all(site.stage(id));
+        }
+    }
+}
+
+fn run_ids(site: &Site) -> Result<Vec<RunId>, JournalError> {
+    let dir: PathBuf = site.state().join("runs");
+    let entries = match fs::read_dir(&dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(JournalError::Io { path: dir, source }),
+    };
+    let mut ids: Vec<RunId> =
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    ids.sort();
+    Ok(ids)
+}
+
+fn new_id() -> RunId {
+    let stamp = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
+    let suffix = crate::system::random::suffix();
+    format!("{stamp}-{suffix}").parse().expect("digits, letters and dashes")
+}

@@ -1,0 +1,188 @@
+//! What each step does, and how the way back is gone. Every function here may be interrupted anywhere and
+//! called again.
+
+use std::fs;
+use std::time::Instant;
+
+use super::prove::prove;
+use super::run::Run;
+use super::{EngineError, StepError};
+use crate::build;
+use crate::check::Proof;
+use crate::config::Config;
+use crate::layout::in_place;
+use crate::model::{Narration, Narrator, Oid, Plan, Served, Step};
+use crate::service;
+use crate::site::{Site, variables};
+use crate::system::files;
+use crate::system::git::{Head, RefEdit};
+use crate::system::procs::Ticks;
+
+/// What a step leaves to be journalled.
+#[derive(Debug, Default)]
+pub(super) struct Effect {
+    pub(super) output: Vec<String>,
+    pub(super) ticks: Option<Ticks>,
+}
+
+/// Does one step other than proving and recording.
+pub(super) fn perform(
+    site: &Site,
+    run: &Run,
+    config: &Config,
+    step: &Step,
+) -> Result<Effect, StepError> {
+    let plan = &run.plan;
+    match step {
+        Step::Stage { commit } => {
+            let stage = site.stage(&run.id);
+            remove(&stage)?;
+            in_place::stage(&site.git, commit, &stage)?;
+            Ok(Effect::default())
+        }
+        Step::Build(group) => {
+            let extra = variables(&plan.to, run.id.as_str());
+            let stage = site.stage(&run.id);
+            let output =
+                build::build(&site.binding, &site.store, group, &stage, site.top(), &extra)?;
+            Ok(Effect { output, ticks: None })
+        }
+        Step::Activate => {
+            let places = site.places(&run.id);
+            in_place::converge_forward(&site.git, &site.store, &places, &plan.activation)?;
+            Ok(Effect::default())
+        }
+        Step::Head { from: _, to, branch: _ } => {
+            site.git.reset_index(to)?;
+            detach_at(site, run, to, &format!("gitroll {}: {}", plan.event, plan.to.name))?;
+            Ok(Effect::default())
+        }
+        Step::Reload { service } => reload(site, config, service.as_str(), &plan.to, &run.id),
+        Step::Prove | Step::Record => Ok(Effect::default()),
+    }
+}
+
+/// Puts tree, artifacts, index and HEAD back to what they were before the run.
+pub(super) fn restore_tree(site: &Site, run: &Run) -> Result<(), StepError> {
+    let places = site.places(&run.id);
+    in_place::converge_back(&site.git, &site.store, &places, &run.plan.activation)?;
+    for step in &run.plan.steps {
+        if let Step::Head { from, branch, .. } = step {
+            site.git.reset_index(from)?;
+            let why = format!("gitroll {}: restored {}", run.plan.event, run.plan.from.name);
+            detach_at(site, run, from, &why)?;
+            if let Some(branch) = branch {
+                site.git.attach_head(branch, from)?;
+            }
+        }
+    }
+    drop_stage(site, run)
+}
+
+/// Reloads the services that the run has touched, with what serves again, and proves it. The reloads with
+/// their times in milliseconds.
+pub(super) fn compensate(
+    site: &Site,
+    run: &Run,
+    config: &Config,
+    touched: bool,
+    narrator: &mut Narrator<'_>,
+) -> Result<(Proof, Vec<(String, u64)>), StepError> {
+    let mut fresh_since: Option<Ticks> = None;
+    let mut reloads = Vec::new();
+    let services = run.plan.steps.iter().filter_map(|step| match step {
+        Step::Reload { service } if touched => Some((step.label(), service)),
+        _ => None,
+    });
+    for (step, service) in services {
+        if !config.services.iter().any(|s| s.name == *service) {
+            continue;
+        }
+        narrator(Narration::Begin { step: step.clone() });
+        let begin = Instant::now();
+        let effect = reload(site, config, service.as_str(), &run.plan.from, &run.id)?;
+        fresh_since = fresh_since.into_iter().chain(effect.ticks).min();
+        let took = begin.elapsed();
+        reloads.push((service.to_string(), u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
+        narrator(Narration::Done { step, took });
+    }
+    narrator(Narration::Begin { step: Step::Prove.label() });
+    let not = Some(&run.plan.to).filter(|_| touched);
+    let proof = prove(site, config, &run.plan.from, run.id.as_str(), not, fresh_since, narrator);
+    Ok((proof, reloads))
+}
+
+/// Removes the run's stage.
+pub(super) fn drop_stage(site: &Site, run: &Run) -> Result<(), StepError> {
+    remove(&site.stage(&run.id))
+}
+
+/// The place of activation among the steps: before it nothing that serves is touched.
+pub(super) fn activation(plan: &Plan) -> usize {
+    plan.steps
+        .iter()
+        .position(|step| !matches!(step, Step::Stage { .. } | Step::Build(_)))
+        .unwrap_or(plan.steps.len())
+}
+
+/// Bytes of the plan's configurations, parsed: the target's and that of before.
+pub(super) fn configurations(plan: &Plan) -> Result<(Config, Config), EngineError> {
+    Ok((
+        super::prove::parsed(&plan.config, "gitroll.toml of the target")?,
+        super::prove::parsed(&plan.config_before, "gitroll.toml of what served")?,
+    ))
+}
+
+fn reload(
+    site: &Site,
+    config: &Config,
+    name: &str,
+    served: &Served,
+    run: &crate::model::RunId,
+) -> Result<Effect, StepError> {
+    let host = site.host(served, run.as_str());
+    let service =
+        config.services.iter().find(|s| s.name.as_str() == name).ok_or_else(|| {
+            StepError::Files(format!("service {name} is not in the configuration"))
+        })?;
+    let ticks = service::reload(&host, service)
+        .map_err(|source| StepError::Service { service: name.to_owned(), source })?;
+    Ok(Effect { output: Vec::new(), ticks: Some(ticks) })
+}
+
+/// A commit that somebody made on the detached HEAD meanwhile stays reachable.
+fn rescue(site: &Site, run: &Run, head: &Head) -> Result<(), StepError> {
+    let plan = &run.plan;
+    let ours = [&plan.from.commit, &plan.to.commit].contains(&&head.commit);
+    if ours || head.branch.is_some() {
+        return Ok(());
+    }
+    let name = format!("refs/gitroll/rescued/{}", head.commit);
+    if site.git.find_ref(&name)?.is_none() {
+        let edit = RefEdit { name, new: Some(head.commit.clone()), old: None };
+        site.git.update_refs(&[edit], "gitroll: a commit that would have been lost")?;
+    }
+    Ok(())
+}
+
+fn detach_at(site: &Site, run: &Run, commit: &Oid, why: &str) -> Result<(), StepError> {
+    let head = site.git.head()?;
+    rescue(site, run, &head)?;
+    if head.commit != *commit || head.branch.is_some() {
+        site.git.move_head(&head.commit, commit, why)?;
+    }
+    Ok(())
+}
+
+fn remove(stage: &std::path::Path) -> Result<(), StepError> {
+    match fs::remove_dir_all(stage) {
+        Ok(()) => {
+            if let Some(parent) = stage.parent() {
+                let _ = files::sync_dir(parent);
+            }
+            Ok(())
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(StepError::Files(format!("{}: {e}", stage.display()))),
+    }
+}
