@@ -1,0 +1,23 @@
+//! `gitroll abort`
+
+use clap::Args;
+
+use super::Globals;
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::engine;
+use crate::ui::Ui;
+
+/// Undo an open run: put back what served before, and prove it
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gitroll abort     when going on with an interrupted run is not wanted")]
+pub struct AbortArgs {}
+
+/// Runs it.
+///
+/// # Errors
+/// When no run is open, it is past its commit point, or what served before cannot be proven.
+pub fn run(globals: &Globals, ui: &Ui, _args: &AbortArgs) -> Result<Exit, Failure> {
+    super::resume::go_on(globals, ui, "abort", engine::abort)
+}

@@ -1,0 +1,342 @@
+//! `gitroll back`
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+
+use super::Globals;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::flow::{Manner, carry_out, judgement};
+use super::outcome::ChangeAnswer;
+use super::session::Session;
+use crate::model::{Event, Oid, Outcome, Recorded};
+use crate::plan::candidates::{self, Candidates};
+use crate::plan::compose::{GroupsOf, Intent};
+use crate::plan::facts::Facts;
+use crate::site::Observed;
+use crate::target::{Candidate, Request, RequestError, Resolution, Standing, resolve};
+use crate::ui::{Ui, plural, span};
+
+/// Go back to an earlier state and prove that it serves
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gitroll back                                to the last good state, after a question
+  gitroll back --yes --reason 'errors 12 %'   without one, and why
+  gitroll back --plan                         what would be done
+  gitroll back --to last-stable               the highest *-stable tag that served here
+  gitroll back --to v1.2.0-stable             a tag, a commit or a record number
+  gitroll back --undo                         it was a false alarm: return")]
+pub struct BackArgs {
+    /// last-good, last-stable, previous, a tag, a commit or a record number [default: last-good]
+    #[arg(long, value_name = "TARGET", conflicts_with = "undo")]
+    to: Option<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Do not judge what is left as bad
+    #[arg(long)]
+    no_verdict: bool,
+    /// Return to what the last `back` left, and lift its verdict and hold
+    #[arg(long)]
+    undo: bool,
+    /// Show what would be done and stop
+    #[arg(long)]
+    plan: bool,
+    /// Answer the question beforehand
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// The targets that are found, not named.
+const WORDS: [&str; 3] = ["last-good", "last-stable", "previous"];
+
+/// Runs it.
+///
+/// # Errors
+/// Everything that ends without the target observed serving.
+pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure> {
+    super::check_reason(args.reason.as_deref())?;
+    let session = Session::change(globals, ui, "back")?;
+    let facts = session.facts()?;
+    let manner = Manner {
+        plan_only: args.plan,
+        yes: args.yes,
+        asks: true,
+        any_candidate: args.to.as_deref().is_none_or(|to| WORDS.contains(&to)),
+    };
+    if args.undo {
+        let intent = undo(&session, &facts, args)?;
+        return carry_out(&session, facts, intent, &[], manner);
+    }
+    let request: Request = args
+        .to
+        .as_deref()
+        .unwrap_or("last-good")
+        .parse()
+        .unwrap_or_else(|never: std::convert::Infallible| match never {});
+    let all = candidates::gather(&session.site, &facts)?;
+    let found = choose(&session, &facts, &all, &request)?;
+    if let Some(exit) = already_there(&session, &facts, &found.chosen)? {
+        return Ok(exit);
+    }
+    let intent = intent(&session, &facts, &all, &request, &found, args)?;
+    carry_out(&session, facts, intent, &found.further, manner)
+}
+
+fn choose(
+    session: &Session,
+    facts: &Facts,
+    all: &Candidates,
+    request: &Request,
+) -> Result<Resolution, Failure> {
+    let named = match request {
+        Request::Named(name) => Some(
+            candidates::named(&session.site, facts, name)
+                .map_err(|error| super::unknown_name(session, facts, name, &WORDS, error))?,
+        ),
+        Request::Seq(seq) => candidates::of_seq(&session.site, facts, *seq)?,
+        _ => None,
+    };
+    resolve(request, &all.deployments, &all.stable, named).map_err(|error| {
+        lost_tags(session, facts).into_iter().fold(refusal(error), Failure::detail)
+    })
+}
+
+/// Stable tags that a record pins and that are no longer what it pinned: deleted or moved by somebody.
+fn lost_tags(session: &Session, facts: &Facts) -> Vec<String> {
+    let mut pinned = BTreeMap::new();
+    for entry in facts.ledger.chains.values().flat_map(|chain| &chain.entries) {
+        if let (Event::Promote, Some(tag)) = (&entry.record.event, &entry.record.target) {
+            pinned.insert(tag.name.clone(), (tag, entry.record.seq));
+        }
+    }
+    let lost = pinned.into_values().filter_map(|(tag, seq)| {
+        let what = match session.site.git.find_ref(&tag.name) {
+            Ok(Some(id)) if id == tag.id => return None,
+            Ok(Some(_)) => "points elsewhere now",
+            Ok(None) => "is gone",
+            Err(_) => "cannot be read",
+        };
+        let restore = format!("git update-ref {} {}", tag.name, tag.id);
+        Some(format!("{}, promoted by record #{seq}, {what}: {restore}", tag.short()))
+    });
+    lost.collect()
+}
+
+fn refusal(error: RequestError) -> Failure {
+    let shown = |mut failure: Failure, skipped: &[Candidate]| {
+        for candidate in skipped.iter().take(10) {
+            if let Standing::Skipped(reason) = &candidate.standing {
+                failure = failure.detail(format!("skipped  {}  {reason}", candidate.name));
+            }
+        }
+        failure
+    };
+    match &error {
+        RequestError::Nothing { skipped } => {
+            let failure = shown(Failure::unchanged(error.to_string()), skipped)
+                .detail("a state counts once it was observed serving here, and was promoted or served long enough")
+                .next("gitroll targets", "shows every state and why not");
+            match skipped.iter().find(|c| c.served.is_some_and(|s| s.proven)) {
+                Some(near) => failure
+                    .next(format!("gitroll back --to {}", short(near)), "takes it all the same"),
+                None => failure,
+            }
+        }
+        RequestError::NoStable { skipped } => shown(Failure::unchanged(error.to_string()), skipped)
+            .next("gitroll promote", "makes a stable tag of what serves")
+            .next("gitroll back", "goes to the last good deployment instead"),
+        RequestError::NoSuchRecord(_) => {
+            Failure::unchanged(error.to_string()).next("gitroll log", "shows the records")
+        }
+        RequestError::Refused { candidate, reason } => {
+            let failure = Failure::refused(error.to_string());
+            match reason {
+                crate::target::Reason::Bad { by } | crate::target::Reason::Held { by, .. } => {
+                    let record = by.trim_start_matches('#');
+                    failure.next(format!("gitroll unhold {record}"), "if that was wrong")
+                }
+                _ => match &candidate.commit {
+                    Some(commit) => failure.next(
+                        format!("gitroll back --to {}", commit.short()),
+                        "takes the commit itself, whatever the tag says later",
+                    ),
+                    None => failure.next("gitroll targets", "shows what there is"),
+                },
+            }
+        }
+    }
+}
+
+fn short(candidate: &Candidate) -> String {
+    match (&candidate.seq, &candidate.commit) {
+        (Some(seq), _) => seq.to_string(),
+        (None, Some(commit)) => commit.short().to_owned(),
+        (None, None) => candidate.name.clone(),
+    }
+}
+
+fn already_there(
+    session: &Session,
+    facts: &Facts,
+    chosen: &Candidate,
+) -> Result<Option<Exit>, Failure> {
+    if chosen.standing != Standing::Serving {
+        return Ok(None);
+    }
+    let config = &facts.accepted.config;
+    let deployment = facts.deployment(&session.site);
+    let observed = Observed::now(&session.site, config, &facts.serving, &deployment);
+    let ui = &session.ui;
+    if observed.healthy() && session.site.git.edited(&facts.serving.commit)?.is_empty() {
+        ui.line(&format!("{} {} serves already: observed", ui.out.ok(), facts.serving));
+        let answer = ChangeAnswer::of("already-serving", &facts.serving, &facts.serving);
+        ui.document("back", 0, &answer);
+        return Ok(Some(Exit::Done));
+    }
+    Ok(None)
+}
+
+fn intent(
+    session: &Session,
+    facts: &Facts,
+    all: &Candidates,
+    request: &Request,
+    found: &Resolution,
+    args: &BackArgs,
+) -> Result<Intent, Failure> {
+    let chosen = &found.chosen;
+    let commit =
+        chosen.commit.clone().ok_or_else(|| Failure::unchanged("the target names no commit"))?;
+    let mut to = facts.names.served(&session.site.git, &commit, None)?;
+    if chosen.tag.is_some() {
+        to.name = chosen.name.clone();
+    }
+    let left = &facts.serving.commit;
+    let judged = !args.no_verdict && commit != *left && older(session, facts, &commit, left)?;
+    let recorded = if judged {
+        judgement(left, args.reason.clone())
+    } else {
+        Recorded { reason: args.reason.clone(), ..Recorded::default() }
+    };
+    let mut warnings = Vec::new();
+    if let Standing::Skipped(doubt) = &chosen.standing {
+        warnings.push(format!("{} {doubt}; taken because it was named", to.name));
+    }
+    warnings.extend(other_choice(session, all, request, &commit));
+    warnings.extend(lost_tags(session, facts));
+    Ok(Intent {
+        event: Event::Back,
+        from: facts.serving.clone(),
+        to,
+        target: chosen.tag.clone(),
+        config: facts.accepted.config.clone(),
+        config_text: facts.accepted.text.clone(),
+        groups: GroupsOf::Target,
+        recorded,
+        skipped: found.skipped.clone(),
+        warnings,
+    })
+}
+
+/// Whether `target` is older than what is left: its ancestor, or, in unrelated histories, put in place
+/// here before it.
+fn older(session: &Session, facts: &Facts, target: &Oid, left: &Oid) -> Result<bool, Failure> {
+    let git = &session.site.git;
+    if git.contains(left, target)? {
+        return Ok(true);
+    }
+    if git.contains(target, left)? {
+        return Ok(false);
+    }
+    let first = |commit: &Oid| facts.history.deployments().iter().position(|s| s.commit == *commit);
+    Ok(match (first(target), first(left)) {
+        (Some(target), Some(left)) => target < left,
+        (Some(_), None) => true,
+        _ => false,
+    })
+}
+
+/// When last-good and last-stable differ, the other one is shown with its distance and age.
+fn other_choice(
+    session: &Session,
+    all: &Candidates,
+    request: &Request,
+    taken: &Oid,
+) -> Option<String> {
+    let (other, name) = match request {
+        Request::LastGood => (Request::LastStable, "last-stable"),
+        Request::LastStable => (Request::LastGood, "last-good"),
+        _ => return None,
+    };
+    let found = resolve(&other, &all.deployments, &all.stable, None).ok()?.chosen;
+    let commit = found.commit.filter(|commit| commit != taken)?;
+    let git = &session.site.git;
+    let apart = git
+        .distance(&commit, taken)
+        .ok()
+        .into_iter()
+        .chain(git.distance(taken, &commit).ok())
+        .max()
+        .unwrap_or(0);
+    let age = found.served.map(|s| {
+        let ago = crate::ui::ago(s.last, crate::system::clock::now());
+        format!(", served here {} ago", span(ago))
+    });
+    Some(format!(
+        "{name} is {} ({}), {} apart{}",
+        found.name,
+        commit.short(),
+        plural(apart, "commit"),
+        age.unwrap_or_default()
+    ))
+}
+
+/// The intent to return to what the last rollback left.
+fn undo(session: &Session, facts: &Facts, args: &BackArgs) -> Result<Intent, Failure> {
+    let last = facts
+        .own(&session.site)
+        .iter()
+        .rev()
+        .find(|entry| entry.record.event.serves() && entry.record.to.is_some());
+    let back = last.filter(|entry| {
+        entry.record.event == Event::Back && entry.record.outcome == Outcome::Succeeded
+    });
+    let Some(entry) = back else {
+        return Err(Failure::unchanged("the last thing done here was no rollback")
+            .next("gitroll log", "shows what was done")
+            .next("gitroll deploy REV", "puts any revision in place"));
+    };
+    if facts.by_hand() {
+        return Err(Failure::unchanged(format!(
+            "HEAD was moved by hand since record #{}",
+            entry.record.seq
+        ))
+        .next("gitroll deploy REV", "puts any revision in place"));
+    }
+    let left = entry.record.from.clone().ok_or_else(|| {
+        Failure::unchanged(format!("record #{} does not say what it left", entry.record.seq))
+    })?;
+    let to = facts.names.served(&session.site.git, &left, None)?;
+    Ok(Intent {
+        event: Event::Back,
+        from: facts.serving.clone(),
+        to,
+        target: None,
+        config: facts.accepted.config.clone(),
+        config_text: facts.accepted.text.clone(),
+        groups: GroupsOf::Target,
+        recorded: Recorded {
+            reason: args.reason.clone(),
+            lifts: if entry.record.verdict.is_some() || entry.record.hold.is_some() {
+                vec![entry.digest]
+            } else {
+                Vec::new()
+            },
+            ..Recorded::default()
+        },
+        skipped: Vec::new(),
+        warnings: Vec::new(),
+    })
+}

@@ -1,0 +1,116 @@
+//! `gitroll check`
+
+use std::time::Duration;
+
+use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Globals;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::session::Session;
+use crate::check::{self, Intent};
+use crate::config::{Check, CheckKind, Prove};
+use crate::model::{CheckEvidence, Served, ServiceEvidence};
+use crate::site::observe_services;
+use crate::ui::{Ui, escape};
+
+/// Prove what serves now: every check as long as it wants, nothing reloaded
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gitroll check || gitroll back     for a person
+  gitroll check --quiet             for a cron job: exits 1 when not healthy")]
+pub struct CheckArgs {}
+
+/// The answer of `check`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CheckAnswer {
+    /// What should serve.
+    pub serving: Served,
+    /// Whether it was observed serving.
+    pub healthy: bool,
+    /// Every check.
+    pub checks: Vec<CheckEvidence>,
+    /// Every service.
+    pub services: Vec<ServiceEvidence>,
+    /// What is wrong.
+    pub failures: Vec<String>,
+}
+
+/// Runs it. Exits 1 when what serves is not healthy.
+///
+/// # Errors
+/// When the repository or the own chain cannot be read.
+pub fn run(globals: &Globals, ui: &Ui, _args: &CheckArgs) -> Result<Exit, Failure> {
+    let session = Session::look(globals, ui)?;
+    let facts = session.facts()?;
+    let site = &session.site;
+    let config = &facts.accepted.config;
+    let deployment = facts.deployment(site);
+    let intent = Intent {
+        served: facts.serving.clone(),
+        deployment: deployment.clone(),
+        not: None,
+        fresh_since: None,
+        weak: config.app.prove == Prove::Weak,
+    };
+    let mut tell = |_: &str| {};
+    let mut observe = || observe_services(site, config, &facts.serving, &deployment);
+    let checks = at_once(&config.checks);
+    let proof = check::prove(&checks, &intent, &mut observe, &mut tell);
+    for check in &proof.checks {
+        let sign = if check.passed { ui.out.ok() } else { ui.out.bad() };
+        ui.line(&format!(
+            "{sign} {} {}/{}  {}  {} ms",
+            check.check,
+            check.passes,
+            check.wanted,
+            escape(&check.last.answer),
+            check.last.millis
+        ));
+    }
+    for service in &proof.services {
+        let pids: Vec<String> = service.pids.iter().map(u32::to_string).collect();
+        ui.line(&format!("  {} {}  {}", service.service, escape(&service.state), pids.join(" ")));
+    }
+    let exit = if proof.proven { Exit::Done } else { Exit::Unchanged };
+    let answer = CheckAnswer {
+        serving: facts.serving.clone(),
+        healthy: proof.proven,
+        checks: proof.checks,
+        services: proof.services,
+        failures: proof.failures,
+    };
+    if proof.proven {
+        ui.line(&format!("{} {} observed serving", ui.out.ok(), answer.serving));
+    } else {
+        for failure in &answer.failures {
+            ui.cry(&format!("{} {}", ui.err.bad(), escape(failure)));
+        }
+        for (service, line) in &proof.lines {
+            ui.cry(&format!("    {} {}", escape(service), escape(line)));
+        }
+        ui.cry("  next     gitroll back");
+    }
+    ui.document("check", exit.code(), &answer);
+    Ok(exit)
+}
+
+/// The checks without patience for an app that is still starting: nothing was reloaded.
+fn at_once(checks: &[Check]) -> Vec<Check> {
+    const MARGIN: Duration = Duration::from_secs(2);
+    checks
+        .iter()
+        .map(|check| Check {
+            timeout: check.timeout.min(check.settle + request_time(check) + MARGIN),
+            ..check.clone()
+        })
+        .collect()
+}
+
+fn request_time(check: &Check) -> Duration {
+    match &check.kind {
+        CheckKind::Http(http) => http.request_timeout.min(Duration::from_secs(2)),
+    }
+}

@@ -1,0 +1,231 @@
+//! `gitroll deploy`
+
+use clap::Args;
+
+use super::Globals;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::flow::{Manner, carry_out};
+use super::outcome::ChangeAnswer;
+use super::session::Session;
+use crate::config;
+use crate::ledger::Held;
+use crate::model::{Digest, Event, Oid, Recorded, Served};
+use crate::plan::compose::{GroupsOf, Intent, file_of};
+use crate::plan::facts::Facts;
+use crate::plan::{candidates, holds};
+use crate::site::Observed;
+use crate::target::{Candidate, Request, resolve};
+use crate::ui::{Live, Ui};
+
+/// Put a revision in place and prove that it serves
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gitroll deploy               HEAD if it was moved by hand, else the newest of [deploy] ref
+  gitroll deploy v1.3.0        a tag, branch or commit
+  gitroll deploy --plan        what would be done
+  gitroll deploy --fixes 43    this is the fix for what record #43 holds
+
+A failing build or a problem found beforehand exits 1 and touches nothing that serves. A version
+that cannot be proven is taken back: 20.")]
+pub struct DeployArgs {
+    /// Tag, branch or commit
+    rev: Option<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// This deploy is the fix: lifts the hold of a record (43) or commit
+    #[arg(long, value_name = "RECORD|COMMIT")]
+    fixes: Vec<String>,
+    /// Show what would be done and stop
+    #[arg(long)]
+    plan: bool,
+    /// Answer questions beforehand
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Everything that ends without the revision observed serving.
+pub fn run(globals: &Globals, ui: &Ui, args: &DeployArgs) -> Result<Exit, Failure> {
+    super::check_reason(args.reason.as_deref())?;
+    let session = Session::change(globals, ui, "deploy")?;
+    let mut facts = session.facts()?;
+    let commit = revision(&session, &mut facts, args.rev.as_deref())?;
+    let (config_text, borrowed) = configuration(&session, &facts, &commit)?;
+    let config = config::parse(&config_text, &format!("gitroll.toml of {}", commit.short()))?;
+    let mut to = facts.names.served(&session.site.git, &commit, Some(&config))?;
+    if let Some(version) = &to.version
+        && !to.name.contains(version.as_str())
+    {
+        to.name = format!("v{version}");
+    }
+    if let Some(exit) = already_serving(&session, &facts, &to)? {
+        return Ok(exit);
+    }
+    let lifts = allowed(&session, &facts, &to, &args.fixes)?;
+    let by_hand_target = facts.by_hand() && commit == facts.head.commit;
+    let from = match (&facts.standing, by_hand_target) {
+        (Some(standing), true) => facts.names.served(&session.site.git, &standing.commit, None)?,
+        _ => facts.serving.clone(),
+    };
+    let intent = Intent {
+        event: Event::Deploy,
+        from,
+        to,
+        target: None,
+        config,
+        config_text,
+        groups: GroupsOf::Config,
+        recorded: Recorded { reason: args.reason.clone(), lifts, ..Recorded::default() },
+        skipped: Vec::new(),
+        warnings: borrowed.into_iter().collect(),
+    };
+    let further = last_good(&session, &facts, &intent)?;
+    let manner = Manner { plan_only: args.plan, yes: args.yes, asks: false, any_candidate: false };
+    carry_out(&session, facts, intent, &further, manner)
+}
+
+/// The commit to deploy.
+fn revision(session: &Session, facts: &mut Facts, rev: Option<&str>) -> Result<Oid, Failure> {
+    let git = &session.site.git;
+    if let Some(rev) = rev {
+        return super::resolve_commit(session, facts, rev);
+    }
+    if facts.by_hand() {
+        return Ok(facts.head.commit.clone());
+    }
+    let Some(upstream) = facts.accepted.config.deploy.upstream.clone() else {
+        return Ok(facts.head.commit.clone());
+    };
+    let name = format!("{}/{}", upstream.remote, upstream.branch);
+    if !git.remotes().contains(&upstream.remote) {
+        return Err(Failure::unchanged(format!("there is no remote {}", upstream.remote))
+            .detail(format!("[deploy] ref is {name:?}"))
+            .next("gitroll deploy REV", "deploys what is here already"));
+    }
+    let mut live = Live::new(&session.ui);
+    let begin = std::time::Instant::now();
+    live.tell(crate::model::Narration::Begin { step: "fetch".into() });
+    git.fetch(&upstream.remote).map_err(|error| {
+        Failure::from(error)
+            .detail("nothing was changed")
+            .next("gitroll deploy REV", "deploys what is here already, without fetching")
+    })?;
+    live.tell(crate::model::Narration::Done { step: "fetch".into(), took: begin.elapsed() });
+    let commit = git.resolve(&format!("refs/remotes/{name}"))?;
+    *facts = session.facts()?;
+    Ok(commit)
+}
+
+/// The revision's own `gitroll.toml`; the accepted one where it has none, with a warning.
+fn configuration(
+    session: &Session,
+    facts: &Facts,
+    commit: &Oid,
+) -> Result<(String, Option<String>), Failure> {
+    Ok(match file_of(&session.site, commit)? {
+        Some(text) => (text, None),
+        None => {
+            let seq = facts.accepted.seq;
+            let warning = format!(
+                "{} has no gitroll.toml, the one of record #{seq} is used: commit it",
+                commit.short()
+            );
+            (facts.accepted.text.clone(), Some(warning))
+        }
+    })
+}
+
+/// When the revision serves already and is healthy: says so, having looked.
+fn already_serving(session: &Session, facts: &Facts, to: &Served) -> Result<Option<Exit>, Failure> {
+    let serves = facts.standing.as_ref().is_some_and(|s| s.commit == to.commit);
+    if !serves || facts.head.commit != to.commit {
+        return Ok(None);
+    }
+    if !session.site.git.edited(&to.commit)?.is_empty() {
+        return Ok(None);
+    }
+    let config = &facts.accepted.config;
+    let observed = Observed::now(&session.site, config, to, &facts.deployment(&session.site));
+    if !observed.healthy() || (observed.checks.is_empty() && observed.services.is_empty()) {
+        return Ok(None);
+    }
+    let ui = &session.ui;
+    ui.line(&format!("{} {to} serves already: observed, nothing reloaded", ui.out.ok()));
+    ui.document("deploy", 0, &ChangeAnswer::of("already-serving", &facts.serving, to));
+    Ok(Some(Exit::Done))
+}
+
+/// Refuses a held revision, unless this deploy is said to be the fix. The records it lifts.
+fn allowed(
+    session: &Session,
+    facts: &Facts,
+    to: &Served,
+    fixes: &[String],
+) -> Result<Vec<Digest>, Failure> {
+    let holding = holds::holding(&session.site, &facts.history, &to.commit)?;
+    let mut lifts = Vec::new();
+    let mut fixed_commits = Vec::new();
+    for fix in fixes {
+        let seq = fix.strip_prefix('#').unwrap_or(fix).parse().ok();
+        match holding.iter().find(|held| Some(held.seq) == seq) {
+            Some(held) => lifts.push(held.digest),
+            None => fixed_commits.push(super::resolve_commit(session, facts, fix)?),
+        }
+    }
+    for held in &holding {
+        if fixed_commits.contains(&held.subject) && !lifts.contains(&held.digest) {
+            lifts.push(held.digest);
+        }
+    }
+    let left: Vec<&Held> = holding.iter().filter(|held| !lifts.contains(&held.digest)).collect();
+    match left.as_slice() {
+        [] => Ok(lifts),
+        [first, ..] => Err(refusal(to, first, &holding, &left)),
+    }
+}
+
+/// Says why `held` stops a deploy, and how to go on past all of `holding`, of which `left` are not lifted yet.
+fn refusal(to: &Served, held: &Held, holding: &[Held], left: &[&Held]) -> Failure {
+    let why = if held.subject == to.commit {
+        format!("{to} is held")
+    } else {
+        format!("{to} contains or equals {}, which is held", held.subject.short())
+    };
+    let mut failure = Failure::refused(why)
+        .detail(format!("held by record #{} of {} ({})", held.seq, held.writer, held.by));
+    if let Some(reason) = &held.reason {
+        failure = failure.detail(format!("because: {reason}"));
+    }
+    for other in left.iter().skip(1) {
+        let (subject, seq) = (other.subject.short(), other.seq);
+        failure = failure.detail(format!("{subject} is held as well, by record #{seq}"));
+    }
+    let fixes: String = holding.iter().map(|held| format!(" --fixes {}", held.seq)).collect();
+    failure
+        .next(format!("gitroll deploy {}{fixes}", to.commit.short()), "this is the fix")
+        .next(
+            format!("git revert {}", held.subject.short()),
+            "a commit that reverts it lifts the hold for what comes after",
+        )
+        .next(format!("gitroll unhold {}", held.seq), "the hold was wrong")
+}
+
+/// Where to go when both the target and what served before are failing: to neither of them. What served
+/// before looks like any other candidate where HEAD was moved by hand to the target.
+fn last_good(session: &Session, facts: &Facts, intent: &Intent) -> Result<Vec<Candidate>, Failure> {
+    let all = candidates::gather(&session.site, facts)?;
+    let failing = |c: &Candidate| {
+        [&intent.from.commit, &intent.to.commit].into_iter().any(|f| c.commit.as_ref() == Some(f))
+    };
+    Ok(match resolve(&Request::LastGood, &all.deployments, &all.stable, None) {
+        Ok(found) => {
+            let found = std::iter::once(found.chosen).chain(found.further);
+            found.filter(|candidate| !failing(candidate)).collect()
+        }
+        Err(_) => Vec::new(),
+    })
+}

@@ -1,0 +1,277 @@
+//! An error at the edge: what happened and where, the next commands, the exit code.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::exit::Exit;
+use crate::config::{BindingError, ConfigError};
+use crate::engine::{EngineError, JournalError, LockError};
+use crate::ledger::LedgerError;
+use crate::plan::PlanError;
+use crate::plan::preflight::Problem;
+use crate::system::git::{GitError, OpenError};
+use crate::ui::{AskError, Ui, clock_word, escape};
+
+/// Why a command ended without doing what was asked.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Failure {
+    /// The exit code.
+    #[serde(skip)]
+    pub exit: Exit,
+    /// What happened and where, in one sentence.
+    pub message: String,
+    /// More of it, a line each.
+    pub details: Vec<String>,
+    /// The next commands, each with what it does.
+    pub next: Vec<(String, String)>,
+}
+
+impl Failure {
+    /// An error with its exit code.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), details: Vec::new(), next: Vec::new() }
+    }
+
+    /// Nothing changed: configuration, repository, environment.
+    pub fn unchanged(message: impl Into<String>) -> Self {
+        Self::new(Exit::Unchanged, message)
+    }
+
+    /// Refused by policy.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(Exit::Refused, message)
+    }
+
+    /// Adds a line of detail.
+    pub fn detail(mut self, line: impl Into<String>) -> Self {
+        self.details.push(line.into());
+        self
+    }
+
+    /// Adds a next command.
+    pub fn next(mut self, command: impl Into<String>, what: impl Into<String>) -> Self {
+        self.next.push((command.into(), what.into()));
+        self
+    }
+
+    /// Prints it.
+    pub fn print(&self, ui: &Ui, command: &str) {
+        let sign = ui.err.bad();
+        let code = self.exit.code();
+        ui.cry(&format!("{sign} {} [{code}]", escape(&self.message)));
+        for line in &self.details {
+            ui.cry(&format!("  {}", escape(line)));
+        }
+        let width = self.next.iter().map(|(c, _)| c.len()).max().unwrap_or(0);
+        for (index, (next, what)) in self.next.iter().enumerate() {
+            let label = if index == 0 { "next" } else { "" };
+            let line = format!("  {label:<8} {:<width$}   {}", escape(next), escape(what));
+            ui.cry(line.trim_end());
+        }
+        ui.error_document(command, code, self);
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let failure = Self::unchanged(error.to_string());
+        match &error {
+            OpenError::NotARepository(_) => {
+                failure.next("gitroll -C DIR …", "run it in the app's checkout")
+            }
+            OpenError::Bare(_) => failure.next("git clone", "make a checkout of it, and run there"),
+            OpenError::ForeignOwner { owner, .. } => {
+                failure.next(format!("sudo -u {owner} gitroll …"), "run as the tree's owner")
+            }
+            OpenError::Extension { .. } => {
+                failure.next("git clone --ref-format=files", "clone it in the common format")
+            }
+            OpenError::Partial(_) => failure.next("git clone", "clone it whole"),
+            OpenError::Sparse(_) => {
+                failure.next("git sparse-checkout disable", "check it out whole")
+            }
+            OpenError::Broken { .. } => failure.next("git fsck", "see what is broken"),
+        }
+    }
+}
+
+impl From<GitError> for Failure {
+    fn from(error: GitError) -> Self {
+        let failure = Self::unchanged(error.to_string());
+        match &error {
+            GitError::Object { .. } => failure.next("git fsck", "see what is broken"),
+            GitError::Ambiguous { .. } => failure.detail("use a full name or more digits"),
+            _ => failure,
+        }
+    }
+}
+
+impl From<BindingError> for Failure {
+    fn from(error: BindingError) -> Self {
+        match &error {
+            BindingError::Unbound { elsewhere } => {
+                let mut failure = Self::refused(error.to_string());
+                for path in elsewhere {
+                    failure = failure.detail(format!("bound on this host: {}", path.display()));
+                }
+                failure.next("gitroll init", "binds this checkout to an environment")
+            }
+            BindingError::Unsafe { .. } => Self::refused(error.to_string()),
+            BindingError::Invalid { .. } => Self::unchanged(error.to_string()),
+        }
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        if let LedgerError::Git(error) = error {
+            return error.into();
+        }
+        match &error {
+            LedgerError::Rewritten { .. } => Self::refused(error.to_string())
+                .next(
+                    "git fetch origin 'refs/gitroll/*:refs/gitroll/*'",
+                    "brings back what was pushed",
+                )
+                .next(
+                    "gitroll init --new-writer",
+                    "begins a new chain; the old one stays to be read",
+                ),
+            LedgerError::Untrusted { .. } => {
+                Self::refused(error.to_string()).next("gitroll log", "shows what is believed").next(
+                    "gitroll init",
+                    "trusts this host's own key again, where the trust file was lost",
+                )
+            }
+            LedgerError::Malformed { .. } | LedgerError::Broken { .. } => {
+                Self::refused(error.to_string())
+                    .next("gitroll log", "shows what is believed")
+                    .next("git fsck", "shows what is broken")
+            }
+            LedgerError::Sign(_) => Self::unchanged(error.to_string())
+                .next("gitroll init --new-key", "makes a key of the host's own"),
+            LedgerError::Reason(_) => Self::new(Exit::Usage, error.to_string()),
+            LedgerError::Raced => {
+                Self::new(Exit::Busy, error.to_string()).next("the same command", "try again")
+            }
+            LedgerError::Git(_) => Self::unchanged(error.to_string()),
+        }
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Git(error) => error.into(),
+            PlanError::Ledger(error) => error.into(),
+            PlanError::Config(error) => error.into(),
+            PlanError::NoChain(_) => Self::refused(error.to_string())
+                .detail("the binding names a chain that this repository does not hold")
+                .next(
+                    "git fetch origin 'refs/gitroll/*:refs/gitroll/*'",
+                    "brings it back if it was pushed",
+                )
+                .next("gitroll init --new-writer", "begins a new one"),
+            other => Self::unchanged(other.to_string()),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let mut failure = Self::unchanged(error.to_string());
+        for problem in &error.problems {
+            failure = failure.detail(format!(
+                "{}:{}:{}: {}",
+                error.file, problem.line, problem.column, problem.message
+            ));
+        }
+        failure
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        match &error {
+            LockError::Busy(held) => {
+                let mut failure = Self::new(Exit::Busy, error.to_string());
+                if let Some(held) = held {
+                    let pid = held.process.as_ref().map(|p| p.pid.to_string()).unwrap_or_default();
+                    failure = failure.detail(format!(
+                        "gitroll {} by {} since {} (pid {pid})",
+                        held.command,
+                        held.actor,
+                        clock_word(held.since, crate::system::clock::now())
+                    ));
+                }
+                failure.next("gitroll status", "shows what goes on")
+            }
+            LockError::Io { .. } => Self::unchanged(error.to_string()),
+        }
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        match &error {
+            JournalError::Damaged { path, .. } => {
+                let failure = Self::new(Exit::PersonNeeded, error.to_string())
+                    .next("gitroll check", "shows whether what serves is healthy");
+                let run = path.parent();
+                match (run, run.and_then(|run| run.parent()?.parent())) {
+                    (Some(run), Some(state)) => failure.next(
+                        format!("mv {} {}", run.display(), state.display()),
+                        "takes the run out of the way with all it knew, when you know where it stood",
+                    ),
+                    _ => failure,
+                }
+            }
+            JournalError::Io { .. } => Self::unchanged(error.to_string()),
+        }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Journal(JournalError::Io { .. }) | EngineError::Ledger(_) => {
+                Self::new(Exit::RunOpen, error.to_string())
+                    .next("gitroll resume", "goes on")
+                    .next("gitroll abort", "puts back what served before")
+            }
+            EngineError::Journal(error) => error.into(),
+            EngineError::Config(_) => Self::new(Exit::PersonNeeded, error.to_string()),
+            EngineError::TooLate(_) => Self::unchanged(error.to_string())
+                .next("gitroll resume", "records it")
+                .next("gitroll back --undo", "then returns to what served before"),
+        }
+    }
+}
+
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        Self::new(Exit::Usage, error.to_string())
+            .detail("nothing was changed")
+            .next("the same command with --yes", "answers it beforehand")
+    }
+}
+
+impl From<Vec<Problem>> for Failure {
+    fn from(problems: Vec<Problem>) -> Self {
+        let policy = problems.iter().any(|p| p.policy);
+        let exit = if policy { Exit::Refused } else { Exit::Unchanged };
+        let mut failure = match problems.as_slice() {
+            [only] => Self::new(exit, only.message.clone()).detail(only.hint.clone()),
+            many => {
+                let mut failure = Self::new(exit, format!("{} things are in the way", many.len()));
+                for problem in many {
+                    failure = failure.detail(problem.message.clone());
+                    failure = failure.detail(format!("  {}", problem.hint));
+                }
+                failure
+            }
+        };
+        failure.details.push("nothing was changed".to_owned());
+        failure
+    }
+}

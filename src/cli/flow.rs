@@ -1,0 +1,296 @@
+//! Carrying out a change: look, compose, check, describe, ask, execute, tell how it ended.
+
+use std::time::Instant;
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::outcome::{self, ChangeAnswer};
+use super::session::Session;
+use crate::engine::{self, Ended, OnFailure};
+use crate::ledger::{self, Draft};
+use crate::model::{Event, Evidence, Judgement, Oid, Outcome, Record, Recorded, Served, Verdict};
+use crate::plan::compose::{self, Intent};
+use crate::plan::facts::Facts;
+use crate::plan::preflight::preflight;
+use crate::plan::retention;
+use crate::plan::{describe, estimate};
+use crate::site::Observed;
+use crate::target::Candidate;
+use crate::ui::{Live, confirm, escape, plural, span};
+
+/// How many further candidates are tried when what served was failing before.
+const FURTHER: usize = 1;
+
+/// What to do about questions and plans.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Show the plan and stop.
+    pub plan_only: bool,
+    /// Answer the question beforehand.
+    pub yes: bool,
+    /// Ask before acting (`back` does, `deploy` does not).
+    pub asks: bool,
+    /// A later candidate that serves is what was wanted too.
+    pub any_candidate: bool,
+}
+
+/// Carries out `intent`; should it fail while what served was failing too, goes on with `further`.
+///
+/// # Errors
+/// Everything that ends without the intended version observed serving.
+pub fn carry_out(
+    session: &Session,
+    facts: Facts,
+    intent: Intent,
+    further: &[Candidate],
+    manner: Manner,
+) -> Result<Exit, Failure> {
+    let begin = Instant::now();
+    let mut facts = facts;
+    let mut intent = intent;
+    let command = intent.event.clone();
+    let mut candidates = further.iter().take(FURTHER);
+    let mut left = further.len().min(FURTHER);
+    let mut first_try = true;
+    loop {
+        let event = intent.event.clone();
+        let config = intent.config.clone();
+        let observed = observe(session, &facts, &intent);
+        let site = &session.site;
+        let composed = compose::compose(site, &facts, intent.clone())?;
+        let checked = preflight(site, &facts, composed, &config, &observed)?;
+        let plan = checked.plan().clone();
+        show(session, &plan, &observed, &facts, left);
+        if manner.plan_only {
+            for line in describe::in_detail(&plan) {
+                session.ui.line(&format!("  {line}"));
+            }
+            session.ui.line(&format!("  plan      {}", plan.digest()));
+            session.ui.document(event.as_str(), 0, &ChangeAnswer::planned(&plan));
+            return Ok(Exit::Done);
+        }
+        if first_try && manner.asks && !manner.yes {
+            let asked = if event == Event::Back { "Go back?" } else { "Go on?" };
+            if !confirm(&session.ui, asked, true)? {
+                return Err(Failure::new(Exit::Unchanged, "not confirmed; nothing was changed"));
+            }
+        }
+        unmoved(session, &facts, &plan)?;
+        if facts.by_hand() && plan.from.commit == facts.head.commit {
+            predeploy(session, &facts, &plan.from, &observed)?;
+        }
+        let policy = policy(observed.healthy(), left > 0, first_try);
+        let mut live = Live::new(&session.ui);
+        let ended =
+            engine::execute(site, &checked, policy, observed.checks.clone(), &mut |narration| {
+                live.tell(narration)
+            })?;
+        let Ended::Abandoned { why } = ended else {
+            let intended = first_try || manner.any_candidate;
+            if let (Ended::Serving { .. }, Ok(facts)) = (&ended, Facts::gather(site)) {
+                retention::prune(site, &facts);
+            }
+            return outcome::tell(
+                session,
+                command.as_str(),
+                &plan,
+                ended,
+                begin.elapsed(),
+                intended,
+            );
+        };
+        session.ui.say(&format!("  {} {}  {}", session.ui.err.bad(), plan.to.name, escape(&why)));
+        let Some(next) = candidates.next() else {
+            return Err(Failure::new(Exit::PersonNeeded, why));
+        };
+        left -= 1;
+        first_try = false;
+        facts = session.facts()?;
+        intent = next_intent(session, &facts, &intent, next)?;
+    }
+}
+
+/// How what serves stands before anything is changed. Where HEAD was moved by hand to the very target,
+/// what runs may be the one or the other: the better answer counts.
+fn observe(session: &Session, facts: &Facts, intent: &Intent) -> Observed {
+    let site = &session.site;
+    let deployment = facts.deployment(site);
+    let accepted = &facts.accepted.config;
+    let observed = Observed::now(site, accepted, &intent.from, &deployment);
+    if observed.healthy() || intent.from.commit == facts.serving.commit {
+        return observed;
+    }
+    let other = Observed::now(site, accepted, &facts.serving, &deployment);
+    if other.healthy() { other } else { observed }
+}
+
+fn policy(healthy: bool, more: bool, first_try: bool) -> OnFailure {
+    match (healthy, more, first_try) {
+        (true, _, _) => OnFailure::Restore,
+        (false, true, _) => OnFailure::Abandon,
+        (false, false, true) => OnFailure::Stay,
+        (false, false, false) => OnFailure::Restore,
+    }
+}
+
+fn show(
+    session: &Session,
+    plan: &crate::model::Plan,
+    observed: &Observed,
+    facts: &Facts,
+    left: usize,
+) {
+    let style = &session.ui.err;
+    let state = if observed.healthy() {
+        style.ok()
+    } else {
+        format!("{} {}", style.bad(), escape(&observed.faults().join(", ")))
+    };
+    session.ui.say(&format!("{}    serving {}  {state}", session.place(), plan.from));
+    let mut to = plan.to.to_string();
+    if let Some(since) = served_words(facts, &plan.to.commit) {
+        to.push_str(&since);
+    }
+    if let Ok(distance) = session.site.git.distance(&plan.to.commit, &plan.from.commit)
+        && distance > 0
+    {
+        to.push_str(&format!(", {} back", plural(distance, "commit")));
+    } else if plan.event == Event::Back
+        && let Ok(distance) = session.site.git.distance(&plan.from.commit, &plan.to.commit)
+        && distance > 0
+    {
+        to.push_str(&format!(", {} forward", plural(distance, "commit")));
+    }
+    session.ui.say(&format!("  to       {to}"));
+    let about = estimate::about(&session.site, facts, &describe::built_groups(plan));
+    for (label, text) in describe::describe(plan, about) {
+        session.ui.say(&format!("  {label:<8} {}", escape(&text)));
+    }
+    if left > 0 && !observed.healthy() {
+        let from = &plan.from.name;
+        session
+            .ui
+            .say(&format!("  else     the next that is usable, not {from}: it is failing already"));
+    }
+}
+
+fn served_words(facts: &Facts, commit: &Oid) -> Option<String> {
+    let total = facts.history.served_total(commit, facts.now);
+    let proven = facts.history.proven_here(commit);
+    let word = if proven {
+        "proven"
+    } else if facts.history.adopted(commit) {
+        "adopted"
+    } else {
+        return None;
+    };
+    Some(format!("  {word}, served {}", span(total)))
+}
+
+/// Nothing may have moved since the facts were gathered.
+fn unmoved(session: &Session, facts: &Facts, plan: &crate::model::Plan) -> Result<(), Failure> {
+    let git = &session.site.git;
+    if git.head()? != facts.head {
+        return Err(Failure::refused("HEAD moved while this was planned; nothing was changed")
+            .next("the same command", "plans again"));
+    }
+    if let Some(target) = &plan.target
+        && git.find_ref(&target.name)?.as_ref() != Some(&target.id)
+    {
+        return Err(Failure::refused(format!(
+            "{} moved while this was planned; nothing was changed",
+            target.short()
+        ))
+        .next("gitroll targets", "shows where it points now"));
+    }
+    Ok(())
+}
+
+/// Records what somebody else put in place, before it is replaced.
+fn predeploy(
+    session: &Session,
+    facts: &Facts,
+    found: &Served,
+    observed: &Observed,
+) -> Result<(), Failure> {
+    let site = &session.site;
+    let binding = &site.binding;
+    let healthy = observed.healthy();
+    let mut evidence = Evidence::at(facts.now, &site.actor);
+    evidence.name = Some(found.name.clone());
+    evidence.version = found.version.clone();
+    evidence.checks = observed.checks.clone();
+    evidence.failure = (!healthy).then(|| observed.faults().join("; "));
+    let outputs: Vec<_> =
+        facts.accepted.config.build.iter().flat_map(|group| group.outputs.clone()).collect();
+    evidence.artifacts = compose::artifacts_now(&facts.live(site, &outputs)?);
+    let host = engine::host_name(binding.writer.as_str());
+    let mut record = statement(session, Event::Predeploy);
+    record.outcome = if healthy { Outcome::Succeeded } else { Outcome::Failed };
+    record.from = facts.standing.as_ref().map(|s| s.commit.clone());
+    record.to = healthy.then(|| found.commit.clone());
+    record.subject = (!healthy).then(|| found.commit.clone());
+    record.sentence =
+        format!("{} {host}: found {} in place, put there by hand", binding.environment, found.name);
+    let draft =
+        Draft { record, evidence, config: facts.accepted.text.clone(), person: site.person() };
+    engine::append(site, &draft)?;
+    Ok(())
+}
+
+/// An empty record of this site: its position, digests and chain are filled in by the append.
+pub fn statement(session: &Session, event: Event) -> Record {
+    Record::new(&session.site.line(), event)
+}
+
+/// Appends a record that changes nothing that serves, with the accepted configuration.
+///
+/// # Errors
+/// As the append.
+pub fn state(session: &Session, facts: &Facts, record: Record) -> Result<ledger::Entry, Failure> {
+    let site = &session.site;
+    let mut evidence = Evidence::at(facts.now, &site.actor);
+    evidence.name = match (&record.target, &record.subject) {
+        (Some(target), _) => Some(target.short().to_owned()),
+        (None, Some(commit)) => Some(facts.names.served(&site.git, commit, None)?.name),
+        (None, None) => None,
+    };
+    let config = facts.accepted.text.clone();
+    let draft = Draft { record, evidence, config, person: site.person() };
+    Ok(engine::append(site, &draft)?)
+}
+
+/// The intent to go back to another candidate after one failed. What is judged stays what was left first.
+fn next_intent(
+    session: &Session,
+    facts: &Facts,
+    failed: &Intent,
+    candidate: &Candidate,
+) -> Result<Intent, Failure> {
+    let commit = candidate.commit.clone().ok_or_else(|| Failure::unchanged("no commit"))?;
+    let mut to = facts.names.served(&session.site.git, &commit, None)?;
+    to.name = candidate.name.clone();
+    Ok(Intent {
+        event: Event::Back,
+        from: facts.serving.clone(),
+        to,
+        target: candidate.tag.clone(),
+        config: facts.accepted.config.clone(),
+        config_text: facts.accepted.text.clone(),
+        groups: compose::GroupsOf::Target,
+        recorded: failed.recorded.clone(),
+        skipped: Vec::new(),
+        warnings: Vec::new(),
+    })
+}
+
+/// The judgement that leaving `from` for `to` implies: provisional, and only when going to an older state.
+pub fn judgement(subject: &Oid, reason: Option<String>) -> Recorded {
+    Recorded {
+        reason,
+        subject: Some(subject.clone()),
+        verdict: Some(Verdict { judgement: Judgement::Bad, provisional: true }),
+        hold: Some(crate::model::Hold::Commit),
+        ..Recorded::default()
+    }
+}

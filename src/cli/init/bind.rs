@@ -1,0 +1,257 @@
+//! The binding that `init` makes or renews.
+
+use std::path::{Path, PathBuf};
+
+use super::InitArgs;
+use super::questions::{ask, name};
+use crate::cli::failure::Failure;
+use crate::config::{Binding, Places, Signing, SigningFormat, Tools, Upstream};
+use crate::ledger::{self, LedgerError};
+use crate::model::{AppName, EnvironmentName, WriterId};
+use crate::report::starter;
+use crate::service;
+use crate::site::stack::{Stack, Surroundings};
+use crate::system::git::Git;
+use crate::system::{files, process, random, user};
+use crate::ui::{Ui, escape};
+
+/// What `init` is about to write.
+pub(super) struct Prepared {
+    pub(super) binding: Binding,
+    pub(super) config_text: String,
+    pub(super) wrote_config: bool,
+}
+
+/// Decides everything, asks what must be asked, writes nothing.
+pub(super) fn prepare(
+    git: &Git,
+    ui: &Ui,
+    args: &InitArgs,
+    bound: Option<Binding>,
+) -> Result<Prepared, Failure> {
+    let path_variable = path_variable(bound.as_ref());
+    let tools = tools(&path_variable);
+    let account = user::Account::owner_of(git.top())
+        .map_err(|e| Failure::unchanged(format!("{}: {e}", git.top().display())))?;
+    let pm2_home = std::env::var_os("PM2_HOME")
+        .map(PathBuf::from)
+        .or_else(|| bound.as_ref().and_then(|b| b.pm2_home.clone()))
+        .or_else(|| Some(account.home.join(".pm2")));
+    let found = match (&tools.pm2, &pm2_home) {
+        (Some(pm2), Some(home)) => service::running_pm2_apps(pm2, home),
+        _ => Vec::new(),
+    };
+    let head = git.head()?.commit;
+    let tracked = |path: &crate::model::RepoPath| {
+        git.entries(&head).is_ok_and(|all| all.iter().any(|(p, _)| p.starts_with(path)))
+    };
+    let around = Surroundings {
+        top: git.top(),
+        commit: Some(&head),
+        tools: &tools,
+        pm2: &found,
+        tracked: &tracked,
+    };
+    let existing = read_config(git.top())?;
+    let stack = Stack::detect(&around);
+    if existing.is_none() {
+        for warning in &stack.warnings {
+            ui.say(&format!("warning: {}", escape(warning)));
+        }
+    }
+    let mut binding = match bound {
+        Some(binding) => binding,
+        None => fresh(git, ui, args, &stack, existing.as_deref(), &account)?,
+    };
+    binding.tools = tools;
+    binding.path_variable = path_variable;
+    binding.pm2_home = pm2_home.filter(|_| binding.tools.pm2.is_some());
+    if args.new_writer {
+        let host = crate::engine::host_name(binding.writer.as_str()).to_owned();
+        binding.writer = writer(&host)?;
+        binding.chain = name(&random::hex_id())?;
+    }
+    let upstream = upstream(git);
+    let (config_text, wrote_config) = match existing {
+        Some(text) => (text, false),
+        None => {
+            let text = starter::render(&binding.app, &stack, upstream.as_ref())
+                .map_err(|e| Failure::unchanged(e.to_string()))?;
+            (text, true)
+        }
+    };
+    Ok(Prepared { binding, config_text, wrote_config })
+}
+
+/// Makes the key where one is needed, trusts it, writes the binding; signs a probe with it first.
+pub(super) fn save(
+    git: &Git,
+    ui: &Ui,
+    args: &InitArgs,
+    mut binding: Binding,
+) -> Result<Binding, Failure> {
+    let new = !binding.file().exists() || args.new_key || binding.signing.key.is_empty();
+    if new {
+        let home = user::Account::current().home;
+        let own = ledger::key::of_user(git, Some(&home)).filter(|_| !args.new_key);
+        let usable = own.and_then(|signing| {
+            usable(git, &mut binding, signing).err().map_or(Some(()), |why| {
+                ui.say(&format!("your git's own key is not used: {}", escape(&why.to_string())));
+                None
+            })
+        });
+        if usable.is_none() {
+            binding.signing = ledger::key::make(&binding)?;
+            ledger::key::trust_own(&mut binding)?;
+        }
+    } else {
+        ledger::key::trust_own(&mut binding)?;
+    }
+    ledger::probe_signing(git, &binding)?;
+    binding.save().map_err(|e| {
+        Failure::unchanged(format!("{}: {e}", binding.file().display()))
+            .next("gitroll init without --system", "puts the binding into the user's own directory")
+    })?;
+    Ok(binding)
+}
+
+/// Whether a key signs without asking; trusts it if so.
+fn usable(git: &Git, binding: &mut Binding, signing: Signing) -> Result<(), LedgerError> {
+    let mut trial = binding.clone();
+    trial.signing = signing;
+    ledger::key::trust_own(&mut trial)?;
+    ledger::probe_signing(git, &trial)?;
+    *binding = trial;
+    Ok(())
+}
+
+fn fresh(
+    git: &Git,
+    ui: &Ui,
+    args: &InitArgs,
+    stack: &Stack,
+    existing: Option<&str>,
+    account: &user::Account,
+) -> Result<Binding, Failure> {
+    let configured = existing
+        .map(|text| crate::config::parse(text, "gitroll.toml"))
+        .transpose()?
+        .map(|config| config.app.name.to_string());
+    let proposed = configured
+        .clone()
+        .or_else(|| stack.name.as_ref().map(AppName::to_string))
+        .unwrap_or_else(|| "app".to_owned());
+    let host = host_name();
+    let said = ask(ui, args, &proposed, &host)?;
+    let app: AppName = name(configured.as_deref().unwrap_or(&said.app))?;
+    let environment: EnvironmentName = name(&said.environment)?;
+    let writer = writer(&said.name)?;
+    let dir = Places::of_this_process().directory_for(&app, args.system).ok_or_else(|| {
+        Failure::unchanged("there is no HOME to put the binding into")
+            .next("gitroll init --system", "puts it into /etc/gitroll")
+            .next("GITROLL_HOME=DIR gitroll init", "puts it into DIR")
+    })?;
+    let dir = free_directory(dir, git.top());
+    Ok(Binding {
+        dir,
+        work_dir: work_dir(git.top(), &app, account),
+        app,
+        path: git.top().to_owned(),
+        environment,
+        writer,
+        chain: name(&random::hex_id())?,
+        run_as: account.name.clone(),
+        signing: Signing { format: SigningFormat::Ssh, key: String::new() },
+        openpgp: Vec::new(),
+        tools: Tools::default(),
+        pm2_home: None,
+        path_variable: String::new(),
+    })
+}
+
+/// A directory that no other checkout's binding lies in: a second checkout of the same app gets `app-2`.
+fn free_directory(dir: PathBuf, top: &Path) -> PathBuf {
+    let taken = |dir: &Path| {
+        let text = std::fs::read_to_string(dir.join("host.toml")).unwrap_or_default();
+        dir.join("host.toml").exists()
+            && !text.contains(&format!("{:?}", top.display().to_string()))
+    };
+    if !taken(&dir) || std::env::var_os("GITROLL_HOME").is_some() {
+        return dir;
+    }
+    (2..)
+        .map(|n| PathBuf::from(format!("{}-{n}", dir.display())))
+        .find(|dir| !taken(dir))
+        .unwrap_or(dir)
+}
+
+fn writer(host: &str) -> Result<WriterId, Failure> {
+    let plain: String = host
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' })
+        .collect();
+    let plain = plain.trim_matches('-').chars().take(40).collect::<String>();
+    let plain = if plain.is_empty() { "host".to_owned() } else { plain };
+    name(&format!("{plain}.{}", random::suffix()))
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|text| text.trim().to_owned())
+        .ok()
+        .filter(|text| !text.is_empty())
+        .unwrap_or_else(|| "host".to_owned())
+}
+
+/// Where stages lie: beside the app, where its user may write there; else in that user's state directory.
+/// Never inside the app, where node would find the app's own modules.
+fn work_dir(top: &Path, app: &AppName, account: &user::Account) -> PathBuf {
+    if let (Some(parent), Some(own)) = (top.parent(), top.file_name())
+        && files::probe_writable(parent).is_ok()
+    {
+        return parent.join(format!(".{}.gitroll", own.to_string_lossy()));
+    }
+    account.home.join(".local/state/gitroll").join(app.as_str())
+}
+
+fn path_variable(bound: Option<&Binding>) -> String {
+    let now = std::env::var("PATH").unwrap_or_default();
+    let usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    match (now.is_empty(), bound) {
+        (false, _) => now,
+        (true, Some(binding)) => binding.path_variable.clone(),
+        (true, None) => usual.to_owned(),
+    }
+}
+
+fn tools(path_variable: &str) -> Tools {
+    let find = |name: &str| process::find_program(Path::new(name), path_variable);
+    Tools {
+        git: find("git"),
+        node: find("node"),
+        npm: find("npm"),
+        pm2: find("pm2"),
+        ssh_keygen: find("ssh-keygen"),
+        gpg: find("gpg"),
+    }
+}
+
+fn upstream(git: &Git) -> Option<Upstream> {
+    let remotes = git.remotes();
+    let remote = remotes.iter().find(|name| *name == "origin").or_else(|| remotes.first())?;
+    let branch = git
+        .head()
+        .ok()
+        .and_then(|head| Some(head.branch?.strip_prefix("refs/heads/")?.to_owned()))
+        .unwrap_or_else(|| "main".to_owned());
+    Some(Upstream { remote: remote.clone(), branch })
+}
+
+fn read_config(top: &Path) -> Result<Option<String>, Failure> {
+    let path = top.join("gitroll.toml");
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Failure::unchanged(format!("{}: {e}", path.display()))),
+    }
+}

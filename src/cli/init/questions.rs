@@ -1,0 +1,39 @@
+//! The questions of `init`, at most four, each with a default.
+
+use super::InitArgs;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::ui::{Ui, question};
+
+/// What a person said, or the defaults.
+pub(super) struct Said {
+    pub(super) app: String,
+    pub(super) environment: String,
+    pub(super) name: String,
+}
+
+/// Asks what was not given on the command line; with `--yes` takes the defaults.
+pub(super) fn ask(ui: &Ui, args: &InitArgs, app: &str, host: &str) -> Result<Said, Failure> {
+    let said = |given: &Option<String>, text: &str, default: &str| -> Result<String, Failure> {
+        match given {
+            Some(given) => Ok(given.clone()),
+            None if args.yes => Ok(default.to_owned()),
+            None => question(ui, text, default).map_err(|error| {
+                Failure::from(error)
+                    .next("gitroll init --yes --environment NAME", "takes the defaults")
+            }),
+        }
+    };
+    Ok(Said {
+        app: said(&None, "Name of the app?", app)?,
+        environment: said(&args.environment, "Which environment is this?", "production")?,
+        name: said(&args.name, "Name of this host in records?", host)?,
+    })
+}
+
+/// A name as the program needs it, or a usage error.
+pub(super) fn name<T: std::str::FromStr<Err = crate::model::IdError>>(
+    text: &str,
+) -> Result<T, Failure> {
+    text.parse().map_err(|e: crate::model::IdError| Failure::new(Exit::Usage, e.to_string()))
+}

@@ -1,0 +1,167 @@
+//! `gitroll log`
+
+use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Globals;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::reader::Reader;
+use crate::ledger::{self, Entry};
+use crate::model::{Digest, Evidence, Outcome, Person, Record};
+use crate::system::clock;
+use crate::ui::{Style, Table, Ui, ago, clock_word, duration, escape};
+
+/// Show the records, the newest first
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gitroll log -n 4              the newest four
+  gitroll log --writer web-2    another host's, as far as they were fetched
+  gitroll log --json            with every field of the records
+
+SERVES is in parentheses where the act changed nothing that serves.")]
+pub struct LogArgs {
+    /// How many
+    #[arg(short, value_name = "COUNT", default_value_t = 20)]
+    n: usize,
+    /// Another writer's records
+    #[arg(long, value_name = "NAME")]
+    writer: Option<String>,
+    /// Another environment's records
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+}
+
+/// The answer of `log`: records, the newest first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LogAnswer {
+    /// Whether signatures were verified against this host's trust file.
+    pub verified: bool,
+    /// The records.
+    pub records: Vec<LogLine>,
+}
+
+/// One record.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LogLine {
+    /// What it states.
+    pub record: Record,
+    /// Its digest.
+    pub digest: Digest,
+    /// Who signed it, and when.
+    pub signer: Person,
+    /// The person who acted.
+    pub actor: Option<String>,
+    /// The name of what serves since.
+    pub serves: String,
+    /// How long it took, in milliseconds.
+    pub took_millis: Option<u64>,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// A reason given afterwards; it is a record of its own in this list.
+    #[serde(skip)]
+    added: Option<String>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the chain cannot be read.
+pub fn run(globals: &Globals, ui: &Ui, args: &LogArgs) -> Result<Exit, Failure> {
+    let reader = Reader::open(globals, ui, args.environment.as_deref())?;
+    let chain = reader.chain(args.writer.as_deref())?;
+    let lines: Vec<LogLine> = chain
+        .entries
+        .iter()
+        .rev()
+        .take(args.n)
+        .map(|entry| line(&reader, &chain.entries, entry))
+        .collect();
+    for text in table(&lines, &ui.out).lines() {
+        ui.line(&text);
+    }
+    let answer = LogAnswer { verified: reader.binding.is_some(), records: lines };
+    ui.document("log", 0, &answer);
+    Ok(Exit::Done)
+}
+
+fn line(reader: &Reader, entries: &[Entry], entry: &Entry) -> LogLine {
+    let added = entries.iter().rev().find(|e| e.record.annotates == Some(entry.digest));
+    let evidence: Option<Evidence> = ledger::evidence(&reader.git, entry).ok();
+    let took = evidence.as_ref().filter(|e| e.run.is_some()).map(|e| {
+        let steps: u64 = e.steps.iter().map(|s| s.millis).sum();
+        steps.max(u64::try_from(ago(e.started, e.finished).as_millis()).unwrap_or(0))
+    });
+    LogLine {
+        record: entry.record.clone(),
+        digest: entry.digest,
+        signer: entry.tagger.clone(),
+        actor: evidence.as_ref().map(|e| e.actor.clone()).filter(|a| !a.is_empty()),
+        serves: reader.name_served(entry),
+        took_millis: took,
+        failure: evidence.and_then(|e| e.failure),
+        added: added.and_then(|e| e.record.reason.clone()),
+    }
+}
+
+fn table(lines: &[LogLine], style: &Style) -> Table {
+    let now = clock::now();
+    let mut table =
+        Table::with_head(&["#", "WHEN", "ACT", "SERVES", "RESULT", "TOOK", "WHO", "WHY"])
+            .right(0)
+            .right(5);
+    for line in lines {
+        let record = &line.record;
+        let result = match (record.outcome, record.plan.is_some()) {
+            (Outcome::Succeeded, true) => format!("{} proven", style.ok()),
+            (Outcome::Succeeded, false) => format!("{} noted", style.ok()),
+            (Outcome::Restored, _) => format!("{} restored", style.back()),
+            (Outcome::Failed, _) => format!("{} failed", style.bad()),
+        };
+        let took = line.took_millis.map(|m| duration(std::time::Duration::from_millis(m)));
+        table.row(vec![
+            record.seq.to_string(),
+            clock_word(line.signer.time, now),
+            escape(record.event.as_str()),
+            escape(&serves(line)),
+            result,
+            took.unwrap_or_default(),
+            escape(line.actor.as_deref().unwrap_or(&line.signer.name)),
+            escape(&why(line)),
+        ]);
+    }
+    table
+}
+
+/// What serves since. In parentheses what an act is about that changed nothing that serves.
+fn serves(line: &LogLine) -> String {
+    if line.record.event.serves() { line.serves.clone() } else { format!("({})", line.serves) }
+}
+
+/// A failure with what was tried, where the record is named after what was restored.
+fn tried(record: &Record, why: &str) -> String {
+    match (&record.subject, record.outcome) {
+        (Some(subject), Outcome::Restored) => format!("{}: {why}", subject.short()),
+        _ => why.to_owned(),
+    }
+}
+
+fn why(line: &LogLine) -> String {
+    const WIDTH: usize = 48;
+    let record = &line.record;
+    let text = record
+        .reason
+        .as_deref()
+        .or(line.added.as_deref())
+        .map(str::to_owned)
+        .or_else(|| line.failure.as_deref().map(|why| tried(record, why)))
+        .or_else(|| record.verdict.map(|v| format!("{v}, no reason given")))
+        .unwrap_or_default();
+    let first = text.lines().next().unwrap_or_default();
+    if first.chars().count() > WIDTH {
+        first.chars().take(WIDTH - 1).chain(['…']).collect()
+    } else {
+        first.to_owned()
+    }
+}

@@ -1,0 +1,250 @@
+//! The command line: one file per verb, and the table of contents below.
+
+mod abort;
+mod annotate;
+mod back;
+mod check;
+mod demo;
+mod deploy;
+mod exit;
+mod failure;
+mod flow;
+mod init;
+mod log;
+mod mark;
+mod outcome;
+mod promote;
+mod reader;
+mod resume;
+pub mod schema;
+mod service;
+mod session;
+mod show;
+mod status;
+mod targets;
+mod unhold;
+
+pub use exit::Exit;
+pub use failure::Failure;
+
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, Parser, Subcommand};
+
+use crate::model::Oid;
+use crate::plan::PlanError;
+use crate::plan::facts::Facts;
+use crate::plan::preflight::nearest;
+use crate::system::git::GitError;
+use crate::ui::Ui;
+use session::Session;
+
+/// Git-native deployment and rollback: exit 0 means the intended version was observed serving.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gitroll",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:
+  gitroll init                 set this checkout up, once
+  gitroll deploy               put the newest revision in place and prove it
+  gitroll promote              make a signed *-stable tag of what serves
+  gitroll back                 the bad night: back to the last good state
+  gitroll demo                 see all of it on a throw-away app
+
+Exit codes:
+   0  done; after a change: the intended version was observed serving
+   1  nothing changed: configuration, repository or environment (check: not healthy)
+   2  usage, or a question with no terminal and no --yes
+  10  refused: held, not trusted, not bound; nothing changed
+  11  an approval is missing; nothing changed
+  12  another command is at it; nothing changed
+  20  it failed; what served before was put back and observed serving
+  21  a person is needed: nothing healthy serves; then gitroll resume
+  22  a run is open: gitroll resume or gitroll abort
+  30  serving and proven, but not recorded, or not published as required
+  70  a bug in gitroll"
+)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// The heading under which they are shown, so that a verb's own options stand by themselves.
+const EVERYWHERE: &str = "Options of every command";
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Globals {
+    /// The answer as one JSON document on stdout
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    json: bool,
+    /// No narration on stderr; errors still show
+    #[arg(long, short, global = true, help_heading = EVERYWHERE)]
+    quiet: bool,
+    /// Work on the checkout at DIR
+    #[arg(short = 'C', value_name = "DIR", global = true, help_heading = EVERYWHERE)]
+    dir: Option<PathBuf>,
+    /// Wait this long for another gitroll command to end
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 0,
+        global = true,
+        help_heading = EVERYWHERE,
+        hide_default_value = true
+    )]
+    wait: u64,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Init(init::InitArgs),
+    Deploy(deploy::DeployArgs),
+    Promote(promote::PromoteArgs),
+    Back(back::BackArgs),
+    Targets(targets::TargetsArgs),
+    Status(status::StatusArgs),
+    Log(log::LogArgs),
+    Show(show::ShowArgs),
+    Check(check::CheckArgs),
+    Mark(mark::MarkArgs),
+    Unhold(unhold::UnholdArgs),
+    Annotate(annotate::AnnotateArgs),
+    Service(service::ServiceArgs),
+    Resume(resume::ResumeArgs),
+    Abort(abort::AbortArgs),
+    Demo(demo::DemoArgs),
+}
+
+impl Verb {
+    fn name(&self) -> &'static str {
+        match self {
+            Verb::Init(_) => "init",
+            Verb::Deploy(_) => "deploy",
+            Verb::Promote(_) => "promote",
+            Verb::Back(_) => "back",
+            Verb::Targets(_) => "targets",
+            Verb::Status(_) => "status",
+            Verb::Log(_) => "log",
+            Verb::Show(_) => "show",
+            Verb::Check(_) => "check",
+            Verb::Mark(_) => "mark",
+            Verb::Unhold(_) => "unhold",
+            Verb::Annotate(_) => "annotate",
+            Verb::Service(_) => "service",
+            Verb::Resume(_) => "resume",
+            Verb::Abort(_) => "abort",
+            Verb::Demo(_) => "demo",
+        }
+    }
+
+    fn run(&self, globals: &Globals, ui: &Ui) -> Result<Exit, Failure> {
+        match self {
+            Verb::Init(args) => init::run(globals, ui, args),
+            Verb::Deploy(args) => deploy::run(globals, ui, args),
+            Verb::Promote(args) => promote::run(globals, ui, args),
+            Verb::Back(args) => back::run(globals, ui, args),
+            Verb::Targets(args) => targets::run(globals, ui, args),
+            Verb::Status(args) => status::run(globals, ui, args),
+            Verb::Log(args) => log::run(globals, ui, args),
+            Verb::Show(args) => show::run(globals, ui, args),
+            Verb::Check(args) => check::run(globals, ui, args),
+            Verb::Mark(args) => mark::run(globals, ui, args),
+            Verb::Unhold(args) => unhold::run(globals, ui, args),
+            Verb::Annotate(args) => annotate::run(globals, ui, args),
+            Verb::Service(args) => service::run(globals, ui, args),
+            Verb::Resume(args) => resume::run(globals, ui, args),
+            Verb::Abort(args) => abort::run(globals, ui, args),
+            Verb::Demo(args) => demo::run(globals, ui, args),
+        }
+    }
+}
+
+/// Reads the arguments, runs the verb, prints what it came to.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            match expected_verb(&error) {
+                Some(command) => Failure::new(Exit::Usage, "there is no such command")
+                    .next(command, "goes back")
+                    .next("gitroll --help", "shows all of them")
+                    .print(&Ui::new(false, false), ""),
+                None => drop(error.print()),
+            }
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    let ui = Ui::new(cli.globals.json, cli.globals.quiet);
+    let verb = cli.verb.name();
+    match cli.verb.run(&cli.globals, &ui) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            failure.print(&ui, verb);
+            failure.exit
+        }
+    }
+}
+
+/// The command for a verb that many expect and that has another name here. The nearest by its letters would
+/// be worse than none: `undo` is not meant to be `unhold`.
+fn expected_verb(error: &clap::Error) -> Option<&'static str> {
+    match error.get(ContextKind::InvalidSubcommand)? {
+        ContextValue::String(verb) => match verb.as_str() {
+            "rollback" | "revert" => Some("gitroll back"),
+            "undo" => Some("gitroll back --undo"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Resolves what a person typed to a commit, with the nearest names where it names nothing.
+fn resolve_commit(session: &Session, facts: &Facts, name: &str) -> Result<Oid, Failure> {
+    let number = name.strip_prefix('#').unwrap_or(name).parse().ok();
+    if let Some(seq) = number
+        && let Some(entry) = facts.own(&session.site).iter().find(|e| e.record.seq == seq)
+        && let Some(commit) = entry.record.to.clone().or(entry.record.subject.clone())
+    {
+        return Ok(commit);
+    }
+    session.site.git.resolve(name).map_err(|e| unknown_name(session, facts, name, &[], e.into()))
+}
+
+/// Says which known name, or which of `words`, is nearest to one that names nothing.
+fn unknown_name(
+    session: &Session,
+    facts: &Facts,
+    name: &str,
+    words: &[&str],
+    error: PlanError,
+) -> Failure {
+    let failure = Failure::from(error);
+    let unknown = matches!(session.site.git.resolve(name), Err(GitError::Unknown { .. }));
+    if !unknown {
+        return failure;
+    }
+    let mut known: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+    known.extend(facts.tags.iter().map(|t| t.target.short().to_owned()));
+    if let Ok(branches) = session.site.git.refs("refs/heads/") {
+        known.extend(
+            branches.iter().filter_map(|r| r.name.strip_prefix("refs/heads/")).map(str::to_owned),
+        );
+    }
+    match nearest(name, &known) {
+        Some(near) => failure.detail(format!("the nearest name is {near}")),
+        None => failure.next("gitroll targets", "shows what there is"),
+    }
+}
+
+/// Refuses a reason that could not be recorded, before anything is done.
+fn check_reason(reason: Option<&str>) -> Result<(), Failure> {
+    match reason {
+        Some(reason) => Ok(crate::ledger::check_reason(reason)?),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,305 @@
+//! How a change ended: the lines a person reads first, the JSON a program reads, the exit code.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::session::Session;
+use crate::engine::{self, Ended, Side};
+use crate::ledger;
+use crate::model::{CheckEvidence, Digest, Event, Hold, Plan, RunId, Seq, Served, ServiceEvidence};
+use crate::system::git::Pushed;
+use crate::ui::{duration, escape};
+
+/// The answer of `deploy`, `back`, `resume` and `abort`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ChangeAnswer {
+    /// `planned`, `serving`, `already-serving`, `restored`, `unchanged` or `person-needed`.
+    pub outcome: String,
+    /// What served before.
+    pub from: Served,
+    /// What was to serve.
+    pub to: Served,
+    /// The record of it.
+    pub record: Option<RecordBrief>,
+    /// The record waits to be signed, and why.
+    pub unsigned: Option<String>,
+    /// Whether the record is on the remote; absent without a remote.
+    pub published: Option<bool>,
+    /// From the command's start to the proof, in milliseconds.
+    pub took_millis: Option<u64>,
+    /// The checks that proved it.
+    pub checks: Vec<CheckEvidence>,
+    /// The services that proved it.
+    pub services: Vec<ServiceEvidence>,
+    /// Why it failed.
+    pub why: Option<String>,
+    /// The run that stays open.
+    pub open_run: Option<RunId>,
+    /// The plan, where only that was asked for.
+    pub plan: Option<Plan>,
+}
+
+/// A record in short.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct RecordBrief {
+    /// Its position in the chain.
+    pub seq: Seq,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+impl ChangeAnswer {
+    /// The answer of `--plan`.
+    pub fn planned(plan: &Plan) -> Self {
+        Self { plan: Some(plan.clone()), ..Self::about("planned", plan) }
+    }
+
+    fn about(outcome: &str, plan: &Plan) -> Self {
+        Self::of(outcome, &plan.from, &plan.to)
+    }
+
+    /// An answer without particulars.
+    pub fn of(outcome: &str, from: &Served, to: &Served) -> Self {
+        Self {
+            outcome: outcome.to_owned(),
+            from: from.clone(),
+            to: to.clone(),
+            record: None,
+            unsigned: None,
+            published: None,
+            took_millis: None,
+            checks: Vec::new(),
+            services: Vec::new(),
+            why: None,
+            open_run: None,
+            plan: None,
+        }
+    }
+}
+
+/// Tells how a run ended, as the answer of `command`. `intended`: serving this target is what was asked
+/// for.
+///
+/// # Errors
+/// Everything but a proven, recorded and, where required, published target.
+pub fn tell(
+    session: &Session,
+    command: &str,
+    plan: &Plan,
+    ended: Ended,
+    took: Duration,
+    intended: bool,
+) -> Result<Exit, Failure> {
+    let mut answer = ChangeAnswer::about("serving", plan);
+    answer.took_millis = u64::try_from(took.as_millis()).ok();
+    match ended {
+        Ended::Serving { proof, record } => {
+            let observed = witnesses(&proof.checks, &proof.services);
+            session.ui.line(&format!(
+                "{} {} observed serving: {observed}    {}{}",
+                session.ui.out.ok(),
+                plan.to.name,
+                duration(took),
+                promised(session, plan),
+            ));
+            (answer.checks, answer.services) = (proof.checks, proof.services);
+            consequences(session, plan);
+            let exit = recorded(session, plan, &mut answer, record);
+            let exit = if intended { exit } else { Exit::Restored };
+            session.ui.document(command, exit.code(), &answer);
+            if exit == Exit::Restored {
+                session.ui.cry(&format!(
+                    "{} Not what was asked for: {} serves instead. [20]",
+                    session.ui.err.bad(),
+                    plan.to
+                ));
+            }
+            Ok(exit)
+        }
+        Ended::Untouched { why } => Err(Failure::unchanged(format!(
+            "{} was not put in place: {}",
+            plan.to.name,
+            escape(&why)
+        ))
+        .detail(format!("{} serves as before; nothing was changed", plan.from))
+        .next(format!("gitroll {command}"), "again, when what is named above is mended")),
+        Ended::Restored { why, record } => {
+            answer.outcome = "restored".into();
+            answer.why = Some(why.clone());
+            if command == "abort" {
+                // Undoing is what was asked for: done is done.
+                let exit = recorded(session, plan, &mut answer, record);
+                let ok = session.ui.out.ok();
+                session.ui.line(&format!("{ok} {} restored, observed serving", plan.from));
+                session.ui.document(command, exit.code(), &answer);
+                return Ok(exit);
+            }
+            let what = if plan.event == Event::Deploy { "Not deployed" } else { "Not done" };
+            let exit = recorded(session, plan, &mut answer, record);
+            session.ui.document(command, Exit::Restored.code(), &answer);
+            let mut lines = vec![format!(
+                "{} {what}. {} restored, observed serving. [20]",
+                session.ui.err.bad(),
+                plan.from
+            )];
+            if let (Some(record), true) = (&answer.record, exit == Exit::Done) {
+                lines.push(format!("  next     gitroll show {}", record.seq));
+            }
+            for line in lines {
+                session.ui.cry(&line);
+            }
+            Ok(Exit::Restored)
+        }
+        Ended::PutBack { why } => Err(Failure::new(
+            Exit::PersonNeeded,
+            format!("{} is in place again, failing as it was before", plan.from),
+        )
+        .detail(why)
+        .detail("the run is over")
+        .next("gitroll deploy REV", "puts any revision in place")
+        .next("gitroll back", "goes to an earlier state")),
+        Ended::GivenUp { why } => Err(Failure::new(
+            Exit::PersonNeeded,
+            format!("{} could not be restored; the run is over as it stands", plan.from),
+        )
+        .detail(why)
+        .next("gitroll status", "shows what serves")
+        .next("gitroll deploy REV", "puts any revision in place")),
+        Ended::Stuck { side, why, run } => {
+            answer.outcome = "person-needed".into();
+            answer.why = Some(why.clone());
+            answer.open_run = Some(run);
+            session.ui.document(command, Exit::PersonNeeded.code(), &answer);
+            person_needed(session, plan, side, &why);
+            Ok(Exit::PersonNeeded)
+        }
+        Ended::Abandoned { why } => Err(Failure::new(Exit::PersonNeeded, why)),
+    }
+}
+
+fn person_needed(session: &Session, plan: &Plan, side: Side, why: &str) {
+    let ui = &session.ui;
+    let host = engine::host_name(plan.writer.as_str());
+    let (there, other, why_not) = match side {
+        Side::Target => (&plan.to, &plan.from, "it was failing too"),
+        Side::Before => (&plan.from, &plan.to, "the run to it did not succeed"),
+    };
+    ui.cry(&format!("{} A PERSON IS NEEDED: nothing healthy serves on {host}. [21]", ui.err.bad()));
+    ui.cry(&format!("  tree     {there} and its artifacts"));
+    ui.cry(&format!("  why      {}", escape(why)));
+    ui.cry(&format!("  not used {other}: {why_not}"));
+    ui.cry("  next     mend what is named above, then: gitroll resume");
+    ui.cry(match side {
+        Side::Target => {
+            "           gitroll abort    puts back what served before, failing as it was"
+        }
+        Side::Before => {
+            "           gitroll abort    gives up on it: the run is closed as it stands"
+        }
+    });
+}
+
+fn recorded(
+    session: &Session,
+    plan: &Plan,
+    answer: &mut ChangeAnswer,
+    record: Result<Box<ledger::Entry>, String>,
+) -> Exit {
+    let ui = &session.ui;
+    let entry = match record {
+        Ok(entry) => entry,
+        Err(why) => {
+            ui.cry(&format!("  {} it could not be signed: {}", ui.err.bad(), escape(&why)));
+            ui.cry("  next     mend the key; the next gitroll command signs and publishes it [30]");
+            answer.unsigned = Some(why);
+            return Exit::Unrecorded;
+        }
+    };
+    answer.record = Some(RecordBrief { seq: entry.record.seq, digest: entry.digest });
+    let remote = crate::config::parse(&plan.config, "gitroll.toml").ok().map(|c| c.remote);
+    let Some(remote) = remote else { return Exit::Done };
+    let mut more = Vec::new();
+    if remote.push_tags && entry.record.event.serves() {
+        more.push(ledger::record_tag(
+            &entry.record.environment,
+            &entry.record.writer,
+            entry.record.seq,
+            entry.record.event.as_str(),
+        ));
+    }
+    let problem = match engine::publish(&session.site, &remote.name, &more) {
+        None if remote.required => format!("there is no remote {}", remote.name),
+        None => return Exit::Done,
+        Some(Pushed::Done) => {
+            answer.published = Some(true);
+            return Exit::Done;
+        }
+        Some(Pushed::Rejected(why)) => {
+            format!("the remote has another history of this writer, a copied checkout? {why}")
+        }
+        Some(Pushed::Failed(why)) => why,
+    };
+    answer.published = Some(false);
+    ui.cry(&format!(
+        "  warning  record #{} is not published: {}",
+        entry.record.seq,
+        escape(&problem)
+    ));
+    if remote.required { Exit::Unrecorded } else { Exit::Done }
+}
+
+fn consequences(session: &Session, plan: &Plan) {
+    let ui = &session.ui;
+    if plan.recorded.hold == Some(Hold::Commit)
+        && let Some(subject) = &plan.recorded.subject
+    {
+        ui.line(&format!("  held     {} and what contains it", subject.short()));
+    }
+    for save in &plan.activation.saves {
+        ui.line(&format!("  saved    {} in .git/gitroll/saved", save.path));
+    }
+    match plan.event {
+        Event::Back if plan.recorded.verdict.is_some() => {
+            ui.line("  next     gitroll show             what was done and observed");
+            ui.line("           gitroll back --undo      if it was a false alarm");
+            if plan.recorded.reason.is_none() {
+                ui.line("           gitroll annotate --reason …   why, for the record");
+            }
+        }
+        Event::Back => {
+            if !plan.recorded.lifts.is_empty() {
+                ui.line(&format!("  lifted   the verdict and hold on {}", plan.to.commit.short()));
+            }
+            ui.line(&format!("  next     gitroll back --undo      returns to {}", plan.from));
+        }
+        Event::Deploy => ui.line("  next     gitroll promote          when it has proven itself"),
+        _ => {}
+    }
+}
+
+/// `api 3/3, web 2/2 fresh`.
+fn witnesses(checks: &[CheckEvidence], services: &[ServiceEvidence]) -> String {
+    let checks =
+        checks.iter().map(|c| format!("{} {}/{}", c.check, c.passes.min(c.wanted), c.wanted));
+    let services = services.iter().map(|s| {
+        if s.pids.is_empty() {
+            format!("{} {}", s.service, s.state)
+        } else {
+            format!("{} {}/{} fresh", s.service, s.fresh, s.pids.len())
+        }
+    });
+    checks.chain(services).collect::<Vec<_>>().join(", ")
+}
+
+fn promised(session: &Session, plan: &Plan) -> String {
+    let rto = crate::config::parse(&plan.config, "gitroll.toml").ok().and_then(|c| c.rto.code);
+    let _ = session;
+    match rto {
+        Some(limit) => format!(" (rto {})", crate::ui::span(limit)),
+        None => String::new(),
+    }
+}

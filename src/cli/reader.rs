@@ -1,0 +1,114 @@
+//! Reading records from any clone, bound or not.
+
+use super::Globals;
+use super::failure::Failure;
+use super::session;
+use crate::config::Binding;
+use crate::ledger::{self, Chain, Entry, Ledger};
+use crate::model::{EnvironmentName, WriterId};
+use crate::system::git::Git;
+use crate::ui::{Ui, escape};
+
+/// An opened repository and the chains of one environment in it.
+pub struct Reader {
+    /// The repository.
+    pub git: Git,
+    /// The binding, where this checkout has one.
+    pub binding: Option<Binding>,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The chains.
+    pub ledger: Ledger,
+}
+
+impl Reader {
+    /// Opens. A clone without a binding reads everything, with a warning that nothing was verified.
+    ///
+    /// # Errors
+    /// When the repository is refused or holds several environments and none was named.
+    pub fn open(globals: &Globals, ui: &Ui, environment: Option<&str>) -> Result<Self, Failure> {
+        let (git, binding) = session::open(globals)?;
+        let wanted = environment
+            .map(|name| name.parse::<EnvironmentName>())
+            .transpose()
+            .map_err(|e| Failure::new(super::Exit::Usage, e.to_string()))?;
+        if let Ok(binding) = binding
+            && wanted.as_ref().is_none_or(|name| *name == binding.environment)
+        {
+            let ledger = ledger::read(&git, &binding)?;
+            for (chain, why) in &ledger.refused {
+                let why = escape(&why.to_string());
+                ui.say(&format!("warning: {}: not believed: {why}", escape(chain)));
+            }
+            let environment = binding.environment.clone();
+            return Ok(Self { git, binding: Some(binding), environment, ledger });
+        }
+        let environment = match wanted {
+            Some(name) => name,
+            None => only_environment(&git)?,
+        };
+        ui.say("this checkout has no binding for that: signatures were not verified");
+        let ledger = ledger::read_unverified(&git, &environment)?;
+        Ok(Self { git, binding: None, environment, ledger })
+    }
+
+    /// The chain that is looked at: the named writer's, the binding's, the only one.
+    ///
+    /// # Errors
+    /// When there is none, or there are several and none was named.
+    pub fn chain(&self, writer: Option<&str>) -> Result<&Chain, Failure> {
+        let fits = |id: &WriterId| match (writer, &self.binding) {
+            (Some(name), _) => id.as_str() == name || crate::engine::host_name(id.as_str()) == name,
+            (None, Some(binding)) => *id == binding.writer,
+            (None, None) => true,
+        };
+        let mut chains = self.ledger.chains.values().filter(|chain| fits(&chain.writer));
+        let known: Vec<&str> = self.ledger.chains.keys().map(WriterId::as_str).collect();
+        let known = known.join(", ");
+        match (chains.next(), chains.next()) {
+            (Some(chain), None) => Ok(chain),
+            (None, _) if known.is_empty() => {
+                Err(Failure::unchanged(format!("no records of {} here", self.environment))
+                    .next("git fetch origin 'refs/gitroll/*:refs/gitroll/*'", "brings them")
+                    .next("gitroll init", "begins them"))
+            }
+            (None, _) => {
+                Err(Failure::unchanged("no such writer").detail(format!("there are {known}")))
+            }
+            (Some(_), Some(_)) => {
+                Err(Failure::new(super::Exit::Usage, "there are several writers")
+                    .next("--writer NAME", format!("one of {known}")))
+            }
+        }
+    }
+
+    /// The name of what a record put in place, as its evidence has it.
+    pub fn name_served(&self, entry: &Entry) -> String {
+        let name = ledger::evidence(&self.git, entry).ok().and_then(|e| e.name);
+        let commit = entry.record.to.as_ref().or(entry.record.subject.as_ref());
+        name.or_else(|| commit.map(|c| c.short().to_owned())).unwrap_or_default()
+    }
+}
+
+fn only_environment(git: &Git) -> Result<EnvironmentName, Failure> {
+    let mut names: Vec<String> = git
+        .refs("refs/gitroll/")?
+        .iter()
+        .filter_map(|r| r.name.strip_prefix("refs/gitroll/")?.split('/').next().map(str::to_owned))
+        .collect();
+    names.sort();
+    names.dedup();
+    match names.as_slice() {
+        [only] => {
+            only.parse().map_err(|e: crate::model::IdError| Failure::unchanged(e.to_string()))
+        }
+        [] => Err(Failure::unchanged("this repository holds no gitroll records")
+            .next(
+                "git fetch origin 'refs/gitroll/*:refs/gitroll/*'",
+                "brings them, if they were pushed",
+            )
+            .next("gitroll init", "begins them")),
+        many => Err(Failure::new(super::Exit::Usage, "there are several environments")
+            .next("--environment NAME", format!("one of {}", many.join(", ")))),
+    }
+}

@@ -1,0 +1,47 @@
+//! The schemas of the JSON answers, made from the types that are printed.
+
+use schemars::{Schema, schema_for};
+
+use super::{
+    check, demo, failure, init, log, mark, outcome, promote, service, show, status, targets,
+};
+use crate::model::{Evidence, Plan};
+
+/// What every answer is wrapped in. Exactly one of `result` and `error` is there.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Envelope", deny_unknown_fields)]
+struct Envelope {
+    /// Version of the answers: 1. A field may be added within a version; none goes or changes.
+    gitroll: u32,
+    /// The command, e.g. `back`.
+    command: String,
+    /// The exit code of the process.
+    exit: u8,
+    /// The command's answer: see the schema of that name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<serde_json::Value>,
+    /// Why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<failure::Failure>,
+}
+
+/// Every answer by the name of its schema file in `docs/schema`, without the extension.
+pub fn all() -> Vec<(&'static str, Schema)> {
+    vec![
+        ("change", schema_for!(outcome::ChangeAnswer)),
+        ("check", schema_for!(check::CheckAnswer)),
+        ("demo", schema_for!(demo::DemoAnswer)),
+        ("envelope", schema_for!(Envelope)),
+        ("error", schema_for!(failure::Failure)),
+        ("evidence", schema_for!(Evidence)),
+        ("init", schema_for!(init::InitAnswer)),
+        ("log", schema_for!(log::LogAnswer)),
+        ("plan", schema_for!(Plan)),
+        ("promote", schema_for!(promote::PromoteAnswer)),
+        ("service", schema_for!(service::ServiceAnswer)),
+        ("show", schema_for!(show::ShowAnswer)),
+        ("stated", schema_for!(mark::StatedAnswer)),
+        ("status", schema_for!(status::StatusAnswer)),
+        ("targets", schema_for!(targets::TargetsAnswer)),
+    ]
+}

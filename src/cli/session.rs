@@ -1,0 +1,190 @@
+//! Opening a checkout for a command: as the right user, bound, locked, with no run open.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Globals;
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::config::{Binding, BindingError};
+use crate::engine::{self, Held, Lock};
+use crate::plan::facts::Facts;
+use crate::site::Site;
+use crate::system::git::Git;
+use crate::system::procs::ProcessId;
+use crate::system::{clock, files, switch, user};
+use crate::ui::{Ui, escape, plural};
+
+/// A bound checkout, opened for one command.
+pub struct Session {
+    /// How to speak.
+    pub ui: Ui,
+    /// The checkout and host.
+    pub site: Site,
+    _lock: Option<Lock>,
+}
+
+impl Session {
+    /// Opens to look only.
+    ///
+    /// # Errors
+    /// When the repository is refused or not bound.
+    pub fn look(globals: &Globals, ui: &Ui) -> Result<Self, Failure> {
+        let (git, binding) = open(globals)?;
+        let site = Site::new(git, binding?, user::actor());
+        Ok(Self { ui: ui.clone(), site, _lock: None })
+    }
+
+    /// Opens to change: takes the lock, signs what is queued, refuses while a run is open.
+    ///
+    /// # Errors
+    /// As [`Session::look`]; busy; a run is open.
+    pub fn change(globals: &Globals, ui: &Ui, command: &str) -> Result<Self, Failure> {
+        let session = Self::change_beside_run(globals, ui, command)?;
+        if let Some(run) = engine::open_runs(&session.site)?.first() {
+            let what = format!("a run is open: {} to {}", run.plan.event, run.plan.to);
+            return Err(Failure::new(Exit::RunOpen, what)
+                .next("gitroll status", "shows where it stands")
+                .next("gitroll resume", "goes on with it")
+                .next("gitroll abort", "puts back what served before"));
+        }
+        engine::tidy(&session.site);
+        Ok(session)
+    }
+
+    /// Opens to change although a run may be open: `resume`, `abort`.
+    ///
+    /// # Errors
+    /// As [`Session::look`]; busy.
+    pub fn change_beside_run(globals: &Globals, ui: &Ui, command: &str) -> Result<Self, Failure> {
+        let (git, binding) = open(globals)?;
+        let site = Site::new(git, binding?, user::actor());
+        must_be_owner(&site)?;
+        let held = Held {
+            process: ProcessId::of(std::process::id()),
+            actor: site.actor.clone(),
+            command: command.to_owned(),
+            since: clock::now(),
+        };
+        let lock = Lock::take(&site.state(), &held, Duration::from_secs(globals.wait))?;
+        let session = Self { ui: ui.clone(), site, _lock: Some(lock) };
+        session.sign_queued();
+        Ok(session)
+    }
+
+    /// Gathers the facts.
+    ///
+    /// # Errors
+    /// When the repository or the own chain cannot be read.
+    pub fn facts(&self) -> Result<Facts, Failure> {
+        let facts = Facts::gather(&self.site)?;
+        for (chain, why) in &facts.ledger.refused {
+            self.ui.say(&format!(
+                "warning: {}: not believed: {}",
+                escape(chain),
+                escape(&why.to_string())
+            ));
+        }
+        Ok(facts)
+    }
+
+    /// `shop · production · web-1`.
+    pub fn place(&self) -> String {
+        let dot = self.ui.err.dot();
+        let binding = &self.site.binding;
+        let host = engine::host_name(binding.writer.as_str());
+        format!("{} {dot} {} {dot} {host}", binding.app, binding.environment)
+    }
+
+    fn sign_queued(&self) {
+        match engine::sign_queued(&self.site) {
+            Ok(0) => {}
+            Ok(count) => self.ui.say(&format!("signed {} that waited", plural(count, "record"))),
+            Err(error) => {
+                let waiting = plural(engine::queued(&self.site).len(), "record");
+                self.ui.say(&format!(
+                    "warning: {waiting} cannot be signed: {}",
+                    escape(&error.to_string())
+                ));
+            }
+        }
+    }
+}
+
+/// A repository that was opened, bound or not.
+pub type Opened = (Git, Result<Binding, BindingError>);
+
+/// Opens the repository as the user who owns the tree: started as root it becomes that user.
+///
+/// # Errors
+/// When the repository is refused.
+pub fn open(globals: &Globals) -> Result<Opened, Failure> {
+    let dir = directory(globals)?;
+    if let Some(top) = switch::find_upwards(&dir, ".git") {
+        become_owner(&top)?;
+    }
+    let git = Git::open(&dir, None)?;
+    let binding = Binding::find(git.top());
+    let git = match &binding {
+        Ok(Binding { tools, .. }) if tools.git.is_some() => Git::open(&dir, tools.git.as_deref())?,
+        _ => git,
+    };
+    if binding.is_ok() {
+        check_state(&git.state_dir())?;
+    }
+    Ok((git, binding))
+}
+
+/// Journals, queued records and what was verified before are believed as they lie there: nobody else may
+/// have been able to put them there.
+fn check_state(state: &Path) -> Result<(), Failure> {
+    let below = std::fs::read_dir(state).into_iter().flatten().flatten();
+    let directories = below
+        .filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink()))
+        .map(|entry| entry.path());
+    for path in std::iter::once(state.to_owned()).chain(directories) {
+        let shown = path.display();
+        let problem = files::open_to_others(&path)
+            .map_err(|error| Failure::unchanged(format!("{shown}: {error}")))?;
+        if let Some(problem) = problem {
+            return Err(Failure::refused(format!("{shown}: {problem}"))
+                .detail("what lies in it could be somebody else's; nothing was changed")
+                .next(format!("ls -la {shown}"), "look who put what there")
+                .next(format!("chmod go-w {shown}"), "once you know that it is yours"));
+        }
+    }
+    Ok(())
+}
+
+/// The directory the command is about.
+///
+/// # Errors
+/// When it is not there.
+pub fn directory(globals: &Globals) -> Result<PathBuf, Failure> {
+    let dir = globals.dir.clone().unwrap_or_else(|| PathBuf::from("."));
+    dir.canonicalize().map_err(|e| Failure::unchanged(format!("{}: {e}", dir.display())))
+}
+
+fn become_owner(top: &Path) -> Result<(), Failure> {
+    let current = user::Account::current();
+    let Ok(owner) = user::Account::owner_of(&top.join(".git")) else { return Ok(()) };
+    if current.uid != 0 || owner.uid == 0 {
+        return Ok(());
+    }
+    let error = switch::re_execute_as(&owner, &user::actor());
+    Err(Failure::unchanged(format!("cannot become {}, who owns the tree: {error}", owner.name))
+        .next(format!("sudo -u {} gitroll …", owner.name), "run as the tree's owner"))
+}
+
+fn must_be_owner(site: &Site) -> Result<(), Failure> {
+    let current = user::Account::current();
+    if current.name == site.binding.run_as {
+        return Ok(());
+    }
+    let owner = &site.binding.run_as;
+    Err(Failure::unchanged(format!(
+        "this app is run by {owner}, you are {}: files of yours would break it",
+        current.name
+    ))
+    .next(format!("sudo -u {owner} gitroll …"), "run as that user"))
+}

@@ -1,0 +1,213 @@
+//! `gitroll show`
+
+use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Globals;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::reader::Reader;
+use crate::ledger::{self, Entry};
+use crate::model::{Digest, Event, Evidence, Oid, Person, Record};
+use crate::system::clock;
+use crate::ui::{Ui, clock_word, duration, escape};
+
+/// Show one record: what it states, who signed it, what was observed
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gitroll show                  the newest
+  gitroll show 44               by its number
+  gitroll show v1.2.0-stable    the last that put this in place
+  gitroll show 4be21d9          the same, by commit")]
+pub struct ShowArgs {
+    /// Record number, tag or commit
+    what: Option<String>,
+    /// Another writer's record
+    #[arg(long, value_name = "NAME")]
+    writer: Option<String>,
+    /// Another environment's record
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+}
+
+/// The answer of `show`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ShowAnswer {
+    /// What it states.
+    pub record: Record,
+    /// Its digest.
+    pub digest: Digest,
+    /// Who signed it, and when.
+    pub signer: Person,
+    /// Whether the signature was verified against this host's trust file.
+    pub verified: bool,
+    /// The chain's commit that carries it.
+    pub chain_commit: Oid,
+    /// What was observed.
+    pub evidence: Evidence,
+    /// Reasons given afterwards, with who gave them.
+    pub annotations: Vec<(String, String)>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When there is no such record.
+pub fn run(globals: &Globals, ui: &Ui, args: &ShowArgs) -> Result<Exit, Failure> {
+    let reader = Reader::open(globals, ui, args.environment.as_deref())?;
+    let chain = reader.chain(args.writer.as_deref())?;
+    let entry = find(&reader, &chain.entries, args.what.as_deref())?;
+    let evidence = ledger::evidence(&reader.git, entry)?;
+    let annotations = chain
+        .entries
+        .iter()
+        .filter(|e| e.record.annotates == Some(entry.digest))
+        .filter_map(|e| Some((e.tagger.name.clone(), e.record.reason.clone()?)))
+        .collect();
+    let answer = ShowAnswer {
+        record: entry.record.clone(),
+        digest: entry.digest,
+        signer: entry.tagger.clone(),
+        verified: reader.binding.is_some(),
+        chain_commit: entry.commit.clone(),
+        evidence,
+        annotations,
+    };
+    print(ui, &answer);
+    ui.document("show", 0, &answer);
+    Ok(Exit::Done)
+}
+
+fn find<'a>(
+    reader: &Reader,
+    entries: &'a [Entry],
+    what: Option<&str>,
+) -> Result<&'a Entry, Failure> {
+    let missing = |what: &str| {
+        Failure::unchanged(format!("no record of {what:?} here"))
+            .next("gitroll log", "shows the records")
+    };
+    let Some(what) = what else { return entries.last().ok_or_else(|| missing("anything")) };
+    if let Ok(seq) = what.strip_prefix('#').unwrap_or(what).parse()
+        && let Some(entry) = entries.iter().find(|e| e.record.seq == seq)
+    {
+        return Ok(entry);
+    }
+    let commit = reader.git.resolve(what).map_err(|_| missing(what))?;
+    let named = |entry: &&Entry| {
+        let record = &entry.record;
+        record.to.as_ref() == Some(&commit)
+            || record.subject.as_ref() == Some(&commit)
+            || entry.commit == commit
+    };
+    let placed = |entry: &&Entry| named(entry) && entry.record.event.serves();
+    let acts = |entry: &&Entry| named(entry) && entry.record.event != Event::Promote;
+    entries
+        .iter()
+        .rev()
+        .find(placed)
+        .or_else(|| entries.iter().rev().find(acts))
+        .or_else(|| entries.iter().rev().find(named))
+        .ok_or_else(|| missing(what))
+}
+
+fn print(ui: &Ui, answer: &ShowAnswer) {
+    let record = &answer.record;
+    let style = &ui.out;
+    let field = |name: &str, value: &str| ui.line(&format!("  {name:<9} {}", escape(value)));
+    ui.line(&format!("#{} {}", record.seq, escape(&record.sentence)));
+    if let Some(reason) = &record.reason {
+        for line in reason.lines() {
+            field("reason", line);
+        }
+    }
+    for (who, why) in &answer.annotations {
+        field("added", &format!("{why} ({who})"));
+    }
+    let when = clock_word(answer.signer.time, clock::now());
+    field("when", &format!("{when}  ({})", answer.signer.time));
+    let signer = format!("{} <{}>", answer.signer.name, answer.signer.email);
+    let trust = if answer.verified { "signature verified" } else { "signature not verified here" };
+    field("who", &answer.evidence.actor);
+    field("signed", &format!("by {signer}, {trust}"));
+    field("act", &format!("{} {}", record.event, record.outcome.as_str()));
+    for (name, commit) in [("from", &record.from), ("to", &record.to), ("subject", &record.subject)]
+    {
+        if let Some(commit) = commit {
+            field(name, commit.as_str());
+        }
+    }
+    if let Some(target) = &record.target {
+        field("target", &format!("{} {}", target.name, target.id));
+    }
+    if let Some(verdict) = &record.verdict {
+        field("verdict", &verdict.to_string());
+    }
+    if let Some(hold) = &record.hold {
+        field("hold", &hold.to_string());
+    }
+    for lifted in &record.lifts {
+        field("lifts", &lifted.to_string());
+    }
+    for (name, value) in &record.unknown {
+        field("unknown", &format!("{name}: {value}"));
+    }
+    field("digest", &answer.digest.to_string());
+    observed(ui, &answer.evidence);
+    for step in &answer.evidence.steps {
+        let sign = match step.result.as_str() {
+            "done" => style.ok(),
+            "failed" => style.bad(),
+            _ => style.back(),
+        };
+        let took = duration(std::time::Duration::from_millis(step.millis));
+        ui.line(&format!("  {sign} {:<14} {took}", escape(&step.step)));
+        for line in &step.output {
+            ui.line(&format!("      {}", escape(line)));
+        }
+    }
+}
+
+fn observed(ui: &Ui, evidence: &Evidence) {
+    let field = |name: &str, value: &str| ui.line(&format!("  {name:<9} {}", escape(value)));
+    for check in &evidence.checks {
+        let told = if check.told_version { ", tells the version" } else { "" };
+        field(
+            "check",
+            &format!(
+                "{} {}/{}: {} in {} ms{told}",
+                check.check, check.passes, check.wanted, check.last.answer, check.last.millis
+            ),
+        );
+    }
+    for service in &evidence.services {
+        let pids: Vec<String> = service.pids.iter().map(u32::to_string).collect();
+        field(
+            "service",
+            &format!(
+                "{} {}: pids {}, {} fresh",
+                service.service,
+                service.state,
+                pids.join(" "),
+                service.fresh
+            ),
+        );
+    }
+    for artifact in &evidence.artifacts {
+        let key = artifact.key.as_str();
+        field("artifact", &format!("{} {}", artifact.output, &key[..key.len().min(16)]));
+    }
+    for saved in &evidence.saved {
+        field("saved", &format!("{} in .git/{}", saved.path, saved.saved));
+    }
+    for skipped in &evidence.skipped {
+        field("skipped", &format!("{}: {}", skipped.name, skipped.why));
+    }
+    for warning in &evidence.warnings {
+        field("warning", warning);
+    }
+    if let Some(failure) = &evidence.failure {
+        field("failure", failure);
+    }
+}

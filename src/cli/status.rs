@@ -1,0 +1,372 @@
+//! `gitroll status`
+
+use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Globals;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::session::Session;
+use crate::engine::{self, Phase};
+use crate::model::{CheckEvidence, Oid, RepoPath, RunId, Seq, Served};
+use crate::plan::candidates;
+use crate::plan::facts::Facts;
+use crate::plan::{estimate, holds};
+use crate::site::Observed;
+use crate::target::{Needed, Request, resolve};
+use crate::ui::{Ui, ago, clock_word, escape, plural, span};
+
+/// Show what serves, what is observed, and where `back` would go
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gitroll status
+  gitroll status --json | jq -e .result.healthy
+
+Looks and changes nothing; exits 0 also when what serves is not healthy: `gitroll check` judges.")]
+pub struct StatusArgs {}
+
+/// The answer of `status`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StatusAnswer {
+    /// The app.
+    pub app: String,
+    /// The environment.
+    pub environment: String,
+    /// The writer.
+    pub writer: String,
+    /// What serves, as observed: HEAD.
+    pub serving: Served,
+    /// The record that put it in place; absent when somebody else moved HEAD.
+    pub record: Option<Seq>,
+    /// Since when, where a record put it in place.
+    #[schemars(with = "Option<String>")]
+    pub since: Option<jiff::Timestamp>,
+    /// Whether a run observed it serving.
+    pub proven: bool,
+    /// Whether all checks pass and all services are up, now.
+    pub healthy: bool,
+    /// Each check, asked once.
+    pub checks: Vec<CheckEvidence>,
+    /// Each service's state word.
+    pub services: Vec<ServiceLine>,
+    /// Tracked files with local edits.
+    pub edited: Vec<RepoPath>,
+    /// What `gitroll back` would take.
+    pub back_to: Option<BackTo>,
+    /// Commits that are held.
+    pub held: Vec<HeldLine>,
+    /// Where the upstream branch stands, as last fetched.
+    pub upstream: Option<Upstream>,
+    /// Runs that are not over.
+    pub open_runs: Vec<OpenRun>,
+    /// Records not on the remote; absent without a remote.
+    pub unpublished: Option<u64>,
+    /// Records that wait to be signed.
+    pub unsigned: usize,
+}
+
+/// One service.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ServiceLine {
+    /// Its name.
+    pub service: String,
+    /// The manager's word, or why it could not be asked.
+    pub state: String,
+    /// Whether it is up.
+    pub up: bool,
+    /// Its processes.
+    pub pids: Vec<u32>,
+}
+
+/// Where `back` would go.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct BackTo {
+    /// Its name.
+    pub name: String,
+    /// Its commit.
+    pub commit: Oid,
+    /// What must be built; empty when all is kept.
+    pub build: Vec<String>,
+    /// About how long it will take, in milliseconds, from earlier runs.
+    pub about_millis: Option<u64>,
+}
+
+/// A held commit.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct HeldLine {
+    /// The commit.
+    pub commit: Oid,
+    /// Its name.
+    pub name: String,
+    /// The record.
+    pub seq: Seq,
+    /// Who.
+    pub by: String,
+    /// When.
+    #[schemars(with = "String")]
+    pub at: jiff::Timestamp,
+}
+
+/// Where upstream stands.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Upstream {
+    /// `origin/main`
+    pub name: String,
+    /// Commits there that do not serve.
+    pub ahead: usize,
+    /// A held commit that it contains.
+    pub holds: Option<Oid>,
+}
+
+/// A run that is not over.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct OpenRun {
+    /// Its id.
+    pub id: RunId,
+    /// What it does, e.g. `deploy to v1.3.0 (7c1e0a4)`.
+    pub what: String,
+    /// Where it stands.
+    pub stands: String,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the repository or the own chain cannot be read.
+pub fn run(globals: &Globals, ui: &Ui, _args: &StatusArgs) -> Result<Exit, Failure> {
+    let session = Session::look(globals, ui)?;
+    let facts = session.facts()?;
+    let answer = look(&session, &facts)?;
+    print(&session, &facts, &answer);
+    ui.document("status", 0, &answer);
+    Ok(Exit::Done)
+}
+
+fn look(session: &Session, facts: &Facts) -> Result<StatusAnswer, Failure> {
+    let site = &session.site;
+    let config = &facts.accepted.config;
+    let deployment = facts.deployment(site);
+    let observed = Observed::now(site, config, &facts.serving, &deployment);
+    let standing = facts.standing.as_ref().filter(|s| s.commit == facts.head.commit);
+    let all = candidates::gather(site, facts)?;
+    let back = resolve(&Request::LastGood, &all.deployments, &all.stable, None).ok();
+    let back_to = back.and_then(|found| {
+        let build = match found.chosen.build {
+            Needed::Build(groups) => groups,
+            _ => Vec::new(),
+        };
+        let about = estimate::about(site, facts, &build);
+        Some(BackTo {
+            name: found.chosen.name,
+            commit: found.chosen.commit?,
+            about_millis: about.and_then(|time| u64::try_from(time.as_millis()).ok()),
+            build,
+        })
+    });
+    let mut held = Vec::new();
+    for hold in facts.history.holds() {
+        let known = site.git.has(&hold.subject);
+        held.push(HeldLine {
+            name: if known {
+                facts.names.served(&site.git, &hold.subject, None)?.name
+            } else {
+                hold.subject.short().to_owned()
+            },
+            commit: hold.subject.clone(),
+            seq: hold.seq,
+            by: hold.by.clone(),
+            at: hold.at,
+        });
+    }
+    Ok(StatusAnswer {
+        app: site.binding.app.to_string(),
+        environment: site.binding.environment.to_string(),
+        writer: site.binding.writer.to_string(),
+        serving: facts.serving.clone(),
+        record: standing.map(|s| s.seq),
+        since: standing.map(|s| s.since),
+        proven: facts.history.proven_here(&facts.serving.commit),
+        healthy: observed.healthy(),
+        services: services(&observed),
+        checks: observed.checks,
+        edited: site.git.edited(&facts.head.commit)?,
+        back_to,
+        held,
+        upstream: upstream(session, facts)?,
+        open_runs: open_runs(session)?,
+        unpublished: unpublished(session, facts),
+        unsigned: engine::queued(site).len(),
+    })
+}
+
+fn services(observed: &Observed) -> Vec<ServiceLine> {
+    observed
+        .services
+        .iter()
+        .map(|(name, state)| match state {
+            Ok(state) => ServiceLine {
+                service: name.clone(),
+                state: state.word.clone(),
+                up: state.up,
+                pids: state.processes.iter().map(|p| p.pid).collect(),
+            },
+            Err(error) => ServiceLine {
+                service: name.clone(),
+                state: error.to_string(),
+                up: false,
+                pids: Vec::new(),
+            },
+        })
+        .collect()
+}
+
+fn upstream(session: &Session, facts: &Facts) -> Result<Option<Upstream>, Failure> {
+    let git = &session.site.git;
+    let Some(upstream) = &facts.accepted.config.deploy.upstream else { return Ok(None) };
+    let name = format!("{}/{}", upstream.remote, upstream.branch);
+    let Some(tip) = git.find_ref(&format!("refs/remotes/{name}"))? else { return Ok(None) };
+    let holding = holds::holding(&session.site, &facts.history, &tip)?;
+    Ok(Some(Upstream {
+        name,
+        ahead: git.distance(&facts.head.commit, &tip)?,
+        holds: holding.first().map(|held| held.subject.clone()),
+    }))
+}
+
+fn open_runs(session: &Session) -> Result<Vec<OpenRun>, Failure> {
+    let runs = engine::open_runs(&session.site)?;
+    Ok(runs
+        .into_iter()
+        .map(|run| OpenRun {
+            what: format!("{} to {}", run.plan.event, run.plan.to),
+            stands: stands(&run),
+            id: run.id,
+        })
+        .collect())
+}
+
+fn stands(run: &engine::Run) -> String {
+    let step = |index: usize| run.plan.steps.get(index).map(|s| s.label()).unwrap_or_default();
+    match run.journal.phase() {
+        Phase::Fresh => "nothing was done".to_owned(),
+        Phase::Forward { next, announced: true } => format!("interrupted in {}", step(*next)),
+        Phase::Forward { next, announced: false } => format!("interrupted before {}", step(*next)),
+        Phase::Proven => format!("{} was observed serving, not recorded yet", run.plan.to),
+        Phase::Restoring { .. } => format!("interrupted while {} was restored", run.plan.from),
+        Phase::Restored => format!("{} was restored, not recorded yet", run.plan.from),
+        Phase::Stuck(_) => "a person is needed".to_owned(),
+        Phase::Closed(_) => "over".to_owned(),
+    }
+}
+
+fn unpublished(session: &Session, facts: &Facts) -> Option<u64> {
+    let remote = &facts.accepted.config.remote.name;
+    if !session.site.git.remotes().contains(remote) {
+        return None;
+    }
+    let own = facts.own(&session.site);
+    let published = engine::published_head(&session.site)
+        .and_then(|head| own.iter().find(|entry| entry.commit == head))
+        .map_or(0, |entry| entry.record.seq.0);
+    Some(own.len() as u64 - published.min(own.len() as u64))
+}
+
+fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
+    let ui = &session.ui;
+    let style = &ui.out;
+    let dot = style.dot();
+    let now = facts.now;
+    let field = |name: &str, value: &str| ui.line(&format!("  {name:<9} {value}"));
+    let host = engine::host_name(&answer.writer);
+    ui.line(&format!("{} {dot} {} {dot} {host}", answer.app, answer.environment));
+    let proof = match (answer.proven, answer.record) {
+        (true, Some(seq)) => format!("{} proven #{seq}", style.ok()),
+        (_, Some(seq)) => format!("not proven by a run, #{seq}"),
+        (_, None) => format!("{} put there by hand, not recorded", style.yellow("!")),
+    };
+    let since = answer
+        .since
+        .map(|since| format!("  since {} ({})", clock_word(since, now), span(ago(since, now))));
+    field("serving", &format!("{}{}  {proof}", answer.serving, since.unwrap_or_default()));
+    field("observed", &observed_words(ui, answer));
+    field(
+        "back to",
+        &match &answer.back_to {
+            Some(back) => {
+                let build = match back.build.as_slice() {
+                    [] => "no build".to_owned(),
+                    groups => format!("builds {}", groups.join(", ")),
+                };
+                let about = back
+                    .about_millis
+                    .map(|millis| format!(" {dot} about {} s", (millis / 1000).max(1)));
+                let about = about.unwrap_or_default();
+                format!("{}  {} {dot} {build}{about}", escape(&back.name), back.commit.short())
+            }
+            None => "nothing yet: gitroll targets says why".to_owned(),
+        },
+    );
+    let mut shown: Vec<&Oid> = Vec::new();
+    for held in answer.held.iter().rev() {
+        if shown.contains(&&held.commit) {
+            continue;
+        }
+        shown.push(&held.commit);
+        let when = clock_word(held.at, now);
+        let (name, by) = (escape(&held.name), escape(&held.by));
+        field("held", &format!("{}  {name}  by {by}, {when} (#{})", held.commit.short(), held.seq));
+    }
+    if let Some(upstream) = &answer.upstream {
+        let held = upstream.holds.as_ref().map(|h| format!(", contains held {}", h.short()));
+        field(
+            "upstream",
+            &format!("{} +{}{}", upstream.name, upstream.ahead, held.unwrap_or_default()),
+        );
+    }
+    let mut runs = if answer.open_runs.is_empty() { "none open".to_owned() } else { String::new() };
+    for run in &answer.open_runs {
+        runs = format!("{}: {}: {}", run.id, escape(&run.what), escape(&run.stands));
+    }
+    if let Some(count) = answer.unpublished.filter(|count| *count > 0) {
+        runs.push_str(&format!(" {dot} {} unpublished", plural(count as usize, "record")));
+    }
+    if answer.unsigned > 0 {
+        runs.push_str(&format!(" {dot} {} unsigned", plural(answer.unsigned, "record")));
+    }
+    field("runs", &runs);
+    if !answer.open_runs.is_empty() {
+        field("next", "gitroll resume    goes on");
+        field("", "gitroll abort     puts back what served before");
+    }
+}
+
+fn observed_words(ui: &Ui, answer: &StatusAnswer) -> String {
+    let style = &ui.out;
+    let mut words: Vec<String> = Vec::new();
+    for check in &answer.checks {
+        words.push(if check.passed {
+            format!("{} {} {} ms", check.check, style.ok(), check.last.millis)
+        } else {
+            format!("{} {} {}", check.check, style.bad(), escape(&check.last.answer))
+        });
+    }
+    for service in &answer.services {
+        words.push(if service.up {
+            format!(
+                "{} {} ({})",
+                service.service,
+                service.state,
+                plural(service.pids.len(), "process").replace("processs", "processes")
+            )
+        } else {
+            format!("{} {} {}", service.service, style.bad(), escape(&service.state))
+        });
+    }
+    words.push(match answer.edited.as_slice() {
+        [] => "tree clean".to_owned(),
+        [only] => format!("{only} edited"),
+        many => format!("{} files edited", many.len()),
+    });
+    words.join(&format!(" {} ", style.dot()))
+}

@@ -1,0 +1,55 @@
+//! gitroll: git-native deployment and rollback.
+//!
+//! > **Exit 0 means the intended version was observed serving.**
+//!
+//! The way of a command through the crate, top to bottom; dependencies point downwards only:
+//!
+//! ```text
+//! cli      one file per verb: arguments, what it does, its exit code
+//!  ├ ui       the only place that prints: text or JSON, prompts, progress
+//!  ├ plan     facts by observing → candidates → a frozen plan → preflight
+//!  │  └ target   which state to go back to, and why not the others (pure)
+//!  ├ engine   executes a checked plan: journal, steps, undo, compensate, record
+//!  └ report   renders templates
+//!      site     one bound checkout on this host: how it stands, what kind of app it is
+//!      ledger   chains of signed records in git: codec, trust, append, projections, fold
+//!      layout   makes the tree what it should be: stage, converge
+//!      build    groups, keys, the store of artifacts
+//!      service  pm2, the built-in process manager, commands
+//!      check    asks the app over HTTP, weighs witnesses, proves
+//!          config   gitroll.toml and host.toml: raw text → validated types
+//!          model    ids, Record, Plan, Step, Evidence: pure data
+//!          system   the ground floor: git, processes, files, users, the clock
+//! ```
+//!
+//! `docs/architecture.md` follows one rollback through these modules.
+
+pub mod build;
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod engine;
+pub mod layout;
+pub mod ledger;
+pub mod model;
+pub mod plan;
+pub mod report;
+pub mod service;
+pub mod site;
+pub mod system;
+pub mod target;
+pub mod ui;
+
+use std::panic;
+use std::process::ExitCode;
+
+/// Runs `main` with tracing set up; a panic becomes exit code 70 and a request for a report.
+pub fn start(main: fn() -> cli::Exit) -> ExitCode {
+    ui::trace();
+    let result = panic::catch_unwind(main);
+    let exit = result.unwrap_or_else(|_| {
+        ui::confess();
+        cli::Exit::Bug
+    });
+    ExitCode::from(exit.code())
+}

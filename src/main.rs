@@ -1,0 +1,7 @@
+//! argv → exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gitroll::start(gitroll::cli::main)
+}

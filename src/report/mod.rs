@@ -1,0 +1,4 @@
+//! What is written for people: starter files and reports, rendered from `templates/`.
+
+pub mod demo;
+pub mod starter;

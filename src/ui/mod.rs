@@ -1,0 +1,110 @@
+//! The only place that prints: answers to stdout, narration to stderr, text or JSON.
+
+mod ask;
+mod live;
+mod style;
+mod table;
+mod words;
+
+pub use ask::{AskError, confirm, question};
+pub use live::Live;
+pub use style::Style;
+pub use table::Table;
+pub use words::{ago, clock_word, duration, escape, plural, span};
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde::Serialize;
+
+/// How this invocation speaks.
+#[derive(Debug, Clone)]
+pub struct Ui {
+    /// The answer is one JSON document on stdout.
+    pub json: bool,
+    /// No narration.
+    pub quiet: bool,
+    /// Signs and colours for stdout.
+    pub out: Style,
+    /// Signs and colours for stderr.
+    pub err: Style,
+}
+
+impl Ui {
+    /// A voice for this terminal, pipe or file.
+    pub fn new(json: bool, quiet: bool) -> Self {
+        Self {
+            json,
+            quiet,
+            out: Style::detect(io::stdout().is_terminal()),
+            err: Style::detect(io::stderr().is_terminal()),
+        }
+    }
+
+    /// Prints one line of the answer. A closed stdout is nobody's problem.
+    pub fn line(&self, text: &str) {
+        if !self.json {
+            let _ = writeln!(io::stdout(), "{text}");
+        }
+    }
+
+    /// Prints bytes of the answer as they are.
+    pub fn raw(&self, bytes: &[u8]) {
+        let _ = io::stdout().write_all(bytes);
+    }
+
+    /// Prints the answer as JSON, where that was asked for.
+    pub fn document(&self, command: &str, exit: u8, result: &impl Serialize) {
+        if self.json {
+            let document = serde_json::json!({
+                "gitroll": JSON_VERSION, "command": command, "exit": exit, "result": result,
+            });
+            let _ = writeln!(io::stdout(), "{document:#}");
+        }
+    }
+
+    /// Prints an error as JSON, where that was asked for.
+    pub fn error_document(&self, command: &str, exit: u8, error: &impl Serialize) {
+        if self.json {
+            let document = serde_json::json!({
+                "gitroll": JSON_VERSION, "command": command, "exit": exit, "error": error,
+            });
+            let _ = writeln!(io::stdout(), "{document:#}");
+        }
+    }
+
+    /// Tells one line on stderr.
+    pub fn say(&self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
+    /// Tells one line on stderr, also when quiet: errors.
+    pub fn cry(&self, text: &str) {
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+}
+
+/// The version of every JSON answer.
+pub const JSON_VERSION: u32 = 1;
+
+/// Tells what is done below the surface on stderr, where `GITROLL_LOG` asks for it: `warn`, `info`,
+/// `debug` or `trace`.
+pub fn trace() {
+    let level = std::env::var("GITROLL_LOG").ok().and_then(|text| text.parse().ok());
+    if let Some(level) = level {
+        let level: tracing::Level = level;
+        let subscriber =
+            tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).finish();
+        let _ = tracing::subscriber::set_global_default(subscriber);
+    }
+}
+
+/// Says that a bug of gitroll ended this command.
+pub fn confess() {
+    let _ = writeln!(
+        io::stderr(),
+        "gitroll has a bug: please report the lines above. [70]\n  \
+         next     gitroll status    shows what serves and whether a run is open"
+    );
+}

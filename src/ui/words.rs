@@ -1,0 +1,100 @@
+//! Times and texts for people.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+
+/// Text of unknown origin, safe for a terminal: control characters, escape sequences, bidirectional
+/// overrides and zero-width characters are shown as `\u{…}`.
+pub fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        let hidden = c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}' | '\u{61c}')
+            || matches!(c, '\u{e0000}'..='\u{e007f}');
+        if hidden {
+            safe.extend(c.escape_unicode());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// A measured time: `12 ms`, `3.9 s`, `48 s`, `12 min`.
+pub fn duration(time: Duration) -> String {
+    let millis = time.as_millis();
+    match millis {
+        0..=999 => format!("{millis} ms"),
+        1_000..=9_949 => format!("{:.1} s", time.as_secs_f64()),
+        _ if time.as_secs() < 120 => format!("{} s", (millis + 500) / 1000),
+        _ => span(time),
+    }
+}
+
+/// A long time in one unit: `45 s`, `26 min`, `5 h`, `11 d`.
+pub fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        7_200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// How long ago a moment is, as [`span`]; nothing for a moment to come.
+pub fn ago(then: Timestamp, now: Timestamp) -> Duration {
+    let seconds = now.as_second().saturating_sub(then.as_second());
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
+/// A moment in local time with a day word: `today 03:12`, `Mon 17:20` within a week, else the date.
+pub fn clock_word(then: Timestamp, now: Timestamp) -> String {
+    let zone = TimeZone::system();
+    let local = |t: Timestamp| -> Zoned { t.to_zoned(zone.clone()) };
+    let (then, now) = (local(then), local(now));
+    let days = (now.date() - then.date()).get_days();
+    match days {
+        0 => then.strftime("today %H:%M").to_string(),
+        1..=6 => then.strftime("%a   %H:%M").to_string(),
+        _ => then.strftime("%Y-%m-%d").to_string(),
+    }
+}
+
+/// `1 record`, `2 records`.
+pub fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_unknown_origin_reaches_the_terminal_as_it_is() {
+        for hostile in ["\u{1b}[2J", "a\u{202e}b", "a\u{200b}b", "\r\n", "\u{9b}31m", "\u{feff}"] {
+            let shown = escape(hostile);
+            assert!(shown.is_ascii(), "{shown:?}");
+            assert!(!shown.chars().any(char::is_control), "{shown:?}");
+        }
+        assert_eq!(escape("Grüße, 世界"), "Grüße, 世界");
+    }
+
+    #[test]
+    fn times_have_one_unit() {
+        let table = [
+            (12, "12 ms"),
+            (3_900, "3.9 s"),
+            (48_200, "48 s"),
+            (119_000, "119 s"),
+            (700_000, "11 min"),
+            (18_000_000, "5 h"),
+        ];
+        for (millis, wanted) in table {
+            assert_eq!(duration(Duration::from_millis(millis)), wanted);
+        }
+        assert_eq!(span(Duration::from_secs(11 * 86_400)), "11 d");
+    }
+}
