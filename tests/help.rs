@@ -1,0 +1,69 @@
+//! What `--help` says: every verb has examples, nothing is wider than a terminal, and a change is seen.
+
+mod support;
+
+use support::*;
+
+const VERBS: [&str; 16] = [
+    "init", "deploy", "promote", "back", "targets", "status", "log", "show", "check", "mark",
+    "unhold", "annotate", "service", "resume", "abort", "demo",
+];
+
+/// No help text is wider, so that it can be read in any terminal and quoted in any page.
+const MOST_COLUMNS: usize = 100;
+
+#[test]
+fn the_help_of_every_verb_is_as_reviewed() {
+    let host = TestEnvironment::new();
+    let mut all = host.gitroll(&["--help"]).exit(0).stdout.clone();
+    for verb in VERBS {
+        let help = host.gitroll(&[verb, "--help"]).exit(0).stdout.clone();
+        assert!(help.contains("\nExamples:\n  gitroll "), "{verb} shows no example");
+        all.push_str(&format!("\n\n=== {verb}\n{help}"));
+    }
+    for line in all.lines() {
+        assert!(line.chars().count() <= MOST_COLUMNS, "too wide: {line}");
+    }
+    // Trailing spaces are clap's and say nothing.
+    let all: Vec<&str> = all.lines().map(str::trim_end).collect();
+    snapshots(&host).bind(|| insta::assert_snapshot!("help", all.join("\n")));
+}
+
+#[test]
+fn every_verb_of_the_program_is_looked_at_here() {
+    let host = TestEnvironment::new();
+    let help = host.gitroll(&["--help"]).exit(0).stdout.clone();
+    let commands = help.split("Commands:\n").nth(1).expect("the verbs are listed");
+    let listed: Vec<&str> = commands
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|verb| *verb != "help")
+        .collect();
+    assert_eq!(listed, VERBS);
+}
+
+#[test]
+fn the_exit_codes_are_in_the_help_and_in_the_document() {
+    let host = TestEnvironment::new();
+    let help = host.gitroll(&["--help"]).exit(0).stdout.clone();
+    let codes = help.split("Exit codes:\n").nth(1).expect("the exit codes are listed");
+    let listed: Vec<&str> = codes.lines().filter_map(|l| l.split_whitespace().next()).collect();
+    let page = std::fs::read_to_string(project().join("docs/exit-codes.md")).expect("it is there");
+    let explained: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("## ")?.split(':').next())
+        .filter(|code| code.chars().all(|c| c.is_ascii_digit()))
+        .collect();
+    assert_eq!(listed, explained, "gitroll --help (left) and docs/exit-codes.md (right)");
+    assert_eq!(listed, ["0", "1", "2", "10", "11", "12", "20", "21", "22", "30", "70"]);
+}
+
+#[test]
+fn a_mistyped_verb_is_a_usage_error_that_names_the_nearest() {
+    let host = TestEnvironment::new();
+    host.gitroll(&["bakc"]).exit(2).stderr_has("back");
+    host.gitroll(&["back", "--undo", "--to", "previous"]).exit(2);
+    host.gitroll(&[]).exit(2).stderr_has("Usage: gitroll");
+}

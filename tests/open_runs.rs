@@ -1,0 +1,142 @@
+//! What people do to a checkout while a run is open, and what is in the way of one.
+
+mod support;
+
+use std::fs;
+use std::process::Stdio;
+
+use support::*;
+
+/// 1.0.0 serves, by checks that name no version.
+fn serving_without_a_version(host: &TestEnvironment) -> Scenario<'_> {
+    let app = host.app(Fixture::Plain);
+    let config = AppConfig::default().settle(2, "2s").toml(Fixture::Plain, app.port.number());
+    app.write("gitroll.toml", &config.replace(", \"/version\" = \"{version}\"", ""));
+    app.commit_version("0.9.0", Behaviour::Good);
+    app.tag("older");
+    app.commit_version("1.0.0", Behaviour::Good);
+    let scenario = Scenario { host, app };
+    scenario.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    scenario.promote("v1.0.0");
+    scenario
+}
+
+/// Kills a deploy of 1.1.0 when the new version answers and is being proven.
+fn killed_in_prove(s: &Scenario<'_>) {
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    let mut deploy = s.host.gitroll_command(&["deploy", &next, "--yes"]);
+    let deploy = deploy.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut deploy = deploy.expect("it starts");
+    wait_for_version(&s.app.health(), "1.1.0");
+    deploy.kill().expect("it can be killed");
+    deploy.wait().expect("it ends");
+    s.host.gitroll(&["back", "--yes"]).exit(22);
+}
+
+#[test]
+fn resume_does_not_prove_a_version_that_somebody_checked_out_meanwhile() {
+    let host = TestEnvironment::new();
+    let s = serving_without_a_version(&host);
+    killed_in_prove(&s);
+    s.app.git(&["checkout", "-q", "--force", "older"]);
+    host.gitroll(&["resume"]).exit(20).stderr_has("changed since the plan was made");
+    s.serves("1.0.0");
+    host.gitroll(&["status"]).exit(0).stdout_has("none open");
+}
+
+#[test]
+fn resume_puts_the_target_in_place_again_where_somebody_checked_out_what_served_before() {
+    let host = TestEnvironment::new();
+    let s = serving_without_a_version(&host);
+    killed_in_prove(&s);
+    s.app.git(&["checkout", "-q", "--force", "v1.0.0-stable"]);
+    host.gitroll(&["resume"]).exit(0).stdout_has("v1.1.0 observed serving");
+    s.serves("1.1.0");
+}
+
+#[test]
+fn resume_does_not_prove_a_tree_whose_artifacts_were_deleted_meanwhile() {
+    let host = TestEnvironment::new();
+    let s = serving_without_a_version(&host);
+    killed_in_prove(&s);
+    fs::remove_dir_all(s.app.dir.join("dist")).expect("it was built");
+    host.gitroll(&["resume"]).exit(20);
+    s.serves("1.0.0");
+    assert!(s.app.read("dist/index.html").contains("1.0.0"), "the artifact of before is back");
+}
+
+#[test]
+fn resume_puts_head_where_the_run_wants_it_again() {
+    let host = TestEnvironment::new();
+    let s = serving_without_a_version(&host);
+    killed_in_prove(&s);
+    let wanted = s.app.head();
+    s.app.write("more.txt", "by hand\n");
+    let by_hand = s.app.commit("By hand");
+    host.gitroll(&["resume"]).exit(0).stdout_has("v1.1.0 observed serving");
+    assert_eq!(s.app.head(), wanted);
+    assert_eq!(s.app.read("more.txt"), "by hand\n");
+    // The commit made meanwhile is on no branch; it stays reachable all the same.
+    let kept = s.app.git(&["for-each-ref", "--contains", &by_hand, "refs/gitroll/rescued"]);
+    assert!(kept.contains(&by_hand), "{kept}");
+    host.gitroll(&["status"]).exit(0).stdout_has("none open");
+}
+
+#[test]
+fn a_run_with_a_damaged_journal_can_be_taken_out_of_the_way_as_the_message_says() {
+    let host = TestEnvironment::new();
+    let s = serving_without_a_version(&host);
+    let run = s.app.dir.join(".git/gitroll/runs/20260101-000000-abcd");
+    fs::create_dir(&run).expect("the state directory is writable");
+    fs::write(run.join("journal.jsonl"), "no\njournal\n").expect("it is writable");
+    host.gitroll(&["check"]).exit(0);
+    let answer = host.gitroll(&["resume"]);
+    answer.exit(21).stderr_has("gitroll check");
+    let hint = answer.stderr.lines().find_map(|line| line.split_once("mv ")).expect("a way out").1;
+    let mut words = hint.split_whitespace();
+    let (from, to) = (words.next().expect("from"), words.next().expect("to"));
+    host.run("mv", &[from, to]).exit(0);
+    host.gitroll(&["status"]).exit(0).stdout_has("none open");
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+}
+
+#[test]
+fn an_edit_made_while_a_run_was_open_is_named_when_it_is_resumed() {
+    let host = TestEnvironment::new();
+    let s = serving_without_a_version(&host);
+    killed_in_prove(&s);
+    s.app.write("README.md", "edited at night\n");
+    host.gitroll(&["resume"]).exit(0).stderr_has("edited here, not as in v1.1.0: README.md");
+    assert_eq!(s.app.read("README.md"), "edited at night\n");
+}
+
+#[test]
+fn a_run_that_cannot_be_restored_does_not_block_the_way_for_ever() {
+    let host = TestEnvironment::new();
+    let s = serving_without_a_version(&host);
+    let good = s.app.head();
+    killed_in_prove(&s);
+    fs::remove_dir_all(s.app.dir.join(".git/gitroll/store")).expect("artifacts are kept there");
+    host.gitroll(&["abort"]).exit(21).stderr_has("gitroll abort");
+    host.gitroll(&["abort"]).exit(21).stderr_has("the run is over as it stands");
+    host.gitroll(&["deploy", &good, "--yes"]).exit(0);
+    s.serves("1.0.0");
+}
+
+#[test]
+fn a_promote_that_was_killed_before_its_record_can_be_repeated() {
+    let host = TestEnvironment::new();
+    let s = serving_without_a_version(&host);
+    s.release("1.1.0", Behaviour::Good).exit(0);
+    // What a kill between tag and record leaves: the tag, signed by the host.
+    let key = format!("user.signingkey={}", host.path("gitroll/key").display());
+    let args =
+        ["-c", "gpg.format=ssh", "-c", &key, "tag", "-s", "-m", "v1.1.0-stable", "v1.1.0-stable"];
+    s.app.git(&args);
+    s.promote("v1.1.0").stdout_has("v1.1.0-stable is");
+    host.gitroll(&["log", "-n", "1"]).exit(0).stdout_has("promote");
+    // A tag that nobody trusted signed is not made one of ours.
+    s.app.git(&["tag", "--no-sign", "-a", "-m", "x", "v1.2.0-stable"]);
+    host.gitroll(&["promote", "--as", "v1.2.0", "--yes"]).exit(10);
+}

@@ -1,0 +1,42 @@
+//! What every integration test stands on: an environment of its own, an app made from a fixture, the
+//! program under test, and the certainty that nothing outlives the test.
+//!
+//! ```ignore
+//! mod support;
+//! use support::*;
+//!
+//! #[test]
+//! fn going_back_serves_what_served_before() {
+//!     let host = TestEnvironment::new();
+//!     let app = host.app(Fixture::Plain);
+//!     app.commit_version("1.0.0", Behaviour::Good);
+//!     host.gitroll(&["back", "--yes"]).exit(0).stdout_has("observed serving");
+//! }
+//! ```
+
+// Each test binary compiles this module and uses its own part of it.
+#![allow(dead_code, unused_imports)]
+
+mod answer;
+mod app;
+mod config;
+mod ending;
+mod environment;
+mod scenario;
+pub mod schema;
+mod snapshot;
+mod terminal;
+mod traffic;
+mod tree;
+mod web;
+
+pub use answer::Answer;
+pub use app::{App, Behaviour, Fixture};
+pub use config::{AppConfig, ServedBy};
+pub use environment::{TestEnvironment, project, test_tools};
+pub use scenario::Scenario;
+pub use snapshot::snapshots;
+pub use terminal::Terminal;
+pub use traffic::{Request, RequestLoop, Traffic};
+pub use tree::Tree;
+pub use web::{Port, Response, free_port, http_get, wait_for_version, wait_until};
