@@ -136,6 +136,8 @@ fn a_later_process_with_the_recorded_number_is_never_signalled() {
     let main = web.start();
     let record = std::fs::read_to_string(web.state_file()).unwrap();
     web.stop();
+    // A start time is counted in ticks of 10 ms: theirs must differ.
+    std::thread::sleep(std::time::Duration::from_millis(50));
     let mut stranger = std::process::Command::new("sleep").arg("600").spawn().unwrap();
     let id = ProcessId::of(stranger.id()).unwrap();
     // The state file of a service whose number the stranger got since.
