@@ -7,7 +7,7 @@ mod store;
 use std::path::PathBuf;
 
 use crate::config::{Binding, Build};
-use crate::model::{ArtifactEvidence, BuildStep, Oid, RepoPath};
+use crate::model::{ArtifactEvidence, BuildKey, BuildStep, Oid, RepoPath};
 use crate::system::git::{Git, GitError};
 
 pub use group::build;
@@ -52,6 +52,42 @@ pub struct BuildPlan {
     pub steps: Vec<BuildStep>,
     /// Every output of every group with its key, built or kept.
     pub artifacts: Vec<ArtifactEvidence>,
+}
+
+impl BuildPlan {
+    /// Leaves in place what serves where a group's key is the same as in `before`, the plan for the commit
+    /// that `serving` was made from. What serves may be kept under another key: it was there before gitroll
+    /// came, and nobody knows which build made it.
+    pub fn keep_unchanged(&mut self, before: &BuildPlan, serving: &[ArtifactEvidence]) {
+        let mut renamed = Vec::new();
+        for artifact in &mut self.artifacts {
+            let same = |a: &&ArtifactEvidence| a.output == artifact.output;
+            let unchanged =
+                before.artifacts.iter().find(same).is_some_and(|b| b.key == artifact.key);
+            let built = self.steps.iter().any(|step| step.key == artifact.key);
+            if let (true, Some(there)) = (unchanged && built, serving.iter().find(same)) {
+                renamed.push((artifact.output.clone(), artifact.key.clone(), there.key.clone()));
+            }
+        }
+        // A group is left out only with all its outputs.
+        self.steps.retain(|step| {
+            let kept = |output: &RepoPath| {
+                renamed.iter().any(|(path, key, _)| path == output && *key == step.key)
+            };
+            step.outputs.is_empty() || !step.outputs.iter().all(kept)
+        });
+        renamed.retain(|(_, key, _)| !self.steps.iter().any(|step| step.key == *key));
+        let new_key = |output: &RepoPath, key: &mut BuildKey| {
+            let found = renamed.iter().find(|(path, old, _)| path == output && old == key);
+            if let Some((.., there)) = found {
+                key.clone_from(there);
+            }
+        };
+        self.artifacts.iter_mut().for_each(|a| new_key(&a.output, &mut a.key));
+        for step in &mut self.steps {
+            step.needs.iter_mut().for_each(|(output, key)| new_key(output, key));
+        }
+    }
 }
 
 /// Computes the keys of all groups for a commit and says which must be built. A key hashes the matched

@@ -12,10 +12,11 @@ use super::outcome::ChangeAnswer;
 use super::session::Session;
 use crate::model::{Event, Oid, Outcome, Recorded};
 use crate::plan::candidates::{self, Candidates};
+use crate::plan::component;
 use crate::plan::compose::{GroupsOf, Intent};
 use crate::plan::facts::Facts;
 use crate::site::Observed;
-use crate::target::{Candidate, Request, RequestError, Resolution, Standing, resolve};
+use crate::target::{Candidate, Reason, Request, RequestError, Resolution, Standing, resolve};
 use crate::ui::{Ui, plural, span};
 
 /// Go back to an earlier state and prove that it serves
@@ -37,7 +38,7 @@ pub struct BackArgs {
     /// Do not judge what is left as bad
     #[arg(long)]
     no_verdict: bool,
-    /// Return to what the last `back` left, and lift its verdict and hold
+    /// Return to what the last `back` or `component` left, and lift its verdict and hold
     #[arg(long)]
     undo: bool,
     /// Show what would be done and stop
@@ -90,6 +91,19 @@ fn choose(
     all: &Candidates,
     request: &Request,
 ) -> Result<Resolution, Failure> {
+    find(session, facts, all, request)?.map_err(|error| refusal(session, facts, error))
+}
+
+/// The target of a request, or why there is none.
+///
+/// # Errors
+/// When a name names nothing, or git cannot be read.
+pub(super) fn find(
+    session: &Session,
+    facts: &Facts,
+    all: &Candidates,
+    request: &Request,
+) -> Result<Result<Resolution, RequestError>, Failure> {
     let named = match request {
         Request::Named(name) => Some(
             candidates::named(&session.site, facts, name)
@@ -98,9 +112,12 @@ fn choose(
         Request::Seq(seq) => candidates::of_seq(&session.site, facts, *seq)?,
         _ => None,
     };
-    resolve(request, &all.deployments, &all.stable, named).map_err(|error| {
-        lost_tags(session, facts).into_iter().fold(refusal(error), Failure::detail)
-    })
+    Ok(resolve(request, &all.deployments, &all.stable, named))
+}
+
+/// Why there is no target, for a person.
+pub(super) fn refusal(session: &Session, facts: &Facts, error: RequestError) -> Failure {
+    lost_tags(session, facts).into_iter().fold(explained(error), Failure::detail)
 }
 
 /// Stable tags that a record pins and that are no longer what it pinned: deleted or moved by somebody.
@@ -124,7 +141,7 @@ fn lost_tags(session: &Session, facts: &Facts) -> Vec<String> {
     lost.collect()
 }
 
-fn refusal(error: RequestError) -> Failure {
+fn explained(error: RequestError) -> Failure {
     let shown = |mut failure: Failure, skipped: &[Candidate]| {
         for candidate in skipped.iter().take(10) {
             if let Standing::Skipped(reason) = &candidate.standing {
@@ -153,7 +170,7 @@ fn refusal(error: RequestError) -> Failure {
         RequestError::Refused { candidate, reason } => {
             let failure = Failure::refused(error.to_string());
             match reason {
-                crate::target::Reason::Bad { by } | crate::target::Reason::Held { by, .. } => {
+                Reason::Bad { by } | Reason::Held { by, .. } | Reason::HeldComponent { by, .. } => {
                     let record = by.trim_start_matches('#');
                     failure.next(format!("gitroll unhold {record}"), "if that was wrong")
                 }
@@ -216,7 +233,8 @@ fn intent(
     let left = &facts.serving.commit;
     let judged = !args.no_verdict && commit != *left && older(session, facts, &commit, left)?;
     let recorded = if judged {
-        judgement(left, args.reason.clone())
+        // What a component's files were put into is left together with the commit that has them.
+        judgement(&component::judged_with(&session.site, facts, left)?, args.reason.clone())
     } else {
         Recorded { reason: args.reason.clone(), ..Recorded::default() }
     };
@@ -242,7 +260,12 @@ fn intent(
 
 /// Whether `target` is older than what is left: its ancestor, or, in unrelated histories, put in place
 /// here before it.
-fn older(session: &Session, facts: &Facts, target: &Oid, left: &Oid) -> Result<bool, Failure> {
+pub(super) fn older(
+    session: &Session,
+    facts: &Facts,
+    target: &Oid,
+    left: &Oid,
+) -> Result<bool, Failure> {
     let git = &session.site.git;
     if git.contains(left, target)? {
         return Ok(true);
@@ -301,7 +324,8 @@ fn undo(session: &Session, facts: &Facts, args: &BackArgs) -> Result<Intent, Fai
         .rev()
         .find(|entry| entry.record.event.serves() && entry.record.to.is_some());
     let back = last.filter(|entry| {
-        entry.record.event == Event::Back && entry.record.outcome == Outcome::Succeeded
+        matches!(entry.record.event, Event::Back | Event::Component)
+            && entry.record.outcome == Outcome::Succeeded
     });
     let Some(entry) = back else {
         return Err(Failure::unchanged("the last thing done here was no rollback")

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::Globals;
+use super::component::Kept;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::flow::{Manner, carry_out};
@@ -10,10 +11,10 @@ use super::outcome::ChangeAnswer;
 use super::session::Session;
 use crate::config;
 use crate::ledger::Held;
-use crate::model::{Digest, Event, Oid, Recorded, Served};
+use crate::model::{Digest, Event, Hold, Oid, Recorded, Served};
 use crate::plan::compose::{GroupsOf, Intent, file_of};
 use crate::plan::facts::Facts;
-use crate::plan::{candidates, holds};
+use crate::plan::{candidates, component, holds};
 use crate::site::Observed;
 use crate::target::{Candidate, Request, resolve};
 use crate::ui::{Live, Ui};
@@ -25,6 +26,8 @@ use crate::ui::{Live, Ui};
   gitroll deploy v1.3.0        a tag, branch or commit
   gitroll deploy --plan        what would be done
   gitroll deploy --fixes 43    this is the fix for what record #43 holds
+  gitroll deploy --keep-component QW-001
+                               with the files QW-001 has now, not the revision's
 
 A failing build or a problem found beforehand exits 1 and touches nothing that serves. A version
 that cannot be proven is taken back: 20.")]
@@ -37,6 +40,9 @@ pub struct DeployArgs {
     /// This deploy is the fix: lifts the hold of a record (43) or commit
     #[arg(long, value_name = "RECORD|COMMIT")]
     fixes: Vec<String>,
+    /// Keep the good files of this component instead of the revision's
+    #[arg(long, value_name = "ID")]
+    keep_component: Vec<String>,
     /// Show what would be done and stop
     #[arg(long)]
     plan: bool,
@@ -53,7 +59,9 @@ pub fn run(globals: &Globals, ui: &Ui, args: &DeployArgs) -> Result<Exit, Failur
     super::check_reason(args.reason.as_deref())?;
     let session = Session::change(globals, ui, "deploy")?;
     let mut facts = session.facts()?;
-    let commit = revision(&session, &mut facts, args.rev.as_deref())?;
+    let revision = revision(&session, &mut facts, args.rev.as_deref())?;
+    let Kept { commit, components, warnings } =
+        super::component::keep(&session, &facts, &revision, &args.keep_component)?;
     let (config_text, borrowed) = configuration(&session, &facts, &commit)?;
     let config = config::parse(&config_text, &format!("gitroll.toml of {}", commit.short()))?;
     let mut to = facts.names.served(&session.site.git, &commit, Some(&config))?;
@@ -66,7 +74,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &DeployArgs) -> Result<Exit, Failur
         return Ok(exit);
     }
     let lifts = allowed(&session, &facts, &to, &args.fixes)?;
-    let by_hand_target = facts.by_hand() && commit == facts.head.commit;
+    let by_hand_target = facts.by_hand() && revision == facts.head.commit;
     let from = match (&facts.standing, by_hand_target) {
         (Some(standing), true) => facts.names.served(&session.site.git, &standing.commit, None)?,
         _ => facts.serving.clone(),
@@ -79,9 +87,14 @@ pub fn run(globals: &Globals, ui: &Ui, args: &DeployArgs) -> Result<Exit, Failur
         config,
         config_text,
         groups: GroupsOf::Config,
-        recorded: Recorded { reason: args.reason.clone(), lifts, ..Recorded::default() },
+        recorded: Recorded {
+            reason: args.reason.clone(),
+            lifts,
+            components,
+            ..Recorded::default()
+        },
         skipped: Vec::new(),
-        warnings: borrowed.into_iter().collect(),
+        warnings: warnings.into_iter().chain(borrowed).collect(),
     };
     let further = last_good(&session, &facts, &intent)?;
     let manner = Manner { plan_only: args.plan, yes: args.yes, asks: false, any_candidate: false };
@@ -166,7 +179,10 @@ fn allowed(
     to: &Served,
     fixes: &[String],
 ) -> Result<Vec<Digest>, Failure> {
-    let holding = holds::holding(&session.site, &facts.history, &to.commit)?;
+    let git = &session.site.git;
+    let mut holding = holds::holding(&session.site, &facts.history, &to.commit)?;
+    let contents = component::held_in(git, &facts.held_contents, &to.commit)?;
+    holding.extend(contents.into_iter().map(|content| content.held.clone()));
     let mut lifts = Vec::new();
     let mut fixed_commits = Vec::new();
     for fix in fixes {
@@ -190,10 +206,12 @@ fn allowed(
 
 /// Says why `held` stops a deploy, and how to go on past all of `holding`, of which `left` are not lifted yet.
 fn refusal(to: &Served, held: &Held, holding: &[Held], left: &[&Held]) -> Failure {
-    let why = if held.subject == to.commit {
-        format!("{to} is held")
-    } else {
-        format!("{to} contains or equals {}, which is held", held.subject.short())
+    let why = match &held.hold {
+        Hold::Component { id, .. } => format!("{to} has {id} as it was judged bad"),
+        Hold::Commit if held.subject == to.commit => format!("{to} is held"),
+        Hold::Commit => {
+            format!("{to} contains or equals {}, which is held", held.subject.short())
+        }
     };
     let mut failure = Failure::refused(why)
         .detail(format!("held by record #{} of {} ({})", held.seq, held.writer, held.by));
@@ -201,17 +219,33 @@ fn refusal(to: &Served, held: &Held, holding: &[Held], left: &[&Held]) -> Failur
         failure = failure.detail(format!("because: {reason}"));
     }
     for other in left.iter().skip(1) {
-        let (subject, seq) = (other.subject.short(), other.seq);
-        failure = failure.detail(format!("{subject} is held as well, by record #{seq}"));
+        let what = match &other.hold {
+            Hold::Component { id, .. } => id.to_string(),
+            Hold::Commit => other.subject.short().to_owned(),
+        };
+        failure = failure.detail(format!("{what} is held as well, by record #{}", other.seq));
+    }
+    let commit = to.commit.short();
+    let keep: String = left
+        .iter()
+        .filter_map(|held| match &held.hold {
+            Hold::Component { id, .. } => Some(format!(" --keep-component {id}")),
+            Hold::Commit => None,
+        })
+        .collect();
+    if !keep.is_empty() && left.iter().all(|held| held.hold != Hold::Commit) {
+        failure = failure
+            .next(format!("gitroll deploy {commit}{keep}"), "with the good files, not these");
     }
     let fixes: String = holding.iter().map(|held| format!(" --fixes {}", held.seq)).collect();
-    failure
-        .next(format!("gitroll deploy {}{fixes}", to.commit.short()), "this is the fix")
-        .next(
+    failure = failure.next(format!("gitroll deploy {commit}{fixes}"), "this is the fix");
+    if held.hold == Hold::Commit {
+        failure = failure.next(
             format!("git revert {}", held.subject.short()),
             "a commit that reverts it lifts the hold for what comes after",
-        )
-        .next(format!("gitroll unhold {}", held.seq), "the hold was wrong")
+        );
+    }
+    failure.next(format!("gitroll unhold {}", held.seq), "the hold was wrong")
 }
 
 /// Where to go when both the target and what served before are failing: to neither of them. What served

@@ -70,8 +70,12 @@ pub fn carry_out(
             return Ok(Exit::Done);
         }
         if first_try && manner.asks && !manner.yes {
-            let asked = if event == Event::Back { "Go back?" } else { "Go on?" };
-            if !confirm(&session.ui, asked, true)? {
+            let asked = match (&event, plan.recorded.components.first()) {
+                (Event::Back, _) => "Go back?".to_owned(),
+                (Event::Component, Some(id)) => format!("Put {id} back?"),
+                _ => "Go on?".to_owned(),
+            };
+            if !confirm(&session.ui, &asked, true)? {
                 return Err(Failure::new(Exit::Unchanged, "not confirmed; nothing was changed"));
             }
         }

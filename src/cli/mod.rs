@@ -4,6 +4,7 @@ mod abort;
 mod annotate;
 mod back;
 mod check;
+mod component;
 mod demo;
 mod deploy;
 mod exit;
@@ -51,6 +52,7 @@ use session::Session;
   gitroll deploy               put the newest revision in place and prove it
   gitroll promote              make a signed *-stable tag of what serves
   gitroll back                 the bad night: back to the last good state
+  gitroll component QW-001     only one component's files
   gitroll demo                 see all of it on a throw-away app
 
 Exit codes:
@@ -106,6 +108,7 @@ enum Verb {
     Deploy(deploy::DeployArgs),
     Promote(promote::PromoteArgs),
     Back(back::BackArgs),
+    Component(component::ComponentArgs),
     Targets(targets::TargetsArgs),
     Status(status::StatusArgs),
     Log(log::LogArgs),
@@ -127,6 +130,7 @@ impl Verb {
             Verb::Deploy(_) => "deploy",
             Verb::Promote(_) => "promote",
             Verb::Back(_) => "back",
+            Verb::Component(_) => "component",
             Verb::Targets(_) => "targets",
             Verb::Status(_) => "status",
             Verb::Log(_) => "log",
@@ -148,6 +152,7 @@ impl Verb {
             Verb::Deploy(args) => deploy::run(globals, ui, args),
             Verb::Promote(args) => promote::run(globals, ui, args),
             Verb::Back(args) => back::run(globals, ui, args),
+            Verb::Component(args) => component::run(globals, ui, args),
             Verb::Targets(args) => targets::run(globals, ui, args),
             Verb::Status(args) => status::run(globals, ui, args),
             Verb::Log(args) => log::run(globals, ui, args),

@@ -259,12 +259,16 @@ fn consequences(session: &Session, plan: &Plan) {
     {
         ui.line(&format!("  held     {} and what contains it", subject.short()));
     }
+    if let Some(Hold::Component { id, .. }) = &plan.recorded.hold {
+        let name = escape(&plan.from.name);
+        ui.line(&format!("  held     {id} as in {name}, whatever brings it back"));
+    }
     for save in &plan.activation.saves {
         ui.line(&format!("  saved    {} in .git/gitroll/saved", save.path));
     }
     match plan.event {
         Event::Back if plan.recorded.verdict.is_some() => {
-            ui.line("  next     gitroll show             what was done and observed");
+            ui.line("  next     gitroll diff             suspects first");
             ui.line("           gitroll back --undo      if it was a false alarm");
             if plan.recorded.reason.is_none() {
                 ui.line("           gitroll annotate --reason …   why, for the record");
@@ -275,6 +279,13 @@ fn consequences(session: &Session, plan: &Plan) {
                 ui.line(&format!("  lifted   the verdict and hold on {}", plan.to.commit.short()));
             }
             ui.line(&format!("  next     gitroll back --undo      returns to {}", plan.from));
+        }
+        Event::Component => {
+            ui.line("  next     gitroll diff             suspects first");
+            ui.line("           gitroll back --undo      if it was a false alarm");
+            if plan.recorded.reason.is_none() {
+                ui.line("           gitroll annotate --reason …   why, for the record");
+            }
         }
         Event::Deploy => ui.line("  next     gitroll promote          when it has proven itself"),
         _ => {}

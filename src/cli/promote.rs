@@ -162,7 +162,7 @@ fn record(
 }
 
 fn fit(session: &Session, facts: &Facts, served: &Served, proven: bool) -> Result<(), Failure> {
-    if let Some(reason) = holds::against(&session.site, &facts.history, &served.commit)? {
+    if let Some(reason) = holds::against(&session.site, facts, &served.commit)? {
         return Err(Failure::refused(format!("{served} cannot be promoted: {reason}"))
             .next("gitroll mark good REV --reason …", "if that verdict was wrong"));
     }

@@ -3,7 +3,8 @@
 use schemars::{Schema, schema_for};
 
 use super::{
-    check, demo, failure, init, log, mark, outcome, promote, service, show, status, targets,
+    check, component, demo, failure, init, log, mark, outcome, promote, service, show, status,
+    targets,
 };
 use crate::model::{Evidence, Plan};
 
@@ -30,6 +31,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
     vec![
         ("change", schema_for!(outcome::ChangeAnswer)),
         ("check", schema_for!(check::CheckAnswer)),
+        ("components", schema_for!(component::ComponentsAnswer)),
         ("demo", schema_for!(demo::DemoAnswer)),
         ("envelope", schema_for!(Envelope)),
         ("error", schema_for!(failure::Failure)),

@@ -9,10 +9,10 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
 use crate::engine::{self, Phase};
-use crate::model::{CheckEvidence, Oid, RepoPath, RunId, Seq, Served};
+use crate::model::{CheckEvidence, ComponentId, Hold, Oid, RepoPath, RunId, Seq, Served};
 use crate::plan::candidates;
 use crate::plan::facts::Facts;
-use crate::plan::{estimate, holds};
+use crate::plan::{component, estimate, holds};
 use crate::site::Observed;
 use crate::target::{Needed, Request, resolve};
 use crate::ui::{Ui, ago, clock_word, escape, plural, span};
@@ -99,6 +99,8 @@ pub struct HeldLine {
     pub commit: Oid,
     /// Its name.
     pub name: String,
+    /// The component whose content is held, where that is not the whole commit.
+    pub component: Option<ComponentId>,
     /// The record.
     pub seq: Seq,
     /// Who.
@@ -117,6 +119,8 @@ pub struct Upstream {
     pub ahead: usize,
     /// A held commit that it contains.
     pub holds: Option<Oid>,
+    /// The components that are there as they were judged bad.
+    pub held_components: Vec<String>,
 }
 
 /// A run that is not over.
@@ -174,6 +178,10 @@ fn look(session: &Session, facts: &Facts) -> Result<StatusAnswer, Failure> {
                 hold.subject.short().to_owned()
             },
             commit: hold.subject.clone(),
+            component: match &hold.hold {
+                Hold::Component { id, .. } => Some(id.clone()),
+                Hold::Commit => None,
+            },
             seq: hold.seq,
             by: hold.by.clone(),
             at: hold.at,
@@ -227,10 +235,12 @@ fn upstream(session: &Session, facts: &Facts) -> Result<Option<Upstream>, Failur
     let name = format!("{}/{}", upstream.remote, upstream.branch);
     let Some(tip) = git.find_ref(&format!("refs/remotes/{name}"))? else { return Ok(None) };
     let holding = holds::holding(&session.site, &facts.history, &tip)?;
+    let contents = component::held_in(git, &facts.held_contents, &tip)?;
     Ok(Some(Upstream {
         name,
         ahead: git.distance(&facts.head.commit, &tip)?,
         holds: holding.first().map(|held| held.subject.clone()),
+        held_components: contents.iter().map(|found| found.component.id.to_string()).collect(),
     }))
 }
 
@@ -307,22 +317,27 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
             None => "nothing yet: gitroll targets says why".to_owned(),
         },
     );
-    let mut shown: Vec<&Oid> = Vec::new();
+    let mut shown = Vec::new();
     for held in answer.held.iter().rev() {
-        if shown.contains(&&held.commit) {
+        if shown.contains(&(&held.commit, &held.component)) {
             continue;
         }
-        shown.push(&held.commit);
+        shown.push((&held.commit, &held.component));
         let when = clock_word(held.at, now);
         let (name, by) = (escape(&held.name), escape(&held.by));
-        field("held", &format!("{}  {name}  by {by}, {when} (#{})", held.commit.short(), held.seq));
+        let component = held.component.as_ref().map(|id| format!("{id} of ")).unwrap_or_default();
+        let commit = held.commit.short();
+        field("held", &format!("{component}{commit} {name}  by {by}, {when} (#{})", held.seq));
     }
     if let Some(upstream) = &answer.upstream {
-        let held = upstream.holds.as_ref().map(|h| format!(", contains held {}", h.short()));
-        field(
-            "upstream",
-            &format!("{} +{}{}", upstream.name, upstream.ahead, held.unwrap_or_default()),
-        );
+        let mut text = format!("{} +{}", upstream.name, upstream.ahead);
+        if let Some(held) = &upstream.holds {
+            text.push_str(&format!(", contains held {}", held.short()));
+        }
+        for id in &upstream.held_components {
+            text.push_str(&format!(", has {id} as it is held"));
+        }
+        field("upstream", &text);
     }
     let mut runs = if answer.open_runs.is_empty() { "none open".to_owned() } else { String::new() };
     for run in &answer.open_runs {

@@ -9,7 +9,7 @@ use super::session::Session;
 use super::{flow, mark};
 use crate::engine;
 use crate::ledger::Held;
-use crate::model::Event;
+use crate::model::{Event, Hold};
 use crate::plan::facts::Facts;
 use crate::ui::Ui;
 
@@ -18,9 +18,10 @@ use crate::ui::Ui;
 #[command(after_help = "Examples:
   gitroll unhold                                     the only thing that is held
   gitroll unhold 43                                  what record #43 holds
+  gitroll unhold QW-001                              a component's content
   gitroll unhold v1.3.0 --reason 'it was the disk'")]
 pub struct UnholdArgs {
-    /// Record number, tag or commit; may be left out when one thing is held
+    /// Record number, component, tag or commit; may be left out when one thing is held
     what: Option<String>,
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
@@ -46,11 +47,19 @@ pub fn run(globals: &Globals, ui: &Ui, args: &UnholdArgs) -> Result<Exit, Failur
         session.site.binding.environment,
         engine::host_name(session.site.binding.writer.as_str()),
         names.join(", "),
-        lifted.first().map(|held| held.subject.short().to_owned()).unwrap_or_default(),
+        lifted.first().map(name).unwrap_or_default(),
     );
     let entry = flow::state(&session, &facts, record)?;
     mark::told(ui, "unhold", &entry);
     Ok(Exit::Done)
+}
+
+/// What is held: a commit, or a component as it is in one.
+fn name(held: &Held) -> String {
+    match &held.hold {
+        Hold::Component { id, .. } => format!("{id} of {}", held.subject.short()),
+        Hold::Commit => held.subject.short().to_owned(),
+    }
 }
 
 fn chosen(session: &Session, facts: &Facts, what: Option<&str>) -> Result<Vec<Held>, Failure> {
@@ -58,7 +67,7 @@ fn chosen(session: &Session, facts: &Facts, what: Option<&str>) -> Result<Vec<He
     let none = |what: &str| {
         let mut failure = Failure::unchanged(format!("{what} is not held"));
         for held in &holds {
-            failure = failure.detail(format!("held  {} by #{}", held.subject.short(), held.seq));
+            failure = failure.detail(format!("held  {} by #{}", name(held), held.seq));
         }
         failure.next("gitroll status", "shows what is held")
     };
@@ -72,6 +81,12 @@ fn chosen(session: &Session, facts: &Facts, what: Option<&str>) -> Result<Vec<He
     let seq = what.strip_prefix('#').unwrap_or(what).parse().ok();
     if let Some(held) = holds.iter().find(|held| Some(held.seq) == seq) {
         return Ok(vec![held.clone()]);
+    }
+    let of_component =
+        |held: &&Held| matches!(&held.hold, Hold::Component { id, .. } if id.as_str() == what);
+    let found: Vec<Held> = holds.iter().filter(of_component).cloned().collect();
+    if !found.is_empty() {
+        return Ok(found);
     }
     let commit = super::resolve_commit(session, facts, what)?;
     let found: Vec<Held> = holds.iter().filter(|held| held.subject == commit).cloned().collect();

@@ -329,6 +329,37 @@ impl Patterns {
         self.set.is_match(path.as_path())
     }
 
+    /// As [`Self::matches`]; a file that stands where `dir/**` means a directory is covered too.
+    pub fn covers(&self, path: &RepoPath) -> bool {
+        let whole = |glob: &String| {
+            let glob = glob.strip_prefix("./").unwrap_or(glob);
+            let directory = glob.strip_suffix("/**").or_else(|| glob.strip_suffix('/'));
+            directory.is_some_and(|directory| directory.as_bytes() == path.as_bytes())
+        };
+        self.matches(path) || self.globs.iter().any(whole)
+    }
+
+    /// The directories or files below which everything lies that can match, none inside of another. None at
+    /// all where that is the whole tree.
+    pub fn roots(&self) -> Vec<RepoPath> {
+        let plain = |part: &&str| !part.contains(['*', '?', '[', ']', '{', '}', '\\']);
+        let mut roots: Vec<RepoPath> = Vec::new();
+        for glob in &self.globs {
+            let glob = glob.strip_prefix("./").unwrap_or(glob).trim_end_matches('/');
+            let parts: Vec<&str> = glob.split('/').take_while(plain).collect();
+            let Ok(root) = RepoPath::new(parts.join("/")) else { return Vec::new() };
+            roots.push(root);
+        }
+        roots.sort();
+        let mut outer: Vec<RepoPath> = Vec::new();
+        for root in roots {
+            if !outer.iter().any(|other| root.starts_with(other)) {
+                outer.push(root);
+            }
+        }
+        outer
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.globs.is_empty()

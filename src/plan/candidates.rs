@@ -138,7 +138,7 @@ fn judge(
     if *commit == facts.serving.commit {
         return Ok(Standing::Serving);
     }
-    if let Some(reason) = holds::against(site, &facts.history, commit)? {
+    if let Some(reason) = holds::against(site, facts, commit)? {
         return Ok(Standing::Skipped(reason));
     }
     let Some(served) = served else { return Ok(Standing::Skipped(Reason::NeverServed)) };

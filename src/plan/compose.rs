@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::PlanError;
 use super::facts::Facts;
 use crate::build::{self, BuildPlan, LiveArtifact};
-use crate::config::{self, Build, Config};
+use crate::config::{self, Build, Component, Config};
 use crate::layout::in_place::{self, Commits};
 use crate::ledger;
 use crate::model::{
@@ -80,8 +80,16 @@ pub struct Room {
 /// When the repository, the tree or the store cannot be read.
 pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, PlanError> {
     let (from, to) = (intent.from.clone(), intent.to.clone());
-    let edited = site.git.edited(&facts.head.commit)?;
-    let wanted = wanted(site, facts, &to, intent.groups, &intent.config)?;
+    let mut edited = site.git.edited(&facts.head.commit)?;
+    if intent.event == Event::Component {
+        // What is edited elsewhere serves now and shall go on to.
+        let touched = components(&intent);
+        edited.retain(|path| touched.iter().any(|component| component.paths.covers(path)));
+    }
+    let mut wanted = wanted(site, facts, &to, intent.groups, &intent.config)?;
+    if intent.event == Event::Component {
+        leave_unchanged(site, facts, &from.commit, &mut wanted)?;
+    }
     let before = artifacts_now(&wanted.live);
     let moves = moves(&wanted, &before);
     let environment = environment_files(&facts.accepted.config, &intent.config, &wanted.groups);
@@ -125,6 +133,39 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         plan,
         room,
     })
+}
+
+fn components(intent: &Intent) -> Vec<&Component> {
+    let named = |c: &&Component| intent.recorded.components.contains(&c.id);
+    intent.config.components.iter().filter(named).collect()
+}
+
+/// Builds nothing of which no input changes with the component: what was recorded with what serves stays.
+fn leave_unchanged(
+    site: &Site,
+    facts: &Facts,
+    from: &Oid,
+    wanted: &mut Wanted,
+) -> Result<(), PlanError> {
+    if wanted.plan.steps.is_empty() {
+        return Ok(());
+    }
+    // Where HEAD was moved by hand, what lies there was made for what served before, or is not known.
+    let standing = facts.standing.as_ref().map(|standing| &standing.commit);
+    let known = [Some(from), standing]
+        .into_iter()
+        .flatten()
+        .find_map(|commit| facts.last_record_of(site, commit).map(|entry| (commit, entry)));
+    let Some((made_from, entry)) = known else { return Ok(()) };
+    let recorded = ledger::evidence(&site.git, entry)?.artifacts;
+    let lies_there = |a: &ArtifactEvidence| {
+        wanted.live.iter().any(|live| live.output == a.output && live.key == a.key)
+    };
+    let serving: Vec<_> = recorded.into_iter().filter(lies_there).collect();
+    let (git, store) = (&site.git, &site.store);
+    let before = build::plan(git, &site.binding, store, &wanted.groups, made_from, &wanted.live)?;
+    wanted.plan.keep_unchanged(&before, &serving);
+    Ok(())
 }
 
 /// What it takes to restore a commit.

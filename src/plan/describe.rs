@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use crate::model::{Plan, Step};
+use crate::model::{PathChange, Plan, Step};
 
 /// What a plan does, a short label and a text each: the lines above the question. `about` is how long it
 /// will take, where that is known.
 pub fn describe(plan: &Plan, about: Option<Duration>) -> Vec<(String, String)> {
     let mut lines = Vec::new();
+    if !plan.recorded.components.is_empty() {
+        lines.push(line("files", files(plan)));
+    }
     for skipped in &plan.skipped {
         lines.push(line("skipped", format!("{}  {}", skipped.name, skipped.why)));
     }
@@ -60,6 +63,23 @@ pub fn built_groups(plan: &Plan) -> Vec<String> {
             _ => None,
         })
         .collect()
+}
+
+/// `2 changed, 1 removed, 1 restored`.
+fn files(plan: &Plan) -> String {
+    let count = |wanted: (bool, bool)| {
+        let here =
+            |change: &&PathChange| (change.before.is_some(), change.after.is_some()) == wanted;
+        plan.activation.changes.iter().filter(here).count()
+    };
+    let parts = [
+        (count((true, true)), "changed"),
+        (count((true, false)), "removed"),
+        (count((false, true)), "restored"),
+    ];
+    let parts = parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}"));
+    let parts: Vec<String> = parts.collect();
+    if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
 }
 
 fn builds(plan: &Plan) -> String {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::PlanError;
+use super::component::{self, HeldContent};
 use super::names::Names;
 use crate::build::LiveArtifact;
 use crate::config::{self, Config};
@@ -32,6 +33,8 @@ pub struct Facts {
     pub tags: Vec<Tag>,
     /// Names of commits.
     pub names: Names,
+    /// Contents of components that are held.
+    pub held_contents: Vec<HeldContent>,
 }
 
 /// A configuration and where it comes from.
@@ -64,6 +67,9 @@ impl Facts {
         let names = Names::of(&tags, &accepted.config.stable.pattern);
         let serving = names.served(&site.git, &head.commit, Some(&accepted.config))?;
         let standing = history.serving().cloned();
+        let components = &accepted.config.components;
+        let held_contents =
+            component::held_contents(&site.git, &ledger, history.holds(), components);
         Ok(Self {
             now: clock::now(),
             head,
@@ -74,6 +80,7 @@ impl Facts {
             serving,
             tags,
             names,
+            held_contents,
         })
     }
 

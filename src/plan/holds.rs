@@ -1,24 +1,34 @@
 //! Verdicts and holds against a commit.
 
+use super::component;
+use super::facts::Facts;
 use crate::ledger::{Held, History};
 use crate::model::{Hold, Judgement, Oid};
 use crate::site::Site;
 use crate::system::git::GitError;
 use crate::target::Reason;
 
-/// Why a commit may not be gone back to: it is judged bad, has the tree of a held commit, or contains one.
+/// Why a commit may not be gone back to: it is judged bad, has the tree of a held commit, contains one, or
+/// has the content of a component that is held.
 ///
 /// # Errors
 /// When git cannot read the commits.
-pub fn against(site: &Site, history: &History, commit: &Oid) -> Result<Option<Reason>, GitError> {
+pub fn against(site: &Site, facts: &Facts, commit: &Oid) -> Result<Option<Reason>, GitError> {
+    let history = &facts.history;
     if let Some(judged) = history.verdict(commit)
         && judged.verdict.judgement == Judgement::Bad
     {
         return Ok(Some(Reason::Bad { by: format!("#{}", judged.seq) }));
     }
-    Ok(holding(site, history, commit)?
-        .first()
-        .map(|held| Reason::Held { commit: held.subject.clone(), by: format!("#{}", held.seq) }))
+    if let Some(held) = holding(site, history, commit)?.first() {
+        let by = format!("#{}", held.seq);
+        return Ok(Some(Reason::Held { commit: held.subject.clone(), by }));
+    }
+    let contents = component::held_in(&site.git, &facts.held_contents, commit)?;
+    Ok(contents.first().map(|found| Reason::HeldComponent {
+        id: found.component.id.clone(),
+        by: format!("#{}", found.held.seq),
+    }))
 }
 
 /// The holds that stop a deploy of `commit`: on itself, on its tree, on a commit it contains and does not

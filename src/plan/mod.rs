@@ -2,6 +2,7 @@
 //! preflight, description.
 
 pub mod candidates;
+pub mod component;
 pub mod compose;
 pub mod describe;
 pub mod estimate;
@@ -34,6 +35,9 @@ pub enum PlanError {
     /// The configuration to be used cannot be read.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
+    /// A component's files cannot be put in place.
+    #[error(transparent)]
+    Component(#[from] component::ComponentError),
     /// Files.
     #[error("{path}: {source}")]
     Io {

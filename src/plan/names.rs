@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use globset::{Glob, GlobMatcher};
 
+use super::component;
 use crate::config::Config;
 use crate::model::{Oid, RepoPath, Served};
 use crate::system::git::{Git, GitError, Tag, TagKind};
@@ -45,13 +46,41 @@ impl Names {
         config: Option<&Config>,
     ) -> Result<Served, GitError> {
         let version = declared_version(git, commit, config)?;
-        let name = self
-            .stable
-            .get(commit)
-            .and_then(|names| names.first().cloned())
-            .or_else(|| version.as_ref().map(|v| format!("v{v}")))
-            .unwrap_or_else(|| commit.short().to_owned());
+        let name = match self.stable.get(commit).and_then(|names| names.first()) {
+            Some(name) => name.clone(),
+            None => self.made_name(git, commit, version.as_deref())?,
+        };
         Ok(Served { commit: commit.clone(), name, version })
+    }
+}
+
+impl Names {
+    /// The name of a commit that no stable tag names: its version or short id, or, for one in which a
+    /// component's files are another's, `v1.2.0~QW-001`.
+    fn made_name(
+        &self,
+        git: &Git,
+        commit: &Oid,
+        version: Option<&str>,
+    ) -> Result<String, GitError> {
+        /// Nobody could read a longer name; and each is a commit to be read.
+        const MOST: usize = 3;
+        let mut components = Vec::new();
+        let mut at = git.commit(commit)?;
+        while let Some(found) = component::synthesised(&at).filter(|_| components.len() < MOST) {
+            if !safe_name(&found.component) {
+                break;
+            }
+            components.push(found.component);
+            at = git.commit(&found.base)?;
+        }
+        components.reverse();
+        let base = self.stable.get(&at.id).and_then(|names| names.first().cloned());
+        let base = base
+            .or_else(|| version.map(|version| format!("v{version}")))
+            .unwrap_or_else(|| at.id.short().to_owned());
+        let components = components.iter().map(|component| format!("~{component}"));
+        Ok(std::iter::once(base).chain(components).collect())
     }
 }
 

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::{Oid, Seq, TargetRef};
+use crate::model::{ComponentId, Oid, Seq, TargetRef};
 
 /// A state considered as target.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -108,6 +108,13 @@ pub enum Reason {
         /// The record, e.g. `#43`.
         by: String,
     },
+    /// It has the content of a component that is held.
+    HeldComponent {
+        /// The component.
+        id: ComponentId,
+        /// The record, e.g. `#43`.
+        by: String,
+    },
     /// The tag's name could be taken for something else.
     UnsafeName,
     /// The tag has no tag object.
@@ -149,6 +156,9 @@ impl fmt::Display for Reason {
             Reason::Bad { by } => write!(f, "bad ({by})"),
             Reason::Held { commit, by } => {
                 write!(f, "held: contains {} ({by})", commit.short())
+            }
+            Reason::HeldComponent { id, by } => {
+                write!(f, "contains {id} as it was judged bad ({by})")
             }
             Reason::UnsafeName => f.write_str("unsafe name"),
             Reason::Lightweight => f.write_str("lightweight tag, nobody signed it"),

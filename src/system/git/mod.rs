@@ -10,6 +10,7 @@ mod index;
 mod network;
 mod notes;
 mod open;
+mod overlay;
 mod read;
 mod refs;
 mod resolve;

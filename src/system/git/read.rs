@@ -70,6 +70,16 @@ impl Git {
     /// # Errors
     /// `Object`.
     pub fn entry(&self, commit: &Oid, path: &RepoPath) -> Result<Option<TreeEntry>, GitError> {
+        let found = self.object_at(commit, path)?;
+        Ok(found.and_then(|(kind, id)| mode(kind).map(|mode| TreeEntry { mode, id })))
+    }
+
+    /// What a commit's tree has at `path`, a directory too.
+    pub(super) fn object_at(
+        &self,
+        commit: &Oid,
+        path: &RepoPath,
+    ) -> Result<Option<(EntryKind, Oid)>, GitError> {
         let mut tree = self.tree_of(commit)?;
         let mut parts = path.as_bytes().split(|b| *b == b'/').peekable();
         while let Some(part) = parts.next() {
@@ -85,9 +95,7 @@ impl Git {
             }
             match (found, parts.peek().is_some()) {
                 (Some((EntryKind::Tree, id)), true) => tree = id,
-                (Some((kind, id)), false) => {
-                    return Ok(mode(kind).map(|mode| TreeEntry { mode, id }));
-                }
+                (found, false) => return Ok(found),
                 _ => return Ok(None),
             }
         }
@@ -110,8 +118,20 @@ impl Git {
     /// # Errors
     /// `Object`, also where the tree holds a path that no work tree may have.
     pub fn entries(&self, commit: &Oid) -> Result<Vec<(RepoPath, TreeEntry)>, GitError> {
-        let root = self.tree_of(commit)?;
-        let data = self.bytes(&root, gix::objs::Kind::Tree, u64::MAX)?;
+        let mut entries = Vec::new();
+        self.entries_of_tree(&self.tree_of(commit)?, None, &mut entries)?;
+        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(entries)
+    }
+
+    /// Adds every file, link and submodule of a tree that lies at `at`.
+    pub(super) fn entries_of_tree(
+        &self,
+        tree: &Oid,
+        at: Option<&RepoPath>,
+        entries: &mut Vec<(RepoPath, TreeEntry)>,
+    ) -> Result<(), GitError> {
+        let data = self.bytes(tree, gix::objs::Kind::Tree, u64::MAX)?;
         let mut recorder = gix::traverse::tree::Recorder::default();
         gix::traverse::tree::breadthfirst(
             gix::objs::TreeRefIter::from_bytes(&data, self.repo.object_hash()),
@@ -119,17 +139,17 @@ impl Git {
             &self.repo.objects,
             &mut recorder,
         )
-        .map_err(|e| object_error(&root, &format!("{e:#}")))?;
-        let mut entries = Vec::with_capacity(recorder.records.len());
+        .map_err(|e| object_error(tree, &format!("{e:#}")))?;
+        entries.reserve(recorder.records.len());
         for record in recorder.records {
             if let Some(mode) = mode(record.mode.kind()) {
-                let path =
-                    RepoPath::new(record.filepath.to_vec()).map_err(|e| object_error(&root, &e))?;
+                let mut path = at.map_or_else(Vec::new, |at| [at.as_bytes(), b"/"].concat());
+                path.extend_from_slice(&record.filepath);
+                let path = RepoPath::new(path).map_err(|e| object_error(tree, &e))?;
                 entries.push((path, TreeEntry { mode, id: oid(record.oid) }));
             }
         }
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(entries)
+        Ok(())
     }
 
     /// What differs between two commits' trees, without renames, sorted by path.
@@ -257,7 +277,7 @@ pub(super) fn person(signature: gix::actor::SignatureRef<'_>) -> Person {
     }
 }
 
-fn mode(kind: EntryKind) -> Option<TreeMode> {
+pub(super) fn mode(kind: EntryKind) -> Option<TreeMode> {
     match kind {
         EntryKind::Tree => None,
         EntryKind::Blob => Some(TreeMode::File),

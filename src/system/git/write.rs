@@ -150,7 +150,7 @@ impl Git {
         Ok(())
     }
 
-    fn write_parsed(&self, object: &dyn WriteTo) -> Result<Oid, GitError> {
+    pub(super) fn write_parsed(&self, object: &dyn WriteTo) -> Result<Oid, GitError> {
         let mut bytes = Vec::new();
         object.write_to(&mut bytes).map_err(|e| GitError::Object {
             id: "to be written".to_owned(),

@@ -1,0 +1,226 @@
+//! `gitroll component`
+
+mod keep;
+mod list;
+
+pub use keep::{Kept, keep};
+pub use list::ComponentsAnswer;
+
+use clap::Args;
+
+use super::Globals;
+use super::back;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::flow::{Manner, carry_out};
+use super::outcome::ChangeAnswer;
+use super::session::Session;
+use crate::config::Component;
+use crate::model::{Event, Hold, Oid, Recorded};
+use crate::plan::candidates;
+use crate::plan::component::{self, Content};
+use crate::plan::compose::{GroupsOf, Intent};
+use crate::plan::facts::Facts;
+use crate::plan::preflight::nearest;
+use crate::target::{Candidate, Reason, Request, RequestError, Standing};
+use crate::ui::{Ui, escape, plural};
+
+/// Put one component's files back, and prove that the app serves with them
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gitroll component                           the components, and how they stand
+  gitroll component QW-001                    its files as in the last good state, after a question
+  gitroll component QW-001 --plan             what would be done
+  gitroll component QW-001 --to v1.2.0-stable --yes --reason 'uploads time out'
+  gitroll back --undo                         it was a false alarm: return
+
+Everything outside the component stays as it serves now. What is left is held: a deploy that brings the
+same files of the component back is refused, one that changes them is not.")]
+pub struct ComponentArgs {
+    /// The component; without it they are listed
+    id: Option<String>,
+    /// Whose files: last-good, last-stable, previous, a tag, commit or record number [default: last-good]
+    #[arg(long, value_name = "TARGET", requires = "id")]
+    to: Option<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", requires = "id")]
+    reason: Option<String>,
+    /// Do not hold what is left
+    #[arg(long, requires = "id")]
+    no_verdict: bool,
+    /// Go on although files that stay would import what disappears
+    #[arg(long, requires = "id")]
+    force: bool,
+    /// Show what would be done and stop
+    #[arg(long, requires = "id")]
+    plan: bool,
+    /// Answer the question beforehand
+    #[arg(long, short, requires = "id")]
+    yes: bool,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Everything that ends without the app observed serving with the component's files as wanted.
+pub fn run(globals: &Globals, ui: &Ui, args: &ComponentArgs) -> Result<Exit, Failure> {
+    let Some(id) = &args.id else { return list::run(globals, ui) };
+    super::check_reason(args.reason.as_deref())?;
+    let session = Session::change(globals, ui, "component")?;
+    let facts = session.facts()?;
+    let component = find(&facts, id)?.clone();
+    let (chosen, mut warnings) = source(&session, &facts, &component, args)?;
+    let source =
+        chosen.commit.clone().ok_or_else(|| Failure::unchanged("the target names no commit"))?;
+    let site = &session.site;
+    let left = &facts.serving.commit;
+    refuse_held(&session, &facts, &component, &source, &chosen.name)?;
+    let Some(commit) = component::synthesise(site, left, &source, &component)? else {
+        return same(&session, &facts, &component, &chosen);
+    };
+    let now = Content::of(&site.git, left, &component)?;
+    if Content::of(&site.git, &source, &component)?.is_empty() {
+        let files = plural(now.len(), "file");
+        warnings.push(format!("{id} has no file in {}: {files} will be removed", chosen.name));
+    }
+    let judged =
+        !args.no_verdict && !now.is_empty() && back::older(&session, &facts, &source, left)?;
+    let content = now.digest();
+    let recorded = Recorded {
+        reason: args.reason.clone(),
+        subject: Some(left.clone()),
+        hold: judged.then(|| Hold::Component { id: component.id.clone(), content }),
+        components: vec![component.id.clone()],
+        ..Recorded::default()
+    };
+    let intent = Intent {
+        event: Event::Component,
+        from: facts.serving.clone(),
+        to: facts.names.served(&site.git, &commit, None)?,
+        target: chosen.tag.clone(),
+        config: facts.accepted.config.clone(),
+        config_text: facts.accepted.text.clone(),
+        groups: GroupsOf::Target,
+        recorded,
+        skipped: Vec::new(),
+        warnings,
+    };
+    let manner = Manner { plan_only: args.plan, yes: args.yes, asks: true, any_candidate: false };
+    carry_out(&session, facts, intent, &[], manner)
+}
+
+/// The component of this id.
+///
+/// # Errors
+/// When there is none, with the nearest.
+pub(super) fn find<'a>(facts: &'a Facts, id: &str) -> Result<&'a Component, Failure> {
+    let components = &facts.accepted.config.components;
+    if let Some(found) = components.iter().find(|c| c.id.as_str() == id) {
+        return Ok(found);
+    }
+    let failure = Failure::unchanged(format!("there is no component {}", escape(id)));
+    if components.is_empty() {
+        return Err(failure
+            .detail(format!("the gitroll.toml of record #{} declares none", facts.accepted.seq))
+            .next("[component.ID] with paths = [\"…\"] in gitroll.toml", "declares one")
+            .next("gitroll init", "accepts the changed file"));
+    }
+    let known: Vec<String> = components.iter().map(|c| c.id.to_string()).collect();
+    Err(match nearest(id, &known) {
+        Some(near) => failure.next(format!("gitroll component {near}"), "the nearest name"),
+        None => failure.next("gitroll component", "shows them"),
+    })
+}
+
+/// Whose files the component shall have, and what is to be said of that.
+fn source(
+    session: &Session,
+    facts: &Facts,
+    component: &Component,
+    args: &ComponentArgs,
+) -> Result<(Candidate, Vec<String>), Failure> {
+    let request: Request = args
+        .to
+        .as_deref()
+        .unwrap_or("last-good")
+        .parse()
+        .unwrap_or_else(|never: std::convert::Infallible| match never {});
+    let all = candidates::gather(&session.site, facts)?;
+    let mut warnings = Vec::new();
+    let chosen = match back::find(session, facts, &all, &request)? {
+        Ok(found) => found.chosen,
+        // What is bad as a whole may have this component good.
+        Err(RequestError::Refused { candidate, reason })
+            if matches!(&reason, Reason::Bad { .. } | Reason::Held { .. })
+                || matches!(&reason, Reason::HeldComponent { id, .. } if *id != component.id) =>
+        {
+            warnings.push(format!("{} {reason}; taken because it was named", candidate.name));
+            *candidate
+        }
+        Err(error) => return Err(back::refusal(session, facts, error)),
+    };
+    if let Standing::Skipped(doubt) = &chosen.standing
+        && warnings.is_empty()
+    {
+        warnings.push(format!("{} {doubt}; taken because it was named", chosen.name));
+    }
+    Ok((chosen, warnings))
+}
+
+/// Refuses to bring back what is held.
+fn refuse_held(
+    session: &Session,
+    facts: &Facts,
+    component: &Component,
+    source: &Oid,
+    name: &str,
+) -> Result<(), Failure> {
+    let holds = component::held_in(&session.site.git, &facts.held_contents, source)?;
+    let Some(found) = holds.iter().find(|found| found.component.id == component.id) else {
+        return Ok(());
+    };
+    let (id, seq) = (&component.id, found.held.seq);
+    let mut failure = Failure::refused(format!("{name} has {id} as it was judged bad"))
+        .detail(format!("held by record #{seq} of {} ({})", found.held.writer, found.held.by));
+    if let Some(reason) = &found.held.reason {
+        failure = failure.detail(format!("because: {reason}"));
+    }
+    Err(failure
+        .next(format!("gitroll component {id} --to TARGET"), "takes the files of another state")
+        .next(format!("gitroll unhold {seq}"), "the hold was wrong"))
+}
+
+/// There is nothing to do: says so, and which state would make a difference.
+fn same(
+    session: &Session,
+    facts: &Facts,
+    component: &Component,
+    chosen: &Candidate,
+) -> Result<Exit, Failure> {
+    let site = &session.site;
+    let (ui, id) = (&session.ui, &component.id);
+    ui.line(&format!(
+        "{} {id} is the same in {} and {}: nothing to do",
+        ui.out.ok(),
+        facts.serving,
+        escape(&chosen.name)
+    ));
+    let edited = site.git.edited(&facts.serving.commit)?;
+    for path in edited.iter().filter(|path| component.paths.covers(path)) {
+        ui.line(&format!(
+            "  edited   {} on this host: git diff shows how",
+            escape(&path.to_string())
+        ));
+    }
+    let now = Content::of(&site.git, &facts.serving.commit, component)?;
+    for span in facts.history.deployments().iter().rev() {
+        if Content::of(&site.git, &span.commit, component)? != now {
+            let name = facts.names.served(&site.git, &span.commit, None)?.name;
+            ui.line(&format!("  next     gitroll component {id} --to {}", span.seq));
+            ui.line(&format!("           {}, which served before, has other files", escape(&name)));
+            break;
+        }
+    }
+    ui.document("component", 0, &ChangeAnswer::of("nothing-to-do", &facts.serving, &facts.serving));
+    Ok(Exit::Done)
+}

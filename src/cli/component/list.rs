@@ -1,0 +1,195 @@
+//! `gitroll component` without an id: how the components stand.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::cli::Globals;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::session::Session;
+use crate::config::Component;
+use crate::model::{ComponentId, Oid, Person, Seq, Served};
+use crate::plan::candidates;
+use crate::plan::component::{self, Content};
+use crate::plan::facts::Facts;
+use crate::system::clock;
+use crate::target::{Request, resolve};
+use crate::ui::{Table, Ui, clock_word, escape, plural};
+
+/// How far back a component's last change is looked for.
+const MOST_COMMITS: usize = 2_000;
+
+/// The answer of `component` without an id.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ComponentsAnswer {
+    /// What serves.
+    pub serving: Served,
+    /// What it is compared with.
+    pub last_good: Option<Served>,
+    /// The components, as gitroll.toml has them.
+    pub components: Vec<ComponentLine>,
+}
+
+/// One component.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ComponentLine {
+    /// Its id.
+    pub id: ComponentId,
+    /// Its title.
+    pub title: Option<String>,
+    /// `held`, `changed`, `same`, `empty` (its paths match nothing), or `unknown` without a last good state.
+    pub state: String,
+    /// How many of its files differ from the last good state.
+    pub changed_files: usize,
+    /// How many files it has.
+    pub files: usize,
+    /// The records that hold some content of it.
+    pub held_by: Vec<Seq>,
+    /// The name of its flag.
+    pub flag: Option<String>,
+    /// The last commit that changed it.
+    pub last_change: Option<LastChange>,
+}
+
+/// A commit that changed a component.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LastChange {
+    /// The commit.
+    pub commit: Oid,
+    /// Who and when.
+    pub author: Person,
+    /// The first line of its message; escape before printing.
+    pub subject: String,
+}
+
+/// Runs it.
+pub(super) fn run(globals: &Globals, ui: &Ui) -> Result<Exit, Failure> {
+    let session = Session::look(globals, ui)?;
+    let facts = session.facts()?;
+    let components = &facts.accepted.config.components;
+    let all = candidates::gather(&session.site, &facts)?;
+    let last_good = resolve(&Request::LastGood, &all.deployments, &all.stable, None)
+        .ok()
+        .and_then(|found| found.chosen.commit)
+        .map(|commit| facts.names.served(&session.site.git, &commit, None))
+        .transpose()?;
+    let mut changes = last_changes(&session, &facts, components)?;
+    let mut lines = Vec::new();
+    for component in components {
+        let last_change = changes.remove(0);
+        let good = last_good.as_ref().map(|good| &good.commit);
+        lines.push(line(&session, &facts, component, good, last_change)?);
+    }
+    let answer = ComponentsAnswer { serving: facts.serving.clone(), last_good, components: lines };
+    tell(ui, &answer);
+    ui.document("component", 0, &answer);
+    Ok(Exit::Done)
+}
+
+fn line(
+    session: &Session,
+    facts: &Facts,
+    component: &Component,
+    last_good: Option<&Oid>,
+    last_change: Option<LastChange>,
+) -> Result<ComponentLine, Failure> {
+    let git = &session.site.git;
+    let now = Content::of(git, &facts.serving.commit, component)?;
+    let good = last_good.map(|commit| Content::of(git, commit, component)).transpose()?;
+    let of_this = |found: &&component::HeldContent| found.component.id == component.id;
+    let held_by = facts.held_contents.iter().filter(of_this).map(|found| found.held.seq).collect();
+    let held_now = component::held_in(git, &facts.held_contents, &facts.serving.commit)?
+        .iter()
+        .any(|found| found.component.id == component.id);
+    let changed_files = good.as_ref().map_or(0, |good| now.differences(good).len());
+    let state = match &good {
+        _ if held_now => "held",
+        Some(good) if now.is_empty() && good.is_empty() => "empty",
+        None if now.is_empty() => "empty",
+        None => "unknown",
+        Some(_) if changed_files == 0 => "same",
+        Some(_) => "changed",
+    };
+    Ok(ComponentLine {
+        id: component.id.clone(),
+        title: component.title.clone(),
+        state: state.to_owned(),
+        changed_files,
+        files: now.len(),
+        held_by,
+        flag: component.flag.as_ref().map(|flag| flag.name.clone()),
+        last_change,
+    })
+}
+
+/// The last commit that changed each component, along first parents: a merge counts as the change.
+fn last_changes(
+    session: &Session,
+    facts: &Facts,
+    components: &[Component],
+) -> Result<Vec<Option<LastChange>>, Failure> {
+    let git = &session.site.git;
+    let mut found: Vec<Option<LastChange>> = components.iter().map(|_| None).collect();
+    let mut at = Some(facts.serving.commit.clone());
+    for _ in 0..MOST_COMMITS {
+        let Some(id) = at.take().filter(|id| git.has(id) && found.iter().any(Option::is_none))
+        else {
+            break;
+        };
+        let commit = git.commit(&id)?;
+        let parent = commit.parents.first().filter(|parent| git.has(parent)).cloned();
+        let paths: Vec<_> = match &parent {
+            Some(parent) => git.changes(parent, &id)?.into_iter().map(|c| c.path).collect(),
+            None => git.entries(&id)?.into_iter().map(|(path, _)| path).collect(),
+        };
+        for (component, slot) in components.iter().zip(&mut found) {
+            if slot.is_none() && paths.iter().any(|path| component.paths.covers(path)) {
+                let subject = commit.message.lines().next().unwrap_or_default().to_owned();
+                let (commit, author) = (id.clone(), commit.author.clone());
+                *slot = Some(LastChange { commit, author, subject });
+            }
+        }
+        at = parent;
+    }
+    Ok(found)
+}
+
+fn tell(ui: &Ui, answer: &ComponentsAnswer) {
+    if answer.components.is_empty() {
+        ui.say("gitroll.toml declares no component");
+        ui.say("  next     [component.ID] with paths = [\"…\"] in gitroll.toml, then gitroll init");
+        return;
+    }
+    let now = clock::now();
+    let dash = || ui.out.dash().to_owned();
+    let mut table = Table::with_head(&["COMPONENT", "STATE", "FLAG", "LAST CHANGE", "TITLE"]);
+    for line in &answer.components {
+        let mut state = match line.state.as_str() {
+            "changed" => format!("changed ({})", plural(line.changed_files, "file")),
+            state => state.to_owned(),
+        };
+        if line.state != "held"
+            && let Some(seq) = line.held_by.last()
+        {
+            state.push_str(&format!(", another held (#{seq})"));
+        }
+        let change = line.last_change.as_ref().map_or_else(dash, |change| {
+            let when = clock_word(change.author.time, now);
+            format!("{} {when}  {}", change.commit.short(), escape(&change.author.name))
+        });
+        table.row(vec![
+            line.id.to_string(),
+            state,
+            line.flag.as_deref().map_or_else(dash, escape),
+            change,
+            line.title.as_deref().map_or_else(dash, escape),
+        ]);
+    }
+    for line in table.lines() {
+        ui.line(&line);
+    }
+    match &answer.last_good {
+        Some(good) => ui.say(&format!("compared with {good}, the last good state")),
+        None => ui.say("there is no last good state to compare with: gitroll targets says why"),
+    }
+}

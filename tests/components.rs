@@ -1,0 +1,333 @@
+//! `gitroll component`: one component's files go back, the rest serves on.
+
+mod support;
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use support::*;
+
+/// Two components of the plain app; the second one's paths have a file in the first one's directory.
+const COMPONENTS: &str = r#"
+[component.QW-001]
+title = "Parallel uploads"
+paths = ["features/upload/**"]
+flag = { name = "ENABLE_PARALLEL_UPLOADS", off = "false" }
+
+[component.GAP-002]
+paths = ["features/search/**"]
+"#;
+
+fn config() -> AppConfig {
+    AppConfig::default().without_builds().and(COMPONENTS)
+}
+
+/// 1.0.0 promoted, then 1.1.0, in which both components changed.
+fn two_releases(host: &TestEnvironment) -> Scenario<'_> {
+    let app = host.app(Fixture::Plain);
+    app.configure(&config());
+    feature(&app, "upload", "one at a time");
+    feature(&app, "search", "by name");
+    app.write("features/upload/removed.js", "module.exports = 'still needed';\n");
+    app.commit_version("1.0.0", Behaviour::Good);
+    let scenario = Scenario { host, app };
+    scenario.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    scenario.promote("v1.0.0");
+    let app = &scenario.app;
+    app.git(&["checkout", "-q", "main"]);
+    feature(app, "upload", "all at once");
+    feature(app, "search", "by everything");
+    std::fs::remove_file(app.dir.join("features/upload/removed.js")).expect("it is there");
+    app.write("features/upload/added.js", "module.exports = 'new';\n");
+    deploy(&scenario, "1.1.0").exit(0);
+    scenario
+}
+
+fn feature(app: &App<'_>, name: &str, answer: &str) {
+    app.write(&format!("features/{name}/index.js"), &format!("module.exports = '{answer}';\n"));
+}
+
+/// Commits what lies in the tree as a version on `main`, and deploys it from what serves.
+#[track_caller]
+fn deploy(s: &Scenario<'_>, version: &str) -> Answer {
+    let revision = commit(s, version);
+    s.host.gitroll(&["deploy", &revision, "--yes"])
+}
+
+/// Commits what lies in the tree as a version on `main`; HEAD and tree are what serves again afterwards.
+#[track_caller]
+fn commit(s: &Scenario<'_>, version: &str) -> String {
+    let serving =
+        s.host.gitroll(&["status", "--json"]).json()["result"]["serving"]["commit"].clone();
+    let revision = s.app.commit_version(version, Behaviour::Good);
+    let serving = serving.as_str().expect("status names what serves");
+    s.app.git(&["checkout", "-q", "--detach", serving]);
+    revision
+}
+
+/// `main` is checked out with its files, for the next change.
+fn on_main(s: &Scenario<'_>) {
+    s.app.git(&["checkout", "-q", "main"]);
+}
+
+#[track_caller]
+fn answers(s: &Scenario<'_>, name: &str, wanted: &str) {
+    let answer = http_get(&s.app.url(&format!("/features/{name}"))).expect("the app answers");
+    assert_eq!(answer.body.trim(), wanted, "/features/{name}");
+}
+
+#[test]
+fn only_the_components_files_go_back_and_are_served() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    let live = s.app.head();
+    answers(&s, "upload", "all at once");
+    host.gitroll(&["component", "QW-001", "--yes", "--reason", "uploads time out"])
+        .exit(0)
+        .stderr_has("1 changed, 1 removed, 1 restored")
+        .stdout_has("v1.1.0~QW-001 observed serving")
+        .stdout_has("held     QW-001 as in v1.1.0")
+        .stdout_has("gitroll back --undo");
+    answers(&s, "upload", "one at a time");
+    answers(&s, "search", "by everything");
+    s.serves("1.1.0");
+    assert!(!s.app.has("features/upload/added.js") && s.app.has("features/upload/removed.js"));
+    assert_eq!(s.app.git(&["status", "--porcelain"]), "");
+    assert_eq!(s.app.git(&["rev-parse", "HEAD^"]), live, "a child of what served");
+    let outside = ["diff", "--name-only", "HEAD", &live, "--", ".", ":!features/upload"];
+    assert_eq!(s.app.git(&outside), "");
+    assert_eq!(s.app.git(&["diff", "HEAD", "v1.0.0-stable", "--", "features/upload"]), "");
+    let base = ["log", "-1", "--format=%(trailers:key=Gitroll-Base,valueonly)"];
+    assert_eq!(s.app.git(&base), live);
+    host.gitroll(&["log"]).exit(0).stdout_has("component").stdout_has("uploads time out");
+    host.gitroll(&["status"]).exit(0).stdout_has("v1.1.0~QW-001").stdout_has("QW-001 of ");
+}
+
+#[test]
+fn the_list_says_how_each_component_stands() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    let listed = host.gitroll(&["component"]);
+    listed
+        .exit(0)
+        .stdout_has("changed (3 files)")
+        .stdout_has("ENABLE_PARALLEL_UPLOADS")
+        .stdout_has("Parallel uploads");
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
+    let json = host.gitroll(&["component", "--json"]).json();
+    let line = &json["result"]["components"][0];
+    assert_eq!(line["state"], "same");
+    assert_eq!(line["held_by"].as_array().map(Vec::len), Some(1), "{line}");
+    assert_eq!(json["result"]["components"][1]["state"], "changed");
+    s.serves("1.1.0");
+}
+
+#[test]
+fn a_deploy_that_brings_the_same_content_back_is_refused_and_a_changed_one_is_not() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
+    on_main(&s);
+    s.app.write("other.txt", "unrelated\n");
+    let same = commit(&s, "1.2.0");
+    let refused = host.gitroll(&["deploy", &same, "--yes"]);
+    refused
+        .exit(10)
+        .stderr_has("has QW-001 as it was judged bad")
+        .stderr_has("--keep-component QW-001")
+        .stderr_has("--fixes ")
+        .stderr_has("gitroll unhold ");
+    answers(&s, "upload", "one at a time");
+    on_main(&s);
+    feature(&s.app, "upload", "two at once");
+    deploy(&s, "1.3.0").exit(0);
+    answers(&s, "upload", "two at once");
+    s.serves("1.3.0");
+}
+
+#[test]
+fn the_hold_outlives_the_component_in_the_configuration() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
+    on_main(&s);
+    s.app.configure(&AppConfig::default().without_builds());
+    let revision = commit(&s, "1.2.0");
+    host.gitroll(&["deploy", &revision, "--yes"]).exit(10).stderr_has("QW-001");
+}
+
+#[test]
+fn keep_component_deploys_the_revision_with_the_good_files() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
+    on_main(&s);
+    feature(&s.app, "search", "by meaning");
+    let revision = commit(&s, "1.2.0");
+    let kept = ["deploy", &revision, "--keep-component", "QW-001", "--yes"];
+    host.gitroll(&kept).exit(0).stdout_has("v1.2.0~QW-001 observed serving");
+    s.serves("1.2.0");
+    answers(&s, "upload", "one at a time");
+    answers(&s, "search", "by meaning");
+    host.gitroll(&kept).exit(0).stdout_has("serves already");
+    // Leaving it leaves the revision it was put into as well.
+    host.gitroll(&["back", "--yes"]).exit(0);
+    host.gitroll(&["deploy", &revision, "--keep-component", "QW-001", "--yes"]).exit(10);
+}
+
+#[test]
+fn unhold_and_fixes_let_the_content_through() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    let bad = s.app.head();
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
+    host.gitroll(&["deploy", &bad, "--yes"]).exit(10);
+    host.gitroll(&["unhold", "QW-001", "--reason", "it was the disk"]).exit(0).stdout_has("QW-001");
+    host.gitroll(&["deploy", &bad, "--yes"]).exit(0);
+    answers(&s, "upload", "all at once");
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
+    let held = host.gitroll(&["component", "--json"]).json();
+    let seq = held["result"]["components"][0]["held_by"][0].to_string();
+    host.gitroll(&["deploy", &bad, "--fixes", &seq, "--yes"]).exit(0);
+    answers(&s, "upload", "all at once");
+}
+
+#[test]
+fn back_after_a_component_rollback_leaves_what_it_was_put_into_too() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    let base = s.app.head();
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
+    let targets = host.gitroll(&["targets"]);
+    targets.exit(0).stdout_has("contains QW-001 as it was judged bad");
+    host.gitroll(&["back", "--yes"]).exit(0).stdout_has("v1.0.0-stable observed serving");
+    s.serves("1.0.0");
+    answers(&s, "search", "by name");
+    host.gitroll(&["deploy", &base, "--yes"]).exit(10).stderr_has("is held");
+    host.gitroll(&["back", "--undo", "--yes"]).exit(0).stdout_has("v1.1.0~QW-001");
+    answers(&s, "upload", "one at a time");
+    s.serves("1.1.0");
+}
+
+#[test]
+fn undo_returns_to_the_content_and_lifts_its_hold() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    let before = s.app.head();
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
+    host.gitroll(&["back", "--undo", "--yes"]).exit(0).stdout_has("v1.1.0 observed serving");
+    assert_eq!(s.app.head(), before);
+    answers(&s, "upload", "all at once");
+    let json = host.gitroll(&["component", "--json"]).json();
+    assert_eq!(json["result"]["components"][0]["held_by"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn one_component_after_the_other() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
+    host.gitroll(&["component", "GAP-002", "--yes"])
+        .exit(0)
+        .stdout_has("v1.1.0~QW-001~GAP-002 observed serving");
+    answers(&s, "upload", "one at a time");
+    answers(&s, "search", "by name");
+    s.serves("1.1.0");
+    host.gitroll(&["back", "--undo", "--yes"]).exit(0);
+    answers(&s, "upload", "one at a time");
+    answers(&s, "search", "by everything");
+    host.gitroll(&["component", "GAP-002", "--yes"]).exit(0);
+    // What is held of either bars the release that has both.
+    host.gitroll(&["deploy", "main", "--yes"]).exit(10).stderr_has("as it was judged bad");
+}
+
+#[test]
+fn what_is_edited_outside_the_component_is_left_alone() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    s.app.write("README.md", "edited on this host\n");
+    s.app.write("features/upload/index.js", "module.exports = 'a hot fix';\n");
+    host.gitroll(&["component", "QW-001", "--yes"])
+        .exit(0)
+        .stderr_has("features/upload/index.js (edited) is put aside");
+    assert_eq!(s.app.read("README.md"), "edited on this host\n");
+    answers(&s, "upload", "one at a time");
+}
+
+#[test]
+fn a_components_old_code_that_does_not_boot_is_taken_back() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    let live = s.app.head();
+    on_main(&s);
+    s.app.write("features/upload/index.js", "throw new Error('does not boot');\n");
+    let broken = commit(&s, "1.1.1");
+    host.gitroll(&["component", "QW-001", "--to", &broken, "--yes"])
+        .exit(20)
+        .stderr_has("v1.1.0")
+        .stderr_has("restored, observed serving");
+    assert_eq!(s.app.head(), live);
+    answers(&s, "upload", "all at once");
+    let json = host.gitroll(&["component", "--json"]).json();
+    assert_eq!(json["result"]["components"][0]["held_by"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn modes_links_and_files_that_became_directories_go_back() {
+    let host = TestEnvironment::new();
+    let app = host.app(Fixture::Plain);
+    app.configure(&config());
+    feature(&app, "upload", "one at a time");
+    app.write("features/upload/run.sh", "#!/bin/sh\n");
+    app.write("features/upload/thing", "a file\n");
+    app.write("features/upload/place/inside", "in a directory\n");
+    symlink("index.js", app.dir.join("features/upload/link")).expect("a link can be made");
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host: &host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    on_main(&s);
+    let at = |path: &str| s.app.dir.join("features/upload").join(path);
+    std::fs::set_permissions(at("run.sh"), std::fs::Permissions::from_mode(0o755)).expect("ours");
+    std::fs::remove_file(at("thing")).expect("ours");
+    s.app.write("features/upload/thing/deep/er", "a directory now\n");
+    std::fs::remove_dir_all(at("place")).expect("ours");
+    s.app.write("features/upload/place", "a file now\n");
+    std::fs::remove_file(at("link")).expect("ours");
+    s.app.write("features/upload/link", "no link\n");
+    deploy(&s, "1.1.0").exit(0);
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
+    let mode = std::fs::metadata(at("run.sh")).expect("it is back").permissions().mode();
+    assert_eq!(mode & 0o111, 0);
+    assert_eq!(s.app.read("features/upload/thing"), "a file\n");
+    assert_eq!(s.app.read("features/upload/place/inside"), "in a directory\n");
+    assert_eq!(std::fs::read_link(at("link")).expect("a link again").to_str(), Some("index.js"));
+    assert_eq!(s.app.git(&["status", "--porcelain"]), "");
+    s.app.git(&["fsck", "--strict"]);
+}
+
+#[test]
+fn dependencies_whose_inputs_are_the_same_are_not_built_for_a_component() {
+    let host = TestEnvironment::new();
+    host.registry_away();
+    let app = host.app(Fixture::Express);
+    app.configure(&AppConfig::default().and(COMPONENTS));
+    feature(&app, "upload", "one at a time");
+    app.commit_version("1.0.0", Behaviour::Good);
+    app.build_by_hand();
+    let mut by_hand = app.start_by_hand();
+    let s = Scenario { host: &host, app };
+    // It serves, made by hand: adopted with its modules, which no build of gitroll's made.
+    s.bind();
+    by_hand.kill().expect("ours");
+    by_hand.wait().expect("ours");
+    host.gitroll(&["service", "start"]).exit(0);
+    host.gitroll(&["init", "--yes"]).exit(0);
+    s.app.git(&["checkout", "-q", "--detach"]);
+    feature(&s.app, "upload", "all at once");
+    let revision = s.app.commit("features only");
+    let planned = host.gitroll(&["component", "QW-001", "--to", "main", "--plan"]);
+    planned.exit(0).stderr_has("build    app");
+    assert!(!planned.stderr.contains("deps"), "{}", planned.stderr);
+    assert_eq!(s.app.head(), revision);
+}
