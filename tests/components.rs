@@ -33,13 +33,13 @@ fn two_releases(host: &TestEnvironment) -> Scenario<'_> {
     scenario.bind();
     host.gitroll(&["deploy", "--yes"]).exit(0);
     scenario.promote("v1.0.0");
-    let app = &scenario.app;
-    app.git(&["checkout", "-q", "main"]);
-    feature(app, "upload", "all at once");
-    feature(app, "search", "by everything");
-    std::fs::remove_file(app.dir.join("features/upload/removed.js")).expect("it is there");
-    app.write("features/upload/added.js", "module.exports = 'new';\n");
-    deploy(&scenario, "1.1.0").exit(0);
+    let second = deploy(&scenario, "1.1.0", |app| {
+        feature(app, "upload", "all at once");
+        feature(app, "search", "by everything");
+        std::fs::remove_file(app.dir.join("features/upload/removed.js")).expect("it is there");
+        app.write("features/upload/added.js", "module.exports = 'new';\n");
+    });
+    second.exit(0);
     scenario
 }
 
@@ -47,27 +47,22 @@ fn feature(app: &App<'_>, name: &str, answer: &str) {
     app.write(&format!("features/{name}/index.js"), &format!("module.exports = '{answer}';\n"));
 }
 
-/// Commits what lies in the tree as a version on `main`, and deploys it from what serves.
+/// A version on top of `main`, changed like this, deployed from what serves.
 #[track_caller]
-fn deploy(s: &Scenario<'_>, version: &str) -> Answer {
-    let revision = commit(s, version);
+fn deploy(s: &Scenario<'_>, version: &str, change: impl FnOnce(&App<'_>)) -> Answer {
+    let revision = commit(s, version, change);
     s.host.gitroll(&["deploy", &revision, "--yes"])
 }
 
-/// Commits what lies in the tree as a version on `main`; HEAD and tree are what serves again afterwards.
+/// A version on top of `main`, changed like this; what is checked out stays.
 #[track_caller]
-fn commit(s: &Scenario<'_>, version: &str) -> String {
-    let serving =
-        s.host.gitroll(&["status", "--json"]).json()["result"]["serving"]["commit"].clone();
-    let revision = s.app.commit_version(version, Behaviour::Good);
-    let serving = serving.as_str().expect("status names what serves");
-    s.app.git(&["checkout", "-q", "--detach", serving]);
-    revision
-}
-
-/// `main` is checked out with its files, for the next change.
-fn on_main(s: &Scenario<'_>) {
+fn commit(s: &Scenario<'_>, version: &str, change: impl FnOnce(&App<'_>)) -> String {
+    let serving = s.app.head();
     s.app.git(&["checkout", "-q", "main"]);
+    change(&s.app);
+    let revision = s.app.commit_version(version, Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    revision
 }
 
 #[track_caller]
@@ -127,9 +122,7 @@ fn a_deploy_that_brings_the_same_content_back_is_refused_and_a_changed_one_is_no
     let host = TestEnvironment::new();
     let s = two_releases(&host);
     host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
-    on_main(&s);
-    s.app.write("other.txt", "unrelated\n");
-    let same = commit(&s, "1.2.0");
+    let same = commit(&s, "1.2.0", |app| app.write("other.txt", "unrelated\n"));
     let refused = host.gitroll(&["deploy", &same, "--yes"]);
     refused
         .exit(10)
@@ -138,9 +131,7 @@ fn a_deploy_that_brings_the_same_content_back_is_refused_and_a_changed_one_is_no
         .stderr_has("--fixes ")
         .stderr_has("gitroll unhold ");
     answers(&s, "upload", "one at a time");
-    on_main(&s);
-    feature(&s.app, "upload", "two at once");
-    deploy(&s, "1.3.0").exit(0);
+    deploy(&s, "1.3.0", |app| feature(app, "upload", "two at once")).exit(0);
     answers(&s, "upload", "two at once");
     s.serves("1.3.0");
 }
@@ -150,9 +141,8 @@ fn the_hold_outlives_the_component_in_the_configuration() {
     let host = TestEnvironment::new();
     let s = two_releases(&host);
     host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
-    on_main(&s);
-    s.app.configure(&AppConfig::default().without_builds());
-    let revision = commit(&s, "1.2.0");
+    let without = |app: &App<'_>| app.configure(&AppConfig::default().without_builds());
+    let revision = commit(&s, "1.2.0", without);
     host.gitroll(&["deploy", &revision, "--yes"]).exit(10).stderr_has("QW-001");
 }
 
@@ -161,9 +151,7 @@ fn keep_component_deploys_the_revision_with_the_good_files() {
     let host = TestEnvironment::new();
     let s = two_releases(&host);
     host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
-    on_main(&s);
-    feature(&s.app, "search", "by meaning");
-    let revision = commit(&s, "1.2.0");
+    let revision = commit(&s, "1.2.0", |app| feature(app, "search", "by meaning"));
     let kept = ["deploy", &revision, "--keep-component", "QW-001", "--yes"];
     host.gitroll(&kept).exit(0).stdout_has("v1.2.0~QW-001 observed serving");
     s.serves("1.2.0");
@@ -259,9 +247,8 @@ fn a_components_old_code_that_does_not_boot_is_taken_back() {
     let host = TestEnvironment::new();
     let s = two_releases(&host);
     let live = s.app.head();
-    on_main(&s);
-    s.app.write("features/upload/index.js", "throw new Error('does not boot');\n");
-    let broken = commit(&s, "1.1.1");
+    let breaks = "throw new Error('does not boot');\n";
+    let broken = commit(&s, "1.1.1", |app| app.write("features/upload/index.js", breaks));
     host.gitroll(&["component", "QW-001", "--to", &broken, "--yes"])
         .exit(20)
         .stderr_has("v1.1.0")
@@ -286,16 +273,18 @@ fn modes_links_and_files_that_became_directories_go_back() {
     let s = Scenario { host: &host, app };
     s.bind();
     host.gitroll(&["deploy", "--yes"]).exit(0);
-    on_main(&s);
     let at = |path: &str| s.app.dir.join("features/upload").join(path);
-    std::fs::set_permissions(at("run.sh"), std::fs::Permissions::from_mode(0o755)).expect("ours");
-    std::fs::remove_file(at("thing")).expect("ours");
-    s.app.write("features/upload/thing/deep/er", "a directory now\n");
-    std::fs::remove_dir_all(at("place")).expect("ours");
-    s.app.write("features/upload/place", "a file now\n");
-    std::fs::remove_file(at("link")).expect("ours");
-    s.app.write("features/upload/link", "no link\n");
-    deploy(&s, "1.1.0").exit(0);
+    let second = deploy(&s, "1.1.0", |app| {
+        std::fs::set_permissions(at("run.sh"), std::fs::Permissions::from_mode(0o755))
+            .expect("ours");
+        std::fs::remove_file(at("thing")).expect("ours");
+        app.write("features/upload/thing/deep/er", "a directory now\n");
+        std::fs::remove_dir_all(at("place")).expect("ours");
+        app.write("features/upload/place", "a file now\n");
+        std::fs::remove_file(at("link")).expect("ours");
+        app.write("features/upload/link", "no link\n");
+    });
+    second.exit(0);
     host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
     let mode = std::fs::metadata(at("run.sh")).expect("it is back").permissions().mode();
     assert_eq!(mode & 0o111, 0);
@@ -323,11 +312,10 @@ fn dependencies_whose_inputs_are_the_same_are_not_built_for_a_component() {
     by_hand.wait().expect("ours");
     host.gitroll(&["service", "start"]).exit(0);
     host.gitroll(&["init", "--yes"]).exit(0);
-    s.app.git(&["checkout", "-q", "--detach"]);
     feature(&s.app, "upload", "all at once");
     let revision = s.app.commit("features only");
-    let planned = host.gitroll(&["component", "QW-001", "--to", "main", "--plan"]);
-    planned.exit(0).stderr_has("build    app");
-    assert!(!planned.stderr.contains("deps"), "{}", planned.stderr);
-    assert_eq!(s.app.head(), revision);
+    s.app.git(&["checkout", "-q", "--detach", "HEAD^"]);
+    let planned = host.gitroll(&["component", "QW-001", "--to", &revision, "--plan"]);
+    planned.exit(0).stderr_has("build    app\n");
+    host.gitroll(&["deploy", &revision, "--plan"]).exit(0).stderr_has("build    deps");
 }

@@ -79,12 +79,19 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ComponentArgs) -> Result<Exit, Fai
         return same(&session, &facts, &component, &chosen);
     };
     let now = Content::of(&site.git, left, &component)?;
-    if Content::of(&site.git, &source, &component)?.is_empty() {
+    let wanted = Content::of(&site.git, &source, &component)?;
+    if wanted.is_empty() {
         let files = plural(now.len(), "file");
         warnings.push(format!("{id} has no file in {}: {files} will be removed", chosen.name));
     }
-    let judged =
-        !args.no_verdict && !now.is_empty() && back::older(&session, &facts, &source, left)?;
+    let older = match (
+        first_served(&session, &facts, &component, &wanted)?,
+        first_served(&session, &facts, &component, &now)?,
+    ) {
+        (Some(wanted), Some(left)) => wanted < left,
+        _ => back::older(&session, &facts, &source, left)?,
+    };
+    let judged = !args.no_verdict && !now.is_empty() && older;
     let content = now.digest();
     let recorded = Recorded {
         reason: args.reason.clone(),
@@ -107,6 +114,22 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ComponentArgs) -> Result<Exit, Fai
     };
     let manner = Manner { plan_only: args.plan, yes: args.yes, asks: true, any_candidate: false };
     carry_out(&session, facts, intent, &[], manner)
+}
+
+/// When the component first served here with this content, as a position among the deployments. Commits
+/// cannot tell: one that brings old files back is the younger one.
+pub(super) fn first_served(
+    session: &Session,
+    facts: &Facts,
+    component: &Component,
+    content: &Content,
+) -> Result<Option<usize>, Failure> {
+    for (position, span) in facts.history.deployments().iter().enumerate() {
+        if Content::of(&session.site.git, &span.commit, component)? == *content {
+            return Ok(Some(position));
+        }
+    }
+    Ok(None)
 }
 
 /// The component of this id.

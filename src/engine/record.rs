@@ -194,6 +194,10 @@ fn sentence(plan: &Plan, outcome: Outcome) -> String {
         (Outcome::Succeeded, Event::Back) => {
             format!("{place}: rolled back from {from} to {to}")
         }
+        (Outcome::Succeeded, Event::Component) => {
+            let ids: Vec<&str> = plan.recorded.components.iter().map(|id| id.as_str()).collect();
+            format!("{place}: put {} back: {to}, was {from}", ids.join(", "))
+        }
         (Outcome::Succeeded, _) if plan.from.commit == plan.to.commit => {
             format!("{place}: deployed {to}")
         }

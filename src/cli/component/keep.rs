@@ -58,8 +58,12 @@ fn good(session: &Session, facts: &Facts, component: &Component) -> Result<Oid, 
         Ok(found.iter().any(|found| found.component.id == component.id))
     };
     let serving = &facts.serving.commit;
-    if !held(serving)? && !Content::of(git, serving, component)?.is_empty() {
-        return Ok(serving.clone());
+    let content = Content::of(git, serving, component)?;
+    if !held(serving)? && !content.is_empty() {
+        // The first state that had it: the same revision comes to the same commit every time.
+        let first = super::first_served(session, facts, component, &content)?;
+        let span = first.and_then(|position| facts.history.deployments().get(position));
+        return Ok(span.map_or(serving, |span| &span.commit).clone());
     }
     let all = candidates::gather(&session.site, facts)?;
     let found = resolve(&Request::LastGood, &all.deployments, &all.stable, None).ok();
