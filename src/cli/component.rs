@@ -75,7 +75,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ComponentArgs) -> Result<Exit, Fai
     let site = &session.site;
     let left = &facts.serving.commit;
     refuse_held(&session, &facts, &component, &source, &chosen.name)?;
-    let Some(commit) = component::synthesise(site, left, &source, &component)? else {
+    let Some(commit) = component::synthesise(&site.git, left, &source, &component)? else {
         return same(&session, &facts, &component, &chosen);
     };
     let now = Content::of(&site.git, left, &component)?;

@@ -116,12 +116,11 @@ pub enum ComponentError {
 /// # Errors
 /// [`ComponentError`]; when git cannot read or write.
 pub fn synthesise(
-    site: &Site,
+    git: &Git,
     base: &Oid,
     source: &Oid,
     component: &Component,
 ) -> Result<Option<Oid>, PlanError> {
-    let git = &site.git;
     let now = Content::of(git, base, component)?;
     let wanted = Content::of(git, source, component)?;
     let id = || component.id.clone();
@@ -283,3 +282,8 @@ pub fn held_in<'a>(
     }
     Ok(found)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "component_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod component;
 mod config;
 mod health;
 mod host;

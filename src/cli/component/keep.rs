@@ -38,7 +38,7 @@ pub fn keep(
         }
         let source = good(session, facts, component)?;
         let name = facts.names.served(&session.site.git, &source, None)?.name;
-        match component::synthesise(&session.site, &kept.commit, &source, component)? {
+        match component::synthesise(&session.site.git, &kept.commit, &source, component)? {
             Some(commit) => {
                 kept.commit = commit;
                 kept.components.push(component.id.clone());
