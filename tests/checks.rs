@@ -166,6 +166,7 @@ fn running(processes: Vec<ProcessId>) -> State {
         restarts: 0,
         socket_owners: Vec::new(),
         stale: None,
+        untouched: false,
         log: vec!["Error: boom".to_owned()],
     }
 }

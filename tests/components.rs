@@ -319,3 +319,29 @@ fn dependencies_whose_inputs_are_the_same_are_not_built_for_a_component() {
     planned.exit(0).stderr_has("build    app\n");
     host.gitroll(&["deploy", &revision, "--plan"]).exit(0).stderr_has("build    deps");
 }
+
+#[test]
+fn only_the_services_a_component_touches_are_reloaded() {
+    let host = TestEnvironment::new();
+    let more = "[service.worker]\nmanager = \"process\"\ncommand = [\"sleep\", \"600\"]\n\
+        [component.QW-001]\npaths = [\"features/upload/**\"]\nservices = [\"web\"]\n";
+    let app = host.app(Fixture::Plain);
+    app.configure(&AppConfig::default().without_builds().and(more));
+    feature(&app, "upload", "one at a time");
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host: &host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    deploy(&s, "1.1.0", |app| feature(app, "upload", "all at once")).exit(0);
+    let worker = || {
+        let status = host.gitroll(&["status", "--json"]).json();
+        let services = status["result"]["services"].as_array().expect("a list").clone();
+        let worker = services.iter().find(|service| service["service"] == "worker");
+        worker.expect("it is declared")["pids"].clone()
+    };
+    let (before, web) = (worker(), s.app.pid_served());
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
+    answers(&s, "upload", "one at a time");
+    assert_eq!(worker(), before, "the worker has nothing of the component");
+    assert_ne!(s.app.pid_served(), web);
+}

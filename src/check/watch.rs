@@ -223,7 +223,7 @@ fn trouble(state: &State, fresh_since: Option<Ticks>) -> Option<String> {
     if let Some(found) = &state.stale {
         return Some(format!("does not run from the live tree: {}", shown_line(found)));
     }
-    let old = old_process(state, fresh_since?)?;
+    let old = old_process(state, fresh_since.filter(|_| !state.untouched)?)?;
     Some(format!("process {old} was started before the reload"))
 }
 
@@ -257,6 +257,7 @@ mod tests {
             restarts,
             socket_owners: Vec::new(),
             stale: None,
+            untouched: false,
             log: vec!["boom".to_owned()],
         }
     }

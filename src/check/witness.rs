@@ -57,6 +57,7 @@ pub(super) fn weigh(
     if told {
         return Some(Witness::Told);
     }
+    let services: Vec<&&State> = services.iter().filter(|service| !service.untouched).collect();
     let all_named = services.iter().all(|s| !s.processes.is_empty());
     let all_fresh = services.iter().all(|s| old_process(s, since).is_none());
     if !services.is_empty() && all_named && all_fresh {
@@ -101,6 +102,7 @@ mod tests {
             restarts: 0,
             socket_owners: Vec::new(),
             stale: None,
+            untouched: false,
             log: Vec::new(),
         }
     }
@@ -123,6 +125,7 @@ mod tests {
     fn witnesses_are_weighed() {
         use Witness::{NotDemanded, Processes, Told, Waived};
         let (fresh, old, silent) = (state(&[100, 101]), state(&[100, 99]), state(&[]));
+        let left = State { untouched: true, ..state(&[50]) };
         let open = |l: Listener| vec![Some(vec![l])];
         let (none, unseen) = (Sockets::new(), vec![Some(Vec::new())]);
         type Case<'a> =
@@ -156,6 +159,16 @@ mod tests {
                 "one of two is not seen",
             ),
             (false, vec![&silent], vec![None], SINCE, false, None, "asked elsewhere"),
+            (
+                false,
+                vec![&fresh, &left],
+                none.clone(),
+                SINCE,
+                false,
+                Some(Processes),
+                "one was left",
+            ),
+            (false, vec![&left], none.clone(), SINCE, false, None, "all were left"),
         ];
         for (told, services, sockets, since, weak, wanted, why) in table {
             assert_eq!(weigh(told, &services, &sockets, since, weak), wanted, "{why}");

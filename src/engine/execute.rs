@@ -410,7 +410,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         let run = self.run.id.as_str();
         let plan = &self.run.plan;
         let not = Some(&plan.from).filter(|from| from.commit != plan.to.commit);
-        prove(self.site, &self.config, &plan.to, run, not, since, self.narrator)
+        prove(self.site, &self.config, plan, &plan.to, run, not, since, self.narrator)
     }
 }
 

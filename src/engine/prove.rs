@@ -3,14 +3,15 @@
 use super::EngineError;
 use crate::check::{self, Proof};
 use crate::config::{self, Config};
-use crate::model::{Narration, Narrator, Served};
+use crate::model::{Narration, Narrator, Plan, Served, Step};
 use crate::site::{Site, intent, observe_services};
 use crate::system::procs::Ticks;
 
-/// Proves that `served` serves.
+/// Proves that `served` serves. Of a service that the plan does not reload only being up is wanted.
 pub(super) fn prove(
     site: &Site,
     config: &Config,
+    plan: &Plan,
     served: &Served,
     deployment: &str,
     not: Option<&Served>,
@@ -22,9 +23,22 @@ pub(super) fn prove(
     check::prove(
         &config.checks,
         &intent,
-        &mut || observe_services(site, config, served, deployment),
+        &mut || {
+            let mut look = observe_services(site, config, served, deployment);
+            for (name, state) in &mut look {
+                if let Ok(state) = state {
+                    state.untouched = !reloads(plan, name);
+                }
+            }
+            look
+        },
         &mut |text| narrator(Narration::Progress { text: text.to_owned() }),
     )
+}
+
+fn reloads(plan: &Plan, name: &str) -> bool {
+    let reload = |step: &Step| matches!(step, Step::Reload { service } if service.as_str() == name);
+    plan.steps.iter().any(reload)
 }
 
 /// The configuration a plan carries.

@@ -108,7 +108,8 @@ pub(super) fn compensate(
     }
     narrator(Narration::Begin { step: Step::Prove.label() });
     let not = Some(&run.plan.to).filter(|_| touched);
-    let proof = prove(site, config, &run.plan.from, run.id.as_str(), not, fresh_since, narrator);
+    let plan = &run.plan;
+    let proof = prove(site, config, plan, &plan.from, run.id.as_str(), not, fresh_since, narrator);
     Ok((proof, reloads))
 }
 

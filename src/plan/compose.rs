@@ -9,8 +9,8 @@ use crate::config::{self, Build, Component, Config};
 use crate::layout::in_place::{self, Commits};
 use crate::ledger;
 use crate::model::{
-    ArtifactEvidence, ArtifactMove, Event, Oid, Plan, Recorded, RepoPath, Served, SkippedTarget,
-    Step, TargetRef,
+    ArtifactEvidence, ArtifactMove, Event, Oid, Plan, Recorded, RepoPath, Served, ServiceName,
+    SkippedTarget, Step, TargetRef,
 };
 use crate::site::Site;
 use crate::system::process;
@@ -101,6 +101,7 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         &environment,
         moves,
     )?;
+    let reloaded = reloaded(&intent);
     let mut warnings = intent.warnings;
     warnings.extend(observed.warnings);
     warnings.extend(unsupported(&intent.config));
@@ -117,7 +118,7 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         recorded: intent.recorded,
         config: intent.config_text,
         config_before: facts.accepted.text.clone(),
-        steps: steps(facts, &from, &to, &wanted.plan, &intent.config),
+        steps: steps(facts, &from, &to, &wanted.plan, &intent.config, &reloaded),
         from,
         to,
         artifacts: wanted.plan.artifacts,
@@ -133,6 +134,17 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         plan,
         room,
     })
+}
+
+/// The services that must run the new tree: all of them, or, where only components change, those that the
+/// components say they touch.
+fn reloaded(intent: &Intent) -> BTreeSet<ServiceName> {
+    let touched = components(intent);
+    let all = || intent.config.services.iter().map(|service| service.name.clone()).collect();
+    if intent.event != Event::Component || touched.iter().any(|c| c.services.is_empty()) {
+        return all();
+    }
+    touched.iter().flat_map(|component| component.services.iter().cloned()).collect()
 }
 
 fn components(intent: &Intent) -> Vec<&Component> {
@@ -326,6 +338,7 @@ fn steps(
     to: &Served,
     builds: &BuildPlan,
     config: &Config,
+    reloaded: &BTreeSet<ServiceName>,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
     if !builds.steps.is_empty() {
@@ -335,7 +348,8 @@ fn steps(
     steps.push(Step::Activate);
     let branch = facts.head.branch.clone().filter(|_| facts.head.commit == from.commit);
     steps.push(Step::Head { from: from.commit.clone(), to: to.commit.clone(), branch });
-    steps.extend(config.services.iter().map(|s| Step::Reload { service: s.name.clone() }));
+    let services = config.services.iter().filter(|service| reloaded.contains(&service.name));
+    steps.extend(services.map(|s| Step::Reload { service: s.name.clone() }));
     steps.push(Step::Prove);
     steps.push(Step::Record);
     steps

@@ -21,6 +21,7 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<State, Servi
         restarts: 0,
         socket_owners: Vec::new(),
         stale: None,
+        untouched: false,
         log: log::since_mark(host, service, &[log_path(host, service)?]),
     })
 }

@@ -44,6 +44,8 @@ pub struct State {
     pub socket_owners: Vec<u32>,
     /// Where it runs from is not the live tree: what was found.
     pub stale: Option<String>,
+    /// The change does not concern it: it was not reloaded, so it says nothing about what serves now.
+    pub untouched: bool,
     /// The last lines of its log that say what went wrong.
     pub log: Vec<String>,
 }

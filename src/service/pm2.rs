@@ -85,6 +85,7 @@ pub(super) fn observe(
             restarts: 0,
             socket_owners: Vec::new(),
             stale: None,
+            untouched: false,
             log: Vec::new(),
         });
     };
@@ -103,6 +104,7 @@ pub(super) fn observe(
         restarts: instances.iter().map(|instance| instance.restarts).sum(),
         socket_owners: vec![daemon.pid],
         stale: instances.iter().find_map(|instance| instance.stale(&host.top)),
+        untouched: false,
         log: told(host, service, app, &client, &instances, up),
     })
 }

@@ -52,6 +52,7 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<State, Servi
         word: word.to_owned(),
         up: main.is_some(),
         stale: main.as_ref().and_then(|main| runs_elsewhere(host, main)),
+        untouched: false,
         processes: main.into_iter().collect(),
         restarts: 0,
         socket_owners: Vec::new(),

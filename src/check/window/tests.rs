@@ -81,6 +81,7 @@ fn state(process: Option<(u32, u64)>, restarts: u64) -> State {
         restarts,
         socket_owners: Vec::new(),
         stale: None,
+        untouched: false,
         log: Vec::new(),
     }
 }
