@@ -4,9 +4,24 @@ mod support;
 
 use support::*;
 
-const VERBS: [&str; 16] = [
-    "init", "deploy", "promote", "back", "targets", "status", "log", "show", "check", "mark",
-    "unhold", "annotate", "service", "resume", "abort", "demo",
+const VERBS: [&str; 17] = [
+    "init",
+    "deploy",
+    "promote",
+    "back",
+    "component",
+    "targets",
+    "status",
+    "log",
+    "show",
+    "check",
+    "mark",
+    "unhold",
+    "annotate",
+    "service",
+    "resume",
+    "abort",
+    "demo",
 ];
 
 /// No help text is wider, so that it can be read in any terminal and quoted in any page.

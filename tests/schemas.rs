@@ -65,7 +65,8 @@ fn fits(answer: &Answer, command: &str, name: &str) -> Value {
 
 /// Quick, without builds, failing fast.
 fn config() -> AppConfig {
-    AppConfig::default().without_builds().settle(1, "100ms").timeout("3s")
+    let component = "[component.QW-001]\npaths = [\"behaviour.json\", \"package.json\"]\n";
+    AppConfig::default().without_builds().settle(1, "100ms").timeout("3s").and(component)
 }
 
 #[test]
@@ -130,6 +131,14 @@ fn what_the_bad_night_answers_fits() {
     fits(ask(&["show", "99"]).exit(1), "show", "error");
     let answer = fits(ask(&["log", "-n", "50"]).exit(0), "log", "log");
     assert_eq!(answer["verified"], json!(true));
+    fits(ask(&["component"]).exit(0), "component", "components");
+    let plan = fits(
+        ask(&["component", "QW-001", "--to", "v1.0.0-stable", "--plan"]).exit(0),
+        "component",
+        "change",
+    );
+    assert_eq!(plan["plan"]["recorded"]["components"], json!(["QW-001"]));
+    fits(ask(&["component", "QW-9"]).exit(1), "component", "error");
     fits(ask(&["resume"]).exit(1), "resume", "error");
     fits(ask(&["back", "--to", "nothing-of-that-name"]).exit(1), "back", "error");
 }

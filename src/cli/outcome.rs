@@ -14,10 +14,10 @@ use crate::model::{CheckEvidence, Digest, Event, Hold, Plan, RunId, Seq, Served,
 use crate::system::git::Pushed;
 use crate::ui::{duration, escape};
 
-/// The answer of `deploy`, `back`, `resume` and `abort`.
+/// The answer of `deploy`, `back`, `component ID`, `resume` and `abort`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ChangeAnswer {
-    /// `planned`, `serving`, `already-serving`, `restored`, `unchanged` or `person-needed`.
+    /// `planned`, `serving`, `already-serving`, `nothing-to-do`, `restored`, `unchanged` or `person-needed`.
     pub outcome: String,
     /// What served before.
     pub from: Served,
