@@ -194,21 +194,5 @@ fn store_outputs(store: &Store, key: &BuildKey, made: &[(&RepoPath, Spot)]) -> i
             renamed => renamed?,
         }
     }
-    // Whole on the disk before it has its name.
-    files::sync_file_system(&store.dir)?;
-    let place = store.dir.join(key.as_str());
-    if place.symlink_metadata().is_err() {
-        std::fs::rename(&incoming, &place)?;
-    } else {
-        // Part of this key is kept or serves; what is missing is added.
-        for (output, _) in made {
-            if !store.has(key, output)
-                && let Some(from) = inside.spot(output)?
-            {
-                from.rename_to_free(&store.spot(key, output)?)?;
-            }
-        }
-        std::fs::remove_dir_all(&incoming)?;
-    }
-    files::sync_dir(&store.dir)
+    store.accept(key, &incoming, made.iter().map(|(output, _)| *output))
 }

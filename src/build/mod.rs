@@ -3,6 +3,7 @@
 mod group;
 mod key;
 mod store;
+mod take;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use crate::system::git::{Git, GitError};
 
 pub use group::build;
 pub use store::{LiveArtifact, Store};
+pub use take::Taken;
 
 /// Why a build failed.
 #[derive(Debug, thiserror::Error)]

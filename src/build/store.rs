@@ -183,15 +183,12 @@ impl Store {
         if !self.dir.is_dir() {
             return Ok(Vec::new());
         }
+        self.sweep()?;
         let mut keys: Vec<(SystemTime, BuildKey)> = Vec::new();
         for entry in std::fs::read_dir(&self.dir)? {
             let entry = entry?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if let Ok(key) = name.parse::<BuildKey>() {
+            if let Ok(key) = entry.file_name().to_string_lossy().parse::<BuildKey>() {
                 keys.push((entry.metadata()?.modified()?, key));
-            } else if entry.file_type()?.is_dir() && is_leftover(&name) {
-                std::fs::remove_dir_all(entry.path())?;
             }
         }
         keys.sort();
@@ -214,8 +211,49 @@ impl Store {
         Ok(removed)
     }
 
+    /// Removes what killed builds, takings and prunings left. Only for who holds the lock.
+    pub(super) fn sweep(&self) -> io::Result<()> {
+        if !self.dir.is_dir() {
+            return Ok(());
+        }
+        for entry in std::fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() && is_leftover(&entry.file_name().to_string_lossy()) {
+                std::fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives what lies in an `incoming` directory, whole, its place under the key; durable.
+    pub(super) fn accept<'a>(
+        &self,
+        key: &BuildKey,
+        incoming: &Path,
+        outputs: impl IntoIterator<Item = &'a RepoPath>,
+    ) -> io::Result<()> {
+        // Whole on the disk before it has its name.
+        files::sync_file_system(&self.dir)?;
+        let place = self.dir.join(key.as_str());
+        if place.symlink_metadata().is_err() {
+            std::fs::rename(incoming, &place)?;
+        } else {
+            let inside = Beneath::open(incoming)?;
+            // Part of this key is kept or serves; what is missing is added.
+            for output in outputs {
+                if !self.has(key, output)
+                    && let Some(from) = inside.spot(output)?
+                {
+                    from.rename_to_free(&self.spot(key, output)?)?;
+                }
+            }
+            std::fs::remove_dir_all(incoming)?;
+        }
+        files::sync_dir(&self.dir)
+    }
+
     /// A directory for outputs on their way into the store. Gone or unfinished ones are removed by
-    /// [`Store::prune`].
+    /// [`Store::sweep`].
     pub(super) fn incoming(&self, key: &BuildKey) -> io::Result<PathBuf> {
         files::make_private_dir(&self.dir)?;
         let dir = self.dir.join(format!("{key}{UNFINISHED}{}", std::process::id()));

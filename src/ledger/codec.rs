@@ -229,6 +229,7 @@ fn write_trailers(text: &mut String, record: &Record) {
     record.target.iter().for_each(|target| {
         put("Gitroll-Target", &format_args!("{} {}", target.name, target.id));
     });
+    record.adopts.iter().for_each(|tag| put("Gitroll-Adopts", tag));
     record.subject.iter().for_each(|subject| put("Gitroll-Subject", subject));
     record.verdict.iter().for_each(|verdict| put("Gitroll-Verdict", verdict));
     record.hold.iter().for_each(|hold| put("Gitroll-Hold", hold));
@@ -268,6 +269,7 @@ fn record_of(
         from: trailers.optional("Gitroll-From")?,
         to: trailers.optional("Gitroll-To")?,
         target: trailers.optional::<TargetText>("Gitroll-Target")?.map(|target| target.0),
+        adopts: trailers.many("Gitroll-Adopts")?,
         subject: trailers.optional("Gitroll-Subject")?,
         verdict: trailers.optional::<Verdict>("Gitroll-Verdict")?,
         hold: trailers.optional::<Hold>("Gitroll-Hold")?,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{Chain, Entry, Ledger};
 use crate::model::{
-    Digest, Event, Hold, Judgement, Oid, Outcome, Seq, TargetRef, Verdict, WriterId,
+    AdoptedTag, Digest, Event, Hold, Judgement, Oid, Outcome, Seq, TargetRef, Verdict, WriterId,
 };
 
 /// What the believed chains of an environment say, folded once.
@@ -21,6 +21,7 @@ pub struct History {
     serving: Option<Standing>,
     deployments: Vec<ServedSpan>,
     adopted: BTreeSet<Oid>,
+    pinned: BTreeMap<String, Pinned>,
     proven_by: BTreeMap<Oid, BTreeSet<WriterId>>,
     judged: BTreeMap<Oid, Vec<JudgedBy>>,
     held: Vec<Held>,
@@ -76,6 +77,15 @@ impl ServedSpan {
         let seconds = self.until.unwrap_or(now).as_second().saturating_sub(self.since.as_second());
         Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
     }
+}
+
+/// A tag from before gitroll that was adopted here, and by which record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pinned {
+    /// What its name is pinned to.
+    pub tag: AdoptedTag,
+    /// The own record that says so; of several the last.
+    pub seq: Seq,
 }
 
 /// A verdict that stands, and whose it is.
@@ -191,6 +201,11 @@ impl History {
         self.adopted.contains(commit)
     }
 
+    /// What a tag (its full name) was pinned to when it was adopted here.
+    pub fn pinned(&self, name: &str) -> Option<&Pinned> {
+        self.pinned.get(name)
+    }
+
     /// How long a commit served here in all, up to `now`.
     pub fn served_total(&self, commit: &Oid, now: Timestamp) -> Duration {
         let spans = self.deployments.iter().filter(|span| span.commit == *commit);
@@ -229,6 +244,9 @@ impl History {
             if record.event == Event::Adopt && record.outcome == Outcome::Succeeded {
                 // An adoption of what serves names it in To, one of an older state in Subject.
                 self.adopted.extend(record.to.iter().chain(&record.subject).cloned());
+                self.pinned.extend(record.adopts.iter().map(|tag| {
+                    (tag.target.name.clone(), Pinned { tag: tag.clone(), seq: record.seq })
+                }));
             }
             if !record.event.serves() {
                 continue;

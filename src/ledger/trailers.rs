@@ -15,7 +15,7 @@ enum Count {
 }
 
 /// Every trailer this version knows, in the order in which they stand.
-const KNOWN: [(&str, Count); 22] = [
+const KNOWN: [(&str, Count); 23] = [
     ("Gitroll-Record", Count::Once),
     ("Gitroll-App", Count::Once),
     ("Gitroll-Environment", Count::Once),
@@ -28,6 +28,7 @@ const KNOWN: [(&str, Count); 22] = [
     ("Gitroll-From", Count::Optional),
     ("Gitroll-To", Count::Optional),
     ("Gitroll-Target", Count::Optional),
+    ("Gitroll-Adopts", Count::Many),
     ("Gitroll-Subject", Count::Optional),
     ("Gitroll-Verdict", Count::Optional),
     ("Gitroll-Hold", Count::Optional),

@@ -3,6 +3,7 @@
 //! Nothing here performs I/O, reads a clock or knows gix. Everything above and beside this module
 //! speaks in these types; after [`crate::config`] and this module no stringly value travels.
 
+mod adopted;
 mod evidence;
 mod ids;
 mod narration;
@@ -11,6 +12,7 @@ mod plan;
 mod record;
 mod redact;
 
+pub use adopted::AdoptedTag;
 pub use evidence::{
     ArtifactEvidence, CheckEvidence, Evidence, Probe, SavedFile, ServiceEvidence, SkippedTarget,
     StepEvidence,

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AppName, ChainId, ComponentId, Digest, EnvironmentName, IdError, Oid, Seq, WriterId};
+use super::{
+    AdoptedTag, AppName, ChainId, ComponentId, Digest, EnvironmentName, IdError, Oid, Seq, WriterId,
+};
 
 /// The statement of one act, as the trailers of a signed annotated tag carry it.
 ///
@@ -36,6 +38,9 @@ pub struct Record {
     pub to: Option<Oid>,
     /// The tag that named the target, where one did.
     pub target: Option<TargetRef>,
+    /// Tags from before gitroll that a person accepted, each pinned to what it named then.
+    #[serde(default)]
+    pub adopts: Vec<AdoptedTag>,
     /// The commit that is judged.
     pub subject: Option<Oid>,
     /// The judgement on `subject`.
@@ -93,6 +98,7 @@ impl Record {
             from: None,
             to: None,
             target: None,
+            adopts: Vec::new(),
             subject: None,
             verdict: None,
             hold: None,

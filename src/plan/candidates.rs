@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::facts::Facts;
 use super::names::stable_matcher;
 use super::{PlanError, compose, holds};
-use crate::ledger;
+use crate::ledger::{self, Pinned};
 use crate::model::{Oid, Seq, TargetRef};
 use crate::site::Site;
 use crate::system::git::{Tag, TagKind};
@@ -100,11 +100,12 @@ fn of_tag(site: &Site, facts: &Facts, tag: &Tag) -> Result<Candidate, PlanError>
         TagKind::Unusable(_) => None,
     };
     let served = commit.as_ref().and_then(|c| served_here(facts, c));
+    let served = adopted(facts, tag).map(|pin| with_time_before(served, pin)).or(served);
     let seq =
         commit.as_ref().and_then(|c| facts.last_record_of(site, c)).map(|entry| entry.record.seq);
     let target = Some(tag.target.clone());
     let mut candidate = blank(name, commit.clone(), target, seq, served);
-    candidate.standing = match (unsafe_tag(tag), commit) {
+    candidate.standing = match (unsafe_tag(facts, tag), commit) {
         (Some(reason), _) => Standing::Skipped(reason),
         (None, Some(commit)) => judge(site, facts, &commit, served, Some(tag))?,
         (None, None) => Standing::Skipped(Reason::Unusable { why: "names no commit".into() }),
@@ -112,14 +113,43 @@ fn of_tag(site: &Site, facts: &Facts, tag: &Tag) -> Result<Candidate, PlanError>
     Ok(candidate)
 }
 
+/// The adoption of a tag that still points to what it was pinned to.
+fn adopted<'a>(facts: &'a Facts, tag: &Tag) -> Option<&'a Pinned> {
+    facts.history.pinned(&tag.target.name).filter(|pin| pin.tag.target == tag.target)
+}
+
+/// Whether an adopted tag points elsewhere since, and not to what a promotion gave its name to.
+fn moved(facts: &Facts, tag: &Tag, commit: &Oid) -> Option<Reason> {
+    let pin = facts.history.pinned(&tag.target.name)?;
+    let stands =
+        pin.tag.target == tag.target || facts.history.promoted(commit).contains(&tag.target);
+    (!stands).then(|| Reason::Moved { by: format!("#{}", pin.seq) })
+}
+
+/// What a commit's records say, and before them HEAD's reflog.
+fn with_time_before(served: Option<ServedHere>, pin: &Pinned) -> ServedHere {
+    ServedHere {
+        seconds: served.map_or(0, |s| s.seconds).saturating_add(pin.tag.seconds),
+        last: served.map_or(pin.tag.since, |s| s.last),
+        proven: served.is_some_and(|s| s.proven),
+        adopted: true,
+        reflog: true,
+    }
+}
+
 /// What can be said of a tag without asking who signed it.
-fn unsafe_tag(tag: &Tag) -> Option<Reason> {
+fn unsafe_tag(facts: &Facts, tag: &Tag) -> Option<Reason> {
     let name = tag.target.short();
     if !safe_name(name) {
         return Some(Reason::UnsafeName);
     }
     match &tag.kind {
         TagKind::Unusable(why) => Some(Reason::Unusable { why: why.clone() }),
+        TagKind::Lightweight(commit) | TagKind::Annotated { commit, .. }
+            if facts.history.pinned(&tag.target.name).is_some() =>
+        {
+            moved(facts, tag, commit)
+        }
         TagKind::Lightweight(_) => Some(Reason::Lightweight),
         TagKind::Annotated { own_name, .. } if own_name != name => {
             Some(Reason::OtherName { says: own_name.clone() })
@@ -164,7 +194,8 @@ fn judge(
 /// Whether nobody trusted stands for a tag: neither a trusted record that pins its name to this very
 /// object, nor a signature by a trusted key.
 fn unsigned(site: &Site, facts: &Facts, commit: &Oid, tag: &Tag) -> Option<Reason> {
-    if facts.history.promoted(commit).contains(&tag.target) {
+    let promoted = facts.history.promoted(commit).contains(&tag.target);
+    if promoted || adopted(facts, tag).is_some() {
         return None;
     }
     if matches!(tag.kind, TagKind::Annotated { signed: false, .. }) {
@@ -212,6 +243,7 @@ fn served_here(facts: &Facts, commit: &Oid) -> Option<ServedHere> {
         last: last.since,
         proven: facts.history.proven_here(commit),
         adopted: facts.history.adopted(commit),
+        reflog: false,
     })
 }
 

@@ -8,6 +8,7 @@ pub mod describe;
 pub mod estimate;
 pub mod facts;
 pub mod holds;
+pub mod legacy;
 pub mod names;
 pub mod preflight;
 pub mod retention;

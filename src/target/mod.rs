@@ -46,6 +46,8 @@ pub struct ServedHere {
     pub proven: bool,
     /// Accepted by a person.
     pub adopted: bool,
+    /// A part of the time was before gitroll, as HEAD's reflog told when it was adopted.
+    pub reflog: bool,
 }
 
 impl ServedHere {
@@ -124,6 +126,11 @@ pub enum Reason {
         /// What it says.
         says: String,
     },
+    /// The tag was adopted, and its ref points elsewhere since.
+    Moved {
+        /// The record that adopted it, e.g. `#2`.
+        by: String,
+    },
     /// Nobody signed the tag.
     Unsigned,
     /// The signer is not trusted.
@@ -163,6 +170,7 @@ impl fmt::Display for Reason {
             Reason::UnsafeName => f.write_str("unsafe name"),
             Reason::Lightweight => f.write_str("lightweight tag, nobody signed it"),
             Reason::OtherName { says } => write!(f, "the tag's own name is {says}"),
+            Reason::Moved { by } => write!(f, "moved since it was adopted by {by}"),
             Reason::Unsigned => f.write_str("unsigned"),
             Reason::Untrusted { why } | Reason::Unusable { why } | Reason::Impossible { why } => {
                 f.write_str(why)

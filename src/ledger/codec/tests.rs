@@ -4,12 +4,21 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Judgement, Outcome};
+use crate::model::{AdoptedTag, Judgement, Outcome};
 
 const SSH: &str = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n";
 
 fn oid(digit: char) -> Oid {
     digit.to_string().repeat(40).parse().unwrap()
+}
+
+fn adopted(name: &str) -> AdoptedTag {
+    AdoptedTag {
+        target: TargetRef { name: format!("refs/tags/{name}"), id: oid('d') },
+        commit: oid('d'),
+        since: "2026-01-05T09:00:00Z".parse().unwrap(),
+        seconds: 60,
+    }
 }
 
 fn record() -> Record {
@@ -25,6 +34,7 @@ fn record() -> Record {
         from: Some(oid('a')),
         to: Some(oid('b')),
         target: Some(TargetRef { name: "refs/tags/v1.2.0-stable".into(), id: oid('c') }),
+        adopts: vec![adopted("v1.0.0-stable"), adopted("v1.1.0-stable")],
         subject: Some(oid('a')),
         verdict: Some(Verdict { judgement: Judgement::Bad, provisional: true }),
         hold: Some(Hold::Commit),
@@ -64,7 +74,7 @@ fn read(payload: &str) -> Result<Record, String> {
 #[test]
 fn the_format_is_this_one_to_the_byte() {
     let digest = |of: &str| Digest::of(of.as_bytes());
-    let (a, b, c) = (oid('a'), oid('b'), oid('c'));
+    let (a, b, c, d) = (oid('a'), oid('b'), oid('c'), oid('d'));
     let expected = format!(
         "object {b}
 type commit
@@ -92,6 +102,8 @@ Gitroll-Outcome: succeeded
 Gitroll-From: {a}
 Gitroll-To: {b}
 Gitroll-Target: refs/tags/v1.2.0-stable {c}
+Gitroll-Adopts: refs/tags/v1.0.0-stable {d} {d} 1767603600 60
+Gitroll-Adopts: refs/tags/v1.1.0-stable {d} {d} 1767603600 60
 Gitroll-Subject: {a}
 Gitroll-Verdict: bad provisional
 Gitroll-Hold: commit
@@ -151,6 +163,7 @@ fn every_departure_from_the_format_is_refused_and_named() {
         (swap("Gitroll-Outcome: succeeded", "Gitroll-Outcome: fine"), "Gitroll-Outcome"),
         (swap("Gitroll-Writer: web-1", "Gitroll-Writer: web-2"), "its tag is named"),
         (swap("Gitroll-Target: refs/tags/", "Gitroll-Target: refs/heads/"), "Gitroll-Target"),
+        (swap("Gitroll-Adopts: refs/tags/", "Gitroll-Adopts: refs/heads/"), "Gitroll-Adopts"),
         (swap("Gitroll-Seq: 42", "Gitroll-Seq:42"), "is not a trailer"),
         (swap("Gitroll-Seq: 42", "Gitroll-Seq:  42"), "is not a trailer"),
         (swap("Gitroll-Seq: 42", "Gitroll-Seq: 42\n folded"), "is not a trailer"),
@@ -302,12 +315,22 @@ prop_compose! {
         plan in option::of(digests()),
         sentence in "[a-z]([ -~é]{0,60}[a-z.])?",
         reason in option::of(reasons()),
+        adopts in proptest::collection::vec(
+            ("refs/tags/[a-z$;-]{1,12}", oids(), oids(), 0..253_402_207_200i64, 0..999_999_999_999u64),
+            0..3,
+        ),
         unknown in proptest::collection::vec(("Later-[A-Z]{1,5}", "[a-z]([ -~]{0,9}[a-z])?"), 0..3),
     ) -> Record {
         Record {
             seq, previous, event, from, to: Some(to), subject, verdict, hold, lifts, annotates, plan,
             sentence, reason, unknown,
             target: target.map(|(name, id)| TargetRef { name, id }),
+            adopts: adopts.into_iter().map(|(name, id, commit, since, seconds)| AdoptedTag {
+                target: TargetRef { name, id },
+                commit,
+                since: Timestamp::from_second(since).unwrap(),
+                seconds,
+            }).collect(),
             seen: seen.into_iter().map(|(writer, (seq, _), digest)| {
                 Seen { writer: writer.parse().unwrap(), seq, digest }
             }).collect(),
@@ -354,7 +377,7 @@ proptest! {
 
     #[test]
     fn swapped_removed_or_doubled_trailers_are_refused(
-        first in 0usize..22, second in 0usize..22, what in 0u8..3,
+        first in 0usize..24, second in 0usize..24, what in 0u8..3,
     ) {
         let payload = payload();
         let (before, trailers) = payload.rsplit_once("\n\n").unwrap();

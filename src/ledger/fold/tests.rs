@@ -3,6 +3,16 @@
 use super::*;
 use crate::model::{HistoryLine, Person, Record};
 
+/// A tag pinned to `object` on `named`.
+fn tag(name: &str, object: char, named: char) -> AdoptedTag {
+    AdoptedTag {
+        target: TargetRef { name: format!("refs/tags/{name}"), id: commit(object) },
+        commit: commit(named),
+        since: Timestamp::from_second(30).unwrap(),
+        seconds: 20,
+    }
+}
+
 fn commit(letter: char) -> Oid {
     letter.to_string().repeat(40).parse().unwrap()
 }
@@ -275,4 +285,43 @@ fn reasons_added_later_belong_to_the_record_they_name() {
     assert_eq!(texts, ["errors", "and latency"]);
     assert!(history.added_reasons(&Digest::of(b"other")).is_empty());
     assert_eq!(history.holds().len(), 1);
+}
+
+#[test]
+fn a_record_that_adopts_tags_pins_each_and_changes_nothing_that_serves() {
+    let mut acts = Acts::default();
+    acts.serve("adopt", 'a', 'b');
+    let before = acts.history();
+    acts.ok("web", "adopt", |r| {
+        r.from = Some(commit('b'));
+        r.adopts = vec![tag("v1-stable", 'c', 'c'), tag("v2-stable", 'd', 'e')];
+    });
+    let history = acts.history();
+    assert_eq!(history.serving(), before.serving());
+    assert_eq!(history.deployments(), before.deployments());
+    let pinned = |name: &str| acts.history().pinned(&format!("refs/tags/{name}")).cloned();
+    assert_eq!(pinned("v2-stable").unwrap().tag, tag("v2-stable", 'd', 'e'));
+    assert_eq!(pinned("v2-stable").unwrap().seq, Seq(2));
+    assert_eq!(pinned("v3-stable"), None);
+    // Adopted again after somebody moved it on purpose: the later word counts.
+    acts.ok("web", "adopt", |r| {
+        r.from = Some(commit('b'));
+        r.adopts = vec![tag("v2-stable", 'f', 'f')];
+    });
+    let again = acts.history().pinned("refs/tags/v2-stable").cloned().unwrap();
+    assert_eq!((again.tag.target.id, again.seq), (commit('f'), Seq(3)));
+}
+
+#[test]
+fn tags_are_not_adopted_by_another_host_nor_by_another_act_nor_by_one_that_failed() {
+    let mut acts = Acts::default();
+    acts.serve("init", 'a', 'b');
+    let adopts = |r: &mut Record| {
+        r.from = Some(commit('b'));
+        r.adopts = vec![tag("v1-stable", 'c', 'c')];
+    };
+    acts.ok("other", "adopt", adopts);
+    acts.ok("web", "annotate", adopts);
+    acts.act("web", "adopt", Outcome::Failed, adopts);
+    assert_eq!(acts.history().pinned("refs/tags/v1-stable"), None);
 }

@@ -12,6 +12,7 @@ mod notes;
 mod open;
 mod overlay;
 mod read;
+mod reflog;
 mod refs;
 mod resolve;
 mod settings;
@@ -30,6 +31,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::model::{Oid, Person, RepoPath, TargetRef, TreeEntry};
+
+pub use self::reflog::HeadMove;
 
 use self::environment::Environment;
 use self::settings::Settings;

@@ -1,0 +1,172 @@
+//! Taking what lies in the live tree into the store, by copy: it goes on serving.
+
+use std::io;
+use std::path::Path;
+
+use super::{LiveArtifact, Store};
+use crate::system::files::{self, Beneath, Kind};
+
+/// Left free on the disk, whatever is taken.
+const LEFT_FREE: u64 = 256 * 1024 * 1024;
+/// What an entry takes beside its bytes, estimated from above.
+const PER_ENTRY: u64 = 4096;
+
+/// What came of taking a live artifact into the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// It is kept: since now, or since earlier.
+    Kept,
+    /// There is not room enough for a copy, in bytes or in entries; nothing was written.
+    NoRoom {
+        /// Bytes that may be needed.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// It cannot be kept as it is, for the reason given; nothing is left behind.
+    Not(&'static str),
+}
+
+impl Store {
+    /// Copies what lies live at an output into the store, under the key it has there, by reflink where the
+    /// file system can. Never by hard link: a file that is then written in place, by the app or by a rebuild,
+    /// would change the kept one too.
+    ///
+    /// May be killed anywhere and run again; only for who holds the lock, since what killed ones left
+    /// is removed first.
+    ///
+    /// # Errors
+    /// Any I/O error; what was copied so far is removed.
+    pub fn take(&self, top: &Path, artifact: &LiveArtifact) -> io::Result<Taken> {
+        let LiveArtifact { output, key, .. } = artifact;
+        if self.has(key, output) {
+            return Ok(Taken::Kept);
+        }
+        self.sweep()?;
+        let Some(live) = Beneath::open(top)?.spot(output)? else {
+            return Ok(Taken::Not("it is gone"));
+        };
+        match live.find()?.map(|found| found.kind) {
+            Some(Kind::Directory | Kind::File) => {}
+            Some(Kind::Symlink) => {
+                return Ok(Taken::Not(
+                    "it is a symbolic link: what it leads to is not the app's own",
+                ));
+            }
+            Some(Kind::Other) => return Ok(Taken::Not("it is neither a directory nor a file")),
+            None => return Ok(Taken::Not("it is gone")),
+        }
+        files::make_private_dir(&self.dir)?;
+        let (bytes, entries) = files::size_of_tree(&live.real_path());
+        let needed = bytes.saturating_add(entries.saturating_mul(PER_ENTRY));
+        let space = files::free_space(&self.dir)?;
+        let few = space.inodes.is_some_and(|inodes| inodes < entries);
+        if space.bytes < needed.saturating_add(LEFT_FREE) || few {
+            return Ok(Taken::NoRoom { needed, free: space.bytes });
+        }
+        let incoming = self.incoming(key)?;
+        let copied = (|| {
+            live.copy(&Beneath::open(&incoming)?.spot_made(output)?)?;
+            // An install that went on meanwhile is not what served.
+            let now = self.live(top, std::slice::from_ref(output))?;
+            Ok(now.first().is_some_and(|now| now.key == *key))
+        })();
+        match copied {
+            Ok(true) => {
+                self.accept(key, &incoming, [output])?;
+                Ok(Taken::Kept)
+            }
+            Ok(false) => {
+                std::fs::remove_dir_all(&incoming)?;
+                Ok(Taken::Not("it changed while it was copied"))
+            }
+            Err(error) => {
+                // What cannot be removed now is removed by the next sweep.
+                let _ = std::fs::remove_dir_all(&incoming);
+                Err(error)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+    use crate::model::RepoPath;
+
+    struct Tree {
+        _dir: tempfile::TempDir,
+        top: std::path::PathBuf,
+        store: Store,
+    }
+
+    impl Tree {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let top = dir.path().join("top");
+            std::fs::create_dir_all(top.join("node_modules/a")).unwrap();
+            std::fs::write(top.join("node_modules/a/index.js"), "one").unwrap();
+            let store = Store { dir: dir.path().join("state/store") };
+            Self { top, store, _dir: dir }
+        }
+
+        fn live(&self) -> LiveArtifact {
+            let output = RepoPath::new("node_modules").unwrap();
+            self.store.live(&self.top, &[output]).unwrap().remove(0)
+        }
+
+        fn kept(&self, artifact: &LiveArtifact) -> std::path::PathBuf {
+            self.store.place(&artifact.key, &artifact.output)
+        }
+    }
+
+    #[test]
+    fn what_is_taken_stays_as_it_was_whatever_becomes_of_the_live_one() {
+        let tree = Tree::new();
+        let live = tree.live();
+        assert_eq!(tree.store.take(&tree.top, &live).unwrap(), Taken::Kept);
+        assert_eq!(tree.live().key, live.key, "taking it changes nothing that is live");
+        let file = tree.top.join("node_modules/a/index.js");
+        // In place, as a rebuild writes.
+        std::fs::write(&file, "two").unwrap();
+        let kept = tree.kept(&live).join("a/index.js");
+        assert_eq!(std::fs::read_to_string(&kept).unwrap(), "one");
+        assert_eq!((kept.metadata().unwrap().nlink(), file.metadata().unwrap().nlink()), (1, 1));
+        std::fs::remove_dir_all(tree.top.join("node_modules")).unwrap();
+        assert!(tree.store.has(&live.key, &live.output));
+    }
+
+    #[test]
+    fn one_that_was_killed_leaves_nothing_that_counts_and_the_next_one_takes_it_whole() {
+        let tree = Tree::new();
+        let live = tree.live();
+        let half = tree.store.incoming(&live.key).unwrap();
+        std::fs::create_dir_all(half.join("node_modules/a")).unwrap();
+        // As another process left it.
+        let other = tree.store.dir.join(format!("{}.tmp-1", live.key));
+        std::fs::rename(&half, &other).unwrap();
+        assert!(!tree.store.has(&live.key, &live.output));
+        assert_eq!(tree.store.take(&tree.top, &live).unwrap(), Taken::Kept);
+        assert!(tree.kept(&live).join("a/index.js").exists());
+        assert!(!other.exists());
+        assert_eq!(tree.store.take(&tree.top, &live).unwrap(), Taken::Kept);
+    }
+
+    #[test]
+    fn a_link_is_not_taken_and_a_socket_inside_is_an_error_that_leaves_nothing() {
+        let tree = Tree::new();
+        let _socket =
+            std::os::unix::net::UnixListener::bind(tree.top.join("node_modules/s")).unwrap();
+        let live = tree.live();
+        assert!(tree.store.take(&tree.top, &live).is_err());
+        assert_eq!(std::fs::read_dir(&tree.store.dir).unwrap().count(), 0);
+
+        std::fs::rename(tree.top.join("node_modules"), tree.top.join("shared")).unwrap();
+        std::os::unix::fs::symlink("shared", tree.top.join("node_modules")).unwrap();
+        let taken = tree.store.take(&tree.top, &tree.live()).unwrap();
+        assert!(matches!(taken, Taken::Not(why) if why.contains("symbolic link")));
+    }
+}
