@@ -152,7 +152,7 @@ fn show(
     };
     session.ui.say(&format!("{}    serving {}  {state}", session.place(), plan.from));
     let mut to = plan.to.to_string();
-    if let Some(since) = served_words(facts, &plan.to.commit) {
+    if let Some(since) = served_words(facts, plan) {
         to.push_str(&since);
     }
     if let Ok(distance) = session.site.git.distance(&plan.to.commit, &plan.from.commit)
@@ -178,13 +178,17 @@ fn show(
     }
 }
 
-fn served_words(facts: &Facts, commit: &Oid) -> Option<String> {
+fn served_words(facts: &Facts, plan: &crate::model::Plan) -> Option<String> {
+    let commit = &plan.to.commit;
     let total = facts.history.served_total(commit, facts.now);
     let proven = facts.history.proven_here(commit);
     let word = if proven {
         "proven"
     } else if facts.history.adopted(commit) {
         "adopted"
+    } else if let Some(pin) = plan.target.as_ref().and_then(|t| facts.history.pinned(&t.name)) {
+        let before = std::time::Duration::from_secs(pin.tag.seconds);
+        return Some(format!("  adopted, served {} (reflog)", span(total.saturating_add(before))));
     } else {
         return None;
     };

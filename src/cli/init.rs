@@ -1,7 +1,12 @@
 //! `gitroll init`
 
+mod artifacts;
 mod bind;
+mod edited;
 mod questions;
+mod records;
+mod tags;
+mod told;
 
 use clap::Args;
 use schemars::JsonSchema;
@@ -10,28 +15,32 @@ use serde::Serialize;
 use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::flow;
 use super::outcome::RecordBrief;
 use super::session::{self, Session};
-use crate::config::{self, BindingError};
-use crate::engine;
-use crate::ledger::{self, Draft};
-use crate::model::{Event, Evidence, Served};
+use crate::config::{self, BindingError, Config};
+use crate::ledger;
+use crate::model::{ArtifactEvidence, Served};
 use crate::plan::candidates;
-use crate::plan::compose;
 use crate::plan::facts::Facts;
 use crate::plan::names::Names;
 use crate::site::{Observed, Site};
-use crate::system::{clock, files, user};
+use crate::system::files;
 use crate::target::{Request, resolve};
-use crate::ui::{Ui, escape};
+use crate::ui::Ui;
+
+pub use edited::EditedFile;
+pub use tags::LeftTag;
 
 /// Set this checkout up: gitroll.toml, the host binding, a key, the first record
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll init                                asks at most four questions
+  gitroll init                                asks who this is, then about edited files and old tags
   gitroll init --yes --environment staging    asks none
   gitroll init --yes --system                 binding in /etc/gitroll, not ~/.config/gitroll
+
+On a server that runs: what serves is observed and adopted, and its built directories are copied, so
+that the first `back` needs no build. Stable tags of the past are adopted where HEAD's reflog shows them
+checked out here. Tracked files that were edited here stay (local) or are put aside by the first deploy.
 
 Reloads nothing, moves nothing, pushes nothing. Run it again after editing gitroll.toml to accept
 the new one, or after installing tools.")]
@@ -75,6 +84,14 @@ pub struct InitAnswer {
     pub records: Vec<RecordBrief>,
     /// Whether what serves was observed and adopted.
     pub adopted: bool,
+    /// Built directories of what serves that were copied, so that going back to it needs no build.
+    pub kept: Vec<String>,
+    /// Stable tags from before gitroll that were adopted, the last to serve first.
+    pub adopted_tags: Vec<String>,
+    /// Stable tags that were not, with why.
+    pub left_tags: Vec<LeftTag>,
+    /// Tracked files that were edited here, and what becomes of each.
+    pub edited: Vec<EditedFile>,
     /// What `gitroll back` would take tonight.
     pub back_to: Option<Served>,
     /// What is missing, a sentence each.
@@ -120,29 +137,34 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
     )?;
     let ledger = ledger::read(&site.git, &site.binding)?;
     let begun = ledger.chains.contains_key(&site.binding.writer);
+    let tags = tags::decide(&session, args, &parsed.stable.pattern, &ledger)?;
     if !begun {
-        records.push(begin(&session, &served, &config_text)?);
+        records.push(records::begin(&session, &served, &config_text)?);
     }
     let observed = Observed::now(site, &parsed, &served, "");
     let adopted = observed.healthy() && !(parsed.checks.is_empty() && parsed.services.is_empty());
-    let accepted_changed = begun && Facts::gather(site)?.accepted.text != config_text;
-    let known = begun && {
-        let facts = Facts::gather(site)?;
-        facts.history.proven_here(&served.commit) || facts.history.adopted(&served.commit)
-    };
-    if adopted && (!known || accepted_changed) {
-        records.push(adopt(&session, &served, &config_text, &observed)?);
+    let facts = session.facts()?;
+    let accepted_changed = begun && facts.accepted.text != config_text;
+    let adopting = adopted && (accepted_changed || !known(&facts, &served));
+    let mut artifacts = artifacts::Artifacts::default();
+    if adopted {
+        // Before the record that names them: a kill in between costs another copy, not the way back.
+        let named = if adopting { Vec::new() } else { recorded_artifacts(site, &facts, &served) };
+        artifacts = artifacts::keep(&session, &parsed, |a| adopting || named.contains(a))?;
+        remember_services(site, &parsed, &served);
+    }
+    if adopting {
+        let live = &artifacts.live;
+        records.push(records::adopt(&session, &served, &config_text, &observed, live)?);
     } else if accepted_changed {
-        records.push(begin(&session, &served, &config_text)?);
+        records.push(records::begin(&session, &served, &config_text)?);
+    }
+    if !tags.adopt.is_empty() {
+        records.push(records::adopt_tags(&session, &served, &config_text, &tags.adopt)?);
     }
     let facts = session.facts()?;
-    if adopted {
-        let host = site.host(&served, "");
-        for service in &parsed.services {
-            let _ = crate::service::remember(&host, service);
-        }
-    }
-    let mut missing: Vec<String> = Vec::new();
+    let mut missing: Vec<String> = artifacts.missing;
+    missing.extend(tags.missing);
     if !adopted {
         missing.extend(observed.faults());
         if parsed.checks.is_empty() && parsed.services.is_empty() {
@@ -160,70 +182,39 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         writer: binding.writer.to_string(),
         binding: binding.dir.display().to_string(),
         wrote_config,
+        kept: artifacts.kept,
+        adopted_tags: tags.adopt.iter().map(|t| t.target.short().to_owned()).collect(),
+        left_tags: tags.left,
+        edited: draft.edited,
         back_to: tonight(&session, &facts)?,
         serving: served,
         records,
         adopted,
         missing,
     };
-    tell(&session, &answer);
+    told::tell(&session, &answer);
     ui.document("init", 0, &answer);
     Ok(Exit::Done)
 }
 
-/// Record 1, or the acceptance of another configuration while what serves is not healthy.
-fn begin(session: &Session, served: &Served, config: &str) -> Result<RecordBrief, Failure> {
-    let mut record = flow::statement(session, Event::Init);
-    record.to = Some(served.commit.clone());
-    record.sentence = format!(
-        "{} {}: records begin, {} is checked out",
-        session.site.binding.environment,
-        engine::host_name(session.site.binding.writer.as_str()),
-        served.name
-    );
-    write(session, record, Evidence::at(clock::now(), &user::actor()), served, config)
+/// Whether a run or a person vouched for what serves here already.
+fn known(facts: &Facts, served: &Served) -> bool {
+    let vouched = |span: &ledger::ServedSpan| span.proven || span.adopted;
+    facts.history.deployments().iter().any(|s| s.commit == served.commit && vouched(s))
 }
 
-fn adopt(
-    session: &Session,
-    served: &Served,
-    config: &str,
-    observed: &Observed,
-) -> Result<RecordBrief, Failure> {
-    let mut record = flow::statement(session, Event::Adopt);
-    record.to = Some(served.commit.clone());
-    record.sentence = format!(
-        "{} {}: adopted {}, observed serving",
-        session.site.binding.environment,
-        engine::host_name(session.site.binding.writer.as_str()),
-        served.name
-    );
-    let mut evidence = Evidence::at(clock::now(), &user::actor());
-    evidence.checks.clone_from(&observed.checks);
-    let site = &session.site;
-    let parsed = config::parse(config, "gitroll.toml")?;
-    let outputs: Vec<_> = parsed.build.iter().flat_map(|group| group.outputs.clone()).collect();
-    let live = site
-        .store
-        .live(site.top(), &outputs)
-        .map_err(|e| Failure::unchanged(format!("{}: {e}", site.top().display())))?;
-    evidence.artifacts = compose::artifacts_now(&live);
-    write(session, record, evidence, served, config)
+/// The artifacts that the last record of what serves names.
+fn recorded_artifacts(site: &Site, facts: &Facts, served: &Served) -> Vec<ArtifactEvidence> {
+    let entry = facts.last_record_of(site, &served.commit);
+    let evidence = entry.and_then(|entry| ledger::evidence(&site.git, entry).ok());
+    evidence.map(|evidence| evidence.artifacts).unwrap_or_default()
 }
 
-fn write(
-    session: &Session,
-    record: crate::model::Record,
-    mut evidence: Evidence,
-    served: &Served,
-    config: &str,
-) -> Result<RecordBrief, Failure> {
-    let site: &Site = &session.site;
-    evidence.name = Some(served.name.clone());
-    evidence.version.clone_from(&served.version);
-    let draft = Draft { record, evidence, config: config.to_owned(), person: site.person() };
-    let entry = engine::append(site, &draft)?;
-    Ok(RecordBrief { seq: entry.record.seq, digest: entry.digest })
+fn remember_services(site: &Site, config: &Config, served: &Served) {
+    let host = site.host(served, "");
+    for service in &config.services {
+        let _ = crate::service::remember(&host, service);
+    }
 }
 
 /// What `gitroll back` would do now.
@@ -233,44 +224,4 @@ fn tonight(session: &Session, facts: &Facts) -> Result<Option<Served>, Failure> 
     Ok(found.and_then(|f| {
         Some(Served { commit: f.chosen.commit?, name: f.chosen.name, version: None })
     }))
-}
-
-fn tell(session: &Session, answer: &InitAnswer) {
-    let ui = &session.ui;
-    let field = |name: &str, text: &str| ui.line(&format!("  {name:<9} {}", escape(text)));
-    ui.line(&format!("{} {}", ui.out.ok(), session.place()));
-    field("serving", &answer.serving.to_string());
-    field("binding", &answer.binding);
-    field(
-        "records",
-        &match answer.records.as_slice() {
-            [] => "nothing new to record".to_owned(),
-            made => made.iter().map(|r| format!("#{}", r.seq)).collect::<Vec<_>>().join(" "),
-        },
-    );
-    if answer.adopted {
-        let word = if answer.records.is_empty() { "healthy" } else { "adopted" };
-        field(word, "what serves was observed healthy: `back` can return to it");
-    }
-    for missing in &answer.missing {
-        field("missing", missing);
-    }
-    match &answer.back_to {
-        Some(back) => field("tonight", &format!("gitroll back would go to {back}")),
-        None if answer.adopted => {
-            field(
-                "tonight",
-                "this is the first state known: after the next deploy, back returns to it",
-            );
-        }
-        None => field("tonight", "gitroll back has nowhere to go before something was proven here"),
-    }
-    if answer.wrote_config {
-        field("next", "read gitroll.toml, correct it, then: git add gitroll.toml && git commit");
-    } else if answer.adopted {
-        field("next", "gitroll deploy");
-    } else {
-        field("next", "mend what is missing in gitroll.toml, then gitroll init again");
-        field("", "or gitroll deploy, which starts the services and proves them");
-    }
 }

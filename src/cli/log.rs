@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::reader::Reader;
 use crate::ledger::{self, Entry};
-use crate::model::{Digest, Evidence, Outcome, Person, Record};
+use crate::model::{Digest, Event, Evidence, Outcome, Person, Record};
 use crate::system::clock;
 use crate::ui::{Style, Table, Ui, ago, clock_word, duration, escape};
 
@@ -136,7 +136,12 @@ fn table(lines: &[LogLine], style: &Style) -> Table {
 
 /// What serves since. In parentheses what an act is about that changed nothing that serves.
 fn serves(line: &LogLine) -> String {
-    if line.record.event.serves() { line.serves.clone() } else { format!("({})", line.serves) }
+    let tags_alone = line.record.event == Event::Adopt && line.record.to.is_none();
+    if line.record.event.serves() && !tags_alone {
+        line.serves.clone()
+    } else {
+        format!("({})", line.serves)
+    }
 }
 
 /// A failure with what was tried, where the record is named after what was restored.

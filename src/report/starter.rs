@@ -22,7 +22,7 @@ pub enum StarterError {
 }
 
 /// The text of a `gitroll.toml` for `stack`. `upstream` is what `deploy` shall follow, where the
-/// repository has such a branch.
+/// repository has such a branch; `local` are the patterns of tracked files that stay as they are on this host.
 ///
 /// # Errors
 /// See [`StarterError`]. The text returned has been read back by [`config::parse`].
@@ -30,6 +30,7 @@ pub fn render(
     name: &AppName,
     stack: &Stack,
     upstream: Option<&Upstream>,
+    local: &[String],
 ) -> Result<String, StarterError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -39,7 +40,7 @@ pub fn render(
     environment.add_filter("toml", toml);
     environment.add_filter("key", key);
     let mut text =
-        environment.render_str(&Kind::of(stack).template(), facts(name, stack, upstream))?;
+        environment.render_str(&Kind::of(stack).template(), facts(name, stack, upstream, local))?;
     // Sections that were left out leave their empty lines.
     while text.contains("\n\n\n") {
         text = text.replace("\n\n\n", "\n\n");
@@ -85,7 +86,7 @@ impl Kind {
     }
 }
 
-fn facts(name: &AppName, stack: &Stack, upstream: Option<&Upstream>) -> Value {
+fn facts(name: &AppName, stack: &Stack, upstream: Option<&Upstream>, local: &[String]) -> Value {
     let package = stack.package.clone().unwrap_or_default();
     let installs = package.dependencies && !package.vendored;
     let install = package.lock.filter(|_| installs).map(LockFile::install);
@@ -112,6 +113,7 @@ fn facts(name: &AppName, stack: &Stack, upstream: Option<&Upstream>) -> Value {
         .collect();
     context! {
         name => name.as_str(),
+        local,
         has_package => stack.package.is_some(),
         upstream => upstream.map(|u| format!("{}/{}", u.remote, u.branch)),
         install,

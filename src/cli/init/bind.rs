@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::InitArgs;
+use super::edited::{self, EditedFile};
 use super::questions::{ask, name};
 use crate::cli::failure::Failure;
 use crate::config::{Binding, Places, Signing, SigningFormat, Tools, Upstream};
@@ -20,6 +21,7 @@ pub(super) struct Prepared {
     pub(super) binding: Binding,
     pub(super) config_text: String,
     pub(super) wrote_config: bool,
+    pub(super) edited: Vec<EditedFile>,
 }
 
 /// Decides everything, asks what must be asked, writes nothing.
@@ -59,6 +61,7 @@ pub(super) fn prepare(
             ui.say(&format!("warning: {}", escape(warning)));
         }
     }
+    let first = bound.is_none();
     let mut binding = match bound {
         Some(binding) => binding,
         None => fresh(git, ui, args, &stack, existing.as_deref(), &account)?,
@@ -72,15 +75,19 @@ pub(super) fn prepare(
         binding.chain = name(&random::hex_id())?;
     }
     let upstream = upstream(git);
+    let configured =
+        existing.as_deref().map(|text| crate::config::parse(text, "gitroll.toml")).transpose()?;
+    let edited = edited::decide(git, ui, args, &head, configured.as_ref(), first)?;
     let (config_text, wrote_config) = match existing {
         Some(text) => (text, false),
         None => {
-            let text = starter::render(&binding.app, &stack, upstream.as_ref())
-                .map_err(|e| Failure::unchanged(e.to_string()))?;
+            let text =
+                starter::render(&binding.app, &stack, upstream.as_ref(), &edited::local(&edited))
+                    .map_err(|e| Failure::unchanged(e.to_string()))?;
             (text, true)
         }
     };
-    Ok(Prepared { binding, config_text, wrote_config })
+    Ok(Prepared { binding, config_text, wrote_config, edited })
 }
 
 /// Makes the key where one is needed, trusts it, writes the binding; signs a probe with it first.

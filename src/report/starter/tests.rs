@@ -12,7 +12,7 @@ use crate::site::stack::{Health, Package, Port, Start};
 
 fn read(stack: &Stack) -> (Config, String) {
     let upstream = Upstream { remote: "origin".to_owned(), branch: "main".to_owned() };
-    let text = render(&"shop".parse().unwrap(), stack, Some(&upstream)).unwrap();
+    let text = render(&"shop".parse().unwrap(), stack, Some(&upstream), &[]).unwrap();
     (config::parse(&text, "gitroll.toml").unwrap(), text)
 }
 
@@ -132,7 +132,7 @@ fn what_is_not_known_is_a_comment() {
     };
     let (_, text) = read(&stack);
     assert!(text.contains("# Procfile, web: \"gunicorn app:app\"\n") && text.contains("venv"));
-    let none = render(&"shop".parse().unwrap(), &stack, None).unwrap();
+    let none = render(&"shop".parse().unwrap(), &stack, None, &[]).unwrap();
     assert!(none.contains("# ref = \"origin/main\""));
 }
 
@@ -259,7 +259,7 @@ proptest! {
         let name = "shop".parse().unwrap();
         let other = Stack { package: None, ..stack.clone() };
         for stack in [stack, other] {
-            let rendered = render(&name, &stack, None).map_err(|error| error.to_string());
+            let rendered = render(&name, &stack, None, &[]).map_err(|error| error.to_string());
             prop_assert_eq!(rendered.err(), None);
         }
     }

@@ -1,0 +1,175 @@
+//! Tracked files that were edited on this host, and what becomes of each.
+
+use globset::escape as literally;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::InitArgs;
+use crate::cli::failure::Failure;
+use crate::config::{self, Config, Patterns, quote};
+use crate::model::{Oid, RepoPath};
+use crate::system::git::Git;
+use crate::ui::{Ui, escape, plural, question};
+
+/// With more edited files nobody wants to be asked for each.
+const MOST_QUESTIONS: usize = 20;
+const SHOWN: usize = 20;
+
+/// A tracked file that was edited on this host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct EditedFile {
+    /// Its path; bytes that are no plain text as `%XX`.
+    pub path: String,
+    /// What becomes of it.
+    pub becomes: Becomes,
+    /// Its pattern for `[app] local`.
+    #[serde(skip)]
+    pub(super) pattern: Option<String>,
+}
+
+/// What becomes of an edited file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Becomes {
+    /// It stays as it is whatever is deployed, once `[app] local` of gitroll.toml names it.
+    Local,
+    /// It is left as it is now; the first deploy that is in its way puts it aside.
+    Save,
+}
+
+/// Finds them, and decides for each that `[app] local` does not name yet: asks, where a person sets this
+/// checkout up on a terminal.
+pub(super) fn decide(
+    git: &Git,
+    ui: &Ui,
+    args: &InitArgs,
+    head: &Oid,
+    existing: Option<&Config>,
+    first: bool,
+) -> Result<Vec<EditedFile>, Failure> {
+    let declared = |path: &RepoPath| existing.is_some_and(|c| c.app.local.matches(path));
+    let (here, gone): (Vec<RepoPath>, Vec<RepoPath>) = git
+        .edited(head)?
+        .into_iter()
+        .filter(|path| !declared(path) && path.as_bytes() != b"gitroll.toml")
+        .partition(|path| git.top().join(path.as_path()).symlink_metadata().is_ok());
+    let asks = first && !args.yes && here.len() <= MOST_QUESTIONS;
+    let mut edited = Vec::new();
+    for path in &here {
+        let pattern = pattern_of(path);
+        let proposed = match &pattern {
+            Some(_) if is_config_like(path) => Becomes::Local,
+            _ => Becomes::Save,
+        };
+        let becomes = if asks && pattern.is_some() { ask(ui, path, proposed)? } else { proposed };
+        edited.push(EditedFile { path: path.to_string(), becomes, pattern });
+    }
+    tell(ui, &edited, &gone, existing.map(|config| &config.app.local));
+    Ok(edited)
+}
+
+/// The patterns of the files that shall stay.
+pub(super) fn local(edited: &[EditedFile]) -> Vec<String> {
+    let stays = edited.iter().filter(|file| file.becomes == Becomes::Local);
+    stays.filter_map(|file| file.pattern.clone()).collect()
+}
+
+fn ask(ui: &Ui, path: &RepoPath, proposed: Becomes) -> Result<Becomes, Failure> {
+    let text = format!(
+        "{} was edited here: local (it stays) or save (the first deploy puts it aside)?",
+        escape(&path.to_string())
+    );
+    let default = match proposed {
+        Becomes::Local => "local",
+        Becomes::Save => "save",
+    };
+    loop {
+        match question(ui, &text, default)?.to_ascii_lowercase().as_str() {
+            "local" | "l" => return Ok(Becomes::Local),
+            "save" | "s" => return Ok(Becomes::Save),
+            _ => ui.cry("Please answer local or save."),
+        }
+    }
+}
+
+/// What holds a host's settings rather than the app's code, by its name.
+fn is_config_like(path: &RepoPath) -> bool {
+    const EXTENSIONS: [&str; 6] = ["json", "yml", "yaml", "toml", "ini", "conf"];
+    // Edited by a tool rather than for a host: keeping these would keep old dependencies.
+    const MADE_BY_TOOLS: [&str; 4] =
+        ["package.json", "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml"];
+    let path = path.as_path();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let below_config = path.parent().is_some_and(|dir| dir.iter().any(|part| part == "config"));
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    !MADE_BY_TOOLS.contains(&name.as_str())
+        && (below_config
+            || name.contains(".env")
+            || extension.is_some_and(|extension| EXTENSIONS.contains(&extension)))
+}
+
+/// A pattern for `[app] local` that matches this path literally; `None` where gitroll.toml cannot say it.
+fn pattern_of(path: &RepoPath) -> Option<String> {
+    let pattern = literally(path.as_path().to_str()?);
+    let text = format!("[app]\nname = \"app\"\nlocal = [{}]\n", quote(&pattern));
+    let config = config::parse(&text, "gitroll.toml").ok()?;
+    config.app.local.matches(path).then_some(pattern)
+}
+
+fn tell(ui: &Ui, edited: &[EditedFile], gone: &[RepoPath], declared: Option<&Patterns>) {
+    for file in edited.iter().take(SHOWN) {
+        let what = match file.becomes {
+            Becomes::Local => "local: it stays, whatever is deployed",
+            Becomes::Save => "save: the first deploy in its way puts it into .git/gitroll/saved",
+        };
+        ui.say(&format!("edited   {}  {what}", escape(&file.path)));
+    }
+    if edited.len() > SHOWN {
+        ui.say(&format!("edited   {} more", plural(edited.len() - SHOWN, "file")));
+    }
+    for path in gone.iter().take(SHOWN) {
+        let path = escape(&path.to_string());
+        ui.say(&format!("edited   {path}  deleted here: the first deploy brings it back"));
+    }
+    let local = local(edited);
+    let Some(declared) = declared.filter(|_| !local.is_empty()) else { return };
+    let quoted = local.iter().map(|pattern| quote(pattern)).collect::<Vec<_>>().join(", ");
+    ui.say(&if declared.is_empty() {
+        format!("missing  add to gitroll.toml, under [app]:  local = [{quoted}]")
+    } else {
+        format!("missing  add to `local` in gitroll.toml, under [app]:  {quoted}")
+    });
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_stay_and_code_is_put_aside() {
+        let path = |text: &str| RepoPath::new(text).unwrap();
+        for settings in
+            ["config/host.json", "app/config/db.js", "a.yml", ".env", ".env.production", "x.INI"]
+        {
+            assert!(is_config_like(&path(settings)), "{settings}");
+        }
+        for code in ["server.js", "package.json", "web/package-lock.json", "myconfig/a.js", "env"] {
+            assert!(!is_config_like(&path(code)), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_name_made_of_pattern_signs_stands_for_itself_alone() {
+        let path = RepoPath::new("config/[a]{b,c}*?\"\\.json").unwrap();
+        if let Some(pattern) = pattern_of(&path) {
+            let text = format!("[app]\nname = \"a\"\nlocal = [{}]\n", quote(&pattern));
+            let local = config::parse(&text, "gitroll.toml").unwrap().app.local;
+            assert!(local.matches(&path));
+            assert!(!local.matches(&RepoPath::new("config/abxx\"\\.json").unwrap()));
+        }
+        assert_eq!(pattern_of(&RepoPath::new(b"config/\xff.json".to_vec()).unwrap()), None);
+        let plain = RepoPath::new("config/host.json").unwrap();
+        assert_eq!(pattern_of(&plain).as_deref(), Some("config/host.json"));
+    }
+}
