@@ -41,7 +41,7 @@ impl FromStr for AdoptedTag {
         };
         let parts: Vec<&str> = value.split(' ').collect();
         let [name, id, commit, since, seconds] = parts[..] else { return Err(problem()) };
-        if !name.strip_prefix("refs/tags/").is_some_and(|short| !short.is_empty()) {
+        if name.strip_prefix("refs/tags/").is_none_or(str::is_empty) {
             return Err(problem());
         }
         let since = i64::try_from(number(since).ok_or_else(problem)?).map_err(|_| problem())?;
