@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Answer, AppConfig, Fixture, Scenario, Sshd, TestEnvironment};
+use crate::support::{Answer, AppConfig, Fixture, Scenario, Sshd, TestEnvironment, wait_until};
 use crate::{exit_codes, gate, github, gitlab};
 
 /// What both jobs say for an exit code, and whether the job has failed.
@@ -226,6 +228,25 @@ fn the_gate_lets_nothing_through_but_newer_commits_of_the_branch() {
     builder.gitlab(&second).exit(255).stdout_has("Running this job again is safe");
 }
 
+#[test]
+fn a_job_whose_connection_breaks_can_be_run_again() {
+    let host = TestEnvironment::new();
+    let shop = Shop::serving(&host);
+    let sshd = Sshd::start(&host, &shop.gate());
+    let builder = Builder::new(&host, &sshd);
+    let slow = shop.push("1.1.0", "slow");
+    let mut connection = builder.ssh_command(&format!("deploy {slow} first try"));
+    let mut connection =
+        connection.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ssh");
+    wait_until("the new version is in the tree", || shop.scenario.app.head() == slow);
+    connection.kill().expect("a child can be killed");
+    connection.wait().expect("a child can be waited for");
+
+    builder.gitlab(&slow).exit(0);
+    assert_eq!(builder.answer()["result"]["outcome"], "already-serving");
+    shop.scenario.serves("1.1.0");
+}
+
 /// A host that serves 1.0.0, and a laptop that pushes.
 struct Shop<'h> {
     host: &'h TestEnvironment,
@@ -274,7 +295,7 @@ impl<'h> Shop<'h> {
         let mut text: Value = serde_json::from_str(&text).expect("package.json is JSON");
         text["version"] = version.into();
         fs::write(&package, text.to_string()).expect("a clone is writable");
-        let behaviour = format!("{{ \"run\": \"{run}\", \"seconds\": 0, \"build\": \"good\" }}\n");
+        let behaviour = format!("{{ \"run\": \"{run}\", \"seconds\": 3, \"build\": \"good\" }}\n");
         fs::write(self.laptop.join("behaviour.json"), behaviour).expect("a clone is writable");
         self.git(&["commit", "-q", "-am", &format!("Release {version}")]);
     }
@@ -366,18 +387,22 @@ impl<'h> Builder<'h> {
         let mut command = self.host.command("bash");
         command.args(options).arg(script).current_dir(&self.dir);
         command.envs(variables.iter().copied());
-        Answer::of(command, std::time::Duration::from_secs(120))
+        Answer::of(command, Duration::from_secs(120))
     }
 
     /// Says something else with the same key.
     #[track_caller]
     fn ssh(&self, sentence: &str) -> Answer {
+        Answer::of(self.ssh_command(sentence), Duration::from_secs(60))
+    }
+
+    fn ssh_command(&self, sentence: &str) -> Command {
         let mut command = self.host.command("ssh");
         let port = self.sshd.number().to_string();
         let known = format!("UserKnownHostsFile={}", self.host.path("known_hosts").display());
         command.args(["-F", "none", "-T", "-p", &port, "-o", "BatchMode=yes", "-o", &known, "-i"]);
         command.arg(self.sshd.key()).arg(self.sshd.destination()).arg(sentence);
-        Answer::of(command, std::time::Duration::from_secs(60))
+        command
     }
 
     /// What gitroll answered to the last job.
