@@ -5,8 +5,11 @@ mod bind;
 mod edited;
 mod questions;
 mod records;
+mod replace;
 mod tags;
 mod told;
+
+use std::collections::BTreeSet;
 
 use clap::Args;
 use schemars::JsonSchema;
@@ -22,8 +25,10 @@ use crate::ledger;
 use crate::model::{ArtifactEvidence, Served};
 use crate::plan::candidates;
 use crate::plan::facts::Facts;
+use crate::plan::held;
 use crate::plan::names::Names;
-use crate::site::{Observed, Site};
+use crate::site::leftovers::{Leftover, Leftovers};
+use crate::site::{Observed, Site, held_files};
 use crate::system::files;
 use crate::target::{Request, resolve};
 use crate::ui::Ui;
@@ -96,6 +101,12 @@ pub struct InitAnswer {
     pub back_to: Option<Served>,
     /// What is missing, a sentence each.
     pub missing: Vec<String>,
+    /// What will be in the way of a deploy, a sentence each: tracked files that a service holds open.
+    pub warnings: Vec<String>,
+    /// Lines on this host and in the tree that deploy the app past gitroll.
+    pub leftovers: Vec<Leftover>,
+    /// Files that may hold more such lines and could not be read, each with why.
+    pub unread: Vec<String>,
 }
 
 /// Runs it.
@@ -176,7 +187,11 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
             "gitroll.toml has no [[check]]: a service that stays up counts as serving".into(),
         );
     }
+    let leftovers = Leftovers::of(site, &parsed);
     let answer = InitAnswer {
+        warnings: held_open(site, &served, &observed)?,
+        leftovers: leftovers.found,
+        unread: leftovers.unread,
         app: binding.app.to_string(),
         environment: binding.environment.to_string(),
         writer: binding.writer.to_string(),
@@ -217,6 +232,17 @@ fn remember_services(site: &Site, config: &Config, served: &Served) {
     }
 }
 
+/// What the services hold open although git tracks it.
+fn held_open(site: &Site, served: &Served, observed: &Observed) -> Result<Vec<String>, Failure> {
+    let held = held_files(site, observed);
+    if held.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tracked: BTreeSet<_> =
+        site.git.entries(&served.commit)?.into_iter().map(|(path, _)| path).collect();
+    Ok(held::tracked(&held, |path| tracked.contains(path)))
+}
+
 /// What `gitroll back` would do now.
 fn tonight(session: &Session, facts: &Facts) -> Result<Option<Served>, Failure> {
     let all = candidates::gather(&session.site, facts)?;
@@ -225,3 +251,50 @@ fn tonight(session: &Session, facts: &Facts) -> Result<Option<Served>, Failure> 
         Some(Served { commit: f.chosen.commit?, name: f.chosen.name, version: None })
     }))
 }
+<<<<<<< HEAD
+=======
+
+fn tell(session: &Session, answer: &InitAnswer) {
+    let ui = &session.ui;
+    let field = |name: &str, text: &str| ui.line(&format!("  {name:<9} {}", escape(text)));
+    ui.line(&format!("{} {}", ui.out.ok(), session.place()));
+    field("serving", &answer.serving.to_string());
+    field("binding", &answer.binding);
+    field(
+        "records",
+        &match answer.records.as_slice() {
+            [] => "nothing new to record".to_owned(),
+            made => made.iter().map(|r| format!("#{}", r.seq)).collect::<Vec<_>>().join(" "),
+        },
+    );
+    if answer.adopted {
+        let word = if answer.records.is_empty() { "healthy" } else { "adopted" };
+        field(word, "what serves was observed healthy: `back` can return to it");
+    }
+    for missing in &answer.missing {
+        field("missing", missing);
+    }
+    for warning in &answer.warnings {
+        field("warning", warning);
+    }
+    replace::tell(ui, &answer.leftovers, &answer.unread);
+    match &answer.back_to {
+        Some(back) => field("tonight", &format!("gitroll back would go to {back}")),
+        None if answer.adopted => {
+            field(
+                "tonight",
+                "this is the first state known: after the next deploy, back returns to it",
+            );
+        }
+        None => field("tonight", "gitroll back has nowhere to go before something was proven here"),
+    }
+    if answer.wrote_config {
+        field("next", "read gitroll.toml, correct it, then: git add gitroll.toml && git commit");
+    } else if answer.adopted {
+        field("next", "gitroll deploy");
+    } else {
+        field("next", "mend what is missing in gitroll.toml, then gitroll init again");
+        field("", "or gitroll deploy, which starts the services and proves them");
+    }
+}
+>>>>>>> a96b2cc (Never take a file from under the service that holds it open)

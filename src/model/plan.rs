@@ -267,6 +267,7 @@ pub struct Save {
 pub struct Keep {
     /// The path.
     pub path: RepoPath,
-    /// `local` (declared in the configuration) or `environment` (the live `.env` is never replaced).
+    /// `local` (declared in the configuration), `environment` (the live `.env` is never replaced) or `open`
+    /// (it leaves git while a service holds it open for writing).
     pub why: String,
 }

@@ -7,6 +7,7 @@ pub mod compose;
 pub mod describe;
 pub mod estimate;
 pub mod facts;
+pub mod held;
 pub mod holds;
 pub mod legacy;
 pub mod names;

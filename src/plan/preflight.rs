@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::compose::{self, Composed};
 use super::facts::Facts;
+use super::held;
 use crate::build::BuildPlan;
 use crate::check;
 use crate::config::{Config, Layout, Manager, Prove};
 use crate::ledger;
 use crate::model::{CheckedPlan, Plan, Step};
 use crate::service::ServiceError;
-use crate::site::{Observed, Site};
+use crate::site::{Observed, Site, held_files};
 use crate::system::files;
 
 /// One thing in the way.
@@ -31,18 +32,26 @@ impl Problem {
     }
 }
 
-/// Checks a composed plan against the host. `observed` is how services and checks stand now.
+/// Checks a composed plan against the host. `observed` is how services and checks stand now. A file that
+/// leaves git while a service holds it open is taken out of the plan: it stays.
 ///
 /// # Errors
 /// All problems at once.
 pub fn preflight(
     site: &Site,
     facts: &Facts,
-    composed: Composed,
+    mut composed: Composed,
     config: &Config,
     observed: &Observed,
 ) -> Result<CheckedPlan, Vec<Problem>> {
     let mut problems = Vec::new();
+    let activation = &mut composed.plan.activation;
+    if !(activation.changes.is_empty()
+        && activation.saves.is_empty()
+        && activation.artifacts.is_empty())
+    {
+        problems.extend(held::settle(activation, &held_files(site, observed)));
+    }
     tree(site, &composed, config, &mut problems);
     services(config, observed, &mut problems);
     witness(config, &mut problems);

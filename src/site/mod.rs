@@ -1,8 +1,11 @@
 //! One checkout on one host: what it is bound to, how it stands, what kind of app lies in it.
 
 mod bound;
+mod held;
+pub mod leftovers;
 mod observed;
 pub mod stack;
 
 pub use bound::{Site, variables};
+pub use held::{HeldFile, held_files};
 pub use observed::{Observed, intent, observe_services};

@@ -10,6 +10,10 @@ use procfs::net::{TcpNetEntry, TcpState};
 use procfs::process::{FDTarget, Process};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+pub use open_files::{Writing, open_for_writing};
+
+mod open_files;
+
 /// A process that cannot be mistaken for a later one with the same number.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ProcessId {

@@ -1,6 +1,6 @@
 //! What `init` says at its end.
 
-use super::InitAnswer;
+use super::{InitAnswer, replace};
 use crate::cli::session::Session;
 use crate::ui::escape;
 
@@ -31,6 +31,10 @@ pub(super) fn tell(session: &Session, answer: &InitAnswer) {
     for missing in &answer.missing {
         field("missing", missing);
     }
+    for warning in &answer.warnings {
+        field("warning", warning);
+    }
+    replace::tell(ui, &answer.leftovers, &answer.unread);
     match &answer.back_to {
         Some(back) => field("tonight", &format!("gitroll back would go to {back}")),
         None if answer.adopted => {

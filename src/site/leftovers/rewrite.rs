@@ -1,0 +1,194 @@
+//! From lines of shell that deploy by hand to lines that let gitroll do it. Pure.
+
+use super::App;
+use super::command::{Parsed, Part};
+use super::shell::split;
+
+/// How the lines of one place are written anew.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner<'a> {
+    /// The app.
+    pub(super) app: &'a App,
+    /// gitroll as it must be called there.
+    pub(super) program: &'a str,
+    /// Nobody reads what it says: cron mails it.
+    pub(super) quiet: bool,
+    /// The checkout must be named: nothing else says where it works.
+    pub(super) names_dir: bool,
+}
+
+/// What becomes of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Rewritten {
+    /// It has nothing to do with deploying.
+    Same,
+    /// It becomes another line.
+    Line(String),
+    /// It goes: what it did is done by a line before it.
+    Gone,
+}
+
+/// Writes the lines of one sequence of commands (a script, a step of a job, a line of cron) anew.
+///
+/// One `gitroll deploy` stands where the first command of the deploy stood; what is not part of a deploy
+/// stays as and where it is.
+pub(super) fn rewrite(lines: &[&str], manner: Manner<'_>) -> Vec<Rewritten> {
+    let parsed: Vec<Vec<Parsed<'_>>> = lines
+        .iter()
+        .map(|line| split(line).into_iter().map(|c| Parsed::of(c, manner.app)).collect())
+        .collect();
+    let parts: Vec<&Part> = parsed.iter().flatten().map(|command| &command.part).collect();
+    let mut writer = Writer { manner, command: command(&parts, manner), fetch: false, done: false };
+    writer.fetch = parts.iter().any(|part| matches!(part, Part::Move { revision: Some(_), .. }));
+    parsed.into_iter().map(|line| writer.line(line)).collect()
+}
+
+/// The one command that does what the sequence does; `None` where that is no deploy.
+fn command(parts: &[&Part], manner: Manner<'_>) -> Option<String> {
+    let app = manner.app;
+    let entered = parts.iter().any(|part| matches!(part, Part::Enter(_)));
+    let moves = parts.iter().rev().find_map(|part| match part {
+        Part::Move { revision, dir, pulls } => Some((revision.as_deref(), dir.as_deref(), *pulls)),
+        _ => None,
+    });
+    let named = moves.and_then(|(_, dir, _)| dir.map(str::to_owned));
+    let named = named.or_else(|| (manner.names_dir && !entered).then(|| app.spelled_top()));
+    let named: Vec<String> = named.into_iter().flat_map(|dir| ["-C".to_owned(), dir]).collect();
+    let mut words = Vec::new();
+    if let Some((Some(revision), _, true)) = moves {
+        // `gitroll deploy REV` takes what is there already.
+        let remote = revision.split('/').next().unwrap_or_default();
+        words.push("git".to_owned());
+        words.extend(named.iter().cloned());
+        words.extend(["fetch", remote, "&&"].map(str::to_owned));
+    }
+    words.push(manner.program.to_owned());
+    words.extend(named);
+    let reloaded = parts.iter().find_map(|part| match part {
+        Part::Reload(name) => Some(name),
+        _ => None,
+    });
+    let builds = parts.iter().any(|part| matches!(part, Part::Accompany | Part::Fetch));
+    if parts.contains(&&Part::Remote) {
+        let there = format!("cd {} && gitroll deploy --yes", app.spelled_top());
+        return Some(format!("ssh {}@{} '{there}'", app.user, app.host));
+    }
+    match (moves, reloaded) {
+        (Some((revision, ..)), _) => {
+            words.push("deploy".to_owned());
+            words.extend(revision.map(str::to_owned));
+            words.push("--yes".to_owned());
+        }
+        (None, Some(_)) if builds => words.extend(["deploy", "--yes"].map(str::to_owned)),
+        // Nothing new comes: a restart in the night must not become a deploy in the night.
+        (None, Some(name)) => {
+            words.extend(["service", "restart"].map(str::to_owned));
+            words.extend(app.service_of(name));
+        }
+        (None, None) => return None,
+    }
+    words.extend(manner.quiet.then(|| "--quiet".to_owned()));
+    Some(words.join(" "))
+}
+
+struct Writer<'a> {
+    manner: Manner<'a>,
+    /// What is written in place of the deploy.
+    command: Option<String>,
+    /// A revision is named: what brings it stays.
+    fetch: bool,
+    /// It was written already.
+    done: bool,
+}
+
+impl Writer<'_> {
+    fn line(&mut self, commands: Vec<Parsed<'_>>) -> Rewritten {
+        let redirections = commands
+            .iter()
+            .rev()
+            .filter(|c| self.deploys(&c.part))
+            .map(|c| c.redirections.as_str());
+        let redirections = redirections.clone().find(|r| !r.is_empty()).unwrap_or("").to_owned();
+        let mut out = String::new();
+        let mut changed = false;
+        // Whether the command before this one is gone, or only its output mattered.
+        let mut gone = false;
+        for command in commands {
+            let joined = command.command.joined;
+            let of_the_one_before = joined.starts_with('|');
+            let sieves = command.part == Part::Sieve && joined == "|" && changed;
+            if (gone && of_the_one_before && !self.deploys(&command.part)) || sieves {
+                changed = true;
+                continue;
+            }
+            let text = match self.text(&command, &redirections) {
+                Rewritten::Same => command.command.text.to_owned(),
+                Rewritten::Line(text) => {
+                    changed = true;
+                    text
+                }
+                Rewritten::Gone => String::new(),
+            };
+            gone = text.is_empty();
+            if gone {
+                changed = true;
+                continue;
+            }
+            if !out.is_empty() {
+                out.push_str(if joined == ";" { "" } else { " " });
+                out.push_str(joined);
+                out.push(' ');
+            }
+            out.push_str(&text);
+        }
+        match (changed, out.is_empty()) {
+            (false, _) => Rewritten::Same,
+            (true, true) => Rewritten::Gone,
+            (true, false) => Rewritten::Line(out.replace(" && true)", ")")),
+        }
+    }
+
+    fn deploys(&self, part: &Part) -> bool {
+        self.command.is_some()
+            && match part {
+                Part::Move { .. } | Part::Reload(_) | Part::Remote | Part::Accompany => true,
+                Part::Fetch => !self.fetch,
+                Part::Enter(_) | Part::Sieve | Part::Other => false,
+            }
+    }
+
+    fn text(&mut self, command: &Parsed<'_>, redirections: &str) -> Rewritten {
+        if let Some((at, inner)) = command.nested {
+            return self.nested(command.command.text, at, inner);
+        }
+        if !self.deploys(&command.part) {
+            return Rewritten::Same;
+        }
+        let Some(wanted) = self.command.as_ref().filter(|_| !self.done) else {
+            let Parsed { opening, closing, .. } = command;
+            // `then` and `(` want a command.
+            return match opening.is_empty() && closing.is_empty() {
+                true => Rewritten::Gone,
+                false => Rewritten::Line(format!("{opening}true{closing}")),
+            };
+        };
+        self.done = true;
+        let space = if redirections.is_empty() { "" } else { " " };
+        Rewritten::Line(format!(
+            "{}{wanted}{space}{redirections}{}",
+            command.before, command.closing
+        ))
+    }
+
+    /// Shell text in quotes is a sequence of its own, often on another host.
+    fn nested(&self, text: &str, at: usize, inner: &str) -> Rewritten {
+        let remote = text.contains("ssh ");
+        let program = if remote { "gitroll" } else { self.manner.program };
+        match rewrite(&[inner], Manner { program, ..self.manner }).pop() {
+            Some(Rewritten::Line(new)) => {
+                Rewritten::Line(format!("{}{new}{}", &text[..at], &text[at + inner.len()..]))
+            }
+            _ => Rewritten::Same,
+        }
+    }
+}
