@@ -230,10 +230,18 @@ fn git(words: &[&Word<'_>], app: &App) -> Part {
         "checkout" | "switch" if has(&["-b", "-B", "-c", "--orphan", "--track", "-t"]) => {
             Part::Other
         }
-        "checkout" if has(&["--", "."]) => Part::Accompany,
+        "checkout" if has(&["--", "."]) || names.iter().any(|w| is_file(&w.value)) => {
+            Part::Accompany
+        }
         "checkout" | "switch" => moves(raw(0).and_then(|name| app.unless_followed(name))),
         "fetch" => Part::Fetch,
         "clean" | "stash" | "submodule" => Part::Accompany,
         _ => Part::Other,
     }
+}
+
+/// `git checkout package-lock.json` puts a file right and moves nothing.
+fn is_file(name: &str) -> bool {
+    const ENDS: [&str; 8] = [".json", ".lock", ".yaml", ".yml", ".js", ".ts", ".env", ".toml"];
+    ENDS.iter().any(|end| name.ends_with(end))
 }

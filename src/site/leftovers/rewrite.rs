@@ -38,24 +38,55 @@ pub(super) fn rewrite(lines: &[&str], manner: Manner<'_>) -> Vec<Rewritten> {
         .map(|line| split(line).into_iter().map(|c| Parsed::of(c, manner.app)).collect())
         .collect();
     let parts: Vec<&Part> = parsed.iter().flatten().map(|command| &command.part).collect();
-    let mut writer = Writer { manner, command: command(&parts, manner), fetch: false, done: false };
-    writer.fetch = parts.iter().any(|part| matches!(part, Part::Move { revision: Some(_), .. }));
+    let target = Target::of(&parts, manner.app);
+    let mut writer = Writer {
+        manner,
+        fetch: target.as_ref().is_some_and(|t| t.revision.is_some() && !t.pulls),
+        command: command(&parts, target, manner),
+        done: false,
+    };
     parsed.into_iter().map(|line| writer.line(line)).collect()
 }
 
+/// Where a sequence moves the tree.
+struct Target {
+    /// As [`Part::Move`] has it.
+    revision: Option<String>,
+    dir: Option<String>,
+    /// It brings the revision itself.
+    pulls: bool,
+}
+
+impl Target {
+    fn of(parts: &[&Part], app: &App) -> Option<Self> {
+        let moves = parts.iter().filter_map(|part| match part {
+            Part::Move { revision, dir, pulls } => Some((revision, dir, *pulls)),
+            _ => None,
+        });
+        let dir = moves.clone().find_map(|(_, dir, _)| dir.clone());
+        let (_, _, last_pulls) = moves.clone().next_back()?;
+        let Some((revision, _, pulls)) = moves.rev().find(|(name, ..)| name.is_some()) else {
+            return Some(Self { revision: None, dir, pulls: last_pulls });
+        };
+        let mut revision = revision.clone();
+        if last_pulls && !pulls {
+            // `git checkout release && git pull`: the branch as its remote has it.
+            let remote = app.upstream.as_ref().map_or("origin", |upstream| &upstream.remote);
+            revision = revision.map(|branch| format!("{remote}/{branch}"));
+        }
+        Some(Self { revision, dir, pulls: last_pulls })
+    }
+}
+
 /// The one command that does what the sequence does; `None` where that is no deploy.
-fn command(parts: &[&Part], manner: Manner<'_>) -> Option<String> {
+fn command(parts: &[&Part], target: Option<Target>, manner: Manner<'_>) -> Option<String> {
     let app = manner.app;
     let entered = parts.iter().any(|part| matches!(part, Part::Enter(_)));
-    let moves = parts.iter().rev().find_map(|part| match part {
-        Part::Move { revision, dir, pulls } => Some((revision.as_deref(), dir.as_deref(), *pulls)),
-        _ => None,
-    });
-    let named = moves.and_then(|(_, dir, _)| dir.map(str::to_owned));
+    let named = target.as_ref().and_then(|target| target.dir.clone());
     let named = named.or_else(|| (manner.names_dir && !entered).then(|| app.spelled_top()));
     let named: Vec<String> = named.into_iter().flat_map(|dir| ["-C".to_owned(), dir]).collect();
     let mut words = Vec::new();
-    if let Some((Some(revision), _, true)) = moves {
+    if let Some(Target { revision: Some(revision), pulls: true, .. }) = &target {
         // `gitroll deploy REV` takes what is there already.
         let remote = revision.split('/').next().unwrap_or_default();
         words.push("git".to_owned());
@@ -73,10 +104,10 @@ fn command(parts: &[&Part], manner: Manner<'_>) -> Option<String> {
         let there = format!("cd {} && gitroll deploy --yes", app.spelled_top());
         return Some(format!("ssh {}@{} '{there}'", app.user, app.host));
     }
-    match (moves, reloaded) {
-        (Some((revision, ..)), _) => {
+    match (target, reloaded) {
+        (Some(target), _) => {
             words.push("deploy".to_owned());
-            words.extend(revision.map(str::to_owned));
+            words.extend(target.revision);
             words.push("--yes".to_owned());
         }
         (None, Some(_)) if builds => words.extend(["deploy", "--yes"].map(str::to_owned)),

@@ -40,13 +40,16 @@ pub(super) fn outside(search: &mut Search<'_>, path: &Path) {
     }
 }
 
-/// The scripts that a command line names by their whole path.
+/// The scripts that a command line names by their whole path. Most of what is named so are programs, which
+/// are no news when they cannot be read.
 pub(super) fn called(search: &mut Search<'_>, command: &str) {
+    let known = search.unread.clone();
     for command in shell::split(command) {
         for word in command.words.iter().filter(|word| word.value.starts_with('/')) {
             outside(search, Path::new(&word.value));
         }
     }
+    search.unread.retain(|note| known.contains(note) || note.contains(".sh: "));
 }
 
 fn is_shell(path: &Path, text: &str) -> bool {
