@@ -10,6 +10,7 @@
 //!  ├ plan     facts by observing → candidates → a frozen plan → preflight
 //!  │  └ target   which state to go back to, and why not the others (pure)
 //!  ├ engine   executes a checked plan: journal, steps, undo, compensate, record
+//!  ├ doctor   what would make the way back fail, and the command that mends it
 //!  └ report   renders templates
 //!      site     one bound checkout on this host: how it stands, what kind of app it is
 //!      ledger   chains of signed records in git: codec, trust, append, projections, fold
@@ -28,6 +29,7 @@ pub mod build;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod engine;
 pub mod layout;
 pub mod ledger;

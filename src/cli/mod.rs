@@ -7,6 +7,7 @@ mod check;
 mod component;
 mod demo;
 mod deploy;
+mod doctor;
 mod exit;
 mod failure;
 mod flow;
@@ -114,6 +115,7 @@ enum Verb {
     Log(log::LogArgs),
     Show(show::ShowArgs),
     Check(check::CheckArgs),
+    Doctor(doctor::DoctorArgs),
     Mark(mark::MarkArgs),
     Unhold(unhold::UnholdArgs),
     Annotate(annotate::AnnotateArgs),
@@ -136,6 +138,7 @@ impl Verb {
             Verb::Log(_) => "log",
             Verb::Show(_) => "show",
             Verb::Check(_) => "check",
+            Verb::Doctor(_) => "doctor",
             Verb::Mark(_) => "mark",
             Verb::Unhold(_) => "unhold",
             Verb::Annotate(_) => "annotate",
@@ -158,6 +161,7 @@ impl Verb {
             Verb::Log(args) => log::run(globals, ui, args),
             Verb::Show(args) => show::run(globals, ui, args),
             Verb::Check(args) => check::run(globals, ui, args),
+            Verb::Doctor(args) => doctor::run(globals, ui, args),
             Verb::Mark(args) => mark::run(globals, ui, args),
             Verb::Unhold(args) => unhold::run(globals, ui, args),
             Verb::Annotate(args) => annotate::run(globals, ui, args),

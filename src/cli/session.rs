@@ -9,10 +9,10 @@ use super::failure::Failure;
 use crate::config::{Binding, BindingError};
 use crate::engine::{self, Held, Lock};
 use crate::plan::facts::Facts;
-use crate::site::Site;
+use crate::site::{Site, exposed};
 use crate::system::git::Git;
 use crate::system::procs::ProcessId;
-use crate::system::{clock, files, switch, user};
+use crate::system::{clock, switch, user};
 use crate::ui::{Ui, escape, plural};
 
 /// A bound checkout, opened for one command.
@@ -119,6 +119,19 @@ pub type Opened = (Git, Result<Binding, BindingError>);
 /// # Errors
 /// When the repository is refused.
 pub fn open(globals: &Globals) -> Result<Opened, Failure> {
+    let (git, binding) = open_as_it_stands(globals)?;
+    if binding.is_ok() {
+        check_state(&git.state_dir())?;
+    }
+    Ok((git, binding))
+}
+
+/// [`open`] for a command that only says what is wrong: also where others could have written to gitroll's
+/// own directory.
+///
+/// # Errors
+/// When the repository is refused.
+pub fn open_as_it_stands(globals: &Globals) -> Result<Opened, Failure> {
     let dir = directory(globals)?;
     if let Some(top) = switch::find_upwards(&dir, ".git") {
         become_owner(&top)?;
@@ -129,31 +142,18 @@ pub fn open(globals: &Globals) -> Result<Opened, Failure> {
         Ok(Binding { tools, .. }) if tools.git.is_some() => Git::open(&dir, tools.git.as_deref())?,
         _ => git,
     };
-    if binding.is_ok() {
-        check_state(&git.state_dir())?;
-    }
     Ok((git, binding))
 }
 
-/// Journals, queued records and what was verified before are believed as they lie there: nobody else may
-/// have been able to put them there.
 fn check_state(state: &Path) -> Result<(), Failure> {
-    let below = std::fs::read_dir(state).into_iter().flatten().flatten();
-    let directories = below
-        .filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink()))
-        .map(|entry| entry.path());
-    for path in std::iter::once(state.to_owned()).chain(directories) {
-        let shown = path.display();
-        let problem = files::open_to_others(&path)
-            .map_err(|error| Failure::unchanged(format!("{shown}: {error}")))?;
-        if let Some(problem) = problem {
-            return Err(Failure::refused(format!("{shown}: {problem}"))
-                .detail("what lies in it could be somebody else's; nothing was changed")
-                .next(format!("ls -la {shown}"), "look who put what there")
-                .next(format!("chmod go-w {shown}"), "once you know that it is yours"));
-        }
-    }
-    Ok(())
+    let problem = exposed(state)
+        .map_err(|(path, error)| Failure::unchanged(format!("{}: {error}", path.display())))?;
+    let Some((path, problem)) = problem else { return Ok(()) };
+    let shown = path.display();
+    Err(Failure::refused(format!("{shown}: {problem}"))
+        .detail("what lies in it could be somebody else's; nothing was changed")
+        .next(format!("ls -la {shown}"), "look who put what there")
+        .next(format!("chmod go-w {shown}"), "once you know that it is yours"))
 }
 
 /// The directory the command is about.

@@ -48,6 +48,12 @@ pub enum LockError {
 }
 
 impl Lock {
+    /// Who holds the lock, by what its file says: for messages, the lock itself is not touched.
+    pub fn holder(state: &Path) -> Option<Held> {
+        let held: Held = serde_json::from_slice(&std::fs::read(state.join("lock")).ok()?).ok()?;
+        held.process.as_ref().is_some_and(ProcessId::alive).then_some(held)
+    }
+
     /// Takes the lock in gitroll's state directory (made with mode 0700 where missing), waiting up to
     /// `wait` for it.
     ///

@@ -1,14 +1,15 @@
 //! Everything that would make a plan fail, found before anything is changed, all at once.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::compose::{self, Composed};
+use super::compose::{self, Composed, Room};
 use super::facts::Facts;
 use super::held;
 use crate::build::BuildPlan;
 use crate::check;
-use crate::config::{Config, Layout, Manager, Prove};
+use crate::config::{Config, Layout, Manager, Prove, Service};
 use crate::ledger;
 use crate::model::{CheckedPlan, Plan, Step};
 use crate::service::ServiceError;
@@ -56,7 +57,7 @@ pub fn preflight(
     services(config, observed, &mut problems);
     witness(config, &mut problems);
     tools(site, &composed.plan, &mut problems);
-    disk(site, &composed, &mut problems);
+    disk(site, composed.room, &mut problems);
     locks(site, &mut problems);
     if let Err(error) = ledger::probe_signing(&site.git, &site.binding) {
         problems.push(Problem {
@@ -73,7 +74,8 @@ pub fn preflight(
     }
 }
 
-fn tree(site: &Site, composed: &Composed, config: &Config, problems: &mut Vec<Problem>) {
+/// What of the tree and the target's content stands in the way.
+pub fn tree(site: &Site, composed: &Composed, config: &Config, problems: &mut Vec<Problem>) {
     if config.app.layout == Layout::Releases {
         problems.push(Problem::new(
             "layout = \"releases\" is not supported by this version",
@@ -129,40 +131,41 @@ fn tree(site: &Site, composed: &Composed, config: &Config, problems: &mut Vec<Pr
 }
 
 fn services(config: &Config, observed: &Observed, problems: &mut Vec<Problem>) {
-    for service in &config.services {
-        if let Manager::Systemd { unit, .. } = &service.manager {
-            problems.push(Problem::new(
-                format!(
-                    "service {}: manager = \"systemd\" is not supported by this version",
-                    service.name
-                ),
-                format!("use manager = \"command\" with systemctl for {unit}"),
-            ));
-            continue;
+    problems.extend(config.services.iter().filter_map(|one| service(one, observed)));
+}
+
+/// Why a service could not even be asked to run the target.
+pub fn service(service: &Service, observed: &Observed) -> Option<Problem> {
+    if let Manager::Systemd { unit, .. } = &service.manager {
+        return Some(Problem::new(
+            format!(
+                "service {}: manager = \"systemd\" is not supported by this version",
+                service.name
+            ),
+            format!("use manager = \"command\" with systemctl for {unit}"),
+        ));
+    }
+    let state = observed.services.iter().find(|(name, _)| *name == service.name.as_str());
+    match state {
+        Some((_, Err(error @ ServiceError::Unknown { known, .. }))) => Some(Problem::new(
+            format!("service {}: {error}", service.name),
+            match nearest(&service.name.to_string(), known) {
+                Some(near) => format!("did you mean name = \"{near}\" in gitroll.toml?"),
+                None => "start it once under its manager, then try again".into(),
+            },
+        )),
+        Some((_, Err(error @ (ServiceError::NoTool(_) | ServiceError::Unsupported(_))))) => {
+            Some(Problem::new(
+                format!("service {}: {error}", service.name),
+                "gitroll init finds the tools of this host again",
+            ))
         }
-        let state = observed.services.iter().find(|(name, _)| *name == service.name.as_str());
-        match state {
-            Some((_, Err(error @ ServiceError::Unknown { known, .. }))) => {
-                problems.push(Problem::new(
-                    format!("service {}: {error}", service.name),
-                    match nearest(&service.name.to_string(), known) {
-                        Some(near) => format!("did you mean name = \"{near}\" in gitroll.toml?"),
-                        None => "start it once under its manager, then try again".into(),
-                    },
-                ));
-            }
-            Some((_, Err(error @ (ServiceError::NoTool(_) | ServiceError::Unsupported(_))))) => {
-                problems.push(Problem::new(
-                    format!("service {}: {error}", service.name),
-                    "gitroll init finds the tools of this host again",
-                ));
-            }
-            _ => {}
-        }
+        _ => None,
     }
 }
 
-fn witness(config: &Config, problems: &mut Vec<Problem>) {
+/// Whether nothing could tell the intended version from the one before.
+pub fn witness(config: &Config, problems: &mut Vec<Problem>) {
     let pids: Vec<bool> =
         config.services.iter().map(|s| !matches!(s.manager, Manager::Command { .. })).collect();
     if config.app.prove == Prove::Weak || check::has_witness(&config.checks, &pids) {
@@ -175,7 +178,8 @@ fn witness(config: &Config, problems: &mut Vec<Problem>) {
     ));
 }
 
-fn tools(site: &Site, plan: &Plan, problems: &mut Vec<Problem>) {
+/// Tools and directories that the plan's builds need and that are not there.
+pub fn tools(site: &Site, plan: &Plan, problems: &mut Vec<Problem>) {
     let steps = plan
         .steps
         .iter()
@@ -203,9 +207,9 @@ fn tools(site: &Site, plan: &Plan, problems: &mut Vec<Problem>) {
     }
 }
 
-fn disk(site: &Site, composed: &Composed, problems: &mut Vec<Problem>) {
+/// Whether the disk has room for what may be written.
+pub fn disk(site: &Site, need: Room, problems: &mut Vec<Problem>) {
     let Ok(free) = files::free_space(site.git.git_dir()) else { return };
-    let need = composed.room;
     if free.bytes < need.bytes {
         problems.push(Problem::new(
             format!(
@@ -228,24 +232,32 @@ fn disk(site: &Site, composed: &Composed, problems: &mut Vec<Problem>) {
     }
 }
 
+fn locks(site: &Site, problems: &mut Vec<Problem>) {
+    problems.extend(stale_locks(site).into_iter().map(|path| {
+        Problem::new(
+            format!("{} is in the way", path.display()),
+            "if no git command is running here, one was killed: remove that file",
+        )
+    }));
+}
+
 /// Lock files of a git that was killed: every write of a run would fail on them, some after what serves
 /// was touched. A git that is at work here gets a moment to finish.
-fn locks(site: &Site, problems: &mut Vec<Problem>) {
+pub fn stale_locks(site: &Site) -> Vec<PathBuf> {
     const PATIENCE: Duration = Duration::from_secs(2);
     let chain = ledger::chain_ref(&site.binding.environment, &site.binding.writer);
     let deadline = Instant::now() + PATIENCE;
+    let mut stale = Vec::new();
     for name in ["index", "HEAD", "packed-refs", chain.as_str()] {
         let path = site.git.git_dir().join(format!("{name}.lock"));
         while path.exists() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(50));
         }
         if path.exists() {
-            problems.push(Problem::new(
-                format!("{} is in the way", path.display()),
-                "if no git command is running here, one was killed: remove that file",
-            ));
+            stale.push(path);
         }
     }
+    stale
 }
 
 fn mib(bytes: u64) -> String {

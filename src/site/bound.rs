@@ -8,8 +8,8 @@ use crate::config::{Binding, Config};
 use crate::layout::in_place::RunPlaces;
 use crate::model::{HistoryLine, Person, Redactor, RunId, Served};
 use crate::service::Host;
-use crate::system::clock;
 use crate::system::git::Git;
+use crate::system::{clock, files};
 
 /// One bound checkout on this host, opened.
 pub struct Site {
@@ -95,6 +95,26 @@ impl Site {
             extra: variables(served, deployment),
         }
     }
+}
+
+/// The first directory of gitroll's own that somebody else could have put something into, and why.
+/// Journals, queued records and what was verified before are believed as they lie there.
+///
+/// # Errors
+/// The directory that cannot be looked at, and why.
+pub fn exposed(state: &Path) -> Result<Option<(PathBuf, String)>, (PathBuf, std::io::Error)> {
+    let below = std::fs::read_dir(state).into_iter().flatten().flatten();
+    let directories = below
+        .filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink()))
+        .map(|entry| entry.path());
+    for path in std::iter::once(state.to_owned()).chain(directories) {
+        match files::open_to_others(&path) {
+            Ok(None) => {}
+            Ok(Some(problem)) => return Ok(Some((path, problem))),
+            Err(error) => return Err((path, error)),
+        }
+    }
+    Ok(None)
 }
 
 /// `GITROLL_VERSION`, `GITROLL_COMMIT`, `GITROLL_DEPLOYMENT` and `GITROLL_RUN` for builds and services.

@@ -6,6 +6,6 @@ pub mod leftovers;
 mod observed;
 pub mod stack;
 
-pub use bound::{Site, variables};
+pub use bound::{Site, exposed, variables};
 pub use held::{HeldFile, held_files};
 pub use observed::{Observed, intent, observe_services};

@@ -98,6 +98,12 @@ pub fn working_directory(pid: u32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
+/// The number of the user a process runs as, where it may be seen.
+pub fn owner(pid: u32) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(format!("/proc/{pid}")).ok().map(|process| process.uid())
+}
+
 /// The arguments a process was started with (or the title it gave itself), where they may be read.
 pub fn command_line(pid: u32) -> Option<Vec<OsString>> {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;

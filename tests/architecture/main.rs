@@ -27,8 +27,12 @@ fn may_use() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("report", with(&["ledger", "target", "site"])),
         ("plan", [&with(&parts)[..], &["site"]].concat()),
         ("engine", [&with(&parts)[..], &["site"]].concat()),
+        ("doctor", [&with(&parts)[..], &["site", "plan", "engine"]].concat()),
         ("ui", vec!["model", "config", "ledger", "target", "plan", "report"]),
-        ("cli", [&with(&parts)[..], &["plan", "engine", "report", "site", "ui"]].concat()),
+        (
+            "cli",
+            [&with(&parts)[..], &["plan", "engine", "doctor", "report", "site", "ui"]].concat(),
+        ),
         ("lib", vec!["cli", "ui"]),
         ("main", vec!["cli"]),
     ])

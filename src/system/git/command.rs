@@ -91,6 +91,13 @@ impl<'a> Call<'a> {
         call
     }
 
+    /// `git version`, which also a git answers that is too old to list its settings.
+    pub(super) fn version(git: &'a Git) -> Self {
+        let mut call = git.call("version");
+        call.calm = false;
+        call
+    }
+
     pub(super) fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
         self

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::command::{Answer, Call};
 use super::settings::Origin;
 use super::{Fetched, Git, GitError, Pushed};
+use crate::model::Oid;
 
 /// The first fetch of years of history over a slow line.
 const FETCH_LIMIT: Duration = Duration::from_secs(600);
@@ -86,6 +87,26 @@ impl Git {
             return Ok(Pushed::Done);
         }
         Ok(rejected(&answer).unwrap_or_else(|| Pushed::Failed(answer.problem())))
+    }
+
+    /// What `name` (a full ref) points to on a remote, asked within `limit`.
+    ///
+    /// # Errors
+    /// `Command` with what git said, `TimedOut`.
+    pub fn remote_ref(
+        &self,
+        remote: &str,
+        name: &str,
+        limit: Duration,
+    ) -> Result<Option<Oid>, GitError> {
+        let listed = self
+            .remote_call("ls-remote", remote)?
+            .args(["--upload-pack=git-upload-pack", "--", remote, name])
+            .limit(limit)
+            .run_ok()?;
+        let text = String::from_utf8_lossy(&listed);
+        let found = text.lines().filter_map(|line| line.split_once('\t'));
+        Ok(found.filter(|(_, found)| *found == name).find_map(|(id, _)| id.parse().ok()))
     }
 
     /// A command that reaches a remote: only here may git see the agent, the proxies and the user's own

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 
 use super::command::Call;
 use super::{Git, GitError};
@@ -73,6 +74,30 @@ impl Git {
     /// A value of the user's or system's git configuration, never the repository's.
     pub fn user_setting(&self, key: &str) -> Option<String> {
         self.settings().ok()?.last(key, Origin::User)
+    }
+
+    /// Where a plain git looks for hooks here, and whether the repository's own configuration says so.
+    /// gitroll runs none of them.
+    pub fn hooks_dir(&self) -> (PathBuf, bool) {
+        let settings = self.settings().ok();
+        let said = |origin| settings.and_then(|s| s.last("core.hooksPath", origin));
+        let (path, own) = match said(Origin::Repository) {
+            Some(path) => (Some(path), true),
+            None => (said(Origin::User), false),
+        };
+        match path {
+            Some(path) => (self.top.join(path), own),
+            None => (self.common_dir.join("hooks"), false),
+        }
+    }
+
+    /// The version of the git command, as it says it: `2.47.3`.
+    ///
+    /// # Errors
+    /// `Command` when it cannot be run.
+    pub fn version(&self) -> Result<String, GitError> {
+        let said = String::from_utf8_lossy(&Call::version(self).run_ok()?).into_owned();
+        Ok(said.trim().trim_start_matches("git version ").to_owned())
     }
 
     /// The configuration, read once.

@@ -1,0 +1,106 @@
+//! `gitroll doctor`
+
+use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Globals;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::session;
+use crate::doctor::{self, Examination, Finding, Level};
+use crate::engine;
+use crate::model::Served;
+use crate::system::user;
+use crate::ui::{Ui, escape, plural};
+
+/// Find everything that would make tonight's `back` fail, each with the command that mends it
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gitroll doctor                              after init, after work on the host, once a week
+  gitroll doctor --quiet || mail …            for a cron job: exits 1 when back would fail
+  gitroll doctor --json | jq .result.findings
+
+Looks and changes nothing. Warnings (!) do not count: back works all the same.")]
+pub struct DoctorArgs {}
+
+/// The answer of `doctor`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DoctorAnswer {
+    /// The app; absent where this checkout is not bound.
+    pub app: Option<String>,
+    /// The environment.
+    pub environment: Option<String>,
+    /// The writer.
+    pub writer: Option<String>,
+    /// Whether `gitroll back` would work tonight, as far as can be known.
+    pub ready: bool,
+    /// What `gitroll back` would take.
+    pub back_to: Option<Served>,
+    /// Everything that was looked at, in the order in which it is to be mended.
+    pub findings: Vec<Finding>,
+}
+
+/// Runs it. Exits 1 when something would make `back` fail.
+///
+/// # Errors
+/// When the repository is refused.
+pub fn run(globals: &Globals, ui: &Ui, _args: &DoctorArgs) -> Result<Exit, Failure> {
+    let (git, binding) = session::open_as_it_stands(globals)?;
+    let dot = ui.out.dot();
+    let bound = binding
+        .as_ref()
+        .ok()
+        .map(|b| (b.app.to_string(), b.environment.to_string(), b.writer.to_string()));
+    let place = match &bound {
+        Some((app, environment, writer)) => {
+            format!("{app} {dot} {environment} {dot} {}", engine::host_name(writer))
+        }
+        None => escape(&git.top().display().to_string()),
+    };
+    let found = doctor::examine(git, binding, user::actor());
+    let exit = if found.ready() { Exit::Done } else { Exit::Unchanged };
+    print(ui, &place, &found);
+    let (app, environment, writer) = match bound {
+        Some((app, environment, writer)) => (Some(app), Some(environment), Some(writer)),
+        None => (None, None, None),
+    };
+    let answer = DoctorAnswer {
+        app,
+        environment,
+        writer,
+        ready: found.ready(),
+        back_to: found.back_to,
+        findings: found.findings,
+    };
+    ui.document("doctor", exit.code(), &answer);
+    Ok(exit)
+}
+
+fn print(ui: &Ui, place: &str, found: &Examination) {
+    let style = &ui.out;
+    ui.line(place);
+    for finding in &found.findings {
+        let sign = match finding.level {
+            Level::Fine => style.ok(),
+            Level::Warning => style.yellow("!"),
+            Level::Problem => style.bad(),
+        };
+        ui.line(&format!("  {sign} {:<9} {}", finding.subject, escape(&finding.what)));
+        if let Some(fix) = &finding.fix {
+            ui.line(&format!("              {}", escape(fix)));
+        }
+    }
+    let problems = found.problems().count();
+    if problems == 0 {
+        let to = found.back_to.as_ref().map(|to| escape(&to.to_string())).unwrap_or_default();
+        ui.line(&format!("{} gitroll back would go to {to}", style.ok()));
+        return;
+    }
+    let would = if problems == 1 { "would" } else { "together would" };
+    let things = plural(problems, "thing");
+    ui.line(&format!("{} {things} {would} make gitroll back fail [1]", style.bad()));
+    if let Some(first) = found.problems().find_map(|problem| problem.fix.as_ref()) {
+        ui.line(&format!("  next     {}", escape(first)));
+    }
+}

@@ -1,0 +1,241 @@
+//! Records: whether they can be signed, are believed, are complete; runs, locks, clock, remote.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::host::INIT;
+use super::{Examination, on_path, quoted};
+use crate::config::SigningFormat;
+use crate::engine::{self, JournalError, Lock};
+use crate::ledger::{self, LedgerError};
+use crate::plan::PlanError;
+use crate::plan::facts::Facts;
+use crate::plan::preflight;
+use crate::site::Site;
+
+/// How long the remote may take to answer: a good day's look is not worth more.
+const REMOTE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How far another host's clock may go before.
+const TOLERANCE: Duration = Duration::from_secs(300);
+
+const FETCH: &str = "git fetch origin 'refs/gitroll/*:refs/gitroll/*'";
+
+/// Signs for a trial, without asking, and looks whether this host itself would believe it.
+pub(super) fn signing(site: &Site, found: &mut Examination) {
+    let binding = &site.binding;
+    let trust = binding.trust_file();
+    let needed = binding.openpgp.is_empty();
+    match std::fs::read(&trust) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !needed => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let what = format!(
+                "{} is gone: no record is believed; keys of other hosts must be added again",
+                trust.display()
+            );
+            found.problem("trust", what, Some(INIT.to_owned()));
+        }
+        Err(error) => {
+            let fix = quoted(&binding.run_as)
+                .and_then(|owner| on_path(&format!("sudo chown {owner}"), &trust));
+            found.problem("trust", format!("{}: {error}", trust.display()), fix);
+        }
+        Ok(_) => {}
+    }
+    match ledger::probe_signing(&site.git, binding) {
+        Ok(()) => found.fine("signing", format!("{} signs without asking", binding.signing.key)),
+        Err(LedgerError::Untrusted { problem, .. }) => {
+            let what = format!("this host's own key is not trusted: {problem}");
+            found.problem("trust", what, Some(INIT.to_owned()));
+        }
+        Err(error) => found.problem("signing", error.to_string(), new_key(site)),
+    }
+    found.fine("trust", trust.display().to_string());
+}
+
+/// A key of the host's own. One that is there is used again, so one that cannot sign is put aside.
+fn new_key(site: &Site) -> Option<String> {
+    let make = format!("{INIT} --new-key");
+    let own = site.binding.dir.join("key");
+    let is_own = site.binding.signing.format == SigningFormat::Ssh && own.exists();
+    if !is_own {
+        return Some(make);
+    }
+    let (from, to) = (own.display().to_string(), own.with_extension("old").display().to_string());
+    Some(format!("mv {} {} && {make}", quoted(&from)?, quoted(&to)?))
+}
+
+/// Lock files that a killed git left.
+pub(super) fn locks(site: &Site, found: &mut Examination) {
+    for path in preflight::stale_locks(site) {
+        let what = format!(
+            "{} is in the way; if no git command is running here, one was killed",
+            path.display()
+        );
+        found.problem("locks", what, on_path("rm", &path));
+    }
+}
+
+/// Runs that are not over, journals that cannot be read, records that wait to be signed.
+pub(super) fn runs(site: &Site, found: &mut Examination) {
+    match (engine::open_runs(site), Lock::holder(&site.state())) {
+        (_, Some(held)) if held.process.as_ref().is_some_and(|p| p.pid != std::process::id()) => {
+            let what = format!("gitroll {} by {} is at work just now", held.command, held.actor);
+            found.warning("runs", what, None);
+        }
+        (Err(error), _) => {
+            let fix = match &error {
+                JournalError::Damaged { path, .. } => path.parent().and_then(|run| {
+                    let (run, state) = (run.display().to_string(), site.state());
+                    let state = state.display().to_string();
+                    Some(format!("mv {} {}", quoted(&run)?, quoted(&state)?))
+                }),
+                JournalError::Io { .. } => None,
+            };
+            found.problem("runs", error.to_string(), fix);
+        }
+        (Ok(runs), _) => {
+            for run in runs {
+                let what = format!(
+                    "a run is open: {} to {}; gitroll abort puts back what served before",
+                    run.plan.event, run.plan.to
+                );
+                found.problem("runs", what, Some("gitroll resume".to_owned()));
+            }
+        }
+    }
+    let queued = engine::queued(site).len();
+    if queued > 0 {
+        let what = format!("{queued} waiting to be signed; the next change does it");
+        found.warning("runs", what, Some(INIT.to_owned()));
+    }
+    found.fine("runs", "none open");
+}
+
+/// Reads what the chains say; nothing where the own one cannot be used.
+pub(super) fn chains(site: &Site, found: &mut Examination) -> Option<Facts> {
+    let facts = match Facts::gather(site) {
+        Ok(facts) => facts,
+        Err(error) => {
+            found.problem("records", error.to_string(), mended_by(site, &error));
+            return None;
+        }
+    };
+    for (chain, why) in &facts.ledger.refused {
+        found.warning("records", format!("{chain} is not believed: {why}"), None);
+    }
+    found.fine("records", format!("{} of this host, believed", facts.own(site).len()));
+    Some(facts)
+}
+
+fn mended_by(site: &Site, error: &PlanError) -> Option<String> {
+    let fetch = || {
+        let remote = site.git.remotes().iter().any(|name| name == "origin");
+        let new = format!("{INIT} --new-writer");
+        Some(if remote { FETCH.to_owned() } else { new })
+    };
+    match error {
+        PlanError::NoChain(_) => fetch(),
+        PlanError::Ledger(LedgerError::Rewritten { .. }) => fetch(),
+        PlanError::Ledger(LedgerError::Untrusted { .. }) => Some(INIT.to_owned()),
+        PlanError::Ledger(_) | PlanError::Git(_) => Some("git fsck".to_owned()),
+        _ => None,
+    }
+}
+
+/// The clock against the records: one that went back makes what served last look like what comes.
+pub(super) fn clock(site: &Site, facts: &Facts, found: &mut Examination) {
+    let last = facts.own(site).last().map(|entry| entry.tagger.time);
+    let others = facts.ledger.chains.values().filter(|c| c.writer != site.binding.writer);
+    let others: Vec<(String, Timestamp)> = others
+        .filter_map(|c| Some((c.writer.to_string(), c.entries.last()?.tagger.time)))
+        .collect();
+    judge_clock(facts.now, last, &others, found);
+    found.fine("clock", format!("{} UTC", facts.now.strftime("%Y-%m-%d %H:%M")));
+}
+
+fn judge_clock(
+    now: Timestamp,
+    last: Option<Timestamp>,
+    others: &[(String, Timestamp)],
+    found: &mut Examination,
+) {
+    let set = || Some("sudo timedatectl set-ntp true".to_owned());
+    if let Some(last) = last.filter(|last| *last > now) {
+        let what = format!("this host's clock says {now}, its own last record is of {last}");
+        found.problem("clock", what, set());
+    }
+    for (writer, last) in others {
+        if last.duration_since(now).as_secs() > TOLERANCE.as_secs() as i64 {
+            let what = format!("the last record of {writer} is of {last}, which is to come");
+            found.warning("clock", what, set());
+        }
+    }
+}
+
+/// Whether the remote answers, and has all records. Nobody is asked for a password.
+pub(super) fn remote(site: &Site, facts: &Facts, found: &mut Examination) {
+    let remote = &facts.accepted.config.remote;
+    if !site.git.remotes().contains(&remote.name) {
+        let what = format!("there is no remote {}: records stay on this host", remote.name);
+        if remote.required {
+            found.problem("remote", what, None);
+        } else {
+            found.fine("remote", what);
+        }
+        return;
+    }
+    let chain = ledger::chain_ref(&site.binding.environment, &site.binding.writer);
+    let name = quoted(&remote.name);
+    match site.git.remote_ref(&remote.name, &chain, REMOTE_LIMIT) {
+        Err(error) => {
+            let fix = name.map(|name| format!("git ls-remote {name}"));
+            let what = format!("{} does not answer: {error}", remote.name);
+            if remote.required {
+                found.problem("remote", what, fix);
+            } else {
+                found.warning("remote", what, fix);
+            }
+        }
+        Ok(there) => {
+            let own = facts.own(site);
+            let known = there.and_then(|head| own.iter().position(|e| e.commit == head));
+            let waiting = own.len() - known.map_or(0, |position| position + 1);
+            if waiting > 0 {
+                let fix =
+                    name.and_then(|name| Some(format!("git push {name} {}", quoted(&chain)?)));
+                found.warning(
+                    "remote",
+                    format!("{waiting} records are not on {}", remote.name),
+                    fix,
+                );
+            }
+            found.fine("remote", format!("{} answers and has every record", remote.name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Level;
+
+    #[test]
+    fn a_clock_that_went_back_is_a_problem_and_another_hosts_future_a_warning() {
+        let at = |second| Timestamp::from_second(second).unwrap_or_default();
+        for (last, other, wanted) in [
+            (Some(999), 1_000, vec![]),
+            (Some(1_001), 1_000, vec![Level::Problem]),
+            (None, 1_300, vec![]),
+            (None, 1_301, vec![Level::Warning]),
+            (Some(2_000), 2_000, vec![Level::Problem, Level::Warning]),
+        ] {
+            let mut found = Examination::default();
+            let others = [("web-2.k3f9".to_owned(), at(other))];
+            judge_clock(at(1_000), last.map(at), &others, &mut found);
+            let levels: Vec<Level> = found.findings.iter().map(|f| f.level).collect();
+            assert_eq!(levels, wanted, "{last:?} {other}");
+        }
+    }
+}

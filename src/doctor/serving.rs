@@ -1,0 +1,184 @@
+//! What serves: its services, checks, configuration and tree.
+
+use super::host::INIT;
+use super::{Examination, quoted};
+use crate::config::{self, Config, Manager, Prove};
+use crate::model::RepoPath;
+use crate::plan::facts::Facts;
+use crate::plan::preflight::{self, Problem};
+use crate::service::{ServiceError, State};
+use crate::site::{Observed, Site};
+use crate::system::files::Beneath;
+use crate::system::procs;
+use crate::system::user::Account;
+
+/// How many paths are named; more are counted.
+const SHOWN: usize = 5;
+
+/// `gitroll.toml` as it lies in the tree. `back` goes by the accepted one: this is what comes next.
+pub(super) fn configuration(site: &Site, facts: &Facts, found: &mut Examination) {
+    let path = RepoPath::new("gitroll.toml").expect("a plain name");
+    let edit = || Some("${EDITOR:-vi} gitroll.toml".to_owned());
+    let read = || -> std::io::Result<Option<Vec<u8>>> {
+        let Some(spot) = Beneath::open(site.top())?.spot(&path)? else { return Ok(None) };
+        if spot.find()?.is_none() {
+            return Ok(None);
+        }
+        spot.read().map(Some)
+    };
+    let text = match read() {
+        Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+        Ok(None) => {
+            let what = "gitroll.toml is not in the tree; the accepted one is used";
+            found.warning("config", what, Some(INIT.to_owned()));
+            return;
+        }
+        Err(error) => return found.warning("config", format!("gitroll.toml: {error}"), None),
+    };
+    if let Err(error) = config::parse(&text, "gitroll.toml") {
+        let lines: Vec<String> = error
+            .problems
+            .iter()
+            .map(|p| format!("{}:{}:{}: {}", error.file, p.line, p.column, p.message))
+            .collect();
+        let what =
+            format!("deploy would refuse it, back uses the accepted one: {}", lines.join("; "));
+        found.warning("config", what, edit());
+        return;
+    }
+    let committed = site.git.file(&facts.head.commit, &path).ok().flatten();
+    let edited = committed.as_deref() != Some(text.as_bytes());
+    if text != facts.accepted.text && edited {
+        let what = "gitroll.toml was edited here and not accepted: back uses the accepted one";
+        found.warning("config", what, Some(INIT.to_owned()));
+    }
+    if facts.accepted.config.app.prove == Prove::Weak {
+        let what =
+            "prove = \"weak\": an old process that goes on answering would pass for the new one";
+        found.warning("config", what, edit());
+    }
+    found.fine("config", format!("accepted by record #{}", facts.accepted.seq));
+}
+
+/// Local edits to tracked files, which the next change puts aside, and a HEAD that was moved by hand.
+pub(super) fn tree(site: &Site, facts: &Facts, found: &mut Examination) {
+    if facts.by_hand() {
+        let what = format!("{} was put in place by hand and is not on record", facts.serving);
+        found.warning("tree", what, Some("gitroll deploy".to_owned()));
+    }
+    match site.git.edited(&facts.head.commit) {
+        Err(error) => found.problem("tree", error.to_string(), Some("git fsck".to_owned())),
+        Ok(edited) => {
+            let local = &facts.accepted.config.app.local;
+            let lost: Vec<&RepoPath> = edited.iter().filter(|p| !local.matches(p)).collect();
+            if let Some(first) = lost.first() {
+                let names: Vec<String> = lost.iter().take(SHOWN).map(|p| p.to_string()).collect();
+                let more = if lost.len() > SHOWN { ", …" } else { "" };
+                let what = format!(
+                    "{} edited here, put aside by the next change unless declared local: {}{more}",
+                    lost.len(),
+                    names.join(", ")
+                );
+                let one = quoted(&first.to_string()).filter(|_| lost.len() == 1);
+                let fix = one.map_or("git diff".to_owned(), |path| format!("git diff -- {path}"));
+                found.warning("tree", what, Some(fix));
+            }
+        }
+    }
+    found.fine("tree", "as committed");
+}
+
+/// Whether every service is known, runs, from here, as the right user.
+pub(super) fn services(site: &Site, config: &Config, observed: &Observed, found: &mut Examination) {
+    let run_as = Account::named(&site.binding.run_as).unwrap_or_else(Account::current);
+    for service in &config.services {
+        let name = service.name.as_str();
+        if let Some(problem) = preflight::service(service, observed) {
+            let missing = observed
+                .services
+                .iter()
+                .any(|(one, state)| one == name && matches!(state, Err(ServiceError::NoTool(_))));
+            let edit = "${EDITOR:-vi} gitroll.toml";
+            let fix = if missing { INIT } else { edit };
+            found.problem("services", told(&problem), Some(fix.to_owned()));
+            continue;
+        }
+        let state = observed.services.iter().find(|(one, _)| one == name).map(|(_, state)| state);
+        match state {
+            Some(Ok(state)) => standing(&run_as, name, state, found),
+            Some(Err(error)) => {
+                let fix = Some(format!("gitroll service restart {name}"));
+                found.problem("services", format!("{name}: {error}"), fix);
+            }
+            None => {}
+        }
+    }
+    let names: Vec<String> = observed
+        .services
+        .iter()
+        .filter_map(|(name, state)| Some(format!("{name} {}", state.as_ref().ok()?.word)))
+        .collect();
+    found
+        .fine("services", if names.is_empty() { "none declared".into() } else { names.join(", ") });
+}
+
+fn standing(run_as: &Account, name: &str, state: &State, found: &mut Examination) {
+    let theirs: Vec<u32> = state
+        .processes
+        .iter()
+        .map(|process| process.pid)
+        .filter(|pid| procs::owner(*pid).is_some_and(|owner| owner != run_as.uid))
+        .collect();
+    let restart = format!("gitroll service restart {name}");
+    if !theirs.is_empty() {
+        let pids: Vec<String> = theirs.iter().map(u32::to_string).collect();
+        let pids = pids.join(" ");
+        // Its own user cannot end another's processes, nor start beside them on the same port.
+        let fix = if Account::current().uid == 0 {
+            restart
+        } else {
+            format!("sudo kill {pids} && gitroll service start {name}")
+        };
+        let what = format!("{name} runs as another user than {} (pid {pids})", run_as.name);
+        found.problem("services", what, Some(fix));
+    } else if !state.up {
+        let fix = Some(format!("gitroll service start {name}"));
+        found.problem("services", format!("{name} is {}", state.word), fix);
+    } else if let Some(stale) = &state.stale {
+        found.problem("services", format!("{name} {stale}"), Some(restart));
+    }
+}
+
+/// Whether the checks pass now, and could tell the target from what serves.
+pub(super) fn checks(config: &Config, observed: &Observed, found: &mut Examination) {
+    let up = observed.services.iter().all(|(_, state)| state.as_ref().is_ok_and(|s| s.up));
+    for check in observed.checks.iter().filter(|check| !check.passed) {
+        let fix = match (&found.back_to, up) {
+            (_, false) => "gitroll service start",
+            (Some(_), true) => "gitroll back",
+            (None, true) => "gitroll check",
+        };
+        let what = format!("{} {}", check.check, check.last.answer);
+        found.problem("checks", what, Some(fix.to_owned()));
+    }
+    let mut problems = Vec::new();
+    preflight::witness(config, &mut problems);
+    for problem in &problems {
+        let fix = Some("${EDITOR:-vi} gitroll.toml".to_owned());
+        found.problem("checks", told(problem), fix);
+    }
+    if config.checks.is_empty() && config.services.iter().all(|s| !by_command(&s.manager)) {
+        let what = "no [[check]] in gitroll.toml: processes are watched, answers are not";
+        found.warning("checks", what, Some("${EDITOR:-vi} gitroll.toml".to_owned()));
+    }
+    found.fine("checks", format!("{} of {} pass", observed.checks.len(), config.checks.len()));
+}
+
+fn by_command(manager: &Manager) -> bool {
+    matches!(manager, Manager::Command { .. })
+}
+
+/// A problem of preflight with its hint in one line.
+pub(super) fn told(problem: &Problem) -> String {
+    format!("{}: {}", problem.message, problem.hint)
+}

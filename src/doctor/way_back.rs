@@ -1,0 +1,148 @@
+//! The way back: a target, its artifacts, room for it.
+
+use super::serving::told;
+use super::{Examination, on_path};
+use crate::model::{Event, Recorded, Served};
+use crate::plan::compose::{self, Composed, GroupsOf, Intent, Room};
+use crate::plan::facts::Facts;
+use crate::plan::preflight;
+use crate::plan::{PlanError, candidates, estimate};
+use crate::site::Site;
+use crate::target::{Candidate, Needed, Reason, Request, RequestError, Standing, resolve};
+
+/// What any change needs, where there is no plan to say more.
+const LEAST: Room = Room { bytes: 64 * 1024 * 1024, files: 1_000 };
+
+/// Resolves what `gitroll back` would take tonight, and makes its plan as `back` would.
+pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
+    let room = match last_good(site, facts, found) {
+        Ok(room) => room,
+        Err(error) => {
+            found.problem("target", error.to_string(), Some("gitroll back --plan".to_owned()));
+            None
+        }
+    };
+    let mut problems = Vec::new();
+    preflight::disk(site, room.unwrap_or(LEAST), &mut problems);
+    for problem in &problems {
+        found.problem("disk", told(problem), on_path("df -h", site.git.git_dir()));
+    }
+    found.fine("disk", "room enough");
+}
+
+fn last_good(
+    site: &Site,
+    facts: &Facts,
+    found: &mut Examination,
+) -> Result<Option<Room>, PlanError> {
+    let all = candidates::gather(site, facts)?;
+    if let Err(error) = resolve(&Request::LastStable, &all.deployments, &all.stable, None) {
+        let serving = all.stable.iter().any(|(_, c)| c.standing == Standing::Serving);
+        if !serving {
+            let fix = Some("gitroll promote --yes".to_owned());
+            found.warning("stable", format!("{error}: last-stable names nothing"), fix);
+        }
+    }
+    let chosen = match resolve(&Request::LastGood, &all.deployments, &all.stable, None) {
+        Ok(resolution) => resolution.chosen,
+        Err(error) => {
+            nowhere(&error, found);
+            return Ok(None);
+        }
+    };
+    let Some(commit) = chosen.commit.clone() else { return Ok(None) };
+    let mut to = facts.names.served(&site.git, &commit, None)?;
+    to.name.clone_from(&chosen.name);
+    let composed = composed(site, facts, &chosen, to.clone())?;
+    artifacts(site, facts, &chosen, &composed, found);
+    let mut problems = Vec::new();
+    preflight::tree(site, &composed, &facts.accepted.config, &mut problems);
+    preflight::tools(site, &composed.plan, &mut problems);
+    for problem in &problems {
+        // Said already, with the command that mends it.
+        if !problem.message.contains("cannot be written") {
+            found.problem("target", told(problem), None);
+        }
+    }
+    found.fine("target", format!("{to}, nothing to build"));
+    found.back_to = Some(to);
+    Ok(Some(composed.room))
+}
+
+fn nowhere(error: &RequestError, found: &mut Examination) {
+    let skipped = match error {
+        RequestError::Nothing { skipped } => skipped.as_slice(),
+        _ => &[],
+    };
+    let short = skipped
+        .iter()
+        .find(|candidate| matches!(candidate.standing, Standing::Skipped(Reason::TooShort { .. })));
+    let fix = match (short.and_then(|candidate| candidate.seq), skipped) {
+        (Some(seq), _) => format!("gitroll promote {seq} --yes"),
+        (None, []) => "gitroll deploy".to_owned(),
+        (None, _) => "gitroll targets".to_owned(),
+    };
+    let mut what = error.to_string();
+    if skipped.is_empty() {
+        what.push_str(": only what serves now is known; after the next deploy, back returns to it");
+    }
+    for candidate in skipped.iter().take(3) {
+        if let Standing::Skipped(reason) = &candidate.standing {
+            what.push_str(&format!("; {}: {reason}", candidate.name));
+        }
+    }
+    found.problem("target", what, Some(fix));
+}
+
+fn composed(
+    site: &Site,
+    facts: &Facts,
+    chosen: &Candidate,
+    to: Served,
+) -> Result<Composed, PlanError> {
+    let intent = Intent {
+        event: Event::Back,
+        from: facts.serving.clone(),
+        to,
+        target: chosen.tag.clone(),
+        config: facts.accepted.config.clone(),
+        config_text: facts.accepted.text.clone(),
+        groups: GroupsOf::Target,
+        recorded: Recorded::default(),
+        skipped: Vec::new(),
+        warnings: Vec::new(),
+    };
+    compose::compose(site, facts, intent)
+}
+
+/// Artifacts that must be built at night, and kept ones that are damaged: those would be swapped in.
+fn artifacts(
+    site: &Site,
+    facts: &Facts,
+    chosen: &Candidate,
+    composed: &Composed,
+    found: &mut Examination,
+) {
+    if let Needed::Build(groups) = &chosen.build {
+        let time = estimate::about(site, facts, groups)
+            .map(|time| format!("about {} s", time.as_secs().max(1)))
+            .unwrap_or_else(|| "nobody knows for how long".to_owned());
+        let what =
+            format!("{} is not kept: back would build {}, {time}", chosen.name, groups.join(", "));
+        found.warning("target", what, None);
+    }
+    for artifact in &composed.plan.artifacts {
+        let place = site.store.place(&artifact.key, &artifact.output);
+        let empty = std::fs::read_dir(&place).map(|mut entries| entries.next().is_none());
+        let damage = match (site.store.has(&artifact.key, &artifact.output), empty) {
+            (true, Ok(true)) => "is empty".to_owned(),
+            (true, Err(error)) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                error.to_string()
+            }
+            _ => continue,
+        };
+        let what = format!("{} of {}, kept for it, {damage}", artifact.output, chosen.name);
+        let key = site.store.dir.join(artifact.key.as_str());
+        found.problem("target", what, on_path("rm -r", &key));
+    }
+}
