@@ -4,7 +4,7 @@ mod support;
 
 use support::*;
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 19] = [
     "init",
     "deploy",
     "promote",
@@ -15,12 +15,14 @@ const VERBS: [&str; 17] = [
     "log",
     "show",
     "check",
+    "doctor",
     "mark",
     "unhold",
     "annotate",
     "service",
     "resume",
     "abort",
+    "eject",
     "demo",
 ];
 

@@ -8,6 +8,7 @@ mod component;
 mod demo;
 mod deploy;
 mod doctor;
+mod eject;
 mod exit;
 mod failure;
 mod flow;
@@ -122,6 +123,7 @@ enum Verb {
     Service(service::ServiceArgs),
     Resume(resume::ResumeArgs),
     Abort(abort::AbortArgs),
+    Eject(eject::EjectArgs),
     Demo(demo::DemoArgs),
 }
 
@@ -145,6 +147,7 @@ impl Verb {
             Verb::Service(_) => "service",
             Verb::Resume(_) => "resume",
             Verb::Abort(_) => "abort",
+            Verb::Eject(_) => "eject",
             Verb::Demo(_) => "demo",
         }
     }
@@ -168,6 +171,7 @@ impl Verb {
             Verb::Service(args) => service::run(globals, ui, args),
             Verb::Resume(args) => resume::run(globals, ui, args),
             Verb::Abort(args) => abort::run(globals, ui, args),
+            Verb::Eject(args) => eject::run(globals, ui, args),
             Verb::Demo(args) => demo::run(globals, ui, args),
         }
     }

@@ -3,8 +3,8 @@
 use schemars::{Schema, schema_for};
 
 use super::{
-    check, component, demo, doctor, failure, init, log, mark, outcome, promote, service, show,
-    status, targets,
+    check, component, demo, doctor, eject, failure, init, log, mark, outcome, promote, service,
+    show, status, targets,
 };
 use crate::model::{Evidence, Plan};
 
@@ -34,6 +34,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("components", schema_for!(component::ComponentsAnswer)),
         ("demo", schema_for!(demo::DemoAnswer)),
         ("doctor", schema_for!(doctor::DoctorAnswer)),
+        ("eject", schema_for!(eject::EjectAnswer)),
         ("envelope", schema_for!(Envelope)),
         ("error", schema_for!(failure::Failure)),
         ("evidence", schema_for!(Evidence)),

@@ -79,7 +79,10 @@ pub(super) fn tree(site: &Site, facts: &Facts, found: &mut Examination) {
                     lost.len(),
                     names.join(", ")
                 );
-                let one = quoted(&first.to_string()).filter(|_| lost.len() == 1);
+                // A name that begins with a colon would be a pattern of git's.
+                let name = std::str::from_utf8(first.as_bytes()).ok();
+                let name = name.filter(|name| lost.len() == 1 && !name.starts_with(':'));
+                let one = name.and_then(quoted);
                 let fix = one.map_or("git diff".to_owned(), |path| format!("git diff -- {path}"));
                 found.warning("tree", what, Some(fix));
             }

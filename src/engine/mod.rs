@@ -5,6 +5,7 @@
 //! anywhere and done again. The line `proven` is the commit point. Before it a failing run restores what
 //! served; after it the run can only go on to its record.
 
+mod eject;
 mod entry;
 mod execute;
 mod journal;
@@ -16,6 +17,7 @@ mod run;
 mod steps;
 mod story;
 
+pub use eject::{Branch, EjectError, Ejection, carry_out as eject, plan as eject_plan};
 pub use entry::{Begun, Entry, OnFailure};
 pub use execute::{Ended, abort, execute, resume};
 pub use journal::{Journal, JournalError, Line};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::entry::{Begun, Entry};
 use super::journal::{Journal, JournalError};
-use crate::model::{CheckedPlan, Plan, RunId};
+use crate::model::{CheckedPlan, Plan, RunId, Step};
 use crate::site::Site;
 use crate::system::{clock, files};
 
@@ -94,6 +94,17 @@ pub fn tidy(site: &Site) {
             let _ = fs::remove_dir_all(site.stage(id));
         }
     }
+}
+
+/// The branch that HEAD was on before the latest run that took it off one, as far as runs are kept.
+pub(super) fn last_branch(site: &Site) -> Option<String> {
+    let ids = run_ids(site).ok()?;
+    ids.iter().rev().find_map(|id| {
+        Run::open(site, id).ok()?.plan.steps.into_iter().find_map(|step| match step {
+            Step::Head { branch, .. } => branch,
+            _ => None,
+        })
+    })
 }
 
 fn run_ids(site: &Site) -> Result<Vec<RunId>, JournalError> {

@@ -147,9 +147,9 @@ pub fn service(service: &Service, observed: &Observed) -> Option<Problem> {
     }
     let state = observed.services.iter().find(|(name, _)| *name == service.name.as_str());
     match state {
-        Some((_, Err(error @ ServiceError::Unknown { known, .. }))) => Some(Problem::new(
+        Some((_, Err(error @ ServiceError::Unknown { name, known, .. }))) => Some(Problem::new(
             format!("service {}: {error}", service.name),
-            match nearest(&service.name.to_string(), known) {
+            match nearest(name, known) {
                 Some(near) => format!("did you mean name = \"{near}\" in gitroll.toml?"),
                 None => "start it once under its manager, then try again".into(),
             },

@@ -153,6 +153,14 @@ pub fn remember(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> 
     }
 }
 
+/// Where the built-in process manager writes what a service says; `None` under another manager.
+pub fn log_file(host: &Host<'_>, service: &Service) -> Option<PathBuf> {
+    match &service.manager {
+        Manager::Process { log, .. } => Some(process::log_path(host, service, log.as_ref())),
+        _ => None,
+    }
+}
+
 impl Host<'_> {
     /// `PATH`, `HOME`, `USER` and `LANG` of the user services run as, and nothing of whoever called
     /// this program: a deploy from a CI job must not leave the job's variables in the app.

@@ -230,7 +230,7 @@ fn forget(path: &Path) -> Result<(), ServiceError> {
     }
 }
 
-fn log_path(host: &Host<'_>, service: &Service, declared: Option<&RepoPath>) -> PathBuf {
+pub(super) fn log_path(host: &Host<'_>, service: &Service, declared: Option<&RepoPath>) -> PathBuf {
     match declared {
         Some(log) => host.top.join(log.as_path()),
         None => host.state.join("services").join(format!("{}.log", service.name)),

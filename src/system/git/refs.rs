@@ -61,6 +61,19 @@ impl Git {
         }
     }
 
+    /// The branches that other work trees of this repository are on: none may be taken here as well.
+    pub fn branches_elsewhere(&self) -> Vec<String> {
+        let linked =
+            fs::read_dir(self.common_dir.join("worktrees")).into_iter().flatten().flatten();
+        linked
+            .map(|entry| entry.path())
+            .chain([self.common_dir.clone()])
+            .filter(|dir| *dir != self.git_dir)
+            .filter_map(|dir| fs::read_to_string(dir.join("HEAD")).ok())
+            .filter_map(|text| Some(text.strip_prefix("ref:")?.trim().to_owned()))
+            .collect()
+    }
+
     /// One ref as it stands, symbolic or not.
     pub(super) fn raw_ref(&self, name: &str) -> Result<Option<Target>, GitError> {
         if !plausible(name) {

@@ -1,0 +1,237 @@
+//! Giving a checkout back to plain git: HEAD on a branch at what serves, gitroll's own files gone.
+//!
+//! Services are not touched and no branch moves. What a person may still want stays: saved files, logs,
+//! the trust file and key, the records in git. The binding goes last, so that a second run finishes what
+//! a kill left half done.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::run::last_branch;
+use crate::model::Oid;
+use crate::site::Site;
+use crate::system::files;
+use crate::system::git::{GitError, RefEdit};
+
+/// The branch that is made where none is at what serves.
+pub const BRANCH: &str = "gitroll-ejected";
+
+/// The line by which a git hook that gitroll installed is known.
+pub const HOOK_MARK: &str = "# Installed by gitroll";
+
+/// What is about to be done.
+#[derive(Debug, Clone)]
+pub struct Ejection {
+    /// Where HEAD is, and stays.
+    pub commit: Oid,
+    /// The branch it is put on.
+    pub branch: Branch,
+    /// Files and directories that are removed.
+    pub removes: Vec<PathBuf>,
+    /// The directory of saved files, where there are any.
+    pub saved: Option<PathBuf>,
+    /// Logs of services, which may be written just now.
+    pub logs: Vec<PathBuf>,
+    /// A branch that people would switch to, and that is at another commit.
+    pub other: Option<String>,
+}
+
+/// Which branch HEAD is put on, by its full name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Branch {
+    /// HEAD is on it already.
+    Already(String),
+    /// It is there, at the very commit.
+    Found(String),
+    /// It is made.
+    New(String),
+}
+
+impl Branch {
+    /// Its full name.
+    pub fn name(&self) -> &str {
+        match self {
+            Branch::Already(name) | Branch::Found(name) | Branch::New(name) => name,
+        }
+    }
+
+    /// Its name as people say it.
+    pub fn short(&self) -> &str {
+        self.name().trim_start_matches("refs/heads/")
+    }
+}
+
+/// Why a checkout was not given back.
+#[derive(Debug, thiserror::Error)]
+pub enum EjectError {
+    /// The branch that was asked for is at another commit, or in use.
+    #[error("{0}; gitroll moves no branch")]
+    Branch(String),
+    /// Git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// Files.
+    #[error("{path}: {source}")]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Decides what is done: `wanted` is the name of a branch, `usual` that of the one that is deployed from.
+///
+/// # Errors
+/// When git cannot be read, or the wanted branch cannot be used.
+pub fn plan(
+    site: &Site,
+    wanted: Option<&str>,
+    usual: Option<&str>,
+    discard_saved: bool,
+) -> Result<Ejection, EjectError> {
+    let head = site.git.head()?;
+    let full = |name: &str| format!("refs/heads/{name}");
+    let preferred: Vec<String> =
+        last_branch(site).into_iter().chain(usual.map(full)).chain([full("main")]).collect();
+    let branch = match (wanted, head.branch.clone()) {
+        (None, Some(on)) => Branch::Already(on),
+        (Some(name), Some(on)) if on == full(name) => Branch::Already(on),
+        (Some(name), Some(on)) => {
+            let on = on.trim_start_matches("refs/heads/");
+            return Err(EjectError::Branch(format!("HEAD is on {on} already, not on {name}")));
+        }
+        (Some(name), None) => wanted_branch(site, &full(name), &head.commit)?,
+        (None, None) => fitting_branch(site, &preferred, &head.commit)?,
+    };
+    let mut other = None;
+    for name in preferred.iter().filter(|name| *name != branch.name()) {
+        if site.git.find_ref(name)?.is_some_and(|at| at != head.commit) {
+            other = Some(name.trim_start_matches("refs/heads/").to_owned());
+            break;
+        }
+    }
+    let state = site.state();
+    let saved = Some(state.join("saved")).filter(|dir| dir.is_dir() && !discard_saved);
+    let logs = names_in(&state.join("services"))
+        .into_iter()
+        .filter(|path| path.to_string_lossy().contains(".log"))
+        .collect::<Vec<_>>();
+    Ok(Ejection {
+        commit: head.commit,
+        branch,
+        removes: removed(site, saved.as_deref(), &logs),
+        saved,
+        logs,
+        other,
+    })
+}
+
+/// Does it. Every part may be done again.
+///
+/// # Errors
+/// The first thing that could not be done; the same command goes on from there.
+pub fn carry_out(site: &Site, ejection: &Ejection) -> Result<(), EjectError> {
+    let git = &site.git;
+    let name = ejection.branch.name();
+    if let Branch::New(_) = ejection.branch {
+        let edit = RefEdit { name: name.to_owned(), new: Some(ejection.commit.clone()), old: None };
+        git.update_refs(&[edit], "gitroll eject: what serves")?;
+    }
+    git.attach_head(name, &ejection.commit)?;
+    let head = git.head()?;
+    if head.branch.as_deref() != Some(name) || head.commit != ejection.commit {
+        return Err(EjectError::Branch("HEAD moved meanwhile; nothing was removed".into()));
+    }
+    for path in &ejection.removes {
+        remove(path).map_err(|source| EjectError::Io { path: path.clone(), source })?;
+    }
+    // Both only where nothing is left in them.
+    let _ = fs::remove_dir(site.state().join("services"));
+    let _ = fs::remove_dir(&site.binding.work_dir);
+    let _ = fs::remove_dir(site.state());
+    Ok(())
+}
+
+/// Everything that goes, the binding last: without it there is nothing left to be done.
+fn removed(site: &Site, saved: Option<&Path>, logs: &[PathBuf]) -> Vec<PathBuf> {
+    let state = site.state();
+    let services = state.join("services");
+    let stage = |id: &crate::model::RunId| site.stage(id);
+    let stages = names_in(&site.binding.work_dir).into_iter().filter(|path| {
+        let id = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix("stage-"));
+        id.and_then(|id| id.parse().ok()).is_some_and(|id| stage(&id) == *path)
+    });
+    // The lock goes with the rest: whoever waits for it was opened with the binding and ends without it.
+    let own = names_in(&state)
+        .into_iter()
+        .filter(|path| Some(path.as_path()) != saved && (logs.is_empty() || *path != services));
+    let of_services =
+        names_in(&services).into_iter().filter(|path| !logs.is_empty() && !logs.contains(path));
+    let hooks = names_in(&site.git.hooks_dir().0).into_iter().filter(|path| is_own_hook(path));
+    let binding = [site.binding.file()].into_iter().filter(|path| path.exists());
+    stages.chain(hooks).chain(of_services).chain(own).chain(binding).collect()
+}
+
+fn wanted_branch(site: &Site, name: &str, commit: &Oid) -> Result<Branch, EjectError> {
+    let short = name.trim_start_matches("refs/heads/");
+    if site.git.branches_elsewhere().iter().any(|used| used == name) {
+        return Err(EjectError::Branch(format!("{short} is checked out in another work tree")));
+    }
+    match site.git.find_ref(name)? {
+        None => Ok(Branch::New(name.to_owned())),
+        Some(at) if at == *commit => Ok(Branch::Found(name.to_owned())),
+        Some(at) => Err(EjectError::Branch(format!("{short} is at {}, not here", at.short()))),
+    }
+}
+
+/// A branch at the commit: the first of `preferred`, else any, else a new one.
+fn fitting_branch(site: &Site, preferred: &[String], commit: &Oid) -> Result<Branch, EjectError> {
+    let used = site.git.branches_elsewhere();
+    let branches = site.git.refs("refs/heads/")?;
+    let here: Vec<&str> = branches
+        .iter()
+        .filter(|branch| branch.id == *commit && !used.contains(&branch.name))
+        .map(|branch| branch.name.as_str())
+        .collect();
+    let first = preferred.iter().map(String::as_str).find(|name| here.contains(name));
+    if let Some(found) = first.or(here.first().copied()) {
+        return Ok(Branch::Found(found.to_owned()));
+    }
+    let taken = |name: &str| branches.iter().any(|branch| branch.name == name);
+    let names = (1..).map(|n| match n {
+        1 => format!("refs/heads/{BRANCH}"),
+        n => format!("refs/heads/{BRANCH}-{n}"),
+    });
+    let free = names.into_iter().find(|name| !taken(name));
+    Ok(Branch::New(free.unwrap_or_else(|| format!("refs/heads/{BRANCH}"))))
+}
+
+fn is_own_hook(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|at| at.is_file())
+        && fs::read(path).is_ok_and(|bytes| {
+            String::from_utf8_lossy(&bytes).lines().take(5).any(|line| line.trim() == HOOK_MARK)
+        })
+}
+
+fn names_in(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+/// Removes what is there; a link itself, never what it points to.
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = match path.symlink_metadata() {
+        Ok(at) if at.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => path.parent().map_or(Ok(()), files::sync_dir),
+    }
+}
