@@ -328,7 +328,7 @@ fn a_remote_that_is_away_is_a_warning_and_records_that_are_not_there_are_counted
     let (level, what, _) = found(&host, 0, "remote");
     assert_eq!(level, "fine", "{what}");
     host.gitroll(&["annotate", "--reason", "not pushed by itself"]).exit(0);
-    warning_goes(&host, "remote", "1 records are not on origin");
+    warning_goes(&host, "remote", "records that are not on origin: 1");
     fs::rename(&remote, host.path("away.git")).expect("it can be moved");
     let (level, what, _) = found(&host, 0, "remote");
     assert_eq!(level, "warning");

@@ -118,7 +118,7 @@ fn files_that_were_put_aside_stay_unless_asked_otherwise() {
     assert!(saved.is_dir(), "the edit was put aside");
     host.gitroll(&["eject", "--plan", "--discard-saved"])
         .exit(0)
-        .stdout_has(&format!("removes  {}", saved.display()));
+        .stdout_has("removes  .git/gitroll/saved\n");
     host.gitroll(&["eject", "--yes"]).exit(0).stdout_has("yours");
     let kept = host.run("grep", &["-r", "edited at noon", saved.to_str().expect("UTF-8")]);
     kept.exit(0);

@@ -98,10 +98,19 @@ fn what_the_good_days_answer_fits() {
     let answer = fits(ask(&["show"]).exit(0), "show", "show");
     assert!(misfits(&schema("evidence"), &answer["evidence"]).is_empty());
     fits(ask(&["log"]).exit(0), "log", "log");
+    let answer = fits(ask(&["doctor"]).exit(1), "doctor", "doctor");
+    assert_eq!(answer["ready"], json!(false), "there is nothing to go back to yet");
     fits(ask(&["service", "stop"]).exit(0), "service", "service");
     let sick = fits(ask(&["check"]).exit(1), "check", "check");
     assert_eq!(sick["healthy"], json!(false));
     fits(ask(&["status"]).exit(0), "status", "status");
+    let plan = fits(ask(&["eject", "--plan"]).exit(0), "eject", "eject");
+    assert_eq!(plan["outcome"], json!("planned"));
+    fits(ask(&["eject"]).exit(2), "eject", "error");
+    fits(ask(&["eject", "--yes"]).exit(0), "eject", "eject");
+    let answer = fits(ask(&["eject"]).exit(0), "eject", "eject");
+    assert_eq!(answer["outcome"], json!("nothing"));
+    fits(ask(&["doctor"]).exit(1), "doctor", "doctor");
 }
 
 #[test]
@@ -189,7 +198,10 @@ fn errors_outside_of_any_app_fit() {
     let host = TestEnvironment::new();
     let empty = host.path("tmp");
     let ask = |args: &[&str]| host.gitroll_in(&empty, &[args, &["--json"]].concat());
-    for verb in ["init", "deploy", "back", "targets", "status", "log", "show", "check", "abort"] {
+    for verb in [
+        "init", "deploy", "back", "targets", "status", "log", "show", "check", "abort", "doctor",
+        "eject",
+    ] {
         fits(ask(&[verb]).exit(1), verb, "error");
     }
 }

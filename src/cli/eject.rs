@@ -234,11 +234,13 @@ fn tell(session: &Session, ejection: &Ejection, answer: &EjectAnswer) {
             if pids.is_empty() { "not running".into() } else { format!("pid {}", pids.join(" ")) };
         field("service", &format!("{} ({pids}): {}", one.service, one.then));
     }
+    let below = format!("{}/", session.site.top().display());
+    let short = |path: &str| path.strip_prefix(&below).unwrap_or(path).to_owned();
     for path in &answer.removed {
-        field("removes", path);
+        field("removes", &short(path));
     }
     for kept in &answer.kept {
-        field("keeps", &format!("{}: {}", kept.what, kept.why));
+        field("keeps", &format!("{}  {}", short(&kept.what), kept.why));
     }
     field("delete", DELETE_RECORDS);
 }

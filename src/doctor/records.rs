@@ -107,7 +107,7 @@ pub(super) fn runs(site: &Site, found: &mut Examination) {
     }
     let queued = engine::queued(site).len();
     if queued > 0 {
-        let what = format!("{queued} waiting to be signed; the next change does it");
+        let what = format!("records that wait to be signed: {queued}; the next change signs them");
         found.warning("runs", what, Some(INIT.to_owned()));
     }
     found.fine("runs", "none open");
@@ -125,7 +125,7 @@ pub(super) fn chains(site: &Site, found: &mut Examination) -> Option<Facts> {
     for (chain, why) in &facts.ledger.refused {
         found.warning("records", format!("{chain} is not believed: {why}"), None);
     }
-    found.fine("records", format!("{} of this host, believed", facts.own(site).len()));
+    found.fine("records", format!("{} of this host, all believed", facts.own(site).len()));
     Some(facts)
 }
 
@@ -207,7 +207,7 @@ pub(super) fn remote(site: &Site, facts: &Facts, found: &mut Examination) {
                     name.and_then(|name| Some(format!("git push {name} {}", quoted(&chain)?)));
                 found.warning(
                     "remote",
-                    format!("{waiting} records are not on {}", remote.name),
+                    format!("records that are not on {}: {waiting}", remote.name),
                     fix,
                 );
             }

@@ -75,8 +75,7 @@ pub(super) fn tree(site: &Site, facts: &Facts, found: &mut Examination) {
                 let names: Vec<String> = lost.iter().take(SHOWN).map(|p| p.to_string()).collect();
                 let more = if lost.len() > SHOWN { ", …" } else { "" };
                 let what = format!(
-                    "{} edited here, put aside by the next change unless declared local: {}{more}",
-                    lost.len(),
+                    "edited here, put aside by the next change unless declared local: {}{more}",
                     names.join(", ")
                 );
                 // A name that begins with a colon would be a pattern of git's.

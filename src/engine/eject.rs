@@ -116,7 +116,10 @@ pub fn plan(
     let saved = Some(state.join("saved")).filter(|dir| dir.is_dir() && !discard_saved);
     let logs = names_in(&state.join("services"))
         .into_iter()
-        .filter(|path| path.to_string_lossy().contains(".log"))
+        .filter(|path| {
+            let name = path.as_os_str().as_encoded_bytes();
+            name.ends_with(b".log") || name.ends_with(b".log.1")
+        })
         .collect::<Vec<_>>();
     Ok(Ejection {
         commit: head.commit,
