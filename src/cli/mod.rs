@@ -59,8 +59,7 @@ use session::Session;
 
 Exit codes:
    0  done; after a change: the intended version was observed serving
-   1  nothing changed: configuration, repository or environment
-      (check: not healthy; doctor: back would fail)
+   1  nothing changed: configuration, repository or environment (check, doctor: not well)
    2  usage, or a question with no terminal and no --yes
   10  refused: held, not trusted, not bound; nothing changed
   11  an approval is missing; nothing changed
