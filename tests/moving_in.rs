@@ -138,7 +138,9 @@ fn tags_that_were_checked_out_here_are_adopted_by_one_record_and_stay_as_they_ar
 fn an_adopted_tag_is_gone_back_to_by_its_version_until_somebody_moves_it() {
     let host = TestEnvironment::new();
     let s = with_a_past(&host);
-    host.gitroll(&INIT).exit(0);
+    let answer = host.gitroll(&INIT).exit(0).json();
+    let last = &answer["result"]["back_to"]["name"];
+    assert_eq!(last, "v1.1.0-stable", "the last to serve, in the first night");
     host.gitroll(&["deploy", "--yes"]).exit(0);
     s.serves("1.2.0");
     host.gitroll(&["targets"])

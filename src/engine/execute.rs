@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::entry::{Begun, Entry, OnFailure};
 use super::journal::JournalError;
 use super::phase::{Answer, Phase, Side, answer};
-use super::prove::prove;
+use super::prove::{intended, prove};
 use super::record;
 use super::run::Run;
 use super::{EngineError, StepError, steps};
@@ -407,10 +407,10 @@ impl<'a, 'n> Executor<'a, 'n> {
     }
 
     fn prove_target(&mut self, since: Option<Ticks>) -> Proof {
-        let run = self.run.id.as_str();
         let plan = &self.run.plan;
         let not = Some(&plan.from).filter(|from| from.commit != plan.to.commit);
-        prove(self.site, &self.config, plan, &plan.to, run, not, since, self.narrator)
+        let intent = intended(&self.config, &plan.to, &self.run.id, not, since);
+        prove(self.site, &self.config, plan, &intent, self.narrator)
     }
 }
 

@@ -1,30 +1,25 @@
 //! Proving a state with the checks and services of a configuration.
 
 use super::EngineError;
-use crate::check::{self, Proof};
+use crate::check::{self, Intent, Proof};
 use crate::config::{self, Config};
-use crate::model::{Narration, Narrator, Plan, Served, Step};
+use crate::model::{Narration, Narrator, Plan, RunId, Served, Step};
 use crate::site::{Site, intent, observe_services};
 use crate::system::procs::Ticks;
 
-/// Proves that `served` serves. Of a service that the plan does not reload only being up is wanted.
+/// Proves what is intended. Of a service that the plan does not reload only being up is wanted.
 pub(super) fn prove(
     site: &Site,
     config: &Config,
     plan: &Plan,
-    served: &Served,
-    deployment: &str,
-    not: Option<&Served>,
-    fresh_since: Option<Ticks>,
+    intent: &Intent,
     narrator: &mut Narrator<'_>,
 ) -> Proof {
-    let mut intent = intent(config, served, deployment, fresh_since);
-    intent.not = not.cloned();
     check::prove(
         &config.checks,
-        &intent,
+        intent,
         &mut || {
-            let mut look = observe_services(site, config, served, deployment);
+            let mut look = observe_services(site, config, &intent.served, &intent.deployment);
             for (name, state) in &mut look {
                 if let Ok(state) = state {
                     state.untouched = !reloads(plan, name);
@@ -34,6 +29,18 @@ pub(super) fn prove(
         },
         &mut |text| narrator(Narration::Progress { text: text.to_owned() }),
     )
+}
+
+/// What is to be proven of `served` by this run, and not to be taken for `not`.
+pub(super) fn intended(
+    config: &Config,
+    served: &Served,
+    run: &RunId,
+    not: Option<&Served>,
+    fresh_since: Option<Ticks>,
+) -> Intent {
+    let not = not.cloned();
+    Intent { not, ..intent(config, served, run.as_str(), fresh_since) }
 }
 
 fn reloads(plan: &Plan, name: &str) -> bool {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Instant;
 
-use super::prove::prove;
+use super::prove::{intended, prove};
 use super::run::Run;
 use super::{EngineError, StepError};
 use crate::build;
@@ -108,8 +108,8 @@ pub(super) fn compensate(
     }
     narrator(Narration::Begin { step: Step::Prove.label() });
     let not = Some(&run.plan.to).filter(|_| touched);
-    let plan = &run.plan;
-    let proof = prove(site, config, plan, &plan.from, run.id.as_str(), not, fresh_since, narrator);
+    let intent = intended(config, &run.plan.from, &run.id, not, fresh_since);
+    let proof = prove(site, config, &run.plan, &intent, narrator);
     Ok((proof, reloads))
 }
 

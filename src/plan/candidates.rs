@@ -14,7 +14,7 @@ use crate::target::{Candidate, Needed, Rank, Reason, ServedHere, Standing, safe_
 /// What could be gone back to.
 #[derive(Debug, Clone)]
 pub struct Candidates {
-    /// States that served here, the most recent first, one per commit.
+    /// States that served here, the most recent first, one per commit; adopted tags last.
     pub deployments: Vec<Candidate>,
     /// Tags that match the stable pattern, with their ranks.
     pub stable: Vec<(Rank, Candidate)>,
@@ -53,7 +53,31 @@ pub fn gather(site: &Site, facts: &Facts) -> Result<Candidates, PlanError> {
             stable.push((rank, candidate));
         }
     }
+    deployments.extend(served_before(facts, &deployments, &stable));
     Ok(Candidates { deployments, stable })
+}
+
+/// Adopted tags whose state no record put in place: they served here before gitroll came, so before all of
+/// its deployments; the last to serve first.
+fn served_before(
+    facts: &Facts,
+    deployments: &[Candidate],
+    stable: &[(Rank, Candidate)],
+) -> Vec<Candidate> {
+    let adopted = |candidate: &Candidate| {
+        candidate.tag.as_ref().is_some_and(|tag| {
+            facts.history.pinned(&tag.name).is_some_and(|pin| pin.tag.target == *tag)
+        })
+    };
+    let mut before: Vec<Candidate> = stable
+        .iter()
+        .map(|(_, candidate)| candidate)
+        .filter(|candidate| adopted(candidate))
+        .filter(|candidate| deployments.iter().all(|d| d.commit != candidate.commit))
+        .cloned()
+        .collect();
+    before.sort_by_key(|candidate| std::cmp::Reverse(candidate.served.map(|s| s.last)));
+    before
 }
 
 /// The candidate a person named: a record's position, a tag (with the scrutiny of any tag) or any other
