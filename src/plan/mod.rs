@@ -1,5 +1,5 @@
 //! From what is observed and what is wanted to a checked plan: facts, candidates, the planner,
-//! preflight, description.
+//! preflight, description, and whether a component's older files fit what serves.
 
 pub mod candidates;
 pub mod component;
@@ -7,6 +7,7 @@ pub mod compose;
 pub mod describe;
 pub mod estimate;
 pub mod facts;
+pub mod fit;
 pub mod held;
 pub mod holds;
 pub mod legacy;

@@ -65,6 +65,18 @@ impl Git {
         self.bytes(id, kind.into(), most)
     }
 
+    /// The content of a blob; `None` where it has more than `most` bytes.
+    ///
+    /// # Errors
+    /// `Object` when it is missing, damaged or no blob.
+    pub fn small_blob(&self, id: &Oid, most: u64) -> Result<Option<Vec<u8>>, GitError> {
+        let header = gix_id(id).and_then(|key| self.repo.try_find_header(key).ok().flatten());
+        match header {
+            Some(header) if header.size() > most => Ok(None),
+            _ => self.object(id, ObjectKind::Blob, most).map(Some),
+        }
+    }
+
     /// The file or link at `path` in a commit's tree.
     ///
     /// # Errors
