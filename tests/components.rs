@@ -345,3 +345,76 @@ fn only_the_services_a_component_touches_are_reloaded() {
     assert_eq!(worker(), before, "the worker has nothing of the component");
     assert_ne!(s.app.pid_served(), web);
 }
+
+/// 1.1.0 adds a file to the component, and a file outside begins to need it.
+fn with_an_import_from_outside(host: &TestEnvironment) -> Scenario<'_> {
+    let app = host.app(Fixture::Plain);
+    app.configure(&config());
+    feature(&app, "upload", "one at a time");
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    s.promote("v1.0.0");
+    let second = deploy(&s, "1.1.0", |app| {
+        app.write("features/upload/queue.js", "module.exports = 'a queue';\n");
+        app.write("features/search/index.js", "module.exports = require('../upload/queue');\n");
+    });
+    second.exit(0);
+    s
+}
+
+#[test]
+fn an_import_that_would_dangle_needs_force_without_a_terminal() {
+    let host = TestEnvironment::new();
+    let s = with_an_import_from_outside(&host);
+    let before = s.app.state();
+    host.gitroll(&["component", "QW-001", "--plan"]).exit(0).stderr_has("features/search/index.js");
+    host.gitroll(&["component", "QW-001", "--yes"])
+        .exit(2)
+        .stderr_has("1 import in the tree that is to serve would not be found")
+        .stderr_has("features/search/index.js")
+        .stderr_has("--force");
+    before.assert_same(&s.app.state());
+    // It does not boot indeed: gitroll takes it back.
+    host.gitroll(&["component", "QW-001", "--yes", "--force"]).exit(20);
+    answers(&s, "search", "a queue");
+    s.serves("1.1.0");
+}
+
+#[test]
+fn an_import_that_would_dangle_is_asked_about_on_a_terminal() {
+    let host = TestEnvironment::new();
+    let s = with_an_import_from_outside(&host);
+    let before = s.app.state();
+    let mut terminal = host.gitroll_on_terminal(&["component", "QW-001"]);
+    terminal.expect("would not be found with the files of QW-001. Go on?").answer("");
+    assert_eq!(terminal.finish().0, 1);
+    before.assert_same(&s.app.state());
+}
+
+#[test]
+fn what_may_not_fit_is_said_and_is_no_refusal() {
+    let host = TestEnvironment::new();
+    let more = "[migrate]\npaths = [\"migrations/**\"]\n\
+        [component.QW-001]\npaths = [\"features/upload/**\"]\n\
+        [component.ALL]\npaths = [\"features/**\"]\n";
+    let app = host.app(Fixture::Plain);
+    app.configure(&AppConfig::default().without_builds().and(more));
+    feature(&app, "upload", "one at a time");
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host: &host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    s.promote("v1.0.0");
+    let second = deploy(&s, "1.1.0", |app| {
+        feature(app, "upload", "all at once");
+        app.write("migrations/0042_orders.sql", "create table orders ();\n");
+    });
+    second.exit(0);
+    host.gitroll(&["component", "QW-001", "--yes"])
+        .exit(0)
+        .stderr_has("ALL")
+        .stderr_has("migrations/0042_orders.sql");
+    answers(&s, "upload", "one at a time");
+}

@@ -1,8 +1,10 @@
 //! `gitroll component`
 
+mod fits;
 mod keep;
 mod list;
 
+pub use fits::Consent;
 pub use keep::{Kept, keep};
 pub use list::ComponentsAnswer;
 
@@ -84,6 +86,10 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ComponentArgs) -> Result<Exit, Fai
         let files = plural(now.len(), "file");
         warnings.push(format!("{id} has no file in {}: {files} will be removed", chosen.name));
     }
+    let consent = Consent::of(args.plan, args.force);
+    let from = facts.names.served(&site.git, &source, None)?;
+    let between = (&facts.serving, &from);
+    warnings.extend(fits::look(&session, &facts, &component, between, &commit, consent)?);
     let older = match (
         first_served(&session, &facts, &component, &wanted)?,
         first_served(&session, &facts, &component, &now)?,

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Globals;
-use super::component::Kept;
+use super::component::{Consent, Kept};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::flow::{Manner, carry_out};
@@ -43,6 +43,9 @@ pub struct DeployArgs {
     /// Keep the good files of this component instead of the revision's
     #[arg(long, value_name = "ID")]
     keep_component: Vec<String>,
+    /// Go on although imports would not find their file with the files that are kept
+    #[arg(long, requires = "keep_component")]
+    force: bool,
     /// Show what would be done and stop
     #[arg(long)]
     plan: bool,
@@ -60,8 +63,9 @@ pub fn run(globals: &Globals, ui: &Ui, args: &DeployArgs) -> Result<Exit, Failur
     let session = Session::change(globals, ui, "deploy")?;
     let mut facts = session.facts()?;
     let revision = revision(&session, &mut facts, args.rev.as_deref())?;
+    let consent = Consent::of(args.plan, args.force);
     let Kept { commit, components, warnings } =
-        super::component::keep(&session, &facts, &revision, &args.keep_component)?;
+        super::component::keep(&session, &facts, &revision, &args.keep_component, consent)?;
     let (config_text, borrowed) = configuration(&session, &facts, &commit)?;
     let config = config::parse(&config_text, &format!("gitroll.toml of {}", commit.short()))?;
     let mut to = facts.names.served(&session.site.git, &commit, Some(&config))?;

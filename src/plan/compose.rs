@@ -105,7 +105,9 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
     let mut warnings = intent.warnings;
     warnings.extend(observed.warnings);
     warnings.extend(unsupported(&intent.config));
-    warnings.extend(migrations(facts, &intent.config, &observed.activation.changes));
+    if intent.event != Event::Component {
+        warnings.extend(migrations(facts, &intent.config, &observed.activation.changes));
+    }
     let outputs: Vec<RepoPath> = wanted.plan.artifacts.iter().map(|a| a.output.clone()).collect();
     let room = room(site, &wanted, observed.activation.changes.len());
     let plan = Plan {

@@ -1,5 +1,6 @@
 //! `gitroll deploy --keep-component`: a revision with the good files of a component.
 
+use super::fits::{Consent, look};
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::config::Component;
@@ -29,6 +30,7 @@ pub fn keep(
     facts: &Facts,
     revision: &Oid,
     ids: &[String],
+    consent: Consent,
 ) -> Result<Kept, Failure> {
     let mut kept = Kept { commit: revision.clone(), components: Vec::new(), warnings: Vec::new() };
     for id in ids {
@@ -37,14 +39,20 @@ pub fn keep(
             continue;
         }
         let source = good(session, facts, component)?;
-        let name = facts.names.served(&session.site.git, &source, None)?.name;
+        let files = facts.names.served(&session.site.git, &source, None)?;
         match component::synthesise(&session.site.git, &kept.commit, &source, component)? {
             Some(commit) => {
+                let live = facts.names.served(&session.site.git, &kept.commit, None)?;
+                let between = (&live, &files);
+                let warnings = look(session, facts, component, between, &commit, consent)?;
+                kept.warnings.extend(warnings);
                 kept.commit = commit;
                 kept.components.push(component.id.clone());
-                kept.warnings.push(format!("{id} keeps its files of {name}"));
+                kept.warnings.push(format!("{id} keeps its files of {}", files.name));
             }
-            None => kept.warnings.push(format!("{id} is the same in {name}: nothing to keep")),
+            None => {
+                kept.warnings.push(format!("{id} is the same in {}: nothing to keep", files.name))
+            }
         }
     }
     Ok(kept)
