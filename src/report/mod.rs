@@ -1,4 +1,5 @@
 //! What is written for people: starter files and reports, rendered from `templates/`.
 
 pub mod demo;
+pub mod diff;
 pub mod starter;

@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod files;
 pub mod git;
+pub mod pager;
 pub mod process;
 pub mod procs;
 pub mod random;

@@ -34,6 +34,8 @@ fn exercise(repo: &Repo) {
     let _ = git.edited(&head);
     let _ = git.reset_index(&head);
     write_and_move(&git, &person);
+    let _ = git.diff(&head, &git.head().unwrap().commit);
+    let _ = git.patch(&head, &git.head().unwrap().commit, &[]);
     let _ = git.fetch("origin");
     let _ = git.push("origin", &["refs/heads/main".to_owned(), "refs/tags/x".to_owned()]);
 }
@@ -234,6 +236,18 @@ fn signers_viewers_and_editors_are_not_run() {
         repo.write(".git/objects/info/alternates", format!("{}\n", objects.display()));
     };
     trap(all, &[&["--paginate", "diff"]]);
+}
+
+#[test]
+fn programs_that_would_show_a_difference_are_not_run() {
+    for program in ["command", "textconv"] {
+        let driver = |repo: &Repo, canary: &str| {
+            set(repo, &format!("diff.x.{program}"), canary);
+            set(repo, "diff.external", canary);
+            repo.write(".git/info/attributes", "* diff=x\n");
+        };
+        trap(driver, &[&["diff"]]);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod attributes;
 mod command;
+mod diff;
 mod environment;
 mod history;
 mod identity;
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 use crate::model::{Oid, Person, RepoPath, TargetRef, TreeEntry};
 
 pub use self::reflog::HeadMove;
+pub use self::diff::{FileDiff, TreeDiff};
 
 use self::environment::Environment;
 use self::settings::Settings;
