@@ -4,7 +4,7 @@ mod support;
 
 use support::*;
 
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 20] = [
     "init",
     "deploy",
     "promote",
@@ -14,6 +14,7 @@ const VERBS: [&str; 19] = [
     "status",
     "log",
     "show",
+    "diff",
     "check",
     "doctor",
     "mark",

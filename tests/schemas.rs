@@ -128,6 +128,10 @@ fn what_the_bad_night_answers_fits() {
     assert_eq!(answer["outcome"], json!("serving"));
     fits(ask(&["status"]).exit(0), "status", "status");
     fits(ask(&["targets"]).exit(0), "targets", "targets");
+    let answer = fits(ask(&["diff"]).exit(0), "diff", "diff");
+    assert_eq!(answer["to"]["name"], json!("v1.1.0"));
+    assert_eq!(fits(ask(&["diff", "main", "main"]).exit(0), "diff", "diff")["same"], json!(true));
+    fits(ask(&["diff", "nothing-of-that-name"]).exit(1), "diff", "error");
     let refused = fits(ask(&["deploy", "main"]).exit(10), "deploy", "error");
     assert!(!refused["next"].as_array().unwrap().is_empty());
     fits(ask(&["unhold", "--reason", "the disk"]).exit(0), "unhold", "stated");

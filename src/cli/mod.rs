@@ -7,6 +7,7 @@ mod check;
 mod component;
 mod demo;
 mod deploy;
+mod diff;
 mod doctor;
 mod eject;
 mod exit;
@@ -115,6 +116,7 @@ enum Verb {
     Status(status::StatusArgs),
     Log(log::LogArgs),
     Show(show::ShowArgs),
+    Diff(diff::DiffArgs),
     Check(check::CheckArgs),
     Doctor(doctor::DoctorArgs),
     Mark(mark::MarkArgs),
@@ -139,6 +141,7 @@ impl Verb {
             Verb::Status(_) => "status",
             Verb::Log(_) => "log",
             Verb::Show(_) => "show",
+            Verb::Diff(_) => "diff",
             Verb::Check(_) => "check",
             Verb::Doctor(_) => "doctor",
             Verb::Mark(_) => "mark",
@@ -163,6 +166,7 @@ impl Verb {
             Verb::Status(args) => status::run(globals, ui, args),
             Verb::Log(args) => log::run(globals, ui, args),
             Verb::Show(args) => show::run(globals, ui, args),
+            Verb::Diff(args) => diff::run(globals, ui, args),
             Verb::Check(args) => check::run(globals, ui, args),
             Verb::Doctor(args) => doctor::run(globals, ui, args),
             Verb::Mark(args) => mark::run(globals, ui, args),

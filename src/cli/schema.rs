@@ -7,6 +7,7 @@ use super::{
     show, status, targets,
 };
 use crate::model::{Evidence, Plan};
+use crate::report::diff::Diff;
 
 /// What every answer is wrapped in. Exactly one of `result` and `error` is there.
 #[derive(serde::Serialize, schemars::JsonSchema)]
@@ -33,6 +34,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("check", schema_for!(check::CheckAnswer)),
         ("components", schema_for!(component::ComponentsAnswer)),
         ("demo", schema_for!(demo::DemoAnswer)),
+        ("diff", schema_for!(Diff)),
         ("doctor", schema_for!(doctor::DoctorAnswer)),
         ("eject", schema_for!(eject::EjectAnswer)),
         ("envelope", schema_for!(Envelope)),

@@ -55,7 +55,12 @@ impl Style {
 
     /// What comes next.
     pub fn next(&self) -> String {
-        self.sign("→", "->").to_owned()
+        self.arrow().to_owned()
+    }
+
+    /// From one to another.
+    pub fn arrow(&self) -> &'static str {
+        self.sign("→", "->")
     }
 
     /// Between two facts on a line.

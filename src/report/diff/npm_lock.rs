@@ -197,7 +197,8 @@ fn of_packages(version: u64, packages: BTreeMap<String, RawPackage>) -> Lock {
         if package.link {
             continue;
         }
-        let from_registry = package.resolved.as_deref().is_none_or(|r| r.contains("://") && !is_git(r));
+        let from_registry =
+            package.resolved.as_deref().is_none_or(|r| r.contains("://") && !is_git(r));
         let told = match (&package.version, &package.resolved) {
             (Some(version), _) if from_registry => version.clone(),
             (_, Some(resolved)) => without_password(resolved),
@@ -207,10 +208,8 @@ fn of_packages(version: u64, packages: BTreeMap<String, RawPackage>) -> Lock {
             Some(real) => format!("{real}@{told}"),
             None => told,
         };
-        lock.installed.insert(
-            place,
-            Installed { version, content: package.integrity, dev: package.dev },
-        );
+        lock.installed
+            .insert(place, Installed { version, content: package.integrity, dev: package.dev });
     }
     lock
 }
@@ -300,7 +299,11 @@ fn by_name(lock: &Lock) -> BTreeMap<&str, Package<'_>> {
         let first = !packages.contains_key(name);
         let package = packages.entry(name).or_default();
         package.dev = installed.dev && (first || package.dev);
-        package.versions.entry(&installed.version).or_default().extend(installed.content.as_deref());
+        package
+            .versions
+            .entry(&installed.version)
+            .or_default()
+            .extend(installed.content.as_deref());
         if place.len() == "node_modules/".len() + name.len() {
             package.top = Some(&installed.version);
         }

@@ -19,7 +19,8 @@ fn told(before: &Lock, after: &Lock) -> Vec<String> {
     changes(before, after).into_iter().map(line).collect()
 }
 
-const ROOT: &str = r#""": { "dependencies": { "express": "^4" }, "devDependencies": { "jest": "*" } }"#;
+const ROOT: &str =
+    r#""": { "dependencies": { "express": "^4" }, "devDependencies": { "jest": "*" } }"#;
 
 #[test]
 fn direct_and_transitive_changes_are_told_apart_with_their_class() {

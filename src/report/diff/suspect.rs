@@ -64,6 +64,19 @@ pub enum SuspectKind {
     Largest,
 }
 
+#[cfg(test)]
+impl Suspect {
+    /// One that only has to be shown.
+    pub fn for_tests(kind: SuspectKind, text: &str) -> Self {
+        let why = text.to_owned();
+        Self {
+            from: Some(why.clone()),
+            to: Some(why.clone()),
+            ..suspect(kind, 1, why.clone(), why)
+        }
+    }
+}
+
 impl SuspectKind {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
@@ -255,9 +268,7 @@ fn of_kind(file: &FileChange, kinds: &Kinds) -> Option<Suspect> {
         Kind::Gitroll => {
             (SuspectKind::Gitroll, 75, format!("{change}{}: how it is deployed", lines(file)))
         }
-        Kind::Configuration => {
-            (SuspectKind::Configuration, 70, format!("{change}{}", lines(file)))
-        }
+        Kind::Configuration => (SuspectKind::Configuration, 70, format!("{change}{}", lines(file))),
     };
     let mut suspect = suspect(kind, weight, file.path.to_string(), why);
     suspect.paths = file.paths().cloned().collect();
@@ -368,3 +379,7 @@ fn largest(evidence: &Evidence<'_>) -> Vec<Suspect> {
     }
     suspects
 }
+
+#[cfg(test)]
+#[path = "suspect_tests.rs"]
+mod tests;

@@ -107,6 +107,8 @@ impl Git {
         self.call("diff-tree")
             .config("core.bigFileThreshold", LARGEST_TEXT)
             .config("diff.orderFile", "/dev/null")
+            // Without an index git takes contents from objects alone, never from the live tree.
+            .env("GIT_INDEX_FILE", self.state_dir().join("no-index"))
             .args(["-r", "-M", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none"])
             .arg(format!("-l{MOST_RENAMES}"))
             .args([from.as_str(), to.as_str()])

@@ -3,7 +3,6 @@
 use std::fs;
 
 use super::super::testing::{Repo, path};
-use super::*;
 
 #[test]
 fn a_renamed_and_edited_file_is_one_file_with_its_lines() {

@@ -33,8 +33,8 @@ use std::path::{Path, PathBuf};
 
 use crate::model::{Oid, Person, RepoPath, TargetRef, TreeEntry};
 
-pub use self::reflog::HeadMove;
 pub use self::diff::{FileDiff, TreeDiff};
+pub use self::reflog::HeadMove;
 
 use self::environment::Environment;
 use self::settings::Settings;
