@@ -206,6 +206,9 @@ fn errors_outside_of_any_app_fit() {
         "init", "deploy", "back", "targets", "status", "log", "show", "check", "abort", "doctor",
         "eject",
     ] {
+    for verb in
+        ["init", "deploy", "back", "targets", "status", "log", "show", "diff", "check", "abort"]
+    {
         fits(ask(&[verb]).exit(1), verb, "error");
     }
 }

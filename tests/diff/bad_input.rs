@@ -174,3 +174,39 @@ fn a_hundred_thousand_changed_files_are_counted_and_the_first_are_listed() {
     text.exit(0).stdout_has("100000 files").stdout_has("and 99975 more");
     host.gitroll(&["diff", &from, "huge", "--patch"]).exit(1).stderr_has("git diff ");
 }
+
+#[test]
+fn what_npm_itself_writes_in_each_version_is_understood() {
+    let host = TestEnvironment::new();
+    let s = serving(&host);
+    let fixture = |name: &str, file: &str| {
+        let path = project().join("fixtures").join(name).join(file);
+        fs::read_to_string(path).expect("fixtures can be read")
+    };
+    let written = |name: &str, version: &str| {
+        for file in ["package.json", "package-lock.json"] {
+            s.app.write(&format!("web/{file}"), &fixture(name, file));
+        }
+        let mut npm = host.command("npm");
+        npm.args(["install", "--package-lock-only", "--ignore-scripts", "--offline"]);
+        npm.args(["--lockfile-version", version]).current_dir(s.app.dir.join("web"));
+        Answer::of(npm, std::time::Duration::from_secs(120)).exit(0);
+        let lock = s.app.read("web/package-lock.json");
+        assert!(lock.contains(&format!("\"lockfileVersion\": {version}")), "{lock}");
+        s.app.commit(&format!("{name} in version {version}"))
+    };
+    let before: Vec<String> = ["1", "2", "3"].map(|v| written("express-app", v)).into();
+    let after = written("express-app-changed-lock", "3");
+    for commit in &before {
+        let answer = host.gitroll(&["diff", commit, &after, "--json"]);
+        let locks = answer.exit(0).json()["result"]["locks"].clone();
+        assert_eq!(locks[0]["total"], 1, "{locks:#}");
+        let package = &locks[0]["packages"][0];
+        assert_eq!(package["package"], "picocolors");
+        assert_eq!(package["relation"], "direct");
+        assert_eq!(package["class"], "added");
+    }
+    host.gitroll(&["diff", &before[0], &before[2]])
+        .exit(0)
+        .stdout_has("format 1 is 3 now, packages the same");
+}
