@@ -77,6 +77,9 @@ fn after_a_rollback_what_was_left_is_compared_with_what_serves() {
     let s = serving(&host);
     before(&s);
     let bad = release_everything(&s);
+    // Somebody tries something while it is bad: that counts as well.
+    let env = s.app.read(".env");
+    s.app.write(".env", &format!("{env}LATER=hunter2\n"));
     host.gitroll(&["back", "--yes"]).exit(0).stdout_has("gitroll diff");
     let answer = host.gitroll(&["diff", "--json"]);
     let result = answer.exit(0).json()["result"].clone();
@@ -84,7 +87,7 @@ fn after_a_rollback_what_was_left_is_compared_with_what_serves() {
     assert_eq!(result["from"]["role"], "serves");
     assert_eq!(result["to"]["commit"], bad.as_str());
     assert!(result["to"]["role"].as_str().expect("a text").starts_with("left by #"));
-    assert_eq!(suspects(&answer, "environment"), ["OLD_URL", "NEW_TOKEN"]);
+    assert_eq!(suspects(&answer, "environment"), ["OLD_URL", "LATER, NEW_TOKEN"]);
     assert_eq!(result["commits"]["gained_commits"][0]["held"], true);
     // The way round is a question too.
     let other = host.gitroll(&["diff", &bad, "HEAD", "--json"]);
