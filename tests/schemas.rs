@@ -203,12 +203,9 @@ fn errors_outside_of_any_app_fit() {
     let empty = host.path("tmp");
     let ask = |args: &[&str]| host.gitroll_in(&empty, &[args, &["--json"]].concat());
     for verb in [
-        "init", "deploy", "back", "targets", "status", "log", "show", "check", "abort", "doctor",
-        "eject",
+        "init", "deploy", "back", "targets", "status", "log", "show", "diff", "check", "abort",
+        "doctor", "eject",
     ] {
-    for verb in
-        ["init", "deploy", "back", "targets", "status", "log", "show", "diff", "check", "abort"]
-    {
         fits(ask(&[verb]).exit(1), verb, "error");
     }
 }
