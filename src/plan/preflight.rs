@@ -264,11 +264,16 @@ fn mib(bytes: u64) -> String {
     format!("{} MiB", bytes / (1024 * 1024))
 }
 
-/// The name most like `name`, if any is much like it.
+/// The name most like `name`, if any is much like it: by Jaro and Winkler, or one slip of the finger away,
+/// which in a short name is much for that measure.
 pub fn nearest(name: &str, known: &[String]) -> Option<String> {
+    let likeness = |candidate: &String| {
+        let slip = name.len() > 2 && strsim::damerau_levenshtein(name, candidate) == 1;
+        strsim::jaro_winkler(name, candidate).max(if slip { 0.9 } else { 0.0 })
+    };
     known
         .iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .map(|candidate| (likeness(candidate), candidate))
         .filter(|(score, _)| *score > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate.clone())
