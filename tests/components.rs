@@ -21,18 +21,31 @@ fn config() -> AppConfig {
     AppConfig::default().without_builds().and(COMPONENTS)
 }
 
+/// 1.0.0, made like this, deployed and promoted.
+#[track_caller]
+fn first<'h>(
+    host: &'h TestEnvironment,
+    config: &AppConfig,
+    make: impl FnOnce(&App<'h>),
+) -> Scenario<'h> {
+    let app = host.app(Fixture::Plain);
+    app.configure(config);
+    make(&app);
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    s.promote("v1.0.0");
+    s
+}
+
 /// 1.0.0 promoted, then 1.1.0, in which both components changed.
 fn two_releases(host: &TestEnvironment) -> Scenario<'_> {
-    let app = host.app(Fixture::Plain);
-    app.configure(&config());
-    feature(&app, "upload", "one at a time");
-    feature(&app, "search", "by name");
-    app.write("features/upload/removed.js", "module.exports = 'still needed';\n");
-    app.commit_version("1.0.0", Behaviour::Good);
-    let scenario = Scenario { host, app };
-    scenario.bind();
-    host.gitroll(&["deploy", "--yes"]).exit(0);
-    scenario.promote("v1.0.0");
+    let scenario = first(host, &config(), |app| {
+        feature(app, "upload", "one at a time");
+        feature(app, "search", "by name");
+        app.write("features/upload/removed.js", "module.exports = 'still needed';\n");
+    });
     let second = deploy(&scenario, "1.1.0", |app| {
         feature(app, "upload", "all at once");
         feature(app, "search", "by everything");
@@ -262,17 +275,13 @@ fn a_components_old_code_that_does_not_boot_is_taken_back() {
 #[test]
 fn modes_links_and_files_that_became_directories_go_back() {
     let host = TestEnvironment::new();
-    let app = host.app(Fixture::Plain);
-    app.configure(&config());
-    feature(&app, "upload", "one at a time");
-    app.write("features/upload/run.sh", "#!/bin/sh\n");
-    app.write("features/upload/thing", "a file\n");
-    app.write("features/upload/place/inside", "in a directory\n");
-    symlink("index.js", app.dir.join("features/upload/link")).expect("a link can be made");
-    app.commit_version("1.0.0", Behaviour::Good);
-    let s = Scenario { host: &host, app };
-    s.bind();
-    host.gitroll(&["deploy", "--yes"]).exit(0);
+    let s = first(&host, &config(), |app| {
+        feature(app, "upload", "one at a time");
+        app.write("features/upload/run.sh", "#!/bin/sh\n");
+        app.write("features/upload/thing", "a file\n");
+        app.write("features/upload/place/inside", "in a directory\n");
+        symlink("index.js", app.dir.join("features/upload/link")).expect("a link can be made");
+    });
     let at = |path: &str| s.app.dir.join("features/upload").join(path);
     let second = deploy(&s, "1.1.0", |app| {
         std::fs::set_permissions(at("run.sh"), std::fs::Permissions::from_mode(0o755))
@@ -325,13 +334,9 @@ fn only_the_services_a_component_touches_are_reloaded() {
     let host = TestEnvironment::new();
     let more = "[service.worker]\nmanager = \"process\"\ncommand = [\"sleep\", \"600\"]\n\
         [component.QW-001]\npaths = [\"features/upload/**\"]\nservices = [\"web\"]\n";
-    let app = host.app(Fixture::Plain);
-    app.configure(&AppConfig::default().without_builds().and(more));
-    feature(&app, "upload", "one at a time");
-    app.commit_version("1.0.0", Behaviour::Good);
-    let s = Scenario { host: &host, app };
-    s.bind();
-    host.gitroll(&["deploy", "--yes"]).exit(0);
+    let s = first(&host, &AppConfig::default().without_builds().and(more), |app| {
+        feature(app, "upload", "one at a time")
+    });
     deploy(&s, "1.1.0", |app| feature(app, "upload", "all at once")).exit(0);
     let worker = || {
         let status = host.gitroll(&["status", "--json"]).json();
@@ -348,14 +353,7 @@ fn only_the_services_a_component_touches_are_reloaded() {
 
 /// 1.1.0 adds a file to the component, and a file outside begins to need it.
 fn with_an_import_from_outside(host: &TestEnvironment) -> Scenario<'_> {
-    let app = host.app(Fixture::Plain);
-    app.configure(&config());
-    feature(&app, "upload", "one at a time");
-    app.commit_version("1.0.0", Behaviour::Good);
-    let s = Scenario { host, app };
-    s.bind();
-    host.gitroll(&["deploy", "--yes"]).exit(0);
-    s.promote("v1.0.0");
+    let s = first(host, &config(), |app| feature(app, "upload", "one at a time"));
     let second = deploy(&s, "1.1.0", |app| {
         app.write("features/upload/queue.js", "module.exports = 'a queue';\n");
         app.write("features/search/index.js", "module.exports = require('../upload/queue');\n");
@@ -399,14 +397,9 @@ fn what_may_not_fit_is_said_and_is_no_refusal() {
     let more = "[migrate]\npaths = [\"migrations/**\"]\n\
         [component.QW-001]\npaths = [\"features/upload/**\"]\n\
         [component.ALL]\npaths = [\"features/**\"]\n";
-    let app = host.app(Fixture::Plain);
-    app.configure(&AppConfig::default().without_builds().and(more));
-    feature(&app, "upload", "one at a time");
-    app.commit_version("1.0.0", Behaviour::Good);
-    let s = Scenario { host: &host, app };
-    s.bind();
-    host.gitroll(&["deploy", "--yes"]).exit(0);
-    s.promote("v1.0.0");
+    let s = first(&host, &AppConfig::default().without_builds().and(more), |app| {
+        feature(app, "upload", "one at a time")
+    });
     let second = deploy(&s, "1.1.0", |app| {
         feature(app, "upload", "all at once");
         app.write("migrations/0042_orders.sql", "create table orders ();\n");
