@@ -147,7 +147,7 @@ pub(super) fn find<'a>(facts: &'a Facts, id: &str) -> Result<&'a Component, Fail
     if let Some(found) = components.iter().find(|c| c.id.as_str() == id) {
         return Ok(found);
     }
-    let failure = Failure::unchanged(format!("there is no component {}", escape(id)));
+    let failure = Failure::unchanged(format!("there is no component {id}"));
     if components.is_empty() {
         return Err(failure
             .detail(format!("the gitroll.toml of record #{} declares none", facts.accepted.seq))

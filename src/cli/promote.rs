@@ -16,6 +16,7 @@ use crate::ledger;
 use crate::model::{Event, Oid, Served, TargetRef};
 use crate::plan::facts::Facts;
 use crate::plan::holds;
+use crate::site::Observed;
 use crate::system::git::{Pushed, TagKind};
 use crate::target::{safe_name, version_of};
 use crate::ui::{Ui, escape, question};
@@ -32,7 +33,7 @@ pub struct PromoteArgs {
     /// The version to name it by [default: the one the commit declares]
     #[arg(long = "as", value_name = "VERSION")]
     name: Option<String>,
-    /// Although it was never observed serving here; the record says so
+    /// Although it was never observed serving here (the record says so), or is failing now
     #[arg(long)]
     unproven: bool,
     /// Why, for the record
@@ -70,8 +71,12 @@ pub fn run(globals: &Globals, ui: &Ui, args: &PromoteArgs) -> Result<Exit, Failu
     };
     let served = facts.names.served(&session.site.git, &commit, None)?;
     let proven = facts.history.proven_here(&commit) || facts.history.adopted(&commit);
-    fit(&session, &facts, &served, proven || args.unproven)?;
+    fit(&session, &facts, &served, proven, args.unproven)?;
     let tag = tag_name(&session, &facts, &served, args)?;
+    if version_of(&tag, &facts.accepted.config.stable.pattern).is_none() {
+        let note = "is no semantic version (1.2.0): `last-stable` takes it after all that are";
+        ui.say(&format!("warning: {tag} {note}"));
+    }
     if let Some(there) = facts.tags.iter().find(|t| t.target.short() == tag) {
         let same = matches!(&there.kind, TagKind::Annotated { commit: c, .. } if *c == commit);
         if !same {
@@ -161,10 +166,22 @@ fn record(
     Ok(exit)
 }
 
-fn fit(session: &Session, facts: &Facts, served: &Served, proven: bool) -> Result<(), Failure> {
+fn fit(
+    session: &Session,
+    facts: &Facts,
+    served: &Served,
+    proven: bool,
+    unproven_too: bool,
+) -> Result<(), Failure> {
     if let Some(reason) = holds::against(&session.site, facts, &served.commit)? {
         return Err(Failure::refused(format!("{served} cannot be promoted: {reason}"))
             .next("gitroll mark good REV --reason …", "if that verdict was wrong"));
+    }
+    if unproven_too {
+        return Ok(());
+    }
+    if proven && served.commit == facts.serving.commit {
+        return well(session, facts, served);
     }
     if proven {
         return Ok(());
@@ -172,6 +189,19 @@ fn fit(session: &Session, facts: &Facts, served: &Served, proven: bool) -> Resul
     Err(Failure::refused(format!("{served} was never observed serving here"))
         .next(format!("gitroll deploy {}", served.commit.short()), "puts it in place and proves it")
         .next("gitroll promote --unproven", "promotes it all the same, and records that"))
+}
+
+/// What serves is not made a stable release at a moment when it is failing.
+fn well(session: &Session, facts: &Facts, served: &Served) -> Result<(), Failure> {
+    let config = &facts.accepted.config;
+    let observed = Observed::now(&session.site, config, served, &facts.deployment(&session.site));
+    if observed.healthy() {
+        return Ok(());
+    }
+    let what = format!("{served} serves and is not well now: {}", observed.faults().join(", "));
+    Err(Failure::refused(what)
+        .next("gitroll back", "goes back to the last good state")
+        .next("gitroll promote --unproven", "promotes it all the same"))
 }
 
 fn tag_name(

@@ -112,3 +112,21 @@ fn a_tag_of_a_tree_is_no_target() {
     refused(&s, &["back", "--to", "v9.0.0-stable", "--yes"], 10, &["v9.0.0-stable"]);
     host.gitroll(&["targets"]).exit(0).stdout_has("v9.0.0-stable");
 }
+
+#[test]
+fn what_fails_at_the_moment_is_not_made_a_stable_release() {
+    let host = TestEnvironment::new();
+    let s = Scenario::bound(&host, Fixture::Plain, &AppConfig::default().without_builds());
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    s.app.sour("1.0.0");
+    let before = s.app.state();
+    host.gitroll(&["promote", "--yes"])
+        .exit(10)
+        .stderr_has("is not well now: api 500")
+        .stderr_has("gitroll promote --unproven");
+    before.assert_same(&s.app.state());
+    host.gitroll(&["promote", "--yes", "--unproven"]).exit(0);
+    s.app.mend("1.0.0");
+    let named = host.gitroll(&["promote", "--as", "friday", "--yes"]);
+    named.exit(0).stderr_has("friday-stable is no semantic version");
+}
