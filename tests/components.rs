@@ -411,3 +411,115 @@ fn what_may_not_fit_is_said_and_is_no_refusal() {
         .stderr_has("migrations/0042_orders.sql");
     answers(&s, "upload", "one at a time");
 }
+
+#[test]
+fn nothing_that_the_target_contains_is_judged_when_a_synthesised_commit_is_left() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    let base = s.app.head();
+    host.gitroll(&["component", "GAP-002", "--no-verdict", "--yes"]).exit(0);
+    let left = s.app.head();
+    host.gitroll(&["back", "--yes"]).exit(0).stdout_has("v1.1.0 observed serving");
+    assert_eq!(s.app.head(), base);
+    let status = host.gitroll(&["status", "--json"]).json();
+    let held = &status["result"]["held"];
+    assert_eq!(held.as_array().map(Vec::len), Some(1), "{held}");
+    assert_eq!(held[0]["commit"], left, "what was left, not what serves");
+    let next = commit(&s, "1.2.0", |app| app.write("other.txt", "unrelated\n"));
+    host.gitroll(&["deploy", &next, "--yes"]).exit(0);
+}
+
+#[test]
+fn a_state_with_the_same_files_as_what_serves_is_no_target() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
+    host.gitroll(&["back", "--undo", "--yes"]).exit(0);
+    // The same files, from another state: another commit with the same tree.
+    let first = s.app.git(&["rev-parse", "v1.0.0-stable^{commit}"]);
+    let other = commit(&s, "0.9.0", |app| {
+        app.git(&["checkout", "-q", &first, "--", "features/upload"]);
+        std::fs::remove_file(app.dir.join("features/upload/added.js")).expect("it is there");
+    });
+    host.gitroll(&["component", "QW-001", "--to", &other, "--yes"]).exit(0);
+    host.gitroll(&["targets"]).exit(0).stdout_has("skip: same files as what serves");
+    host.gitroll(&["back", "--plan"]).exit(0).stderr_has("v1.0.0-stable");
+}
+
+#[test]
+fn a_deploy_that_failed_does_not_stand_between_a_rollback_and_its_undo() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
+    let serving = s.app.head();
+    s.app.git(&["checkout", "-q", "main"]);
+    feature(&s.app, "upload", "two at once");
+    let broken = s.app.commit_version("1.2.0", Behaviour::ThrowsAtBoot);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    host.gitroll(&["deploy", &broken, "--yes"]).exit(20).stderr_has("gitroll diff");
+    host.gitroll(&["back", "--undo", "--yes"]).exit(0).stdout_has("the hold on QW-001");
+    answers(&s, "upload", "all at once");
+}
+
+#[test]
+fn an_undo_leaves_alone_what_the_rollback_left_alone() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    s.app.write("README.md", "edited on this host\n");
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
+    host.gitroll(&["back", "--undo", "--yes"]).exit(0);
+    assert_eq!(s.app.read("README.md"), "edited on this host\n");
+    answers(&s, "upload", "all at once");
+}
+
+#[test]
+fn edits_of_this_host_in_a_component_that_is_the_same_go_and_a_failing_app_is_not_called_done() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    let id = ["component", "QW-001", "--to", "main", "--yes"];
+    s.app.write("features/upload/index.js", "module.exports = 'a hot fix';\n");
+    host.gitroll(&id).exit(0).stderr_has("only edits of this host go");
+    answers(&s, "upload", "all at once");
+    assert_eq!(s.app.git(&["status", "--porcelain"]), "");
+    host.gitroll(&id).exit(0).stdout_has("nothing to do");
+    s.app.sour("1.1.0");
+    host.gitroll(&id).exit(1).stderr_has("what serves is not well").stderr_has("api 500");
+}
+
+#[test]
+fn a_release_left_through_its_component_rollbacks_is_held_whatever_was_undone_between() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    for args in [
+        &["component", "QW-001", "--yes"] as &[&str],
+        &["component", "GAP-002", "--yes"],
+        &["back", "--undo", "--yes"],
+        &["back", "--to", "v1.0.0-stable", "--yes"],
+    ] {
+        host.gitroll(args).exit(0);
+    }
+    s.serves("1.0.0");
+    let next = commit(&s, "1.2.0", |app| feature(app, "upload", "two at once"));
+    host.gitroll(&["deploy", &next, "--yes"]).exit(10).stderr_has("which is held");
+}
+
+#[test]
+fn an_overlapping_component_does_not_bring_back_what_is_held() {
+    let host = TestEnvironment::new();
+    let all = format!("{COMPONENTS}\n[component.ALL]\npaths = [\"features/**\"]\n");
+    let s = first(&host, &AppConfig::default().without_builds().and(&all), |app| {
+        feature(app, "upload", "one at a time")
+    });
+    deploy(&s, "1.1.0", |app| feature(app, "upload", "all at once")).exit(0);
+    let bad = s.app.head();
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
+    host.gitroll(&["component", "ALL", "--to", &bad, "--yes"])
+        .exit(10)
+        .stderr_has("has QW-001 as it was judged bad");
+    answers(&s, "upload", "one at a time");
+    s.app.lightweight_tag("v9-stable");
+    host.gitroll(&["component", "QW-001", "--to", "v9-stable", "--yes"])
+        .exit(10)
+        .stderr_has("gitroll component QW-001 --to ")
+        .stderr_lacks("gitroll back --to");
+}

@@ -91,7 +91,7 @@ fn choose(
     all: &Candidates,
     request: &Request,
 ) -> Result<Resolution, Failure> {
-    find(session, facts, all, request)?.map_err(|error| refusal(session, facts, error))
+    find(session, facts, all, request)?.map_err(|error| refusal(session, facts, error, "back"))
 }
 
 /// The target of a request, or why there is none.
@@ -115,9 +115,14 @@ pub(super) fn find(
     Ok(resolve(request, &all.deployments, &all.stable, named))
 }
 
-/// Why there is no target, for a person.
-pub(super) fn refusal(session: &Session, facts: &Facts, error: RequestError) -> Failure {
-    lost_tags(session, facts).into_iter().fold(explained(error), Failure::detail)
+/// Why there is no target, for a person who typed `gitroll COMMAND`.
+pub(super) fn refusal(
+    session: &Session,
+    facts: &Facts,
+    error: RequestError,
+    command: &str,
+) -> Failure {
+    lost_tags(session, facts).into_iter().fold(explained(error, command), Failure::detail)
 }
 
 /// Stable tags that a record pins and that are no longer what it pinned: deleted or moved by somebody.
@@ -141,7 +146,7 @@ fn lost_tags(session: &Session, facts: &Facts) -> Vec<String> {
     lost.collect()
 }
 
-fn explained(error: RequestError) -> Failure {
+fn explained(error: RequestError, command: &str) -> Failure {
     let shown = |mut failure: Failure, skipped: &[Candidate]| {
         for candidate in skipped.iter().take(10) {
             if let Standing::Skipped(reason) = &candidate.standing {
@@ -156,8 +161,10 @@ fn explained(error: RequestError) -> Failure {
                 .detail("a state counts once it was observed serving here, and was promoted or served long enough")
                 .next("gitroll targets", "shows every state and why not");
             match skipped.iter().find(|c| c.served.is_some_and(|s| s.proven)) {
-                Some(near) => failure
-                    .next(format!("gitroll back --to {}", short(near)), "takes it all the same"),
+                Some(near) => failure.next(
+                    format!("gitroll {command} --to {}", short(near)),
+                    "takes it all the same",
+                ),
                 None => failure,
             }
         }
@@ -176,7 +183,7 @@ fn explained(error: RequestError) -> Failure {
                 }
                 _ => match &candidate.commit {
                     Some(commit) => failure.next(
-                        format!("gitroll back --to {}", commit.short()),
+                        format!("gitroll {command} --to {}", commit.short()),
                         "takes the commit itself, whatever the tag says later",
                     ),
                     None => failure.next("gitroll targets", "shows what there is"),
@@ -206,7 +213,8 @@ fn already_there(
     let deployment = facts.deployment(&session.site);
     let observed = Observed::now(&session.site, config, &facts.serving, &deployment);
     let ui = &session.ui;
-    if observed.healthy() && session.site.git.edited(&facts.serving.commit)?.is_empty() {
+    let edited = session.site.git.edited(&facts.serving.commit)?;
+    if observed.healthy() && edited.iter().all(|path| config.app.local.matches(path)) {
         ui.line(&format!("{} {} serves already: observed", ui.out.ok(), facts.serving));
         let answer = ChangeAnswer::of("already-serving", &facts.serving, &facts.serving);
         ui.document("back", 0, &answer);
@@ -234,7 +242,8 @@ fn intent(
     let judged = !args.no_verdict && commit != *left && older(session, facts, &commit, left)?;
     let recorded = if judged {
         // What a component's files were put into is left together with the commit that has them.
-        judgement(&component::judged_with(&session.site, facts, left)?, args.reason.clone())
+        let judged = component::judged_with(&session.site, facts, left, &commit)?;
+        judgement(&judged, args.reason.clone())
     } else {
         Recorded { reason: args.reason.clone(), ..Recorded::default() }
     };
@@ -322,6 +331,8 @@ fn undo(session: &Session, facts: &Facts, args: &BackArgs) -> Result<Intent, Fai
         .own(&session.site)
         .iter()
         .rev()
+        // What failed and was taken back changed nothing that an undo would have to undo first.
+        .filter(|entry| entry.record.outcome != Outcome::Restored)
         .find(|entry| entry.record.event.serves() && entry.record.to.is_some());
     let back = last.filter(|entry| {
         matches!(entry.record.event, Event::Back | Event::Component)
@@ -358,6 +369,7 @@ fn undo(session: &Session, facts: &Facts, args: &BackArgs) -> Result<Intent, Fai
             } else {
                 Vec::new()
             },
+            components: entry.record.components.clone(),
             ..Recorded::default()
         },
         skipped: Vec::new(),

@@ -18,12 +18,13 @@ use super::flow::{Manner, carry_out};
 use super::outcome::ChangeAnswer;
 use super::session::Session;
 use crate::config::Component;
-use crate::model::{Event, Hold, Oid, Recorded};
+use crate::model::{Event, Hold, Oid, Recorded, RepoPath};
 use crate::plan::candidates;
 use crate::plan::component::{self, Content};
 use crate::plan::compose::{GroupsOf, Intent};
 use crate::plan::facts::Facts;
 use crate::plan::preflight::nearest;
+use crate::site::Observed;
 use crate::target::{Candidate, Reason, Request, RequestError, Standing};
 use crate::ui::{Ui, escape, plural};
 
@@ -76,20 +77,33 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ComponentArgs) -> Result<Exit, Fai
         chosen.commit.clone().ok_or_else(|| Failure::unchanged("the target names no commit"))?;
     let site = &session.site;
     let left = &facts.serving.commit;
-    refuse_held(&session, &facts, &component, &source, &chosen.name)?;
-    let Some(commit) = component::synthesise(&site.git, left, &source, &component)? else {
-        return same(&session, &facts, &component, &chosen);
+    let local = &facts.accepted.config.app.local;
+    let own_edit = |path: &RepoPath| component.paths.covers(path) && !local.matches(path);
+    let edited: Vec<RepoPath> =
+        site.git.edited(left)?.into_iter().filter(|path| own_edit(path)).collect();
+    let commit = match component::synthesise(&site.git, left, &source, &component)? {
+        Some(commit) => commit,
+        None if edited.is_empty() => return same(&session, &facts, &component, &chosen),
+        None => {
+            let name = &chosen.name;
+            warnings.push(format!("{id} is the same in {name}: only edits of this host go"));
+            left.clone()
+        }
     };
+    refuse_held(&session, &facts, &component, &commit, &chosen.name)?;
     let now = Content::of(&site.git, left, &component)?;
     let wanted = Content::of(&site.git, &source, &component)?;
     if wanted.is_empty() {
         let files = plural(now.len(), "file");
         warnings.push(format!("{id} has no file in {}: {files} will be removed", chosen.name));
     }
-    let consent = Consent::of(args.plan, args.force);
+    let consent = Consent::of(args.plan, args.force, || {
+        let to = args.to.as_ref().map(|to| format!(" --to {to}")).unwrap_or_default();
+        format!("gitroll component {id}{to} --force")
+    });
     let from = facts.names.served(&site.git, &source, None)?;
     let between = (&facts.serving, &from);
-    warnings.extend(fits::look(&session, &facts, &component, between, &commit, consent)?);
+    warnings.extend(fits::look(&session, &facts, &component, between, &commit, &consent)?);
     let older = match (
         first_served(&session, &facts, &component, &wanted)?,
         first_served(&session, &facts, &component, &now)?,
@@ -186,7 +200,10 @@ fn source(
             warnings.push(format!("{} {reason}; taken because it was named", candidate.name));
             *candidate
         }
-        Err(error) => return Err(back::refusal(session, facts, error)),
+        Err(error) => {
+            let command = format!("component {}", component.id);
+            return Err(back::refusal(session, facts, error, &command));
+        }
     };
     if let Standing::Skipped(doubt) = &chosen.standing
         && warnings.is_empty()
@@ -196,20 +213,24 @@ fn source(
     Ok((chosen, warnings))
 }
 
-/// Refuses to bring back what is held.
+/// Refuses to bring back what is held, of this component or of another one that shares files with it.
 fn refuse_held(
     session: &Session,
     facts: &Facts,
     component: &Component,
-    source: &Oid,
+    commit: &Oid,
     name: &str,
 ) -> Result<(), Failure> {
-    let holds = component::held_in(&session.site.git, &facts.held_contents, source)?;
-    let Some(found) = holds.iter().find(|found| found.component.id == component.id) else {
-        return Ok(());
+    let git = &session.site.git;
+    let serves = component::held_in(git, &facts.held_contents, &facts.serving.commit)?;
+    let comes = component::held_in(git, &facts.held_contents, commit)?;
+    let new = |found: &&component::HeldContent| {
+        serves.iter().all(|there| there.held.digest != found.held.digest)
     };
+    let Some(found) = comes.into_iter().find(new) else { return Ok(()) };
     let (id, seq) = (&component.id, found.held.seq);
-    let mut failure = Failure::refused(format!("{name} has {id} as it was judged bad"))
+    let held = &found.component.id;
+    let mut failure = Failure::refused(format!("{name} has {held} as it was judged bad"))
         .detail(format!("held by record #{seq} of {} ({})", found.held.writer, found.held.by));
     if let Some(reason) = &found.held.reason {
         failure = failure.detail(format!("because: {reason}"));
@@ -228,19 +249,22 @@ fn same(
 ) -> Result<Exit, Failure> {
     let site = &session.site;
     let (ui, id) = (&session.ui, &component.id);
+    let deployment = facts.deployment(site);
+    let observed = Observed::now(site, &facts.accepted.config, &facts.serving, &deployment);
+    if !observed.healthy() {
+        let faults = observed.faults().join(", ");
+        let what = format!("{id} is the same in {}, and what serves is not well", chosen.name);
+        return Err(Failure::unchanged(what)
+            .detail(faults)
+            .next(format!("gitroll component {id} --to TARGET"), "takes the files of another state")
+            .next("gitroll back", "goes back to the last good state"));
+    }
     ui.line(&format!(
         "{} {id} is the same in {} and {}: nothing to do",
         ui.out.ok(),
         facts.serving,
         escape(&chosen.name)
     ));
-    let edited = site.git.edited(&facts.serving.commit)?;
-    for path in edited.iter().filter(|path| component.paths.covers(path)) {
-        ui.line(&format!(
-            "  edited   {} on this host: git diff shows how",
-            escape(&path.to_string())
-        ));
-    }
     let now = Content::of(&site.git, &facts.serving.commit, component)?;
     for span in facts.history.deployments().iter().rev() {
         if Content::of(&site.git, &span.commit, component)? != now {

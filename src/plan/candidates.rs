@@ -69,15 +69,16 @@ fn served_before(
             facts.history.pinned(&tag.name).is_some_and(|pin| pin.tag.target == *tag)
         })
     };
-    let mut before: Vec<Candidate> = stable
+    let mut before: Vec<&(Rank, Candidate)> = stable
         .iter()
-        .map(|(_, candidate)| candidate)
-        .filter(|candidate| adopted(candidate))
-        .filter(|candidate| deployments.iter().all(|d| d.commit != candidate.commit))
-        .cloned()
+        .filter(|(_, candidate)| adopted(candidate))
+        .filter(|(_, candidate)| deployments.iter().all(|d| d.commit != candidate.commit))
         .collect();
-    before.sort_by_key(|candidate| std::cmp::Reverse(candidate.served.map(|s| s.last)));
+    // A reflog knows no more than seconds: of two in the same one the higher version came later.
+    let last = |candidate: &Candidate| candidate.served.map(|served| served.last);
     before
+        .sort_by(|(a_rank, a), (b_rank, b)| last(b).cmp(&last(a)).then_with(|| b_rank.cmp(a_rank)));
+    before.into_iter().map(|(_, candidate)| candidate.clone()).collect()
 }
 
 /// The candidate a person named: a record's position, a tag (with the scrutiny of any tag) or any other
@@ -191,6 +192,9 @@ fn judge(
 ) -> Result<Standing, PlanError> {
     if *commit == facts.serving.commit {
         return Ok(Standing::Serving);
+    }
+    if site.git.commit(commit)?.tree == site.git.commit(&facts.serving.commit)?.tree {
+        return Ok(Standing::Skipped(Reason::SameFiles));
     }
     if let Some(reason) = holds::against(site, facts, commit)? {
         return Ok(Standing::Skipped(reason));

@@ -204,27 +204,29 @@ pub fn synthesised(commit: &Commit) -> Option<Synthesised> {
         .then(|| Some(Synthesised { component: trailer(COMPONENT)?.to_owned(), base }))?
 }
 
-/// The commit that is left with `commit`: itself, or, where our own records say that a component's files
-/// were put into it, what they were put into.
+/// The commit that is judged when `left` is left for `target`: itself, or, where our own records say that a
+/// component's files were put into it, what they were put into. Never anything that the target contains:
+/// that is to serve.
 ///
 /// # Errors
 /// When git cannot read the commits.
-pub fn judged_with(site: &Site, facts: &Facts, commit: &Oid) -> Result<Oid, GitError> {
-    let mut commit = commit.clone();
+pub fn judged_with(site: &Site, facts: &Facts, left: &Oid, target: &Oid) -> Result<Oid, GitError> {
+    let mut judged = left.clone();
     let ours = |commit: &Oid| {
-        facts.last_record_of(site, commit).is_some_and(|entry| {
+        facts.own(site).iter().any(|entry| {
             let record = &entry.record;
-            !record.components.is_empty()
+            record.to.as_ref() == Some(commit)
+                && !record.components.is_empty()
                 && matches!(record.event, Event::Component | Event::Deploy | Event::Back)
         })
     };
-    while let Some(found) = synthesised(&site.git.commit(&commit)?) {
-        if !ours(&commit) {
+    while let Some(found) = synthesised(&site.git.commit(&judged)?) {
+        if !ours(&judged) || site.git.contains(target, &found.base)? {
             break;
         }
-        commit = found.base;
+        judged = found.base;
     }
-    Ok(commit)
+    Ok(judged)
 }
 
 /// A component's content that is held, with the paths the component had when it was judged.

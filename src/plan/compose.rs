@@ -81,13 +81,13 @@ pub struct Room {
 pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, PlanError> {
     let (from, to) = (intent.from.clone(), intent.to.clone());
     let mut edited = site.git.edited(&facts.head.commit)?;
-    if intent.event == Event::Component {
+    if only_components(&intent) {
         // What is edited elsewhere serves now and shall go on to.
         let touched = components(&intent);
         edited.retain(|path| touched.iter().any(|component| component.paths.covers(path)));
     }
     let mut wanted = wanted(site, facts, &to, intent.groups, &intent.config)?;
-    if intent.event == Event::Component {
+    if only_components(&intent) {
         leave_unchanged(site, facts, &from.commit, &mut wanted)?;
     }
     let before = artifacts_now(&wanted.live);
@@ -102,10 +102,11 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         moves,
     )?;
     let reloaded = reloaded(&intent);
+    let whole = !only_components(&intent);
     let mut warnings = intent.warnings;
     warnings.extend(observed.warnings);
     warnings.extend(unsupported(&intent.config));
-    if intent.event != Event::Component {
+    if whole {
         warnings.extend(migrations(facts, &intent.config, &observed.activation.changes));
     }
     let outputs: Vec<RepoPath> = wanted.plan.artifacts.iter().map(|a| a.output.clone()).collect();
@@ -143,10 +144,16 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
 fn reloaded(intent: &Intent) -> BTreeSet<ServiceName> {
     let touched = components(intent);
     let all = || intent.config.services.iter().map(|service| service.name.clone()).collect();
-    if intent.event != Event::Component || touched.iter().any(|c| c.services.is_empty()) {
+    if !only_components(intent) || touched.iter().any(|c| c.services.is_empty()) {
         return all();
     }
     touched.iter().flat_map(|component| component.services.iter().cloned()).collect()
+}
+
+/// Whether nothing changes but files of components: one goes back, or is returned to. An overlay on a new
+/// revision brings the revision's changes too.
+fn only_components(intent: &Intent) -> bool {
+    intent.event != Event::Deploy && !components(intent).is_empty()
 }
 
 fn components(intent: &Intent) -> Vec<&Component> {

@@ -63,16 +63,25 @@ impl Names {
         commit: &Oid,
         version: Option<&str>,
     ) -> Result<String, GitError> {
-        /// Nobody could read a longer name; and each is a commit to be read.
-        const MOST: usize = 3;
-        let mut components = Vec::new();
+        // Each is a commit to be read, and nobody could read a longer name.
+        const MOST: usize = 20;
+        const NAMED: usize = 3;
+        let mut components: Vec<String> = Vec::new();
         let mut at = git.commit(commit)?;
-        while let Some(found) = component::synthesised(&at).filter(|_| components.len() < MOST) {
-            if !safe_name(&found.component) {
+        for _ in 0..MOST {
+            let Some(found) = component::synthesised(&at).filter(|f| safe_name(&f.component))
+            else {
                 break;
+            };
+            if !components.contains(&found.component) {
+                components.push(found.component);
             }
-            components.push(found.component);
             at = git.commit(&found.base)?;
+        }
+        if components.len() > NAMED {
+            let more = components.len() - NAMED;
+            components.truncate(NAMED);
+            components.push(format!("+{more}"));
         }
         components.reverse();
         let base = self.stable.get(&at.id).and_then(|names| names.first().cloned());

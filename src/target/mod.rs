@@ -89,6 +89,8 @@ pub enum Standing {
 pub enum Reason {
     /// It never served here.
     NeverServed,
+    /// Its files are those that serve.
+    SameFiles,
     /// It was found serving, put there by hand, and never proven.
     NotProven,
     /// It served for less than `stable.min_served` and was not promoted.
@@ -154,6 +156,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::NeverServed => f.write_str("never served here"),
+            Reason::SameFiles => f.write_str("same files as what serves"),
             Reason::NotProven => f.write_str("put there by hand, never proven"),
             Reason::TooShort { seconds, wanted } => {
                 let [served, wanted] =

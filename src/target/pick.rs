@@ -118,7 +118,9 @@ pub fn resolve(
 /// was put there by hand, or served too short.
 fn by_name(candidate: Candidate) -> Result<Resolution, RequestError> {
     match &candidate.standing {
-        Standing::Skipped(Reason::NeverServed | Reason::NotProven | Reason::TooShort { .. })
+        Standing::Skipped(
+            Reason::NeverServed | Reason::NotProven | Reason::SameFiles | Reason::TooShort { .. },
+        )
         | Standing::Serving
         | Standing::Next
         | Standing::Usable => {

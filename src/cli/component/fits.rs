@@ -10,23 +10,23 @@ use crate::plan::fit::{self, ComponentChange, Dangling};
 use crate::ui::{AskError, confirm, escape, plural};
 
 /// What a person says to imports that would not find their file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Consent {
     /// Only the plan is shown.
     NotNeeded,
     /// `--force`
     Given,
-    /// It has to be asked for.
-    Ask,
+    /// It has to be asked for; this command goes on without asking.
+    Ask(String),
 }
 
 impl Consent {
     /// What the arguments say.
-    pub fn of(plan_only: bool, force: bool) -> Self {
+    pub fn of(plan_only: bool, force: bool, forced: impl FnOnce() -> String) -> Self {
         match (plan_only, force) {
             (true, _) => Consent::NotNeeded,
             (false, true) => Consent::Given,
-            (false, false) => Consent::Ask,
+            (false, false) => Consent::Ask(forced()),
         }
     }
 }
@@ -42,7 +42,7 @@ pub(super) fn look(
     component: &Component,
     (live, source): (&Served, &Served),
     commit: &Oid,
-    consent: Consent,
+    consent: &Consent,
 ) -> Result<Vec<String>, Failure> {
     let git = &session.site.git;
     let found = fit::examine(&ComponentChange {
@@ -58,11 +58,18 @@ pub(super) fn look(
     let warnings = warnings.chain(found.unresolvable.iter().map(ToString::to_string)).collect();
     match (found.unresolvable.as_slice(), consent) {
         ([], _) | (_, Consent::NotNeeded | Consent::Given) => Ok(warnings),
-        (dangling, Consent::Ask) => ask(session, component, dangling).map(|()| warnings),
+        (dangling, Consent::Ask(forced)) => {
+            ask(session, component, dangling, forced).map(|()| warnings)
+        }
     }
 }
 
-fn ask(session: &Session, component: &Component, dangling: &[Dangling]) -> Result<(), Failure> {
+fn ask(
+    session: &Session,
+    component: &Component,
+    dangling: &[Dangling],
+    forced: &str,
+) -> Result<(), Failure> {
     const SHOWN: usize = 10;
     let count = plural(dangling.len(), "import");
     let lines: Vec<String> = dangling.iter().take(SHOWN).map(ToString::to_string).collect();
@@ -73,8 +80,7 @@ fn ask(session: &Session, component: &Component, dangling: &[Dangling]) -> Resul
     let question = format!("{count} would not be found with the files of {id}. Go on?");
     let refused = |failure: Failure| {
         failure
-            .next("the same with --force", "goes on; what does not boot is taken back")
-            .next(format!("gitroll component {id} --to TARGET"), "takes the files of another state")
+            .next(forced, "goes on; what does not boot is taken back")
             .next("gitroll back", "takes the whole tree of a state, which fits itself")
     };
     match confirm(&session.ui, &question, false) {

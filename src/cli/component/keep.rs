@@ -30,7 +30,7 @@ pub fn keep(
     facts: &Facts,
     revision: &Oid,
     ids: &[String],
-    consent: Consent,
+    consent: &Consent,
 ) -> Result<Kept, Failure> {
     let mut kept = Kept { commit: revision.clone(), components: Vec::new(), warnings: Vec::new() };
     for id in ids {
