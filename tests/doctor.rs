@@ -90,7 +90,7 @@ fn a_checkout_without_a_binding_is_told_to_init() {
     assert_eq!(fix, "gitroll service start web");
     let (_, what, _) = found(&host, 1, "target");
     assert!(what.contains("nothing to go back to"), "{what}");
-    host.gitroll(&["doctor"]).exit(1).stdout_has("next     gitroll service start web");
+    host.gitroll(&["doctor"]).exit(1).stdout_has("next     gitroll deploy");
 }
 
 #[test]
@@ -117,6 +117,17 @@ fn a_binding_that_cannot_be_read_is_named_with_its_line() {
     host.set("EDITOR", "sed -i s/singing/signing/");
     run_fix(&host, &fix);
     host.gitroll(&["doctor"]).exit(0);
+}
+
+#[test]
+fn a_key_that_others_may_read_is_not_thrown_away() {
+    let host = TestEnvironment::new();
+    ready(&host, &quick());
+    let key = host.path("gitroll/key");
+    let before = fs::read(&key).expect("the host has a key of its own");
+    mode(&key, 0o644);
+    is_mended(&host, "signing", "key");
+    assert_eq!(fs::read(&key).expect("it is still there"), before);
 }
 
 #[test]

@@ -97,10 +97,18 @@ fn print(ui: &Ui, place: &str, found: &Examination) {
         ui.line(&format!("{} gitroll back would go to {to}", style.ok()));
         return;
     }
-    let would = if problems == 1 { "would" } else { "together would" };
-    let things = plural(problems, "thing");
-    ui.line(&format!("{} {things} {would} make gitroll back fail [1]", style.bad()));
-    if let Some(first) = found.problems().find_map(|problem| problem.fix.as_ref()) {
-        ui.line(&format!("  next     {}", escape(first)));
+    // What does not serve well is what `back` is for: it does not make it fail.
+    let ill = |finding: &&Finding| matches!(finding.subject, "services" | "checks");
+    let blocking: Vec<&Finding> = found.problems().filter(|problem| !ill(problem)).collect();
+    let closing = match (blocking.len(), &found.back_to) {
+        (0, Some(to)) => format!("what serves is not well; gitroll back would go to {to}"),
+        (0, None) => "what serves is not well".to_owned(),
+        (1, _) => "1 thing would make gitroll back fail".to_owned(),
+        (count, _) => format!("{} would make gitroll back fail", plural(count, "thing")),
+    };
+    ui.line(&format!("{} {} [1]", style.bad(), escape(&closing)));
+    let first = blocking.first().copied().or_else(|| found.problems().next());
+    if let Some(fix) = first.and_then(|problem| problem.fix.as_ref()) {
+        ui.line(&format!("  next     {}", escape(fix)));
     }
 }

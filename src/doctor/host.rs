@@ -138,8 +138,7 @@ pub(super) fn state(site: &Site, found: &mut Examination) {
     for (what, path) in [("the app's tree", site.top()), ("the git directory", site.git.git_dir())]
     {
         if let Err(error) = files::probe_writable(path) {
-            let fix = quoted(&site.binding.run_as)
-                .and_then(|owner| on_path(&format!("sudo chown -R {owner}"), path));
+            let fix = writable_again(site, path, &error);
             let what = format!("{what} cannot be written: {}: {error}", path.display());
             found.problem("state", what, fix);
         }
@@ -151,6 +150,16 @@ pub(super) fn state(site: &Site, found: &mut Examination) {
         found.warning("state", what, on_path("chmod go-rwx", &state));
     }
     found.fine("state", format!("{}, private", state.display()));
+}
+
+/// The command that gives what lies below `path` to the app's user; for a read-only file system no owner
+/// helps, and the command shows which one it is.
+pub(super) fn writable_again(site: &Site, path: &Path, error: &std::io::Error) -> Option<String> {
+    if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem {
+        return on_path("findmnt -T", path);
+    }
+    let owner = quoted(&site.binding.run_as)?;
+    on_path(&format!("sudo chown -R {owner}"), path)
 }
 
 /// Hooks that a plain git runs at a checkout. gitroll runs none; a person who checks out by hand does.

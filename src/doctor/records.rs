@@ -62,6 +62,11 @@ fn new_key(site: &Site) -> Option<String> {
     if !is_own {
         return Some(make);
     }
+    use std::os::unix::fs::MetadataExt as _;
+    if own.metadata().is_ok_and(|at| at.mode() & 0o077 != 0) {
+        // ssh-keygen signs with no key that others may read.
+        return on_path("chmod 600", &own);
+    }
     let (from, to) = (own.display().to_string(), own.with_extension("old").display().to_string());
     Some(format!("mv {} {} && {make}", quoted(&from)?, quoted(&to)?))
 }

@@ -1,7 +1,7 @@
 //! The way back: a target, its artifacts, room for it.
 
 use super::serving::told;
-use super::{Examination, on_path};
+use super::{Examination, host, on_path};
 use crate::model::{Event, Recorded, Served};
 use crate::plan::compose::{self, Composed, GroupsOf, Intent, Room};
 use crate::plan::facts::Facts;
@@ -60,9 +60,14 @@ fn last_good(
     preflight::tools(site, &composed.plan, &mut problems);
     for problem in &problems {
         // Said already, with the command that mends it.
-        if !problem.message.contains("cannot be written") {
+        let said = ["the app's tree", "the git directory"];
+        if !said.iter().any(|what| problem.message.starts_with(what)) {
             found.problem("target", told(problem), None);
         }
+    }
+    for (path, error) in preflight::unwritable(site, Some(&composed.plan)) {
+        let fix = host::writable_again(site, site.top(), &error);
+        found.problem("rights", format!("{} cannot be written: {error}", path.display()), fix);
     }
     found.fine("target", format!("{to}, nothing to build"));
     found.back_to = Some(to);

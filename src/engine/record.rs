@@ -19,7 +19,8 @@ use crate::system::{clock, files};
 /// How often a lost race for the chain's ref is tried again.
 const TRIES: usize = 20;
 
-/// Appends the record of a run, or queues it where it cannot be signed (`Err` with why).
+/// Appends the record of a run, or queues it where it cannot be signed or written now (`Err` with why): what
+/// serves was proven, and no full disk or foreign file in `.git` makes that untrue.
 pub(super) fn record(
     site: &Site,
     run: &Run,
@@ -31,11 +32,13 @@ pub(super) fn record(
     let draft = draft(site, run, outcome);
     match append(site, &draft) {
         Ok(entry) => Ok(Ok(entry)),
-        Err(LedgerError::Sign(why) | LedgerError::Untrusted { problem: why, .. }) => {
+        Err(error) => {
             queue(site, run, &draft)?;
-            Ok(Err(why))
+            Ok(Err(match error {
+                LedgerError::Sign(why) | LedgerError::Untrusted { problem: why, .. } => why,
+                other => other.to_string(),
+            }))
         }
-        Err(error) => Err(error.into()),
     }
 }
 

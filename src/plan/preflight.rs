@@ -1,6 +1,7 @@
 //! Everything that would make a plan fail, found before anything is changed, all at once.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,7 @@ pub fn preflight(
     witness(config, &mut problems);
     tools(site, &composed.plan, &mut problems);
     disk(site, composed.room, &mut problems);
+    rights(site, &composed.plan, &mut problems);
     locks(site, &mut problems);
     if let Err(error) = ledger::probe_signing(&site.git, &site.binding) {
         problems.push(Problem {
@@ -128,6 +130,51 @@ pub fn tree(site: &Site, composed: &Composed, config: &Config, problems: &mut Ve
             ));
         }
     }
+}
+
+fn rights(site: &Site, plan: &Plan, problems: &mut Vec<Problem>) {
+    let owner = &site.binding.run_as;
+    for (path, error) in unwritable(site, Some(plan)) {
+        problems.push(Problem::new(
+            format!("{} cannot be written: {error}", path.display()),
+            format!(
+                "was something done as root here? sudo chown -R {owner} {}",
+                site.top().display()
+            ),
+        ));
+    }
+}
+
+/// What a run of this plan will write to and this user may not: parts of the tree that somebody made as
+/// another user, with `sudo git pull` or `sudo npm ci`. The first few, each with why.
+pub fn unwritable(site: &Site, plan: Option<&Plan>) -> Vec<(PathBuf, io::Error)> {
+    const SHOWN: usize = 3;
+    let top = site.top();
+    let mut places: BTreeSet<PathBuf> = site.git.written_places().into_iter().collect();
+    let state = site.state();
+    let own = std::fs::read_dir(&state).into_iter().flatten().flatten();
+    let own = own.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    places.extend(own.map(|entry| entry.path()));
+    let changes = plan.iter().flat_map(|plan| &plan.activation.changes);
+    places.extend(changes.filter_map(|change| {
+        let mut above = top.join(change.path.as_path());
+        // The nearest directory that is there: what is missing below it will be made in it.
+        while above.pop() && above.starts_with(top) {
+            if above.is_dir() {
+                return Some(above);
+            }
+        }
+        None
+    }));
+    let moved = plan.iter().flat_map(|plan| &plan.activation.artifacts);
+    let moved = moved.map(|artifact| top.join(artifact.output.as_path()));
+    places.extend(moved.filter(|path| path.is_dir()));
+    places
+        .into_iter()
+        .filter_map(|path| files::may_write(&path).err().map(|error| (path, error)))
+        .filter(|(_, error)| error.kind() != io::ErrorKind::NotFound)
+        .take(SHOWN)
+        .collect()
 }
 
 fn services(config: &Config, observed: &Observed, problems: &mut Vec<Problem>) {
@@ -269,7 +316,9 @@ fn mib(bytes: u64) -> String {
 pub fn nearest(name: &str, known: &[String]) -> Option<String> {
     let likeness = |candidate: &String| {
         let slip = name.len() > 2 && strsim::damerau_levenshtein(name, candidate) == 1;
-        strsim::jaro_winkler(name, candidate).max(if slip { 0.9 } else { 0.0 })
+        let case = name.eq_ignore_ascii_case(candidate);
+        let near = if case { 1.0 } else { f64::from(slip) * 0.9 };
+        strsim::jaro_winkler(name, candidate).max(near)
     };
     known
         .iter()

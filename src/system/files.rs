@@ -151,6 +151,17 @@ pub fn probe_writable(dir: &Path) -> io::Result<()> {
     tempfile::Builder::new().prefix(".gitroll-probe-").tempfile_in(dir).map(|_| ())
 }
 
+/// Whether this user may write to what lies at `path`: into it, for a directory.
+///
+/// # Errors
+/// Why not: permissions, a read-only file system, nothing there.
+pub fn may_write(path: &Path) -> io::Result<()> {
+    use rustix::fs::Access;
+    let directory = path.metadata()?.is_dir();
+    let wanted = if directory { Access::WRITE_OK | Access::EXEC_OK } else { Access::WRITE_OK };
+    Ok(rustix::fs::access(path, wanted)?)
+}
+
 /// What a file tree takes: bytes and entries, as far as it can be read. Links are not followed.
 pub fn size_of_tree(path: &Path) -> (u64, u64) {
     let Ok(meta) = path.symlink_metadata() else { return (0, 0) };

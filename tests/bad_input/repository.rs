@@ -265,3 +265,47 @@ fn root_in_the_tree_of_a_number_without_an_account_is_told_to_make_one() {
         assert_eq!(foreign(dir, 54_322), Vec::<PathBuf>::new());
     }
 }
+
+#[test]
+fn parts_of_the_tree_that_somebody_made_as_root_are_found_before_anything_is_changed() {
+    if !is_root() {
+        return skipped("only root can give files away");
+    }
+    let host = TestEnvironment::new();
+    let app = host.app(Fixture::Plain);
+    app.configure(&quick());
+    app.write("lib/a.txt", "1\n");
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host: &host, app };
+    give_to(host.root(), 65_534);
+    let program = program_for_everybody(&host);
+    let program = program.to_str().expect("temporary paths are UTF-8").to_owned();
+    let as_nobody = |args: &[&str]| {
+        let mut all = vec!["--reuid=65534", "--regid=65534", "--clear-groups", "--", &program];
+        all.extend(args);
+        host.run("setpriv", &all)
+    };
+    host.configure_git("safe.directory", "*");
+    as_nobody(&["init", "--yes", "--environment", "production", "--name", "web-1"]).exit(0);
+    as_nobody(&["deploy", "--yes"]).exit(0);
+    let serving = s.app.head();
+    s.app.write("lib/a.txt", "2\n");
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    give_to(host.root(), 65_534);
+    for place in ["lib", ".git/refs/tags", ".git/logs", ".git/objects/pack"] {
+        let place = s.app.dir.join(place);
+        chown(&place, Some(0), Some(0)).expect("root may take files");
+        as_nobody(&["deploy", &next, "--yes"])
+            .exit(1)
+            .stderr_has(&format!("{} cannot be written", place.display()))
+            .stderr_has("sudo chown -R nobody");
+        chown(&place, Some(65_534), Some(65_534)).expect("root may give files away");
+    }
+    s.serves("1.0.0");
+    as_nobody(&["deploy", &next, "--yes"]).exit(0);
+    s.serves("1.1.0");
+    // Doctor says it as well.
+    chown(s.app.dir.join(".git/refs"), Some(0), Some(0)).expect("root may take files");
+    as_nobody(&["doctor"]).exit(1).stdout_has(".git/refs cannot be written");
+}

@@ -274,9 +274,33 @@ impl Git {
         &self.git_dir
     }
 
+    /// Every directory, and the log of HEAD, that recording and moving HEAD write to. What is not there yet
+    /// is left out.
+    pub fn written_places(&self) -> Vec<PathBuf> {
+        let mut places = vec![self.git_dir.clone(), self.common_dir.clone()];
+        for top in ["objects", "refs", "logs"] {
+            directories_of(&self.common_dir.join(top), 6, &mut places);
+        }
+        let logs = [&self.git_dir, &self.common_dir].map(|dir| dir.join("logs/HEAD"));
+        places.extend(logs.into_iter().filter(|log| log.exists()));
+        places.sort();
+        places.dedup();
+        places
+    }
+
     /// gitroll's own directory in it, `<git dir>/gitroll` (not made here).
     pub fn state_dir(&self) -> PathBuf {
         self.git_dir().join("gitroll")
+    }
+}
+
+fn directories_of(dir: &Path, depth: usize, into: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    into.push(dir.to_owned());
+    for entry in entries.flatten().filter(|_| depth > 0) {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            directories_of(&entry.path(), depth - 1, into);
+        }
     }
 }
 
