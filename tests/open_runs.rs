@@ -140,3 +140,29 @@ fn a_promote_that_was_killed_before_its_record_can_be_repeated() {
     s.app.git(&["tag", "--no-sign", "-a", "-m", "x", "v1.2.0-stable"]);
     host.gitroll(&["promote", "--as", "v1.2.0", "--yes"]).exit(10);
 }
+
+#[test]
+fn what_somebody_checks_out_while_it_is_proven_is_not_called_serving() {
+    let host = TestEnvironment::new();
+    let config = AppConfig::default().without_builds().settle(2, "3s");
+    let s = Scenario::serving(&host, Fixture::Plain, &config);
+    let serving = s.app.head();
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    let mut deploy = host.gitroll_command(&["deploy", &next, "--yes"]);
+    let mut deploy = deploy
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    wait_for_version(&s.app.health(), "1.1.0");
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    let code = deploy.wait().expect("it ends").code();
+    assert_eq!(
+        code,
+        Some(20),
+        "1.0.0 is checked out: 1.1.0 is not what serves after the next start"
+    );
+    s.serves("1.0.0");
+    assert_eq!(s.app.head(), serving);
+}

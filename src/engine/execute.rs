@@ -193,6 +193,15 @@ impl<'a, 'n> Executor<'a, 'n> {
             self.warn_of_edits();
             let since = self.run.fresh_since();
             let proof = self.prove_target(since);
+            // Somebody may have checked something else out meanwhile: then that is what the next start loads.
+            let head = self.site.git.head().ok();
+            let moved = head.filter(|head| head.commit != self.run.plan.to.commit);
+            if let (true, Some(head)) = (proof.proven, moved) {
+                let found = head.commit.short();
+                let why =
+                    format!("HEAD was moved to {found} while {} was proven", self.run.plan.to);
+                return self.failed(next, "prove", begin.elapsed(), StepError::Files(why));
+            }
             if !proof.proven {
                 let error = StepError::NotProven { failures: proof.failures, lines: proof.lines };
                 return self.failed(next, "prove", begin.elapsed(), error);
@@ -304,7 +313,10 @@ impl<'a, 'n> Executor<'a, 'n> {
     fn warn_of_edits(&mut self) {
         let plan = &self.run.plan;
         let edited = self.site.git.edited(&plan.to.commit).unwrap_or_default();
-        let kept = |path| plan.activation.kept.iter().any(|keep| keep.path == path);
+        let kept = |path: crate::model::RepoPath| {
+            self.config.app.local.matches(&path)
+                || plan.activation.kept.iter().any(|keep| keep.path == path)
+        };
         let paths: Vec<String> =
             edited.into_iter().filter(|path| !kept(path.clone())).map(|p| p.to_string()).collect();
         if !paths.is_empty() {
