@@ -221,3 +221,47 @@ fn where_the_remote_is_required_and_away_the_target_serves_and_the_exit_code_say
     let there = s.app.git(&["ls-remote", "origin", "refs/gitroll/*"]).replace('\t', " ");
     assert_eq!(there, chain);
 }
+
+#[test]
+fn a_pipeline_does_not_try_again_what_has_just_failed_and_a_person_may() {
+    let host = TestEnvironment::new();
+    let deploy = "[deploy]\nref = \"origin/main\"\n";
+    let config = AppConfig::default().without_builds().and(deploy);
+    let app = host.app(Fixture::Plain);
+    app.configure(&config);
+    app.commit_version("1.0.0", Behaviour::Good);
+    app.with_remote();
+    let s = Scenario { host: &host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    let serving = s.app.head();
+    let broken = s.app.commit_version("1.1.0", Behaviour::ThrowsAtBoot);
+    s.app.git(&["push", "-q", "origin", "HEAD:main"]);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    host.gitroll(&["deploy", "--yes"]).exit(20);
+    let pid = s.app.pid_served();
+    host.gitroll(&["deploy", "--yes"])
+        .exit(10)
+        .stderr_has("its deploy failed: record #3")
+        .stderr_has(&format!("gitroll deploy {}", &broken[..7]));
+    assert_eq!(s.app.pid_served(), pid, "nothing was reloaded");
+    host.gitroll(&["deploy", &broken, "--yes"]).exit(20);
+}
+
+#[test]
+fn a_local_file_edited_on_the_host_makes_no_deploy_of_what_serves_already() {
+    let host = TestEnvironment::new();
+    let app = host.app(Fixture::Plain);
+    app.configure(&AppConfig::default().without_builds());
+    let text = app.read("gitroll.toml").replace("[app]\n", "[app]\nlocal = [\"config/**\"]\n");
+    app.write("gitroll.toml", &text);
+    app.write("config/host.json", "{}\n");
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host: &host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    s.app.write("config/host.json", "{ \"workers\": 4 }\n");
+    let pid = s.app.pid_served();
+    host.gitroll(&["deploy", "--yes"]).exit(0).stdout_has("serves already");
+    assert_eq!(s.app.pid_served(), pid, "nothing was reloaded");
+}

@@ -11,12 +11,12 @@ use super::outcome::ChangeAnswer;
 use super::session::Session;
 use crate::config;
 use crate::ledger::Held;
-use crate::model::{Digest, Event, Hold, Oid, Recorded, Served};
+use crate::model::{Digest, Event, Hold, Oid, Outcome, Recorded, Served};
 use crate::plan::compose::{GroupsOf, Intent, file_of};
 use crate::plan::facts::Facts;
 use crate::plan::{candidates, component, holds};
 use crate::site::Observed;
-use crate::target::{Candidate, Request, resolve};
+use crate::target::{Candidate, Request, resolve, safe_name};
 use crate::ui::{Live, Ui};
 
 /// Put a revision in place and prove that it serves
@@ -63,9 +63,12 @@ pub fn run(globals: &Globals, ui: &Ui, args: &DeployArgs) -> Result<Exit, Failur
     let session = Session::change(globals, ui, "deploy")?;
     let mut facts = session.facts()?;
     let revision = revision(&session, &mut facts, args.rev.as_deref())?;
-    let consent = Consent::of(args.plan, args.force);
+    let consent = Consent::of(args.plan, args.force, || {
+        let keep = args.keep_component.iter().map(|id| format!(" --keep-component {id}"));
+        format!("gitroll deploy {}{} --force", revision.short(), keep.collect::<String>())
+    });
     let Kept { commit, components, warnings } =
-        super::component::keep(&session, &facts, &revision, &args.keep_component, consent)?;
+        super::component::keep(&session, &facts, &revision, &args.keep_component, &consent)?;
     let (config_text, borrowed) = configuration(&session, &facts, &commit)?;
     let config = config::parse(&config_text, &format!("gitroll.toml of {}", commit.short()))?;
     let mut to = facts.names.served(&session.site.git, &commit, Some(&config))?;
@@ -77,7 +80,8 @@ pub fn run(globals: &Globals, ui: &Ui, args: &DeployArgs) -> Result<Exit, Failur
     if let Some(exit) = already_serving(&session, &facts, &to)? {
         return Ok(exit);
     }
-    let lifts = allowed(&session, &facts, &to, &args.fixes)?;
+    not_failed_just_now(&session, &facts, &to, args)?;
+    let lifts = allowed(&session, &facts, &to, args)?;
     let by_hand_target = facts.by_hand() && revision == facts.head.commit;
     let from = match (&facts.standing, by_hand_target) {
         (Some(standing), true) => facts.names.served(&session.site.git, &standing.commit, None)?,
@@ -162,7 +166,8 @@ fn already_serving(session: &Session, facts: &Facts, to: &Served) -> Result<Opti
     if !serves || facts.head.commit != to.commit {
         return Ok(None);
     }
-    if !session.site.git.edited(&to.commit)?.is_empty() {
+    let local = &facts.accepted.config.app.local;
+    if session.site.git.edited(&to.commit)?.iter().any(|path| !local.matches(path)) {
         return Ok(None);
     }
     let config = &facts.accepted.config;
@@ -176,12 +181,33 @@ fn already_serving(session: &Session, facts: &Facts, to: &Served) -> Result<Opti
     Ok(Some(Exit::Done))
 }
 
+/// A pipeline that deploys whatever is newest must not try over and over what has just failed: each try is a
+/// moment without service. A person who names the revision may.
+fn not_failed_just_now(
+    session: &Session,
+    facts: &Facts,
+    to: &Served,
+    args: &DeployArgs,
+) -> Result<(), Failure> {
+    let last = facts.own(&session.site).iter().rev().find(|entry| entry.record.event.serves());
+    let failed = last.filter(|entry| {
+        entry.record.outcome == Outcome::Restored
+            && entry.record.event == Event::Deploy
+            && entry.record.subject.as_ref() == Some(&to.commit)
+    });
+    let Some(entry) = failed.filter(|_| args.rev.is_none() && !args.plan) else { return Ok(()) };
+    let seq = entry.record.seq;
+    Err(Failure::refused(format!("{to} is the newest, and its deploy failed: record #{seq}"))
+        .next(format!("gitroll show {seq}"), "says why")
+        .next(format!("gitroll deploy {}", to.commit.short()), "tries it again"))
+}
+
 /// Refuses a held revision, unless this deploy is said to be the fix. The records it lifts.
 fn allowed(
     session: &Session,
     facts: &Facts,
     to: &Served,
-    fixes: &[String],
+    args: &DeployArgs,
 ) -> Result<Vec<Digest>, Failure> {
     let git = &session.site.git;
     let mut holding = holds::holding(&session.site, &facts.history, &to.commit)?;
@@ -189,7 +215,7 @@ fn allowed(
     holding.extend(contents.into_iter().map(|content| content.held.clone()));
     let mut lifts = Vec::new();
     let mut fixed_commits = Vec::new();
-    for fix in fixes {
+    for fix in &args.fixes {
         let seq = fix.strip_prefix('#').unwrap_or(fix).parse().ok();
         match holding.iter().find(|held| Some(held.seq) == seq) {
             Some(held) => lifts.push(held.digest),
@@ -204,12 +230,24 @@ fn allowed(
     let left: Vec<&Held> = holding.iter().filter(|held| !lifts.contains(&held.digest)).collect();
     match left.as_slice() {
         [] => Ok(lifts),
-        [first, ..] => Err(refusal(to, first, &holding, &left)),
+        [first, ..] => Err(refusal(to, &typed(to, args), first, &holding, &left)),
     }
 }
 
+/// The command as typed, to be gone on with: the revision a person knows, and what is kept in it.
+fn typed(to: &Served, args: &DeployArgs) -> String {
+    let rev = match &args.rev {
+        Some(rev) if safe_name(rev) => format!(" {rev}"),
+        Some(_) => format!(" {}", to.commit.short()),
+        None if args.keep_component.is_empty() => format!(" {}", to.commit.short()),
+        None => String::new(),
+    };
+    let keep = args.keep_component.iter().map(|id| format!(" --keep-component {id}"));
+    format!("gitroll deploy{rev}{}", keep.collect::<String>())
+}
+
 /// Says why `held` stops a deploy, and how to go on past all of `holding`, of which `left` are not lifted yet.
-fn refusal(to: &Served, held: &Held, holding: &[Held], left: &[&Held]) -> Failure {
+fn refusal(to: &Served, typed: &str, held: &Held, holding: &[Held], left: &[&Held]) -> Failure {
     let why = match &held.hold {
         Hold::Component { id, .. } => format!("{to} has {id} as it was judged bad"),
         Hold::Commit if held.subject == to.commit => format!("{to} is held"),
@@ -229,7 +267,6 @@ fn refusal(to: &Served, held: &Held, holding: &[Held], left: &[&Held]) -> Failur
         };
         failure = failure.detail(format!("{what} is held as well, by record #{}", other.seq));
     }
-    let commit = to.commit.short();
     let keep: String = left
         .iter()
         .filter_map(|held| match &held.hold {
@@ -238,15 +275,14 @@ fn refusal(to: &Served, held: &Held, holding: &[Held], left: &[&Held]) -> Failur
         })
         .collect();
     if !keep.is_empty() && left.iter().all(|held| held.hold != Hold::Commit) {
-        failure = failure
-            .next(format!("gitroll deploy {commit}{keep}"), "with the good files, not these");
+        failure = failure.next(format!("{typed}{keep}"), "with the good files, not these");
     }
     let fixes: String = holding.iter().map(|held| format!(" --fixes {}", held.seq)).collect();
-    failure = failure.next(format!("gitroll deploy {commit}{fixes}"), "this is the fix");
+    failure = failure.next(format!("{typed}{fixes}"), "this is the fix");
     if held.hold == Hold::Commit {
         failure = failure.next(
-            format!("git revert {}", held.subject.short()),
-            "a commit that reverts it lifts the hold for what comes after",
+            format!("git revert {} && git push", held.subject.short()),
+            "in a clone, not here: what comes after the revert is not held",
         );
     }
     failure.next(format!("gitroll unhold {}", held.seq), "the hold was wrong")
