@@ -27,23 +27,40 @@ const LIMIT: Duration = Duration::from_millis(1500);
 /// Of head and body together.
 const MOST_BYTES: usize = 64 * 1024;
 
-/// The first usual path that answers 200 on `port`. At most 6 s for each of the two loopback addresses.
+/// The usual path whose 200 says most on `port`: the version, the commit or how the app is, in JSON; of equals
+/// the first. At most 6 s for each of the two loopback addresses.
 pub fn find_health(port: u16, version: Option<&str>, commit: Option<&Oid>) -> Option<Health> {
     let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     addresses.into_iter().map(|address| SocketAddr::new(address, port)).find_map(|address| {
-        let (path, body) = PATHS.into_iter().find_map(|path| Some((path, ask(address, path)?)))?;
-        let json: Option<Value> = serde_json::from_slice(&body).ok();
-        let json = json.as_ref();
-        let status = |text: &str| {
-            ["ok", "healthy", "up", "pass", "running"].contains(&text.to_ascii_lowercase().as_str())
-        };
-        Some(Health {
-            url: format!("http://{address}{path}"),
-            version: version.and_then(|version| Some(field(json?, &|text| text == version)?.0)),
-            commit: commit.and_then(|id| Some(field(json?, &|text| text == id.as_str())?.0)),
-            status: json.and_then(|json| field(json, &status)),
-        })
+        let answers = PATHS.into_iter().filter_map(|path| Some((path, ask(address, path)?)));
+        let mut best: Option<(u8, Health)> = None;
+        for (path, body) in answers {
+            let health = health(format!("http://{address}{path}"), &body, version, commit);
+            let json = serde_json::from_slice::<Value>(&body).is_ok_and(|json| json.is_object());
+            let told =
+                [&health.version, &health.commit].into_iter().filter(|t| t.is_some()).count();
+            let says =
+                4 * u8::from(told > 0) + 2 * u8::from(health.status.is_some()) + u8::from(json);
+            if best.as_ref().is_none_or(|(most, _)| says > *most) {
+                best = Some((says, health));
+            }
+        }
+        best.map(|(_, health)| health)
     })
+}
+
+fn health(url: String, body: &[u8], version: Option<&str>, commit: Option<&Oid>) -> Health {
+    let json: Option<Value> = serde_json::from_slice(body).ok();
+    let json = json.as_ref();
+    let status = |text: &str| {
+        ["ok", "healthy", "up", "pass", "running"].contains(&text.to_ascii_lowercase().as_str())
+    };
+    Health {
+        url,
+        version: version.and_then(|version| Some(field(json?, &|text| text == version)?.0)),
+        commit: commit.and_then(|id| Some(field(json?, &|text| text == id.as_str())?.0)),
+        status: json.and_then(|json| field(json, &status)),
+    }
 }
 
 /// The body of a 200 answer.

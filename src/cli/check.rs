@@ -74,6 +74,17 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &CheckArgs) -> Result<Exit, Failur
         let pids: Vec<String> = service.pids.iter().map(u32::to_string).collect();
         ui.line(&format!("  {} {}  {}", service.service, escape(&service.state), pids.join(" ")));
     }
+    let tree = std::fs::symlink_metadata(site.top().join("gitroll.toml"));
+    if tree.is_ok_and(|file| file.is_file() && file.len() < 1 << 20)
+        && std::fs::read_to_string(site.top().join("gitroll.toml"))
+            .is_ok_and(|text| text != facts.accepted.text)
+    {
+        let seq = facts.accepted.seq;
+        ui.say(&format!(
+            "warning: gitroll.toml differs from the one of record #{seq}, which was used"
+        ));
+        ui.say("  next     gitroll init    accepts the one in the tree");
+    }
     let exit = if proof.proven { Exit::Done } else { Exit::Unchanged };
     let answer = CheckAnswer {
         serving: facts.serving.clone(),

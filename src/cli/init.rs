@@ -182,6 +182,9 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
             missing.push("gitroll.toml has no check and no service yet".into());
         }
     }
+    if let (false, Some(why)) = (parsed.build.is_empty(), no_place_to_build(site)) {
+        missing.push(why);
+    }
     if parsed.checks.is_empty() && !parsed.services.is_empty() {
         missing.push(
             "gitroll.toml has no [[check]]: a service that stays up counts as serving".into(),
@@ -210,6 +213,18 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
     told::tell(&session, &answer);
     ui.document("init", 0, &answer);
     Ok(Exit::Done)
+}
+
+/// Why nothing could be built, where that is so.
+fn no_place_to_build(site: &Site) -> Option<String> {
+    let work = &site.binding.work_dir;
+    let error = files::make_private_dir(work).and_then(|()| files::probe_writable(work)).err()?;
+    let file = site.binding.file();
+    Some(format!(
+        "the directory for builds cannot be written: {}: {error}; set work_dir in {}",
+        work.display(),
+        file.display()
+    ))
 }
 
 /// Whether a run or a person vouched for what serves here already.
