@@ -12,7 +12,11 @@ use crate::ui::Ui;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gitroll abort     when going on with an interrupted run is not wanted")]
-pub struct AbortArgs {}
+pub struct AbortArgs {
+    /// Nothing is asked: taken so that scripts may say it everywhere
+    #[arg(long, short, hide = true)]
+    yes: bool,
+}
 
 /// Runs it.
 ///

@@ -155,7 +155,9 @@ fn show(
     if let Some(since) = served_words(facts, plan) {
         to.push_str(&since);
     }
-    if let Ok(distance) = session.site.git.distance(&plan.to.commit, &plan.from.commit)
+    let git = &session.site.git;
+    if git.contains(&plan.from.commit, &plan.to.commit).is_ok_and(|earlier| earlier)
+        && let Ok(distance) = git.distance(&plan.to.commit, &plan.from.commit)
         && distance > 0
     {
         to.push_str(&format!(", {} back", plural(distance, "commit")));

@@ -261,6 +261,9 @@ fn unknown_name(
 /// Refuses a reason that could not be recorded, before anything is done.
 fn check_reason(reason: Option<&str>) -> Result<(), Failure> {
     match reason {
+        Some("…" | "..." | "WHY") => {
+            Err(Failure::new(Exit::Usage, "say why in your own words: it is signed and stays"))
+        }
         Some(reason) => Ok(crate::ledger::check_reason(reason)?),
         None => Ok(()),
     }

@@ -12,7 +12,7 @@ use crate::engine::{self, Ended, Side};
 use crate::ledger;
 use crate::model::{CheckEvidence, Digest, Event, Hold, Plan, RunId, Seq, Served, ServiceEvidence};
 use crate::system::git::Pushed;
-use crate::ui::{duration, escape};
+use crate::ui::{Ui, duration, escape};
 
 /// The answer of `deploy`, `back`, `component ID`, `resume` and `abort`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -148,6 +148,9 @@ pub fn tell(
             )];
             if let (Some(record), true) = (&answer.record, exit == Exit::Done) {
                 lines.push(format!("  next     gitroll show {}", record.seq));
+                lines.push(
+                    "           gitroll diff      what came with it, suspects first".to_owned(),
+                );
             }
             for line in lines {
                 session.ui.cry(&line);
@@ -267,28 +270,29 @@ fn consequences(session: &Session, plan: &Plan) {
         ui.line(&format!("  saved    {} in .git/gitroll/saved", save.path));
     }
     match plan.event {
-        Event::Back if plan.recorded.verdict.is_some() => {
-            ui.line("  next     gitroll diff             suspects first");
-            ui.line("           gitroll back --undo      if it was a false alarm");
-            if plan.recorded.reason.is_none() {
-                ui.line("           gitroll annotate --reason …   why, for the record");
-            }
-        }
+        Event::Back if plan.recorded.verdict.is_some() => after_a_rollback(ui, plan),
         Event::Back => {
             if !plan.recorded.lifts.is_empty() {
-                ui.line(&format!("  lifted   the verdict and hold on {}", plan.to.commit.short()));
+                let ids: Vec<_> = plan.recorded.components.iter().map(|id| id.as_str()).collect();
+                let lifted = match ids.as_slice() {
+                    [] => "the verdict and hold by that rollback".to_owned(),
+                    ids => format!("the hold on {} by that rollback", ids.join(", ")),
+                };
+                ui.line(&format!("  lifted   {lifted}"));
             }
             ui.line(&format!("  next     gitroll back --undo      returns to {}", plan.from));
         }
-        Event::Component => {
-            ui.line("  next     gitroll diff             suspects first");
-            ui.line("           gitroll back --undo      if it was a false alarm");
-            if plan.recorded.reason.is_none() {
-                ui.line("           gitroll annotate --reason …   why, for the record");
-            }
-        }
+        Event::Component => after_a_rollback(ui, plan),
         Event::Deploy => ui.line("  next     gitroll promote          when it has proven itself"),
         _ => {}
+    }
+}
+
+fn after_a_rollback(ui: &Ui, plan: &Plan) {
+    ui.line("  next     gitroll diff             suspects first");
+    ui.line("           gitroll back --undo      if it was a false alarm");
+    if plan.recorded.reason.is_none() {
+        ui.line("           gitroll annotate --reason 'WHY'");
     }
 }
 

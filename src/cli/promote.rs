@@ -236,6 +236,10 @@ fn tag_name(
     }
     let proposal = full(&next_version(facts, pattern))?;
     if args.yes {
+        if let Some(version) = &served.version {
+            let ui = &session.ui;
+            ui.say(&format!("the stable tag of {} names another commit", escape(version)));
+        }
         return Ok(proposal);
     }
     full(&question(&session.ui, "Name of the stable tag?", &proposal)?)

@@ -15,7 +15,11 @@ use crate::ui::{Live, Ui};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gitroll resume    after mending what `gitroll status` names")]
-pub struct ResumeArgs {}
+pub struct ResumeArgs {
+    /// Nothing is asked: taken so that scripts may say it everywhere
+    #[arg(long, short, hide = true)]
+    yes: bool,
+}
 
 /// Runs it.
 ///

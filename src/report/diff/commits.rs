@@ -79,7 +79,7 @@ impl Between<'_> {
         let mut lines = Vec::new();
         for commit in git.commits_between(base, tip, MOST_COMMITS)? {
             let paths = paths(git, &commit)?;
-            if self.component.is_some_and(|c| !paths.iter().any(|path| c.paths.matches(path))) {
+            if self.component.is_some_and(|c| !paths.iter().any(|path| c.paths.covers(path))) {
                 continue;
             }
             lines.push(self.line(commit, &paths, suspicious));

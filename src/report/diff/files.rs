@@ -125,7 +125,7 @@ impl FileChange {
 
     /// Whether it belongs to a component, or did before it was renamed.
     pub(super) fn is_of(&self, component: &Component) -> bool {
-        self.paths().any(|path| component.paths.matches(path))
+        self.paths().any(|path| component.paths.covers(path))
     }
 
     /// Lines added and deleted together.
