@@ -523,3 +523,21 @@ fn an_overlapping_component_does_not_bring_back_what_is_held() {
         .stderr_has("gitroll component QW-001 --to ")
         .stderr_lacks("gitroll back --to");
 }
+
+#[test]
+fn a_hold_is_a_suspect_where_one_of_the_states_has_what_is_held() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    let bad = s.app.head();
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
+    let after = host.gitroll(&["diff", "--json"]).exit(0).json();
+    let kinds = |json: &serde_json::Value| -> Vec<String> {
+        let suspects = json["result"]["suspects"].as_array().expect("a list").clone();
+        suspects.iter().filter_map(|s| s["kind"].as_str().map(str::to_owned)).collect()
+    };
+    assert!(kinds(&after).contains(&"held".to_owned()), "{after:#}");
+    assert_eq!(after["result"]["to"]["commit"], bad, "what was left");
+    let third = commit(&s, "1.2.0", |app| feature(app, "upload", "two at once"));
+    let other = host.gitroll(&["diff", "v1.0.0-stable", &third, "--json"]).exit(0).json();
+    assert!(!kinds(&other).contains(&"held".to_owned()), "neither has it: {other:#}");
+}

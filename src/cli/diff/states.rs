@@ -11,6 +11,7 @@ use crate::config::{self, Config};
 use crate::ledger::{self, Chain, Entry, Held, History};
 use crate::model::{Event, Evidence, Hold, Judgement, Oid, Outcome, Seq};
 use crate::plan::candidates;
+use crate::plan::component;
 use crate::plan::facts::Facts;
 use crate::plan::names::Names;
 use crate::plan::preflight::nearest;
@@ -82,7 +83,28 @@ pub fn find(
     };
     let keys = look.keys(&from, &to, &mut warnings);
     let (from, to) = (look.state(from)?, look.state(to)?);
-    Ok(Compared { from, to, config, held: history.holds().to_vec(), keys, warnings })
+    let held = concerned(reader, &history, config.as_ref(), [&from.commit, &to.commit]);
+    Ok(Compared { from, to, config, held, keys, warnings })
+}
+
+/// The holds that concern what is compared: of a component those on a content that one of the states has.
+fn concerned(
+    reader: &Reader,
+    history: &History,
+    config: Option<&Config>,
+    states: [&Oid; 2],
+) -> Vec<Held> {
+    let accepted = config.map_or(&[][..], |config| &config.components);
+    let git = &reader.git;
+    let contents = component::held_contents(git, &reader.ledger, history.holds(), accepted);
+    let there: Vec<_> = states
+        .into_iter()
+        .filter_map(|commit| component::held_in(git, &contents, commit).ok())
+        .flatten()
+        .map(|content| content.held.digest)
+        .collect();
+    let concerns = |held: &&Held| held.hold == Hold::Commit || there.contains(&held.digest);
+    history.holds().iter().filter(concerns).cloned().collect()
 }
 
 /// Says how to get what is not here.
