@@ -67,6 +67,30 @@ fn what_stays_in_git_can_be_verified_and_deleted_as_it_says() {
 }
 
 #[test]
+fn what_was_published_is_named_with_the_command_that_removes_it_there() {
+    let host = TestEnvironment::new();
+    let app = host.app(Fixture::Plain);
+    app.configure(&quick());
+    app.commit_version("1.0.0", Behaviour::Good);
+    app.with_remote();
+    let s = Scenario { host: &host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    let remote = || s.app.git(&["ls-remote", "origin", "refs/gitroll/*"]);
+    assert!(!remote().is_empty(), "it was published");
+    let kept = host.gitroll(&["eject", "--yes", "--json"]).exit(0).json()["result"]["kept"].clone();
+    let there = kept
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|k| k["what"].as_str().is_some_and(|what| what.contains("origin")));
+    let why = there.expect("the remote is named")["why"].as_str().expect("a text").to_owned();
+    let command = why.split(" removes").next().expect("the command comes first");
+    host.run("sh", &["-c", command]).exit(0);
+    assert_eq!(remote(), "");
+}
+
+#[test]
 fn no_branch_moves_where_none_is_at_what_serves() {
     let host = TestEnvironment::new();
     let s = Scenario::serving(&host, Fixture::Plain, &quick());

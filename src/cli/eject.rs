@@ -13,6 +13,7 @@ use super::session::{self, Session};
 use crate::config::{Binding, BindingError, Manager};
 use crate::doctor::quoted;
 use crate::engine::{self, EjectError, Ejection};
+use crate::ledger;
 use crate::model::{Oid, Served};
 use crate::plan::facts::Facts;
 use crate::plan::names::Names;
@@ -154,7 +155,7 @@ fn answer(
         new_branch: matches!(ejection.branch, engine::Branch::New(_)),
         branch: Some(branch),
         removed: ejection.removes.iter().map(|path| path.display().to_string()).collect(),
-        kept: kept(&site.binding, ejection),
+        kept: kept(&site.binding, ejection).into_iter().chain(published(session, facts)).collect(),
         services: facts.map(|facts| left_alone(session, facts)).unwrap_or_default(),
         serving: Some(serving),
         delete_records: Some(DELETE_RECORDS.to_owned()),
@@ -181,6 +182,18 @@ fn kept(binding: &Binding, ejection: &Ejection) -> Vec<Kept> {
         why: "the records: git log --notes and git verify-tag read them".to_owned(),
     });
     all
+}
+
+/// What was pushed stays where it was pushed to.
+fn published(session: &Session, facts: Option<&Facts>) -> Option<Kept> {
+    let site = &session.site;
+    engine::published_head(site)?;
+    let remote = &facts?.accepted.config.remote.name;
+    let chain = ledger::chain_ref(&site.binding.environment, &site.binding.writer);
+    Some(Kept {
+        what: format!("this host's records on {remote}, and stable tags"),
+        why: format!("git push {remote} --delete {chain} removes the records there"),
+    })
 }
 
 fn left_alone(session: &Session, facts: &Facts) -> Vec<LeftAlone> {
