@@ -265,3 +265,22 @@ fn a_local_file_edited_on_the_host_makes_no_deploy_of_what_serves_already() {
     host.gitroll(&["deploy", "--yes"]).exit(0).stdout_has("serves already");
     assert_eq!(s.app.pid_served(), pid, "nothing was reloaded");
 }
+
+#[test]
+fn a_file_that_git_was_told_not_to_look_at_does_not_stop_a_rollback() {
+    for (bit, edited) in
+        [("--skip-worktree", false), ("--skip-worktree", true), ("--assume-unchanged", true)]
+    {
+        let host = TestEnvironment::new();
+        let config = AppConfig::default().without_builds();
+        let s = Scenario::serving(&host, Fixture::Plain, &config);
+        s.release("1.1.0", Behaviour::Good).exit(0);
+        s.app.git(&["update-index", bit, "package.json"]);
+        if edited {
+            s.app.write("package.json", &s.app.read("package.json").replace("1.1.0", "1.1.0-here"));
+        }
+        host.gitroll(&["back", "--yes"]).exit(0).stdout_has("v1.0.0-stable observed serving");
+        s.serves("1.0.0");
+        assert_eq!(s.app.git(&["status", "--porcelain"]), "", "{bit}");
+    }
+}

@@ -16,11 +16,12 @@ impl Git {
     /// `Command`, naming a lock file that is in the way.
     pub fn reset_index(&self, commit: &Oid) -> Result<(), GitError> {
         if let Err(first) = self.read_tree(commit) {
-            // A damaged index (a power cut leaves one) holds nothing that the commit does not.
+            // A damaged index (a power cut leaves one) holds nothing that the commit does not. One that says
+            // skip-worktree or assume-unchanged of a file holds back what that file is by now.
             let index = self.git_dir.join("index");
-            let damaged = matches!(&first, GitError::Command { problem, .. }
-                if problem.contains("index file") || problem.contains("bad index"));
-            if !damaged || fs::remove_file(&index).is_err() {
+            let useless = matches!(&first, GitError::Command { problem, .. }
+                if ["index file", "bad index", "not uptodate"].iter().any(|why| problem.contains(why)));
+            if !useless || fs::remove_file(&index).is_err() {
                 return Err(first);
             }
             self.read_tree(commit)?;
