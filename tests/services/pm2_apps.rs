@@ -38,9 +38,14 @@ impl Managed {
     }
 
     fn cluster() -> Self {
+        Self::cluster_that_waits(1500)
+    }
+
+    /// Until a new worker says that it is ready, at most so many milliseconds; then pm2 goes on without it.
+    fn cluster_that_waits(listen_timeout: u32) -> Self {
         let web = Self::new();
         web.start_by_hand(&json!({
-            "exec_mode": "cluster", "instances": 2, "wait_ready": true, "listen_timeout": 1500
+            "exec_mode": "cluster", "instances": 2, "wait_ready": true, "listen_timeout": listen_timeout
         }));
         web
     }
@@ -329,7 +334,7 @@ fn a_killed_daemon_and_nothing_remembered_is_said_plainly_unless_pm2_saved_the_a
 
 #[test]
 fn a_cluster_reload_under_load_fails_no_new_connection_and_leaves_no_old_worker() {
-    let web = Managed::cluster();
+    let web = Managed::cluster_that_waits(15_000);
     let before = web.bench.observe(&web.service).processes;
     let (stop, port) = (AtomicBool::new(false), web.bench.port);
     let (asked, failed) = std::thread::scope(|scope| {

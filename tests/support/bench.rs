@@ -26,7 +26,8 @@ if (version === 'hang') setInterval(() => {}, 1000); else {
   server.listen(+process.env.PORT, '127.0.0.1', () => process.send && process.send('ready'));
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {
     closing = true;
-    server.close(() => process.exit(0));
+    // Not at once: pm2's daemon may just have handed this worker a connection, which it gives back.
+    server.close(() => setTimeout(() => process.exit(0), 300));
     server.closeIdleConnections();
     setTimeout(() => process.exit(0), 1000);
   });

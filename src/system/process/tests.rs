@@ -144,6 +144,14 @@ fn a_detached_program_holds_no_descriptor_of_its_caller() {
     // As the shell of a CI job hands descriptors down: open across exec.
     rustix::io::fcntl_setfd(&lock, FdFlags::empty()).unwrap();
     let id = shell("exec sleep 60").spawn_detached(&dir.path().join("log")).unwrap();
+    let name = format!("/proc/{}/comm", id.pid);
+    let end = Instant::now() + Duration::from_secs(5);
+    while std::fs::read_to_string(&name).unwrap() != "sleep\n" {
+        assert!(Instant::now() < end, "it is not executed");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Past its start, in which the loader has libraries open.
+    std::thread::sleep(Duration::from_millis(100));
     let held: Vec<PathBuf> = std::fs::read_dir(format!("/proc/{}/fd", id.pid))
         .unwrap()
         .map(|file| std::fs::read_link(file.unwrap().path()).unwrap())
