@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -283,4 +284,33 @@ fn a_file_that_git_was_told_not_to_look_at_does_not_stop_a_rollback() {
         s.serves("1.0.0");
         assert_eq!(s.app.git(&["status", "--porcelain"]), "", "{bit}");
     }
+}
+
+#[test]
+fn check_says_that_an_edited_configuration_is_not_what_it_went_by() {
+    let host = TestEnvironment::new();
+    let s = Scenario::serving(&host, Fixture::Plain, &quick());
+    host.gitroll(&["check"]).exit(0).stderr_lacks("differs");
+    s.app.write("gitroll.toml", &(s.app.read("gitroll.toml") + "# by hand\n"));
+    let answer = host.gitroll(&["check"]);
+    answer
+        .exit(0)
+        .stderr_has("gitroll.toml differs from the one of record #")
+        .stderr_has("gitroll init");
+    // What is no plain file is neither read nor waited for.
+    fs::remove_file(s.app.dir.join("gitroll.toml")).expect("it is writable");
+    host.run("mkfifo", &["gitroll.toml"]).exit(0);
+    host.gitroll(&["check"]).exit(0).stderr_lacks("differs");
+    host.gitroll(&["doctor"]).says("gitroll.toml: it is not a plain file");
+    host.gitroll(&["init", "--yes"]).exit(1).stderr_has("gitroll.toml: it is not a plain file");
+}
+
+#[test]
+fn what_was_judged_bad_is_not_promoted_and_the_way_on_can_be_pasted() {
+    let host = TestEnvironment::new();
+    let s = Scenario::serving(&host, Fixture::Plain, &quick());
+    let bad = s.app.head();
+    host.gitroll(&["mark", "bad", &bad, "--reason", "loses uploads"]).exit(0);
+    let next = format!("gitroll mark good {} --reason 'WHY'", &bad[..7]);
+    host.gitroll(&["promote", "--as", "v2.0.0", "--yes"]).exit(10).stderr_has(&next);
 }

@@ -13,7 +13,7 @@ use super::session::Session;
 use crate::check::{self, Intent};
 use crate::config::{Check, CheckKind, Prove};
 use crate::model::{CheckEvidence, Served, ServiceEvidence};
-use crate::site::observe_services;
+use crate::site::{config_in_tree, observe_services};
 use crate::ui::{Ui, escape};
 
 /// Prove what serves now: every check as long as it wants, nothing reloaded
@@ -74,10 +74,8 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &CheckArgs) -> Result<Exit, Failur
         let pids: Vec<String> = service.pids.iter().map(u32::to_string).collect();
         ui.line(&format!("  {} {}  {}", service.service, escape(&service.state), pids.join(" ")));
     }
-    let tree = std::fs::symlink_metadata(site.top().join("gitroll.toml"));
-    if tree.is_ok_and(|file| file.is_file() && file.len() < 1 << 20)
-        && std::fs::read_to_string(site.top().join("gitroll.toml"))
-            .is_ok_and(|text| text != facts.accepted.text)
+    if let Ok(Some(text)) = config_in_tree(site.top())
+        && text != facts.accepted.text
     {
         let seq = facts.accepted.seq;
         ui.say(&format!(

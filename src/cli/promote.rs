@@ -174,8 +174,10 @@ fn fit(
     unproven_too: bool,
 ) -> Result<(), Failure> {
     if let Some(reason) = holds::against(&session.site, facts, &served.commit)? {
-        return Err(Failure::refused(format!("{served} cannot be promoted: {reason}"))
-            .next("gitroll mark good REV --reason …", "if that verdict was wrong"));
+        return Err(Failure::refused(format!("{served} cannot be promoted: {reason}")).next(
+            format!("gitroll mark good {} --reason 'WHY'", served.commit.short()),
+            "if that verdict was wrong",
+        ));
     }
     if unproven_too {
         return Ok(());

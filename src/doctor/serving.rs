@@ -7,8 +7,7 @@ use crate::model::RepoPath;
 use crate::plan::facts::Facts;
 use crate::plan::preflight::{self, Problem};
 use crate::service::{ServiceError, State};
-use crate::site::{Observed, Site};
-use crate::system::files::Beneath;
+use crate::site::{Observed, Site, config_in_tree};
 use crate::system::procs;
 use crate::system::user::Account;
 
@@ -19,15 +18,8 @@ const SHOWN: usize = 5;
 pub(super) fn configuration(site: &Site, facts: &Facts, found: &mut Examination) {
     let path = RepoPath::new("gitroll.toml").expect("a plain name");
     let edit = || Some("${EDITOR:-vi} gitroll.toml".to_owned());
-    let read = || -> std::io::Result<Option<Vec<u8>>> {
-        let Some(spot) = Beneath::open(site.top())?.spot(&path)? else { return Ok(None) };
-        if spot.find()?.is_none() {
-            return Ok(None);
-        }
-        spot.read().map(Some)
-    };
-    let text = match read() {
-        Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+    let text = match config_in_tree(site.top()) {
+        Ok(Some(text)) => text,
         Ok(None) => {
             let what = "gitroll.toml is not in the tree; the accepted one is used";
             found.warning("config", what, Some(INIT.to_owned()));

@@ -5,7 +5,9 @@ mod held;
 pub mod leftovers;
 mod observed;
 pub mod stack;
+mod tree_config;
 
 pub use bound::{Site, exposed, variables};
 pub use held::{HeldFile, held_files};
 pub use observed::{Observed, intent, observe_services};
+pub use tree_config::config_in_tree;

@@ -8,11 +8,11 @@ use super::questions::{ask, name};
 use crate::cli::failure::Failure;
 use crate::config::{Binding, Places, Signing, SigningFormat, Tools, Upstream};
 use crate::ledger::{self, LedgerError};
-use crate::model::{AppName, EnvironmentName, RepoPath, WriterId};
+use crate::model::{AppName, EnvironmentName, WriterId};
 use crate::report::starter;
 use crate::service;
+use crate::site::config_in_tree;
 use crate::site::stack::{Stack, Surroundings};
-use crate::system::files::Beneath;
 use crate::system::git::Git;
 use crate::system::{files, process, random, user};
 use crate::ui::{Ui, escape};
@@ -256,17 +256,8 @@ fn upstream(git: &Git) -> Option<Upstream> {
 }
 
 fn read_config(top: &Path) -> Result<Option<String>, Failure> {
-    let name = RepoPath::new("gitroll.toml").expect("a plain name");
-    let read = || -> std::io::Result<Option<Vec<u8>>> {
-        let Some(spot) = Beneath::open(top)?.spot(&name)? else { return Ok(None) };
-        if spot.find()?.is_none() {
-            return Ok(None);
-        }
-        spot.read().map(Some)
-    };
-    let text = read().map_err(|error| {
+    config_in_tree(top).map_err(|error| {
         Failure::unchanged(format!("{}: {error}", top.join("gitroll.toml").display()))
             .detail("it must be a plain file of the app's own")
-    })?;
-    Ok(text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    })
 }
