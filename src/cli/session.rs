@@ -12,7 +12,7 @@ use crate::plan::facts::Facts;
 use crate::site::{Site, exposed};
 use crate::system::git::Git;
 use crate::system::procs::ProcessId;
-use crate::system::{clock, switch, user};
+use crate::system::{clock, failpoint, switch, user};
 use crate::ui::{Ui, escape, plural};
 
 /// A bound checkout, opened for one command.
@@ -68,6 +68,7 @@ impl Session {
         };
         let lock = Lock::take(&site.state(), &held, Duration::from_secs(globals.wait))?;
         let session = Self { ui: ui.clone(), site, _lock: Some(lock) };
+        failpoint::pass("lock taken").map_err(|e| Failure::unchanged(e.to_string()))?;
         session.sign_queued();
         Ok(session)
     }

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::ledger;
 use crate::model::{CheckEvidence, CheckedPlan, Narration, Narrator, Outcome, RunId, Step};
 use crate::site::Site;
-use crate::system::clock;
+use crate::system::{clock, failpoint};
 use crate::system::procs::{ProcessId, Ticks};
 
 /// Why a run is restored that a person aborted.
@@ -214,7 +214,10 @@ impl<'a, 'n> Executor<'a, 'n> {
             (self.narrator)(Narration::Done { step: step.label(), took: begin.elapsed() });
             return Ok(None);
         }
-        match steps::perform(self.site, &self.run, &self.config, &step) {
+        let performed = pass(&step.label(), "before")
+            .and_then(|()| steps::perform(self.site, &self.run, &self.config, &step))
+            .and_then(|effect| pass(&step.label(), "after").map(|()| effect));
+        match performed {
             Ok(effect) => {
                 self.write(Entry::Done {
                     step: next,
@@ -267,7 +270,10 @@ impl<'a, 'n> Executor<'a, 'n> {
     fn restore_tree(&mut self) -> Result<Option<Ended>, EngineError> {
         let begin = Instant::now();
         (self.narrator)(Narration::Begin { step: "activate".to_owned() });
-        match steps::restore_tree(self.site, &self.run) {
+        let restored = pass("restore tree", "before")
+            .and_then(|()| steps::restore_tree(self.site, &self.run))
+            .and_then(|()| pass("restore tree", "after"));
+        match restored {
             Ok(()) => {
                 let took = begin.elapsed();
                 self.write(Entry::TreeRestored { millis: millis(took) })?;
@@ -283,6 +289,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         let touched = self.run.reload_was_announced();
         let result =
             steps::compensate(self.site, &self.run, &self.config_before, touched, self.narrator);
+        let result = result.and_then(|done| pass("compensate", "after").map(|()| done));
         let (proof, reloads) = match result {
             Ok(done) => done,
             Err(error) => return self.stuck_before("reload", begin.elapsed(), &error),
@@ -434,6 +441,11 @@ fn no_worse(proof: &Proof, baseline: &[CheckEvidence]) -> bool {
         && !proof.checks.is_empty()
         && proof.checks.iter().any(|now| now.passed)
         && proof.checks.iter().all(|now| now.passed || was_failing(now.check.clone()))
+}
+
+/// A place of the crash tests around something that a step does.
+fn pass(what: &str, when: &str) -> Result<(), StepError> {
+    failpoint::pass(&format!("{what} {when}")).map_err(|e| StepError::Files(e.to_string()))
 }
 
 fn millis(time: Duration) -> u64 {

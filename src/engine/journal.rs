@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::entry::{Begun, Entry};
 use super::phase::Phase;
 use crate::model::Digest;
-use crate::system::files;
+use crate::system::{failpoint, files};
 
 /// One line with its position and time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +117,11 @@ impl Journal {
         let line = Line { n: self.lines.len() as u64 + 1, at, entry };
         let bytes = encode(&line);
         let path = self.path.clone();
-        self.append(&bytes).map_err(|source| JournalError::Io { path, source })?;
+        let place = |when: &str| format!("journal {} {when}", line.entry.kind());
+        failpoint::pass(&place("before"))
+            .and_then(|()| self.append(&bytes))
+            .and_then(|()| failpoint::pass(&place("after")))
+            .map_err(|source| JournalError::Io { path, source })?;
         self.lines.push(line);
         self.phase = next;
         Ok(())

@@ -14,7 +14,7 @@ use crate::model::{
 };
 use crate::site::Site;
 use crate::system::git::Pushed;
-use crate::system::{clock, files};
+use crate::system::{clock, failpoint, files};
 
 /// How often a lost race for the chain's ref is tried again.
 const TRIES: usize = 20;
@@ -144,6 +144,7 @@ fn queue(site: &Site, run: &Run, draft: &Draft) -> Result<(), EngineError> {
     let path = dir.join(format!("{}.json", run.id));
     let io = |source| super::JournalError::Io { path: path.clone(), source };
     files::make_private_dir(&dir).map_err(io)?;
+    failpoint::pass("queue before").map_err(io)?;
     let json = serde_json::to_vec_pretty(draft).map_err(|e| io(e.into()))?;
     files::write_durably(&path, &json, 0o600).map_err(io)?;
     Ok(())

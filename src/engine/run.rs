@@ -8,7 +8,7 @@ use super::entry::{Begun, Entry};
 use super::journal::{Journal, JournalError};
 use crate::model::{CheckedPlan, Plan, RunId, Step};
 use crate::site::Site;
-use crate::system::{clock, files};
+use crate::system::{clock, failpoint, files};
 
 /// How many finished runs are kept for `show` and for a look at what was saved.
 const KEPT: usize = 50;
@@ -34,12 +34,14 @@ impl Run {
         let dir = site.run_dir(&id);
         let io = |source| JournalError::Io { path: dir.clone(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io)?;
+        failpoint::pass("run directory made").map_err(io)?;
         let plan = checked.plan().clone();
         let json = serde_json::to_vec_pretty(&plan).map_err(|e| io(e.into()))?;
         files::write_durably(&dir.join("plan.json"), &json, 0o600).map_err(io)?;
         if let Some(runs) = dir.parent() {
             files::sync_dir(runs).map_err(io)?;
         }
+        failpoint::pass("run plan written").map_err(io)?;
         let mut journal = Journal::create(&dir)?;
         journal.write(Entry::Begun(begun), clock::now())?;
         Ok(Self { id, plan, journal })

@@ -10,6 +10,7 @@ use super::{Draft, Entry, Ledger, LedgerError, armour, chain, chain_ref};
 use crate::config::Binding;
 use crate::model::{Digest, Oid, Person, Record, Seen, Seq};
 use crate::system::clock::now;
+use crate::system::failpoint;
 use crate::system::git::{Git, GitError, ObjectKind, RefEdit};
 
 /// How often a ref whose lock is taken is tried, and the time between.
@@ -47,7 +48,10 @@ pub(super) fn append(
     let previous = last.map(|last| &last.commit);
     let blobs = [&blob, &evidence, &config];
     let commit = chain::write(git, blobs, previous, &decoded.object, &person, &record.sentence)?;
+    let io = |source| GitError::Io { path: git.top().to_owned(), source };
+    failpoint::pass("record objects written").map_err(io)?;
     publish(git, &name, &commit, previous, &record)?;
+    failpoint::pass("chain moved").map_err(io)?;
 
     let entry = Entry {
         record: decoded.record,

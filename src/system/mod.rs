@@ -2,6 +2,7 @@
 //! sockets) touches them.
 
 pub mod clock;
+pub mod failpoint;
 pub mod files;
 pub mod git;
 pub mod pager;
