@@ -150,6 +150,7 @@ fn served(commit: &str, version: &str) -> Served {
 
 fn intent(fresh_since: Option<Ticks>) -> Intent {
     Intent {
+        until: gitroll::system::signals::Until::Left,
         served: served(COMMIT, "1.0.0"),
         deployment: "7".to_owned(),
         not: Some(served(BEFORE, "1.1.0")),

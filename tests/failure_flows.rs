@@ -192,12 +192,29 @@ fn a_second_command_is_told_who_is_at_work() {
     wait_until("the old version is gone", || http_get(&s.app.health()).is_err());
     let answer = host.gitroll(&["back", "--yes"]);
     answer.exit(12).stderr_has("gitroll deploy by ").stderr_has(&first.id().to_string());
+    answer.stderr_has(": deploy to v1.1.0");
     answer.within(Duration::from_secs(3));
     host.gitroll(&["log"]).exit(0);
     let ended = first.wait().expect("a child can be waited for");
     assert_eq!(ended.code(), Some(0), "the first one went on undisturbed");
     s.serves("1.1.0");
     host.gitroll(&["back", "--yes"]).exit(0);
+}
+
+#[test]
+fn a_second_command_can_wait_and_says_for_whom() {
+    let host = TestEnvironment::new();
+    let s = Scenario::serving(&host, Fixture::Plain, &quick().timeout("15s"));
+    let slow = s.app.commit_version("1.1.0", Behaviour::SlowBoot(3));
+    let mut first = host.gitroll_command(&["deploy", &slow, "--yes"]);
+    let first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut first = first.expect("gitroll can be started");
+    wait_until("the old version is gone", || http_get(&s.app.health()).is_err());
+    host.gitroll(&["mark", "good", "HEAD", "--yes", "--wait", "soon"]).exit(2);
+    let answer = host.gitroll(&["back", "--yes", "--wait", "60s"]);
+    answer.exit(0).stderr_has("waiting at most 60 s for gitroll deploy by ");
+    assert_eq!(first.wait().expect("a child can be waited for").code(), Some(0));
+    s.serves("1.0.0");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::config::Binding;
 use crate::model::{BuildKey, BuildStep, Redactor, RepoPath};
 use crate::system::files::{self, Beneath, Kind, Spot};
 use crate::system::process::{Finished, Invocation, ProcessError, telling_lines};
+use crate::system::signals::Until;
 use crate::system::user::Account;
 
 /// How many lines of a failed and of a successful command are worth telling.
@@ -51,6 +52,7 @@ pub fn build(
         command.args = args.iter().map(OsString::from).collect();
         command.env = environment.clone();
         command.limit = step.limit();
+        command.until = Until::Stopped;
         told.extend(run(&command, &redactor.text(&argv.join(" ")), &redactor)?);
     }
     keep(store, step, &inside)?;
@@ -155,6 +157,9 @@ fn run(command: &Invocation, shown: &str, redactor: &Redactor) -> Result<Vec<Str
 }
 
 fn ending(finished: &Finished, limit: Duration) -> String {
+    if finished.interrupted {
+        return "was ended".to_owned();
+    }
     match (finished.timed_out, finished.code, finished.signal) {
         (true, ..) => format!("did not end within {} s", limit.as_secs()),
         (_, Some(code), _) => format!("exited with {code}"),

@@ -18,6 +18,7 @@ use crate::config::Check;
 use crate::model::{CheckEvidence, CheckName, Probe, Served, ServiceEvidence};
 use crate::service::{ServiceError, State};
 use crate::system::procs::Ticks;
+use crate::system::signals::Until;
 
 /// What is to be proven.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct Intent {
     pub fresh_since: Option<Ticks>,
     /// Passing checks are enough.
     pub weak: bool,
+    /// What ends the proof before it is decided.
+    pub until: Until,
 }
 
 /// What came of a proof.

@@ -31,6 +31,9 @@ type Observe<'a> = dyn FnMut() -> Vec<(String, Result<State, ServiceError>)> + '
 /// The shortest pause between an answer and the next question.
 const BREATH: Duration = Duration::from_millis(50);
 
+/// How long a signal may wait to be seen.
+const ATTENTION: Duration = Duration::from_millis(100);
+
 /// See [`super::look`].
 pub(super) fn look(checks: &[Check], intent: Option<&Intent>) -> Vec<(CheckName, Probe)> {
     let answers = match runtime() {
@@ -73,14 +76,14 @@ pub(super) fn prove(
             answer_all(checks, &answers, clock, error);
         }
         let mut told = String::new();
-        while window.standing(clock.elapsed()) == Standing::Open {
+        while window.standing(clock.elapsed()) == Standing::Open && !intent.until.reached() {
             let progress = window.progress();
             if progress != told {
                 tell(&progress);
                 told = progress;
             }
             let wait = window.next_look().saturating_sub(clock.elapsed());
-            match inbox.recv_timeout(wait) {
+            match inbox.recv_timeout(wait.min(ATTENTION)) {
                 Ok((check, answer)) => window.answered(check, answer),
                 // Not to happen: `answers` is still held here.
                 Err(RecvTimeoutError::Disconnected) => break,

@@ -23,5 +23,5 @@ pub struct AbortArgs {
 /// # Errors
 /// When no run is open, it is past its commit point, or what served before cannot be proven.
 pub fn run(globals: &Globals, ui: &Ui, _args: &AbortArgs) -> Result<Exit, Failure> {
-    super::resume::go_on(globals, ui, "abort", engine::abort)
+    super::resume::go_on(globals, ui, "abort", |_| Ok(()), engine::abort)
 }

@@ -14,6 +14,7 @@ use crate::check::{self, Intent};
 use crate::config::{Check, CheckKind, Prove};
 use crate::model::{CheckEvidence, Served, ServiceEvidence};
 use crate::site::{config_in_tree, observe_services};
+use crate::system::signals::Until;
 use crate::ui::{Ui, escape};
 
 /// Prove what serves now: every check as long as it wants, nothing reloaded
@@ -54,6 +55,7 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &CheckArgs) -> Result<Exit, Failur
         not: None,
         fresh_since: None,
         weak: config.app.prove == Prove::Weak,
+        until: Until::Left,
     };
     let mut tell = |_: &str| {};
     let mut observe = || observe_services(site, config, &facts.serving, &deployment);

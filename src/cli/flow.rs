@@ -84,6 +84,7 @@ pub fn carry_out(
             predeploy(session, &facts, &plan.from, &observed)?;
         }
         let policy = policy(observed.healthy(), left > 0, first_try);
+        session.heed_signals();
         let mut live = Live::new(&session.ui);
         let ended =
             engine::execute(site, &checked, policy, observed.checks.clone(), &mut |narration| {

@@ -32,6 +32,7 @@ pub use exit::Exit;
 pub use failure::Failure;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
@@ -93,16 +94,23 @@ pub struct Globals {
     /// Work on the checkout at DIR
     #[arg(short = 'C', value_name = "DIR", global = true, help_heading = EVERYWHERE)]
     dir: Option<PathBuf>,
-    /// Wait this long for another gitroll command to end
+    /// Wait this long for another gitroll command to end, e.g. 60s
     #[arg(
         long,
-        value_name = "SECONDS",
-        default_value_t = 0,
+        value_name = "DURATION",
+        value_parser = duration_or_seconds,
         global = true,
-        help_heading = EVERYWHERE,
-        hide_default_value = true
+        help_heading = EVERYWHERE
     )]
-    wait: u64,
+    wait: Option<Duration>,
+}
+
+/// `60s`, `2m`, or a bare number of seconds.
+fn duration_or_seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => crate::config::duration(text),
+    }
 }
 
 #[derive(Debug, Subcommand)]

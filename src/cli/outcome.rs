@@ -17,7 +17,8 @@ use crate::ui::{Ui, duration, escape};
 /// The answer of `deploy`, `back`, `component ID`, `resume` and `abort`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ChangeAnswer {
-    /// `planned`, `serving`, `already-serving`, `nothing-to-do`, `restored`, `unchanged` or `person-needed`.
+    /// `planned`, `serving`, `already-serving`, `nothing-to-do`, `restored`, `unchanged`,
+    /// `left-open` or `person-needed`.
     pub outcome: String,
     /// What served before.
     pub from: Served,
@@ -179,6 +180,18 @@ pub fn tell(
             session.ui.document(command, Exit::PersonNeeded.code(), &answer);
             person_needed(session, plan, side, &why);
             Ok(Exit::PersonNeeded)
+        }
+        Ended::Left { run } => {
+            answer.outcome = "left-open".into();
+            answer.open_run = Some(run.clone());
+            let exit = Exit::RunOpen;
+            session.ui.document(command, exit.code(), &answer);
+            let bad = session.ui.err.bad();
+            session.ui.cry(&format!("{bad} Left as it stands; the run {run} is open. [22]"));
+            session.ui.cry("  next     gitroll status    shows what is done and what is not");
+            session.ui.cry(&format!("           gitroll resume    goes on to {}", plan.to));
+            session.ui.cry(&format!("           gitroll abort     puts back {}", plan.from));
+            Ok(exit)
         }
         Ended::Abandoned { why } => Err(Failure::new(Exit::PersonNeeded, why)),
     }

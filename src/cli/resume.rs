@@ -8,14 +8,23 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
 use super::{Globals, outcome};
-use crate::engine::{self, Ended, Run};
+use crate::engine::{self, Ended, EngineError, Repeat, Run, Unsettled};
+use crate::model::Narrator;
+use crate::site::Site;
 use crate::ui::{Live, Ui};
 
 /// Go on with a run that was interrupted or needs a person, and prove again
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll resume    after mending what `gitroll status` names")]
+  gitroll resume           after mending what `gitroll status` names
+  gitroll resume --done    the command it asks about did run to its end")]
 pub struct ResumeArgs {
+    /// The interrupted command that `gitroll status` asks about ran to its end, or you have seen to it
+    #[arg(long, conflicts_with = "redo")]
+    done: bool,
+    /// Run it again, and commands of the run that were done already
+    #[arg(long)]
+    redo: bool,
     /// Nothing is asked: taken so that scripts may say it everywhere
     #[arg(long, short, hide = true)]
     yes: bool,
@@ -25,22 +34,46 @@ pub struct ResumeArgs {
 ///
 /// # Errors
 /// When no run is open, or it still cannot be proven.
-pub fn run(globals: &Globals, ui: &Ui, _args: &ResumeArgs) -> Result<Exit, Failure> {
-    go_on(globals, ui, "resume", engine::resume)
+pub fn run(globals: &Globals, ui: &Ui, args: &ResumeArgs) -> Result<Exit, Failure> {
+    let repeat = match args {
+        ResumeArgs { done: true, .. } => Repeat::Done,
+        ResumeArgs { redo: true, .. } => Repeat::Redo,
+        _ => Repeat::None,
+    };
+    let settled = |run: &Run| settled(run, repeat);
+    go_on(globals, ui, "resume", settled, |site, run, narrator| {
+        engine::resume(site, run, repeat, narrator)
+    })
 }
 
-type Continue = fn(
-    &crate::site::Site,
-    Run,
-    &mut crate::model::Narrator<'_>,
-) -> Result<Ended, engine::EngineError>;
+/// Whether it is known what became of every command: else a person has to say.
+fn settled(run: &Run, repeat: Repeat) -> Result<(), Failure> {
+    match (run.unsettled(), repeat) {
+        (None, Repeat::Done) => {
+            Err(Failure::new(Exit::Usage, "--done answers a question that this run does not ask")
+                .next("gitroll status", "shows where it stands")
+                .next("gitroll resume", "goes on with it"))
+        }
+        (Some(Unsettled { label, command, .. }), Repeat::None) => {
+            let what = format!("{label} was interrupted: did its command run to its end?");
+            Err(Failure::new(Exit::RunOpen, what)
+                .detail(format!("command  {command}"))
+                .detail("it does not say `idempotent = true`, so it is not simply run again")
+                .next("gitroll resume --done", "it did, or you have seen to it: goes on")
+                .next("gitroll resume --redo", "runs it again")
+                .next("gitroll abort", "puts back what served before"))
+        }
+        _ => Ok(()),
+    }
+}
 
-/// Opens the open run and goes on with it one way or the other.
+/// Opens the open run and goes on with it one way or the other, unless `settled` has something against it.
 pub(super) fn go_on(
     globals: &Globals,
     ui: &Ui,
     command: &str,
-    way: Continue,
+    settled: impl FnOnce(&Run) -> Result<(), Failure>,
+    way: impl FnOnce(&Site, Run, &mut Narrator<'_>) -> Result<Ended, EngineError>,
 ) -> Result<Exit, Failure> {
     let session = Session::change_beside_run(globals, ui, command)?;
     let mut open = engine::open_runs(&session.site)?;
@@ -50,9 +83,11 @@ pub(super) fn go_on(
         );
     }
     let run = open.remove(0);
+    settled(&run)?;
     let plan = run.plan.clone();
     ui.say(&format!("{}    {} of {}", session.place(), command, run.id));
     let begin = Instant::now();
+    session.heed_signals();
     let mut live = Live::new(ui);
     let ended = way(&session.site, run, &mut |narration| live.tell(narration))?;
     if let ("abort", Ended::Untouched { .. }) = (command, &ended) {

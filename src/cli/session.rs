@@ -7,13 +7,14 @@ use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::config::{Binding, BindingError};
-use crate::engine::{self, Held, Lock};
+use crate::engine::{self, Held, Lock, LockError};
 use crate::plan::facts::Facts;
 use crate::site::{Site, exposed};
 use crate::system::git::Git;
 use crate::system::procs::ProcessId;
+use crate::system::signals::{self, Asked};
 use crate::system::{clock, failpoint, switch, user};
-use crate::ui::{Ui, escape, plural};
+use crate::ui::{Ui, escape, plural, span};
 
 /// A bound checkout, opened for one command.
 pub struct Session {
@@ -66,7 +67,7 @@ impl Session {
             command: command.to_owned(),
             since: clock::now(),
         };
-        let lock = Lock::take(&site.state(), &held, Duration::from_secs(globals.wait))?;
+        let lock = take_lock(&site, &held, globals.wait.unwrap_or_default(), ui)?;
         let session = Self { ui: ui.clone(), site, _lock: Some(lock) };
         failpoint::pass("lock taken").map_err(|e| Failure::unchanged(e.to_string()))?;
         session.sign_queued();
@@ -89,6 +90,24 @@ impl Session {
         Ok(facts)
     }
 
+    /// From here INT and TERM stop the run and undo it, a second one leaves it, and a closed connection does
+    /// nothing.
+    pub fn heed_signals(&self) {
+        let ui = self.ui.clone();
+        let told = signals::listen(move |asked| {
+            ui.say(match asked {
+                Asked::Stop => {
+                    "stopping; what served is put back. Once more within 2 s leaves the run open"
+                }
+                Asked::StopAgain => "heard already; twice within 2 s leaves the run open",
+                Asked::Leave => "leaving everything as it stands",
+            });
+        });
+        if let Err(error) = told {
+            self.ui.say(&format!("warning: signals are not heeded: {error}"));
+        }
+    }
+
     /// `shop · production · web-1`.
     pub fn place(&self) -> String {
         let dot = self.ui.err.dot();
@@ -109,6 +128,35 @@ impl Session {
                 ));
             }
         }
+    }
+}
+
+/// Takes the lock at once, or waits for it and says for whom.
+fn take_lock(site: &Site, held: &Held, wait: Duration, ui: &Ui) -> Result<Lock, Failure> {
+    let state = site.state();
+    let busy = match Lock::take(&state, held, Duration::ZERO) {
+        Err(LockError::Busy(holder)) => holder,
+        taken => return Ok(taken?),
+    };
+    let holder = Lock::holder(&state).or(busy.map(|holder| *holder));
+    if !wait.is_zero() {
+        let who = holder.as_ref().map_or("another command".to_owned(), |holder| {
+            format!("gitroll {} by {}", holder.command, escape(&holder.actor))
+        });
+        ui.say(&format!("waiting at most {} for {who}", span(wait)));
+    }
+    match Lock::take(&state, held, wait) {
+        Err(error @ LockError::Busy(_)) => {
+            let failure = Failure::from(error);
+            let runs = engine::open_runs(site).unwrap_or_default();
+            Err(match runs.first() {
+                Some(run) => {
+                    failure.detail(format!("run {}: {} to {}", run.id, run.plan.event, run.plan.to))
+                }
+                None => failure,
+            })
+        }
+        taken => Ok(taken?),
     }
 }
 

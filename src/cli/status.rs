@@ -4,12 +4,16 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+mod open;
+
+use open::OpenRun;
+
 use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
-use crate::engine::{self, Phase};
-use crate::model::{CheckEvidence, ComponentId, Hold, Oid, RepoPath, RunId, Seq, Served};
+use crate::engine;
+use crate::model::{CheckEvidence, ComponentId, Hold, Oid, RepoPath, Seq, Served};
 use crate::plan::candidates;
 use crate::plan::facts::Facts;
 use crate::plan::{component, estimate, holds};
@@ -123,17 +127,6 @@ pub struct Upstream {
     pub held_components: Vec<String>,
 }
 
-/// A run that is not over.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct OpenRun {
-    /// Its id.
-    pub id: RunId,
-    /// What it does, e.g. `deploy to v1.3.0 (7c1e0a4)`.
-    pub what: String,
-    /// Where it stands.
-    pub stands: String,
-}
-
 /// Runs it.
 ///
 /// # Errors
@@ -202,7 +195,7 @@ fn look(session: &Session, facts: &Facts) -> Result<StatusAnswer, Failure> {
         back_to,
         held,
         upstream: upstream(session, facts)?,
-        open_runs: open_runs(session)?,
+        open_runs: open::runs(session)?,
         unpublished: unpublished(session, facts),
         unsigned: engine::queued(site).len(),
     })
@@ -242,32 +235,6 @@ fn upstream(session: &Session, facts: &Facts) -> Result<Option<Upstream>, Failur
         holds: holding.first().map(|held| held.subject.clone()),
         held_components: contents.iter().map(|found| found.component.id.to_string()).collect(),
     }))
-}
-
-fn open_runs(session: &Session) -> Result<Vec<OpenRun>, Failure> {
-    let runs = engine::open_runs(&session.site)?;
-    Ok(runs
-        .into_iter()
-        .map(|run| OpenRun {
-            what: format!("{} to {}", run.plan.event, run.plan.to),
-            stands: stands(&run),
-            id: run.id,
-        })
-        .collect())
-}
-
-fn stands(run: &engine::Run) -> String {
-    let step = |index: usize| run.plan.steps.get(index).map(|s| s.label()).unwrap_or_default();
-    match run.journal.phase() {
-        Phase::Fresh => "nothing was done".to_owned(),
-        Phase::Forward { next, announced: true } => format!("interrupted in {}", step(*next)),
-        Phase::Forward { next, announced: false } => format!("interrupted before {}", step(*next)),
-        Phase::Proven => format!("{} was observed serving, not recorded yet", run.plan.to),
-        Phase::Restoring { .. } => format!("interrupted while {} was restored", run.plan.from),
-        Phase::Restored => format!("{} was restored, not recorded yet", run.plan.from),
-        Phase::Stuck(_) => "a person is needed".to_owned(),
-        Phase::Closed(_) => "over".to_owned(),
-    }
 }
 
 fn unpublished(session: &Session, facts: &Facts) -> Option<u64> {
@@ -339,10 +306,10 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
         }
         field("upstream", &text);
     }
-    let mut runs = if answer.open_runs.is_empty() { "none open".to_owned() } else { String::new() };
-    for run in &answer.open_runs {
-        runs = format!("{}: {}: {}", run.id, escape(&run.what), escape(&run.stands));
-    }
+    let mut runs = match answer.open_runs.first() {
+        None => "none open".to_owned(),
+        Some(run) => run.line(),
+    };
     if let Some(count) = answer.unpublished.filter(|count| *count > 0) {
         runs.push_str(&format!(" {dot} {} unpublished", plural(count as usize, "record")));
     }
@@ -350,9 +317,8 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
         runs.push_str(&format!(" {dot} {} unsigned", plural(answer.unsigned, "record")));
     }
     field("runs", &runs);
-    if !answer.open_runs.is_empty() {
-        field("next", "gitroll resume    goes on");
-        field("", "gitroll abort     puts back what served before");
+    for run in &answer.open_runs {
+        run.particulars(&field);
     }
 }
 

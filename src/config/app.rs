@@ -180,6 +180,8 @@ pub enum Manager {
         status: Vec<String>,
         /// `timeout` of each command, default 60 s.
         timeout: Duration,
+        /// `idempotent`: whether a command that was interrupted may simply be run again.
+        idempotent: bool,
     },
 }
 

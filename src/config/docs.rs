@@ -97,6 +97,7 @@ fn every_key_is_described() {
         "command",
         "log",
         "stop_timeout",
+        "idempotent",
         "start",
         "stop",
         "status",

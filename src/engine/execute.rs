@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::ended::{Ended, Repeat};
 use super::entry::{Begun, Entry, OnFailure};
 use super::journal::JournalError;
 use super::phase::{Answer, Phase, Side, answer};
@@ -12,62 +13,17 @@ use super::{EngineError, StepError, steps};
 use crate::check::Proof;
 use crate::config::Config;
 use crate::ledger;
-use crate::model::{CheckEvidence, CheckedPlan, Narration, Narrator, Outcome, RunId, Step};
+use crate::model::{CheckEvidence, CheckedPlan, Narration, Narrator, Outcome, Step};
 use crate::site::Site;
-use crate::system::{clock, failpoint};
 use crate::system::procs::{ProcessId, Ticks};
+use crate::system::signals::{self, Until};
+use crate::system::{clock, failpoint};
 
 /// Why a run is restored that a person aborted.
 pub(super) const ABORTED: &str = "aborted by a person";
 
-/// How a run ended, or where it stopped.
-#[derive(Debug)]
-pub enum Ended {
-    /// The intended version was observed serving.
-    Serving {
-        /// What was observed.
-        proof: Proof,
-        /// The record; `None` when it could not be signed and is queued, with why.
-        record: Result<Box<ledger::Entry>, String>,
-    },
-    /// It failed before anything that serves was touched.
-    Untouched {
-        /// Why.
-        why: String,
-    },
-    /// It failed; what served before was restored and observed serving.
-    Restored {
-        /// Why.
-        why: String,
-        /// The record, as above.
-        record: Result<Box<ledger::Entry>, String>,
-    },
-    /// It failed, what served before was failing too, the target's tree is in place, the run is closed
-    /// so that the next candidate can be tried.
-    Abandoned {
-        /// Why.
-        why: String,
-    },
-    /// A person gave up on it: what served before is in place again, failing as it was. The run is over.
-    PutBack {
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A person gave up on a run that could not be restored. It is over, as it stands.
-    GivenUp {
-        /// What is wrong.
-        why: String,
-    },
-    /// A person is needed; the run is open.
-    Stuck {
-        /// Which tree is in place.
-        side: Side,
-        /// Why.
-        why: String,
-        /// The run.
-        run: RunId,
-    },
-}
+/// Why a run is restored that a signal stopped.
+pub(super) const INTERRUPTED: &str = "interrupted by a signal";
 
 /// Executes a checked plan.
 ///
@@ -92,17 +48,34 @@ pub fn execute(
     Executor::new(site, run, narrator)?.drive()
 }
 
-/// Goes on with an open run: forward to the target, or to the end of its restoration.
+/// Goes on with an open run: forward to the target, or to the end of its restoration. An unsettled command
+/// ([`Run::unsettled`]) needs a `repeat` other than `None`, else it is run again.
 ///
 /// # Errors
 /// As [`execute`].
-pub fn resume(site: &Site, run: Run, narrator: &mut Narrator<'_>) -> Result<Ended, EngineError> {
+pub fn resume(
+    site: &Site,
+    run: Run,
+    repeat: Repeat,
+    narrator: &mut Narrator<'_>,
+) -> Result<Ended, EngineError> {
     let at = match run.journal.phase() {
         Phase::Forward { next, .. } => activate_from(&run, *next),
         Phase::Stuck(Side::Target) => activate_from(&run, run.plan.steps.len()),
         _ => 0,
     };
+    let unsettled = run.unsettled();
     let mut executor = Executor::new(site, run, narrator)?;
+    executor.redo = repeat == Repeat::Redo;
+    if let (Some(unsettled), Repeat::Done) = (unsettled, repeat) {
+        executor.write(Entry::Done {
+            step: unsettled.step,
+            label: unsettled.label,
+            millis: 0,
+            output: vec![format!("done, says {}", site.actor)],
+            ticks: None,
+        })?;
+    }
     executor.write(Entry::Resumed { at, process: ProcessId::of(std::process::id()) })?;
     executor.drive()
 }
@@ -136,25 +109,39 @@ fn activate_from(run: &Run, next: usize) -> usize {
     next.min(steps::activation(&run.plan))
 }
 
-struct Executor<'a, 'n> {
-    site: &'a Site,
-    run: Run,
+pub(super) struct Executor<'a, 'n> {
+    pub(super) site: &'a Site,
+    pub(super) run: Run,
     config: Config,
-    config_before: Config,
-    narrator: &'a mut Narrator<'n>,
+    pub(super) config_before: Config,
+    pub(super) narrator: &'a mut Narrator<'n>,
+    /// Commands that were done in this run already are run again.
+    redo: bool,
 }
 
 impl<'a, 'n> Executor<'a, 'n> {
     fn new(site: &'a Site, run: Run, narrator: &'a mut Narrator<'n>) -> Result<Self, EngineError> {
         let (config, config_before) = steps::configurations(&run.plan)?;
-        Ok(Self { site, run, config, config_before, narrator })
+        Ok(Self { site, run, config, config_before, narrator, redo: false })
     }
 
     fn drive(mut self) -> Result<Ended, EngineError> {
         loop {
-            match self.run.journal.phase().clone() {
+            let phase = self.run.journal.phase().clone();
+            let undecided = matches!(phase, Phase::Forward { .. } | Phase::Restoring { .. });
+            if undecided && signals::leave_asked() {
+                return Ok(Ended::Left { run: self.run.id });
+            }
+            match phase {
                 Phase::Forward { next, .. } => {
-                    if let Some(ended) = self.forward(next)? {
+                    let ended = match (signals::stop_asked(), self.run.plan.steps.get(next)) {
+                        (Some(signal), Some(step)) => {
+                            let error = StepError::Interrupted(signal);
+                            self.failed(next, &step.label(), Duration::ZERO, error)?
+                        }
+                        _ => self.forward(next)?,
+                    };
+                    if let Some(ended) = ended {
                         return Ok(ended);
                     }
                 }
@@ -186,10 +173,15 @@ impl<'a, 'n> Executor<'a, 'n> {
             let why = "the plan has no proof".to_owned();
             return self.failed(next, "prove", Duration::ZERO, StepError::Files(why));
         };
+        let again = self.run.command_once(next).filter(|_| !self.redo);
+        let before = again.and_then(|_| self.run.done_before(next));
         self.write(Entry::Intent { step: next })?;
         (self.narrator)(Narration::Begin { step: step.label() });
         let begin = Instant::now();
         if step == Step::Prove {
+            if let Err(error) = pass("prove", "before") {
+                return self.failed(next, "prove", begin.elapsed(), error);
+            }
             self.warn_of_edits();
             let since = self.run.fresh_since();
             let proof = self.prove_target(since);
@@ -201,6 +193,10 @@ impl<'a, 'n> Executor<'a, 'n> {
                 let why =
                     format!("HEAD was moved to {found} while {} was proven", self.run.plan.to);
                 return self.failed(next, "prove", begin.elapsed(), StepError::Files(why));
+            }
+            if let (false, Some(signal)) = (proof.proven, signals::stop_asked()) {
+                let error = StepError::Interrupted(signal);
+                return self.failed(next, "prove", begin.elapsed(), error);
             }
             if !proof.proven {
                 let error = StepError::NotProven { failures: proof.failures, lines: proof.lines };
@@ -214,8 +210,13 @@ impl<'a, 'n> Executor<'a, 'n> {
             (self.narrator)(Narration::Done { step: step.label(), took: begin.elapsed() });
             return Ok(None);
         }
+        let perform = || match before {
+            // Not idempotent, and done in this run: what came of it is proven, not made again.
+            Some(ticks) => Ok(steps::Effect { output: vec!["not repeated".to_owned()], ticks }),
+            None => steps::perform(self.site, &self.run, &self.config, &step),
+        };
         let performed = pass(&step.label(), "before")
-            .and_then(|()| steps::perform(self.site, &self.run, &self.config, &step))
+            .and_then(|()| perform())
             .and_then(|effect| pass(&step.label(), "after").map(|()| effect));
         match performed {
             Ok(effect) => {
@@ -240,8 +241,16 @@ impl<'a, 'n> Executor<'a, 'n> {
         took: Duration,
         error: StepError,
     ) -> Result<Option<Ended>, EngineError> {
+        if signals::leave_asked() {
+            // The next turn of the drive ends here: what was begun stays as it is.
+            return Ok(None);
+        }
         let why = self.tell_failure(label, took, &error)?;
         let policy = self.run.journal.begun().map_or(OnFailure::Restore, |b| b.on_failure);
+        // Who stops a run wants what was there before, however that was.
+        let stopped = signals::stop_asked();
+        let policy = if stopped.is_some() { OnFailure::Restore } else { policy };
+        let why = stopped.map_or(why, |_| INTERRUPTED.to_owned());
         match answer(step, steps::activation(&self.run.plan), policy) {
             Answer::Drop => {
                 let _ = steps::drop_stage(self.site, &self.run);
@@ -267,55 +276,6 @@ impl<'a, 'n> Executor<'a, 'n> {
         }
     }
 
-    fn restore_tree(&mut self) -> Result<Option<Ended>, EngineError> {
-        let begin = Instant::now();
-        (self.narrator)(Narration::Begin { step: "activate".to_owned() });
-        let restored = pass("restore tree", "before")
-            .and_then(|()| steps::restore_tree(self.site, &self.run))
-            .and_then(|()| pass("restore tree", "after"));
-        match restored {
-            Ok(()) => {
-                let took = begin.elapsed();
-                self.write(Entry::TreeRestored { millis: millis(took) })?;
-                (self.narrator)(Narration::Done { step: "activate".to_owned(), took });
-                Ok(None)
-            }
-            Err(error) => self.stuck_before("activate", begin.elapsed(), &error),
-        }
-    }
-
-    fn compensate(&mut self) -> Result<Option<Ended>, EngineError> {
-        let begin = Instant::now();
-        let touched = self.run.reload_was_announced();
-        let result =
-            steps::compensate(self.site, &self.run, &self.config_before, touched, self.narrator);
-        let result = result.and_then(|done| pass("compensate", "after").map(|()| done));
-        let (proof, reloads) = match result {
-            Ok(done) => done,
-            Err(error) => return self.stuck_before("reload", begin.elapsed(), &error),
-        };
-        if proof.proven || no_worse(&proof, self.run.baseline()) {
-            let reloading = reloads.iter().map(|(_, millis)| Duration::from_millis(*millis)).sum();
-            let took = begin.elapsed().saturating_sub(reloading);
-            self.write(Entry::Restored {
-                checks: proof.checks,
-                services: proof.services,
-                millis: millis(took),
-                reloads,
-            })?;
-            (self.narrator)(Narration::Done { step: "prove".to_owned(), took });
-            return Ok(None);
-        }
-        let error = StepError::NotProven { failures: proof.failures, lines: proof.lines };
-        if self.run.aborted() && self.run.was_failing() {
-            let why = self.tell_failure("prove", begin.elapsed(), &error)?;
-            let _ = self.record(Outcome::Failed)?;
-            self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
-            return Ok(Some(Ended::PutBack { why }));
-        }
-        self.stuck_before("prove", begin.elapsed(), &error)
-    }
-
     /// Local edits that came after the plan are not the intended version; they are named.
     fn warn_of_edits(&mut self) {
         let plan = &self.run.plan;
@@ -332,25 +292,8 @@ impl<'a, 'n> Executor<'a, 'n> {
         }
     }
 
-    fn stuck_before(
-        &mut self,
-        label: &str,
-        took: Duration,
-        error: &StepError,
-    ) -> Result<Option<Ended>, EngineError> {
-        let why = self.tell_failure(label, took, error)?;
-        // A person who aborts what was stuck on its way back already wants the way free.
-        if self.run.aborted() && self.run.was_stuck_before() {
-            let _ = self.record(Outcome::Failed)?;
-            self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
-            return Ok(Some(Ended::GivenUp { why }));
-        }
-        self.write(Entry::Stuck { side: Side::Before, why })?;
-        Ok(None)
-    }
-
     /// Tells and journals a failure, the app's secrets taken out; returns it in one line.
-    fn tell_failure(
+    pub(super) fn tell_failure(
         &mut self,
         label: &str,
         took: Duration,
@@ -406,7 +349,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         Ok(Ended::Untouched { why })
     }
 
-    fn record(
+    pub(super) fn record(
         &mut self,
         outcome: Outcome,
     ) -> Result<Result<Box<ledger::Entry>, String>, EngineError> {
@@ -421,33 +364,23 @@ impl<'a, 'n> Executor<'a, 'n> {
         Ok(result.map(Box::new))
     }
 
-    fn write(&mut self, entry: Entry) -> Result<(), JournalError> {
+    pub(super) fn write(&mut self, entry: Entry) -> Result<(), JournalError> {
         self.run.journal.write(entry, clock::now())
     }
 
     fn prove_target(&mut self, since: Option<Ticks>) -> Proof {
         let plan = &self.run.plan;
         let not = Some(&plan.from).filter(|from| from.commit != plan.to.commit);
-        let intent = intended(&self.config, &plan.to, &self.run.id, not, since);
+        let intent = intended(&self.config, &plan.to, &self.run.id, not, since, Until::Stopped);
         prove(self.site, &self.config, plan, &intent, self.narrator)
     }
 }
 
-/// Whether no check is worse than before the run, although not all of them pass.
-fn no_worse(proof: &Proof, baseline: &[CheckEvidence]) -> bool {
-    let was_failing = |name| baseline.iter().any(|before| before.check == name && !before.passed);
-    let any_failing_before = baseline.iter().any(|before| !before.passed);
-    any_failing_before
-        && !proof.checks.is_empty()
-        && proof.checks.iter().any(|now| now.passed)
-        && proof.checks.iter().all(|now| now.passed || was_failing(now.check.clone()))
-}
-
 /// A place of the crash tests around something that a step does.
-fn pass(what: &str, when: &str) -> Result<(), StepError> {
+pub(super) fn pass(what: &str, when: &str) -> Result<(), StepError> {
     failpoint::pass(&format!("{what} {when}")).map_err(|e| StepError::Files(e.to_string()))
 }
 
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

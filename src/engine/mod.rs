@@ -6,6 +6,7 @@
 //! served; after it the run can only go on to its record.
 
 mod eject;
+mod ended;
 mod entry;
 mod execute;
 mod journal;
@@ -13,18 +14,21 @@ mod lock;
 mod phase;
 mod prove;
 mod record;
+mod restore;
 mod run;
 mod steps;
 mod story;
 
 pub use eject::{Branch, EjectError, Ejection, carry_out as eject, plan as eject_plan};
+pub use ended::{Ended, Repeat};
 pub use entry::{Begun, Entry, OnFailure};
-pub use execute::{Ended, abort, execute, resume};
+pub use execute::{abort, execute, resume};
 pub use journal::{Journal, JournalError, Line};
 pub use lock::{Held, Lock, LockError};
 pub use phase::{Phase, Side};
 pub use record::{append, host_name, publish, published_head, queued, sign_queued};
 pub use run::{Run, open_runs, tidy};
+pub use story::Unsettled;
 
 use crate::build::BuildError;
 use crate::layout::in_place::LayoutError;
@@ -64,6 +68,8 @@ pub(crate) enum StepError {
     NotProven { failures: Vec<String>, lines: Vec<(String, String)> },
     #[error("{0}")]
     Files(String),
+    #[error("interrupted by {0}")]
+    Interrupted(&'static str),
 }
 
 impl StepError {

@@ -6,6 +6,7 @@ use crate::config::{self, Config};
 use crate::model::{Narration, Narrator, Plan, RunId, Served, Step};
 use crate::site::{Site, intent, observe_services};
 use crate::system::procs::Ticks;
+use crate::system::signals::Until;
 
 /// Proves what is intended. Of a service that the plan does not reload only being up is wanted.
 pub(super) fn prove(
@@ -38,9 +39,10 @@ pub(super) fn intended(
     run: &RunId,
     not: Option<&Served>,
     fresh_since: Option<Ticks>,
+    until: Until,
 ) -> Intent {
     let not = not.cloned();
-    Intent { not, ..intent(config, served, run.as_str(), fresh_since) }
+    Intent { not, until, ..intent(config, served, run.as_str(), fresh_since) }
 }
 
 fn reloads(plan: &Plan, name: &str) -> bool {

@@ -17,6 +17,7 @@ use crate::site::{Site, variables};
 use crate::system::files;
 use crate::system::git::{Head, RefEdit};
 use crate::system::procs::Ticks;
+use crate::system::signals::Until;
 
 /// What a step leaves to be journalled.
 #[derive(Debug, Default)]
@@ -108,7 +109,7 @@ pub(super) fn compensate(
     }
     narrator(Narration::Begin { step: Step::Prove.label() });
     let not = Some(&run.plan.to).filter(|_| touched);
-    let intent = intended(config, &run.plan.from, &run.id, not, fresh_since);
+    let intent = intended(config, &run.plan.from, &run.id, not, fresh_since, Until::Left);
     let proof = prove(site, config, &run.plan, &intent, narrator);
     Ok((proof, reloads))
 }

@@ -1,17 +1,59 @@
 //! What a run's journal says of it.
 
 use super::entry::{Entry, OnFailure};
-use super::execute::ABORTED;
-use super::phase::Side;
+use super::execute::{ABORTED, INTERRUPTED};
+use super::phase::{Phase, Side};
+use super::prove::parsed;
 use super::run::Run;
 use crate::check::Proof;
+use crate::config::Manager;
 use crate::model::{CheckEvidence, Step};
 use crate::system::procs::Ticks;
 
+/// A command of the team's own that was interrupted and does not say that it may simply be run again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsettled {
+    /// The step's index in the plan.
+    pub step: usize,
+    /// The step's label, e.g. `reload web`.
+    pub label: String,
+    /// The command as it was started.
+    pub command: String,
+}
+
 impl Run {
+    /// The command of which nobody knows whether it ran to its end, where the run stopped in one.
+    pub fn unsettled(&self) -> Option<Unsettled> {
+        let Phase::Forward { next, announced: true } = *self.journal.phase() else { return None };
+        let command = self.command_once(next)?;
+        Some(Unsettled { step: next, label: self.plan.steps[next].label(), command })
+    }
+
+    /// The command of a reload that must not simply be repeated.
+    pub(super) fn command_once(&self, step: usize) -> Option<String> {
+        let Step::Reload { service } = self.plan.steps.get(step)? else { return None };
+        let config = parsed(&self.plan.config, "gitroll.toml").ok()?;
+        let service = config.services.into_iter().find(|s| s.name == *service)?;
+        match service.manager {
+            Manager::Command { idempotent: false, reload, stop, start, .. } => {
+                let both = || format!("{} && {}", stop.join(" "), start.join(" "));
+                Some(reload.map_or_else(both, |words| words.join(" ")))
+            }
+            _ => None,
+        }
+    }
+
+    /// When a step was done in this run, by the ticks it left: the outer `None` where it was not.
+    pub(super) fn done_before(&self, wanted: usize) -> Option<Option<Ticks>> {
+        self.journal.lines().iter().rev().find_map(|line| match line.entry {
+            Entry::Done { step, ticks, .. } if step == wanted => Some(ticks),
+            _ => None,
+        })
+    }
+
     pub(super) fn aborted(&self) -> bool {
         let last = self.journal.lines().iter().rev().find_map(|line| match &line.entry {
-            Entry::Restoring { why } => Some(why == ABORTED),
+            Entry::Restoring { why } => Some(why == ABORTED || why == INTERRUPTED),
             _ => None,
         });
         last.unwrap_or(false)

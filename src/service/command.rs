@@ -75,7 +75,7 @@ struct Commands<'a> {
 impl<'a> Commands<'a> {
     fn of(service: &'a Service) -> Result<Self, ServiceError> {
         match &service.manager {
-            Manager::Command { start, stop, reload, status, timeout } => {
+            Manager::Command { start, stop, reload, status, timeout, .. } => {
                 Ok(Self { start, stop, reload: reload.as_deref(), status, timeout: *timeout })
             }
             _ => Err(ServiceError::Unsupported(format!("{} has no commands", service.name))),
@@ -132,12 +132,13 @@ fn invocation(
 
 fn failed(words: &[String], finished: &Finished, limit: Duration) -> ServiceError {
     let output = [finished.stdout.as_slice(), b"\n", finished.stderr.as_slice()].concat();
-    let mut problem = match (finished.timed_out, finished.code, finished.signal) {
-        (true, ..) => format!("did not end within {} s", limit.as_secs()),
-        (_, Some(code), _) => format!("exit {code}"),
-        (_, _, Some(signal)) => format!("ended by signal {signal}"),
-        _ => "failed".to_owned(),
-    };
+    let mut problem =
+        match (finished.timed_out || finished.interrupted, finished.code, finished.signal) {
+            (true, ..) => format!("did not end within {} s", limit.as_secs()),
+            (_, Some(code), _) => format!("exit {code}"),
+            (_, _, Some(signal)) => format!("ended by signal {signal}"),
+            _ => "failed".to_owned(),
+        };
     let lines = telling_lines(&output, LINES);
     if !lines.is_empty() {
         problem = format!("{problem}: {}", lines.join(" · "));

@@ -6,6 +6,7 @@ use crate::config::{Config, Prove};
 use crate::model::{CheckEvidence, Served};
 use crate::service::{self, ServiceError, State};
 use crate::system::procs::Ticks;
+use crate::system::signals::Until;
 
 /// How a host stands at one moment, nothing asked twice.
 #[derive(Debug)]
@@ -84,5 +85,6 @@ pub fn intent(
         not: None,
         fresh_since,
         weak: config.app.prove == Prove::Weak,
+        until: Until::Left,
     }
 }

@@ -9,5 +9,6 @@ pub mod pager;
 pub mod process;
 pub mod procs;
 pub mod random;
+pub mod signals;
 pub mod switch;
 pub mod user;

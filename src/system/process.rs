@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, RawFd};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -17,12 +17,16 @@ use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::procs::ProcessId;
+use super::signals::Until;
 use capture::Capture;
 
 pub use lines::telling_lines;
+pub use program::find_program;
+use program::is_executable;
 
 mod capture;
 mod lines;
+mod program;
 
 /// Between TERM and KILL.
 const TERM_GRACE: Duration = Duration::from_secs(2);
@@ -30,6 +34,9 @@ const TERM_GRACE: Duration = Duration::from_secs(2);
 /// How long output is waited for after the program itself ended, when something it started holds the
 /// pipe open.
 const PIPE_GRACE: Duration = Duration::from_secs(1);
+
+/// How long a signal may wait to be seen.
+const ATTENTION: Duration = Duration::from_millis(50);
 
 /// How long the end is waited for after KILL: only the kernel can be slow then.
 const KILL_GRACE: Duration = Duration::from_secs(5);
@@ -52,6 +59,8 @@ pub struct Invocation {
     pub input: Option<Vec<u8>>,
     /// After this time its process group gets TERM, 2 s later KILL.
     pub limit: Duration,
+    /// What else ends it early, in the same way.
+    pub until: Until,
 }
 
 /// What came of it. Output beyond 16 MiB a stream is dropped from the middle.
@@ -63,6 +72,8 @@ pub struct Finished {
     pub signal: Option<i32>,
     /// The limit was reached.
     pub timed_out: bool,
+    /// A person wanted it to end.
+    pub interrupted: bool,
     /// Standard output.
     pub stdout: Vec<u8>,
     /// Standard error.
@@ -74,7 +85,7 @@ pub struct Finished {
 impl Finished {
     /// Whether it exited with 0 in time.
     pub fn success(&self) -> bool {
-        self.code == Some(0) && !self.timed_out
+        self.code == Some(0) && !self.timed_out && !self.interrupted
     }
 }
 
@@ -107,6 +118,7 @@ impl Invocation {
             env: BTreeMap::new(),
             input: None,
             limit: Duration::from_secs(60),
+            until: Until::Left,
         }
     }
 
@@ -129,8 +141,8 @@ impl Invocation {
                 return Err(self.not_started(source));
             }
         };
-        let timed_out = !ended_within(&watched.end, self.limit);
-        if timed_out {
+        let waited = self.wait(&watched.end);
+        if waited != Waited::Ended {
             end_group(&child, &watched.end);
         } else if !watched.output_ended_within(PIPE_GRACE) {
             signal_group(&child, Signal::TERM);
@@ -143,8 +155,25 @@ impl Invocation {
         Ok(Finished {
             stdout: watched.stdout.map(Capture::take).unwrap_or_default(),
             stderr: watched.stderr.map(Capture::take).unwrap_or_default(),
-            ..Finished::of(status, timed_out, started.elapsed())
+            ..Finished::of(status, waited, started.elapsed())
         })
+    }
+
+    /// Waits for its end as long as it may take.
+    fn wait(&self, end: &Receiver<()>) -> Waited {
+        let begun = Instant::now();
+        loop {
+            let left = self.limit.saturating_sub(begun.elapsed());
+            if ended_within(end, left.min(ATTENTION)) {
+                return Waited::Ended;
+            }
+            if self.until.reached() {
+                return Waited::Interrupted;
+            }
+            if left <= ATTENTION {
+                return Waited::TimedOut;
+            }
+        }
     }
 
     /// Runs it to its end in a session of its own, output appended to `log`, input from nowhere. What it
@@ -165,8 +194,8 @@ impl Invocation {
                 return Err(self.not_started(source));
             }
         };
-        let timed_out = !ended_within(&end, self.limit);
-        if timed_out {
+        let waited = self.wait(&end);
+        if waited != Waited::Ended {
             end_group(&child, &end);
             signal_group(&child, Signal::KILL);
         }
@@ -178,7 +207,7 @@ impl Invocation {
         // cannot be read back is missing in a message, no more.
         let read = log.read_at(&mut written, from).unwrap_or(0);
         written.truncate(read);
-        Ok(Finished { stdout: written, ..Finished::of(status, timed_out, started.elapsed()) })
+        Ok(Finished { stdout: written, ..Finished::of(status, waited, started.elapsed()) })
     }
 
     /// Starts it in a session of its own, input from nowhere, output appended to `log` (mode 0640, not
@@ -246,16 +275,25 @@ impl Invocation {
 }
 
 impl Finished {
-    fn of(status: Option<ExitStatus>, timed_out: bool, took: Duration) -> Self {
+    fn of(status: Option<ExitStatus>, waited: Waited, took: Duration) -> Self {
         Self {
             code: status.and_then(|status| status.code()),
             signal: status.map_or(Some(Signal::KILL.as_raw()), |status| status.signal()),
-            timed_out,
+            timed_out: waited == Waited::TimedOut,
+            interrupted: waited == Waited::Interrupted,
             stdout: Vec::new(),
             stderr: Vec::new(),
             took,
         }
     }
+}
+
+/// How waiting for a child came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    Ended,
+    TimedOut,
+    Interrupted,
 }
 
 /// A child in a session of its own, with its log and how long that was before.
@@ -401,21 +439,6 @@ fn reap(mut child: Child) -> Option<ExitStatus> {
 
 fn pid_of(child: &Child) -> Option<Pid> {
     i32::try_from(child.id()).ok().and_then(Pid::from_raw)
-}
-
-/// The file that `name` stands for: itself where it has a `/`, else the first on `path_variable`.
-pub fn find_program(name: &Path, path_variable: &str) -> Option<PathBuf> {
-    if name.as_os_str().as_encoded_bytes().contains(&b'/') {
-        return is_executable(name).then(|| name.to_owned());
-    }
-    std::env::split_paths(path_variable)
-        .filter(|dir| dir.is_absolute())
-        .map(|dir| dir.join(name))
-        .find(|path| is_executable(path))
-}
-
-fn is_executable(path: &Path) -> bool {
-    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(test)]

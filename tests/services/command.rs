@@ -28,6 +28,7 @@ fn commanded(start: &str, reload: Option<&str>) -> Commanded {
         reload: reload.map(shell),
         status: shell("kill -0 $(cat pid)"),
         timeout: Duration::from_secs(2),
+        idempotent: false,
     };
     Commanded { service: bench::service("web", manager), bench, _dir: dir }
 }

@@ -59,6 +59,7 @@ fn check() -> Check {
 
 fn intent() -> Intent {
     Intent {
+        until: crate::system::signals::Until::Left,
         served: Served {
             commit: "4be21d9".repeat(6)[..40].parse().unwrap(),
             name: "v1.0.0".to_owned(),

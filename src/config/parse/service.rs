@@ -113,12 +113,14 @@ fn command(table: &Table<'_>, _: &str) -> Option<Manager> {
     let range = Duration::from_millis(100)..=Duration::from_secs(60 * 60);
     let limit = || Duration::from_secs(60);
     let timeout = or(table.get("timeout"), limit, |item| item.duration(range));
+    let idempotent = or(table.get("idempotent"), || false, |item| item.boolean());
     Some(Manager::Command {
         start: start?,
         stop: stop?,
         reload: reload?,
         status: status?,
         timeout: timeout?,
+        idempotent: idempotent?,
     })
 }
 

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Git, GitError};
+use crate::system::signals;
 
 /// How long a command that only touches this disk may take.
 const LOCAL_LIMIT: Duration = Duration::from_secs(300);
@@ -185,6 +186,7 @@ impl<'a> Call<'a> {
         let stdout = stdout.map(Stream::take).unwrap_or_default();
         let stderr = stderr.map(Stream::take).unwrap_or_default();
         match code {
+            None if signals::leave_asked() => Err(failed("it was ended".to_owned())),
             None => Err(GitError::TimedOut {
                 verb: self.verb.to_owned(),
                 seconds: self.limit.as_secs(),
@@ -332,7 +334,7 @@ impl Stream {
     }
 }
 
-/// Waits for the end: `Some(code)`, or `None` when the limit came first.
+/// Waits for the end: `Some(code)`, or `None` when the limit, or a person who wants out, came first.
 fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<Option<i32>>> {
     let begun = Instant::now();
     let mut pause = Duration::from_micros(200);
@@ -340,7 +342,7 @@ fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<Option<i32
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status.code()));
         }
-        if begun.elapsed() >= limit {
+        if begun.elapsed() >= limit || signals::leave_asked() {
             return Ok(None);
         }
         thread::sleep(pause);
@@ -357,7 +359,10 @@ fn end(child: &mut Child) {
         }
     };
     signal(rustix::process::Signal::TERM);
-    let _ = wait(child, Duration::from_secs(2));
+    let begun = Instant::now();
+    while !matches!(child.try_wait(), Ok(Some(_))) && begun.elapsed() < Duration::from_secs(2) {
+        thread::sleep(Duration::from_millis(10));
+    }
     signal(rustix::process::Signal::KILL);
     let _ = child.wait();
 }

@@ -1,0 +1,19 @@
+//! Finding the file to execute.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// The file that `name` stands for: itself where it has a `/`, else the first on `path_variable`.
+pub fn find_program(name: &Path, path_variable: &str) -> Option<PathBuf> {
+    if name.as_os_str().as_encoded_bytes().contains(&b'/') {
+        return is_executable(name).then(|| name.to_owned());
+    }
+    std::env::split_paths(path_variable)
+        .filter(|dir| dir.is_absolute())
+        .map(|dir| dir.join(name))
+        .find(|path| is_executable(path))
+}
+
+pub(super) fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
