@@ -26,9 +26,14 @@ pub struct TestEnvironment {
 impl TestEnvironment {
     /// A fresh host.
     pub fn new() -> Self {
+        Self::new_in(&short_temporary_directory())
+    }
+
+    /// A fresh host below `dir`, which may be a file system of its own.
+    pub fn new_in(dir: &Path) -> Self {
         let root = tempfile::Builder::new()
             .prefix("gr-")
-            .tempdir_in(short_temporary_directory())
+            .tempdir_in(dir)
             .expect("a temporary directory can be made")
             .keep()
             .canonicalize()

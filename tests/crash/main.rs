@@ -1,0 +1,10 @@
+//! Stopped anywhere, a run finishes or undoes itself: kills and errors at every named place, at every system
+//! call that changes something, and what is left then.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod failpoints;
+mod oracle;
+mod tally;
+mod world;

@@ -1,0 +1,116 @@
+//! Points, worked through by several hosts at once, and what came of them.
+
+// What was measured is printed for who runs the sweep with `--nocapture`.
+#![allow(clippy::print_stderr)]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use crate::oracle::Found;
+use crate::support::*;
+use crate::world::{Act, World};
+
+/// Whether everything is swept, not the fixed part that belongs to every run of the tests.
+pub fn full() -> bool {
+    std::env::var_os("GITROLL_CRASH_FULL").is_some()
+}
+
+/// One of `all` in `share`, always the same ones; all of them in a full sweep.
+pub fn part<T>(all: Vec<T>, share: usize) -> Vec<T> {
+    let share = if full() { 1 } else { share };
+    all.into_iter().step_by(share).collect()
+}
+
+/// What came of a point.
+pub struct Came {
+    /// What was found.
+    pub found: Found,
+    /// Whether the fault was really there.
+    pub fired: bool,
+}
+
+/// Works through points on several hosts at once, prints what came of them, and fails if one of them failed or
+/// its fault did not fire.
+pub fn sweep<P: Sync + Send + std::fmt::Debug>(
+    name: &str,
+    acts: &[Act],
+    points: impl FnOnce(&World<'_>) -> Vec<P>,
+    run: impl Fn(&World<'_>, &P) -> Came + Sync,
+) {
+    let begun = Instant::now();
+    let host = TestEnvironment::new();
+    let world = World::prepare(&host, acts);
+    let queue: VecDeque<P> = points(&world).into();
+    assert!(!queue.is_empty(), "{name}: nothing to sweep");
+    let tally = Tally { points: queue.len(), ..Tally::default() };
+    let (queue, tally) = (Mutex::new(queue), Mutex::new(tally));
+    let next = || queue.lock().expect("nobody panics holding it").pop_front();
+    let work = |world: &World<'_>| {
+        while let Some(point) = next() {
+            let at = Instant::now();
+            let came = catch_unwind(AssertUnwindSafe(|| run(world, &point)));
+            let mut tally = tally.lock().expect("nobody panics holding it");
+            tally.took = tally.took.max(at.elapsed());
+            match came {
+                Ok(Came { found, fired }) => {
+                    *tally.found.entry(found).or_default() += 1;
+                    tally.fired += usize::from(fired);
+                    if !fired {
+                        tally.failures.push(format!("{point:?}: the fault did not fire"));
+                    }
+                }
+                Err(panic) => tally.failures.push(format!("{point:?}: {}", message(&*panic))),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..workers() {
+            scope.spawn(|| {
+                let host = TestEnvironment::new();
+                work(&World::prepare(&host, acts));
+            });
+        }
+        work(&world);
+    });
+    let tally = tally.into_inner().expect("nobody panics holding it");
+    tally.print(name, begun.elapsed());
+    let failures = tally.failures;
+    assert!(failures.is_empty(), "{} failed:\n\n{}", failures.len(), failures.join("\n\n"));
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    points: usize,
+    fired: usize,
+    found: BTreeMap<Found, usize>,
+    took: Duration,
+    failures: Vec<String>,
+}
+
+impl Tally {
+    fn print(&self, name: &str, took: Duration) {
+        let found = |what| self.found.get(&what).copied().unwrap_or_default();
+        eprintln!(
+            "{name}: {} points, {} faults fired, found old {}, new {}, failed {}; {:.0?}, the slowest {:.1?}",
+            self.points,
+            self.fired,
+            found(Found::Old),
+            found(Found::New),
+            self.failures.len(),
+            took,
+            self.took,
+        );
+    }
+}
+
+fn workers() -> usize {
+    let wanted = std::env::var("GITROLL_CRASH_WORKERS").ok().and_then(|text| text.parse().ok());
+    wanted.unwrap_or(2)
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default()
+}
