@@ -91,7 +91,10 @@ pub fn abort(site: &Site, run: Run, narrator: &mut Narrator<'_>) -> Result<Ended
         Phase::Proven | Phase::Closed(Some(Outcome::Succeeded)) => {
             return Err(EngineError::TooLate(executor.run.plan.to.to_string()));
         }
-        Phase::Forward { next, .. } if next < steps::activation(&executor.run.plan) => {
+        Phase::Forward { next, .. }
+            if next < steps::activation(&executor.run.plan)
+                && !steps::went_down(site, &executor.run, &executor.config_before) =>
+        {
             return executor.drop_prepared(why);
         }
         Phase::Forward { .. } | Phase::Restoring { .. } | Phase::Stuck(_) => {
@@ -104,9 +107,11 @@ pub fn abort(site: &Site, run: Run, narrator: &mut Narrator<'_>) -> Result<Ended
 
 /// The step to go on with. Since the run stopped processes may have come and gone and somebody may have
 /// moved HEAD or changed files: what was activated is looked at and reloaded again before it is proven,
-/// else a check that names no version would prove whatever lies there by now.
+/// else a check that names no version would prove whatever lies there by now. What was prepared is prepared
+/// anew: a build was cut off in the middle of a file, and a stage does not outlive a power cut whole.
 fn activate_from(run: &Run, next: usize) -> usize {
-    next.min(steps::activation(&run.plan))
+    let activation = steps::activation(&run.plan);
+    if next < activation { 0 } else { activation }
 }
 
 pub(super) struct Executor<'a, 'n> {
@@ -182,6 +187,7 @@ impl<'a, 'n> Executor<'a, 'n> {
             if let Err(error) = pass("prove", "before") {
                 return self.failed(next, "prove", begin.elapsed(), error);
             }
+            steps::start_after_interruption(self.site, &self.run, &self.config);
             self.warn_of_edits();
             let since = self.run.fresh_since();
             let proof = self.prove_target(since);

@@ -11,7 +11,7 @@ use crate::build;
 use crate::check::Proof;
 use crate::config::Config;
 use crate::layout::in_place;
-use crate::model::{Narration, Narrator, Oid, Plan, Served, Step};
+use crate::model::{Narration, Narrator, Oid, Plan, RunId, Served, Step};
 use crate::service;
 use crate::site::{Site, variables};
 use crate::system::files;
@@ -80,8 +80,8 @@ pub(super) fn restore_tree(site: &Site, run: &Run) -> Result<(), StepError> {
     drop_stage(site, run)
 }
 
-/// Reloads the services that the run has touched, with what serves again, and proves it. The reloads with
-/// their times in milliseconds.
+/// Reloads the services that the run has touched, with what serves again, starts those that are down by now
+/// (the machine may have gone down meanwhile), and proves it. The reloads with their times in milliseconds.
 pub(super) fn compensate(
     site: &Site,
     run: &Run,
@@ -107,11 +107,39 @@ pub(super) fn compensate(
         reloads.push((service.to_string(), u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
         narrator(Narration::Done { step, took });
     }
+    start_down(site, config, &run.plan.from, &run.id);
     narrator(Narration::Begin { step: Step::Prove.label() });
     let not = Some(&run.plan.to).filter(|_| touched);
     let intent = intended(config, &run.plan.from, &run.id, not, fresh_since, Until::Left);
     let proof = prove(site, config, &run.plan, &intent, narrator);
     Ok((proof, reloads))
+}
+
+/// Starts the services that are not up. One that cannot be asked or started is found by the proof.
+fn start_down(site: &Site, config: &Config, served: &Served, run: &RunId) {
+    let host = site.host(served, run.as_str());
+    for service in &config.services {
+        if service::observe(&host, service).is_ok_and(|state| !state.up)
+            && let Err(error) = service::start(&host, service)
+        {
+            tracing::warn!("{}: {error}", service.name);
+        }
+    }
+}
+
+/// Where the run was interrupted, also services that it does not reload may be down: nobody starts what the
+/// machine ended.
+pub(super) fn start_after_interruption(site: &Site, run: &Run, config: &Config) {
+    if run.was_resumed() {
+        start_down(site, config, &run.plan.to, &run.id);
+    }
+}
+
+/// Whether what served healthily when the run began is not even up any more: the machine went down.
+pub(super) fn went_down(site: &Site, run: &Run, config: &Config) -> bool {
+    let host = site.host(&run.plan.from, run.id.as_str());
+    let down = |service| service::observe(&host, service).is_ok_and(|state| !state.up);
+    !run.was_failing() && config.services.iter().any(down)
 }
 
 /// Removes the run's stage.
@@ -140,7 +168,7 @@ fn reload(
     config: &Config,
     name: &str,
     served: &Served,
-    run: &crate::model::RunId,
+    run: &RunId,
 ) -> Result<Effect, StepError> {
     let host = site.host(served, run.as_str());
     let service =

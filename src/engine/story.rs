@@ -74,6 +74,11 @@ impl Run {
             || self.journal.begun().is_some_and(|b| b.on_failure != OnFailure::Restore)
     }
 
+    /// Whether a later process goes on with it.
+    pub(super) fn was_resumed(&self) -> bool {
+        self.journal.lines().iter().any(|line| matches!(line.entry, Entry::Resumed { .. }))
+    }
+
     pub(super) fn baseline(&self) -> &[CheckEvidence] {
         self.journal.begun().map_or(&[], |b| &b.baseline)
     }
