@@ -27,6 +27,18 @@ pub fn end_everything_below(root: &Path, variables: &BTreeMap<OsString, OsString
     }
 }
 
+/// Ends what has its working directory at or below `root` at once and without a word, as a power cut does.
+pub fn kill_everything_below(root: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let processes = working_below(root);
+        let Some(first) = processes.first() else { return };
+        assert!(Instant::now() < deadline, "process {first} cannot be killed");
+        processes.iter().for_each(|&pid| send(pid, Signal::KILL));
+        wait_until_gone(&processes, Duration::from_secs(2));
+    }
+}
+
 /// The processes with a working directory at or below `root`, this one excepted.
 pub fn working_below(root: &Path) -> Vec<u32> {
     let below = |pid: &u32| {

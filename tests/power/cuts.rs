@@ -1,0 +1,124 @@
+//! Cuts at the places that a run passes, and at random moments.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use crate::disk::FileSystem;
+use crate::machine::{Came, Cut, Machine, Moment, on_a_machine};
+use crate::oracle::{Found, Way};
+use crate::world::Act;
+
+#[test]
+fn on_ext4() {
+    on_a_machine(FileSystem::Ext4, &[Act::Deploy, Act::Back], |m| sweep(m, FileSystem::Ext4));
+}
+
+#[test]
+fn on_xfs() {
+    on_a_machine(FileSystem::Xfs, &[Act::Deploy, Act::Back], |m| sweep(m, FileSystem::Xfs));
+}
+
+const ACTS: [Act; 2] = [Act::Deploy, Act::Back];
+
+/// Whether everything is swept, not the part that belongs to every run of the tests.
+fn full() -> bool {
+    std::env::var_os("GITROLL_POWER_FULL").is_some()
+}
+
+fn sweep(machine: &Machine<'_>, file_system: FileSystem) {
+    let mut cuts = at_places(machine);
+    cuts.extend(at_random(machine));
+    let begun = Instant::now();
+    let mut failures = Vec::new();
+    let mut came: Vec<(&Cut, Came)> = Vec::new();
+    for cut in &cuts {
+        match catch_unwind(AssertUnwindSafe(|| machine.cut(cut))) {
+            Ok(one) => came.push((cut, one)),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().cloned();
+                failures.push(format!("{cut:?}: {}", text.unwrap_or_default()));
+                if machine.disk.top().read_dir().is_err() {
+                    machine.boot();
+                }
+            }
+        }
+    }
+    tell(file_system, &came, failures.len(), begun.elapsed());
+    assert!(failures.is_empty(), "{} failed:\n\n{}", failures.len(), failures.join("\n\n"));
+}
+
+fn at_places(machine: &Machine<'_>) -> Vec<Cut> {
+    let mut cuts = Vec::new();
+    for act in ACTS {
+        for (index, (place, n)) in machine.places(act).into_iter().enumerate() {
+            for way in Way::BOTH {
+                cuts.push(Cut { act, moment: Moment::Place(place.clone(), n), way, again: None });
+            }
+            let _ = index;
+        }
+    }
+    let share = if full() { 1 } else { 25 };
+    cuts.into_iter().step_by(share).collect()
+}
+
+fn at_random(machine: &Machine<'_>) -> Vec<Cut> {
+    let count = if full() { 60 } else { 3 };
+    let mut random = Random::seeded();
+    let mut cuts = Vec::new();
+    for act in ACTS {
+        let most = machine.duration(act);
+        for number in 0..count {
+            let moment = |random: &mut Random| Moment::After(most.mul_f64(random.next()));
+            let way = Way::BOTH[number % 2];
+            // Every third is cut once more while it is ended.
+            let again = (number % 3 == 2).then(|| moment(&mut random));
+            cuts.push(Cut { act, moment: moment(&mut random), way, again });
+        }
+    }
+    cuts
+}
+
+#[allow(clippy::print_stderr)]
+fn tell(file_system: FileSystem, came: &[(&Cut, Came)], failed: usize, took: Duration) {
+    for placed in [true, false] {
+        let of: Vec<_> = came
+            .iter()
+            .filter(|(cut, _)| matches!(cut.moment, Moment::Place(..)) == placed)
+            .collect();
+        let count = |wanted: &dyn Fn(&Came) -> bool| of.iter().filter(|(_, c)| wanted(c)).count();
+        eprintln!(
+            "{} {}: {} cuts, {} with a run open, {} after its end, found old {}, new {}",
+            file_system.name(),
+            if placed { "at places" } else { "at random moments" },
+            of.len(),
+            count(&|came| came.open),
+            count(&|came| came.late),
+            count(&|came| came.found == Found::Old),
+            count(&|came| came.found == Found::New),
+        );
+    }
+    eprintln!("{}: {failed} failed; {took:.0?}", file_system.name());
+}
+
+/// The same moments again with the same seed.
+struct Random(u64);
+
+impl Random {
+    #[allow(clippy::print_stderr)]
+    fn seeded() -> Self {
+        let given = std::env::var("GITROLL_POWER_SEED").ok().and_then(|text| text.parse().ok());
+        let seed = given.unwrap_or_else(|| u64::from(std::process::id()));
+        eprintln!("GITROLL_POWER_SEED={seed}");
+        Self(seed)
+    }
+
+    /// From 0 to 1.
+    fn next(&mut self) -> f64 {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}

@@ -1,0 +1,173 @@
+//! One host on a disk whose power can be cut.
+
+use std::fs;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::disk::{Disk, FileSystem};
+use crate::oracle::{Found, Way};
+use crate::support::*;
+use crate::world::{Act, World};
+
+/// Where the power is cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moment {
+    /// When gitroll passes this place, the n-th time.
+    Place(String, usize),
+    /// After this time.
+    After(Duration),
+}
+
+/// What the power was cut in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// The act.
+    pub act: Act,
+    /// When.
+    pub moment: Moment,
+    /// How the run is ended then, where it is open.
+    pub way: Way,
+    /// How often the power is cut again while it is being ended.
+    pub again: Option<Moment>,
+}
+
+/// What came of a cut.
+#[derive(Debug, Clone, Copy)]
+pub struct Came {
+    /// What was found in the end.
+    pub found: Found,
+    /// Whether a run was open when the host came back.
+    pub open: bool,
+    /// Whether the run had ended before the cut.
+    pub late: bool,
+}
+
+/// An app on a disk.
+pub struct Machine<'d> {
+    /// The disk.
+    pub disk: &'d Disk,
+    /// The app.
+    pub world: World<'d>,
+}
+
+/// Runs `test` with an app on a disk of its own; says so where this machine cannot make one.
+pub fn on_a_machine(file_system: FileSystem, acts: &[Act], test: impl FnOnce(&Machine<'_>)) {
+    let disk = match Disk::make(file_system) {
+        Ok(disk) => disk,
+        Err(why) => return left_out(file_system, &why),
+    };
+    let host = TestEnvironment::new_in(&disk.top());
+    let world = World::prepare(&host, acts);
+    disk.sync();
+    test(&Machine { disk: &disk, world });
+}
+
+#[allow(clippy::print_stderr)]
+fn left_out(file_system: FileSystem, why: &str) {
+    eprintln!("left out: no power can be cut on {} here: {why}", file_system.name());
+}
+
+impl Machine<'_> {
+    /// The places that an act passes, in order, each with the how-manieth time it is.
+    pub fn places(&self, act: Act) -> Vec<(String, usize)> {
+        self.world.reset(act);
+        let log = self.disk.outside("places");
+        fs::remove_file(&log).ok();
+        let mut command = self.world.act(act);
+        command.env("GITROLL_FAIL_LOG", &log);
+        Answer::of(command, crate::world::LIMIT).exit(0);
+        let text = fs::read_to_string(&log).expect("a debug build notes the places");
+        let mut places: Vec<(String, usize)> = Vec::new();
+        for line in text.lines() {
+            let before = places.iter().filter(|(place, _)| place == line).count();
+            places.push((line.to_owned(), before + 1));
+        }
+        places
+    }
+
+    /// How long an act takes.
+    pub fn duration(&self, act: Act) -> Duration {
+        self.world.reset(act);
+        let begun = Instant::now();
+        self.world.command(act).exit(0);
+        begun.elapsed()
+    }
+
+    /// Cuts the power in an act, lets the host come back, ends the run, and judges what is there.
+    pub fn cut(&self, cut: &Cut) -> Came {
+        self.world.reset(cut.act);
+        self.disk.sync();
+        let code = self.run_until(self.world.act(cut.act), &cut.moment);
+        self.boot();
+        let open = self.world.run_is_open();
+        if let (true, Some(moment)) = (open, &cut.again) {
+            let way = self.world.host.gitroll_command(&[cut.way.name()]);
+            self.run_until(way, moment);
+            self.boot();
+        }
+        self.no_object_is_damaged();
+        let said = match code {
+            Some(0 | 30) => Some(Found::New),
+            Some(20) => Some(Found::Old),
+            _ => None,
+        };
+        assert!(said.is_none() || !open, "it exited with {code:?}, and its run is open");
+        let ended = if self.world.run_is_open() { self.world.end(cut.way) } else { None };
+        if self.world.app.version_served().is_none() {
+            // Nobody starts what the built-in manager ran but who starts it: a line in a crontab.
+            self.world.gitroll(&["service", "start"]).exit(0);
+            wait_until("the app answers", || self.world.app.version_served().is_some());
+        }
+        let found = self.world.is_whole(cut.act, ended.or(said));
+        self.no_object_is_damaged();
+        Came { found, open, late: code.is_some() }
+    }
+
+    /// Runs a command until the power is cut; its exit code, where it ended before.
+    pub fn run_until(&self, mut command: std::process::Command, moment: &Moment) -> Option<i32> {
+        let log = self.disk.outside("passed");
+        fs::remove_file(&log).ok();
+        let silent = command.stdout(Stdio::null()).stderr(Stdio::null());
+        silent.env("GITROLL_FAIL_LOG", &log);
+        let fired = |place: &str| {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            text.lines().any(|line| line.strip_prefix("fired ") == Some(place))
+        };
+        let mut child = match moment {
+            Moment::Place(place, n) => {
+                silent.env("GITROLL_FAIL_AT", format!("{place}#{n}=wait"));
+                let mut child = silent.spawn().expect("it starts");
+                wait_until(&format!("{place} is passed"), || fired(place) || ended(&mut child));
+                child
+            }
+            Moment::After(time) => {
+                let mut child = silent.spawn().expect("it starts");
+                let end = Instant::now() + *time;
+                while Instant::now() < end && !ended(&mut child) {
+                    std::thread::sleep(Duration::from_millis(1).min(end - Instant::now().min(end)));
+                }
+                child
+            }
+        };
+        self.disk.cut().expect("it could be cut before");
+        // What it did without the disk is no matter, what it said before is.
+        child.kill().ok();
+        let status = child.wait().expect("it was started here");
+        kill_everything_below(&self.disk.top());
+        status.code()
+    }
+
+    /// The host comes back. Nothing runs.
+    pub fn boot(&self) {
+        self.disk.come_back();
+    }
+
+    fn no_object_is_damaged(&self) {
+        let fsck = self.world.app.try_git(&["fsck", "--full", "--no-dangling"]);
+        fsck.exit(0);
+    }
+}
+
+fn ended(child: &mut Child) -> bool {
+    child.try_wait().expect("it was started here").is_some()
+}
