@@ -51,10 +51,11 @@ fn at_places(machine: &Machine<'_>) -> Vec<Cut> {
     let mut cuts = Vec::new();
     for act in ACTS {
         for (index, (place, n)) in machine.places(act).into_iter().enumerate() {
-            for way in Way::BOTH {
-                cuts.push(Cut { act, moment: Moment::Place(place.clone(), n), way, again: None });
+            for (number, way) in Way::BOTH.into_iter().enumerate() {
+                let moment = Moment::Place(place.clone(), n);
+                let neighbour = (index + number) % 2 == 0;
+                cuts.push(Cut { act, moment, way, again: None, neighbour });
             }
-            let _ = index;
         }
     }
     let share = if full() { 1 } else { 25 };
@@ -72,7 +73,8 @@ fn at_random(machine: &Machine<'_>) -> Vec<Cut> {
             let way = Way::BOTH[number % 2];
             // Every third is cut once more while it is ended.
             let again = (number % 3 == 2).then(|| moment(&mut random));
-            cuts.push(Cut { act, moment: moment(&mut random), way, again });
+            let (moment, neighbour) = (moment(&mut random), random.next() < 0.5);
+            cuts.push(Cut { act, moment, way, again, neighbour });
         }
     }
     cuts

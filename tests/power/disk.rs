@@ -1,6 +1,7 @@
 //! A file system of a test's own in an image file, whose power can be cut.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -87,6 +88,12 @@ impl Disk {
     pub fn sync(&self) {
         rustix::fs::syncfs(File::open(self.top()).expect("it is mounted"))
             .expect("it can be synced");
+    }
+
+    /// What any other program on this disk does all the time: writes and syncs a file of its own.
+    pub fn sync_a_file(&self) {
+        let file = File::create(self.top().join("neighbour")).expect("it is mounted");
+        (&file).write_all(b"of another program").and_then(|()| file.sync_all()).expect("it can be");
     }
 
     /// Cuts the power: from now on nothing reaches the device, and what had not is gone.

@@ -1,7 +1,7 @@
 //! One host on a disk whose power can be cut.
 
 use std::fs;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::disk::{Disk, FileSystem};
@@ -27,8 +27,11 @@ pub struct Cut {
     pub moment: Moment,
     /// How the run is ended then, where it is open.
     pub way: Way,
-    /// How often the power is cut again while it is being ended.
+    /// When the power is cut again, while it is being ended.
     pub again: Option<Moment>,
+    /// Another program syncs a file of its own just before. It takes the file system's log with it: names and
+    /// sizes are on the device then, and the bytes of files that nobody synced are not.
+    pub neighbour: bool,
 }
 
 /// What came of a cut.
@@ -97,12 +100,12 @@ impl Machine<'_> {
     pub fn cut(&self, cut: &Cut) -> Came {
         self.world.reset(cut.act);
         self.disk.sync();
-        let code = self.run_until(self.world.act(cut.act), &cut.moment);
+        let code = self.run_until(self.world.act(cut.act), &cut.moment, cut.neighbour);
         self.boot();
         let open = self.world.run_is_open();
         if let (true, Some(moment)) = (open, &cut.again) {
             let way = self.world.host.gitroll_command(&[cut.way.name()]);
-            self.run_until(way, moment);
+            self.run_until(way, moment, cut.neighbour);
             self.boot();
         }
         self.no_object_is_damaged();
@@ -124,7 +127,7 @@ impl Machine<'_> {
     }
 
     /// Runs a command until the power is cut; its exit code, where it ended before.
-    pub fn run_until(&self, mut command: std::process::Command, moment: &Moment) -> Option<i32> {
+    pub fn run_until(&self, mut command: Command, moment: &Moment, neighbour: bool) -> Option<i32> {
         let log = self.disk.outside("passed");
         fs::remove_file(&log).ok();
         let silent = command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -149,6 +152,9 @@ impl Machine<'_> {
                 child
             }
         };
+        if neighbour {
+            self.disk.sync_a_file();
+        }
         self.disk.cut().expect("it could be cut before");
         // What it did without the disk is no matter, what it said before is.
         child.kill().ok();
