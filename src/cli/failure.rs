@@ -9,6 +9,7 @@ use crate::engine::{EngineError, JournalError, LockError};
 use crate::ledger::LedgerError;
 use crate::plan::PlanError;
 use crate::plan::preflight::Problem;
+use crate::system::failpoint;
 use crate::system::git::{GitError, OpenError};
 use crate::ui::{AskError, Ui, clock_word, escape};
 
@@ -70,6 +71,14 @@ impl Failure {
         }
         ui.error_document(command, code, self);
     }
+}
+
+/// A place of the crash tests, between two things that a command does.
+///
+/// # Errors
+/// The error that a test asked for.
+pub fn at(place: &str) -> Result<(), Failure> {
+    failpoint::pass(place).map_err(|e| Failure::unchanged(e.to_string()))
 }
 
 impl From<OpenError> for Failure {

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::Globals;
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, at};
 use super::outcome::RecordBrief;
 use super::session::{self, Session};
 use crate::config::{self, BindingError, Config};
@@ -129,12 +129,14 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
     config::parse(&draft.config_text, "gitroll.toml")?;
     // The binding first: most hosts that cannot be set up fail here, and nothing must be left in the tree.
     let binding = bind::save(&git, ui, args, draft.binding)?;
+    at("binding saved")?;
     if wrote_config {
         let path = git.top().join("gitroll.toml");
         files::write_durably(&path, draft.config_text.as_bytes(), 0o644)
             .map_err(|e| Failure::unchanged(format!("{}: {e}", path.display())))?;
         ui.say("wrote gitroll.toml: read it, correct it, commit it");
     }
+    at("configuration written")?;
     drop(git);
     let session = Session::change(globals, ui, "init")?;
     let site = &session.site;
@@ -162,6 +164,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         // Before the record that names them: a kill in between costs another copy, not the way back.
         let named = if adopting { Vec::new() } else { recorded_artifacts(site, &facts, &served) };
         artifacts = artifacts::keep(&session, &parsed, |a| adopting || named.contains(a))?;
+        at("artifacts kept")?;
         remember_services(site, &parsed, &served);
     }
     if adopting {

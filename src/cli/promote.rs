@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Globals;
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, at};
 use super::flow;
 use super::outcome::RecordBrief;
 use super::session::Session;
@@ -103,6 +103,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &PromoteArgs) -> Result<Exit, Failu
         return record(&session, &facts, &served, there, proven, args);
     }
     let target = create(&session, &served, &tag, proven)?;
+    at("stable tag made")?;
     record(&session, &facts, &served, target, proven, args)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Globals;
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, at};
 use crate::config::{Binding, BindingError};
 use crate::engine::{self, Held, Lock, LockError};
 use crate::plan::facts::Facts;
@@ -13,7 +13,7 @@ use crate::site::{Site, exposed};
 use crate::system::git::Git;
 use crate::system::procs::ProcessId;
 use crate::system::signals::{self, Asked};
-use crate::system::{clock, failpoint, switch, user};
+use crate::system::{clock, switch, user};
 use crate::ui::{Ui, escape, plural, span};
 
 /// A bound checkout, opened for one command.
@@ -69,7 +69,7 @@ impl Session {
         };
         let lock = take_lock(&site, &held, globals.wait.unwrap_or_default(), ui)?;
         let session = Self { ui: ui.clone(), site, _lock: Some(lock) };
-        failpoint::pass("lock taken").map_err(|e| Failure::unchanged(e.to_string()))?;
+        at("lock taken")?;
         session.sign_queued();
         Ok(session)
     }

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use super::run::last_branch;
 use crate::model::Oid;
 use crate::site::Site;
-use crate::system::files;
 use crate::system::git::{GitError, RefEdit};
+use crate::system::{failpoint, files};
 
 /// The branch that is made where none is at what serves.
 pub const BRANCH: &str = "gitroll-ejected";
@@ -148,7 +148,9 @@ pub fn carry_out(site: &Site, ejection: &Ejection) -> Result<(), EjectError> {
         return Err(EjectError::Branch("HEAD moved meanwhile; nothing was removed".into()));
     }
     for path in &ejection.removes {
-        remove(path).map_err(|source| EjectError::Io { path: path.clone(), source })?;
+        failpoint::pass("eject removes")
+            .and_then(|()| remove(path))
+            .map_err(|source| EjectError::Io { path: path.clone(), source })?;
     }
     // Both only where nothing is left in them.
     let _ = fs::remove_dir(site.state().join("services"));
