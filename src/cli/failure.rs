@@ -249,6 +249,9 @@ impl From<EngineError> for Failure {
                     .next("gitroll abort", "puts back what served before")
             }
             EngineError::Journal(error) => error.into(),
+            EngineError::NotBegun(_) => Self::unchanged(error.to_string())
+                .detail("nothing was changed")
+                .next("gitroll doctor", "looks for what is in the way"),
             EngineError::Config(_) => Self::new(Exit::PersonNeeded, error.to_string()),
             EngineError::TooLate(_) => Self::unchanged(error.to_string())
                 .next("gitroll resume", "records it")

@@ -42,6 +42,9 @@ pub enum EngineError {
     /// The journal cannot be written or believed.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The run could not be begun: nothing of it is left.
+    #[error("no run can be begun: {0}")]
+    NotBegun(JournalError),
     /// The plan's configuration no longer parses: another version of gitroll made it.
     #[error("the plan's configuration cannot be read: {0}")]
     Config(String),
@@ -70,6 +73,8 @@ pub(crate) enum StepError {
     Files(String),
     #[error("interrupted by {0}")]
     Interrupted(&'static str),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
 }
 
 impl StepError {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::entry::{Begun, Entry};
 use super::journal::{Journal, JournalError};
@@ -28,12 +28,23 @@ impl Run {
     /// Begins a run: directory, plan, the journal's first line, all durable.
     ///
     /// # Errors
-    /// When the state directory cannot be written. Nothing is left to resume then.
+    /// When the state directory cannot be written. What was made of the run is removed again then.
     pub fn begin(site: &Site, checked: &CheckedPlan, begun: Begun) -> Result<Self, JournalError> {
         let id = new_id();
         let dir = site.run_dir(&id);
-        let io = |source| JournalError::Io { path: dir.clone(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io)?;
+        Self::make(id, &dir, checked, begun).inspect_err(|_| {
+            let _ = fs::remove_dir_all(&dir);
+        })
+    }
+
+    fn make(
+        id: RunId,
+        dir: &Path,
+        checked: &CheckedPlan,
+        begun: Begun,
+    ) -> Result<Self, JournalError> {
+        let io = |source| JournalError::Io { path: dir.to_owned(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
         failpoint::pass("run directory made").map_err(io)?;
         let plan = checked.plan().clone();
         let json = serde_json::to_vec_pretty(&plan).map_err(|e| io(e.into()))?;
@@ -42,7 +53,7 @@ impl Run {
             files::sync_dir(runs).map_err(io)?;
         }
         failpoint::pass("run plan written").map_err(io)?;
-        let mut journal = Journal::create(&dir)?;
+        let mut journal = Journal::create(dir)?;
         journal.write(Entry::Begun(begun), clock::now())?;
         Ok(Self { id, plan, journal })
     }
