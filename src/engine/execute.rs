@@ -44,7 +44,7 @@ pub fn execute(
         on_failure,
         baseline,
     };
-    let run = Run::begin(site, checked, begun)?;
+    let run = Run::begin(site, checked, begun).map_err(EngineError::NotBegun)?;
     Executor::new(site, run, narrator)?.drive()
 }
 
@@ -180,9 +180,11 @@ impl<'a, 'n> Executor<'a, 'n> {
         };
         let again = self.run.command_once(next).filter(|_| !self.redo);
         let before = again.and_then(|_| self.run.done_before(next));
-        self.write(Entry::Intent { step: next })?;
-        (self.narrator)(Narration::Begin { step: step.label() });
         let begin = Instant::now();
+        if let Err(error) = self.write(Entry::Intent { step: next }) {
+            return self.failed(next, &step.label(), begin.elapsed(), error.into());
+        }
+        (self.narrator)(Narration::Begin { step: step.label() });
         if step == Step::Prove {
             if let Err(error) = pass("prove", "before") {
                 return self.failed(next, "prove", begin.elapsed(), error);
@@ -208,11 +210,11 @@ impl<'a, 'n> Executor<'a, 'n> {
                 let error = StepError::NotProven { failures: proof.failures, lines: proof.lines };
                 return self.failed(next, "prove", begin.elapsed(), error);
             }
-            self.write(Entry::Proven {
-                checks: proof.checks,
-                services: proof.services,
-                millis: millis(begin.elapsed()),
-            })?;
+            let millis = millis(begin.elapsed());
+            let proven = Entry::Proven { checks: proof.checks, services: proof.services, millis };
+            if let Err(error) = self.write(proven) {
+                return self.failed(next, "prove", begin.elapsed(), error.into());
+            }
             (self.narrator)(Narration::Done { step: step.label(), took: begin.elapsed() });
             return Ok(None);
         }
@@ -224,15 +226,13 @@ impl<'a, 'n> Executor<'a, 'n> {
         let performed = pass(&step.label(), "before")
             .and_then(|()| perform())
             .and_then(|effect| pass(&step.label(), "after").map(|()| effect));
-        match performed {
-            Ok(effect) => {
-                self.write(Entry::Done {
-                    step: next,
-                    label: step.label(),
-                    millis: millis(begin.elapsed()),
-                    output: effect.output,
-                    ticks: effect.ticks,
-                })?;
+        let done = performed.and_then(|effect| {
+            let (label, millis) = (step.label(), millis(begin.elapsed()));
+            let (output, ticks) = (effect.output, effect.ticks);
+            Ok(self.write(Entry::Done { step: next, label, millis, output, ticks })?)
+        });
+        match done {
+            Ok(()) => {
                 (self.narrator)(Narration::Done { step: step.label(), took: begin.elapsed() });
                 Ok(None)
             }
@@ -371,7 +371,13 @@ impl<'a, 'n> Executor<'a, 'n> {
     }
 
     pub(super) fn write(&mut self, entry: Entry) -> Result<(), JournalError> {
-        self.run.journal.write(entry, clock::now())
+        let last = matches!(entry, Entry::Closed { .. });
+        match self.run.journal.write(entry, clock::now()) {
+            // The line is there and only its way to the disk failed. Should a power cut take it away again,
+            // the run is open and has nothing left to do.
+            Err(_) if last && self.run.journal.reads_as_closed() => Ok(()),
+            written => written,
+        }
     }
 
     fn prove_target(&mut self, since: Option<Ticks>) -> Proof {
