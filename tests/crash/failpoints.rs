@@ -73,7 +73,58 @@ fn killed_at_every_place(act: Act) {
             world.reset(act);
             let answer = run(world, world.act(act), &place.armed("kill"));
             assert_eq!(answer.code, None, "{}", answer.transcript());
-            Came { found: world.judge(act, None, *way), fired: fired(world) }
+            Came { found: world.judge(act, act.name(), None, *way), fired: fired(world) }
+        },
+    );
+}
+
+fn failed_at_every_place(act: Act) {
+    sweep(
+        &format!("error at every place of {}", act.name()),
+        &[act],
+        |world| {
+            world.reset(act);
+            run(world, world.act(act), "nowhere=kill").exit(0);
+            part(both_ways(passed(world)), 5)
+        },
+        |world, (place, way)| {
+            world.reset(act);
+            let answer = run(world, world.act(act), &place.armed("error"));
+            let fired = fired(world);
+            Came { found: world.judge(act, act.name(), answer.code, *way), fired }
+        },
+    );
+}
+
+/// Where the act is killed first, each time another part of it being left to do.
+const FIRST: [&str; 3] = ["journal intent after#2", "activate after", "reload web after"];
+
+/// Kills the act, kills the way on from there at every place, and goes on either way.
+fn ended_at_every_place(act: Act, way: Way, action: &str) {
+    let begin = |world: &World<'_>, first: &str| {
+        world.reset(act);
+        let answer = run(world, world.act(act), &format!("{first}=kill"));
+        assert_eq!(answer.code, None, "{}", answer.transcript());
+        world.host.gitroll_command(&[way.name()])
+    };
+    sweep(
+        &format!("{action} at every place of {} of {}", way.name(), act.name()),
+        &[act],
+        |world| {
+            let mut points = Vec::new();
+            for first in FIRST {
+                let command = begin(world, first);
+                run(world, command, "nowhere=kill").exit(0);
+                points.extend(both_ways(passed(world)).into_iter().map(|point| (first, point)));
+            }
+            part(points, 13)
+        },
+        |world, (first, (place, then))| {
+            let command = begin(world, first);
+            let answer = run(world, command, &place.armed(action));
+            assert!(action != "kill" || answer.code.is_none(), "{}", answer.transcript());
+            let fired = fired(world);
+            Came { found: world.judge(act, way.name(), answer.code, *then), fired }
         },
     );
 }
@@ -91,4 +142,34 @@ fn a_rollback_killed_anywhere_is_finished_or_undone() {
 #[test]
 fn a_component_rollback_killed_anywhere_is_finished_or_undone() {
     killed_at_every_place(Act::Component);
+}
+
+#[test]
+fn a_deploy_that_fails_anywhere_is_finished_or_undone() {
+    failed_at_every_place(Act::Deploy);
+}
+
+#[test]
+fn a_rollback_that_fails_anywhere_is_finished_or_undone() {
+    failed_at_every_place(Act::Back);
+}
+
+#[test]
+fn a_resume_killed_anywhere_can_be_run_again_or_aborted() {
+    ended_at_every_place(Act::Deploy, Way::Resume, "kill");
+}
+
+#[test]
+fn an_abort_killed_anywhere_can_be_run_again_or_resumed() {
+    ended_at_every_place(Act::Deploy, Way::Abort, "kill");
+}
+
+#[test]
+fn a_resume_that_fails_anywhere_is_finished_or_undone() {
+    ended_at_every_place(Act::Back, Way::Resume, "error");
+}
+
+#[test]
+fn an_abort_that_fails_anywhere_is_finished_or_undone() {
+    ended_at_every_place(Act::Back, Way::Abort, "error");
 }

@@ -93,20 +93,23 @@ impl World<'_> {
         open == 1
     }
 
-    /// Ends what `act` left, `code` being what it exited with (`None`: it was killed), and judges what is there
-    /// then: state, exit codes and records agree, nothing is left over, and the next act works.
-    pub fn judge(&self, act: Act, code: Option<i32>, way: Way) -> Found {
+    /// Ends what `verb` (the act itself, or `resume` or `abort` of it) left, `code` being what it exited with
+    /// (`None`: it was killed), and judges what is there then: state, exit codes and records agree, nothing is
+    /// left over, and the next act works.
+    pub fn judge(&self, act: Act, verb: &str, code: Option<i32>, way: Way) -> Found {
         if let Some(code) = code {
-            assert!([0, 1, 20, 21, 22, 30].contains(&code), "{} exited with {code}", act.name());
+            assert!([0, 1, 20, 21, 22, 30].contains(&code), "{verb} exited with {code}");
         }
         let open = self.run_is_open();
-        let said = match code {
-            Some(0 | 30) => Some(Found::New),
-            Some(1 | 20) => Some(Found::Old),
+        let said = match (verb, code) {
+            ("abort", Some(0 | 30)) | (_, Some(20)) => Some(Found::Old),
+            (_, Some(0 | 30)) => Some(Found::New),
+            // Nothing was changed by this command: a run that was open before still is.
+            ("resume" | "abort", Some(1)) => None,
+            (_, Some(1)) => Some(Found::Old),
             _ => None,
         };
-        let stopped = matches!(code, None | Some(21 | 22));
-        assert!(stopped || !open, "it exited with {code:?} and left a run open");
+        assert!(said.is_none() || !open, "it exited with {code:?} and left a run open");
         assert!(code != Some(22) || open, "it said that a run is open, and none is");
         let ended = if open { self.end(way) } else { None };
         self.is_whole(act, ended.or(said))
@@ -171,21 +174,23 @@ impl World<'_> {
         found
     }
 
-    /// How many records say that `act` succeeded since it was begun.
+    /// How many records say that `act` succeeded since it was begun, one that waits to be signed included.
     fn records(&self, act: Act) -> usize {
         let (log, before) = (self.log(), self.records_before(act));
-        log.iter()
-            .take(log.len() - before)
-            .filter(|line| line["record"]["event"] == act.name())
-            .filter(|line| line["record"]["outcome"] == "succeeded")
-            .count()
-            + self.queued()
-    }
-
-    fn queued(&self) -> usize {
         let queue = fs::read_dir(self.app.dir.join(".git/gitroll/queue"));
-        let names = queue.into_iter().flatten().flatten().map(|entry| entry.file_name());
-        names.filter(|name| Path::new(name).extension().is_some_and(|e| e == "json")).count()
+        let drafts = queue.into_iter().flatten().flatten().map(|entry| entry.path());
+        let waiting: Vec<Value> = drafts
+            .filter(|path| path.extension().is_some_and(|e| e == "json"))
+            .map(|path| fs::read(path).expect("a draft can be read"))
+            .map(|text| serde_json::from_slice(&text).expect("a draft is JSON"))
+            .collect();
+        let of_it = |line: &&Value| {
+            line["record"]["event"] == act.name() && line["record"]["outcome"] == "succeeded"
+        };
+        let new = log.iter().take(log.len() - before).chain(&waiting).filter(of_it);
+        // A draft whose record was written in the last moment is dropped by the next command.
+        new.map(|line| line["record"]["plan"].to_string()).collect::<BTreeSet<_>>().len()
+            + doubles(&log, before, of_it)
     }
 
     /// The records, the newest first.
@@ -262,6 +267,17 @@ impl World<'_> {
         left.extend(temporary.map(|entry| entry.path().display().to_string()));
         assert!(left.is_empty(), "left over:\n{}", left.join("\n"));
     }
+}
+
+/// How many of the records since are of a plan that another one is of, too.
+fn doubles(log: &[Value], before: usize, of_it: impl Fn(&&Value) -> bool) -> usize {
+    let new: Vec<String> = log
+        .iter()
+        .take(log.len() - before)
+        .filter(of_it)
+        .map(|line| line["record"]["plan"].to_string())
+        .collect();
+    new.len() - new.iter().collect::<BTreeSet<_>>().len()
 }
 
 /// Saved files by their paths, whichever run saved them.

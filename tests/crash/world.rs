@@ -219,7 +219,8 @@ fn config(app: &App<'_>) -> String {
     AppConfig::default()
         .settle(1, "0s")
         .timeout("5s")
-        .and("[component.QW-001]\npaths = [\"features/upload/**\"]\n")
+        // Nothing heals by itself here: what is left is looked at first.
+        .and("[run]\nwatchdog = \"off\"\n\n[component.QW-001]\npaths = [\"features/upload/**\"]\n")
         .toml(Fixture::Plain, app.port.number())
         .replace("[\"npm\", \"run\", \"build\"]", "[\"node\", \"build.js\"]")
 }
