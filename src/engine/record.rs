@@ -66,7 +66,7 @@ pub fn append(site: &Site, draft: &Draft) -> Result<ledger::Entry, LedgerError> 
 
 /// Records that wait to be signed, oldest first.
 pub fn queued(site: &Site) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(site.state().join("queue"))
+    let mut paths: Vec<PathBuf> = fs::read_dir(queue_dir(site))
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -74,6 +74,10 @@ pub fn queued(site: &Site) -> Vec<PathBuf> {
         .collect();
     paths.sort();
     paths
+}
+
+fn queue_dir(site: &Site) -> PathBuf {
+    site.state().join("queue")
 }
 
 /// Signs and appends what is queued; says how many records that were.
@@ -91,7 +95,9 @@ pub fn sign_queued(site: &Site) -> Result<usize, LedgerError> {
         if !is_there {
             append(site, &draft)?;
         }
-        fs::remove_file(&path).map_err(|e| unreadable(e.to_string()))?;
+        // Durably: it would be signed a second time once others have followed.
+        let removed = fs::remove_file(&path).and_then(|()| files::sync_dir(&queue_dir(site)));
+        removed.map_err(|e| unreadable(e.to_string()))?;
         signed += 1;
     }
     Ok(signed)
@@ -140,7 +146,7 @@ fn last_run(site: &Site) -> Result<Option<crate::model::RunId>, LedgerError> {
 }
 
 fn queue(site: &Site, run: &Run, draft: &Draft) -> Result<(), EngineError> {
-    let dir = site.state().join("queue");
+    let dir = queue_dir(site);
     let path = dir.join(format!("{}.json", run.id));
     let io = |source| super::JournalError::Io { path: path.clone(), source };
     files::make_private_dir(&dir).map_err(io)?;

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Binding, Manager, Service};
+use crate::system::files;
 use crate::system::process::ProcessError;
 use crate::system::procs::{ProcessId, Ticks};
 use crate::system::user::Account;
@@ -185,12 +186,8 @@ impl Host<'_> {
 
     /// The file `<name><suffix>` where services keep what they need, its directory made.
     fn file(&self, service: &Service, suffix: &str) -> Result<PathBuf, ServiceError> {
-        use std::os::unix::fs::DirBuilderExt;
         let dir = self.state.join("services");
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&dir)
+        files::make_private_dir(&dir)
             .map_err(|source| ServiceError::Io { path: dir.clone(), source })?;
         Ok(dir.join(format!("{}{suffix}", service.name)))
     }

@@ -60,13 +60,25 @@ pub fn exchange(a: &Path, b: &Path) -> io::Result<()> {
     Ok(rustix::fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?)
 }
 
-/// Makes a directory and what is missing above it, private to this user (mode 0700).
+/// Makes a directory and what is missing above it, private to this user (mode 0700), and durable: what is
+/// written into it durably is worth nothing if its own name is lost.
 ///
 /// # Errors
 /// Any I/O error.
 pub fn make_private_dir(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => sync_dir(directory_of(path)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match path.parent() {
+            Some(above) if !above.is_dir() && !above.as_os_str().is_empty() => {
+                make_private_dir(above)?;
+                make_private_dir(path)
+            }
+            _ => Err(error),
+        },
+        Err(_) if path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Why others than root and this user could have put something into the directory `path`; `None` where
