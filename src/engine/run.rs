@@ -1,7 +1,6 @@
 //! A run on disk: its directory, plan and journal.
 
 use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::entry::{Begun, Entry};
@@ -32,26 +31,26 @@ impl Run {
     pub fn begin(site: &Site, checked: &CheckedPlan, begun: Begun) -> Result<Self, JournalError> {
         let id = new_id();
         let dir = site.run_dir(&id);
-        Self::make(id, &dir, checked, begun).inspect_err(|_| {
+        Self::make(site, id, &dir, checked, begun).inspect_err(|_| {
             let _ = fs::remove_dir_all(&dir);
         })
     }
 
     fn make(
+        site: &Site,
         id: RunId,
         dir: &Path,
         checked: &CheckedPlan,
         begun: Begun,
     ) -> Result<Self, JournalError> {
         let io = |source| JournalError::Io { path: dir.to_owned(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
+        // What the plan names may have been fetched a moment ago.
+        site.git.sync_objects().map_err(|e| io(std::io::Error::other(e)))?;
+        files::make_private_dir(dir).map_err(io)?;
         failpoint::pass("run directory made").map_err(io)?;
         let plan = checked.plan().clone();
         let json = serde_json::to_vec_pretty(&plan).map_err(|e| io(e.into()))?;
         files::write_durably(&dir.join("plan.json"), &json, 0o600).map_err(io)?;
-        if let Some(runs) = dir.parent() {
-            files::sync_dir(runs).map_err(io)?;
-        }
         failpoint::pass("run plan written").map_err(io)?;
         let mut journal = Journal::create(dir)?;
         journal.write(Entry::Begun(begun), clock::now())?;

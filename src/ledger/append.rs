@@ -50,6 +50,8 @@ pub(super) fn append(
     let commit = chain::write(git, blobs, previous, &decoded.object, &person, &record.sentence)?;
     let io = |source| GitError::Io { path: git.top().to_owned(), source };
     failpoint::pass("record objects written").map_err(io)?;
+    // A chain that survives a power cut without the commit it names could not be read, packed or pushed.
+    git.sync_objects()?;
     publish(git, &name, &commit, previous, &record)?;
     failpoint::pass("chain moved").map_err(io)?;
 

@@ -1,15 +1,18 @@
 //! Writing objects and refs, durable before it returns.
 //!
 //! gix never syncs, and git syncs files (with `core.fsync=all`) but never directories: both are done here,
-//! so that a ref never survives a power cut that its objects did not.
+//! so that a ref never survives a power cut that its objects did not, and no object gets its name before its
+//! bytes are on the disk.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use gix::objs::WriteTo;
 
 use crate::model::{Oid, Person};
+use crate::system::files;
 
 use super::command::stale_lock;
 use super::read::{gix_id, object_error};
@@ -179,13 +182,44 @@ impl Git {
                 object_error(&known, "the copy in this repository is damaged: run git fsck")
             })?;
         }
-        use gix::objs::Write;
-        self.repo
-            .objects
-            .write_buf(kind, bytes)
-            .map_err(|e| object_error(&known, &format!("cannot be written: {e:#}")))?;
+        self.write_loose(&known, kind, bytes)
+            .map_err(|e| object_error(&known, &format!("cannot be written: {e}")))?;
         self.sync_object(&known)?;
         Ok(known)
+    }
+
+    /// A loose object that has its name only when its bytes are on the disk: a power cut would leave an empty
+    /// file, at which git's own commands stop. The temporary name is one that `git prune` removes.
+    fn write_loose(&self, id: &Oid, kind: gix::objs::Kind, bytes: &[u8]) -> io::Result<()> {
+        let path = self.loose_path(id);
+        let file = tempfile::Builder::new()
+            .prefix("tmp_obj_")
+            .permissions(fs::Permissions::from_mode(0o444))
+            .tempfile_in(self.common_dir.join("objects"))?;
+        let level = gix::zlib::Compression::default();
+        let mut to = gix::zlib::stream::deflate::Write::new(file, level);
+        to.write_all(&gix::objs::encode::loose_header(kind, bytes.len() as u64))?;
+        to.write_all(bytes)?;
+        to.flush()?;
+        let file = to.into_inner();
+        file.as_file().sync_all()?;
+        if let Some(fan) = path.parent() {
+            match fs::create_dir(fan) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        file.persist(&path).map(|_| ()).map_err(|failed| failed.error)
+    }
+
+    /// Makes every object that is here durable, whoever wrote it: git syncs the loose ones that it fetches
+    /// or commits only if it is told to.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn sync_objects(&self) -> Result<(), GitError> {
+        let path = self.common_dir.join("objects");
+        files::sync_file_system(&path).map_err(|source| GitError::Io { path, source })
     }
 
     /// fsync of a loose object and its directories; packed ones were synced when they came.
