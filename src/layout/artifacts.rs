@@ -208,6 +208,8 @@ impl Swap<'_> {
         let part = live.beside(format!("{}-part", self.copy_name())).at(live.path())?;
         part.remove_tree().at(part.path())?;
         from.copy(&part).at(part.path())?;
+        // Whole on its disk before it is written down, on another disk, that it is whole.
+        part.sync_file_system().at(part.path())?;
         let copy = live.beside(self.copy_name()).at(live.path())?;
         copy.remove_tree().at(copy.path())?;
         part.rename_to_free(&copy).at(copy.path())?;

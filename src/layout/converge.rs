@@ -1,19 +1,20 @@
 //! Making the tree what it should be, forward and back, from whatever state an earlier try left.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::artifacts::Swap;
-use super::content::{AtPath as _, is_entry, make_entry, refused};
+use super::content::{AtPath as _, is_entry, refused};
 use super::in_place::{LayoutError, RunPlaces};
 use super::intent::Intent;
-use super::later::{is_in_the_way, put_later};
+use super::later::put_later;
 use crate::build::Store;
-use crate::model::{Activation, ArtifactMove, PathChange, RepoPath, TreeEntry};
+use crate::model::{Activation, ArtifactMove, PathChange, RepoPath};
 use crate::system::files::{self, Beneath, Found, Kind, Spot};
 use crate::system::git::Git;
+
+mod write;
 
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +37,6 @@ pub(super) struct Converge<'a> {
     activation: &'a Activation,
     top: Beneath,
     intent: Intent,
-    /// The temporary directory turned out to be on another file system than the tree.
-    beside: Cell<bool>,
 }
 
 impl<'a> Converge<'a> {
@@ -84,7 +83,7 @@ impl<'a> Converge<'a> {
         top: Beneath,
         intent: Intent,
     ) -> Self {
-        Self { git, store, places, activation, top, intent, beside: Cell::new(false) }
+        Self { git, store, places, activation, top, intent }
     }
 
     pub(super) fn forward(mut self) -> Result<(), LayoutError> {
@@ -98,11 +97,7 @@ impl<'a> Converge<'a> {
             self.delete(change)?;
         }
         self.remove_deserted_directories()?;
-        for (number, change) in self.changes().enumerate() {
-            if let Some(after) = &change.after {
-                self.write(number, change, after, change.before.as_ref(), Goal::Forward)?;
-            }
-        }
+        self.write_all(Goal::Forward, |change| change.after.as_ref())?;
         self.settle(Goal::Forward, |a| a.incoming.is_some())?;
         self.finish()
     }
@@ -125,13 +120,9 @@ impl<'a> Converge<'a> {
         for save in &activation.saves {
             self.restore(&save.path)?;
         }
-        for (number, change) in self.changes().enumerate() {
-            if let Some(before) = &change.before
-                && self.covering_save(&change.path).is_none()
-            {
-                self.write(number, change, before, change.after.as_ref(), Goal::Back)?;
-            }
-        }
+        self.write_all(Goal::Back, |change| {
+            change.before.as_ref().filter(|_| self.covering_save(&change.path).is_none())
+        })?;
         self.settle(Goal::Back, |a| a.incoming.is_none())?;
         self.finish()?;
         files::remove_empty_directories(&self.places.saved).at(&self.places.saved)
@@ -173,7 +164,9 @@ impl<'a> Converge<'a> {
             }
             self.copy(&spot, &saved)?;
         }
-        // Another file system: the copy is whole and durable, else it would not have its name.
+        // Another file system: the copy is whole and durable, else it would not have its name. Its name is
+        // made durable too, before the last other copy goes.
+        saved.sync_file_system().at(saved.path())?;
         spot.remove_tree().at(spot.path())
     }
 
@@ -264,8 +257,9 @@ impl<'a> Converge<'a> {
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
                 let part = self.temporary_beside(&spot, "restore")?;
                 saved.copy(&part).at(part.path())?;
-                files::sync_file_system(self.top.path()).at(self.top.path())?;
+                part.sync_file_system().at(part.path())?;
                 part.rename_to_free(&spot).at(spot.path())?;
+                spot.sync_file_system().at(spot.path())?;
                 saved.remove_tree().at(saved.path())
             }
             renamed => renamed.at(spot.path()),
@@ -289,60 +283,6 @@ impl<'a> Converge<'a> {
     }
 
     // ---- both
-
-    fn write(
-        &self,
-        number: usize,
-        change: &PathChange,
-        wanted: &TreeEntry,
-        other: Option<&TreeEntry>,
-        goal: Goal,
-    ) -> Result<(), LayoutError> {
-        let path = &change.path;
-        let spot = match (goal, self.top.spot_made(path)) {
-            (Goal::Back, Err(error)) if is_in_the_way(&error) => self.made_by_force(path)?,
-            (Goal::Forward, Err(error)) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(refused(path, "lies below something that is no directory"));
-            }
-            (_, spot) => spot.at(self.git.top().join(path.as_path()))?,
-        };
-        if let Some(found) = spot.find().at(spot.path())? {
-            if is_entry(self.git, &spot, &found, wanted)? {
-                return Ok(());
-            }
-            let ours = match other {
-                Some(other) => is_entry(self.git, &spot, &found, other)?,
-                None => false,
-            };
-            let gone = found.kind == Kind::Directory && spot.remove_empty_dir().at(spot.path())?;
-            if !ours && !gone {
-                match goal {
-                    Goal::Forward => return Err(refused(path, CHANGED)),
-                    Goal::Back => put_later(&self.top, self.places, path)?,
-                }
-            }
-        }
-        self.rename_in(number, &spot, wanted)
-    }
-
-    fn rename_in(&self, number: usize, spot: &Spot, wanted: &TreeEntry) -> Result<(), LayoutError> {
-        if !self.beside.get() {
-            let temporary = self.places.temporary.join(format!("file-{number}"));
-            let temporary = Spot::try_from(temporary.as_path()).at(&temporary)?;
-            temporary.remove_file().at(temporary.path())?;
-            make_entry(self.git, &temporary, wanted)?;
-            match temporary.rename(spot) {
-                Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-                    temporary.remove_file().at(temporary.path())?;
-                    self.beside.set(true);
-                }
-                renamed => return renamed.at(spot.path()),
-            }
-        }
-        let temporary = self.temporary_beside(spot, &number.to_string())?;
-        make_entry(self.git, &temporary, wanted)?;
-        temporary.rename(spot).at(spot.path())
-    }
 
     /// A free name beside `spot`; what an earlier try left there is removed.
     fn temporary_beside(&self, spot: &Spot, name: &str) -> Result<Spot, LayoutError> {

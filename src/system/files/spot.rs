@@ -122,6 +122,27 @@ impl Spot {
         File::from(file).write_all(bytes)
     }
 
+    /// fsync of the plain file here; nothing for anything else, whose only bytes are its name.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn sync_file(&self) -> io::Result<()> {
+        if self.find()?.is_none_or(|found| found.kind != Kind::File) {
+            return Ok(());
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = rustix::fs::openat(&self.dir, &self.name, flags, Mode::empty())?;
+        Ok(rustix::fs::fsync(file)?)
+    }
+
+    /// `syncfs` of the file system that this place is on.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn sync_file_system(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.dir)?)
+    }
+
     /// Makes a symbolic link.
     ///
     /// # Errors
