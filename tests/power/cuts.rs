@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::disk::FileSystem;
 use crate::machine::{Came, Cut, Machine, Moment, on_a_machine};
 use crate::oracle::{Found, Way};
+use crate::support::kill_everything_below;
 use crate::world::Act;
 
 #[test]
@@ -37,9 +38,9 @@ fn sweep(machine: &Machine<'_>, file_system: FileSystem) {
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().cloned();
                 failures.push(format!("{cut:?}: {}", text.unwrap_or_default()));
-                if machine.disk.top().read_dir().is_err() {
-                    machine.boot();
-                }
+                // Wherever it stopped, the next one finds the disk at work.
+                kill_everything_below(&machine.disk.top());
+                machine.boot();
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The repository's own index and HEAD, after the work tree was changed.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
 
 use crate::model::Oid;
 
@@ -63,15 +65,29 @@ impl Git {
         if self.find_ref(branch)?.as_ref() != Some(commit) {
             return Ok(());
         }
-        let answer = self
-            .call("symbolic-ref")
-            .args(["-m", "gitroll: back on the branch", "HEAD", branch])
-            .durable()
-            .run()?;
-        match answer.code {
-            Some(0) => self.sync_ref_dirs("HEAD"),
-            _ => Err(ref_error("HEAD", &answer.problem())),
+        self.write_head(format!("ref: {branch}\n").as_bytes())
+    }
+
+    /// Writes HEAD as git does, by its lock file. `git symbolic-ref` never syncs what it writes: a power cut
+    /// would leave an empty HEAD, and with it nothing that git takes for a repository.
+    fn write_head(&self, bytes: &[u8]) -> Result<(), GitError> {
+        let (path, lock) = (self.git_dir.join("HEAD"), self.git_dir.join("HEAD.lock"));
+        let io = |source| GitError::Io { path: path.clone(), source };
+        let mut file = match File::create_new(&lock) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(ref_error("HEAD", &in_the_way(&lock)));
+            }
+            file => file.map_err(io)?,
+        };
+        let written = file
+            .write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::rename(&lock, &path));
+        if written.is_err() {
+            let _ = fs::remove_file(&lock);
         }
+        written.map_err(io)?;
+        sync_dir(&self.git_dir)
     }
 
     fn read_tree(&self, commit: &Oid) -> Result<(), GitError> {
@@ -88,12 +104,16 @@ impl Git {
     }
 }
 
+fn in_the_way(lock: &Path) -> String {
+    let lock = lock.display();
+    format!(
+        "{lock} is in the way; if no git command is running here, one was killed: remove that file"
+    )
+}
+
 fn index_error(verb: &str, answer: &super::command::Answer) -> GitError {
     let problem = match stale_lock(&answer.stderr) {
-        Some(lock) => format!(
-            "{} is in the way; if no git command is running here, one was killed: remove that file",
-            lock.display()
-        ),
+        Some(lock) => in_the_way(&lock),
         None => answer.problem(),
     };
     GitError::Command { verb: verb.to_owned(), problem }
