@@ -305,7 +305,8 @@ pub struct Remote {
 /// `[run]`
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// `watchdog`: how long a dead run may stay open; `None` is off.
+    /// `watchdog`: how long after it began to touch what serves a run whose process died is finished by
+    /// itself, default 5 min; `None` is off.
     pub watchdog: Option<Duration>,
 }
 

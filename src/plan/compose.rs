@@ -367,13 +367,12 @@ fn steps(
 /// What the file asks for and this version does not do, and what it leaves out.
 fn unsupported(config: &Config) -> Vec<String> {
     let notify = config.notify.is_some().then_some("[notify]");
-    let watchdog = config.run.watchdog.is_some().then_some("[run] watchdog");
-    let asked = [notify, watchdog].into_iter().flatten();
     let unchecked = config
         .checks
         .is_empty()
         .then(|| "no [[check]] in gitroll.toml: processes are watched, answers are not".to_owned());
-    asked.map(|what| format!("{what} is not supported by this version")).chain(unchecked).collect()
+    let asked = notify.map(|what| format!("{what} is not supported by this version"));
+    asked.into_iter().chain(unchecked).collect()
 }
 
 fn migrations(

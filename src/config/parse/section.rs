@@ -147,11 +147,12 @@ pub(super) fn remote(root: &Table<'_>) -> Option<Remote> {
 }
 
 pub(super) fn run(root: &Table<'_>) -> Option<Run> {
-    let Some(item) = root.get("run") else { return Some(Run { watchdog: None }) };
+    let usual = || Some(5 * MINUTE);
+    let Some(item) = root.get("run") else { return Some(Run { watchdog: usual() }) };
     let table = item.table("[run]")?;
     let watchdog = or(
         table.get("watchdog"),
-        || None,
+        usual,
         |item| {
             if item.value().as_str() == Some("off") {
                 return Some(None);
@@ -160,7 +161,7 @@ pub(super) fn run(root: &Table<'_>) -> Option<Run> {
                 item.add("write \"off\"");
                 return None;
             }
-            item.duration(Duration::from_secs(10)..=DAY).map(Some)
+            item.duration(Duration::from_secs(1)..=DAY).map(Some)
         },
     );
     table.finish();

@@ -185,7 +185,7 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(http.request_timeout, Duration::from_secs(5));
     assert!(config.build[0].inputs.matches(&RepoPath::new("a/b/c").unwrap()));
     assert_eq!((config.remote.name.as_str(), config.remote.required), ("origin", false));
-    assert_eq!(config.run.watchdog, None);
+    assert_eq!(config.run.watchdog, Some(Duration::from_secs(300)));
     assert!(config.migrate.paths.is_empty() && config.flags.is_none() && config.notify.is_none());
 }
 
@@ -496,7 +496,7 @@ fn the_small_sections_are_typed_too() {
     refuses("[remote]\nrequired = \"yes\"", "must be true or false, not a text");
     refuses("[remote]\nname = \"--upload-pack=x\"", "is no name of a remote");
     refuses("[run]\nwatchdog = false", "write \"off\"");
-    refuses("[run]\nwatchdog = \"1s\"", "is not between 10s and 1d");
+    refuses("[run]\nwatchdog = \"900ms\"", "is not between 1s and 1d");
     accepts("[run]\nwatchdog = \"off\"");
     accepts("layout = \"releases\"\nprove = \"weak\"");
     refuses("version = \"1 2\"", "must be one word");
