@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use procfs::net::{TcpNetEntry, TcpState};
 use procfs::process::{FDTarget, Process};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 pub use open_files::{Writing, open_for_writing};
@@ -52,6 +53,20 @@ impl ProcessId {
     /// Sends KILL to this very process, as [`ProcessId::terminate`] sends TERM.
     pub fn kill(&self) -> bool {
         self.signal(Signal::KILL)
+    }
+
+    /// Waits until this very process has ended, however long that takes. It need not be a child.
+    pub fn wait(&self) {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let handle = pid.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
+        // Taken before it is looked at, as for a signal; it becomes readable when the process ends.
+        while self.alive() {
+            let waited =
+                handle.as_ref().map(|handle| poll(&mut [PollFd::new(handle, PollFlags::IN)], None));
+            if waited.is_none_or(|waited| waited.is_err()) {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        }
     }
 
     fn signal(&self, signal: Signal) -> bool {
@@ -293,6 +308,25 @@ mod tests {
         assert!(id.alive(), "it was killed in place of another");
         assert!(id.kill());
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn the_end_of_a_process_is_waited_for() {
+        let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+        let id = ProcessId::of(child.id()).expect("it runs");
+        let (tell, told) = std::sync::mpsc::channel();
+        let waited = id.clone();
+        let waiting = std::thread::spawn(move || {
+            waited.wait();
+            tell.send(()).unwrap();
+        });
+        assert!(told.recv_timeout(Duration::from_millis(100)).is_err(), "it still runs");
+        assert!(id.kill());
+        told.recv_timeout(Duration::from_secs(5)).expect("its end is noticed");
+        waiting.join().unwrap();
+        child.wait().unwrap();
+        // It is gone for good, or was another's from the beginning.
+        id.wait();
     }
 
     #[test]
