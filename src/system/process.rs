@@ -21,7 +21,7 @@ use super::signals::Until;
 use capture::Capture;
 
 pub use lines::telling_lines;
-pub use program::find_program;
+pub use program::{find_program, own_program};
 use program::is_executable;
 
 mod capture;

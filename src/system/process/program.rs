@@ -1,7 +1,18 @@
 //! Finding the file to execute.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+/// The program that runs here, to be executed once more: its path where that is still this very file, else
+/// `/proc/self/exe`. A process keeps the file it executes, also when an update replaced or removed it.
+pub fn own_program() -> PathBuf {
+    let image = PathBuf::from("/proc/self/exe");
+    let same = |path: &PathBuf| match (path.metadata(), image.metadata()) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    };
+    std::fs::read_link(&image).ok().filter(same).unwrap_or(image)
+}
 
 /// The file that `name` stands for: itself where it has a `/`, else the first on `path_variable`.
 pub fn find_program(name: &Path, path_variable: &str) -> Option<PathBuf> {
