@@ -16,12 +16,15 @@ pub struct AbortArgs {
     /// Nothing is asked: taken so that scripts may say it everywhere
     #[arg(long, short, hide = true)]
     yes: bool,
+    /// A try of the guard that knows itself by this
+    #[arg(long, hide = true, value_name = "TOKEN")]
+    watchdog: Option<String>,
 }
 
 /// Runs it.
 ///
 /// # Errors
 /// When no run is open, it is past its commit point, or what served before cannot be proven.
-pub fn run(globals: &Globals, ui: &Ui, _args: &AbortArgs) -> Result<Exit, Failure> {
-    super::resume::go_on(globals, ui, "abort", |_| Ok(()), engine::abort)
+pub fn run(globals: &Globals, ui: &Ui, args: &AbortArgs) -> Result<Exit, Failure> {
+    super::resume::go_on(globals, ui, "abort", args.watchdog.as_deref(), |_| Ok(()), engine::abort)
 }

@@ -27,6 +27,7 @@ mod show;
 mod status;
 mod targets;
 mod unhold;
+mod watchdog;
 
 pub use exit::Exit;
 pub use failure::Failure;
@@ -135,6 +136,8 @@ enum Verb {
     Abort(abort::AbortArgs),
     Eject(eject::EjectArgs),
     Demo(demo::DemoArgs),
+    #[command(hide = true)]
+    Watchdog(watchdog::WatchdogArgs),
 }
 
 impl Verb {
@@ -160,6 +163,7 @@ impl Verb {
             Verb::Abort(_) => "abort",
             Verb::Eject(_) => "eject",
             Verb::Demo(_) => "demo",
+            Verb::Watchdog(_) => "watchdog",
         }
     }
 
@@ -185,6 +189,7 @@ impl Verb {
             Verb::Abort(args) => abort::run(globals, ui, args),
             Verb::Eject(args) => eject::run(globals, ui, args),
             Verb::Demo(args) => demo::run(globals, ui, args),
+            Verb::Watchdog(args) => watchdog::run(globals, ui, args),
         }
     }
 }

@@ -28,6 +28,9 @@ pub struct ResumeArgs {
     /// Nothing is asked: taken so that scripts may say it everywhere
     #[arg(long, short, hide = true)]
     yes: bool,
+    /// A try of the guard that knows itself by this
+    #[arg(long, hide = true, value_name = "TOKEN")]
+    watchdog: Option<String>,
 }
 
 /// Runs it.
@@ -41,7 +44,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ResumeArgs) -> Result<Exit, Failur
         _ => Repeat::None,
     };
     let settled = |run: &Run| settled(run, repeat);
-    go_on(globals, ui, "resume", settled, |site, run, narrator| {
+    go_on(globals, ui, "resume", args.watchdog.as_deref(), settled, |site, run, narrator| {
         engine::resume(site, run, repeat, narrator)
     })
 }
@@ -67,11 +70,13 @@ fn settled(run: &Run, repeat: Repeat) -> Result<(), Failure> {
     }
 }
 
-/// Opens the open run and goes on with it one way or the other, unless `settled` has something against it.
+/// Opens the open run and goes on with it one way or the other, unless `settled` has something against it; for
+/// the watchdog only the run it guards.
 pub(super) fn go_on(
     globals: &Globals,
     ui: &Ui,
     command: &str,
+    watchdog: Option<&str>,
     settled: impl FnOnce(&Run) -> Result<(), Failure>,
     way: impl FnOnce(&Site, Run, &mut Narrator<'_>) -> Result<Ended, EngineError>,
 ) -> Result<Exit, Failure> {
@@ -82,7 +87,12 @@ pub(super) fn go_on(
             Failure::unchanged("no run is open").next("gitroll status", "shows what serves")
         );
     }
-    let run = open.remove(0);
+    let mut run = open.remove(0);
+    if let Some(token) = watchdog
+        && !run.left_to_watchdog(&session.site, token)
+    {
+        return Err(Failure::unchanged("this guard does not count any more"));
+    }
     settled(&run)?;
     let plan = run.plan.clone();
     ui.say(&format!("{}    {} of {}", session.place(), command, run.id));

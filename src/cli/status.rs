@@ -318,7 +318,7 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
     }
     field("runs", &runs);
     for run in &answer.open_runs {
-        run.particulars(&field);
+        run.particulars(now, &field);
     }
 }
 

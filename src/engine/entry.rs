@@ -86,6 +86,9 @@ pub enum Entry {
         at: usize,
         /// Who.
         process: Option<ProcessId>,
+        /// It was the watchdog, not a person.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        watchdog: bool,
     },
     /// The act is in the chain.
     Recorded {

@@ -9,7 +9,7 @@ use super::phase::{Answer, Phase, Side, answer};
 use super::prove::{intended, prove};
 use super::record;
 use super::run::Run;
-use super::{EngineError, StepError, steps};
+use super::{EngineError, StepError, steps, watchdog};
 use crate::check::Proof;
 use crate::config::Config;
 use crate::ledger;
@@ -24,6 +24,9 @@ pub(super) const ABORTED: &str = "aborted by a person";
 
 /// Why a run is restored that a signal stopped.
 pub(super) const INTERRUPTED: &str = "interrupted by a signal";
+
+/// Why a run is restored that the watchdog could not bring forward. It never gives up on one.
+const ABORTED_BY_WATCHDOG: &str = "aborted by the watchdog";
 
 /// Executes a checked plan.
 ///
@@ -76,7 +79,9 @@ pub fn resume(
             ticks: None,
         })?;
     }
-    executor.write(Entry::Resumed { at, process: ProcessId::of(std::process::id()) })?;
+    executor.guard();
+    let (process, watchdog) = (ProcessId::of(std::process::id()), executor.run.by_watchdog);
+    executor.write(Entry::Resumed { at, process, watchdog })?;
     executor.drive()
 }
 
@@ -86,7 +91,7 @@ pub fn resume(
 /// [`EngineError::TooLate`] after the commit point; else as [`execute`].
 pub fn abort(site: &Site, run: Run, narrator: &mut Narrator<'_>) -> Result<Ended, EngineError> {
     let mut executor = Executor::new(site, run, narrator)?;
-    let why = ABORTED.to_owned();
+    let why = if executor.run.by_watchdog { ABORTED_BY_WATCHDOG } else { ABORTED }.to_owned();
     match executor.run.journal.phase().clone() {
         Phase::Proven | Phase::Closed(Some(Outcome::Succeeded)) => {
             return Err(EngineError::TooLate(executor.run.plan.to.to_string()));
@@ -98,6 +103,7 @@ pub fn abort(site: &Site, run: Run, narrator: &mut Narrator<'_>) -> Result<Ended
             return executor.drop_prepared(why);
         }
         Phase::Forward { .. } | Phase::Restoring { .. } | Phase::Stuck(_) => {
+            executor.guard();
             executor.write(Entry::Restoring { why })?;
         }
         Phase::Fresh | Phase::Restored | Phase::Closed(_) => {}
@@ -122,16 +128,46 @@ pub(super) struct Executor<'a, 'n> {
     pub(super) narrator: &'a mut Narrator<'n>,
     /// Commands that were done in this run already are run again.
     redo: bool,
+    /// The watchdog is armed, or this is the watchdog.
+    guarded: bool,
 }
 
 impl<'a, 'n> Executor<'a, 'n> {
     fn new(site: &'a Site, run: Run, narrator: &'a mut Narrator<'n>) -> Result<Self, EngineError> {
         let (config, config_before) = steps::configurations(&run.plan)?;
-        Ok(Self { site, run, config, config_before, narrator, redo: false })
+        let guarded = run.by_watchdog;
+        Ok(Self { site, run, config, config_before, narrator, redo: false, guarded })
     }
 
-    fn drive(mut self) -> Result<Ended, EngineError> {
+    fn drive(self) -> Result<Ended, EngineError> {
+        let (site, id, by_watchdog) = (self.site, self.run.id.clone(), self.run.by_watchdog);
+        let ended = self.go();
+        if !by_watchdog {
+            watchdog::disarm(site, &id);
+        }
+        ended
+    }
+
+    /// Arms the watchdog, once, before the first step that touches what serves.
+    fn guard(&mut self) {
+        let untouched = match self.run.journal.phase() {
+            Phase::Forward { next, .. } => *next < steps::activation(&self.run.plan),
+            phase => *phase == Phase::Fresh || phase.is_closed(),
+        };
+        if self.guarded || untouched {
+            return;
+        }
+        self.guarded = true;
+        let Some(after) = self.config.run.watchdog else { return };
+        if let Err(why) = watchdog::arm(self.site, &self.run.id, after) {
+            let text = format!("nothing finishes this run if it is killed: no watchdog: {why}");
+            (self.narrator)(Narration::Warning { text });
+        }
+    }
+
+    fn go(mut self) -> Result<Ended, EngineError> {
         loop {
+            self.guard();
             let phase = self.run.journal.phase().clone();
             let undecided = matches!(phase, Phase::Forward { .. } | Phase::Restoring { .. });
             if undecided && signals::leave_asked() {

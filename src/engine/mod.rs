@@ -18,6 +18,7 @@ mod restore;
 mod run;
 mod steps;
 mod story;
+pub mod watchdog;
 
 pub use eject::{Branch, EjectError, Ejection, carry_out as eject, plan as eject_plan};
 pub use ended::{Ended, Repeat};

@@ -192,7 +192,8 @@ mod tests {
     #[test]
     fn a_stuck_run_can_be_resumed_on_its_side() {
         let stuck = |side| Entry::Stuck { side, why: "x".into() };
-        let resumed = |at| Entry::Resumed { at, process: Begun::for_tests().process };
+        let resumed =
+            |at| Entry::Resumed { at, process: Begun::for_tests().process, watchdog: false };
         let target = [begun(), Entry::Intent { step: 0 }, stuck(Side::Target), resumed(0)];
         assert_eq!(walk(&target), Ok(Phase::Forward { next: 0, announced: false }));
         let before = [

@@ -3,7 +3,7 @@
 use super::EngineError;
 use crate::check::{self, Intent, Proof};
 use crate::config::{self, Config};
-use crate::model::{Narration, Narrator, Plan, RunId, Served, Step};
+use crate::model::{CheckEvidence, Narration, Narrator, Plan, RunId, Served, Step};
 use crate::site::{Site, intent, observe_services};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
@@ -43,6 +43,16 @@ pub(super) fn intended(
 ) -> Intent {
     let not = not.cloned();
     Intent { not, until, ..intent(config, served, run.as_str(), fresh_since) }
+}
+
+/// Whether no check is worse than before the run, although not all of them pass.
+pub(super) fn no_worse(proof: &Proof, baseline: &[CheckEvidence]) -> bool {
+    let was_failing = |name| baseline.iter().any(|before| before.check == name && !before.passed);
+    let any_failing_before = baseline.iter().any(|before| !before.passed);
+    any_failing_before
+        && !proof.checks.is_empty()
+        && proof.checks.iter().any(|now| now.passed)
+        && proof.checks.iter().all(|now| now.passed || was_failing(now.check.clone()))
 }
 
 fn reloads(plan: &Plan, name: &str) -> bool {

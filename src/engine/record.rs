@@ -241,6 +241,12 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
     evidence.steps = lines.iter().flat_map(steps).collect();
     evidence.skipped = plan.skipped.clone();
     evidence.warnings = plan.warnings.clone();
+    if run.by_watchdog {
+        let began = run.journal.begun().map_or("somebody", |begun| &begun.actor);
+        let text =
+            format!("finished by the watchdog: the process that {began} began it with was killed");
+        evidence.warnings.push(text);
+    }
     evidence.failure = lines.iter().find_map(|line| match &line.entry {
         Entry::Failed { label, why, .. } if outcome != Outcome::Succeeded => {
             Some(format!("{label}: {why}"))

@@ -6,9 +6,9 @@ use super::ended::Ended;
 use super::entry::Entry;
 use super::execute::{Executor, millis, pass};
 use super::phase::Side;
+use super::prove::no_worse;
 use super::{EngineError, StepError, steps};
-use crate::check::Proof;
-use crate::model::{CheckEvidence, Narration, Outcome};
+use crate::model::{Narration, Outcome};
 use crate::system::signals;
 
 impl Executor<'_, '_> {
@@ -80,14 +80,4 @@ impl Executor<'_, '_> {
         self.write(Entry::Stuck { side: Side::Before, why })?;
         Ok(None)
     }
-}
-
-/// Whether no check is worse than before the run, although not all of them pass.
-fn no_worse(proof: &Proof, baseline: &[CheckEvidence]) -> bool {
-    let was_failing = |name| baseline.iter().any(|before| before.check == name && !before.passed);
-    let any_failing_before = baseline.iter().any(|before| !before.passed);
-    any_failing_before
-        && !proof.checks.is_empty()
-        && proof.checks.iter().any(|now| now.passed)
-        && proof.checks.iter().all(|now| now.passed || was_failing(now.check.clone()))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::entry::{Begun, Entry};
 use super::journal::{Journal, JournalError};
+use super::watchdog;
 use crate::model::{CheckedPlan, Plan, RunId, Step};
 use crate::site::Site;
 use crate::system::{clock, failpoint, files};
@@ -21,6 +22,8 @@ pub struct Run {
     pub plan: Plan,
     /// What happened so far.
     pub journal: Journal,
+    /// This process finishes it for the watchdog, not for a person.
+    pub by_watchdog: bool,
 }
 
 impl Run {
@@ -54,7 +57,7 @@ impl Run {
         failpoint::pass("run plan written").map_err(io)?;
         let mut journal = Journal::create(dir)?;
         journal.write(Entry::Begun(begun), clock::now())?;
-        Ok(Self { id, plan, journal })
+        Ok(Self { id, plan, journal, by_watchdog: false })
     }
 
     /// Opens a run to look at it or to go on with it.
@@ -68,7 +71,7 @@ impl Run {
         let journal = Journal::open(&dir)?;
         let text = fs::read(&path).map_err(io)?;
         let plan = serde_json::from_slice(&text).map_err(|e| io(e.into()))?;
-        Ok(Self { id: id.clone(), plan, journal })
+        Ok(Self { id: id.clone(), plan, journal, by_watchdog: false })
     }
 }
 
@@ -91,11 +94,12 @@ pub fn open_runs(site: &Site) -> Result<Vec<Run>, JournalError> {
 }
 
 /// Removes what dead runs left behind and finished runs beyond the newest: directories without a first
-/// journal line, stages, old journals. Called under the lock, when no run is open.
+/// journal line, stages, old journals, guards of runs that are over. Called under the lock, when no run is open.
 pub fn tidy(site: &Site) {
     let Ok(ids) = run_ids(site) else { return };
     let old = ids.len().saturating_sub(KEPT);
     for (index, id) in ids.iter().enumerate() {
+        watchdog::disarm(site, id);
         let journal = site.run_dir(id).join("journal.jsonl");
         let dead = !journal.exists()
             || Journal::open(&site.run_dir(id)).is_ok_and(|journal| journal.lines().is_empty());

@@ -107,7 +107,11 @@ impl Run {
     }
 
     pub(super) fn first_failure(&self) -> String {
-        self.failures().next().unwrap_or_else(|| ABORTED.to_owned())
+        let restored = self.journal.lines().iter().find_map(|line| match &line.entry {
+            Entry::Restoring { why } => Some(why.clone()),
+            _ => None,
+        });
+        self.failures().next().or(restored).unwrap_or_else(|| ABORTED.to_owned())
     }
 
     pub(super) fn last_failure(&self) -> String {

@@ -21,8 +21,8 @@ use super::signals::Until;
 use capture::Capture;
 
 pub use lines::telling_lines;
-pub use program::{find_program, own_program};
 use program::is_executable;
+pub use program::{find_program, own_program};
 
 mod capture;
 mod lines;

@@ -10,7 +10,7 @@ pub use ask::{AskError, confirm, question};
 pub use live::Live;
 pub use style::Style;
 pub use table::Table;
-pub use words::{ago, clock_word, duration, escape, plural, span};
+pub use words::{ago, clock_word, countdown, duration, escape, plural, span, time_of_day};
 
 use std::io::{self, IsTerminal as _, Write as _};
 

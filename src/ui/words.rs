@@ -44,6 +44,21 @@ pub fn span(time: Duration) -> String {
     }
 }
 
+/// A time that runs down, to the second: `45 s`, `3 min 10 s`, `5 h 02 min`.
+pub fn countdown(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..=59 => format!("{seconds} s"),
+        60..=3_599 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// A moment of the next 24 hours in local time: `14:07`.
+pub fn time_of_day(moment: Timestamp) -> String {
+    moment.to_zoned(TimeZone::system()).strftime("%H:%M").to_string()
+}
+
 /// How long ago a moment is, as [`span`]; nothing for a moment to come.
 pub fn ago(then: Timestamp, now: Timestamp) -> Duration {
     let seconds = now.as_second().saturating_sub(then.as_second());

@@ -106,7 +106,7 @@ fn find_processes(value: &serde_json::Value, found: &mut Vec<(u32, u64)>) {
     }
 }
 
-/// Every `gitroll/services/*.json` below `root`.
+/// Every `gitroll/services/*.json` and `gitroll/runs/*/watchdog.json` below `root`.
 fn service_files(root: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut dirs = vec![root.to_owned()];
@@ -118,6 +118,7 @@ fn service_files(root: &Path) -> Vec<PathBuf> {
                     dirs.push(path);
                 }
             } else if dir.ends_with("gitroll/services") && path.extension() == Some("json".as_ref())
+                || path.ends_with("watchdog.json")
             {
                 files.push(path);
             }

@@ -34,7 +34,7 @@ mod web;
 pub use answer::Answer;
 pub use app::{App, Behaviour, Fixture};
 pub use config::{AppConfig, ServedBy};
-pub use ending::kill_everything_below;
+pub use ending::{alive, children_of, kill_everything_below};
 pub use environment::{TestEnvironment, project, test_tools};
 pub use scenario::Scenario;
 pub use snapshot::snapshots;

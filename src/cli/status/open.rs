@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
+use crate::cli::watchdog::Watching;
 use crate::engine::{self, Lock, Phase, Run, Unsettled};
 use crate::model::RunId;
 use crate::ui::escape;
@@ -24,6 +25,8 @@ pub struct OpenRun {
     pub done: Vec<String>,
     /// The steps that were not, an interrupted one first.
     pub left: Vec<String>,
+    /// What finishes it if nobody does; absent where there is nothing.
+    pub watchdog: Option<Watching>,
     /// A command of which nobody knows whether it ran to its end: `gitroll resume` asks about it.
     pub unsettled: Option<String>,
 }
@@ -32,11 +35,11 @@ pub struct OpenRun {
 pub(super) fn runs(session: &Session) -> Result<Vec<OpenRun>, Failure> {
     let at_work = Lock::holder(&session.site.state()).is_some();
     let runs = engine::open_runs(&session.site)?;
-    Ok(runs.into_iter().map(|run| OpenRun::of(run, at_work)).collect())
+    Ok(runs.into_iter().map(|run| OpenRun::of(session, run, at_work)).collect())
 }
 
 impl OpenRun {
-    fn of(run: Run, at_work: bool) -> Self {
+    fn of(session: &Session, run: Run, at_work: bool) -> Self {
         let labels = run.plan.steps.iter().map(crate::model::Step::label);
         let (done, left): (Vec<_>, Vec<_>) =
             labels.enumerate().partition(|(index, _)| *index < steps_done(&run));
@@ -48,6 +51,7 @@ impl OpenRun {
             done: names(done),
             left: names(left),
             unsettled: run.unsettled().map(|Unsettled { command, .. }| command),
+            watchdog: Watching::over(&session.site, &run),
             id: run.id,
         }
     }
@@ -58,7 +62,7 @@ impl OpenRun {
     }
 
     /// What is done, what is not, and the ways on.
-    pub(super) fn particulars(&self, field: &impl Fn(&str, &str)) {
+    pub(super) fn particulars(&self, now: jiff::Timestamp, field: &impl Fn(&str, &str)) {
         let list = |steps: &[String]| escape(&steps.join(", "));
         if !self.done.is_empty() {
             field("done", &list(&self.done));
@@ -68,6 +72,9 @@ impl OpenRun {
         }
         if self.at_work {
             return;
+        }
+        if let Some(watching) = &self.watchdog {
+            field("watchdog", &watching.words(now));
         }
         match &self.unsettled {
             None => field("next", "gitroll resume    goes on"),

@@ -150,20 +150,16 @@ pub(super) fn run(root: &Table<'_>) -> Option<Run> {
     let usual = || Some(5 * MINUTE);
     let Some(item) = root.get("run") else { return Some(Run { watchdog: usual() }) };
     let table = item.table("[run]")?;
-    let watchdog = or(
-        table.get("watchdog"),
-        usual,
-        |item| {
-            if item.value().as_str() == Some("off") {
-                return Some(None);
-            }
-            if item.value().as_bool() == Some(false) {
-                item.add("write \"off\"");
-                return None;
-            }
-            item.duration(Duration::from_secs(1)..=DAY).map(Some)
-        },
-    );
+    let watchdog = or(table.get("watchdog"), usual, |item| {
+        if item.value().as_str() == Some("off") {
+            return Some(None);
+        }
+        if item.value().as_bool() == Some(false) {
+            item.add("write \"off\"");
+            return None;
+        }
+        item.duration(Duration::from_secs(1)..=DAY).map(Some)
+    });
     table.finish();
     Some(Run { watchdog: watchdog? })
 }
