@@ -113,7 +113,7 @@ fn in_the_way(lock: &Path) -> String {
 
 fn index_error(verb: &str, answer: &super::command::Answer) -> GitError {
     let problem = match stale_lock(&answer.stderr) {
-        Some(lock) => in_the_way(&lock),
+        Some(lock) => in_the_way(lock),
         None => answer.problem(),
     };
     GitError::Command { verb: verb.to_owned(), problem }
