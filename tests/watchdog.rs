@@ -272,3 +272,19 @@ fn a_run_goes_on_where_no_watchdog_can_be_had() {
     Answer::of(command, Duration::from_secs(60)).exit(0).stderr_has("no watchdog");
     s.serves("1.1.0");
 }
+
+#[test]
+fn the_watchdog_acts_although_the_program_was_removed_meanwhile() {
+    let host = TestEnvironment::new();
+    let s = serving(&host, "1s");
+    let program = host.path("gitroll-of-today");
+    fs::copy(env!("CARGO_BIN_EXE_gitroll"), &program).expect("it can be copied");
+    let serving = s.app.head();
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    let mut command = host.command(&program);
+    command.args(["deploy", &next, "--yes"]).env("GITROLL_FAIL_AT", "activate after=kill");
+    is_killed(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts"));
+    fs::remove_file(&program).expect("ours");
+    heals(&s, "1.1.0");
+}
