@@ -288,3 +288,60 @@ fn the_watchdog_acts_although_the_program_was_removed_meanwhile() {
     fs::remove_file(&program).expect("ours");
     heals(&s, "1.1.0");
 }
+
+/// The units of watchdogs in a box: those that wait or run, and those that failed.
+#[track_caller]
+fn units(inside: &Sysbox<'_>) -> String {
+    let states = "--state=active,activating,deactivating,failed";
+    let list = ["list-units", "--all", "--plain", "--no-legend", states, "gitroll-watchdog-*"];
+    inside.run("systemctl", &list).exit(0).stdout.clone()
+}
+
+/// Prints why a test cannot be made on this machine.
+#[allow(clippy::print_stderr)]
+fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
+#[test]
+fn where_systemd_runs_the_watchdog_is_a_timer() {
+    let host = TestEnvironment::new();
+    let inside = match Sysbox::start(&host) {
+        Ok(inside) => inside,
+        Err(why) => return skipped(&why),
+    };
+    let app = host.app(Fixture::Plain);
+    let run = |time: &str| format!("[run]\nwatchdog = \"{time}\"\n");
+    let quick = AppConfig::default().without_builds().settle(2, "300ms");
+    app.configure(&quick.clone().and(&run("10m")));
+    app.commit_version("1.0.0", Behaviour::Good);
+    inside.gitroll(&["init", "--yes", "--environment", "production", "--name", "web-1"]).exit(0);
+    inside.gitroll(&["deploy", "--yes"]).exit(0).stderr_lacks("watchdog");
+    assert_eq!(units(&inside), "");
+
+    // Killed: the timer waits, and a person who is quicker ends it.
+    let serving = app.head();
+    let next = app.commit_version("1.1.0", Behaviour::Good);
+    app.git(&["checkout", "-q", "--detach", &serving]);
+    let killed = inside.gitroll_until("activate after=kill", &["deploy", &next, "--yes"]);
+    assert_eq!(killed.code, None, "{}", killed.stderr);
+    let waiting = units(&inside);
+    assert!(waiting.contains(".timer") && !waiting.contains(".service"), "{waiting}");
+    inside.gitroll(&["status"]).exit(0).stdout_has("watchdog  acts at ");
+    inside.gitroll(&["resume"]).exit(0);
+    assert_eq!(units(&inside), "");
+
+    // Killed again: the timer finishes it, and what it started outlives it.
+    app.configure(&quick.and(&run("1s")));
+    let serving = app.head();
+    let next = app.commit_version("1.2.0", Behaviour::Good);
+    app.git(&["checkout", "-q", "--detach", &serving]);
+    let killed = inside.gitroll_until("activate after=kill", &["deploy", &next, "--yes"]);
+    assert_eq!(killed.code, None, "{}", killed.stderr);
+    wait_until("the run is over", || inside.gitroll(&["status"]).stdout.contains("none open"));
+    wait_until("the guard ends", || units(&inside).is_empty());
+    wait_for_version(&app.health(), "1.2.0");
+    inside.gitroll(&["show"]).exit(0).stdout_has("finished by the watchdog");
+    inside.gitroll(&["status"]).exit(0).stdout_has("v1.2.0").stdout_has("web running");
+    inside.gitroll(&["check"]).exit(0);
+}
