@@ -147,6 +147,16 @@ fn status_says_when_the_watchdog_acts_and_a_person_may_be_quicker() {
 }
 
 #[test]
+fn a_resume_that_is_killed_like_the_run_before_it_is_finished_too() {
+    let host = TestEnvironment::new();
+    let s = serving(&host, "3s");
+    is_killed(deploy(&s, "1.1.0", "activate after=kill"));
+    is_killed(start(&s, &["resume"], "reload web after=kill"));
+    heals(&s, "1.1.0");
+    host.gitroll(&["show"]).exit(0).stdout_has("finished by the watchdog");
+}
+
+#[test]
 fn a_try_of_the_watchdog_that_is_killed_is_not_the_last() {
     let host = TestEnvironment::new();
     let s = serving(&host, "1s");
