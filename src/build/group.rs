@@ -10,6 +10,7 @@ use super::key::{carried, io_at};
 use super::{BuildError, Store};
 use crate::config::Binding;
 use crate::model::{BuildKey, BuildStep, Redactor, RepoPath};
+use crate::system::call;
 use crate::system::files::{self, Beneath, Kind, Spot};
 use crate::system::process::{Finished, Invocation, ProcessError, telling_lines};
 use crate::system::signals::Until;
@@ -133,6 +134,7 @@ fn environment(
     .map(|(name, value)| (name.into(), value.into()))
     .collect();
     environment.insert("HOME".into(), user.home.into());
+    environment.insert(call::VARIABLE.into(), call::name().into());
     for (name, value) in step.env.iter().chain(extra) {
         environment.insert(name.into(), value.into());
     }

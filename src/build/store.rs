@@ -212,7 +212,10 @@ impl Store {
     }
 
     /// Removes what killed builds, takings and prunings left. Only for who holds the lock.
-    pub(super) fn sweep(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn sweep(&self) -> io::Result<()> {
         if !self.dir.is_dir() {
             return Ok(());
         }

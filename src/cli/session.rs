@@ -7,7 +7,7 @@ use super::Globals;
 use super::exit::Exit;
 use super::failure::{Failure, at};
 use crate::config::{Binding, BindingError};
-use crate::engine::{self, Held, Lock, LockError};
+use crate::engine::{self, Held, Lock, LockError, Note};
 use crate::plan::facts::Facts;
 use crate::site::{Site, exposed};
 use crate::system::git::Git;
@@ -22,6 +22,8 @@ pub struct Session {
     pub ui: Ui,
     /// The checkout and host.
     pub site: Site,
+    // Before the lock, so that it is gone when the next command may look.
+    _note: Option<Note>,
     _lock: Option<Lock>,
 }
 
@@ -33,7 +35,7 @@ impl Session {
     pub fn look(globals: &Globals, ui: &Ui) -> Result<Self, Failure> {
         let (git, binding) = open(globals)?;
         let site = Site::new(git, binding?, user::actor());
-        Ok(Self { ui: ui.clone(), site, _lock: None })
+        Ok(Self { ui: ui.clone(), site, _note: None, _lock: None })
     }
 
     /// Opens to change: takes the lock, signs what is queued, refuses while a run is open.
@@ -68,7 +70,8 @@ impl Session {
             since: clock::now(),
         };
         let lock = take_lock(&site, &held, globals.wait.unwrap_or_default(), ui)?;
-        let session = Self { ui: ui.clone(), site, _lock: Some(lock) };
+        let note = at_work(&site, ui, command)?;
+        let session = Self { ui: ui.clone(), site, _note: note, _lock: Some(lock) };
         at("lock taken")?;
         session.sign_queued();
         Ok(session)
@@ -223,6 +226,39 @@ fn become_owner(top: &Path) -> Result<(), Failure> {
     let error = switch::re_execute_as(&owner, &user::actor());
     Err(Failure::unchanged(format!("cannot become {}, who owns the tree: {error}", owner.name))
         .next(format!("sudo -u {} gitroll …", owner.name), "run as the tree's owner"))
+}
+
+/// Cleans up after a command that was killed, then notes that this one is at work. Where the disk is full and
+/// an earlier run waits to be finished or undone, that goes on without the note.
+fn at_work(site: &Site, ui: &Ui, command: &str) -> Result<Option<Note>, Failure> {
+    let cleaned = engine::clean(site);
+    let mut doubted = None;
+    if let Some(cleaned) = &cleaned {
+        if let Some(told) = cleaned.told() {
+            ui.say(&escape(&told));
+        }
+        for path in &cleaned.in_doubt {
+            let path = escape(&path.display().to_string());
+            ui.say(&format!(
+                "warning: {path} may be what gitroll {} left when it was killed, but a git command is at work \
+                 here; once that has ended and it is still there: rm {path}",
+                cleaned.after.command
+            ));
+        }
+        if !cleaned.in_doubt.is_empty() {
+            doubted = Some((cleaned.after.since, cleaned.in_doubt.as_slice()));
+        }
+    }
+    match Note::write(site, command, doubted) {
+        Ok(note) => Ok(Some(note)),
+        Err(_) if engine::open_runs(site).is_ok_and(|open| !open.is_empty()) => Ok(None),
+        Err(error) => Err(Failure::unchanged(format!(
+            "{} cannot be written: {error}",
+            site.state().join("at-work.json").display()
+        ))
+        .detail("nothing was changed")
+        .next("gitroll doctor", "looks at this host")),
+    }
 }
 
 fn must_be_owner(site: &Site) -> Result<(), Failure> {

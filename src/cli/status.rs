@@ -64,6 +64,8 @@ pub struct StatusAnswer {
     pub upstream: Option<Upstream>,
     /// Runs that are not over.
     pub open_runs: Vec<OpenRun>,
+    /// The command that was killed, whose leftovers the next changing command removes.
+    pub killed: Option<KilledCommand>,
     /// Records not on the remote; absent without a remote.
     pub unpublished: Option<u64>,
     /// Records that wait to be signed.
@@ -125,6 +127,16 @@ pub struct Upstream {
     pub holds: Option<Oid>,
     /// The components that are there as they were judged bad.
     pub held_components: Vec<String>,
+}
+
+/// A command that did not come to its end.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct KilledCommand {
+    /// What it did, e.g. `deploy`.
+    pub command: String,
+    /// When it began.
+    #[schemars(with = "String")]
+    pub since: jiff::Timestamp,
 }
 
 /// Runs it.
@@ -196,6 +208,8 @@ fn look(session: &Session, facts: &Facts) -> Result<StatusAnswer, Failure> {
         held,
         upstream: upstream(session, facts)?,
         open_runs: open::runs(session)?,
+        killed: engine::AtWork::killed(site)
+            .map(|killed| KilledCommand { command: killed.command, since: killed.since }),
         unpublished: unpublished(session, facts),
         unsigned: engine::queued(site).len(),
     })
@@ -317,6 +331,12 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
         runs.push_str(&format!(" {dot} {} unsigned", plural(answer.unsigned, "record")));
     }
     field("runs", &runs);
+    if let Some(killed) = &answer.killed {
+        let began = clock_word(killed.since, now);
+        let what =
+            format!("gitroll {} of {began}; the next changing command cleans up", killed.command);
+        field("killed", &what);
+    }
     for run in &answer.open_runs {
         run.particulars(now, &field);
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::host::INIT;
 use super::{Examination, on_path, quoted};
 use crate::config::SigningFormat;
-use crate::engine::{self, JournalError, Lock};
+use crate::engine::{self, AtWork, JournalError, Lock};
 use crate::ledger::{self, LedgerError};
 use crate::plan::PlanError;
 use crate::plan::facts::Facts;
@@ -71,9 +71,21 @@ fn new_key(site: &Site) -> Option<String> {
     Some(format!("mv {} {} && {make}", quoted(&from)?, quoted(&to)?))
 }
 
-/// Lock files that a killed git left.
+/// Lock files that a killed git left. Those of a killed command of ours the next one removes by itself.
 pub(super) fn locks(site: &Site, found: &mut Examination) {
+    let killed = AtWork::killed(site);
+    if let Some(killed) = &killed {
+        let what = format!(
+            "gitroll {} or a git command of it was killed; the next changing command removes what it left",
+            killed.command
+        );
+        found.warning("locks", what, None);
+    }
+    let ours = killed.map(|killed| killed.remains(site).locks).unwrap_or_default();
     for path in preflight::stale_locks(site) {
+        if ours.contains(&path) {
+            continue;
+        }
         let what = format!(
             "{} is in the way; if no git command is running here, one was killed",
             path.display()

@@ -5,6 +5,7 @@
 //! anywhere and done again. The line `proven` is the commit point. Before it a failing run restores what
 //! served; after it the run can only go on to its record.
 
+mod at_work;
 mod eject;
 mod ended;
 mod entry;
@@ -14,12 +15,14 @@ mod lock;
 mod phase;
 mod prove;
 mod record;
+mod remains;
 mod restore;
 mod run;
 mod steps;
 mod story;
 pub mod watchdog;
 
+pub use at_work::{AtWork, Note};
 pub use eject::{Branch, EjectError, Ejection, carry_out as eject, plan as eject_plan};
 pub use ended::{Ended, Repeat};
 pub use entry::{Begun, Entry, OnFailure};
@@ -28,6 +31,7 @@ pub use journal::{Journal, JournalError, Line};
 pub use lock::{Held, Lock, LockError};
 pub use phase::{Phase, Side};
 pub use record::{append, host_name, publish, published_head, queued, sign_queued};
+pub use remains::{Cleaned, clean};
 pub use run::{Run, open_runs, tidy};
 pub use story::Unsettled;
 

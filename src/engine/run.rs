@@ -100,16 +100,27 @@ pub fn tidy(site: &Site) {
     let old = ids.len().saturating_sub(KEPT);
     for (index, id) in ids.iter().enumerate() {
         watchdog::disarm(site, id);
-        let journal = site.run_dir(id).join("journal.jsonl");
-        let dead = !journal.exists()
-            || Journal::open(&site.run_dir(id)).is_ok_and(|journal| journal.lines().is_empty());
-        if dead || index < old {
-            let _ = fs::remove_dir_all(site.run_dir(id));
-        }
+        // The stage first: it is found by its run.
         if site.stage(id).exists() {
             let _ = fs::remove_dir_all(site.stage(id));
         }
+        if index < old {
+            let _ = fs::remove_dir_all(site.run_dir(id));
+        }
     }
+    remove_dead_runs(site);
+}
+
+/// Removes what runs left that were killed before their first journal line: nothing was changed by then.
+/// Says how many there were.
+pub(super) fn remove_dead_runs(site: &Site) -> usize {
+    let dead = |id: &RunId| {
+        let dir = site.run_dir(id);
+        !dir.join("journal.jsonl").exists()
+            || Journal::open(&dir).is_ok_and(|journal| journal.lines().is_empty())
+    };
+    let ids = run_ids(site).unwrap_or_default();
+    ids.iter().filter(|id| dead(id) && fs::remove_dir_all(site.run_dir(id)).is_ok()).count()
 }
 
 /// The branch that HEAD was on before the latest run that took it off one, as far as runs are kept.

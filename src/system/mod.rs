@@ -1,6 +1,7 @@
 //! The ground floor: git, processes, files, the clock. Only this module (and [`crate::check`], for
 //! sockets) touches them.
 
+pub mod call;
 pub mod clock;
 pub mod failpoint;
 pub mod files;

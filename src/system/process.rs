@@ -376,6 +376,25 @@ fn seal(command: &mut Command, session: bool) {
     }
 }
 
+/// Lets the child get TERM when this thread ends before it, however it ends: git then removes its lock files
+/// and goes.
+#[allow(unsafe_code)]
+pub(super) fn end_with_us(command: &mut Command) {
+    let us = rustix::process::getpid();
+    // SAFETY: the closure runs in the child between fork and exec; it only makes two plain system calls and
+    // allocates nothing.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+            match rustix::process::getppid() {
+                Some(parent) if parent == us => Ok(()),
+                // We ended before the signal was asked for.
+                _ => Err(rustix::io::Errno::SRCH.into()),
+            }
+        });
+    }
+}
+
 fn open_log(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDWR
         | OFlags::APPEND

@@ -11,9 +11,11 @@ use procfs::process::{FDTarget, Process};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
-pub use open_files::{Writing, open_for_writing};
+pub use open_files::{Writing, open_anywhere, open_for_writing};
+pub use orphans::{carrying, end, works_in};
 
 mod open_files;
+mod orphans;
 
 /// A process that cannot be mistaken for a later one with the same number.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

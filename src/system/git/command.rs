@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Git, GitError};
-use crate::system::signals;
+use crate::system::{call, process, signals};
 
 /// How long a command that only touches this disk may take.
 const LOCAL_LIMIT: Duration = Duration::from_secs(300);
@@ -183,6 +183,9 @@ impl<'a> Call<'a> {
         if code.is_none() {
             end(&mut child);
         }
+        if matches!(code, None | Some(None)) {
+            call::note_killed_git();
+        }
         let stdout = stdout.map(Stream::take).unwrap_or_default();
         let stderr = stderr.map(Stream::take).unwrap_or_default();
         match code {
@@ -219,7 +222,8 @@ impl<'a> Call<'a> {
             .env("GIT_ATTR_SOURCE", empty_tree(git))
             .env("GIT_PROXY_COMMAND", "")
             .env("GIT_ALLOW_PROTOCOL", "file:http:https:ssh:git")
-            .env("GIT_ADVICE", "0");
+            .env("GIT_ADVICE", "0")
+            .env(call::VARIABLE, call::name());
         let mut config = git.environment.configuration();
         if self.calm {
             config.extend(calming(git)?);
@@ -237,6 +241,7 @@ impl<'a> Call<'a> {
             .stderr(Stdio::piped())
             // Its own group, so that a time limit ends ssh and other children too.
             .process_group(0);
+        process::end_with_us(&mut command);
         Ok(command)
     }
 }

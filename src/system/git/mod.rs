@@ -15,6 +15,7 @@ mod overlay;
 mod read;
 mod reflog;
 mod refs;
+mod remains;
 mod resolve;
 mod settings;
 mod stat_cache;
@@ -35,6 +36,7 @@ use crate::model::{Oid, Person, RepoPath, TargetRef, TreeEntry};
 
 pub use self::diff::{FileDiff, TreeDiff};
 pub use self::reflog::HeadMove;
+pub use self::remains::GitRemains;
 
 use self::environment::Environment;
 use self::settings::Settings;

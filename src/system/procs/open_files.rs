@@ -1,6 +1,6 @@
 //! Files that processes hold open, read from /proc.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
@@ -31,6 +31,20 @@ pub fn open_for_writing(pid: u32, top: &Path) -> BTreeMap<PathBuf, Writing> {
         *most = (*most).max(writing);
     }
     found
+}
+
+/// Those of `paths` that a process holds open, as far as this user may see.
+pub fn open_anywhere(paths: &[PathBuf]) -> BTreeSet<PathBuf> {
+    let place = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let wanted: BTreeMap<_, _> =
+        paths.iter().filter_map(|path| Some((place(path)?, path.clone()))).collect();
+    let mut open = BTreeSet::new();
+    for pid in super::running() {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let held = files.filter_map(|file| wanted.get(&place(&file.path())?).cloned());
+        open.extend(held);
+    }
+    open
 }
 
 /// Through descriptors.

@@ -1,0 +1,122 @@
+//! Which command is at work, on disk: what it finds here and what its children are known by. A command that
+//! was killed leaves it for the next one, which then knows what may be cleaned.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::site::Site;
+use crate::system::git::GitRemains;
+use crate::system::procs::{self, ProcessId};
+use crate::system::{call, clock, files};
+
+/// A changing command that holds the lock, or held it until it was killed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtWork {
+    /// Version of the file's format: 1.
+    pub at_work: u32,
+    /// What it does, e.g. `deploy`.
+    pub command: String,
+    /// Its process.
+    pub process: Option<ProcessId>,
+    /// The session that its git commands and builds are in.
+    pub session: u32,
+    /// What they carry in `GITROLL_CALL`.
+    pub call: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// The locks of git that lay here then, and are none of its own.
+    pub locks: BTreeSet<PathBuf>,
+}
+
+/// The note that this process is at work. At the command's ordinary end it goes; nothing rests on that, for
+/// after a kill it is what the next command goes by.
+#[derive(Debug)]
+pub struct Note {
+    path: PathBuf,
+    /// What an earlier command may have left. As long as it is there, the note stays too.
+    doubted: Vec<PathBuf>,
+}
+
+impl AtWork {
+    /// The version of the format this program writes.
+    pub const VERSION: u32 = 1;
+
+    /// What the last changing command left; `None` after an ordinary end.
+    pub fn left(site: &Site) -> Option<Self> {
+        let text = std::fs::read(path(&site.state())).ok()?;
+        let left: Self = serde_json::from_slice(&text).ok()?;
+        (left.at_work == Self::VERSION).then_some(left)
+    }
+
+    /// As [`AtWork::left`], for who does not hold the lock: `None` too while that command runs.
+    pub fn killed(site: &Site) -> Option<Self> {
+        Self::left(site).filter(|left| !left.process.as_ref().is_some_and(ProcessId::alive))
+    }
+
+    /// What it left of git's, as far as that can be told. Looks, and changes nothing.
+    pub fn remains(&self, site: &Site) -> GitRemains {
+        site.git.remains(&self.locks, self.begin())
+    }
+
+    /// Since when, for comparing with the times of files.
+    fn begin(&self) -> SystemTime {
+        let seconds = u64::try_from(self.since.as_second()).unwrap_or(0);
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    /// Whether it is this very call.
+    pub(super) fn is_this(&self) -> bool {
+        self.call == call::name()
+    }
+}
+
+impl Note {
+    /// Notes durably that this process is at work; only for who holds the lock. `doubted` is what a killed
+    /// command may have left and could not be cleaned now: it is remembered with when that began.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn write(
+        site: &Site,
+        command: &str,
+        doubted: Option<(Timestamp, &[PathBuf])>,
+    ) -> io::Result<Self> {
+        let mut locks = site.git.lock_files();
+        if let Some((_, doubted)) = doubted {
+            locks.retain(|lock| !doubted.contains(lock));
+        }
+        let at_work = AtWork {
+            at_work: AtWork::VERSION,
+            command: command.to_owned(),
+            process: ProcessId::of(std::process::id()),
+            session: procs::session_of(std::process::id()).unwrap_or(0),
+            call: call::name().to_owned(),
+            since: doubted.map_or_else(clock::now, |(since, _)| since),
+            locks,
+        };
+        let path = path(&site.state());
+        let text = serde_json::to_vec_pretty(&at_work).map_err(io::Error::other)?;
+        files::write_durably(&path, &text, 0o600)?;
+        let doubted = doubted.map(|(_, paths)| paths.to_vec()).unwrap_or_default();
+        Ok(Self { path, doubted })
+    }
+}
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        // What a killed git left, or this program in the middle of something, is for the next command to see.
+        let doubt = self.doubted.iter().any(|path| path.exists());
+        if !doubt && !call::git_was_killed() && !std::thread::panicking() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn path(state: &Path) -> PathBuf {
+    state.join("at-work.json")
+}
