@@ -147,8 +147,14 @@ fn run_ids(site: &Site) -> Result<Vec<RunId>, JournalError> {
     Ok(ids)
 }
 
+/// Sorts by time, runs of one second too: the suffix begins with the millisecond.
 fn new_id() -> RunId {
-    let stamp = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
-    let suffix = crate::system::random::suffix();
+    let now = jiff::Timestamp::now();
+    let stamp = now.strftime("%Y%m%d-%H%M%S");
+    let millis = u32::try_from(now.subsec_millisecond()).unwrap_or_default();
+    let digit = |n: u32| char::from_digit(n % 36, 36).unwrap_or('0');
+    let chance = crate::system::random::suffix();
+    let suffix: String =
+        [digit(millis / 36), digit(millis)].into_iter().chain(chance.chars().take(2)).collect();
     format!("{stamp}-{suffix}").parse().expect("digits, letters and dashes")
 }

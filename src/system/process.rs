@@ -12,7 +12,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags};
 use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
@@ -21,11 +20,13 @@ use super::signals::Until;
 use capture::Capture;
 
 pub use lines::telling_lines;
-use program::is_executable;
+use log::open_log;
+use program::located;
 pub use program::{find_program, own_program};
 
 mod capture;
 mod lines;
+mod log;
 mod program;
 
 /// Between TERM and KILL.
@@ -244,7 +245,10 @@ impl Invocation {
     }
 
     fn command(&self) -> Result<Command, ProcessError> {
-        let program = self.locate()?;
+        let path_variable = self.env.get(OsStr::new("PATH")).map(OsString::as_os_str);
+        let program = located(&self.program, &self.dir, path_variable).ok_or_else(|| {
+            ProcessError::NotFound { program: self.program.display().to_string() }
+        })?;
         if !self.dir.is_dir() {
             let what = format!("{} is not a directory", self.dir.display());
             return Err(self.not_started(io::Error::new(io::ErrorKind::NotADirectory, what)));
@@ -252,21 +256,6 @@ impl Invocation {
         let mut command = Command::new(program);
         command.args(&self.args).current_dir(&self.dir).env_clear().envs(&self.env);
         Ok(command)
-    }
-
-    /// The file to execute: a bare name is looked up in `env`'s `PATH` and nowhere else.
-    fn locate(&self) -> Result<PathBuf, ProcessError> {
-        let not_found = || ProcessError::NotFound { program: self.program.display().to_string() };
-        if self.program.as_os_str().as_encoded_bytes().contains(&b'/') {
-            let path = self.dir.join(&self.program);
-            return if path.exists() { Ok(path) } else { Err(not_found()) };
-        }
-        let search = self.env.get(OsStr::new("PATH")).ok_or_else(not_found)?;
-        std::env::split_paths(search)
-            .filter(|dir| dir.is_absolute())
-            .map(|dir| dir.join(&self.program))
-            .find(|path| is_executable(path))
-            .ok_or_else(not_found)
     }
 
     fn not_started(&self, source: io::Error) -> ProcessError {
@@ -393,21 +382,6 @@ pub(super) fn end_with_us(command: &mut Command) {
             }
         });
     }
-}
-
-fn open_log(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDWR
-        | OFlags::APPEND
-        | OFlags::CREATE
-        | OFlags::CLOEXEC
-        | OFlags::NOFOLLOW
-        | OFlags::NOCTTY
-        | OFlags::NONBLOCK;
-    let file = File::from(rustix::fs::open(path, flags, Mode::from_raw_mode(0o640))?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    Ok(file)
 }
 
 /// Tells when the child has ended, without waiting for it: until it is waited for its number, which is

@@ -70,11 +70,11 @@ impl OpenRun {
         if !self.left.is_empty() {
             field("not done", &list(&self.left));
         }
-        if self.at_work {
-            return;
-        }
         if let Some(watching) = &self.watchdog {
             field("watchdog", &watching.words(now));
+        }
+        if self.at_work {
+            return;
         }
         match &self.unsettled {
             None => field("next", "gitroll resume    goes on"),
