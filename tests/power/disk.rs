@@ -110,8 +110,15 @@ impl Disk {
 
     /// The power is back: the log is replayed. Nothing may be at work on it any more.
     pub fn come_back(&self) {
-        self.unmount();
-        self.mount().expect("it was mounted before");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            self.unmount();
+            self.mount().expect("it was mounted before");
+            // Another program's mount namespace, made meanwhile, keeps the dead one alive as long as it lasts.
+            let Err(error) = fs::write(self.top().join("alive"), "") else { return };
+            assert!(Instant::now() < deadline, "it does not come back: {error}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     fn mount(&self) -> Result<(), String> {
