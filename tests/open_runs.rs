@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use support::*;
@@ -87,7 +88,7 @@ fn resume_puts_head_where_the_run_wants_it_again() {
 fn a_run_with_a_damaged_journal_can_be_taken_out_of_the_way_as_the_message_says() {
     let host = TestEnvironment::new();
     let s = serving_without_a_version(&host);
-    let run = s.app.dir.join(".git/gitroll/runs/20260101-000000-abcd");
+    let run = s.app.dir.join(".git/gitroll/runs/29991231-000000-abcd");
     fs::create_dir(&run).expect("the state directory is writable");
     fs::write(run.join("journal.jsonl"), "no\njournal\n").expect("it is writable");
     host.gitroll(&["check"]).exit(0);
@@ -99,6 +100,93 @@ fn a_run_with_a_damaged_journal_can_be_taken_out_of_the_way_as_the_message_says(
     host.run("mv", &[from, to]).exit(0);
     host.gitroll(&["status"]).exit(0).stdout_has("none open");
     host.gitroll(&["deploy", "--yes"]).exit(0);
+}
+
+/// The journals, the oldest run's first.
+fn journals(s: &Scenario<'_>) -> Vec<PathBuf> {
+    let runs = fs::read_dir(s.app.dir.join(".git/gitroll/runs")).expect("there are runs");
+    let mut runs: Vec<_> = runs.map(|run| run.expect("it can be read").path()).collect();
+    runs.sort();
+    runs.into_iter().map(|run| run.join("journal.jsonl")).collect()
+}
+
+/// Changes a byte in the middle of a file's first line. Returns the bytes that are there now.
+fn damage(file: &Path) -> Vec<u8> {
+    let mut bytes = fs::read(file).expect("it is there");
+    bytes[60] ^= 1;
+    fs::write(file, &bytes).expect("it is writable");
+    bytes
+}
+
+#[test]
+fn a_damaged_journal_of_an_open_run_stops_everything_names_the_file_and_keeps_its_bytes() {
+    let host = TestEnvironment::new();
+    let s = serving_without_a_version(&host);
+    killed_in_prove(&s);
+    let journal = journals(&s).pop().expect("the open run's");
+    let bytes = damage(&journal);
+    for command in [&["status"] as &[&str], &["back", "--yes"], &["resume"], &["abort"]] {
+        let named = format!("{}, line 1", journal.display());
+        host.gitroll(command).exit(21).stderr_has(&named).stderr_has("left as it is");
+        assert_eq!(fs::read(&journal).expect("it is there"), bytes);
+    }
+}
+
+#[test]
+fn a_torn_last_line_of_an_open_run_is_what_a_kill_leaves() {
+    let host = TestEnvironment::new();
+    let s = serving_without_a_version(&host);
+    killed_in_prove(&s);
+    let journal = journals(&s).pop().expect("the open run's");
+    let bytes = fs::read(&journal).expect("it is there");
+    fs::write(&journal, &bytes[..bytes.len() - 7]).expect("it is writable");
+    host.gitroll(&["status"]).exit(0).stdout_has("gitroll resume");
+    host.gitroll(&["resume"]).exit(0);
+    s.serves("1.1.0");
+}
+
+#[test]
+fn a_damaged_journal_of_a_run_that_is_over_is_in_nobodys_way() {
+    let host = TestEnvironment::new();
+    let s = serving_without_a_version(&host);
+    // Its last line says that it is over.
+    let first = journals(&s).pop().expect("the deploy's");
+    damage(&first);
+    host.gitroll(&["status"]).exit(0).stdout_has("none open");
+    s.release("1.1.0", Behaviour::Good).exit(0);
+    // Not even that is left of it, but another run began since.
+    fs::write(&first, "no\njournal\n").expect("it is writable");
+    fs::write(first.with_file_name("plan.json"), "").expect("it is writable");
+    host.gitroll(&["status"]).exit(0).stdout_has("none open");
+    host.gitroll(&["back", "--yes"]).exit(0);
+    s.serves("1.0.0");
+    // Whether the last one is over nobody knows then.
+    let last = journals(&s).pop().expect("the rollback's");
+    fs::write(&last, "no\njournal\n").expect("it is writable");
+    host.gitroll(&["status"]).exit(21).stderr_has("gitroll check");
+}
+
+#[test]
+fn a_plan_that_is_not_the_one_the_run_began_with_is_not_carried_out() {
+    let host = TestEnvironment::new();
+    let s = serving_without_a_version(&host);
+    killed_in_prove(&s);
+    let plan = journals(&s).pop().expect("the open run's").with_file_name("plan.json");
+    let text = fs::read_to_string(&plan).expect("it is there");
+    let version = text.replacen("\"plan\": 1", "\"plan\": 2", 1);
+    let other = text.replacen("\"branch\": null", "\"branch\": \"refs/heads/other\"", 1);
+    assert!(version != text && other != text, "{text}");
+    for (other, problem) in [
+        (version.as_str(), "its version 2 needs another gitroll"),
+        (other.as_str(), "not the plan that the run began with"),
+        ("", "plan.json, line 1"),
+    ] {
+        fs::write(&plan, other).expect("it is writable");
+        host.gitroll(&["resume"]).exit(21).stderr_has(problem);
+        assert_eq!(fs::read_to_string(&plan).expect("it is there"), other);
+    }
+    fs::write(&plan, text).expect("it is writable");
+    host.gitroll(&["resume"]).exit(0);
 }
 
 #[test]

@@ -102,6 +102,17 @@ impl Journal {
         Ok(Self { path, file: None, whole: whole as u64, lines, phase })
     }
 
+    /// Whether the last line in `dir` is whole and says that the run is over, whatever the lines before it are by
+    /// now: nothing is left to be done that they could tell.
+    pub fn ends_closed(dir: &Path) -> bool {
+        let bytes = std::fs::read(dir.join("journal.jsonl")).unwrap_or_default();
+        let last = bytes.split_inclusive(|b| *b == b'\n').next_back();
+        last.and_then(|raw| unpack(raw).ok()).is_some_and(|body| {
+            serde_json::from_str::<Line>(&body)
+                .is_ok_and(|line| matches!(line.entry, Entry::Closed { .. }))
+        })
+    }
+
     /// Appends an entry and returns when it is on the disk.
     ///
     /// # Errors
@@ -202,16 +213,21 @@ enum Unread {
     Unknown(String),
 }
 
-fn decode(raw: &[u8], n: u64) -> Result<Line, Unread> {
-    let torn = |problem: &str| Unread::Torn(problem.to_owned());
-    let text = std::str::from_utf8(raw).map_err(|_| torn("it is not text"))?;
-    let text = text.strip_suffix('\n').ok_or(torn("it has no end"))?;
-    let rest = text.strip_prefix("{\"sum\":\"").ok_or(torn("it has no checksum"))?;
-    let (sum, rest) = rest.split_once("\",").ok_or(torn("it has no checksum"))?;
+/// A line's JSON without its checksum, which matches.
+fn unpack(raw: &[u8]) -> Result<String, &'static str> {
+    let text = std::str::from_utf8(raw).map_err(|_| "it is not text")?;
+    let text = text.strip_suffix('\n').ok_or("it has no end")?;
+    let rest = text.strip_prefix("{\"sum\":\"").ok_or("it has no checksum")?;
+    let (sum, rest) = rest.split_once("\",").ok_or("it has no checksum")?;
     let body = format!("{{{rest}");
     if Digest::of(body.as_bytes()).hex()[..16] != *sum {
-        return Err(torn("its checksum does not match"));
+        return Err("its checksum does not match");
     }
+    Ok(body)
+}
+
+fn decode(raw: &[u8], n: u64) -> Result<Line, Unread> {
+    let body = unpack(raw).map_err(|problem| Unread::Torn(problem.to_owned()))?;
     let line: Line = serde_json::from_str(&body).map_err(|e| Unread::Unknown(e.to_string()))?;
     if line.n != n {
         return Err(Unread::Unknown(format!("it says it is line {}", line.n)));

@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jiff::civil::DateTime;
+
 use super::entry::{Begun, Entry};
 use super::journal::{Journal, JournalError};
 use super::watchdog;
-use crate::model::{CheckedPlan, Plan, RunId, Step};
+use crate::model::{CheckedPlan, Digest, Plan, RunId, Step};
 use crate::site::Site;
 use crate::system::{clock, failpoint, files};
 
@@ -32,7 +34,7 @@ impl Run {
     /// # Errors
     /// When the state directory cannot be written. What was made of the run is removed again then.
     pub fn begin(site: &Site, checked: &CheckedPlan, begun: Begun) -> Result<Self, JournalError> {
-        let id = new_id();
+        let id = new_id(run_ids(site)?.last());
         let dir = site.run_dir(&id);
         Self::make(site, id, &dir, checked, begun).inspect_err(|_| {
             let _ = fs::remove_dir_all(&dir);
@@ -63,34 +65,68 @@ impl Run {
     /// Opens a run to look at it or to go on with it.
     ///
     /// # Errors
-    /// When its journal is damaged or its plan cannot be read.
+    /// When its journal is damaged, or its plan cannot be read or is not the one that the journal names.
     pub fn open(site: &Site, id: &RunId) -> Result<Self, JournalError> {
         let dir = site.run_dir(id);
-        let path = dir.join("plan.json");
-        let io = |source| JournalError::Io { path: path.clone(), source };
         let journal = Journal::open(&dir)?;
-        let text = fs::read(&path).map_err(io)?;
-        let plan = serde_json::from_slice(&text).map_err(|e| io(e.into()))?;
+        let path = dir.join("plan.json");
+        let text =
+            fs::read(&path).map_err(|source| JournalError::Io { path: path.clone(), source })?;
+        let begun = journal.begun().map(|begun| begun.plan.as_str());
+        let plan = read_plan(&text, begun).map_err(|(line, problem)| JournalError::Damaged {
+            path,
+            line,
+            problem,
+        })?;
         Ok(Self { id: id.clone(), plan, journal, by_watchdog: false })
     }
 }
 
-/// Runs that are not over, oldest first.
+/// A plan from its file's bytes; `wanted` is the digest that the journal has of it. Else the line of the
+/// problem, and the problem.
+fn read_plan(text: &[u8], wanted: Option<&str>) -> Result<Plan, (usize, String)> {
+    let malformed = |error: serde_json::Error| (error.line().max(1), error.to_string());
+    let value: serde_json::Value = serde_json::from_slice(text).map_err(malformed)?;
+    let version = value["plan"].as_u64();
+    if version != Some(u64::from(Plan::VERSION)) {
+        let version = version.map_or("of its format".to_owned(), |version| version.to_string());
+        return Err((1, format!("its version {version} needs another gitroll")));
+    }
+    // Of what was written: a field that came later is not in it.
+    let digest = Digest::of(value.to_string().as_bytes()).to_string();
+    if wanted.is_some_and(|wanted| wanted != digest) {
+        return Err((1, "it is not the plan that the run began with".to_owned()));
+    }
+    serde_json::from_slice(text).map_err(malformed)
+}
+
+/// Runs that are not over, oldest first. What is wrong with a run that is over is in nobody's way.
 ///
 /// # Errors
-/// When one of them has a damaged journal: nothing may be changed then.
+/// When one that is not over, or may not be, has a damaged journal: nothing may be changed then.
 pub fn open_runs(site: &Site) -> Result<Vec<Run>, JournalError> {
     let mut open = Vec::new();
+    let mut doubtful = None;
     for id in run_ids(site)? {
-        if !site.run_dir(&id).join("journal.jsonl").exists() {
+        let dir = site.run_dir(&id);
+        if !dir.join("journal.jsonl").exists() {
             continue;
         }
-        let run = Run::open(site, &id)?;
-        if !run.journal.phase().is_closed() && !run.journal.lines().is_empty() {
-            open.push(run);
+        match Journal::open(&dir) {
+            Ok(journal) => {
+                if !journal.lines().is_empty() {
+                    // No run begins before all others are over.
+                    doubtful = None;
+                    if !journal.phase().is_closed() {
+                        open.push(Run::open(site, &id)?);
+                    }
+                }
+            }
+            Err(_) if Journal::ends_closed(&dir) => {}
+            Err(error) => doubtful = Some(error),
         }
     }
-    Ok(open)
+    doubtful.map_or(Ok(open), Err)
 }
 
 /// Removes what dead runs left behind and finished runs beyond the newest: directories without a first
@@ -147,14 +183,28 @@ fn run_ids(site: &Site) -> Result<Vec<RunId>, JournalError> {
     Ok(ids)
 }
 
-/// Sorts by time, runs of one second too: the suffix begins with the millisecond.
-fn new_id() -> RunId {
-    let now = jiff::Timestamp::now();
-    let stamp = now.strftime("%Y%m%d-%H%M%S");
-    let millis = u32::try_from(now.subsec_millisecond()).unwrap_or_default();
-    let digit = |n: u32| char::from_digit(n % 36, 36).unwrap_or('0');
-    let chance = crate::system::random::suffix();
-    let suffix: String =
-        [digit(millis / 36), digit(millis)].into_iter().chain(chance.chars().take(2)).collect();
+/// An id that comes after all others, also where the clock was set back: which run began last is told by it.
+fn new_id(last: Option<&RunId>) -> RunId {
+    const STAMP: &str = "%Y%m%d-%H%M%S";
+    let last = last.and_then(|id| DateTime::strptime(STAMP, id.as_str().get(..15)?).ok());
+    let after = last.and_then(|last| last.checked_add(jiff::Span::new().seconds(1)).ok());
+    let now = clock::now().to_zoned(jiff::tz::TimeZone::UTC).datetime();
+    let stamp = after.map_or(now, |after| now.max(after)).strftime(STAMP);
+    let suffix = crate::system::random::suffix();
     format!("{stamp}-{suffix}").parse().expect("digits, letters and dashes")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_comes_after_all_others_also_when_the_clock_was_set_back() {
+        let before = new_id(None);
+        assert!(new_id(Some(&before)) > before);
+        let wrong: RunId = "20991231-235959-zzzz".parse().unwrap();
+        let next = new_id(Some(&wrong));
+        assert!(next.as_str().starts_with("21000101-000000-"), "{next}");
+    }
 }
