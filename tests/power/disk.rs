@@ -1,5 +1,6 @@
 //! A file system of a test's own in an image file, whose power can be cut.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -31,6 +32,8 @@ impl FileSystem {
 /// not flushed.
 pub struct Disk {
     home: PathBuf,
+    /// Whether the next mount takes another device than the first free one.
+    odd: Cell<bool>,
 }
 
 /// What XFS wants at least, and some.
@@ -47,7 +50,7 @@ impl Disk {
             .tempdir_in("/tmp")
             .and_then(|dir| dir.keep().canonicalize())
             .map_err(|e| format!("no temporary directory: {e}"))?;
-        let disk = Self { home };
+        let disk = Self { home, odd: Cell::new(false) };
         let made = disk.fill(file_system);
         // What is dropped removes what was made so far.
         made.map(|()| disk)
@@ -124,9 +127,25 @@ impl Disk {
     fn mount(&self) -> Result<(), String> {
         let (image, top) = (self.image(), self.top());
         let paths = [&image, &top].map(|path| path.to_str().unwrap_or_default());
-        run("mount", &["-o", "loop", paths[0], paths[1]])?;
+        // Devices have other numbers after a boot than before: every other time one is taken meanwhile.
+        let taken = self.odd.replace(!self.odd.get());
+        let other = if taken { Some(self.take_a_device()?) } else { None };
+        let mounted = run("mount", &["-o", "loop", paths[0], paths[1]]);
+        if let Some(other) = other {
+            run("losetup", &["--detach", &other])?;
+        }
+        mounted?;
         assert!(self.is_mounted(), "mount said that it is mounted");
         Ok(())
+    }
+
+    fn take_a_device(&self) -> Result<String, String> {
+        let file = self.outside("other");
+        let made = File::create(&file).and_then(|file| file.set_len(1024 * 1024));
+        made.map_err(|e| e.to_string())?;
+        let file = file.to_str().ok_or("temporary paths are UTF-8")?;
+        let said = run("losetup", &["--find", "--show", file])?;
+        Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned())
     }
 
     fn unmount(&self) {
