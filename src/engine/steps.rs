@@ -143,9 +143,11 @@ pub(super) fn went_down(site: &Site, run: &Run, config: &Config) -> bool {
     !run.was_failing() && config.services.iter().any(down)
 }
 
-/// Removes the run's stage.
+/// Removes the run's stage, and one that was cut off before it was whole.
 pub(super) fn drop_stage(site: &Site, run: &Run) -> Result<(), StepError> {
-    remove(&site.stage(&run.id))
+    let stage = site.stage(&run.id);
+    remove(&in_place::unfinished(&stage))?;
+    remove(&stage)
 }
 
 /// The place of activation among the steps: before it nothing that serves is touched.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 pub use super::observe::{Commits, Observed, observe_activation, tracked_outputs};
-pub use super::stage::stage;
+pub use super::stage::{stage, unfinished};
 
 use super::converge::Converge;
 use crate::build::Store;

@@ -1,13 +1,20 @@
 //! A commit's tree checked out whole, in a directory of its own.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::content::{AtPath as _, make_entry};
 use super::in_place::LayoutError;
 use crate::model::{Oid, TreeMode};
 use crate::system::files::{self, Beneath};
 use crate::system::git::Git;
+
+/// Where `stage` lies until it is whole.
+pub fn unfinished(stage: &Path) -> PathBuf {
+    let mut name = stage.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    stage.with_file_name(name)
+}
 
 /// Checks a commit's tree out whole into `stage`, an empty or missing directory outside the app, from the
 /// blobs' exact bytes. `stage` appears under its name only when it is whole; its top is private to this
@@ -16,9 +23,7 @@ use crate::system::git::Git;
 /// # Errors
 /// The first failure, e.g. where something lies in `stage`, or a path of the tree would leave it.
 pub fn stage(git: &Git, commit: &Oid, stage: &Path) -> Result<(), LayoutError> {
-    let mut name = stage.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let part = stage.with_file_name(name);
+    let part = unfinished(stage);
     match std::fs::remove_dir_all(&part) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at(&part),
         _ => files::make_private_dir(&part).at(&part)?,
