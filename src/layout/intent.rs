@@ -12,6 +12,9 @@ use crate::build::Store;
 use crate::model::{Activation, RepoPath};
 use crate::system::files::{self, Beneath, Identity, Kind};
 
+/// The version of the format.
+const VERSION: u32 = 1;
+
 /// How things lay before the first change. Kept in `<state>/runs/<run>/converge.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Intent {
@@ -44,7 +47,13 @@ impl Intent {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).at(path),
         };
-        serde_json::from_slice(&bytes).map(Some).map_err(std::io::Error::other).at(path)
+        let intent: Self =
+            serde_json::from_slice(&bytes).map_err(std::io::Error::other).at(&path)?;
+        if intent.converge != VERSION {
+            let problem = format!("its version {} needs another gitroll", intent.converge);
+            return Err(std::io::Error::other(problem)).at(path);
+        }
+        Ok(Some(intent))
     }
 
     /// Observes how things lie. Changes nothing; [`Intent::write`] must follow.
@@ -82,7 +91,12 @@ impl Intent {
             }
             artifacts.push(ids);
         }
-        Ok(Self { converge: 1, made: missing_directories(top, activation)?, saves, artifacts })
+        Ok(Self {
+            converge: VERSION,
+            made: missing_directories(top, activation)?,
+            saves,
+            artifacts,
+        })
     }
 
     /// Makes it durable.

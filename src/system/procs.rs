@@ -249,7 +249,8 @@ fn entries() -> BTreeMap<u32, Entry> {
         .collect()
 }
 
-fn boot_id() -> String {
+/// What tells this boot of the machine from all others.
+pub fn boot_id() -> String {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     text.trim().to_owned()
 }

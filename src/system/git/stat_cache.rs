@@ -13,13 +13,18 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
 use crate::model::{Digest, Oid};
+use crate::system::procs;
 
-const FIRST_LINE: &[u8] = b"gitroll files seen 1\n";
+/// The first line names the boot: after a power cut a file that was written in place may have its old bytes
+/// again, under the marks of the new ones.
+fn first_line() -> Vec<u8> {
+    format!("gitroll files seen 2 {}\n", procs::boot_id()).into_bytes()
+}
 
 /// The coarsest clock of a file system that a work tree may lie on (FAT), in seconds.
 const COARSEST: i64 = 2;
 
-/// The marks of a file: two equal ones mean that nothing was written in between. The change time cannot be
+/// The marks of a file: two equal ones of one boot mean that nothing was written in between. The change time cannot be
 /// set by a program, whatever it does to the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Marks {
@@ -52,7 +57,7 @@ pub(super) struct StatCache {
 }
 
 impl StatCache {
-    /// Reads the cache; an absent, damaged or foreign one is empty.
+    /// Reads the cache; an absent, damaged or foreign one is empty, and one of an earlier boot.
     pub(super) fn load(path: &Path) -> Self {
         let us = rustix::process::geteuid().as_raw();
         let ours = fs::symlink_metadata(path)
@@ -80,7 +85,7 @@ impl StatCache {
         if !self.fresh {
             return Ok(());
         }
-        let mut bytes = FIRST_LINE.to_vec();
+        let mut bytes = first_line();
         for (file, (marks, id)) in &self.known {
             let (modified, changed) = (marks.modified, marks.changed);
             write!(
@@ -128,7 +133,11 @@ fn parse(bytes: &[u8]) -> Option<HashMap<Vec<u8>, (Marks, Oid)>> {
         return None;
     }
     let mut known = HashMap::new();
-    for line in body.strip_prefix(FIRST_LINE)?.split(|b| *b == 0).filter(|line| !line.is_empty()) {
+    for line in body
+        .strip_prefix(first_line().as_slice())?
+        .split(|b| *b == 0)
+        .filter(|line| !line.is_empty())
+    {
         let mut fields = line.splitn(10, |b| *b == b' ');
         let mut text = || fields.next().and_then(|field| std::str::from_utf8(field).ok());
         let marks = Marks {
@@ -148,4 +157,29 @@ fn parse(bytes: &[u8]) -> Option<HashMap<Vec<u8>, (Marks, Oid)>> {
 /// The bytes of a symbolic link's target.
 pub(super) fn link_bytes(path: &Path) -> io::Result<Vec<u8>> {
     fs::read_link(path).map(|target| target.as_os_str().as_bytes().to_vec())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_before_the_machine_went_down_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, cache) = (dir.path().join("file"), dir.path().join("seen"));
+        fs::write(&file, "bytes").unwrap();
+        let marks = Marks::of(&file.metadata().unwrap());
+        let mut seen = StatCache::default();
+        seen.remember(b"file", marks, "ab".repeat(20).parse().unwrap(), i64::MAX);
+        seen.save(&cache).unwrap();
+        assert!(StatCache::load(&cache).content(b"file", &marks).is_some());
+
+        let text = fs::read_to_string(&cache).unwrap();
+        let (body, _) = text.split_at(text.len() - 64);
+        let other = body.replace(&procs::boot_id(), "another boot");
+        assert_ne!(body, other);
+        fs::write(&cache, format!("{other}{}", Digest::of(other.as_bytes()).hex())).unwrap();
+        assert!(StatCache::load(&cache).content(b"file", &marks).is_none());
+    }
 }
