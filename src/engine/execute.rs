@@ -47,7 +47,7 @@ pub fn execute(
         on_failure,
         baseline,
     };
-    let run = Run::begin(site, checked, begun).map_err(EngineError::NotBegun)?;
+    let run = Run::begin(site, checked, begun)?;
     Executor::new(site, run, narrator)?.drive()
 }
 
@@ -216,11 +216,9 @@ impl<'a, 'n> Executor<'a, 'n> {
         };
         let again = self.run.command_once(next).filter(|_| !self.redo);
         let before = again.and_then(|_| self.run.done_before(next));
-        let begin = Instant::now();
-        if let Err(error) = self.write(Entry::Intent { step: next }) {
-            return self.failed(next, &step.label(), begin.elapsed(), error.into());
-        }
+        self.write(Entry::Intent { step: next })?;
         (self.narrator)(Narration::Begin { step: step.label() });
+        let begin = Instant::now();
         if step == Step::Prove {
             if let Err(error) = pass("prove", "before") {
                 return self.failed(next, "prove", begin.elapsed(), error);
@@ -246,11 +244,11 @@ impl<'a, 'n> Executor<'a, 'n> {
                 let error = StepError::NotProven { failures: proof.failures, lines: proof.lines };
                 return self.failed(next, "prove", begin.elapsed(), error);
             }
-            let millis = millis(begin.elapsed());
-            let proven = Entry::Proven { checks: proof.checks, services: proof.services, millis };
-            if let Err(error) = self.write(proven) {
-                return self.failed(next, "prove", begin.elapsed(), error.into());
-            }
+            self.write(Entry::Proven {
+                checks: proof.checks,
+                services: proof.services,
+                millis: millis(begin.elapsed()),
+            })?;
             (self.narrator)(Narration::Done { step: step.label(), took: begin.elapsed() });
             return Ok(None);
         }
@@ -262,13 +260,15 @@ impl<'a, 'n> Executor<'a, 'n> {
         let performed = pass(&step.label(), "before")
             .and_then(|()| perform())
             .and_then(|effect| pass(&step.label(), "after").map(|()| effect));
-        let done = performed.and_then(|effect| {
-            let (label, millis) = (step.label(), millis(begin.elapsed()));
-            let (output, ticks) = (effect.output, effect.ticks);
-            Ok(self.write(Entry::Done { step: next, label, millis, output, ticks })?)
-        });
-        match done {
-            Ok(()) => {
+        match performed {
+            Ok(effect) => {
+                self.write(Entry::Done {
+                    step: next,
+                    label: step.label(),
+                    millis: millis(begin.elapsed()),
+                    output: effect.output,
+                    ticks: effect.ticks,
+                })?;
                 (self.narrator)(Narration::Done { step: step.label(), took: begin.elapsed() });
                 Ok(None)
             }
@@ -407,13 +407,7 @@ impl<'a, 'n> Executor<'a, 'n> {
     }
 
     pub(super) fn write(&mut self, entry: Entry) -> Result<(), JournalError> {
-        let last = matches!(entry, Entry::Closed { .. });
-        match self.run.journal.write(entry, clock::now()) {
-            // The line is there and only its way to the disk failed. Should a power cut take it away again,
-            // the run is open and has nothing left to do.
-            Err(_) if last && self.run.journal.reads_as_closed() => Ok(()),
-            written => written,
-        }
+        self.run.journal.write(entry, clock::now())
     }
 
     fn prove_target(&mut self, since: Option<Ticks>) -> Proof {

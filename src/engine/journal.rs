@@ -128,7 +128,10 @@ impl Journal {
         let line = Line { n: self.lines.len() as u64 + 1, at, entry };
         let bytes = encode(&line);
         let path = self.path.clone();
-        self.append(&bytes, line.entry.kind())
+        let place = |when: &str| format!("journal {} {when}", line.entry.kind());
+        failpoint::pass(&place("before"))
+            .and_then(|()| self.append(&bytes))
+            .and_then(|()| failpoint::pass(&place("after")))
             .map_err(|source| JournalError::Io { path, source })?;
         self.lines.push(line);
         self.phase = next;
@@ -136,8 +139,7 @@ impl Journal {
     }
 
     /// Appends after the last whole line: what a kill or a full disk left of another is cut off first.
-    fn append(&mut self, bytes: &[u8], kind: &str) -> io::Result<()> {
-        failpoint::pass(&format!("journal {kind} before"))?;
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut file = match self.file.take() {
             Some(file) => file,
             None => OpenOptions::new().append(true).open(&self.path)?,
@@ -148,18 +150,9 @@ impl Journal {
         }
         file.write_all(bytes)?;
         file.sync_data()?;
-        failpoint::pass(&format!("journal {kind} after"))?;
         self.whole += bytes.len() as u64;
         self.file = Some(file);
         Ok(())
-    }
-
-    /// Whether who reads the file now finds that the run is over.
-    pub fn reads_as_closed(&self) -> bool {
-        self.path
-            .parent()
-            .and_then(|dir| Self::open(dir).ok())
-            .is_some_and(|journal| journal.phase.is_closed())
     }
 
     /// Where the run stands.
