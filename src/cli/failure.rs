@@ -245,6 +245,7 @@ impl From<EngineError> for Failure {
         match error {
             EngineError::Journal(JournalError::Io { .. }) | EngineError::Ledger(_) => {
                 Self::new(Exit::RunOpen, error.to_string())
+                    .detail("the run stays open: mend that first")
                     .next("gitroll resume", "goes on")
                     .next("gitroll abort", "puts back what served before")
             }

@@ -9,7 +9,7 @@ use super::phase::{Answer, Phase, Side, answer};
 use super::prove::{intended, prove};
 use super::record;
 use super::run::Run;
-use super::{EngineError, StepError, steps, watchdog};
+use super::{EngineError, StepError, reserve, steps, watchdog};
 use crate::check::Proof;
 use crate::config::Config;
 use crate::ledger;
@@ -18,6 +18,9 @@ use crate::site::Site;
 use crate::system::procs::{ProcessId, Ticks};
 use crate::system::signals::{self, Until};
 use crate::system::{clock, failpoint};
+
+mod lost_line;
+mod telling;
 
 /// Why a run is restored that a person aborted.
 pub(super) const ABORTED: &str = "aborted by a person";
@@ -47,7 +50,10 @@ pub fn execute(
         on_failure,
         baseline,
     };
-    let run = Run::begin(site, checked, begun)?;
+    // Whatever is wrong is found while there is no run.
+    steps::configurations(checked.plan())?;
+    let run = Run::begin(site, checked, begun).map_err(EngineError::NotBegun)?;
+    reserve::hold(site, &run);
     Executor::new(site, run, narrator)?.drive()
 }
 
@@ -130,13 +136,16 @@ pub(super) struct Executor<'a, 'n> {
     redo: bool,
     /// The watchdog is armed, or this is the watchdog.
     guarded: bool,
+    /// A line of the journal could not be written.
+    lost_a_line: bool,
 }
 
 impl<'a, 'n> Executor<'a, 'n> {
     fn new(site: &'a Site, run: Run, narrator: &'a mut Narrator<'n>) -> Result<Self, EngineError> {
         let (config, config_before) = steps::configurations(&run.plan)?;
         let guarded = run.by_watchdog;
-        Ok(Self { site, run, config, config_before, narrator, redo: false, guarded })
+        let (redo, lost_a_line) = (false, false);
+        Ok(Self { site, run, config, config_before, narrator, redo, guarded, lost_a_line })
     }
 
     fn drive(self) -> Result<Ended, EngineError> {
@@ -168,43 +177,44 @@ impl<'a, 'n> Executor<'a, 'n> {
     fn go(mut self) -> Result<Ended, EngineError> {
         loop {
             self.guard();
-            let phase = self.run.journal.phase().clone();
-            let undecided = matches!(phase, Phase::Forward { .. } | Phase::Restoring { .. });
-            if undecided && signals::leave_asked() {
-                return Ok(Ended::Left { run: self.run.id });
+            let ended = match self.advance() {
+                Err(error) => self.lost_line(error)?,
+                Ok(ended) => ended,
+            };
+            if let Some(ended) = ended {
+                return Ok(ended);
             }
-            match phase {
-                Phase::Forward { next, .. } => {
-                    let ended = match (signals::stop_asked(), self.run.plan.steps.get(next)) {
-                        (Some(signal), Some(step)) => {
-                            let error = StepError::Interrupted(signal);
-                            self.failed(next, &step.label(), Duration::ZERO, error)?
-                        }
-                        _ => self.forward(next)?,
-                    };
-                    if let Some(ended) = ended {
-                        return Ok(ended);
+        }
+    }
+
+    /// Does the next thing; `None` where there is more to do.
+    fn advance(&mut self) -> Result<Option<Ended>, EngineError> {
+        let phase = self.run.journal.phase().clone();
+        let undecided = matches!(phase, Phase::Forward { .. } | Phase::Restoring { .. });
+        if undecided && signals::leave_asked() {
+            return Ok(Some(Ended::Left { run: self.run.id.clone() }));
+        }
+        match phase {
+            Phase::Forward { next, .. } => {
+                match (signals::stop_asked(), self.run.plan.steps.get(next)) {
+                    (Some(signal), Some(step)) => {
+                        let label = step.label();
+                        let error = StepError::Interrupted(signal);
+                        self.failed(next, &label, Duration::ZERO, error)
                     }
+                    _ => self.forward(next),
                 }
-                Phase::Proven => return self.finish_proven(),
-                Phase::Restoring { tree: false } => {
-                    if let Some(ended) = self.restore_tree()? {
-                        return Ok(ended);
-                    }
-                }
-                Phase::Restoring { tree: true } => {
-                    if let Some(ended) = self.compensate()? {
-                        return Ok(ended);
-                    }
-                }
-                Phase::Restored => return self.finish_restored(),
-                Phase::Stuck(side) => {
-                    let why = self.run.last_failure();
-                    return Ok(Ended::Stuck { side, why, run: self.run.id });
-                }
-                Phase::Fresh | Phase::Closed(_) => {
-                    return Ok(Ended::Untouched { why: "the run is over".to_owned() });
-                }
+            }
+            Phase::Proven => self.finish_proven().map(Some),
+            Phase::Restoring { tree: false } => self.restore_tree(),
+            Phase::Restoring { tree: true } => self.compensate(),
+            Phase::Restored => self.finish_restored().map(Some),
+            Phase::Stuck(side) => {
+                let why = self.run.last_failure();
+                Ok(Some(Ended::Stuck { side, why, run: self.run.id.clone() }))
+            }
+            Phase::Fresh | Phase::Closed(_) => {
+                Ok(Some(Ended::Untouched { why: "the run is over".to_owned() }))
             }
         }
     }
@@ -318,52 +328,8 @@ impl<'a, 'n> Executor<'a, 'n> {
         }
     }
 
-    /// Local edits that came after the plan are not the intended version; they are named.
-    fn warn_of_edits(&mut self) {
-        let plan = &self.run.plan;
-        let edited = self.site.git.edited(&plan.to.commit).unwrap_or_default();
-        let kept = |path: crate::model::RepoPath| {
-            self.config.app.local.matches(&path)
-                || plan.activation.kept.iter().any(|keep| keep.path == path)
-        };
-        let paths: Vec<String> =
-            edited.into_iter().filter(|path| !kept(path.clone())).map(|p| p.to_string()).collect();
-        if !paths.is_empty() {
-            let text = format!("edited here, not as in {}: {}", plan.to.name, paths.join(", "));
-            (self.narrator)(Narration::Warning { text });
-        }
-    }
-
-    /// Tells and journals a failure, the app's secrets taken out; returns it in one line.
-    pub(super) fn tell_failure(
-        &mut self,
-        label: &str,
-        took: Duration,
-        error: &StepError,
-    ) -> Result<String, EngineError> {
-        let redactor = self.site.redactor(&self.config);
-        let what = redactor.text(&error.to_string());
-        let lines: Vec<(String, String)> = error
-            .lines()
-            .into_iter()
-            .map(|(source, line)| (source, redactor.text(&line)))
-            .collect();
-        (self.narrator)(Narration::Failed {
-            step: label.to_owned(),
-            what: what.clone(),
-            lines: lines.clone(),
-        });
-        let why = format!("{label}: {what}");
-        self.write(Entry::Failed {
-            label: label.to_owned(),
-            millis: millis(took),
-            why: what,
-            lines,
-        })?;
-        Ok(why)
-    }
-
-    fn finish_proven(mut self) -> Result<Ended, EngineError> {
+    fn finish_proven(&mut self) -> Result<Ended, EngineError> {
+        reserve::release(self.site, &self.run.id);
         let record = self.record(Outcome::Succeeded)?;
         let host = self.site.host(&self.run.plan.to, self.run.id.as_str());
         for service in &self.config.services {
@@ -378,14 +344,14 @@ impl<'a, 'n> Executor<'a, 'n> {
         Ok(Ended::Serving { proof, record })
     }
 
-    fn finish_restored(mut self) -> Result<Ended, EngineError> {
+    fn finish_restored(&mut self) -> Result<Ended, EngineError> {
         let record = self.record(Outcome::Restored)?;
         let why = self.run.first_failure();
         self.write(Entry::Closed { outcome: Some(Outcome::Restored) })?;
         Ok(Ended::Restored { why, record })
     }
 
-    fn drop_prepared(mut self, why: String) -> Result<Ended, EngineError> {
+    fn drop_prepared(&mut self, why: String) -> Result<Ended, EngineError> {
         let _ = steps::drop_stage(self.site, &self.run);
         self.write(Entry::Closed { outcome: None })?;
         Ok(Ended::Untouched { why })

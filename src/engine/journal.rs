@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use rustix::fs::FallocateFlags;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Begun, Entry};
@@ -74,6 +75,7 @@ impl Journal {
         let io = |source| JournalError::Io { path: path.clone(), source };
         let file =
             OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path).map_err(io)?;
+        hold_room(&file);
         files::sync_dir(dir).map_err(io)?;
         Ok(Self { path, file: Some(file), whole: 0, lines: Vec::new(), phase: Phase::Fresh })
     }
@@ -133,8 +135,16 @@ impl Journal {
             .and_then(|()| self.append(&bytes))
             .and_then(|()| failpoint::pass(&place("after")))
             .map_err(|source| JournalError::Io { path, source })?;
+        // Only now: whatever is on the disk of a line that failed, the next one takes its place.
+        self.whole += bytes.len() as u64;
         self.lines.push(line);
         self.phase = next;
+        if self.phase.is_closed()
+            && let Some(file) = &self.file
+        {
+            // The room that was held goes back.
+            let _ = file.set_len(self.whole);
+        }
         Ok(())
     }
 
@@ -147,10 +157,10 @@ impl Journal {
         if file.metadata()?.len() != self.whole {
             file.set_len(self.whole)?;
             file.sync_all()?;
+            hold_room(&file);
         }
         file.write_all(bytes)?;
         file.sync_data()?;
-        self.whole += bytes.len() as u64;
         self.file = Some(file);
         Ok(())
     }
@@ -171,6 +181,15 @@ impl Journal {
             Entry::Begun(begun) => Some(begun),
             _ => None,
         })
+    }
+}
+
+/// Holds room for all lines a run may write, so that a disk that fills up meanwhile does not stop it half way.
+/// Best effort: not every file system can.
+fn hold_room(file: &File) {
+    const ROOM: u64 = 1024 * 1024;
+    if let Err(error) = rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, ROOM) {
+        tracing::debug!("no room is held for the journal: {error}");
     }
 }
 

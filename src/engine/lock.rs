@@ -89,10 +89,12 @@ impl Lock {
                 Err(errno) => return Err(io(errno.into())),
             }
         }
-        file.set_len(0).map_err(io)?;
-        file.rewind().map_err(io)?;
-        let text = serde_json::to_string(held).map_err(|e| io(e.into()))?;
-        file.write_all(text.as_bytes()).map_err(io)?;
+        // For messages only: on a full disk `abort` must still come to its work.
+        let text = serde_json::to_string(held).unwrap_or_default();
+        let written = file.set_len(0).and_then(|()| file.rewind());
+        if let Err(error) = written.and_then(|()| file.write_all(text.as_bytes())) {
+            tracing::warn!("{}: {error}", path.display());
+        }
         Ok(Self { _file: file })
     }
 }

@@ -16,6 +16,7 @@ mod phase;
 mod prove;
 mod record;
 mod remains;
+mod reserve;
 mod restore;
 mod run;
 mod steps;

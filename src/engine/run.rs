@@ -140,6 +140,7 @@ pub fn tidy(site: &Site) {
         if site.stage(id).exists() {
             let _ = fs::remove_dir_all(site.stage(id));
         }
+        super::reserve::release(site, id);
         if index < old {
             let _ = fs::remove_dir_all(site.run_dir(id));
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::prove::{intended, prove};
 use super::run::Run;
-use super::{EngineError, StepError, remains};
+use super::{EngineError, StepError, remains, reserve};
 use crate::build;
 use crate::check::Proof;
 use crate::config::Config;
@@ -66,6 +66,7 @@ pub(super) fn perform(
 /// Puts tree, artifacts, index and HEAD back to what they were before the run.
 pub(super) fn restore_tree(site: &Site, run: &Run) -> Result<(), StepError> {
     remains::after_killed_git(site);
+    reserve::release(site, &run.id);
     let places = site.places(&run.id);
     in_place::converge_back(&site.git, &site.store, &places, &run.plan.activation)?;
     for step in &run.plan.steps {

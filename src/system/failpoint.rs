@@ -3,8 +3,8 @@
 //! Only a debug build looks: a release contains none of it. Two variables say what is wanted:
 //!
 //! - `GITROLL_FAIL_AT=<place>[#<n>]=<action>`: at the `n`-th passing of `place` (the first where it is not said),
-//!   `kill` (KILL to itself), `error` (an I/O error: no space left) or `wait` (until the file
-//!   `<GITROLL_FAIL_LOG>.go` is there, at most a minute);
+//!   `kill` (KILL to itself), `error` (an I/O error: no space left), `errors` (that, and one at every later line
+//!   of the journal) or `wait` (until the file `<GITROLL_FAIL_LOG>.go` is there, at most a minute);
 //! - `GITROLL_FAIL_LOG=<file>`: every place passed is appended, a line each, and `fired <place>` where it
 //!   was this one: who tests counts what was really fired.
 
@@ -34,7 +34,7 @@ mod armed {
     use std::io::{self, Write as _};
     use std::path::PathBuf;
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::time::{Duration, Instant};
 
     use rustix::process::{Signal, getpid, kill_process};
@@ -75,6 +75,10 @@ mod armed {
             }
         };
         note(place);
+        static BROKEN: AtomicBool = AtomicBool::new(false);
+        if BROKEN.load(Ordering::Relaxed) && place.starts_with("journal") {
+            return Err(rustix::io::Errno::NOSPC.into());
+        }
         let Some(wanted) = wanted().filter(|wanted| wanted.place == place) else { return Ok(()) };
         let left = wanted.left.load(Ordering::Relaxed);
         wanted.left.store(left.saturating_sub(1), Ordering::Relaxed);
@@ -88,6 +92,10 @@ mod armed {
                 Ok(())
             }
             "error" => Err(rustix::io::Errno::NOSPC.into()),
+            "errors" => {
+                BROKEN.store(true, Ordering::Relaxed);
+                Err(rustix::io::Errno::NOSPC.into())
+            }
             "wait" => {
                 let go = log.map(|mut path| {
                     path.as_mut_os_string().push(".go");

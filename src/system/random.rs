@@ -1,17 +1,22 @@
 //! Randomness, from the kernel.
 
-use std::fs::File;
-use std::io::Read as _;
+use rustix::rand::{GetRandomFlags, getrandom};
 
 /// `N` random bytes.
 ///
 /// # Panics
-/// When `/dev/urandom` cannot be read: nothing can be signed or named safely then.
+/// On a kernel without `getrandom`, older than any that this program runs on. It needs no file descriptor, so
+/// that a process that has used up its own still gets them.
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    File::open("/dev/urandom")
-        .and_then(|mut source| source.read_exact(&mut bytes))
-        .expect("/dev/urandom is readable on every Linux host");
+    let mut filled = 0;
+    while filled < N {
+        match getrandom(&mut bytes[filled..], GetRandomFlags::empty()) {
+            Ok(more) => filled += more,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => panic!("the kernel gives no random bytes: {error}"),
+        }
+    }
     bytes
 }
 

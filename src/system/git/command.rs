@@ -172,13 +172,21 @@ impl<'a> Call<'a> {
         // Threads, because a child that fills one pipe while we read another would wait for ever.
         if let Some(mut pipe) = child.stdin.take() {
             let input = self.input;
-            thread::spawn(move || {
+            let written = thread::Builder::new().spawn(move || {
                 // A child that does not read its input says why on standard error.
                 let _ = pipe.write_all(&input);
             });
+            if let Err(error) = written {
+                end(&mut child);
+                return Err(failed(error.to_string()));
+            }
         }
-        let stdout = child.stdout.take().map(Stream::of);
-        let stderr = child.stderr.take().map(Stream::of);
+        let stdout = child.stdout.take().map(Stream::of).transpose();
+        let stderr = child.stderr.take().map(Stream::of).transpose();
+        let (Ok(stdout), Ok(stderr)) = (stdout, stderr) else {
+            end(&mut child);
+            return Err(failed("its output cannot be read: no thread is to be had".to_owned()));
+        };
         let code = wait(&mut child, self.limit).map_err(|e| failed(e.to_string()))?;
         if code.is_none() {
             end(&mut child);
@@ -310,11 +318,11 @@ struct Stream {
 }
 
 impl Stream {
-    fn of(mut pipe: impl Read + Send + 'static) -> Self {
+    fn of(mut pipe: impl Read + Send + 'static) -> std::io::Result<Self> {
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let (sender, ended) = mpsc::channel();
         let taken = Arc::clone(&bytes);
-        thread::spawn(move || {
+        thread::Builder::new().spawn(move || {
             let mut chunk = vec![0; 64 << 10];
             while let Ok(n) = pipe.read(&mut chunk) {
                 if n == 0 {
@@ -327,8 +335,8 @@ impl Stream {
                 }
             }
             let _ = sender.send(());
-        });
-        Self { bytes, ended }
+        })?;
+        Ok(Self { bytes, ended })
     }
 
     /// What was said. A process that git left behind (a shared ssh connection) may hold the pipe open: it

@@ -1,0 +1,46 @@
+//! Room on the disk that a run holds from before it changes anything, so that the way back does not fail on a
+//! disk that fills up meanwhile. Best effort: where a file system cannot, the run goes on without.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use rustix::fs::FallocateFlags;
+
+use super::run::Run;
+use crate::model::{Plan, RunId};
+use crate::site::Site;
+
+/// Held beside what the changed files take: index, HEAD, the record, services' own files.
+const MARGIN: u64 = 1024 * 1024;
+
+/// A file takes whole blocks, and its new copy a directory entry.
+const BLOCK: u64 = 4096;
+
+/// What putting back everything that `plan` changes may take, in bytes.
+pub fn needed(site: &Site, plan: &Plan) -> u64 {
+    let size = |path: &std::path::Path| {
+        path.symlink_metadata().map_or(0, |meta| meta.len().next_multiple_of(BLOCK))
+    };
+    let changes = plan.activation.changes.iter().filter(|change| change.before.is_some());
+    let files = changes.map(|change| size(&site.top().join(change.path.as_path())) + BLOCK);
+    files.fold(MARGIN + size(&site.git.git_dir().join("index")), u64::saturating_add)
+}
+
+/// Takes the room.
+pub(super) fn hold(site: &Site, run: &Run) {
+    let path = site.run_dir(&run.id).join("reserve");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let held = file.map_err(|error| error.to_string()).and_then(|file| {
+        let bytes = needed(site, &run.plan);
+        rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes).map_err(|e| e.to_string())
+    });
+    if let Err(error) = held {
+        tracing::debug!("no room is held: {error}");
+        release(site, &run.id);
+    }
+}
+
+/// Gives it back, to be used now.
+pub(super) fn release(site: &Site, run: &RunId) {
+    let _ = fs::remove_file(site.run_dir(run).join("reserve"));
+}
