@@ -119,17 +119,18 @@ fn too_few_descriptors_end_a_deploy_without_a_trace() {
 }
 
 /// A small file system in memory at a directory; gone with the test.
-struct Small {
+struct Small<'h> {
+    host: &'h TestEnvironment,
     dir: PathBuf,
 }
 
-impl Small {
+impl<'h> Small<'h> {
     /// `None` where this user may not mount.
-    fn at(dir: PathBuf, options: &str) -> Option<Self> {
+    fn at(host: &'h TestEnvironment, dir: PathBuf, options: &str) -> Option<Self> {
         fs::create_dir_all(&dir).expect("it can be made");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&dir).stderr(Stdio::null());
-        mount.status().is_ok_and(|status| status.success()).then_some(Self { dir })
+        mount.status().is_ok_and(|status| status.success()).then_some(Self { host, dir })
     }
 
     /// Itself once more, read-only, on top.
@@ -141,7 +142,13 @@ impl Small {
                 .args(options.first().filter(|o| **o == "--bind").map(|_| &self.dir));
             assert!(mount.arg(&self.dir).status().expect("mount runs").success(), "{options:?}");
         }
-        Self { dir: self.dir.clone() }
+        Self { host: self.host, dir: self.dir.clone() }
+    }
+
+    fn lies_over_another(&self) -> bool {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let here = self.dir.display().to_string();
+        mounts.lines().filter(|line| line.split(' ').nth(1) == Some(here.as_str())).count() > 1
     }
 
     /// Writes until nothing is left.
@@ -155,15 +162,19 @@ impl Small {
     }
 }
 
-impl Drop for Small {
+impl Drop for Small<'_> {
     fn drop(&mut self) {
+        // Whoever works there is found by what lies there.
+        if std::thread::panicking() || !self.lies_over_another() {
+            self.host.end_processes();
+        }
         let _ = Command::new("umount").arg("-l").arg(&self.dir).status();
     }
 }
 
 /// 1.0.0 serves on a small file system; 1.1.0 brings a large file, and changes one.
-fn small(host: &TestEnvironment) -> Option<(Small, Scenario<'_>, String)> {
-    let small = Small::at(host.path("app"), "size=64m,mode=755")?;
+fn small(host: &TestEnvironment) -> Option<(Small<'_>, Scenario<'_>, String)> {
+    let small = Small::at(host, host.path("app"), "size=64m,mode=755")?;
     let app = host.app(Fixture::Plain);
     app.configure(&quick());
     app.write("data.txt", &"a".repeat(1 << 20));
@@ -301,4 +312,67 @@ fn a_journal_that_cannot_be_written_any_more_leaves_the_run_open_for_both_ways_o
             serving = wanted;
         }
     }
+}
+
+/// Nothing was touched: no run, the same tree, the same version.
+#[track_caller]
+fn is_refused(s: &Scenario<'_>, args: &[&str], why: &str, place: &Path) {
+    let runs = || fs::read_dir(s.app.dir.join(".git/gitroll/runs")).expect("runs").count();
+    let before = runs();
+    let answer = s.host.gitroll(args);
+    answer.exit(1).stderr_has(why).stderr_has(&format!("at {}", place.display()));
+    assert_eq!(runs(), before, "no run was begun");
+    is_settled(s, Some(1), "1.0.0", "1.1.0", why);
+}
+
+#[test]
+fn too_little_room_is_found_before_anything_changes_in_bytes() {
+    let host = TestEnvironment::new();
+    let Some((disk, s, next)) = small(&host) else { return };
+    // 11 MiB come in and 1 MiB may have to come back.
+    let filler = disk.fill();
+    let file = File::options().write(true).open(&filler).expect("it is ours");
+    let length = file.metadata().expect("it is there").len();
+    file.set_len(length - (10 << 20)).expect("room is given back");
+    let args = ["deploy", &next, "--yes"];
+    is_refused(&s, &args, "the disk is nearly full", &s.app.dir.join(".git"));
+    file.set_len(length - (17 << 20)).expect("room is given back");
+    host.gitroll(&args).exit(0);
+}
+
+#[test]
+fn too_little_room_is_found_before_anything_changes_in_inodes() {
+    let host = TestEnvironment::new();
+    let Some((disk, s, _)) = small(&host) else { return };
+    let serving = s.app.head();
+    for n in 0..400 {
+        s.app.write(&format!("many/{}/{n}", n % 7), "x");
+    }
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    let left = |wanted: &str| {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &format!("remount,nr_inodes={wanted}")]).arg(&disk.dir);
+        assert!(mount.status().expect("mount runs").success());
+    };
+    let counted = host.run("df", &["--output=iused", &disk.dir.display().to_string()]);
+    let used: u64 = counted.stdout.lines().last().expect("a number").trim().parse().expect("one");
+    left(&(used + 300).to_string());
+    let args = ["deploy", &next, "--yes"];
+    is_refused(&s, &args, "inodes left", &s.app.dir.join(".git"));
+    left(&(used + 600).to_string());
+    host.gitroll(&args).exit(0);
+}
+
+#[test]
+fn too_little_room_for_the_stage_is_found_where_that_lies() {
+    let host = TestEnvironment::new();
+    let s = Scenario::serving(&host, Fixture::Plain, &AppConfig::default().settle(1, "100ms"));
+    let serving = s.app.head();
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    let work = host.path(".app.gitroll");
+    assert!(work.is_dir(), "builds are staged beside the app");
+    let Some(_disk) = Small::at(&host, work.clone(), "size=8m,mode=700") else { return };
+    is_refused(&s, &["deploy", &next, "--yes"], "the disk is nearly full", &work);
 }

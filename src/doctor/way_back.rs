@@ -3,15 +3,13 @@
 use super::serving::told;
 use super::{Examination, host, on_path};
 use crate::model::{Event, Recorded, Served};
-use crate::plan::compose::{self, Composed, GroupsOf, Intent, Room};
+use crate::plan::compose::{self, Composed, GroupsOf, Intent};
 use crate::plan::facts::Facts;
 use crate::plan::preflight;
+use crate::plan::room::{self, Room};
 use crate::plan::{PlanError, candidates, estimate};
 use crate::site::Site;
 use crate::target::{Candidate, Needed, Reason, Request, RequestError, Standing, resolve};
-
-/// What any change needs, where there is no plan to say more.
-const LEAST: Room = Room { bytes: 64 * 1024 * 1024, files: 1_000 };
 
 /// Resolves what `gitroll back` would take tonight, and makes its plan as `back` would.
 pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
@@ -23,7 +21,7 @@ pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
         }
     };
     let mut problems = Vec::new();
-    preflight::disk(site, room.unwrap_or(LEAST), &mut problems);
+    room::check(site, room.unwrap_or(Room::LEAST), &mut problems);
     for problem in &problems {
         found.problem("disk", told(problem), on_path("df -h", site.git.git_dir()));
     }

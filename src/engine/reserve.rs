@@ -7,31 +7,15 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use rustix::fs::FallocateFlags;
 
 use super::run::Run;
-use crate::model::{Plan, RunId};
-use crate::site::Site;
-
-/// Held beside what the changed files take: index, HEAD, the record, services' own files.
-const MARGIN: u64 = 1024 * 1024;
-
-/// A file takes whole blocks, and its new copy a directory entry.
-const BLOCK: u64 = 4096;
-
-/// What putting back everything that `plan` changes may take, in bytes.
-pub fn needed(site: &Site, plan: &Plan) -> u64 {
-    let size = |path: &std::path::Path| {
-        path.symlink_metadata().map_or(0, |meta| meta.len().next_multiple_of(BLOCK))
-    };
-    let changes = plan.activation.changes.iter().filter(|change| change.before.is_some());
-    let files = changes.map(|change| size(&site.top().join(change.path.as_path())) + BLOCK);
-    files.fold(MARGIN + size(&site.git.git_dir().join("index")), u64::saturating_add)
-}
+use crate::model::RunId;
+use crate::site::{Site, room};
 
 /// Takes the room.
 pub(super) fn hold(site: &Site, run: &Run) {
     let path = site.run_dir(&run.id).join("reserve");
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let held = file.map_err(|error| error.to_string()).and_then(|file| {
-        let bytes = needed(site, &run.plan);
+        let bytes = room::way_back(site, &run.plan);
         rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes).map_err(|e| e.to_string())
     });
     if let Err(error) = held {

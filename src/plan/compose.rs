@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::PlanError;
 use super::facts::Facts;
+use super::room::{self, Room};
 use crate::build::{self, BuildPlan, LiveArtifact};
 use crate::config::{self, Build, Component, Config};
 use crate::layout::in_place::{self, Commits};
@@ -61,17 +62,8 @@ pub struct Composed {
     pub converting: Vec<String>,
     /// Declared outputs that the target tracks.
     pub tracked_outputs: Vec<RepoPath>,
-    /// Bytes and files that the plan may write.
+    /// What the plan may write.
     pub room: Room,
-}
-
-/// The disk space a plan needs, estimated from above.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Room {
-    /// Bytes.
-    pub bytes: u64,
-    /// Files.
-    pub files: u64,
 }
 
 /// Composes the plan.
@@ -110,7 +102,6 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         warnings.extend(migrations(facts, &intent.config, &observed.activation.changes));
     }
     let outputs: Vec<RepoPath> = wanted.plan.artifacts.iter().map(|a| a.output.clone()).collect();
-    let room = room(site, &wanted, observed.activation.changes.len());
     let plan = Plan {
         plan: Plan::VERSION,
         app: site.binding.app.clone(),
@@ -134,8 +125,8 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         submodules: observed.submodules,
         converting: site.git.converting_attributes(&plan.to.commit)?,
         tracked_outputs: in_place::tracked_outputs(&site.git, &plan.to.commit, &outputs)?,
+        room: room::needed(site, &plan)?,
         plan,
-        room,
     })
 }
 
@@ -410,21 +401,4 @@ fn skipped(candidate: &Candidate) -> SkippedTarget {
             _ => String::new(),
         },
     }
-}
-
-/// Every changed file at 64 KiB; a build at 1.5 times what its outputs take now, at least 64 MiB.
-fn room(site: &Site, wanted: &Wanted, changes: usize) -> Room {
-    const PER_FILE: u64 = 64 * 1024;
-    const PER_BUILD: u64 = 64 * 1024 * 1024;
-    let mut room = Room { bytes: changes as u64 * PER_FILE, files: changes as u64 + 64 };
-    for step in &wanted.plan.steps {
-        let (bytes, files) = step
-            .outputs
-            .iter()
-            .map(|output| crate::system::files::size_of_tree(&site.top().join(output.as_path())))
-            .fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1));
-        room.bytes += PER_BUILD.max(bytes + bytes / 2);
-        room.files += 1_000_u64.max(files + files / 2);
-    }
-    room
 }

@@ -14,6 +14,7 @@ pub mod legacy;
 pub mod names;
 pub mod preflight;
 pub mod retention;
+pub mod room;
 
 use crate::build::BuildError;
 use crate::layout::in_place::LayoutError;

@@ -5,9 +5,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::compose::{self, Composed, Room};
+use super::compose::{self, Composed};
 use super::facts::Facts;
-use super::held;
+use super::{held, room};
 use crate::build::BuildPlan;
 use crate::check;
 use crate::config::{Config, Layout, Manager, Prove, Service};
@@ -29,7 +29,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: hint.into(), policy: false }
     }
 }
@@ -58,7 +58,7 @@ pub fn preflight(
     services(config, observed, &mut problems);
     witness(config, &mut problems);
     tools(site, &composed.plan, &mut problems);
-    disk(site, composed.room, &mut problems);
+    room::check(site, composed.room, &mut problems);
     rights(site, &composed.plan, &mut problems);
     locks(site, &mut problems);
     if let Err(error) = ledger::probe_signing(&site.git, &site.binding) {
@@ -254,31 +254,6 @@ pub fn tools(site: &Site, plan: &Plan, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Whether the disk has room for what may be written.
-pub fn disk(site: &Site, need: Room, problems: &mut Vec<Problem>) {
-    let Ok(free) = files::free_space(site.git.git_dir()) else { return };
-    if free.bytes < need.bytes {
-        problems.push(Problem::new(
-            format!(
-                "the disk is nearly full: {} free, {} may be needed",
-                mib(free.bytes),
-                mib(need.bytes)
-            ),
-            "make room first; nothing was changed",
-        ));
-    }
-    if free.inodes.is_some_and(|inodes| inodes < need.files) {
-        problems.push(Problem::new(
-            format!(
-                "the file system has {} inodes left, {} may be needed",
-                free.inodes.unwrap_or(0),
-                need.files
-            ),
-            "remove files first; nothing was changed",
-        ));
-    }
-}
-
 fn locks(site: &Site, problems: &mut Vec<Problem>) {
     problems.extend(stale_locks(site).into_iter().map(|path| {
         Problem::new(
@@ -305,10 +280,6 @@ pub fn stale_locks(site: &Site) -> Vec<PathBuf> {
         }
     }
     stale
-}
-
-fn mib(bytes: u64) -> String {
-    format!("{} MiB", bytes / (1024 * 1024))
 }
 
 /// The name most like `name`, if any is much like it: by Jaro and Winkler, or one slip of the finger away,

@@ -4,6 +4,7 @@ mod bound;
 mod held;
 pub mod leftovers;
 mod observed;
+pub mod room;
 pub mod stack;
 mod tree_config;
 

@@ -125,6 +125,12 @@ impl Git {
         }
     }
 
+    /// The size of an object in bytes, where it is here.
+    pub fn size(&self, id: &Oid) -> Option<u64> {
+        let header = self.repo.try_find_header(gix_id(id)?).ok().flatten()?;
+        Some(header.size())
+    }
+
     /// Every file, link and submodule of a commit's tree, sorted by path.
     ///
     /// # Errors
