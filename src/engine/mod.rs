@@ -79,8 +79,6 @@ pub(crate) enum StepError {
     Files(String),
     #[error("interrupted by {0}")]
     Interrupted(&'static str),
-    #[error(transparent)]
-    Journal(#[from] JournalError),
 }
 
 impl StepError {
