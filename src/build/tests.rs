@@ -298,6 +298,8 @@ fn a_build_sees_exactly_the_declared_environment() {
         [
             "CI",
             "DECLARED",
+            // Finds what a killed command leaves running.
+            "GITROLL_CALL",
             "GITROLL_VERSION",
             "HOME",
             "LANG",

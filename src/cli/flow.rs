@@ -95,6 +95,7 @@ pub fn carry_out(
             if let (Ended::Serving { .. }, Ok(facts)) = (&ended, Facts::gather(site)) {
                 retention::prune(site, &facts);
             }
+            engine::forget(site, &config.retention);
             return outcome::tell(
                 session,
                 command.as_str(),

@@ -35,6 +35,8 @@ pub struct Config {
     pub remote: Remote,
     /// `[run]`
     pub run: Run,
+    /// `[retention]`
+    pub retention: Retention,
     /// `[rto]`
     pub rto: Rto,
 }
@@ -308,6 +310,24 @@ pub struct Run {
     /// `watchdog`: how long after it began to touch what serves a run whose process died is finished by
     /// itself, default 5 min; `None` is off.
     pub watchdog: Option<Duration>,
+}
+
+/// `[retention]`: how much of the past is kept on this host. What a way back needs stays whatever it says, and
+/// no record is ever removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// `runs`: the latest whose plan and journal are kept, default 50.
+    pub runs: usize,
+    /// `saved`: how long files that were put aside are kept after their run is not, default 90 days.
+    pub saved: Duration,
+    /// `artifacts`: the latest deployments whose artifacts are kept, default 20; as many promoted ones besides.
+    pub artifacts: usize,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { runs: 50, saved: Duration::from_secs(90 * 24 * 60 * 60), artifacts: 20 }
+    }
 }
 
 /// `[rto]`: the times promised, shown against the measured ones.

@@ -15,8 +15,8 @@ mod reader;
 
 pub use app::{
     App, Build, Check, CheckKind, Component, Config, Deploy, Expected, Flag, Flags, HttpCheck,
-    Layout, Manager, Migrate, Notify, Patterns, Prove, Remote, Rto, Run, Scope, Service, Stable,
-    Upstream,
+    Layout, Manager, Migrate, Notify, Patterns, Prove, Remote, Retention, Rto, Run, Scope, Service,
+    Stable, Upstream,
 };
 pub use host::{Binding, BindingError, Places, Signing, SigningFormat, Tools};
 pub use parse::{ConfigError, Problem, parse};

@@ -94,6 +94,7 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
     let notify = section::notify(root);
     let remote = section::remote(root);
     let run = section::run(root);
+    let retention = section::retention(root);
     let rto = section::rto(root);
     root.finish();
 
@@ -122,6 +123,7 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
         notify: notify?,
         remote: remote?,
         run: run?,
+        retention: retention?,
         rto: rto?,
     })
 }

@@ -33,7 +33,7 @@ pub use lock::{Held, Lock, LockError};
 pub use phase::{Phase, Side};
 pub use record::{append, host_name, publish, published_head, queued, sign_queued};
 pub use remains::{Cleaned, clean};
-pub use run::{Run, open_runs, tidy};
+pub use run::{Run, forget, open_runs, tidy};
 pub use story::Unsettled;
 
 use crate::build::BuildError;

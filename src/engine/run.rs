@@ -2,18 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::civil::DateTime;
 
 use super::entry::{Begun, Entry};
 use super::journal::{Journal, JournalError};
 use super::watchdog;
+use crate::config::Retention;
 use crate::model::{CheckedPlan, Digest, Plan, RunId, Step};
 use crate::site::Site;
 use crate::system::{clock, failpoint, files};
-
-/// How many finished runs are kept for `show` and for a look at what was saved.
-const KEPT: usize = 50;
 
 /// One run: a plan and how far its execution came.
 #[derive(Debug)]
@@ -129,23 +128,50 @@ pub fn open_runs(site: &Site) -> Result<Vec<Run>, JournalError> {
     doubtful.map_or(Ok(open), Err)
 }
 
-/// Removes what dead runs left behind and finished runs beyond the newest: directories without a first
-/// journal line, stages, old journals, guards of runs that are over. Called under the lock, when no run is open.
+/// Removes what dead runs left behind: directories without a first journal line, stages, guards of runs that
+/// are over. Called under the lock, when no run is open.
 pub fn tidy(site: &Site) {
     let Ok(ids) = run_ids(site) else { return };
-    let old = ids.len().saturating_sub(KEPT);
-    for (index, id) in ids.iter().enumerate() {
+    for id in &ids {
         watchdog::disarm(site, id);
         // The stage first: it is found by its run.
         if site.stage(id).exists() {
             let _ = fs::remove_dir_all(site.stage(id));
         }
         super::reserve::release(site, id);
-        if index < old {
-            let _ = fs::remove_dir_all(site.run_dir(id));
-        }
     }
     remove_dead_runs(site);
+}
+
+/// Removes plans and journals of all but the latest runs, and what older ones put aside once that is old
+/// enough. An open run and what it saved always stay. Called under the lock.
+pub fn forget(site: &Site, retention: &Retention) {
+    let (Ok(ids), Ok(open)) = (run_ids(site), open_runs(site)) else { return };
+    let old = ids.len().saturating_sub(retention.runs);
+    let (old, kept) = ids.split_at(old);
+    let is_open = |id: &RunId| open.iter().any(|run| run.id == *id);
+    for id in old.iter().filter(|id| !is_open(id)) {
+        let _ = fs::remove_dir_all(site.run_dir(id));
+    }
+    let now = clock::now();
+    for entry in fs::read_dir(site.state().join("saved")).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let Ok(id) = name.strip_suffix("-later").unwrap_or(name).parse::<RunId>() else { continue };
+        // Of the future, or of no time at all: not old.
+        let age = begun_at(&id).and_then(|at| Duration::try_from(now.duration_since(at)).ok());
+        let young = age.is_none_or(|age| age < retention.saved);
+        if !young && !kept.contains(&id) && !is_open(&id) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The moment that a run's id says.
+fn begun_at(id: &RunId) -> Option<jiff::Timestamp> {
+    let stamp = id.as_str().get(..15)?;
+    let time = jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", stamp).ok()?;
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }
 
 /// Removes what runs left that were killed before their first journal line: nothing was changed by then.

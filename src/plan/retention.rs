@@ -2,32 +2,56 @@
 
 use std::collections::BTreeSet;
 
+use super::candidates::{self, Candidates};
 use super::facts::Facts;
 use crate::ledger;
-use crate::model::BuildKey;
+use crate::model::{BuildKey, Oid};
 use crate::site::Site;
+use crate::target::{Candidate, Standing};
 
-/// Artifacts kept beyond those that a way back needs.
-const MOST: usize = 10;
-/// The latest records whose artifacts always stay.
-const RECORDS: usize = 20;
+/// Artifacts of other keys that are kept besides, the least recently used going first: of builds whose
+/// deployment failed, say.
+const BESIDES: usize = 10;
+/// How many of the states that `back` could take now keep their artifacts, however old they are: should the
+/// first not answer, the next is tried.
+const WAYS_BACK: usize = 3;
 
-/// Removes artifacts that no likely way back needs: all but those of the latest records and of the latest
-/// promoted states, and of the rest the least recently used beyond ten. Only called under the lock, when
-/// no run is open; a failure is for the log alone.
+/// Removes artifacts that no likely way back needs: all but those of what serves, of the states that `back`
+/// could take now, of the latest deployments and of the latest promoted ones. Only called under the lock, when
+/// no run is open and after a proof; a failure is for the log alone.
 pub fn prune(site: &Site, facts: &Facts) {
+    let most = facts.accepted.config.retention.artifacts;
     let mut needed: BTreeSet<BuildKey> = BTreeSet::new();
+    let mut need = |entry| match ledger::evidence(&site.git, entry) {
+        Ok(evidence) => needed.extend(evidence.artifacts.into_iter().map(|artifact| artifact.key)),
+        Err(error) => tracing::warn!("evidence cannot be read: {error}"),
+    };
     let serving = facts.own(site).iter().rev().filter(|entry| entry.record.event.serves());
     let promoted = serving.clone().filter(|entry| {
         entry.record.to.as_ref().is_some_and(|to| !facts.history.promoted(to).is_empty())
     });
-    for entry in serving.take(RECORDS).chain(promoted.take(RECORDS)) {
-        if let Ok(evidence) = ledger::evidence(&site.git, entry) {
-            needed.extend(evidence.artifacts.into_iter().map(|artifact| artifact.key));
+    serving.take(most).chain(promoted.take(most)).for_each(&mut need);
+    let ways = match candidates::gather(site, facts) {
+        Ok(all) => ways_back(all),
+        Err(error) => {
+            // Who does not know the ways back removes nothing.
+            tracing::warn!("artifacts are not removed: {error}");
+            return;
         }
-    }
-    match site.store.prune(&needed, MOST) {
+    };
+    let entries = ways.iter().chain([&facts.serving.commit]);
+    entries.filter_map(|commit| facts.last_record_of(site, commit)).for_each(&mut need);
+    match site.store.prune(&needed, BESIDES.min(most)) {
         Ok(removed) => tracing::debug!("{} artifacts removed", removed.len()),
         Err(error) => tracing::warn!("artifacts could not be removed: {error}"),
     }
+}
+
+/// The states that `last-good` and `last-stable` could take now, the likeliest of each.
+fn ways_back(mut all: Candidates) -> Vec<Oid> {
+    all.stable.sort_by(|a, b| b.0.cmp(&a.0));
+    let usable = |candidate: &&Candidate| candidate.standing == Standing::Usable;
+    let good = all.deployments.iter().filter(usable).take(WAYS_BACK);
+    let stable = all.stable.iter().map(|(_, candidate)| candidate).filter(usable).take(WAYS_BACK);
+    good.chain(stable).filter_map(|candidate| candidate.commit.clone()).collect()
 }

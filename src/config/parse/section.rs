@@ -1,4 +1,5 @@
-//! The sections that are one table: app, deploy, stable, migrate, flags, notify, remote, run, rto.
+//! The sections that are one table: app, deploy, stable, migrate, flags, notify, remote, run, retention,
+//! rto.
 
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use globset::GlobBuilder;
 use super::value;
 use crate::config::reader::{Item, Table, or, quoted};
 use crate::config::{
-    App, Deploy, Flags, Layout, Migrate, Notify, Prove, Remote, Rto, Run, Stable, Upstream,
+    App, Deploy, Flags, Layout, Migrate, Notify, Prove, Remote, Retention, Rto, Run, Stable,
+    Upstream,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -162,6 +164,18 @@ pub(super) fn run(root: &Table<'_>) -> Option<Run> {
     });
     table.finish();
     Some(Run { watchdog: watchdog? })
+}
+
+pub(super) fn retention(root: &Table<'_>) -> Option<Retention> {
+    let default = Retention::default();
+    let Some(item) = root.get("retention") else { return Some(default) };
+    let table = item.table("[retention]")?;
+    let count = |item: &Item<'_>| item.number(1..=10_000).and_then(|n| usize::try_from(n).ok());
+    let runs = or(table.get("runs"), || default.runs, |item| count(&item));
+    let saved = or(table.get("saved"), || default.saved, |item| item.duration(DAY..=3650 * DAY));
+    let artifacts = or(table.get("artifacts"), || default.artifacts, |item| count(&item));
+    table.finish();
+    Some(Retention { runs: runs?, saved: saved?, artifacts: artifacts? })
 }
 
 pub(super) fn rto(root: &Table<'_>) -> Option<Rto> {

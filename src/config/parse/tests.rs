@@ -99,6 +99,11 @@ push_tags = false
 [run]
 watchdog = "10m"
 
+[retention]
+runs = 7
+saved = "30d"
+artifacts = 3
+
 [rto]
 flags = "2m"
 code = "15m"
@@ -161,6 +166,8 @@ fn a_file_with_every_key_is_read() {
     assert!(http.json["/version"].tells_version());
     assert_eq!(http.json["/n"].value, 1);
     assert_eq!(config.run.watchdog, Some(Duration::from_secs(600)));
+    let kept = config.retention;
+    assert_eq!((kept.runs, kept.saved.as_secs(), kept.artifacts), (7, 30 * 86_400, 3));
     assert_eq!(config.rto.code, Some(Duration::from_secs(900)));
     assert!(config.remote.required);
 }
@@ -186,6 +193,8 @@ fn what_is_not_said_has_its_default() {
     assert!(config.build[0].inputs.matches(&RepoPath::new("a/b/c").unwrap()));
     assert_eq!((config.remote.name.as_str(), config.remote.required), ("origin", false));
     assert_eq!(config.run.watchdog, Some(Duration::from_secs(300)));
+    let kept = config.retention;
+    assert_eq!((kept.runs, kept.saved.as_secs(), kept.artifacts), (50, 90 * 86_400, 20));
     assert!(config.migrate.paths.is_empty() && config.flags.is_none() && config.notify.is_none());
 }
 
@@ -498,6 +507,10 @@ fn the_small_sections_are_typed_too() {
     refuses("[run]\nwatchdog = false", "write \"off\"");
     refuses("[run]\nwatchdog = \"900ms\"", "is not between 1s and 1d");
     accepts("[run]\nwatchdog = \"off\"");
+    refuses("[retention]\nruns = 0", "must be from 1 to 10000");
+    refuses("[retention]\nsaved = \"1h\"", "is not between 1d and 3650d");
+    refuses("[retention]\nartifacts = \"2 GiB\"", "number");
+    refuses("[retention]\nstages = 1", "unknown key \"stages\"");
     accepts("layout = \"releases\"\nprove = \"weak\"");
     refuses("version = \"1 2\"", "must be one word");
     refuses("[component.a]\npaths = []", "names nothing");
@@ -574,7 +587,7 @@ proptest! {
         let changed = text[line] != WHOLE.lines().nth(line).unwrap_or_default();
         match parse(&text.join("\n"), "gitroll.toml") {
             Ok(_) => prop_assert!(
-                !changed || ["passes", "redirects", "max_bytes", "required", "push_tags"]
+                !changed || ["passes", "redirects", "max_bytes", "required", "push_tags", "runs", "artifacts"]
                     .iter()
                     .any(|key| text[line].starts_with(key)),
                 "{} was accepted", text[line]
