@@ -12,6 +12,10 @@ ci:
 test *filter:
     tests/run {{filter}}
 
+# the power is cut at every place and at random moments, on ext4 and XFS (as root; half an hour)
+power:
+    GITROLL_POWER_FULL=1 cargo test --locked --test power -- --nocapture --test-threads 1
+
 # the quick look while writing
 check:
     cargo fmt --check

@@ -27,8 +27,14 @@ fn full() -> bool {
 }
 
 fn sweep(machine: &Machine<'_>, file_system: FileSystem) {
+    machine.cut_after_a_fetch();
     let mut cuts = at_places(machine);
+    cuts.extend(at_places_of_both_ways(machine));
     cuts.extend(at_random(machine));
+    if let Ok(place) = std::env::var("GITROLL_POWER_PLACE") {
+        // For who looks for one fault: with GITROLL_POWER_FULL, only these places.
+        cuts.retain(|cut| matches!(&cut.moment, Moment::Place(name, _) if *name == place));
+    }
     let begun = Instant::now();
     let mut failures = Vec::new();
     let mut came: Vec<(&Cut, Came)> = Vec::new();
@@ -59,12 +65,33 @@ fn at_places(machine: &Machine<'_>) -> Vec<Cut> {
             }
         }
     }
-    let share = if full() { 1 } else { 25 };
+    part(cuts, 40)
+}
+
+/// The first cut leaves the tree and HEAD of the new version and the service of the old one; the second
+/// comes while that is finished or undone.
+fn at_places_of_both_ways(machine: &Machine<'_>) -> Vec<Cut> {
+    let act = Act::Deploy;
+    let first = Moment::Place("head after".to_owned(), 1);
+    let mut cuts = Vec::new();
+    for way in Way::BOTH {
+        let places = machine.places_of_way(act, &first, way);
+        for (index, (place, n)) in places.into_iter().enumerate() {
+            let (moment, again) = (first.clone(), Some(Moment::Place(place, n)));
+            cuts.push(Cut { act, moment, way, again, neighbour: index % 2 == 0 });
+        }
+    }
+    part(cuts, 30)
+}
+
+/// All in a full sweep, else one in `share`.
+fn part(cuts: Vec<Cut>, share: usize) -> Vec<Cut> {
+    let share = if full() { 1 } else { share };
     cuts.into_iter().step_by(share).collect()
 }
 
 fn at_random(machine: &Machine<'_>) -> Vec<Cut> {
-    let count = if full() { 60 } else { 3 };
+    let count = if full() { 60 } else { 2 };
     let mut random = Random::seeded();
     let mut cuts = Vec::new();
     for act in ACTS {
@@ -72,8 +99,8 @@ fn at_random(machine: &Machine<'_>) -> Vec<Cut> {
         for number in 0..count {
             let moment = |random: &mut Random| Moment::After(most.mul_f64(random.next()));
             let way = Way::BOTH[number % 2];
-            // Every third is cut once more while it is ended.
-            let again = (number % 3 == 2).then(|| moment(&mut random));
+            // Every third is cut once more while it is ended, and the last of few.
+            let again = (number % 3 == 2 || number + 1 == count).then(|| moment(&mut random));
             let (moment, neighbour) = (moment(&mut random), random.next() < 0.5);
             cuts.push(Cut { act, moment, way, again, neighbour });
         }
@@ -83,16 +110,21 @@ fn at_random(machine: &Machine<'_>) -> Vec<Cut> {
 
 #[allow(clippy::print_stderr)]
 fn tell(file_system: FileSystem, came: &[(&Cut, Came)], failed: usize, took: Duration) {
-    for placed in [true, false] {
-        let of: Vec<_> = came
-            .iter()
-            .filter(|(cut, _)| matches!(cut.moment, Moment::Place(..)) == placed)
-            .collect();
-        let count = |wanted: &dyn Fn(&Came) -> bool| of.iter().filter(|(_, c)| wanted(c)).count();
+    let placed = |moment: &Moment| matches!(moment, Moment::Place(..));
+    let kinds: [(&str, &dyn Fn(&Cut) -> bool); 3] = [
+        ("at places", &|cut| placed(&cut.moment) && cut.again.is_none()),
+        ("at a place, then at places of resume and abort", &|cut| {
+            placed(&cut.moment) && cut.again.is_some()
+        }),
+        ("at random moments", &|cut| !placed(&cut.moment)),
+    ];
+    for (name, is) in kinds {
+        let of: Vec<&Came> = came.iter().filter(|(cut, _)| is(cut)).map(|(_, came)| came).collect();
+        let count = |wanted: &dyn Fn(&Came) -> bool| of.iter().filter(|came| wanted(came)).count();
         eprintln!(
-            "{} {}: {} cuts, {} with a run open, {} after its end, found old {}, new {}",
+            "{} {name}: {} cuts of power in {} runs; a run open after {}, over before the cut {}; found old {}, new {}",
             file_system.name(),
-            if placed { "at places" } else { "at random moments" },
+            of.iter().map(|came| came.cuts).sum::<usize>(),
             of.len(),
             count(&|came| came.open),
             count(&|came| came.late),

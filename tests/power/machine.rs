@@ -43,6 +43,8 @@ pub struct Came {
     pub open: bool,
     /// Whether the run had ended before the cut.
     pub late: bool,
+    /// How often the power was cut.
+    pub cuts: usize,
 }
 
 /// An app on a disk.
@@ -52,6 +54,13 @@ pub struct Machine<'d> {
     /// The app.
     pub world: World<'d>,
 }
+
+/// Leaves objects as a fetch does: loose and not synced.
+const FETCH: &str =
+    "set -e; GIT_INDEX_FILE=$TMPDIR/index; export GIT_INDEX_FILE; git read-tree next
+blob=$(echo '<p>fetched a moment ago</p>' | git hash-object -w --stdin)
+git update-index --add --cacheinfo 100644,$blob,pages/new/fetched.html
+git commit-tree -p next -m Fetched $(git write-tree); rm $TMPDIR/index";
 
 /// Runs `test` with an app on a disk of its own; says so where this machine cannot make one.
 pub fn on_a_machine(file_system: FileSystem, acts: &[Act], test: impl FnOnce(&Machine<'_>)) {
@@ -74,9 +83,21 @@ impl Machine<'_> {
     /// The places that an act passes, in order, each with the how-manieth time it is.
     pub fn places(&self, act: Act) -> Vec<(String, usize)> {
         self.world.reset(act);
+        self.passed(self.world.act(act))
+    }
+
+    /// The places that `way` passes, where the power was cut in an act at `moment`.
+    pub fn places_of_way(&self, act: Act, moment: &Moment, way: Way) -> Vec<(String, usize)> {
+        self.world.reset(act);
+        self.disk.sync();
+        self.run_until(self.world.act(act), moment, false);
+        self.boot();
+        self.passed(self.world.host.gitroll_command(&[way.name()]))
+    }
+
+    fn passed(&self, mut command: Command) -> Vec<(String, usize)> {
         let log = self.disk.outside("places");
         fs::remove_file(&log).ok();
-        let mut command = self.world.act(act);
         command.env("GITROLL_FAIL_LOG", &log);
         Answer::of(command, crate::world::LIMIT).exit(0);
         let text = fs::read_to_string(&log).expect("a debug build notes the places");
@@ -103,10 +124,12 @@ impl Machine<'_> {
         let code = self.run_until(self.world.act(cut.act), &cut.moment, cut.neighbour);
         self.boot();
         let open = self.world.run_is_open();
+        let mut cuts = 1;
         if let (true, Some(moment)) = (open, &cut.again) {
             let way = self.world.host.gitroll_command(&[cut.way.name()]);
             self.run_until(way, moment, cut.neighbour);
             self.boot();
+            cuts += 1;
         }
         self.no_object_is_damaged();
         let said = match code {
@@ -116,6 +139,8 @@ impl Machine<'_> {
         };
         assert!(said.is_none() || !open, "it exited with {code:?}, and its run is open");
         let ended = if self.world.run_is_open() { self.world.end(cut.way) } else { None };
+        let forward = cut.way == Way::Resume && ended.is_some();
+        assert!(!forward || ended == Some(Found::New), "resume did not get through");
         if self.world.app.version_served().is_none() {
             // Nobody starts what the built-in manager ran but who starts it: a line in a crontab.
             self.world.gitroll(&["service", "start"]).exit(0);
@@ -123,7 +148,25 @@ impl Machine<'_> {
         }
         let found = self.world.is_whole(cut.act, ended.or(said));
         self.no_object_is_damaged();
-        Came { found, open, late: code.is_some() }
+        Came { found, open, late: code.is_some(), cuts }
+    }
+
+    /// Cuts the power just after a run was begun to a commit that was made a moment ago and that nobody synced.
+    pub fn cut_after_a_fetch(&self) {
+        self.world.reset(Act::Deploy);
+        self.disk.sync();
+        let made = self.world.host.run("sh", &["-c", FETCH]);
+        let fetched = made.exit(0).text();
+        let deploy = self.world.host.gitroll_command(&["deploy", fetched, "--yes"]);
+        let begun = Moment::Place("journal begun after".to_owned(), 1);
+        assert_eq!(self.run_until(deploy, &begun, true), None);
+        self.boot();
+        self.no_object_is_damaged();
+        assert!(self.world.run_is_open());
+        self.world.gitroll(&["resume"]).exit(0);
+        assert_eq!(self.world.app.head(), fetched);
+        assert!(self.world.app.read("pages/new/fetched.html").contains("a moment ago"));
+        wait_for_version(&self.world.app.health(), "1.1.0");
     }
 
     /// Runs a command until the power is cut; its exit code, where it ended before.
