@@ -108,18 +108,23 @@ fn at_random(machine: &Machine<'_>) -> Vec<Cut> {
     cuts
 }
 
+const AT_PLACES: &str = "at places";
+const AT_PLACES_OF_WAYS: &str = "at a place, then at places of resume and abort";
+const AT_RANDOM: &str = "at random moments";
+
+fn kind(cut: &Cut) -> &'static str {
+    match (&cut.moment, &cut.again) {
+        (Moment::After(_), _) => AT_RANDOM,
+        (Moment::Place(..), None) => AT_PLACES,
+        (Moment::Place(..), Some(_)) => AT_PLACES_OF_WAYS,
+    }
+}
+
 #[allow(clippy::print_stderr)]
 fn tell(file_system: FileSystem, came: &[(&Cut, Came)], failed: usize, took: Duration) {
-    let placed = |moment: &Moment| matches!(moment, Moment::Place(..));
-    let kinds: [(&str, &dyn Fn(&Cut) -> bool); 3] = [
-        ("at places", &|cut| placed(&cut.moment) && cut.again.is_none()),
-        ("at a place, then at places of resume and abort", &|cut| {
-            placed(&cut.moment) && cut.again.is_some()
-        }),
-        ("at random moments", &|cut| !placed(&cut.moment)),
-    ];
-    for (name, is) in kinds {
-        let of: Vec<&Came> = came.iter().filter(|(cut, _)| is(cut)).map(|(_, came)| came).collect();
+    for name in [AT_PLACES, AT_PLACES_OF_WAYS, AT_RANDOM] {
+        let of = came.iter().filter(|(cut, _)| kind(cut) == name).map(|(_, came)| came);
+        let of: Vec<&Came> = of.collect();
         let count = |wanted: &dyn Fn(&Came) -> bool| of.iter().filter(|came| wanted(came)).count();
         eprintln!(
             "{} {name}: {} cuts of power in {} runs; a run open after {}, over before the cut {}; found old {}, new {}",
