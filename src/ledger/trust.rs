@@ -2,17 +2,17 @@
 //!
 //! Verdicts come from exit codes and gpg's status lines, never from text meant for people.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use tempfile::NamedTempFile;
 
 use super::armour::{SignatureKind, Signed};
 use super::gpg_status::{self, Verified};
 use super::programs::{Program, no_answer};
 use crate::config::Binding;
 use crate::model::Digest;
+use crate::system::files::Passed;
 use crate::system::process::Finished;
 
 /// The name, beside the trust file, of the list of revoked ssh keys (a KRL or public keys), where there
@@ -205,16 +205,12 @@ fn finish(
     }
 }
 
-/// A signature in a file of its own, as the programs want it. It is no secret.
-struct SignatureFile(NamedTempFile);
+/// A signature under a path of its own, as the programs want it. It is no secret.
+struct SignatureFile(Passed);
 
 impl SignatureFile {
     fn write(signed: &Signed<'_>) -> Result<Self, String> {
-        let file = NamedTempFile::new().and_then(|mut file| {
-            file.write_all(signed.signature)?;
-            file.flush()?;
-            Ok(file)
-        });
+        let file = Passed::new(signed.signature);
         file.map(Self).map_err(|error| format!("its signature cannot be verified: {error}"))
     }
 

@@ -5,6 +5,7 @@ mod copy;
 #[cfg(test)]
 pub(crate) mod fault;
 mod found;
+mod passed;
 mod spot;
 
 use std::fs::File;
@@ -18,6 +19,7 @@ use rustix::fs::{CWD, RenameFlags};
 pub use beneath::{Beneath, is_symbolic_link_error};
 pub use copy::{copy_file, copy_tree};
 pub use found::{Found, Identity, Kind};
+pub use passed::Passed;
 pub use spot::Spot;
 
 /// Writes `bytes` to `path` so that after a power cut either the old or the new content is there:
