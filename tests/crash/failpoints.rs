@@ -11,8 +11,9 @@ use crate::world::{Act, LIMIT, World};
 
 /// A place, at its `n`-th passing.
 #[derive(Debug, Clone)]
-struct Place {
-    name: String,
+pub struct Place {
+    /// Its name.
+    pub name: String,
     n: usize,
 }
 
@@ -28,20 +29,21 @@ fn log(world: &World<'_>) -> PathBuf {
 }
 
 /// Runs gitroll with a place armed.
-fn run(world: &World<'_>, mut command: std::process::Command, armed: &str) -> Answer {
+pub fn run(world: &World<'_>, mut command: std::process::Command, armed: &str) -> Answer {
     let log = log(world);
     fs::remove_file(&log).ok();
     command.env("GITROLL_FAIL_LOG", &log).env("GITROLL_FAIL_AT", armed);
     Answer::of(command, LIMIT)
 }
 
-fn fired(world: &World<'_>) -> bool {
+/// Whether the fault that was armed was there.
+pub fn fired(world: &World<'_>) -> bool {
     let text = fs::read_to_string(log(world)).unwrap_or_default();
     text.lines().any(|line| line.starts_with("fired "))
 }
 
 /// The places that were passed, each passing by itself.
-fn passed(world: &World<'_>) -> Vec<Place> {
+pub fn passed(world: &World<'_>) -> Vec<Place> {
     let text = fs::read_to_string(log(world)).expect("places were passed");
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
     text.lines()
@@ -64,6 +66,7 @@ fn killed_at_every_place(act: Act) {
     sweep(
         &format!("kill at every place of {}", act.name()),
         &[act],
+        |_| {},
         |world| {
             world.reset(act);
             run(world, world.act(act), "nowhere=kill").exit(0);
@@ -73,7 +76,11 @@ fn killed_at_every_place(act: Act) {
             world.reset(act);
             let answer = run(world, world.act(act), &place.armed("kill"));
             assert_eq!(answer.code, None, "{}", answer.transcript());
-            Came { found: world.judge(act, act.name(), None, *way), fired: fired(world) }
+            Came {
+                found: world.judge(act, act.name(), None, *way),
+                fired: fired(world),
+                beside: false,
+            }
         },
     );
 }
@@ -82,6 +89,7 @@ fn failed_at_every_place(act: Act) {
     sweep(
         &format!("error at every place of {}", act.name()),
         &[act],
+        |_| {},
         |world| {
             world.reset(act);
             run(world, world.act(act), "nowhere=kill").exit(0);
@@ -91,13 +99,13 @@ fn failed_at_every_place(act: Act) {
             world.reset(act);
             let answer = run(world, world.act(act), &place.armed("error"));
             let fired = fired(world);
-            Came { found: world.judge(act, act.name(), answer.code, *way), fired }
+            Came { found: world.judge(act, act.name(), answer.code, *way), fired, beside: false }
         },
     );
 }
 
 /// Where the act is killed first, each time another part of it being left to do.
-const FIRST: [&str; 3] = ["journal intent after#2", "activate after", "reload web after"];
+pub const FIRST: [&str; 3] = ["journal intent after#2", "activate after", "reload web after"];
 
 /// Kills the act, kills the way on from there at every place, and goes on either way.
 fn ended_at_every_place(act: Act, way: Way, action: &str) {
@@ -110,6 +118,7 @@ fn ended_at_every_place(act: Act, way: Way, action: &str) {
     sweep(
         &format!("{action} at every place of {} of {}", way.name(), act.name()),
         &[act],
+        |_| {},
         |world| {
             let mut points = Vec::new();
             for first in FIRST {
@@ -124,7 +133,7 @@ fn ended_at_every_place(act: Act, way: Way, action: &str) {
             let answer = run(world, command, &place.armed(action));
             assert!(action != "kill" || answer.code.is_none(), "{}", answer.transcript());
             let fired = fired(world);
-            Came { found: world.judge(act, way.name(), answer.code, *then), fired }
+            Came { found: world.judge(act, way.name(), answer.code, *then), fired, beside: false }
         },
     );
 }

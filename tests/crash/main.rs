@@ -4,7 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod calls;
+mod concurrency;
 mod failpoints;
 mod oracle;
+mod repeat;
+mod sweep;
 mod tally;
 mod world;

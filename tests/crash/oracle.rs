@@ -43,6 +43,11 @@ impl State {
         Self { everything, served: app.version_served() }
     }
 
+    /// All but what answers.
+    pub fn everything(self) -> Tree {
+        self.everything
+    }
+
     fn differences(&self, wanted: &State) -> Vec<String> {
         let mut found = wanted.everything.changes(&self.everything);
         if self.served != wanted.served {

@@ -29,18 +29,22 @@ pub struct Came {
     pub found: Found,
     /// Whether the fault was really there.
     pub fired: bool,
+    /// Whether it was there at another moment than was meant.
+    pub beside: bool,
 }
 
-/// Works through points on several hosts at once, prints what came of them, and fails if one of them failed or
+/// Works through points on several hosts at once (`arm` makes each ready), prints what came of them, and fails if one of them failed or
 /// its fault did not fire.
 pub fn sweep<P: Sync + Send + std::fmt::Debug>(
     name: &str,
     acts: &[Act],
+    arm: fn(&TestEnvironment),
     points: impl FnOnce(&World<'_>) -> Vec<P>,
     run: impl Fn(&World<'_>, &P) -> Came + Sync,
 ) {
     let begun = Instant::now();
     let host = TestEnvironment::new();
+    arm(&host);
     let world = World::prepare(&host, acts);
     let queue: VecDeque<P> = points(&world).into();
     assert!(!queue.is_empty(), "{name}: nothing to sweep");
@@ -54,7 +58,8 @@ pub fn sweep<P: Sync + Send + std::fmt::Debug>(
             let mut tally = tally.lock().expect("nobody panics holding it");
             tally.took = tally.took.max(at.elapsed());
             match came {
-                Ok(Came { found, fired }) => {
+                Ok(Came { found, fired, beside }) => {
+                    tally.beside += usize::from(beside);
                     *tally.found.entry(found).or_default() += 1;
                     tally.fired += usize::from(fired);
                     if !fired {
@@ -69,6 +74,7 @@ pub fn sweep<P: Sync + Send + std::fmt::Debug>(
         for _ in 1..workers() {
             scope.spawn(|| {
                 let host = TestEnvironment::new();
+                arm(&host);
                 work(&World::prepare(&host, acts));
             });
         }
@@ -84,6 +90,7 @@ pub fn sweep<P: Sync + Send + std::fmt::Debug>(
 struct Tally {
     points: usize,
     fired: usize,
+    beside: usize,
     found: BTreeMap<Found, usize>,
     took: Duration,
     failures: Vec<String>,
@@ -93,9 +100,10 @@ impl Tally {
     fn print(&self, name: &str, took: Duration) {
         let found = |what| self.found.get(&what).copied().unwrap_or_default();
         eprintln!(
-            "{name}: {} points, {} faults fired, found old {}, new {}, failed {}; {:.0?}, the slowest {:.1?}",
+            "{name}: {} points, {} faults fired ({} at another call), found old {}, new {}, failed {}; {:.0?}, the slowest {:.1?}",
             self.points,
             self.fired,
+            self.beside,
             found(Found::Old),
             found(Found::New),
             self.failures.len(),
@@ -110,7 +118,8 @@ fn workers() -> usize {
     wanted.unwrap_or(2)
 }
 
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
+/// What a panic said.
+pub fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default()
 }

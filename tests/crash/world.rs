@@ -163,12 +163,13 @@ impl<'h> World<'h> {
     /// Everything as it was before `act`, the app serving.
     pub fn reset(&self, act: Act) {
         self.host.end_processes();
-        for place in ["app", ".app.gitroll"] {
+        for place in ["app", ".app.gitroll", "tmp"] {
             let place = self.host.path(place);
             if place.symlink_metadata().is_ok() {
                 fs::remove_dir_all(&place).unwrap_or_else(|e| panic!("{}: {e}", place.display()));
             }
         }
+        fs::create_dir(self.host.path("tmp")).expect("the host's directory is writable");
         copy(&self.host.path(act.template()), &self.app.dir);
         self.note_live();
         self.app.git(&["update-index", "-q", "--refresh"]);

@@ -36,7 +36,7 @@ pub use answer::Answer;
 pub use app::{App, Behaviour, Fixture};
 pub use config::{AppConfig, ServedBy};
 pub use ending::{alive, children_of, kill_everything_below};
-pub use environment::{TestEnvironment, project, test_tools};
+pub use environment::{TestEnvironment, find_tool, project, test_tools};
 pub use scenario::Scenario;
 pub use snapshot::snapshots;
 pub use sshd::Sshd;
