@@ -79,7 +79,7 @@ pub(super) fn after_killed_git(site: &Site) {
 }
 
 /// Files that this program writes under a name of their own before it renames them.
-fn own_files(site: &Site) -> usize {
+pub(super) fn own_files(site: &Site) -> usize {
     let state = site.state();
     let mut dirs = vec![site.top().to_owned(), site.git.git_dir().to_owned(), state.clone()];
     for dir in [&state, &state.join("runs")] {

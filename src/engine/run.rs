@@ -8,8 +8,9 @@ use jiff::civil::DateTime;
 
 use super::entry::{Begun, Entry};
 use super::journal::{Journal, JournalError};
-use super::watchdog;
+use super::{remains, watchdog};
 use crate::config::Retention;
+use crate::layout::in_place;
 use crate::model::{CheckedPlan, Digest, Plan, RunId, Step};
 use crate::site::Site;
 use crate::system::{clock, failpoint, files};
@@ -135,12 +136,12 @@ pub fn tidy(site: &Site) {
     for id in &ids {
         watchdog::disarm(site, id);
         // The stage first: it is found by its run.
-        if site.stage(id).exists() {
-            let _ = fs::remove_dir_all(site.stage(id));
-        }
+        let _ = in_place::remove_stage(&site.stage(id));
         super::reserve::release(site, id);
     }
     remove_dead_runs(site);
+    // A command that came to its end may have failed to remove one of its own.
+    remains::own_files(site);
 }
 
 /// Removes plans and journals of all but the latest runs, and what older ones put aside once that is old

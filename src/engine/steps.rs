@@ -1,7 +1,6 @@
 //! What each step does, and how the way back is gone. Every function here may be interrupted anywhere and
 //! called again.
 
-use std::fs;
 use std::time::Instant;
 
 use super::prove::{intended, prove};
@@ -14,7 +13,6 @@ use crate::layout::in_place;
 use crate::model::{Narration, Narrator, Oid, Plan, RunId, Served, Step};
 use crate::service;
 use crate::site::{Site, variables};
-use crate::system::files;
 use crate::system::git::{Head, RefEdit};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
@@ -209,14 +207,5 @@ fn detach_at(site: &Site, run: &Run, commit: &Oid, why: &str) -> Result<(), Step
 }
 
 fn remove(stage: &std::path::Path) -> Result<(), StepError> {
-    match fs::remove_dir_all(stage) {
-        Ok(()) => {
-            if let Some(parent) = stage.parent() {
-                let _ = files::sync_dir(parent);
-            }
-            Ok(())
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(StepError::Files(format!("{}: {e}", stage.display()))),
-    }
+    in_place::remove_stage(stage).map_err(|e| StepError::Files(format!("{}: {e}", stage.display())))
 }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 pub use super::observe::{Commits, Observed, observe_activation, tracked_outputs};
-pub use super::stage::{stage, unfinished};
+pub use super::stage::{remove_stage, stage, unfinished};
 
+use super::content::AtPath as _;
 use super::converge::Converge;
 use crate::build::Store;
 use crate::model::{Activation, RunId};
@@ -81,6 +82,12 @@ pub fn converge_back(
 ) -> Result<(), LayoutError> {
     match Converge::begun(git, store, places, activation)? {
         Some(converge) => converge.back(),
-        None => Ok(()),
+        // Nothing was changed; the place for temporary files may be there already.
+        None => match std::fs::remove_dir_all(&places.temporary) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).at(&places.temporary)
+            }
+            _ => Ok(()),
+        },
     }
 }

@@ -48,3 +48,22 @@ pub fn stage(git: &Git, commit: &Oid, stage: &Path) -> Result<(), LayoutError> {
     }
     std::fs::rename(&part, stage).at(stage)
 }
+
+/// Removes a stage, whole or half made.
+///
+/// # Errors
+/// Any I/O error.
+pub fn remove_stage(stage: &Path) -> io::Result<()> {
+    for dir in [unfinished(stage).as_path(), stage] {
+        match std::fs::remove_dir_all(dir) {
+            Ok(()) => {
+                if let Some(parent) = dir.parent() {
+                    let _ = files::sync_dir(parent);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
