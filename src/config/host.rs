@@ -172,9 +172,8 @@ impl Binding {
         text::read(&text, &self.dir).map_err(|error| invalid(error.to_string()))?;
         if !self.dir.exists() {
             std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&self.dir)?;
-            if let Some(parent) = self.dir.parent() {
-                files::sync_dir(parent)?;
-            }
+            // With all that were made above it.
+            files::sync_file_system(&self.dir)?;
         }
         files::write_durably(&self.file(), text.as_bytes(), 0o644)
     }

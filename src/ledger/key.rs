@@ -66,7 +66,8 @@ pub fn make(binding: &Binding) -> Result<Signing, LedgerError> {
     if !done.success() {
         return Err(problem(telling_lines(&done.stderr, 3).join("; ")));
     }
-    files::sync_dir(&binding.dir).map_err(|e| problem(e.to_string()))?;
+    // ssh-keygen syncs nothing: without this a power cut soon after would leave an empty key.
+    files::sync_file_system(&binding.dir).map_err(|e| problem(e.to_string()))?;
     Ok(signing)
 }
 

@@ -27,6 +27,7 @@ fn full() -> bool {
 }
 
 fn sweep(machine: &Machine<'_>, file_system: FileSystem) {
+    machine.cut_after_init();
     machine.cut_after_a_fetch();
     let mut cuts = at_places(machine);
     cuts.extend(at_places_of_both_ways(machine));

@@ -172,6 +172,25 @@ impl Machine<'_> {
         wait_for_version(&self.world.app.health(), "1.1.0");
     }
 
+    /// Cuts the power of the binding's disk, which is not the app's, just after `init` has ended.
+    pub fn cut_after_init(&self) {
+        let host = TestEnvironment::new();
+        host.set("GITROLL_HOME", self.disk.top().join("etc/gitroll"));
+        let app = host.app(Fixture::Plain);
+        app.configure(&AppConfig::default().settle(1, "0s").without_builds());
+        app.commit_version("1.0.0", Behaviour::Good);
+        self.disk.sync();
+        let scenario = Scenario { host: &host, app };
+        scenario.bind();
+        self.disk.sync_a_file();
+        self.disk.cut().expect("it could be cut before");
+        kill_everything_below(&self.disk.top());
+        self.boot();
+        host.gitroll(&["log"]).exit(0).stderr_lacks("not believed");
+        host.gitroll(&["deploy", "--yes"]).exit(0);
+        scenario.serves("1.0.0");
+    }
+
     /// Runs a command until the power is cut; its exit code, where it ended before.
     pub fn run_until(&self, mut command: Command, moment: &Moment, neighbour: bool) -> Option<i32> {
         let log = self.disk.outside("passed");
