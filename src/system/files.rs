@@ -14,7 +14,8 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
 
 pub use beneath::{Beneath, is_symbolic_link_error};
 pub use copy::{copy_file, copy_tree};
@@ -156,13 +157,20 @@ pub fn free_space(path: &Path) -> io::Result<FreeSpace> {
     })
 }
 
-/// Whether this user can make files in a directory: makes one without a name, or one that is removed at
-/// once.
+/// Whether this user can make files in a directory: makes one without a name, which no kill leaves there, or
+/// one that is removed at once where the file system knows none without.
 ///
 /// # Errors
 /// Why not: read-only, not permitted, full.
 pub fn probe_writable(dir: &Path) -> io::Result<()> {
-    tempfile::Builder::new().prefix(".gitroll-probe-").tempfile_in(dir).map(|_| ())
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    match rustix::fs::open(dir, flags, Mode::from_raw_mode(0o600)) {
+        Ok(_) => Ok(()),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+            tempfile::Builder::new().prefix(".gitroll-probe-").tempfile_in(dir).map(|_| ())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether this user may write to what lies at `path`: into it, for a directory.

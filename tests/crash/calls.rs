@@ -33,19 +33,20 @@ pub enum Program {
 pub struct Call {
     pub program: Program,
     pub name: String,
-    /// Which of its name, from 1; what it was first, and where those before it were that change something.
+    /// Which of its name, from 1, and which those before it were that change something.
     n: usize,
-    planned: usize,
     earlier: Vec<usize>,
     /// Which of those of its name that change something, from 1.
     nth: usize,
     /// How it was traced.
     line: String,
+    /// The next one that no other process changes the number of.
+    next: Option<Box<Call>>,
 }
 
 impl std::fmt::Debug for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} #{} {}", self.program, self.planned, self.line)
+        write!(f, "{:?} #{} {}", self.program, self.n, self.line)
     }
 }
 
@@ -129,39 +130,42 @@ pub struct Hit {
     pub said: String,
 }
 
-/// How often a call is aimed at again that was missed.
-const AIMS: usize = 5;
+/// How often a call is aimed at that is missed.
+const AIMS: usize = 6;
 
 /// Makes ready and acts, with this fault at this call.
 ///
 /// How many files gitroll opens depends on how many processes the machine runs, for it looks through `/proc`. So
-/// what was hit is read from the trace, and the aim corrected. Where that does not help it stays with a fault
-/// at another call.
+/// what was hit is read from the trace, and the aim corrected. Where that does not help it is the next call that
+/// can be counted.
 pub fn hit(
     world: &World<'_>,
     call: &Call,
     fault: Fault,
     begin: impl Fn(&World<'_>) -> Command,
 ) -> Hit {
-    let mut call = call.clone();
-    let mut aims = 1;
-    loop {
-        let command = begin(world);
-        let hit = once(world, command, &call, fault);
-        let orders = world.host.path("orders");
-        let seen = read(&orders.join("hit.log"), call.program, world.host.root());
+    let mut aimed = call.clone();
+    for _ in 0..AIMS {
+        let hit = once(world, begin(world), &aimed, fault);
+        let log = world.host.path("orders/hit.log");
+        let seen = read(&log, call.program, world.host.root());
         let seen: Vec<&Call> = seen.iter().filter(|seen| seen.name == call.name).collect();
-        let on_it = seen.iter().any(|seen| (seen.n, seen.nth) == (call.n, call.nth));
-        if (hit.fired && on_it) || aims == AIMS {
-            return Hit { beside: !on_it, ..hit };
+        if hit.fired && seen.iter().any(|seen| (seen.n, seen.nth) == (aimed.n, call.nth)) {
+            return hit;
         }
         // As far off as the last of its kind before it was.
         let before = seen.iter().rev().find(|seen| seen.nth < call.nth);
-        let Some(before) = before else { return Hit { beside: true, ..hit } };
-        let planned = call.earlier.get(before.nth - 1).copied().unwrap_or(before.n);
-        call.n = (call.planned + before.n).saturating_sub(planned).max(before.n + 1);
-        aims += 1;
+        let (was, planned) = before.map_or((0, 0), |seen| {
+            (seen.n, call.earlier.get(seen.nth - 1).copied().unwrap_or(seen.n))
+        });
+        let n = (call.n + was).saturating_sub(planned).max(was + 1);
+        if n == aimed.n {
+            break;
+        }
+        aimed.n = n;
     }
+    let next = call.next.as_deref().unwrap_or(call);
+    Hit { beside: true, ..once(world, begin(world), next, fault) }
 }
 
 fn once(world: &World<'_>, command: Command, call: &Call, fault: Fault) -> Hit {
@@ -223,7 +227,15 @@ fn read(log: &Path, program: Program, root: &Path) -> Vec<Call> {
             let before = found.iter().filter(|call: &&Call| call.name == name).map(|call| call.n);
             let earlier: Vec<usize> = before.collect();
             let (name, nth, line) = (name.to_owned(), earlier.len() + 1, line.to_owned());
-            found.push(Call { program, name, n: *n, planned: *n, earlier, nth, line });
+            found.push(Call { program, name, n: *n, earlier, nth, line, next: None });
+        }
+    }
+    let mut next = None;
+    for call in found.iter_mut().rev() {
+        if call.name.starts_with("open") {
+            call.next.clone_from(&next);
+        } else {
+            next = Some(Box::new(call.clone()));
         }
     }
     found

@@ -28,7 +28,7 @@ fn swept(act: Act, name: &str, share: usize, points: impl FnOnce(Vec<Call>) -> V
                 Program::Gitroll => point.fault == Fault::Kill,
                 Program::Git(_) => point.fault == Fault::KillBoth,
             };
-            assert!(!kills || hit.code.is_none(), "it was not killed: {}", hit.said);
+            assert!(!kills || !hit.fired || hit.code.is_none(), "it was not killed: {}", hit.said);
             let judged =
                 std::panic::AssertUnwindSafe(|| world.judge(act, act.name(), hit.code, point.way));
             match std::panic::catch_unwind(judged) {
