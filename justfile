@@ -16,6 +16,10 @@ test *filter:
 power:
     GITROLL_POWER_FULL=1 cargo test --locked --test power -- --nocapture --test-threads 1
 
+# KILL and errors at every place and every system call of a run, eight commands at once (hours)
+crash *filter:
+    GITROLL_CRASH_FULL=1 cargo test --locked --test crash -- --nocapture --test-threads 1 {{filter}}
+
 # the quick look while writing
 check:
     cargo fmt --check
