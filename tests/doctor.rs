@@ -195,7 +195,7 @@ fn a_lock_of_a_killed_git_is_removed() {
 fn a_damaged_journal_and_an_open_run_are_named() {
     let host = TestEnvironment::new();
     let s = ready(&host, &quick().settle(2, "2s"));
-    let run = s.app.dir.join(".git/gitroll/runs/20260101-000000-abcd");
+    let run = s.app.dir.join(".git/gitroll/runs/20991231-235959-abcd");
     fs::create_dir(&run).expect("the state directory is writable");
     fs::write(run.join("journal.jsonl"), "no\njournal\n").expect("it is writable");
     is_mended(&host, "runs", "left as it is");

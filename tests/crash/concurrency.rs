@@ -95,6 +95,8 @@ fn eight_at_once_lose_no_record_and_leave_a_whole_state() {
     world.gitroll(&["check"]).exit(0);
     assert_eq!(world.app.git(&["diff-index", "--name-status", "HEAD"]), "");
     world.gitroll(&["mark", "good", &second, "--reason", "once more"]).exit(0);
+    // Whether the component is held depends on who came last.
+    world.gitroll(&["unhold", "QW-001", "--reason", "once more"]);
     world.gitroll(&["deploy", &second, "--yes"]).exit(0);
     wait_for_version(&world.app.health(), "1.1.0");
     world.chain_is_linear();
