@@ -138,17 +138,19 @@ fn a_journal_that_was_tampered_with_is_named_and_left() {
     let host = TestEnvironment::new();
     let s = two_releases(&host);
     let runs = s.app.dir.join(".git/gitroll/runs");
-    let run = fs::read_dir(&runs).expect("there are runs").flatten().next().expect("there is one");
-    let journal = run.path().join("journal.jsonl");
+    let runs = fs::read_dir(&runs).expect("there are runs").flatten();
+    let journal = runs.map(|run| run.path()).max().expect("there is one").join("journal.jsonl");
     let good = fs::read(&journal).expect("it is ours");
     let lines: Vec<&[u8]> = good.split_inclusive(|b| *b == b'\n').collect();
-    let mut changed = good.clone();
+    // Without its last line the run is not over: what is wrong with one that is over is in nobody's way.
+    let open = lines[..lines.len() - 1].concat();
+    let mut changed = open.clone();
     changed[60] ^= 1;
     for bad in [
         changed,
         b"\xff\xfe\n{}\n".to_vec(),
         [lines[1], lines[0]].concat(),
-        [&good[..], &good[..]].concat(),
+        [&open[..], &open[..]].concat(),
     ] {
         fs::write(&journal, &bad).expect("it is ours");
         for args in [&["back", "--yes"] as &[&str], &["status"], &["resume"]] {
