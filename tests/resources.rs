@@ -118,6 +118,38 @@ fn too_few_descriptors_end_a_deploy_without_a_trace() {
     assert!(failed >= 2, "the limits were never in the way");
 }
 
+#[test]
+fn a_limit_for_the_size_of_files_is_answered_like_a_full_disk() {
+    let host = TestEnvironment::new();
+    let s = Scenario::serving(&host, Fixture::Plain, &quick());
+    let one = s.app.head();
+    let two = s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", &one]);
+    let mut serving = "1.0.0";
+    let mut failed = 0;
+    for limit in [0, 1, 100, 500, 1000, 2000, 3000, 5000, 8000, 20_000] {
+        let (commit, wanted) = if serving == "1.1.0" { (&one, "1.0.0") } else { (&two, "1.1.0") };
+        let size = format!("--fsize={limit}");
+        let gitroll = env!("CARGO_BIN_EXE_gitroll");
+        let answer = host.run("prlimit", &[&size, gitroll, "deploy", commit, "--yes"]);
+        assert!(answer.code.is_some(), "{limit} bytes: ended by a signal");
+        assert!(!answer.stderr.contains("panicked"), "{limit}: {}", answer.stderr);
+        let code = match answer.code {
+            Some(21 | 22) => {
+                host.gitroll(&["abort"]).exit(0);
+                Some(20)
+            }
+            code => code,
+        };
+        is_settled(&s, code, serving, wanted, &format!("{limit} bytes"));
+        failed += usize::from(!matches!(code, Some(0 | 30)));
+        if matches!(code, Some(0 | 30)) {
+            serving = wanted;
+        }
+    }
+    assert!(failed >= 5, "the limits were never in the way");
+}
+
 /// A small file system in memory at a directory; gone with the test.
 struct Small<'h> {
     host: &'h TestEnvironment,

@@ -6,11 +6,12 @@
 //! not handed down: what is started meanwhile has the ordinary ones.
 
 use std::io;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 /// A second signal within this time leaves everything as it stands.
@@ -61,6 +62,15 @@ pub fn listen(tell: impl Fn(Asked) + Send + 'static) -> io::Result<()> {
         }
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(attend).map(drop)
+}
+
+/// From here on a write past the limit for the size of files (`ulimit -f`) is an error that is answered like a
+/// full disk. Without this the signal that comes with it ends the program wherever it stands.
+///
+/// # Errors
+/// When the handler cannot be had.
+pub fn take_size_limits_as_errors() -> io::Result<()> {
+    flag::register(SIGXFSZ, Arc::default()).map(drop)
 }
 
 /// The signal that asked to stop, if one did.
