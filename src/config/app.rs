@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use globset::GlobSet;
 
+use super::{Flag, Flags};
 use crate::model::{AppName, CheckName, ComponentId, GroupName, RepoPath, ServiceName};
 
 /// A whole `gitroll.toml`, checked. Durations are typed, paths stay inside the repository, names refer
@@ -268,22 +269,12 @@ pub struct Component {
     pub flag: Option<Flag>,
     /// `services` it touches; all where empty.
     pub services: Vec<ServiceName>,
-}
-
-/// A feature toggle.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flag {
-    /// `name`
-    pub name: String,
-    /// `off`: the value that means off.
-    pub off: String,
-}
-
-/// `[flags]`
-#[derive(Debug, Clone)]
-pub struct Flags {
-    /// `file`: the dotenv file, relative to the top.
-    pub file: RepoPath,
+    /// `checks` that tell whether it works; all where empty.
+    pub checks: Vec<CheckName>,
+    /// `after`: how the app behaves once the component was put back or switched off.
+    pub after: Option<String>,
+    /// `symptoms` that would mean that this did not help.
+    pub symptoms: Vec<String>,
 }
 
 /// `[notify]`

@@ -126,6 +126,22 @@ fn every_key_is_described() {
         "flags",
         "code",
         "full",
+        "checks",
+        "after",
+        "symptoms",
+        "off",
+        "on",
+        "source",
+        "verify",
+        "verify_on",
+        "pointer",
+        "method",
+        "headers",
+        "read",
+        "token",
+        "get",
+        "set",
+        "apply",
     ] {
         assert!(page.contains(&format!("`{key}`")), "{key} is not described");
     }

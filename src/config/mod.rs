@@ -7,6 +7,7 @@
 mod app;
 #[cfg(test)]
 mod docs;
+mod flags;
 mod host;
 mod parse;
 mod quantity;
@@ -14,9 +15,13 @@ mod quote;
 mod reader;
 
 pub use app::{
-    App, Build, Check, CheckKind, Component, Config, Deploy, Expected, Flag, Flags, HttpCheck,
-    Layout, Manager, Migrate, Notify, Patterns, Prove, Remote, Retention, Rto, Run, Scope, Service,
-    Stable, Upstream,
+    App, Build, Check, CheckKind, Component, Config, Deploy, Expected, HttpCheck, Layout, Manager,
+    Migrate, Notify, Patterns, Prove, Remote, Retention, Rto, Run, Scope, Service, Stable,
+    Upstream,
+};
+pub use flags::{
+    Apply, DocumentFormat, Flag, FlagApi, FlagFile, FlagSource, FlagSourceKind, Flags, Method,
+    Signal, Token, Verify,
 };
 pub use host::{Binding, BindingError, Places, Signing, SigningFormat, Tools};
 pub use parse::{ConfigError, Problem, parse};

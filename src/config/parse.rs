@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod component;
+mod flags;
 mod section;
 mod service;
 mod value;
@@ -90,7 +91,7 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
     let services = service::services(root);
     let checks = check::checks(root);
     let components = component::components(root);
-    let flags = section::flags(root);
+    let flags = flags::flags(root);
     let notify = section::notify(root);
     let remote = section::remote(root);
     let run = section::run(root);
@@ -102,7 +103,18 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
     let services = services.and_then(|read| service::in_order(report, &names, read));
     if let Some(components) = &components {
         component::check_services(report, components, &names);
+        if let Some(checks) = &checks {
+            let known: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
+            component::check_checks(report, components, &known);
+        }
+        if let Some(Some(read)) = &flags {
+            component::check_flags(report, components, &read.flags);
+        }
     }
+    if let Some(Some(read)) = &flags {
+        flags::check_services(report, read, &names);
+    }
+    let flags = flags.map(|read| read.map(|read| read.flags));
     if let Some(groups) = &build {
         build::check_outputs(report, groups, &claimed(flags.as_ref(), services.as_deref()));
     }
@@ -133,14 +145,15 @@ fn claimed(
     flags: Option<&Option<super::Flags>>,
     services: Option<&[Service]>,
 ) -> Vec<(RepoPath, String)> {
-    let flags = flags.and_then(Option::as_ref).map(|f| (f.file.clone(), "[flags] file".to_owned()));
+    let flags = flags.and_then(Option::as_ref).map(super::Flags::files).into_iter().flatten();
+    let flags = flags.map(|file| (file.clone(), "a file of [flags]".to_owned()));
     let logs = services.unwrap_or_default().iter().filter_map(|service| match &service.manager {
         super::Manager::Process { log: Some(log), .. } => {
             Some((log.clone(), format!("the log of [service.{}]", service.name)))
         }
         _ => None,
     });
-    flags.into_iter().chain(logs).collect()
+    flags.chain(logs).collect()
 }
 
 #[cfg(test)]

@@ -155,6 +155,11 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Adds a problem at a place in or below the table.
+    pub(super) fn add_at(&self, span: &Range<usize>, message: impl Into<String>) {
+        self.report.add(span, message);
+    }
+
     /// Adds a problem with the table as a whole.
     pub(super) fn add(&self, message: impl Into<String>) {
         self.report.add(&self.span, message);
@@ -371,6 +376,11 @@ impl<'a> Item<'a> {
 
     fn element(&self, value: &'a Spanned<DeValue<'a>>) -> Item<'a> {
         Item { report: self.report, label: self.label.clone(), key: value.span(), value }
+    }
+
+    /// Whether a text stands anywhere in the value as it is written.
+    pub(super) fn mentions(&self, text: &str) -> bool {
+        self.report.text.get(self.value.span()).is_some_and(|written| written.contains(text))
     }
 
     /// Where the value stands, to report against it later.

@@ -32,6 +32,13 @@ fn plain_name(value: &str, extra: &str) -> bool {
         && !value.ends_with(".lock")
 }
 
+fn is_flag_name(value: &str) -> bool {
+    let mut bytes = value.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b"_-.:/".contains(&b))
+        && value.len() <= 200
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $problem:literal, $valid:expr) => {
         $(#[$doc])*
@@ -111,6 +118,14 @@ text_id!(
 text_id!(
     /// The name of a `[[check]]`.
     CheckName, "check name", "letters, digits, `-`, `_` and `.`, at most 64", |v| plain_name(v, "-_.")
+);
+text_id!(
+    /// The name of a `[flags.source.NAME]`; `file` for `[flags]` itself.
+    FlagSourceName, "flag source name", "letters, digits, `-`, `_` and `.`, at most 64", |v| plain_name(v, "-_.")
+);
+text_id!(
+    /// The name of a feature flag, e.g. `ENABLE_UPLOADS`.
+    FlagName, "flag name", "letters, digits, `_`, `-`, `.`, `:` and `/`, at most 200, the first a letter or `_`", is_flag_name
 );
 text_id!(
     /// The name of a `[[build]]` group.

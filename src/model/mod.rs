@@ -5,6 +5,7 @@
 
 mod adopted;
 mod evidence;
+mod flag;
 mod ids;
 mod narration;
 mod path;
@@ -17,9 +18,10 @@ pub use evidence::{
     ArtifactEvidence, CheckEvidence, Evidence, Probe, SavedFile, ServiceEvidence, SkippedTarget,
     StepEvidence,
 };
+pub use flag::{FlagChange, FlagValue};
 pub use ids::{
-    AppName, BuildKey, ChainId, CheckName, ComponentId, Digest, EnvironmentName, GroupName,
-    IdError, Oid, RunId, Seq, ServiceName, WriterId,
+    AppName, BuildKey, ChainId, CheckName, ComponentId, Digest, EnvironmentName, FlagName,
+    FlagSourceName, GroupName, IdError, Oid, RunId, Seq, ServiceName, WriterId,
 };
 pub use narration::{Narration, Narrator};
 pub use path::RepoPath;
@@ -30,4 +32,4 @@ pub use plan::{
 pub use record::{
     Event, HistoryLine, Hold, Judgement, Outcome, Person, Record, Seen, TargetRef, Verdict,
 };
-pub use redact::{REDACTED, Redactor, dotenv_keys, parse_dotenv};
+pub use redact::{REDACTED, Redactor, dotenv_keys, looks_secret, parse_dotenv};

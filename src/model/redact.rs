@@ -206,7 +206,8 @@ fn closing_quote(text: &str, quote: char) -> Option<usize> {
     None
 }
 
-fn looks_secret(key: &str) -> bool {
+/// Whether a variable or flag of this name holds a secret, as far as its name tells.
+pub fn looks_secret(key: &str) -> bool {
     const SIGNS: [&str; 12] = [
         "PASSWORD",
         "PASSWD",

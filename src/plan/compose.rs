@@ -328,7 +328,7 @@ fn moves(wanted: &Wanted, before: &[ArtifactEvidence]) -> Vec<ArtifactMove> {
 
 fn environment_files(accepted: &Config, config: &Config, groups: &[Build]) -> Vec<RepoPath> {
     let carried = accepted.build.iter().chain(&config.build).chain(groups).flat_map(|g| &g.carry);
-    let flags = accepted.flags.iter().chain(&config.flags).map(|f| &f.file);
+    let flags = accepted.flags.iter().chain(&config.flags).flat_map(|f| f.files());
     carried.chain(flags).cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }
 

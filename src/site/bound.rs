@@ -58,7 +58,7 @@ impl Site {
     /// Takes the secrets of the app's live environment files out of text: `.env`, and what builds carry.
     pub fn redactor(&self, config: &Config) -> Redactor {
         let carried = config.build.iter().flat_map(|group| &group.carry).map(|path| path.as_path());
-        let flags = config.flags.iter().map(|flags| flags.file.as_path());
+        let flags = config.flags.iter().flat_map(|flags| flags.dotenv_files());
         carried
             .chain(flags)
             .chain([Path::new(".env")])

@@ -117,7 +117,7 @@ fn line(
         changed_files,
         files: now.len(),
         held_by,
-        flag: component.flag.as_ref().map(|flag| flag.name.clone()),
+        flag: component.flag.as_ref().map(|flag| flag.name.to_string()),
         last_change,
     })
 }

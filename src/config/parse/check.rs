@@ -1,6 +1,7 @@
 //! `[[check]]`.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -53,6 +54,15 @@ fn check(table: &Table<'_>, names: &mut HashSet<CheckName>) -> Option<Check> {
         settle: settle?,
         timeout: timeout?,
     })
+}
+
+/// A question by itself, with further words in braces that are filled in.
+pub(super) fn question(
+    table: &Table<'_>,
+    timeout: Option<Duration>,
+    _more: &[&str],
+) -> Option<CheckKind> {
+    kind(table, timeout)
 }
 
 fn kind(table: &Table<'_>, timeout: Option<Duration>) -> Option<CheckKind> {
@@ -117,6 +127,12 @@ fn url(item: &Item<'_>) -> Option<String> {
         item.add("placeholders are filled in `expect`, not in a URL");
         return None;
     }
+    is_url(item, text)?;
+    Some(text.to_owned())
+}
+
+/// Reports what is no web address that may stand in the file.
+pub(super) fn is_url(item: &Item<'_>, text: &str) -> Option<()> {
     let url = match reqwest::Url::parse(text) {
         Ok(url) => url,
         Err(problem) => {
@@ -136,7 +152,13 @@ fn url(item: &Item<'_>) -> Option<String> {
         item.add("must not carry a user or password: this file is in the repository");
         return None;
     }
-    Some(text.to_owned())
+    Some(())
+}
+
+/// An array of names of checks, with the place of each.
+pub(super) fn references(item: &Item<'_>) -> Option<Vec<(CheckName, Range<usize>)>> {
+    let elements = item.elements("an array of names of checks such as [\"api\"]")?;
+    all(elements.iter().map(|element| Some((element.id()?, element.span()))).collect::<Vec<_>>())
 }
 
 struct Expect {
@@ -170,8 +192,7 @@ fn expect(item: &Item<'_>) -> Option<Expect> {
 fn headers(item: &Item<'_>) -> Option<BTreeMap<String, Expected>> {
     let mut seen = HashSet::new();
     let headers = item.table("header")?.named().into_iter().map(|(name, value)| {
-        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        if name.is_empty() || name.len() > 256 || !name.bytes().all(token) {
+        if !is_header(name) {
             value.add("is no name of a header");
             return None;
         }
@@ -184,6 +205,12 @@ fn headers(item: &Item<'_>) -> Option<BTreeMap<String, Expected>> {
         Some((name.to_owned(), Expected { value: text.into() }))
     });
     all(headers.collect::<Vec<_>>()).map(|headers| headers.into_iter().collect())
+}
+
+/// Whether a text can be the name of a header (a token of RFC 9110).
+pub(super) fn is_header(name: &str) -> bool {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.len() <= 256 && name.bytes().all(token)
 }
 
 fn body(item: &Item<'_>) -> Option<Expected> {
@@ -209,7 +236,7 @@ fn json(item: &Item<'_>) -> Option<BTreeMap<String, Expected>> {
 }
 
 /// RFC 6901, without the empty pointer: `~` begins `~0` or `~1`.
-fn is_pointer(text: &str) -> bool {
+pub(super) fn is_pointer(text: &str) -> bool {
     text.starts_with('/') && text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
 }
 

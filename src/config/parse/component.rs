@@ -2,15 +2,17 @@
 
 use std::ops::Range;
 
-use super::{service, value};
-use crate::config::reader::{Item, Report, Table, all, or};
-use crate::config::{Component, Flag};
-use crate::model::ServiceName;
+use super::{check, flags, service, value};
+use crate::config::reader::{Item, Report, Table, all, nearest, or};
+use crate::config::{Component, Flags};
+use crate::model::{CheckName, ServiceName};
 
 /// A component and where each of its services is named.
 pub(super) struct Read {
     pub(super) component: Component,
     services: Vec<(ServiceName, Range<usize>)>,
+    checks: Vec<(CheckName, Range<usize>)>,
+    flag_at: Range<usize>,
 }
 
 pub(super) fn components(root: &Table<'_>) -> Option<Vec<Read>> {
@@ -25,9 +27,24 @@ fn component(name: &str, item: &Item<'_>) -> Option<Read> {
     let table = item.table(format!("[component.{name}]"))?;
     let title = or(table.get("title"), || None, |item| Some(Some(item.line()?.to_owned())));
     let paths = table.need("paths").and_then(|item| value::some_patterns(&item));
-    let flag = or(table.get("flag"), || None, |item| flag(&item).map(Some));
+    let mut flag_at = 0..0;
+    let flag = or(
+        table.get("flag"),
+        || None,
+        |item| {
+            flag_at = item.span();
+            flags::flag(&item).map(Some)
+        },
+    );
     let services = or(table.get("services"), Vec::new, |item| service::references(&item));
+    let checks = or(table.get("checks"), Vec::new, |item| check::references(&item));
+    let after = or(table.get("after"), || None, |item| Some(Some(item.line()?.to_owned())));
+    let symptoms = or(table.get("symptoms"), Vec::new, |item| {
+        let elements = item.elements("an array of texts such as [\"HTTP 207 errors\"]")?;
+        all(elements.iter().map(|element| element.line().map(str::to_owned)).collect::<Vec<_>>())
+    });
     table.finish();
+    let checks = checks?;
     let services = services?;
     let component = Component {
         id: id?,
@@ -35,35 +52,38 @@ fn component(name: &str, item: &Item<'_>) -> Option<Read> {
         paths: paths?,
         flag: flag?,
         services: services.iter().map(|(name, _)| name.clone()).collect(),
+        checks: checks.iter().map(|(name, _)| name.clone()).collect(),
+        after: after?,
+        symptoms: symptoms?,
     };
-    Some(Read { component, services })
-}
-
-fn flag(item: &Item<'_>) -> Option<Flag> {
-    let table = item.table("flag")?;
-    let name = table.need("name").and_then(|item| {
-        let text = item.line()?;
-        if text.contains(['=', '#', '"', '\'']) || text.contains(char::is_whitespace) {
-            item.add("must be a plain name such as \"ENABLE_UPLOADS\"");
-            return None;
-        }
-        Some(text.to_owned())
-    });
-    let off = table.need("off").and_then(|item| {
-        let text = item.text()?;
-        if text.chars().any(char::is_control) {
-            item.add("must be one line without control characters");
-            return None;
-        }
-        Some(text.to_owned())
-    });
-    table.finish();
-    Some(Flag { name: name?, off: off? })
+    Some(Read { component, services, checks, flag_at })
 }
 
 /// Reports services that a component names and nobody declares.
 pub(super) fn check_services(report: &Report<'_>, components: &[Read], known: &[&str]) {
     for (name, span) in components.iter().flat_map(|read| &read.services) {
         service::check_known(report, "services", name, span, known);
+    }
+}
+
+/// Reports checks that a component names and nobody declares.
+pub(super) fn check_checks(report: &Report<'_>, components: &[Read], known: &[&str]) {
+    for (name, span) in components.iter().flat_map(|read| &read.checks) {
+        if !known.contains(&name.as_str()) {
+            let hint = nearest(name.as_str(), known.iter().copied());
+            report.add(
+                span,
+                format!("checks: there is no [[check]] named {:?}{hint}", name.as_str()),
+            );
+        }
+    }
+}
+
+/// Reports sources of flags that a component names and nobody declares.
+pub(super) fn check_flags(report: &Report<'_>, components: &[Read], flags: &Flags) {
+    for read in components {
+        if let Some(flag) = &read.component.flag {
+            flags::check_source(report, flags, flag, &read.flag_at);
+        }
     }
 }

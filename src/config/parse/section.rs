@@ -1,4 +1,4 @@
-//! The sections that are one table: app, deploy, stable, migrate, flags, notify, remote, run, retention,
+//! The sections that are one table: app, deploy, stable, migrate, notify, remote, run, retention,
 //! rto.
 
 use std::time::Duration;
@@ -8,8 +8,7 @@ use globset::GlobBuilder;
 use super::value;
 use crate::config::reader::{Item, Table, or, quoted};
 use crate::config::{
-    App, Deploy, Flags, Layout, Migrate, Notify, Prove, Remote, Retention, Rto, Run, Stable,
-    Upstream,
+    App, Deploy, Layout, Migrate, Notify, Prove, Remote, Retention, Rto, Run, Stable, Upstream,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -110,14 +109,6 @@ pub(super) fn migrate(root: &Table<'_>) -> Option<Migrate> {
     let paths = table.need("paths").and_then(|item| value::some_patterns(&item));
     table.finish();
     Some(Migrate { paths: paths? })
-}
-
-pub(super) fn flags(root: &Table<'_>) -> Option<Option<Flags>> {
-    let Some(item) = root.get("flags") else { return Some(None) };
-    let table = item.table("[flags]")?;
-    let file = table.need("file").and_then(|item| value::path(&item));
-    table.finish();
-    Some(Some(Flags { file: file? }))
 }
 
 pub(super) fn notify(root: &Table<'_>) -> Option<Option<Notify>> {

@@ -1,0 +1,193 @@
+//! Feature flags: values, and how one changes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, FlagName, FlagSourceName, IdError};
+
+/// What a flag is set to, as far as it may be written down.
+///
+/// Spelled `absent`, `sha256:…` or as compact JSON: `"false"` in a dotenv file, `false` or `0.01` in a JSON one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub enum FlagValue {
+    /// The source does not have it.
+    Absent,
+    /// A scalar: text, number, boolean or null.
+    Known(serde_json::Value),
+    /// A secret by its name: only what its JSON hashes to.
+    Hidden(Digest),
+}
+
+impl FlagValue {
+    /// The value, or its digest where `name` looks like that of a secret.
+    pub fn shown(name: &FlagName, value: serde_json::Value) -> Self {
+        if super::looks_secret(name.as_str()) {
+            return Self::Hidden(Digest::of(value.to_string().as_bytes()));
+        }
+        Self::Known(value)
+    }
+
+    /// The text a person types and an environment holds: a JSON text without its quotes.
+    pub fn plain(&self) -> String {
+        match self {
+            FlagValue::Known(serde_json::Value::String(text)) => text.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl Eq for FlagValue {}
+
+impl fmt::Display for FlagValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FlagValue::Absent => f.write_str("absent"),
+            FlagValue::Known(value) => write!(f, "{value}"),
+            FlagValue::Hidden(digest) => write!(f, "{digest}"),
+        }
+    }
+}
+
+impl FromStr for FlagValue {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let problem = || IdError {
+            kind: "flag value",
+            value: text.to_owned(),
+            problem: "`absent`, `sha256:…` or a JSON scalar",
+        };
+        match text {
+            "absent" => Ok(Self::Absent),
+            digest if digest.starts_with("sha256:") => {
+                digest.parse().map(Self::Hidden).map_err(|_| problem())
+            }
+            json => match serde_json::from_str(json) {
+                Ok(serde_json::Value::Array(_) | serde_json::Value::Object(_)) | Err(_) => {
+                    Err(problem())
+                }
+                Ok(value) => {
+                    let value = Self::Known(value);
+                    if value.to_string() == json { Ok(value) } else { Err(problem()) }
+                }
+            },
+        }
+    }
+}
+
+impl TryFrom<String> for FlagValue {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl From<FlagValue> for String {
+    fn from(value: FlagValue) -> String {
+        value.to_string()
+    }
+}
+
+/// A flag before and after an act. Written `<source> <name> <before> <after>` in a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FlagChange {
+    /// Where it is kept.
+    pub source: FlagSourceName,
+    /// The flag.
+    pub name: FlagName,
+    /// Its value before.
+    pub before: FlagValue,
+    /// Its value after.
+    pub after: FlagValue,
+}
+
+impl FlagChange {
+    /// The way back.
+    pub fn reversed(&self) -> Self {
+        Self { before: self.after.clone(), after: self.before.clone(), ..self.clone() }
+    }
+}
+
+impl fmt::Display for FlagChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} {}", self.source, self.name, self.before, self.after)
+    }
+}
+
+impl FromStr for FlagChange {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let problem = || IdError {
+            kind: "flag change",
+            value: text.to_owned(),
+            problem: "`SOURCE NAME BEFORE AFTER`",
+        };
+        let mut words = text.splitn(3, ' ');
+        let (Some(source), Some(name), Some(values)) = (words.next(), words.next(), words.next())
+        else {
+            return Err(problem());
+        };
+        let (before, after) = split_values(values).ok_or_else(problem)?;
+        Ok(Self {
+            source: source.parse()?,
+            name: name.parse()?,
+            before: before.parse()?,
+            after: after.parse()?,
+        })
+    }
+}
+
+/// Two values beside each other: a JSON text may hold spaces.
+fn split_values(values: &str) -> Option<(&str, &str)> {
+    let cut = if values.starts_with('"') {
+        let mut json = serde_json::Deserializer::from_str(values).into_iter::<serde_json::Value>();
+        json.next()?.ok()?;
+        json.byte_offset()
+    } else {
+        values.find(' ')?
+    };
+    let (before, after) = values.split_at_checked(cut)?;
+    Some((before, after.strip_prefix(' ')?))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_read_back_as_they_were_written() {
+        for text in [
+            r#"file ENABLE_UPLOADS "true" "false""#,
+            r#"file A absent "two words \"quoted\" ""#,
+            r#"api USE_X 1 0.01"#,
+            r#"config a.b.c null false"#,
+        ] {
+            let change: FlagChange = text.parse().unwrap();
+            assert_eq!(change.to_string(), text);
+            assert_eq!(change.reversed().reversed(), change);
+        }
+        let hidden = FlagValue::shown(&"API_TOKEN".parse().unwrap(), "canary".into());
+        assert!(!hidden.to_string().contains("canary"));
+        assert_eq!(hidden.to_string().parse::<FlagValue>().unwrap(), hidden);
+    }
+
+    #[test]
+    fn what_is_no_change_is_refused() {
+        for text in [
+            "",
+            "file A",
+            "file A 1",
+            "file A [1] 2",
+            "file A 1  2",
+            "file A \"x\"2",
+            "file A 1 2 3",
+        ] {
+            assert!(text.parse::<FlagChange>().is_err(), "{text}");
+        }
+    }
+}
