@@ -17,6 +17,7 @@
 //!      layout   makes the tree what it should be: stage, converge
 //!      build    groups, keys, the store of artifacts
 //!      service  pm2, the built-in process manager, commands
+//!      flag     feature flags: files, admin APIs, commands
 //!      check    asks the app over HTTP, weighs witnesses, proves
 //!          config   gitroll.toml and host.toml: raw text → validated types
 //!          model    ids, Record, Plan, Step, Evidence: pure data
@@ -31,6 +32,7 @@ pub mod cli;
 pub mod config;
 pub mod doctor;
 pub mod engine;
+pub mod flag;
 pub mod layout;
 pub mod ledger;
 pub mod model;

@@ -264,6 +264,7 @@ fn intent(
         recorded,
         skipped: found.skipped.clone(),
         warnings,
+        flags: Vec::new(),
     })
 }
 
@@ -374,5 +375,6 @@ fn undo(session: &Session, facts: &Facts, args: &BackArgs) -> Result<Intent, Fai
         },
         skipped: Vec::new(),
         warnings: Vec::new(),
+        flags: Vec::new(),
     })
 }

@@ -293,6 +293,7 @@ fn next_intent(
         recorded: failed.recorded.clone(),
         skipped: Vec::new(),
         warnings: Vec::new(),
+        flags: Vec::new(),
     })
 }
 

@@ -175,6 +175,22 @@ pub struct Flag {
     pub verify_on: Option<Verify>,
 }
 
+impl Signal {
+    /// Its name without `SIG`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Signal::Hup => "HUP",
+            Signal::Usr1 => "USR1",
+            Signal::Usr2 => "USR2",
+        }
+    }
+
+    /// The signal of a name without `SIG`.
+    pub fn named(name: &str) -> Option<Self> {
+        [Signal::Hup, Signal::Usr1, Signal::Usr2].into_iter().find(|signal| signal.name() == name)
+    }
+}
+
 impl Flags {
     /// The source of a name; the only one where none is named.
     pub fn source(&self, name: Option<&FlagSourceName>) -> Option<&FlagSource> {

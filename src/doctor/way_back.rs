@@ -114,6 +114,7 @@ fn composed(
         recorded: Recorded::default(),
         skipped: Vec::new(),
         warnings: Vec::new(),
+        flags: Vec::new(),
     };
     compose::compose(site, facts, intent)
 }

@@ -234,6 +234,7 @@ fn write_trailers(text: &mut String, record: &Record) {
     record.verdict.iter().for_each(|verdict| put("Gitroll-Verdict", verdict));
     record.hold.iter().for_each(|hold| put("Gitroll-Hold", hold));
     record.components.iter().for_each(|component| put("Gitroll-Component", component));
+    record.flags.iter().for_each(|change| put("Gitroll-Flag", change));
     record.lifts.iter().for_each(|lifted| put("Gitroll-Lifts", lifted));
     record.annotates.iter().for_each(|annotated| put("Gitroll-Annotates", annotated));
     record.seen.iter().for_each(|seen| {
@@ -274,6 +275,7 @@ fn record_of(
         verdict: trailers.optional::<Verdict>("Gitroll-Verdict")?,
         hold: trailers.optional::<Hold>("Gitroll-Hold")?,
         components: trailers.many("Gitroll-Component")?,
+        flags: trailers.many("Gitroll-Flag")?,
         lifts: trailers.many("Gitroll-Lifts")?,
         annotates: trailers.optional("Gitroll-Annotates")?,
         seen: trailers.many::<SeenText>("Gitroll-Seen")?.into_iter().map(|seen| seen.0).collect(),

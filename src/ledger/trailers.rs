@@ -15,7 +15,7 @@ enum Count {
 }
 
 /// Every trailer this version knows, in the order in which they stand.
-const KNOWN: [(&str, Count); 23] = [
+const KNOWN: [(&str, Count); 24] = [
     ("Gitroll-Record", Count::Once),
     ("Gitroll-App", Count::Once),
     ("Gitroll-Environment", Count::Once),
@@ -33,6 +33,7 @@ const KNOWN: [(&str, Count); 23] = [
     ("Gitroll-Verdict", Count::Optional),
     ("Gitroll-Hold", Count::Optional),
     ("Gitroll-Component", Count::Many),
+    ("Gitroll-Flag", Count::Many),
     ("Gitroll-Lifts", Count::Many),
     ("Gitroll-Annotates", Count::Optional),
     ("Gitroll-Seen", Count::Many),

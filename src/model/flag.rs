@@ -1,5 +1,6 @@
 //! Feature flags: values, and how one changes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -89,6 +90,41 @@ impl TryFrom<String> for FlagValue {
 impl From<FlagValue> for String {
     fn from(value: FlagValue) -> String {
         value.to_string()
+    }
+}
+
+/// The true values of flags whose records hold only digests, by digest. Kept with a run, readable by its user
+/// alone; never printed.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HiddenFlags(BTreeMap<String, serde_json::Value>);
+
+/// Never shows what it holds, not even when debugging.
+impl fmt::Debug for HiddenFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HiddenFlags({})", self.0.len())
+    }
+}
+
+impl Eq for HiddenFlags {}
+
+impl HiddenFlags {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value that hashes to a digest.
+    pub fn value(&self, digest: &Digest) -> Option<&serde_json::Value> {
+        self.0.get(&digest.to_string())
+    }
+
+    /// How a value may be written down; where that is a digest, the value is kept here.
+    pub fn shown(&mut self, name: &FlagName, value: serde_json::Value) -> FlagValue {
+        let shown = FlagValue::shown(name, value.clone());
+        if let FlagValue::Hidden(digest) = &shown {
+            self.0.insert(digest.to_string(), value);
+        }
+        shown
     }
 }
 

@@ -15,10 +15,10 @@ mod redact;
 
 pub use adopted::AdoptedTag;
 pub use evidence::{
-    ArtifactEvidence, CheckEvidence, Evidence, Probe, SavedFile, ServiceEvidence, SkippedTarget,
+    ArtifactEvidence, CheckEvidence, Evidence, FlagEvidence, Probe, SavedFile, ServiceEvidence, SkippedTarget,
     StepEvidence,
 };
-pub use flag::{FlagChange, FlagValue};
+pub use flag::{FlagChange, FlagValue, HiddenFlags};
 pub use ids::{
     AppName, BuildKey, ChainId, CheckName, ComponentId, Digest, EnvironmentName, FlagName,
     FlagSourceName, GroupName, IdError, Oid, RunId, Seq, ServiceName, WriterId,
@@ -26,7 +26,7 @@ pub use ids::{
 pub use narration::{Narration, Narrator};
 pub use path::RepoPath;
 pub use plan::{
-    Activation, ArtifactMove, BuildStep, CheckedPlan, Keep, PathChange, Plan, Recorded, Save,
+    Activation, ArtifactMove, BuildStep, CheckedPlan, FlagStep, Keep, PathChange, Plan, Recorded, Save,
     Served, Step, TreeEntry, TreeMode,
 };
 pub use record::{

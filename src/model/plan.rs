@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AppName, ArtifactEvidence, BuildKey, ComponentId, Digest, EnvironmentName, Event, GroupName,
+    FlagChange, FlagSourceName,    AppName, ArtifactEvidence, BuildKey, ComponentId, Digest, EnvironmentName, Event, GroupName,
     Hold, Oid, RepoPath, ServiceName, SkippedTarget, TargetRef, Verdict, WriterId,
 };
 
@@ -57,6 +57,14 @@ pub struct Plan {
 impl Plan {
     /// The version of the format this program writes.
     pub const VERSION: u32 = 1;
+
+    /// Every flag that is changed.
+    pub fn flags(&self) -> impl Iterator<Item = &FlagChange> {
+        self.steps.iter().flat_map(|step| match step {
+            Step::Flags(flags) => flags.changes.as_slice(),
+            _ => &[],
+        })
+    }
 
     /// SHA-256 over the plan's JSON.
     pub fn digest(&self) -> Digest {
@@ -141,10 +149,19 @@ pub enum Step {
         /// The branch HEAD is on, for the way back; `None` when it is detached.
         branch: Option<String>,
     },
-    /// Make a service run the new tree.
+    /// Change flags in one source.
+    Flags(FlagStep),
+    /// Make a service take what was changed: the new tree, the flags.
     Reload {
         /// The service.
         service: ServiceName,
+    },
+    /// Ask a service's processes to read their settings again.
+    Signal {
+        /// The service.
+        service: ServiceName,
+        /// The signal without `SIG`, e.g. `HUP`.
+        signal: String,
     },
     /// Observe the intended version serving.
     Prove,
@@ -160,11 +177,22 @@ impl Step {
             Step::Build(build) => format!("build {}", build.group),
             Step::Activate => "activate".to_owned(),
             Step::Head { .. } => "head".to_owned(),
+            Step::Flags(flags) => format!("flags {}", flags.source),
+            Step::Signal { service, signal } => format!("{signal} {service}"),
             Step::Reload { service } => format!("reload {service}"),
             Step::Prove => "prove".to_owned(),
             Step::Record => "record".to_owned(),
         }
     }
+}
+
+/// Flags that change together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FlagStep {
+    /// Where they are kept.
+    pub source: FlagSourceName,
+    /// Each with its value before and after.
+    pub changes: Vec<FlagChange>,
 }
 
 /// One build group, with everything that makes its key.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AdoptedTag, AppName, ChainId, ComponentId, Digest, EnvironmentName, IdError, Oid, Seq, WriterId,
+    AdoptedTag, AppName, ChainId, ComponentId, Digest, EnvironmentName, FlagChange, IdError, Oid, Seq, WriterId,
 };
 
 /// The statement of one act, as the trailers of a signed annotated tag carry it.
@@ -49,6 +49,9 @@ pub struct Record {
     pub hold: Option<Hold>,
     /// The components this act was about.
     pub components: Vec<ComponentId>,
+    /// The feature flags it changed, with their values before and after.
+    #[serde(default)]
+    pub flags: Vec<FlagChange>,
     /// Records whose verdict and hold end with this one.
     pub lifts: Vec<Digest>,
     /// The record that a reason is added to afterwards.
@@ -103,6 +106,7 @@ impl Record {
             verdict: None,
             hold: None,
             components: Vec::new(),
+            flags: Vec::new(),
             lifts: Vec::new(),
             annotates: None,
             seen: Vec::new(),

@@ -10,7 +10,7 @@ use crate::config::{self, Build, Component, Config};
 use crate::layout::in_place::{self, Commits};
 use crate::ledger;
 use crate::model::{
-    ArtifactEvidence, ArtifactMove, Event, Oid, Plan, Recorded, RepoPath, Served, ServiceName,
+    ArtifactEvidence, ArtifactMove, Event, FlagChange, Oid, Plan, Recorded, RepoPath, Served, ServiceName,
     SkippedTarget, Step, TargetRef,
 };
 use crate::site::Site;
@@ -40,6 +40,8 @@ pub struct Intent {
     pub skipped: Vec<Candidate>,
     /// What a person should know.
     pub warnings: Vec<String>,
+    /// The flags that change. Then nothing else does.
+    pub flags: Vec<FlagChange>,
 }
 
 /// Where a target's build groups come from.
@@ -71,6 +73,9 @@ pub struct Composed {
 /// # Errors
 /// When the repository, the tree or the store cannot be read.
 pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, PlanError> {
+    if intent.event == Event::Flags {
+        return super::flags::compose(site, facts, intent);
+    }
     let (from, to) = (intent.from.clone(), intent.to.clone());
     let mut edited = site.git.edited(&facts.head.commit)?;
     if only_components(&intent) {

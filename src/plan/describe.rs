@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use crate::model::{PathChange, Plan, Step};
+use crate::model::{Event, FlagChange, PathChange, Plan, Step};
 
 /// What a plan does, a short label and a text each: the lines above the question. `about` is how long it
 /// will take, where that is known.
 pub fn describe(plan: &Plan, about: Option<Duration>) -> Vec<(String, String)> {
     let mut lines = Vec::new();
-    if !plan.recorded.components.is_empty() {
+    for flag in plan.flags() {
+        lines.push(line("flag", change(flag)));
+    }
+    if !plan.recorded.components.is_empty() && plan.event != Event::Flags {
         lines.push(line("files", files(plan)));
     }
     for skipped in &plan.skipped {
@@ -24,6 +27,9 @@ pub fn describe(plan: &Plan, about: Option<Duration>) -> Vec<(String, String)> {
         lines.push(line("kept", format!("{} stays as it is ({})", keep.path, keep.why)));
     }
     let about = about.map(|time| format!("    about {} s", time.as_secs().max(1)));
+    if plan.event == Event::Flags {
+        return lines;
+    }
     lines.push(line("build", format!("{}{}", builds(plan), about.unwrap_or_default())));
     lines
 }
@@ -46,12 +52,22 @@ pub fn in_detail(plan: &Plan) -> Vec<String> {
             Step::Head { from, to, .. } => {
                 format!("head      {} to {}, detached", from.short(), to.short())
             }
+            Step::Flags(flags) => {
+                let words: Vec<String> = flags.changes.iter().map(change).collect();
+                format!("flags     {}: {}", flags.source, words.join(", "))
+            }
+            Step::Signal { service, signal } => format!("signal    {signal} to {service}"),
             Step::Reload { service } => format!("reload    {service}"),
             Step::Prove => format!("prove     {} serves", plan.to),
             Step::Record => "record    sign, append, publish".to_owned(),
         });
     }
     lines
+}
+
+/// A flag before and after: `ENABLE_UPLOADS true → false`.
+pub fn change(change: &FlagChange) -> String {
+    format!("{} {} → {}", change.name, change.before.plain(), change.after.plain())
 }
 
 /// The groups a plan builds.

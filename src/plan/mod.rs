@@ -8,6 +8,7 @@ pub mod describe;
 pub mod estimate;
 pub mod facts;
 pub mod fit;
+pub mod flags;
 pub mod held;
 pub mod holds;
 pub mod legacy;
