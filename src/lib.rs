@@ -16,6 +16,7 @@
 //!      ledger   chains of signed records in git: codec, trust, append, projections, fold
 //!      layout   makes the tree what it should be: stage, converge
 //!      build    groups, keys, the store of artifacts
+//!      flag     feature flags where they are kept: files, an API, commands
 //!      service  pm2, the built-in process manager, commands
 //!      flag     feature flags: files, admin APIs, commands
 //!      check    asks the app over HTTP, weighs witnesses, proves

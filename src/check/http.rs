@@ -117,7 +117,7 @@ pub(super) fn loopback_port(url: &str) -> Option<u16> {
     url.port_or_known_default().filter(|_| here)
 }
 
-fn parse(text: &str) -> Result<Url, String> {
+pub(super) fn parse(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|e| format!("cannot ask {}: {e}", shown(text)))?;
     if matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|h| !h.is_empty()) {
         Ok(url)
@@ -135,7 +135,7 @@ fn same_place(from: &Url, to: &Url) -> bool {
 }
 
 /// A client that goes straight to the address, keeps no connection and follows nothing.
-fn client(tls: bool) -> Result<Client, String> {
+pub(super) fn client(tls: bool) -> Result<Client, String> {
     // Fails only when one is installed already, and any will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()
@@ -149,7 +149,7 @@ fn client(tls: bool) -> Result<Client, String> {
     builder.build().map_err(|e| format!("cannot ask over https: {}", shown(&deepest(&e))))
 }
 
-fn in_words(error: &reqwest::Error, url: &Url) -> String {
+pub(super) fn in_words(error: &reqwest::Error, url: &Url) -> String {
     if let Some(io) = io_error(error) {
         match io.kind() {
             io::ErrorKind::ConnectionRefused => return format!("no listener on {}", place(url)),

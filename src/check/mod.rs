@@ -5,6 +5,7 @@ mod expect;
 mod find;
 mod http;
 mod prove;
+mod request;
 mod row;
 mod template;
 mod watch;
@@ -13,6 +14,8 @@ mod witness;
 mod words;
 
 pub use find::{Health, find_health};
+pub use request::{Reply, Request, ask};
+pub use words::shown;
 
 use crate::config::Check;
 use crate::model::{CheckEvidence, CheckName, Probe, Served, ServiceEvidence};

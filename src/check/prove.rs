@@ -137,7 +137,7 @@ fn sockets(checks: &[Check], look: &Look) -> Sockets {
         .collect()
 }
 
-fn runtime() -> io::Result<Runtime> {
+pub(super) fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_io().enable_time().build()
 }
 

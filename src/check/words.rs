@@ -7,7 +7,7 @@ const SHOWN: usize = 60;
 
 /// A foreign text fit for a screen: control, bidirectional and invisible characters escaped, at most 60
 /// characters of the original, `…` where it was cut.
-pub(super) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     let mut out = String::new();
     let mut chars = text.chars();
     for c in chars.by_ref().take(SHOWN) {

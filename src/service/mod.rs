@@ -165,7 +165,7 @@ pub fn log_file(host: &Host<'_>, service: &Service) -> Option<PathBuf> {
 impl Host<'_> {
     /// `PATH`, `HOME`, `USER` and `LANG` of the user services run as, and nothing of whoever called
     /// this program: a deploy from a CI job must not leave the job's variables in the app.
-    fn environment(&self) -> BTreeMap<OsString, OsString> {
+    pub fn environment(&self) -> BTreeMap<OsString, OsString> {
         let account = self.account();
         BTreeMap::from([
             ("PATH".into(), self.binding.path_variable.clone().into()),
@@ -180,7 +180,7 @@ impl Host<'_> {
     }
 
     /// `GITROLL_*`
-    fn version_variables(&self) -> impl Iterator<Item = (OsString, OsString)> {
+    pub fn version_variables(&self) -> impl Iterator<Item = (OsString, OsString)> {
         self.extra.iter().map(|(name, value)| (name.into(), value.into()))
     }
 

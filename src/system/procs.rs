@@ -11,9 +11,11 @@ use procfs::process::{FDTarget, Process};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+pub use environ::{Variable, variable_of};
 pub use open_files::{Writing, open_anywhere, open_for_writing};
 pub use orphans::{carrying, end, works_in};
 
+mod environ;
 mod open_files;
 mod orphans;
 

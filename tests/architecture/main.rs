@@ -12,7 +12,7 @@ use source::{File, files};
 fn may_use() -> BTreeMap<&'static str, Vec<&'static str>> {
     let ground = ["model", "config", "system"];
     let with = |more: &[&'static str]| [&ground, more].concat();
-    let parts = ["target", "ledger", "layout", "build", "service", "check"];
+    let parts = ["target", "ledger", "layout", "build", "service", "check", "flag"];
     BTreeMap::from([
         ("model", vec![]),
         ("config", vec!["model", "system"]),
@@ -23,7 +23,8 @@ fn may_use() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("target", with(&["ledger"])),
         ("layout", with(&["build"])),
         ("check", with(&["service"])),
-        ("site", with(&["build", "layout", "service", "check"])),
+        ("flag", with(&["service", "check"])),
+        ("site", with(&["build", "layout", "service", "check", "flag"])),
         ("report", with(&["ledger", "target", "site"])),
         ("plan", [&with(&parts)[..], &["site"]].concat()),
         ("engine", [&with(&parts)[..], &["site"]].concat()),

@@ -85,6 +85,38 @@ impl Spot {
         Ok(bytes)
     }
 
+    /// Opens the plain file here for reading, and says which it is. Waits for nothing: a fifo is opened like
+    /// a file, and told by its kind.
+    ///
+    /// # Errors
+    /// Any I/O error; a symbolic link is one.
+    pub fn open_file(&self) -> io::Result<(File, Found)> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = rustix::fs::openat(&self.dir, &self.name, flags, Mode::empty())?;
+        let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+        let found = Found::of(&rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, mask)?);
+        Ok((File::from(file), found))
+    }
+
+    /// Makes a plain file that only this user can read and write.
+    ///
+    /// # Errors
+    /// Any I/O error; `AlreadyExists` where something lies here.
+    pub fn make_private_file(&self) -> io::Result<File> {
+        change()?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o600);
+        Ok(File::from(rustix::fs::openat(&self.dir, &self.name, flags | OFlags::NOFOLLOW, mode)?))
+    }
+
+    /// fsync of the directory that this place is in.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn sync_dir(&self) -> io::Result<()> {
+        Ok(rustix::fs::fsync(&self.dir)?)
+    }
+
     /// What the symbolic link here says.
     ///
     /// # Errors

@@ -1,0 +1,132 @@
+//! Feature flags where they are kept: reading, changing, putting back. What a flag does to the running app is
+//! the business of others; here a file, an API or a command is asked and told.
+
+mod api;
+mod command;
+mod document;
+mod dotenv;
+mod each;
+mod error;
+mod fill;
+mod place;
+mod text;
+mod undo;
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::config::{FlagSource, FlagSourceKind};
+use crate::model::FlagName;
+use crate::service::Host;
+use crate::system::procs::{self, Variable};
+
+use each::Each;
+use text::Text;
+use undo::Kept;
+
+pub use error::FlagError;
+pub use value::Value;
+
+/// What flags are set to in a source. A source that has no place for a flag says `Absent`.
+///
+/// # Errors
+/// When the source cannot be read, or holds something else than single values under these names.
+pub fn read(
+    host: &Host<'_>,
+    source: &FlagSource,
+    names: &[FlagName],
+) -> Result<BTreeMap<FlagName, Value>, FlagError> {
+    match Text::of(host, &source.kind)? {
+        Some(file) => file.read(names),
+        None => Each { host, kind: &source.kind }.read(names),
+    }
+}
+
+/// Every flag that a source holds, where it can tell: the names in a dotenv file, the single values of a
+/// document's object. `None` for an API and commands.
+///
+/// # Errors
+/// As [`read`].
+pub fn list(host: &Host<'_>, source: &FlagSource) -> Result<Option<Vec<FlagName>>, FlagError> {
+    Text::of(host, &source.kind)?.map(|file| file.list()).transpose()
+}
+
+/// What the source would hold for the `text` that a person typed, where it now holds `found`.
+///
+/// Dotenv files and commands hold texts. Elsewhere a text stays a text (`"true"` becomes `"false"`), and
+/// what is something else becomes what JSON calls the text.
+///
+/// # Errors
+/// Where that would make a text of a boolean, a number or null: most programs take the text `off` for true.
+pub fn typed(
+    source: &FlagSource,
+    name: &FlagName,
+    found: &Value,
+    text: &str,
+) -> Result<Value, FlagError> {
+    match &source.kind {
+        FlagSourceKind::Dotenv(_) | FlagSourceKind::Command { .. } => Ok(Value::text(text)),
+        FlagSourceKind::Document { .. } | FlagSourceKind::Http(_) => value::typed(found, text)
+            .map(Value::Known)
+            .map_err(|problem| FlagError::flag(name, problem)),
+    }
+}
+
+/// Sets flags. Looks first: one that has its value already is not touched.
+///
+/// `undo` is a private directory of the run. What the way back needs, true values of secrets included, is
+/// there durably before anything changes. May be called again after a kill, and for further changes in the
+/// same run: the way back always leads to where the run began.
+///
+/// Returns what a person should know.
+///
+/// # Errors
+/// When it cannot be done, or what was set does not read back. Files are then as they were; of several flags
+/// of an API or of commands those before the failing one are changed, and [`restore`] puts them back.
+pub fn change(
+    host: &Host<'_>,
+    source: &FlagSource,
+    wanted: &[(FlagName, Value)],
+    undo: &Path,
+) -> Result<Vec<String>, FlagError> {
+    let kept = Kept::new(undo, &source.name);
+    match Text::of(host, &source.kind)? {
+        Some(file) => file.change(wanted, &kept),
+        None => Each { host, kind: &source.kind }.change(wanted, &kept),
+    }
+}
+
+/// Puts back what [`change`] changed, after a kill anywhere too; nothing where no change began. A file that is
+/// byte for byte what was written gets its old bytes, or goes if it was not there. In one that was edited
+/// since, only the flags go back. A flag that somebody set to a third value is left, and the returned notes
+/// say so.
+///
+/// # Errors
+/// As [`change`].
+pub fn restore(
+    host: &Host<'_>,
+    source: &FlagSource,
+    undo: &Path,
+) -> Result<Vec<String>, FlagError> {
+    let kept = Kept::new(undo, &source.name);
+    let Some(undo) = kept.load()? else { return Ok(Vec::new()) };
+    match Text::of(host, &source.kind)? {
+        Some(file) => file.restore(&undo, &kept),
+        None => Each { host, kind: &source.kind }.restore(&undo),
+    }
+}
+
+/// Removes what [`change`] kept for the way back: secrets need not outlive the run that may go back.
+///
+/// # Errors
+/// Any I/O error.
+pub fn forget(source: &FlagSource, undo: &Path) -> Result<(), FlagError> {
+    Kept::new(undo, &source.name).remove()
+}
+
+/// The variable `name` in the environment that each process was started with. What a program sets later in
+/// its own environment is not seen.
+pub fn in_processes(pids: &[u32], name: &FlagName) -> Vec<(u32, Variable)> {
+    pids.iter().map(|pid| (*pid, procs::variable_of(*pid, name.as_str()))).collect()
+}
