@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gitroll::check::{Intent, Proof, look, prove};
-use gitroll::config::{Check, CheckKind, Expected, HttpCheck};
+use gitroll::check::{Intent, Proof, Surroundings, look, prove};
+use gitroll::config::{Check, CheckGroup, CheckKind, Expected, HttpCheck, Selection};
 use gitroll::model::{Probe, Served};
 use gitroll::service::State;
 use gitroll::system::procs::{ProcessId, Ticks};
@@ -132,6 +132,8 @@ fn check(http: HttpCheck) -> Check {
     Check {
         name: "api".parse().unwrap(),
         kind: CheckKind::Http(http),
+        critical: true,
+        group: CheckGroup::Quick,
         passes: 2,
         settle: Duration::from_millis(200),
         timeout: Duration::from_secs(20),
@@ -156,6 +158,8 @@ fn intent(fresh_since: Option<Ticks>) -> Intent {
         not: Some(served(BEFORE, "1.1.0")),
         fresh_since,
         weak: false,
+        only: Selection::All,
+        around: Surroundings::default(),
     }
 }
 
@@ -177,7 +181,7 @@ fn proven(checks: &[Check], intent: &Intent, state: &State) -> Proof {
 }
 
 fn ask(http: HttpCheck) -> Probe {
-    look(&[check(http)], Some(&intent(None))).remove(0).1
+    look(&[check(http)], Some(&intent(None))).remove(0).last
 }
 
 fn myself() -> ProcessId {
@@ -413,8 +417,8 @@ fn looking_asks_all_at_the_same_time_and_keeps_their_order() {
     let answers = look(&checks, None);
     assert!(began.elapsed() < Duration::from_secs(8), "one after the other takes 10 s");
     assert_eq!(answers.len(), 21);
-    assert!(answers[20].0.as_str() == "quick" && answers[20].1.ok);
-    assert!(answers[..20].iter().all(|(_, probe)| !probe.ok));
+    assert!(answers[20].check.as_str() == "quick" && answers[20].passed);
+    assert!(answers[..20].iter().all(|answer| !answer.passed));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Whether an answer is the expected one. Pure: an answer and an expectation in, a judgement out.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::config::{Expected, HttpCheck};
@@ -26,6 +28,8 @@ pub(super) struct Judged {
     pub(super) told: bool,
     /// It comes from another version.
     pub(super) wrong_version: bool,
+    /// It is not, and no later answer can be.
+    pub(super) hopeless: bool,
     /// In a few words.
     pub(super) answer: String,
 }
@@ -33,13 +37,36 @@ pub(super) struct Judged {
 impl Judged {
     /// No answer, or none that was wanted.
     pub(super) fn failed(answer: impl Into<String>) -> Self {
-        Self { ok: false, told: false, wrong_version: false, answer: answer.into() }
+        let answer = answer.into();
+        Self { ok: false, told: false, wrong_version: false, hopeless: false, answer }
+    }
+
+    /// What was wanted.
+    pub(super) fn fine(answer: impl Into<String>) -> Self {
+        Self { ok: true, ..Self::failed(answer) }
+    }
+
+    /// What expectations make of an answer, which is told as `answer` where all are met.
+    pub(super) fn of(findings: &[Finding], answer: impl Into<String>) -> Self {
+        let other = findings.iter().find_map(|f| match f {
+            Finding::OtherVersion(why) => Some(why.clone()),
+            _ => None,
+        });
+        let wrong = findings.iter().find_map(|f| match f {
+            Finding::Wrong(why) => Some(why.clone()),
+            _ => None,
+        });
+        let wrong_version = other.is_some();
+        match other.or(wrong) {
+            Some(why) => Judged { wrong_version, ..Judged::failed(why) },
+            None => Judged { told: findings.contains(&Finding::Told), ..Judged::fine(answer) },
+        }
     }
 }
 
 /// What one expectation makes of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Finding {
+pub(super) enum Finding {
     /// As expected; says nothing about the version.
     Met,
     /// As expected, and only the intended version answers so.
@@ -56,25 +83,7 @@ pub(super) fn judge(check: &HttpCheck, answer: &Answer, subject: &Subject) -> Ju
     if answer.status != check.status {
         return Judged::failed(answer.status.to_string());
     }
-    let findings = findings(check, answer, subject);
-    let other = findings.iter().find_map(|f| match f {
-        Finding::OtherVersion(why) => Some(why.clone()),
-        _ => None,
-    });
-    let wrong = findings.iter().find_map(|f| match f {
-        Finding::Wrong(why) => Some(why.clone()),
-        _ => None,
-    });
-    let wrong_version = other.is_some();
-    match other.or(wrong) {
-        Some(why) => Judged { wrong_version, ..Judged::failed(why) },
-        None => Judged {
-            ok: true,
-            told: findings.contains(&Finding::Told),
-            wrong_version: false,
-            answer: answer.status.to_string(),
-        },
-    }
+    Judged::of(&findings(check, answer, subject), answer.status.to_string())
 }
 
 fn findings(check: &HttpCheck, answer: &Answer, subject: &Subject) -> Vec<Finding> {
@@ -84,16 +93,25 @@ fn findings(check: &HttpCheck, answer: &Answer, subject: &Subject) -> Vec<Findin
     }
     if !check.json.is_empty() {
         match serde_json::from_slice::<Value>(&answer.body) {
-            Ok(document) => findings.extend(check.json.iter().map(|(pointer, expected)| {
-                json(pointer, document.pointer(pointer), expected, subject)
-            })),
+            Ok(found) => findings.extend(document(&check.json, &found, subject)),
             Err(_) => findings.push(Finding::Wrong("not JSON".to_owned())),
         }
     }
     if let Some(expected) = &check.body {
-        findings.push(body(expected, &answer.body, subject));
+        findings.push(contains("body", expected, &answer.body, subject));
     }
     findings
+}
+
+/// What the expectations at JSON pointers make of a document.
+pub(super) fn document<'a>(
+    expected: &'a BTreeMap<String, Expected>,
+    found: &'a Value,
+    subject: &'a Subject,
+) -> impl Iterator<Item = Finding> + 'a {
+    expected
+        .iter()
+        .map(|(pointer, expected)| json(pointer, found.pointer(pointer), expected, subject))
 }
 
 fn header(name: &str, expected: &Expected, answer: &Answer, subject: &Subject) -> Finding {
@@ -148,15 +166,21 @@ fn json(pointer: &str, found: Option<&Value>, expected: &Expected, subject: &Sub
     }
 }
 
-fn body(expected: &Expected, body: &[u8], subject: &Subject) -> Finding {
+/// Whether `bytes`, which are called `what`, contain the expected text.
+pub(super) fn contains(
+    what: &str,
+    expected: &Expected,
+    bytes: &[u8],
+    subject: &Subject,
+) -> Finding {
     let wanted = plain_text(&expected.value);
     let template = Template::new(&wanted);
     if !template.known(subject) {
         Finding::CannotTell
-    } else if template.occurs_in(subject, &String::from_utf8_lossy(body)) {
+    } else if template.occurs_in(subject, &String::from_utf8_lossy(bytes)) {
         met(&template, subject)
     } else {
-        Finding::Wrong(format!("body does not contain \"{}\"", shown(&template.wanted(subject))))
+        Finding::Wrong(format!("{what} does not contain \"{}\"", shown(&template.wanted(subject))))
     }
 }
 

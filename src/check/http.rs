@@ -2,13 +2,11 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
 
 use reqwest::header::{CONNECTION, LOCATION};
 use reqwest::{Client, Response, Url};
 
 use crate::config::HttpCheck;
-use crate::model::Probe;
 
 use super::expect::{Answer, Judged, judge};
 use super::template::Subject;
@@ -29,20 +27,19 @@ impl Asker {
     }
 
     /// Asks once. Takes at most the check's `request_timeout`.
-    pub(super) async fn ask(&self, subject: &Subject) -> (Judged, Duration) {
-        let began = Instant::now();
-        let judged = match &self.ready {
-            Err(why) => Judged::failed(why.clone()),
-            Ok((client, url)) => {
-                let limit = self.check.request_timeout;
-                match tokio::time::timeout(limit, self.answer(client, url.clone())).await {
-                    Ok(Ok(answer)) => judge(&self.check, &answer, subject),
-                    Ok(Err(why)) => Judged::failed(why),
-                    Err(_) => Judged::failed(format!("no answer within {}", seconds(limit))),
-                }
-            }
-        };
-        (judged, began.elapsed())
+    pub(super) async fn ask(&self, subject: &Subject) -> Judged {
+        match self.fetch().await {
+            Ok(answer) => judge(&self.check, &answer, subject),
+            Err(why) => Judged::failed(why),
+        }
+    }
+
+    /// The answer, whatever its status; else why there is none.
+    pub(super) async fn fetch(&self) -> Result<Answer, String> {
+        let (client, url) = self.ready.as_ref().map_err(Clone::clone)?;
+        let limit = self.check.request_timeout;
+        let answer = tokio::time::timeout(limit, self.answer(client, url.clone())).await;
+        answer.unwrap_or_else(|_| Err(format!("no answer within {}", seconds(limit))))
     }
 
     async fn answer(&self, client: &Client, mut url: Url) -> Result<Answer, String> {
@@ -91,15 +88,6 @@ impl Asker {
             answer.body.extend_from_slice(&chunk);
         }
         Ok(answer)
-    }
-}
-
-/// An answer as it is kept.
-pub(super) fn probe(judged: &Judged, took: Duration) -> Probe {
-    Probe {
-        ok: judged.ok,
-        millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        answer: judged.answer.clone(),
     }
 }
 
@@ -206,6 +194,8 @@ fn deepest(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -1,24 +1,38 @@
-//! Checks and proof: asks the app over HTTP, weighs witnesses. The only async code, on a current-thread
-//! runtime it owns.
+//! Checks and proof: asks the app and what is around it, weighs witnesses. The only async code, on a
+//! current-thread runtime it owns.
 
+mod ask;
+mod command;
 mod expect;
+mod file;
 mod find;
 mod http;
+mod line;
+mod log;
+mod metric;
+mod position;
+mod prometheus;
 mod prove;
 mod request;
 mod row;
+mod tcp;
 mod template;
 mod watch;
 mod window;
 mod witness;
 mod words;
 
-pub use find::{Health, find_health};
 pub use request::{Reply, Request, ask};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
 pub use words::shown;
 
-use crate::config::Check;
-use crate::model::{CheckEvidence, CheckName, Probe, Served, ServiceEvidence};
+pub use find::{Health, find_health};
+pub use position::{LogPosition, LogPositions, LogReader};
+
+use crate::config::{Check, CheckKind, FilePlace, Selection};
+use crate::model::{CheckEvidence, Redactor, Served, ServiceEvidence, ServiceName};
 use crate::service::{ServiceError, State};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
@@ -39,6 +53,35 @@ pub struct Intent {
     pub weak: bool,
     /// What ends the proof before it is decided.
     pub until: Until,
+    /// Which checks are asked. The others are told as skipped.
+    pub only: Selection,
+    /// Where commands run and files lie.
+    pub around: Surroundings,
+}
+
+/// What checks need to know that ask the host itself and not only the network.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The live tree: commands run there, relative paths begin there.
+    pub top: PathBuf,
+    /// The whole environment of commands, `GITROLL_*` included, besides their own `env`.
+    pub env: BTreeMap<OsString, OsString>,
+    /// Takes secrets out of what commands print and files hold.
+    pub redactor: Redactor,
+    /// The log files of the services that checks name, or why they are not known.
+    pub service_logs: BTreeMap<ServiceName, Result<Vec<FilePlace>, String>>,
+    /// From where on logs are judged; `None` where nothing was changed.
+    pub window: Option<LogWindow>,
+}
+
+/// The part of each log that a change answers for. Both begin before the change, but on the way back: there what
+/// must not be said counts only once what failed has been stopped.
+#[derive(Debug, Clone, Default)]
+pub struct LogWindow {
+    /// Where a line that must come is looked for from.
+    pub must: LogPositions,
+    /// Where a line that must not come is looked for from.
+    pub must_not: LogPositions,
 }
 
 /// What came of a proof.
@@ -73,9 +116,22 @@ pub fn free_loopback_port() -> std::io::Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
+/// Where the logs that checks read end now. To be journalled before a change, and handed to [`prove`] in
+/// [`Surroundings::window`].
+pub fn log_positions(checks: &[Check], around: &Surroundings) -> LogPositions {
+    let logs = checks.iter().filter_map(|check| match &check.kind {
+        CheckKind::Log(log) => {
+            Some((check.name.to_string(), around.files_of(&log.source).unwrap_or_default()))
+        }
+        _ => None,
+    });
+    LogPositions::take(&around.top, &logs.collect())
+}
+
 /// Asks each check once, all at the same time, no settling: how things stand now. Takes as long as the
-/// longest `request_timeout` at most. Without an intent no version is known, and none can be wrong.
-pub fn look(checks: &[Check], intent: Option<&Intent>) -> Vec<(CheckName, Probe)> {
+/// longest question at most. Without an intent no version is known, and none can be wrong. A log is
+/// skipped: it is judged by what a change makes it say.
+pub fn look(checks: &[Check], intent: Option<&Intent>) -> Vec<CheckEvidence> {
     prove::look(checks, intent)
 }
 

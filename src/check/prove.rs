@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,12 +14,13 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
 use crate::config::{Check, CheckKind};
-use crate::model::{CheckName, Probe};
+use crate::model::{CheckEvidence, Probe};
 use crate::service::{ServiceError, State};
 use crate::system::procs::{self, ProcessId};
 
+use super::ask::{Asker, probe};
 use super::expect::Judged;
-use super::http::{Asker, loopback_port, probe};
+use super::http::loopback_port;
 use super::row::Answered;
 use super::template::Subject;
 use super::watch::Look;
@@ -31,23 +33,50 @@ type Observe<'a> = dyn FnMut() -> Vec<(String, Result<State, ServiceError>)> + '
 /// The shortest pause between an answer and the next question.
 const BREATH: Duration = Duration::from_millis(50);
 
+/// How long commands that are no longer wanted are waited for: they get TERM, then KILL.
+const ENDING: Duration = Duration::from_secs(10);
+
 /// How long a signal may wait to be seen.
 const ATTENTION: Duration = Duration::from_millis(100);
 
 /// See [`super::look`].
-pub(super) fn look(checks: &[Check], intent: Option<&Intent>) -> Vec<(CheckName, Probe)> {
+pub(super) fn look(checks: &[Check], intent: Option<&Intent>) -> Vec<CheckEvidence> {
+    let only = intent.map(|intent| intent.only).unwrap_or_default();
+    let left_out = |check: &Check| {
+        let log =
+            matches!(check.kind, CheckKind::Log(_)).then_some("a log is judged after a change");
+        only.leaves_out(check).or(log.map(str::to_owned))
+    };
+    let asked: Vec<Check> = checks.iter().filter(|c| left_out(c).is_none()).cloned().collect();
     let answers = match runtime() {
         Ok(runtime) => {
-            let answers = runtime.block_on(ask_all_once(checks, Arc::new(Subject::of(intent))));
+            let answers = runtime.block_on(ask_all_once(&asked, intent));
             // A name that is still being looked up is not waited for.
             runtime.shutdown_background();
             answers
         }
-        Err(error) => vec![Some(unasked(&error)); checks.len()],
+        Err(error) => vec![Some(unasked(&error)); asked.len()],
     };
-    let unanswered = || probe(&Judged::failed("not asked"), Duration::ZERO);
-    let named = checks.iter().map(|check| check.name.clone());
-    named.zip(answers.into_iter().map(|answer| answer.unwrap_or_else(unanswered))).collect()
+    let mut answers = answers.into_iter();
+    let evidence = |check: &Check| {
+        let name = check.name.clone();
+        if let Some(why) = left_out(check) {
+            return CheckEvidence::skipped(name, why);
+        }
+        let unanswered = || probe(&Judged::failed("not asked"), Duration::ZERO);
+        let last = answers.next().flatten().unwrap_or_else(unanswered);
+        let (passed, passes) = (last.ok, u32::from(last.ok));
+        CheckEvidence {
+            check: name,
+            passed,
+            passes,
+            wanted: 1,
+            last,
+            told_version: false,
+            skipped: None,
+        }
+    };
+    checks.iter().map(evidence).collect()
 }
 
 /// See [`super::prove`].
@@ -58,15 +87,18 @@ pub(super) fn prove(
     tell: &mut dyn FnMut(&str),
 ) -> Proof {
     let clock = Instant::now();
+    let all = checks;
+    let asked: Vec<Check> =
+        all.iter().filter(|check| left_out(check, intent).is_none()).cloned().collect();
+    let checks = asked.as_slice();
     let mut window = Window::new(checks, intent);
     observe_once(&mut window, checks, intent, observe, clock);
     let (answers, inbox) = mpsc::channel();
     thread::scope(|scope| {
         let asking = UnixStream::pair().map(|(ours, theirs)| {
             let answers = answers.clone();
-            let subject = Arc::new(Subject::of(Some(intent)));
             scope.spawn(move || {
-                if let Err(error) = ask_over_and_over(checks, subject, clock, &answers, theirs) {
+                if let Err(error) = ask_over_and_over(checks, intent, clock, &answers, theirs) {
                     answer_all(checks, &answers, clock, &error);
                 }
             });
@@ -99,7 +131,23 @@ pub(super) fn prove(
         // Closing our end is what ends the asking.
         drop(asking);
     });
-    window.proof(clock.elapsed())
+    let proof = window.proof(clock.elapsed());
+    let mut held = proof.checks.into_iter();
+    let evidence = |check: &Check| match left_out(check, intent) {
+        Some(why) => Some(CheckEvidence::skipped(check.name.clone(), why)),
+        None => held.next(),
+    };
+    Proof { checks: all.iter().filter_map(evidence).collect(), ..proof }
+}
+
+/// Why a check is not asked.
+fn left_out(check: &Check, intent: &Intent) -> Option<String> {
+    let waits = match &check.kind {
+        CheckKind::Log(log) => log.must_not.is_none() && intent.around.window.is_none(),
+        _ => false,
+    };
+    let nothing = || waits.then(|| "nothing was changed that could make it say so".to_owned());
+    intent.only.leaves_out(check).or_else(nothing)
 }
 
 fn observe_once(
@@ -129,7 +177,8 @@ fn sockets(checks: &[Check], look: &Look) -> Sockets {
         Some(Listener { pid, started, ours: ours.contains(&pid) })
     };
     let asked = checks.iter().map(|check| {
-        let CheckKind::Http(http) = &check.kind;
+        // What else is asked (a database, an exporter) was there before and may well stay.
+        let CheckKind::Http(http) = &check.kind else { return None };
         loopback_port(&http.url)
     });
     asked
@@ -141,11 +190,13 @@ pub(super) fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_io().enable_time().build()
 }
 
-async fn ask_all_once(checks: &[Check], subject: Arc<Subject>) -> Vec<Option<Probe>> {
+async fn ask_all_once(checks: &[Check], intent: Option<&Intent>) -> Vec<Option<Probe>> {
     let mut asked = JoinSet::new();
+    let (subject, unwanted) = (Arc::new(Subject::of(intent)), Arc::default());
+    let around = intent.map(|intent| intent.around.clone()).unwrap_or_default();
     for (number, check) in checks.iter().enumerate() {
-        let CheckKind::Http(http) = &check.kind;
-        let (asker, subject) = (Asker::new(http), Arc::clone(&subject));
+        let asker = Asker::new(check, &around, &subject, &unwanted);
+        let subject = Arc::clone(&subject);
         asked.spawn(async move { (number, asker.ask(&subject).await) });
     }
     let mut answers = vec![None; checks.len()];
@@ -160,19 +211,21 @@ async fn ask_all_once(checks: &[Check], subject: Arc<Subject>) -> Vec<Option<Pro
 /// Asks every check again and again until the other end of `hangup` is closed.
 fn ask_over_and_over(
     checks: &[Check],
-    subject: Arc<Subject>,
+    intent: &Intent,
     clock: Instant,
     answers: &Sender<(usize, Answered)>,
     hangup: UnixStream,
 ) -> io::Result<()> {
     hangup.set_nonblocking(true)?;
+    let unwanted = Arc::new(AtomicBool::new(false));
+    let subject = Arc::new(Subject::of(Some(intent)));
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let hangup = tokio::net::UnixStream::from_std(hangup)?;
         let mut asking = JoinSet::new();
         for (number, check) in checks.iter().enumerate() {
-            let CheckKind::Http(http) = &check.kind;
-            let (asker, subject) = (Asker::new(http), Arc::clone(&subject));
+            let asker = Asker::new(check, &intent.around, &subject, &unwanted);
+            let subject = Arc::clone(&subject);
             let (answers, pause) = (answers.clone(), interval(check));
             asking.spawn(async move {
                 loop {
@@ -190,13 +243,22 @@ fn ask_over_and_over(
         }
         hangup.readable().await
     });
-    // A name that is still being looked up is not waited for.
-    runtime.shutdown_background();
+    unwanted.store(true, Ordering::SeqCst);
+    if checks.iter().any(|check| matches!(check.kind, CheckKind::Command(_))) {
+        // What a command does must not go on while something else is put in place.
+        runtime.shutdown_timeout(ENDING);
+    } else {
+        // A name that is still being looked up is not waited for.
+        runtime.shutdown_background();
+    }
     ended
 }
 
 /// The time from one question to the next.
 fn interval(check: &Check) -> Duration {
+    if let CheckKind::Metric(metric) = &check.kind {
+        return metric.every;
+    }
     let halves = check.passes.max(1).saturating_mul(2);
     (check.settle / halves).clamp(Duration::from_millis(100), Duration::from_secs(1))
 }

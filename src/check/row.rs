@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Check, CheckKind};
+use crate::config::Check;
 use crate::model::{CheckEvidence, CheckName, Probe};
 
 use super::expect::Judged;
@@ -25,7 +25,7 @@ pub(super) struct Row {
     wanted: u32,
     settle: Duration,
     timeout: Duration,
-    request_timeout: Duration,
+    answer_limit: Duration,
     passes: u32,
     /// When the first and the last pass of the row were answered.
     span: (Duration, Duration),
@@ -45,13 +45,12 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn new(check: &Check) -> Self {
-        let CheckKind::Http(http) = &check.kind;
         Self {
             name: check.name.clone(),
             wanted: check.passes.max(1),
             settle: check.settle,
             timeout: check.timeout,
-            request_timeout: http.request_timeout,
+            answer_limit: check.answer_limit(),
             passes: 0,
             span: (Duration::ZERO, Duration::ZERO),
             told: false,
@@ -144,7 +143,12 @@ impl Row {
     }
 
     pub(super) fn out_of_time(&self, now: Duration, deadline: Duration) -> bool {
-        now > deadline && (self.last.is_some() || now > deadline + self.request_timeout)
+        now > deadline && (self.last.is_some() || now > deadline + self.answer_limit)
+    }
+
+    /// No later answer can be the expected one.
+    pub(super) fn hopeless(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| last.judged.hopeless)
     }
 
     /// The last answer names another version.
@@ -211,6 +215,7 @@ impl Row {
                 |last| last.probe.clone(),
             ),
             told_version: self.told(),
+            skipped: None,
         }
     }
 }

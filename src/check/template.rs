@@ -5,7 +5,7 @@ use crate::model::{Oid, Served};
 use super::Intent;
 
 /// The fewest digits by which a commit may be abbreviated.
-const ABBREVIATION: usize = 7;
+pub(super) const ABBREVIATION: usize = 7;
 
 /// What the placeholders stand for; `None` where that is not known.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +61,7 @@ impl Piece<'_> {
     }
 
     /// What must stand there, in full; `None` when unknown.
-    fn value<'s>(&'s self, subject: &'s Subject) -> Option<&'s str> {
+    pub(super) fn value<'s>(&'s self, subject: &'s Subject) -> Option<&'s str> {
         match self {
             Piece::Literal(text) => Some(text),
             Piece::Version => subject.version.as_deref(),
@@ -99,6 +99,10 @@ impl<'a> Template<'a> {
     /// Whether it names the version, commit or deployment.
     pub(super) fn names_version(&self) -> bool {
         self.0.iter().any(|piece| piece.is_placeholder())
+    }
+
+    pub(super) fn pieces(&self) -> &[Piece<'a>] {
+        &self.0
     }
 
     /// The one placeholder it consists of, if it does.
@@ -175,7 +179,8 @@ fn fits(
     })
 }
 
-fn begins_apart(first: Option<&Piece<'_>>, before: &str) -> bool {
+/// Whether what stands before a placeholder's value is no part of it.
+pub(super) fn begins_apart(first: Option<&Piece<'_>>, before: &str) -> bool {
     let last = before.chars().next_back();
     match first {
         Some(Piece::Version) => !last.is_some_and(|c| c.is_ascii_digit() || c == '.'),
@@ -184,7 +189,8 @@ fn begins_apart(first: Option<&Piece<'_>>, before: &str) -> bool {
     }
 }
 
-fn ends_apart(last: Option<&Piece<'_>>, after: &str) -> bool {
+/// Whether what follows a placeholder's value is no part of it.
+pub(super) fn ends_apart(last: Option<&Piece<'_>>, after: &str) -> bool {
     let mut chars = after.chars();
     let joins = |c: char| c.is_alphanumeric() || c == '_';
     let longer = match chars.next() {

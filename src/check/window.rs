@@ -95,7 +95,7 @@ impl<'a> Window<'a> {
             Standing::Proven
         } else if self.blind()
             || self.watch.hopeless()
-            || self.rows.iter().any(|row| row.missed(now))
+            || self.rows.iter().any(|row| row.hopeless() || row.missed(now))
             || (now > self.deadline
                 && self.rows.iter().all(|row| row.out_of_time(now, self.deadline)))
         {

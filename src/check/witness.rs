@@ -1,6 +1,6 @@
 //! Witnesses: what is able to tell the intended version from what served before. Pure.
 
-use crate::config::{Check, CheckKind, HttpCheck};
+use crate::config::{Check, CheckKind, Expected, HttpCheck};
 use crate::service::State;
 use crate::system::procs::Ticks;
 
@@ -74,12 +74,21 @@ pub(super) fn weigh(
     weak.then_some(Witness::Waived)
 }
 
-/// Whether a check's expectations could tell the version.
+/// Whether a check's expectations could tell the version. A file of the tree never does: it says nothing
+/// about what serves.
 pub(super) fn names_version(check: &Check) -> bool {
-    let CheckKind::Http(HttpCheck { headers, body, json, .. }) = &check.kind;
-    headers.values().chain(json.values()).chain(body).any(|expected| {
+    let named = |expected: &Expected| {
         expected.value.as_str().is_some_and(|text| Template::new(text).names_version())
-    })
+    };
+    match &check.kind {
+        CheckKind::Http(HttpCheck { headers, body, json, .. }) => {
+            headers.values().chain(json.values()).chain(body).any(named)
+        }
+        CheckKind::Tcp(tcp) => tcp.banner.iter().any(named),
+        CheckKind::Command(command) => command.stdout.iter().any(named),
+        CheckKind::Log(log) => log.must.as_ref().is_some_and(|m| Template::new(m).names_version()),
+        CheckKind::File(_) | CheckKind::Metric(_) => false,
+    }
 }
 
 #[cfg(test)]

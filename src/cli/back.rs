@@ -265,6 +265,7 @@ fn intent(
         skipped: found.skipped.clone(),
         warnings,
         flags: Vec::new(),
+        hidden: Default::default(),
     })
 }
 
@@ -376,5 +377,6 @@ fn undo(session: &Session, facts: &Facts, args: &BackArgs) -> Result<Intent, Fai
         skipped: Vec::new(),
         warnings: Vec::new(),
         flags: Vec::new(),
+        hidden: Default::default(),
     })
 }

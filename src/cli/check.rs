@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -11,10 +11,9 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
 use crate::check::{self, Intent};
-use crate::config::{Check, CheckKind, Prove};
+use crate::config::{Check, CheckGroup, CheckKind, Selection};
 use crate::model::{CheckEvidence, Served, ServiceEvidence};
-use crate::site::{config_in_tree, observe_services};
-use crate::system::signals::Until;
+use crate::site::{config_in_tree, intent, observe_services};
 use crate::ui::{Ui, escape};
 
 /// Prove what serves now: every check as long as it wants, nothing reloaded
@@ -22,7 +21,22 @@ use crate::ui::{Ui, escape};
 #[command(after_help = "Examples:
   gitroll check || gitroll back     for a person
   gitroll check --quiet             for a cron job: exits 1 when not healthy")]
-pub struct CheckArgs {}
+pub struct CheckArgs {
+    /// The checks to ask: those of one group, or all
+    #[arg(long, value_name = "GROUP", default_value = "all")]
+    pub group: Asked,
+}
+
+/// Which checks are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Asked {
+    /// Those of group quick
+    Quick,
+    /// Those of group full
+    Full,
+    /// All, as a deployment does
+    All,
+}
 
 /// The answer of `check`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -43,25 +57,23 @@ pub struct CheckAnswer {
 ///
 /// # Errors
 /// When the repository or the own chain cannot be read.
-pub fn run(globals: &Globals, ui: &Ui, _args: &CheckArgs) -> Result<Exit, Failure> {
+pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure> {
     let session = Session::look(globals, ui)?;
     let facts = session.facts()?;
     let site = &session.site;
     let config = &facts.accepted.config;
     let deployment = facts.deployment(site);
-    let intent = Intent {
-        served: facts.serving.clone(),
-        deployment: deployment.clone(),
-        not: None,
-        fresh_since: None,
-        weak: config.app.prove == Prove::Weak,
-        until: Until::Left,
-    };
+    let all = intent(site, config, &facts.serving, &deployment, None);
+    let intent = Intent { only: args.group.into(), ..all };
     let mut tell = |_: &str| {};
     let mut observe = || observe_services(site, config, &facts.serving, &deployment);
     let checks = at_once(&config.checks);
     let proof = check::prove(&checks, &intent, &mut observe, &mut tell);
     for check in &proof.checks {
+        if let Some(why) = &check.skipped {
+            ui.line(&format!("- {}  not asked: {}", check.check, escape(why)));
+            continue;
+        }
         let sign = if check.passed { ui.out.ok() } else { ui.out.bad() };
         ui.line(&format!(
             "{sign} {} {}/{}  {}  {} ms",
@@ -120,8 +132,20 @@ fn at_once(checks: &[Check]) -> Vec<Check> {
         .collect()
 }
 
+impl From<Asked> for Selection {
+    fn from(asked: Asked) -> Self {
+        match asked {
+            Asked::Quick => Selection::Group(CheckGroup::Quick),
+            Asked::Full => Selection::Group(CheckGroup::Full),
+            Asked::All => Selection::All,
+        }
+    }
+}
+
 fn request_time(check: &Check) -> Duration {
     match &check.kind {
-        CheckKind::Http(http) => http.request_timeout.min(Duration::from_secs(2)),
+        // A command and a metric take the time they take, whether anything was started or not.
+        CheckKind::Command(_) | CheckKind::Metric(_) => check.answer_limit(),
+        _ => check.answer_limit().min(Duration::from_secs(2)),
     }
 }

@@ -132,6 +132,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ComponentArgs) -> Result<Exit, Fai
         skipped: Vec::new(),
         warnings,
         flags: Vec::new(),
+        hidden: Default::default(),
     };
     let manner = Manner { plan_only: args.plan, yes: args.yes, asks: true, any_candidate: false };
     carry_out(&session, facts, intent, &[], manner)

@@ -178,7 +178,7 @@ impl<'a> Stage<'a> {
     fn until_it_fails(&self) -> Result<(), Failure> {
         let config = crate::config::parse(&self.config, "gitroll.toml")?;
         let begin = Instant::now();
-        while crate::check::look(&config.checks, None).iter().all(|(_, answer)| answer.ok) {
+        while crate::check::look(&config.checks, None).iter().all(|check| check.passed) {
             if begin.elapsed() > PATIENCE {
                 return Err(Failure::unchanged("the release that should fail does not"));
             }

@@ -104,6 +104,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &DeployArgs) -> Result<Exit, Failur
         skipped: Vec::new(),
         warnings: warnings.into_iter().chain(borrowed).collect(),
         flags: Vec::new(),
+        hidden: Default::default(),
     };
     let further = last_good(&session, &facts, &intent)?;
     let manner = Manner { plan_only: args.plan, yes: args.yes, asks: false, any_candidate: false };

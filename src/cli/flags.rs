@@ -95,13 +95,15 @@ pub fn run(globals: &Globals, ui: &Ui, args: &FlagsArgs) -> Result<Exit, Failure
     let facts = session.facts()?;
     let config = &facts.accepted.config;
     let wanted = match act {
-        Act::Set(args) => wanted::settings(config, &session, &args.settings, args.source.as_deref())?,
+        Act::Set(args) => {
+            let source = args.source.as_deref();
+            wanted::settings(config, &session, &facts.serving, &args.settings, source)?
+        }
         Act::Off(args) => switched(config, &args.which, false)?,
         Act::On(args) => switched(config, &args.which, true)?,
         Act::Ramp(_) => Vec::new(),
     };
     let intent = intent(&session, &facts, wanted, common.reason.clone())?;
-    let manner =
-        Manner { plan_only: common.plan, yes: true, asks: false, any_candidate: false };
+    let manner = Manner { plan_only: common.plan, yes: true, asks: false, any_candidate: false };
     carry_out(&session, facts, intent, &[], manner)
 }

@@ -83,7 +83,11 @@ pub fn carry_out(
         if facts.by_hand() && plan.from.commit == facts.head.commit {
             predeploy(session, &facts, &plan.from, &observed)?;
         }
-        let policy = policy(observed.healthy(), left > 0, first_try);
+        let policy = match event {
+            // The values of before are put back, however the app was with them.
+            Event::Flags => OnFailure::Restore,
+            _ => policy(observed.healthy(), left > 0, first_try),
+        };
         session.heed_signals();
         let mut live = Live::new(&session.ui);
         let ended =
@@ -294,6 +298,7 @@ fn next_intent(
         skipped: Vec::new(),
         warnings: Vec::new(),
         flags: Vec::new(),
+        hidden: Default::default(),
     })
 }
 

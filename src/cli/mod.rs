@@ -12,6 +12,7 @@ mod doctor;
 mod eject;
 mod exit;
 mod failure;
+mod flags;
 mod flow;
 mod init;
 mod log;
@@ -58,6 +59,7 @@ use session::Session;
   gitroll promote              make a signed *-stable tag of what serves
   gitroll back                 the bad night: back to the last good state
   gitroll component QW-001     only one component's files
+  gitroll flags off QW-001     only its feature flag
   gitroll demo                 see all of it on a throw-away app
 
 Exit codes:
@@ -121,6 +123,7 @@ enum Verb {
     Promote(promote::PromoteArgs),
     Back(back::BackArgs),
     Component(component::ComponentArgs),
+    Flags(flags::FlagsArgs),
     Targets(targets::TargetsArgs),
     Status(status::StatusArgs),
     Log(log::LogArgs),
@@ -148,6 +151,7 @@ impl Verb {
             Verb::Promote(_) => "promote",
             Verb::Back(_) => "back",
             Verb::Component(_) => "component",
+            Verb::Flags(_) => "flags",
             Verb::Targets(_) => "targets",
             Verb::Status(_) => "status",
             Verb::Log(_) => "log",
@@ -174,6 +178,7 @@ impl Verb {
             Verb::Promote(args) => promote::run(globals, ui, args),
             Verb::Back(args) => back::run(globals, ui, args),
             Verb::Component(args) => component::run(globals, ui, args),
+            Verb::Flags(args) => flags::run(globals, ui, args),
             Verb::Targets(args) => targets::run(globals, ui, args),
             Verb::Status(args) => status::run(globals, ui, args),
             Verb::Log(args) => log::run(globals, ui, args),

@@ -311,8 +311,10 @@ fn after_a_rollback(ui: &Ui, plan: &Plan) {
 
 /// `api 3/3, web 2/2 fresh`.
 fn witnesses(checks: &[CheckEvidence], services: &[ServiceEvidence]) -> String {
-    let checks =
-        checks.iter().map(|c| format!("{} {}/{}", c.check, c.passes.min(c.wanted), c.wanted));
+    let checks = checks.iter().map(|c| match &c.skipped {
+        None => format!("{} {}/{}", c.check, c.passes.min(c.wanted), c.wanted),
+        Some(why) => format!("{} not asked ({why})", c.check),
+    });
     let services = services.iter().map(|s| {
         if s.pids.is_empty() {
             format!("{} {}", s.service, s.state)

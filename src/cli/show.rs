@@ -172,6 +172,10 @@ fn print(ui: &Ui, answer: &ShowAnswer) {
 fn observed(ui: &Ui, evidence: &Evidence) {
     let field = |name: &str, value: &str| ui.line(&format!("  {name:<9} {}", escape(value)));
     for check in &evidence.checks {
+        if let Some(why) = &check.skipped {
+            field("check", &format!("{} not asked: {why}", check.check));
+            continue;
+        }
         let told = if check.told_version { ", tells the version" } else { "" };
         field(
             "check",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use globset::GlobSet;
 
-use super::{Flag, Flags};
+use super::{Check, Flag, Flags};
 use crate::model::{AppName, CheckName, ComponentId, GroupName, RepoPath, ServiceName};
 
 /// A whole `gitroll.toml`, checked. Durations are typed, paths stay inside the repository, names refer
@@ -195,65 +195,6 @@ pub enum Scope {
     System,
     /// The user's.
     User,
-}
-
-/// `[[check]]`
-#[derive(Debug, Clone)]
-pub struct Check {
-    /// `name`
-    pub name: CheckName,
-    /// What is asked.
-    pub kind: CheckKind,
-    /// `passes` in a row that are wanted, default 3.
-    pub passes: u32,
-    /// `settle`: the time over which they must hold, default 5 s.
-    pub settle: Duration,
-    /// `timeout` for the whole check, default 30 s.
-    pub timeout: Duration,
-}
-
-/// What a check asks. Only `http` so far.
-#[derive(Debug, Clone)]
-pub enum CheckKind {
-    /// `http = URL`
-    Http(HttpCheck),
-}
-
-/// An HTTP question and the expected answer.
-#[derive(Debug, Clone)]
-pub struct HttpCheck {
-    /// The URL: `http` or `https`, without credentials.
-    pub url: String,
-    /// `expect.status`, default 200.
-    pub status: u16,
-    /// `expect.header`: name (any case) to value.
-    pub headers: BTreeMap<String, Expected>,
-    /// `expect.body`: a text the body must contain.
-    pub body: Option<Expected>,
-    /// `expect.json`: JSON pointer to value.
-    pub json: BTreeMap<String, Expected>,
-    /// `redirects` that are followed on the same host, default 0.
-    pub redirects: u8,
-    /// `request_timeout` of one request, default 5 s.
-    pub request_timeout: Duration,
-    /// `max_bytes` of a body, default 1 MiB.
-    pub max_bytes: u64,
-}
-
-/// An expected value. A text may hold `{version}`, `{commit}` and `{deployment}`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Expected {
-    /// The value as written, e.g. `"{version}"` or `true`.
-    pub value: serde_json::Value,
-}
-
-impl Expected {
-    /// Whether this expectation can tell the intended version from another.
-    pub fn tells_version(&self) -> bool {
-        self.value.as_str().is_some_and(|t| {
-            ["{version}", "{commit}", "{deployment}"].iter().any(|p| t.contains(p))
-        })
-    }
 }
 
 /// `[component.ID]`

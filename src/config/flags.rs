@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::model::{FlagName, FlagSourceName, RepoPath, ServiceName};
+use crate::model::{FlagChange, FlagName, FlagSourceName, RepoPath, ServiceName};
 
-use super::CheckKind;
+use super::{CheckKind, Config};
 
 /// `[flags]` and `[flags.source.NAME]`.
 #[derive(Debug, Clone)]
@@ -217,4 +217,48 @@ impl Flags {
             _ => None,
         })
     }
+}
+
+/// What shows, in the running app, that a flag has the value it is changed to.
+pub fn verify<'c>(config: &'c Config, change: &FlagChange) -> Option<&'c Verify> {
+    let source = config.flags.as_ref()?.source(Some(&change.source))?;
+    let sole = config.flags.as_ref().is_some_and(|flags| flags.sources.len() == 1);
+    let mut declared = config.components.iter().filter_map(|c| c.flag.as_ref()).filter(|flag| {
+        flag.name == change.name && flag.source.as_ref().map_or(sole, |name| *name == change.source)
+    });
+    let any = |verify: &&Verify| match verify {
+        Verify::Environ => true,
+        Verify::Ask { tells_value, .. } => *tells_value,
+    };
+    let wanted = change.after.plain();
+    let own = declared.clone().find_map(|flag| {
+        if wanted == flag.off {
+            flag.verify.as_ref()
+        } else if Some(&wanted) == flag.on.as_ref() {
+            flag.verify_on.as_ref().or(flag.verify.as_ref().filter(any))
+        } else {
+            flag.verify.as_ref().filter(any)
+        }
+    });
+    let is_off = declared.any(|flag| flag.off == wanted);
+    own.or(source.verify.as_ref().filter(|verify| is_off || any(verify)))
+}
+
+/// The services that read a source.
+pub fn readers(config: &Config, source: &FlagSource) -> Vec<ServiceName> {
+    if source.services.is_empty() {
+        return config.services.iter().map(|service| service.name.clone()).collect();
+    }
+    source.services.clone()
+}
+
+/// The declared flags that a source keeps.
+pub fn declared<'c>(
+    config: &'c Config,
+    flags: &'c Flags,
+    source: &'c FlagSource,
+) -> impl Iterator<Item = &'c Flag> {
+    config.components.iter().filter_map(|component| component.flag.as_ref()).filter(|flag| {
+        flags.source(flag.source.as_ref()).is_some_and(|kept| kept.name == source.name)
+    })
 }

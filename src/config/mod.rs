@@ -5,6 +5,7 @@
 //! to use. Nothing in the repository can loosen the binding.
 
 mod app;
+mod check;
 #[cfg(test)]
 mod docs;
 mod flags;
@@ -15,13 +16,16 @@ mod quote;
 mod reader;
 
 pub use app::{
-    App, Build, Check, CheckKind, Component, Config, Deploy, Expected, HttpCheck, Layout, Manager,
-    Migrate, Notify, Patterns, Prove, Remote, Retention, Rto, Run, Scope, Service, Stable,
-    Upstream,
+    App, Build, Component, Config, Deploy, Layout, Manager, Migrate, Notify, Patterns, Prove,
+    Remote, Retention, Rto, Run, Scope, Service, Stable, Upstream,
+};
+pub use check::{
+    Bounds, Check, CheckGroup, CheckKind, CommandCheck, Expected, FileCheck, FilePlace, Filled,
+    HttpCheck, LogCheck, LogSource, MetricCheck, MetricSource, Selection, TcpCheck,
 };
 pub use flags::{
     Apply, DocumentFormat, Flag, FlagApi, FlagFile, FlagSource, FlagSourceKind, Flags, Method,
-    Signal, Token, Verify,
+    Signal, Token, Verify, declared, readers, verify,
 };
 pub use host::{Binding, BindingError, Places, Signing, SigningFormat, Tools};
 pub use parse::{ConfigError, Problem, parse};

@@ -89,9 +89,10 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
     let build = build::groups(root);
     let migrate = section::migrate(root);
     let services = service::services(root);
-    let checks = check::checks(root);
-    let components = component::components(root);
-    let flags = flags::flags(root);
+    let names = service::names(root);
+    let checks = check::checks(root, &names);
+    let components = component::components(root, &names);
+    let flags = flags::flags(root, &names);
     let notify = section::notify(root);
     let remote = section::remote(root);
     let run = section::run(root);
@@ -99,7 +100,6 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
     let rto = section::rto(root);
     root.finish();
 
-    let names = service::names(root);
     let services = services.and_then(|read| service::in_order(report, &names, read));
     if let Some(components) = &components {
         component::check_services(report, components, &names);

@@ -4,7 +4,7 @@
 //! reports the rest as unknown. Nothing here stops at the first problem: a method that finds one reports
 //! it and returns `None`, and the caller goes on with the next key.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
@@ -20,12 +20,13 @@ use super::quantity::{duration, show_duration, show_size, size};
 pub(super) struct Report<'t> {
     text: &'t str,
     found: RefCell<Vec<(usize, String)>>,
+    filled: Cell<&'static [&'static str]>,
 }
 
 impl<'t> Report<'t> {
     /// Nothing found yet in `text`.
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, found: RefCell::new(Vec::new()) }
+        Self { text, found: RefCell::new(Vec::new()), filled: Cell::new(&[]) }
     }
 
     /// Adds a problem at a span of bytes of the text.
@@ -153,6 +154,14 @@ impl<'a> Table<'a> {
                 self.report.add(&name.span(), message);
             }
         }
+    }
+
+    /// Reads something in which these words in braces are filled in too.
+    pub(super) fn filling<T>(&self, words: &'static [&'static str], read: impl FnOnce() -> T) -> T {
+        let before = self.report.filled.replace(words);
+        let value = read();
+        self.report.filled.set(before);
+        value
     }
 
     /// Adds a problem at a place in or below the table.
@@ -376,6 +385,11 @@ impl<'a> Item<'a> {
 
     fn element(&self, value: &'a Spanned<DeValue<'a>>) -> Item<'a> {
         Item { report: self.report, label: self.label.clone(), key: value.span(), value }
+    }
+
+    /// The words in braces that are filled in here, besides those of every check.
+    pub(super) fn filled(&self) -> &'static [&'static str] {
+        self.report.filled.get()
     }
 
     /// Whether a text stands anywhere in the value as it is written.

@@ -146,7 +146,7 @@ fn standing(run_as: &Account, name: &str, state: &State, found: &mut Examination
 /// Whether the checks pass now, and could tell the target from what serves.
 pub(super) fn checks(config: &Config, observed: &Observed, found: &mut Examination) {
     let up = observed.services.iter().all(|(_, state)| state.as_ref().is_ok_and(|s| s.up));
-    for check in observed.checks.iter().filter(|check| !check.passed) {
+    for check in observed.checks.iter().filter(|check| check.failed()) {
         let fix = match (&found.back_to, up) {
             (_, false) => "gitroll service start",
             (Some(_), true) => "gitroll back",

@@ -115,6 +115,7 @@ fn composed(
         skipped: Vec::new(),
         warnings: Vec::new(),
         flags: Vec::new(),
+        hidden: Default::default(),
     };
     compose::compose(site, facts, intent)
 }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::phase::Side;
-use crate::model::{CheckEvidence, Outcome, ServiceEvidence};
+use crate::check::LogPositions;
+use crate::model::{CheckEvidence, FlagEvidence, Outcome, ServiceEvidence};
 use crate::system::procs::{ProcessId, Ticks};
 
 /// One thing that happened in a run.
@@ -41,6 +42,12 @@ pub enum Entry {
         /// Lines that say more, each with its source.
         lines: Vec<(String, String)>,
     },
+    /// Where the logs that checks read ended: what is written from there on is answered for by what is put in
+    /// place next.
+    Window {
+        /// By check, then by file.
+        logs: LogPositions,
+    },
     /// The commit point: the intended version was observed serving.
     Proven {
         /// The checks.
@@ -49,6 +56,9 @@ pub enum Entry {
         services: Vec<ServiceEvidence>,
         /// How long the proof took.
         millis: u64,
+        /// The flags that were switched.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        flags: Vec<FlagEvidence>,
     },
     /// From here what served before is put back.
     Restoring {
@@ -117,6 +127,7 @@ impl Entry {
             Entry::Intent { .. } => "intent",
             Entry::Done { .. } => "done",
             Entry::Failed { .. } => "failed",
+            Entry::Window { .. } => "window",
             Entry::Proven { .. } => "proven",
             Entry::Restoring { .. } => "restoring",
             Entry::TreeRestored { .. } => "tree-restored",

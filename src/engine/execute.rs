@@ -6,11 +6,11 @@ use super::ended::{Ended, Repeat};
 use super::entry::{Begun, Entry, OnFailure};
 use super::journal::JournalError;
 use super::phase::{Answer, Phase, Side, answer};
-use super::prove::{intended, prove};
+use super::prove::{intended, log_window, prove};
 use super::record;
 use super::run::Run;
-use super::{EngineError, StepError, reserve, steps, watchdog};
-use crate::check::Proof;
+use super::{EngineError, StepError, flags, reserve, steps, watchdog};
+use crate::check::{LogWindow, Proof};
 use crate::config::Config;
 use crate::ledger;
 use crate::model::{CheckEvidence, CheckedPlan, Narration, Narrator, Outcome, Step};
@@ -129,7 +129,7 @@ fn activate_from(run: &Run, next: usize) -> usize {
 pub(super) struct Executor<'a, 'n> {
     pub(super) site: &'a Site,
     pub(super) run: Run,
-    config: Config,
+    pub(super) config: Config,
     pub(super) config_before: Config,
     pub(super) narrator: &'a mut Narrator<'n>,
     /// Commands that were done in this run already are run again.
@@ -142,7 +142,8 @@ pub(super) struct Executor<'a, 'n> {
 
 impl<'a, 'n> Executor<'a, 'n> {
     fn new(site: &'a Site, run: Run, narrator: &'a mut Narrator<'n>) -> Result<Self, EngineError> {
-        let (config, config_before) = steps::configurations(&run.plan)?;
+        let (mut config, config_before) = steps::configurations(&run.plan)?;
+        config.checks.extend(flags::questions(&config, &run.plan));
         let guarded = run.by_watchdog;
         let (redo, lost_a_line) = (false, false);
         Ok(Self { site, run, config, config_before, narrator, redo, guarded, lost_a_line })
@@ -224,6 +225,7 @@ impl<'a, 'n> Executor<'a, 'n> {
             let why = "the plan has no proof".to_owned();
             return self.failed(next, "prove", Duration::ZERO, StepError::Files(why));
         };
+        self.open_window(next)?;
         let again = self.run.command_once(next).filter(|_| !self.redo);
         let before = again.and_then(|_| self.run.done_before(next));
         self.write(Entry::Intent { step: next })?;
@@ -254,10 +256,16 @@ impl<'a, 'n> Executor<'a, 'n> {
                 let error = StepError::NotProven { failures: proof.failures, lines: proof.lines };
                 return self.failed(next, "prove", begin.elapsed(), error);
             }
+            let served = &self.run.plan.to;
+            let flags = match flags::look(self.site, &self.run, &self.config, served) {
+                Ok(flags) => flags,
+                Err(error) => return self.failed(next, "prove", begin.elapsed(), error),
+            };
             self.write(Entry::Proven {
                 checks: proof.checks,
                 services: proof.services,
                 millis: millis(begin.elapsed()),
+                flags,
             })?;
             (self.narrator)(Narration::Done { step: step.label(), took: begin.elapsed() });
             return Ok(None);
@@ -376,10 +384,27 @@ impl<'a, 'n> Executor<'a, 'n> {
         self.run.journal.write(entry, clock::now())
     }
 
+    /// Before the first step that touches what serves: from here on the logs speak of what is put in place.
+    fn open_window(&mut self, next: usize) -> Result<(), EngineError> {
+        let activation = steps::activation(&self.run.plan);
+        let nothing = self.run.plan.steps.get(activation) == Some(&Step::Prove);
+        if next < activation || nothing || self.run.log_window().is_some() {
+            return Ok(());
+        }
+        let (site, run) = (self.site, &self.run);
+        if let Some(logs) = log_window(site, &self.config, &run.plan.from, &run.id) {
+            self.write(Entry::Window { logs })?;
+        }
+        Ok(())
+    }
+
     fn prove_target(&mut self, since: Option<Ticks>) -> Proof {
         let plan = &self.run.plan;
         let not = Some(&plan.from).filter(|from| from.commit != plan.to.commit);
-        let intent = intended(&self.config, &plan.to, &self.run.id, not, since, Until::Stopped);
+        let (run, until) = (&self.run.id, Until::Stopped);
+        let mut intent = intended(self.site, &self.config, &plan.to, run, not, since, until);
+        let logs = self.run.log_window().cloned();
+        intent.around.window = logs.map(|logs| LogWindow { must: logs.clone(), must_not: logs });
         prove(self.site, &self.config, plan, &intent, self.narrator)
     }
 }

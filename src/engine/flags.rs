@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::StepError;
 use super::run::Run;
-use crate::check::{self, Intent};
-use crate::config::{Apply, Check, CheckKind, Config, FlagSource, Verify};
+use crate::config::{
+    Apply, Check, CheckGroup, Config, Filled, FlagSource, FlagSourceKind, Verify, declared,
+    readers, verify,
+};
 use crate::flag::{self, Value};
 use crate::model::{
-    Digest, FlagChange, FlagEvidence, FlagName, FlagSourceName, FlagStep, FlagValue, HiddenFlags,
-    Narration, Narrator, Served, ServiceName, Step,
+    FlagChange, FlagEvidence, FlagName, FlagSourceName, FlagStep, FlagValue, HiddenFlags, Plan,
+    Served, ServiceName, Step,
 };
-use crate::plan::flags::{declared, readers, verify};
-use crate::service;
+use crate::service::{self, Host};
 use crate::site::Site;
 use crate::system::files;
+use crate::system::procs::Variable;
 
 /// Where a run keeps the values that nobody may read in its plan.
 const HIDDEN: &str = "hidden-flags.json";
@@ -46,7 +49,8 @@ pub(super) fn change(
     let undo = undo_dir(site, run, &step.source);
     files::make_private_dir(&undo)
         .map_err(|e| StepError::Files(format!("{}: {e}", undo.display())))?;
-    flag::change(&host(site), source, &wanted, &undo).map_err(|e| failed(step, &e))
+    let host = site.host(&run.plan.to, run.id.as_str());
+    flag::change(&host, source, &wanted, &undo).map_err(|e| failed(step, &e))
 }
 
 /// Puts the flags of every source back that the run changed or began to change.
@@ -57,7 +61,8 @@ pub(super) fn restore(site: &Site, run: &Run, config: &Config) -> Result<Vec<Str
         let undo = undo_dir(site, run, &step.source);
         if undo.exists() {
             let source = source(config, &step.source)?;
-            let told = flag::restore(&host(site), source, &undo).map_err(|e| failed(step, &e))?;
+            let host = site.host(&run.plan.from, run.id.as_str());
+            let told = flag::restore(&host, source, &undo).map_err(|e| failed(step, &e))?;
             notes.extend(told);
         }
     }
@@ -75,17 +80,21 @@ pub(super) fn signal(
 ) -> Result<(), StepError> {
     let failed = |source| StepError::Service { service: name.to_string(), source };
     let host = site.host(served, run.id.as_str());
-    let service = config.services.iter().find(|service| service.name == *name).ok_or_else(|| {
-        StepError::Files(format!("service {name} is not in the configuration"))
-    })?;
+    let service =
+        config.services.iter().find(|service| service.name == *name).ok_or_else(|| {
+            StepError::Files(format!("service {name} is not in the configuration"))
+        })?;
     let signal = crate::config::Signal::named(signal)
         .ok_or_else(|| StepError::Files(format!("{signal} is no signal this version sends")))?;
     service::signal(&host, service, signal).map_err(failed)
 }
 
 /// The declared flags that a service is handed in its environment, by what the sources hold now.
+///
+/// # Errors
+/// A source that cannot be read, in words.
 pub fn environment(
-    site: &Site,
+    host: &Host<'_>,
     config: &Config,
     service: &ServiceName,
 ) -> Result<BTreeMap<String, String>, String> {
@@ -97,137 +106,138 @@ pub fn environment(
         }
         let names: Vec<FlagName> =
             declared(config, flags, source).map(|flag| flag.name.clone()).collect();
-        let found = flag::read(&host(site), source, &names)
+        let found = flag::read(host, source, &names)
             .map_err(|e| format!("flags of {}: {e}", source.name))?;
-        variables.extend(found.into_iter().filter_map(|(name, value)| match value {
-            Value::Known(value) => Some((name.to_string(), FlagValue::Known(value).plain())),
-            Value::Absent => None,
-        }));
+        variables.extend(
+            found.into_iter().filter_map(|(name, value)| Some((name.to_string(), value.plain()?))),
+        );
     }
     Ok(variables)
 }
 
-/// What is to be seen of a run's flags: as they shall be, or as they were.
-pub(super) struct Look<'a> {
-    pub(super) site: &'a Site,
-    pub(super) run: &'a Run,
-    pub(super) config: &'a Config,
-    pub(super) intent: &'a Intent,
+/// The questions that show in the running app what the run's flags are: asked with the checks.
+pub(super) fn questions(config: &Config, plan: &Plan) -> Vec<Check> {
+    plan.flags().filter_map(|change| question(config, change)).collect()
 }
 
-impl Look<'_> {
-    /// Looks at each flag in the running app until it shows its value or its time is over.
-    ///
-    /// # Errors
-    /// The first that does not.
-    pub(super) fn all(
-        &self,
-        changes: &[FlagChange],
-        narrator: &mut Narrator<'_>,
-    ) -> Result<Vec<FlagEvidence>, StepError> {
-        let hidden = hidden(self.site, self.run)?;
-        let mut seen = Vec::new();
-        for change in changes {
-            let wanted = match value(change, &hidden)? {
-                Value::Known(value) => FlagValue::Known(value),
-                Value::Absent => FlagValue::Absent,
-            };
-            let by = match verify(self.config, change) {
-                None => match self.by_source(change, &wanted)? {
-                    Some(by) => by,
-                    None => "not looked for: nothing shows it".to_owned(),
-                },
-                Some(Verify::Environ) => self.in_environment(change, &wanted)?,
-                Some(Verify::Ask { kind, timeout, .. }) => {
-                    let check = Check {
-                        name: check_name(&change.name),
-                        kind: filled(kind, &change.name, &wanted),
-                        passes: 1,
-                        settle: std::time::Duration::ZERO,
-                        timeout: *timeout,
-                    };
-                    self.asked(change, check, narrator)?
-                }
-            };
-            seen.push(FlagEvidence {
-                source: change.source.clone(),
-                flag: change.name.clone(),
-                value: change.after.clone(),
-                seen: by,
-            });
-        }
-        Ok(seen)
+/// The question that shows in the running app that a flag is what it is changed to, where one is declared.
+pub fn question(config: &Config, change: &FlagChange) -> Option<Check> {
+    let Verify::Ask { kind, timeout, tells_value } = verify(config, change)? else { return None };
+    // What is hidden must not turn up in an answer.
+    if *tells_value && matches!(change.after, FlagValue::Hidden(_)) {
+        return None;
     }
+    let words = [
+        ("{name}", Filled::Text(change.name.to_string())),
+        ("{value}", value_filled(&change.after)),
+    ];
+    Some(Check {
+        name: question_name(&change.name),
+        kind: kind.filled(&words),
+        critical: true,
+        group: CheckGroup::Quick,
+        passes: 1,
+        settle: Duration::ZERO,
+        timeout: *timeout,
+    })
+}
 
-    /// An admin API is asked the way the app is: its answer is the app's own.
-    fn by_source(&self, change: &FlagChange, wanted: &FlagValue) -> Result<Option<String>, StepError> {
-        let source = source(self.config, &change.source)?;
-        if !matches!(source.kind, crate::config::FlagSourceKind::Http(_)) {
-            return Ok(None);
-        }
-        let found = flag::read(&host(self.site), source, std::slice::from_ref(&change.name))
-            .map_err(|e| not_seen(change, &e.to_string()))?;
-        let found = match found.get(&change.name) {
-            Some(Value::Known(value)) => FlagValue::Known(value.clone()),
-            _ => FlagValue::Absent,
+/// Looks where no question is asked: in the environment of processes, in the answer of an admin API. Says of
+/// every flag what showed it.
+///
+/// # Errors
+/// The first flag that does not show its value.
+pub(super) fn look(
+    site: &Site,
+    run: &Run,
+    config: &Config,
+    served: &Served,
+) -> Result<Vec<FlagEvidence>, StepError> {
+    let hidden = hidden(site, run)?;
+    let mut seen = Vec::new();
+    for change in run.plan.flags() {
+        let wanted = value(change, &hidden)?;
+        let by = match verify(config, change) {
+            Some(Verify::Ask { .. }) => format!("by the check {}", question_name(&change.name)),
+            Some(Verify::Environ) => in_environment(site, run, config, served, change, &wanted)?,
+            None => by_source(site, run, config, served, change, &wanted)?,
         };
-        if found.plain() == wanted.plain() {
-            return Ok(Some(format!("{} answers so", change.source)));
-        }
-        Err(not_seen(change, &format!("{} answers {}", change.source, shown(change, &found))))
-    }
-
-    fn in_environment(&self, change: &FlagChange, wanted: &FlagValue) -> Result<String, StepError> {
-        let source = source(self.config, &change.source)?;
-        let host = self.site.host(&self.intent.served, &self.intent.deployment);
-        let mut processes = 0;
-        for name in readers(self.config, source) {
-            let Some(service) = self.config.services.iter().find(|s| s.name == name) else {
-                continue;
-            };
-            let state = service::observe(&host, service)
-                .map_err(|source| StepError::Service { service: name.to_string(), source })?;
-            let pids: Vec<u32> = state.processes.iter().map(|process| process.pid).collect();
-            for (pid, found) in flag::in_processes(&pids, &change.name) {
-                let found = found.map_or(FlagValue::Absent, |text| FlagValue::Known(text.into()));
-                if found.plain() != wanted.plain() {
-                    let found = shown(change, &found);
-                    let text = format!("{name} (process {pid}) was started with {found}");
-                    return Err(not_seen(change, &text));
-                }
-                processes += 1;
-            }
-        }
-        if processes == 0 {
-            return Err(not_seen(change, "no process of a service could be looked at"));
-        }
-        let noun = if processes == 1 { "process" } else { "processes" };
-        Ok(format!("in the environment of {processes} {noun}"))
-    }
-
-    fn asked(
-        &self,
-        change: &FlagChange,
-        check: Check,
-        narrator: &mut Narrator<'_>,
-    ) -> Result<String, StepError> {
-        let intent = Intent { weak: true, fresh_since: None, not: None, ..self.intent.clone() };
-        let proof = check::prove(&[check], &intent, &mut Vec::new, &mut |text| {
-            narrator(Narration::Progress { text: text.to_owned() });
+        seen.push(FlagEvidence {
+            source: change.source.clone(),
+            flag: change.name.clone(),
+            value: change.after.clone(),
+            seen: by,
         });
-        let answer = proof.checks.first().map(|check| check.last.answer.clone());
-        let answer = answer.unwrap_or_default();
-        if proof.proven { Ok(answer) } else { Err(not_seen(change, &answer)) }
     }
+    Ok(seen)
 }
 
-/// The changes that put the flags of a run back.
-pub(super) fn reversed(run: &Run) -> Vec<FlagChange> {
-    run.plan.flags().map(FlagChange::reversed).collect()
+/// An admin API is the app's own: what it answers is what the app has.
+fn by_source(
+    site: &Site,
+    run: &Run,
+    config: &Config,
+    served: &Served,
+    change: &FlagChange,
+    wanted: &Value,
+) -> Result<String, StepError> {
+    let source = source(config, &change.source)?;
+    if !matches!(source.kind, FlagSourceKind::Http(_)) {
+        return Ok("not looked for: nothing shows it".to_owned());
+    }
+    let host = site.host(served, run.id.as_str());
+    let found = flag::read(&host, source, std::slice::from_ref(&change.name))
+        .map_err(|e| not_seen(change, &e.to_string()))?;
+    let found = found.get(&change.name).cloned().unwrap_or(Value::Absent);
+    if found.same(wanted) {
+        return Ok(format!("{} answers so", change.source));
+    }
+    let found = found.shown(&change.name);
+    Err(not_seen(change, &format!("{} answers {}", change.source, found.plain())))
+}
+
+fn in_environment(
+    site: &Site,
+    run: &Run,
+    config: &Config,
+    served: &Served,
+    change: &FlagChange,
+    wanted: &Value,
+) -> Result<String, StepError> {
+    let source = source(config, &change.source)?;
+    let host = site.host(served, run.id.as_str());
+    let mut processes = 0;
+    for name in readers(config, source) {
+        let Some(service) = config.services.iter().find(|s| s.name == name) else { continue };
+        let state = service::observe(&host, service)
+            .map_err(|source| StepError::Service { service: name.to_string(), source })?;
+        let pids: Vec<u32> = state.processes.iter().map(|process| process.pid).collect();
+        for (pid, found) in flag::in_processes(&pids, &change.name) {
+            let found = match found {
+                Variable::Set(text) => Value::text(text),
+                Variable::Unset => Value::Absent,
+                Variable::Unreadable(why) => {
+                    let what = format!("the environment of {name} (process {pid}): {why}");
+                    return Err(not_seen(change, &what));
+                }
+            };
+            if found.plain() != wanted.plain() {
+                let found = found.shown(&change.name);
+                let what = format!("{name} (process {pid}) was started with {}", found.plain());
+                return Err(not_seen(change, &what));
+            }
+            processes += 1;
+        }
+    }
+    if processes == 0 {
+        return Err(not_seen(change, "no process of a service could be looked at"));
+    }
+    let noun = if processes == 1 { "process" } else { "processes" };
+    Ok(format!("in the environment of {processes} {noun}"))
 }
 
 /// The name of the question that shows a flag.
-pub(super) fn check_name(flag: &FlagName) -> crate::model::CheckName {
+fn question_name(flag: &FlagName) -> crate::model::CheckName {
     let plain: String = flag
         .as_str()
         .chars()
@@ -237,13 +247,11 @@ pub(super) fn check_name(flag: &FlagName) -> crate::model::CheckName {
     format!("flag-{plain}").parse().expect("letters, digits and dashes")
 }
 
-fn filled(kind: &CheckKind, _name: &FlagName, _value: &FlagValue) -> CheckKind {
-    kind.clone()
-}
-
-fn shown(change: &FlagChange, found: &FlagValue) -> String {
-    let hidden = [&change.before, &change.after].iter().any(|v| matches!(v, FlagValue::Hidden(_)));
-    if hidden { "another value".to_owned() } else { found.plain() }
+fn value_filled(value: &FlagValue) -> Filled {
+    match value {
+        FlagValue::Known(value) => Filled::Json(value.clone()),
+        other => Filled::Text(other.plain()),
+    }
 }
 
 fn not_seen(change: &FlagChange, why: &str) -> StepError {
@@ -256,10 +264,6 @@ fn not_seen(change: &FlagChange, why: &str) -> StepError {
 
 fn failed(step: &FlagStep, error: &flag::FlagError) -> StepError {
     StepError::Files(format!("{}: {error}", step.source))
-}
-
-fn host(site: &Site) -> flag::Host<'_> {
-    flag::Host { binding: &site.binding, top: site.top() }
 }
 
 fn source<'c>(config: &'c Config, name: &FlagSourceName) -> Result<&'c FlagSource, StepError> {
@@ -285,7 +289,8 @@ fn value(change: &FlagChange, hidden: &HiddenFlags) -> Result<Value, StepError> 
 
 fn hidden(site: &Site, run: &Run) -> Result<HiddenFlags, StepError> {
     let path = site.run_dir(&run.id).join(HIDDEN);
-    let problem = |error: &dyn std::fmt::Display| StepError::Files(format!("{}: {error}", path.display()));
+    let problem =
+        |error: &dyn std::fmt::Display| StepError::Files(format!("{}: {error}", path.display()));
     match fs::read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| problem(&e)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(HiddenFlags::default()),

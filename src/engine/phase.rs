@@ -70,6 +70,7 @@ impl Phase {
             (Phase::Forward { .. } | Phase::Stuck(Side::Target), Entry::Failed { .. }) => {
                 self.clone()
             }
+            (Phase::Forward { .. } | Phase::Restoring { .. }, Entry::Window { .. }) => self.clone(),
             (
                 Phase::Forward { .. } | Phase::Restoring { .. } | Phase::Stuck(_),
                 Entry::Restoring { .. },
@@ -165,7 +166,7 @@ mod tests {
             Entry::Intent { step: 0 },
             done(0),
             Entry::Intent { step: 1 },
-            Entry::Proven { checks: vec![], services: vec![], millis: 0 },
+            Entry::Proven { checks: vec![], services: vec![], millis: 0, flags: vec![] },
             Entry::Recorded { seq: 7, digest: "sha256:".into() },
             Entry::Closed { outcome: Some(Outcome::Succeeded) },
         ];
@@ -176,7 +177,7 @@ mod tests {
 
     #[test]
     fn nothing_is_restored_after_the_commit_point() {
-        let proven = Entry::Proven { checks: vec![], services: vec![], millis: 0 };
+        let proven = Entry::Proven { checks: vec![], services: vec![], millis: 0, flags: vec![] };
         let late =
             [begun(), Entry::Intent { step: 0 }, proven, Entry::Restoring { why: "x".into() }];
         assert!(walk(&late).is_err());

@@ -1,10 +1,10 @@
 //! Proving a state with the checks and services of a configuration.
 
 use super::EngineError;
-use crate::check::{self, Intent, Proof};
-use crate::config::{self, Config};
+use crate::check::{self, Intent, LogPositions, Proof};
+use crate::config::{self, CheckKind, Config};
 use crate::model::{CheckEvidence, Narration, Narrator, Plan, RunId, Served, Step};
-use crate::site::{Site, intent, observe_services};
+use crate::site::{Site, intent, observe_services, surroundings};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
 
@@ -34,6 +34,7 @@ pub(super) fn prove(
 
 /// What is to be proven of `served` by this run, and not to be taken for `not`.
 pub(super) fn intended(
+    site: &Site,
     config: &Config,
     served: &Served,
     run: &RunId,
@@ -42,17 +43,29 @@ pub(super) fn intended(
     until: Until,
 ) -> Intent {
     let not = not.cloned();
-    Intent { not, until, ..intent(config, served, run.as_str(), fresh_since) }
+    Intent { not, until, ..intent(site, config, served, run.as_str(), fresh_since) }
+}
+
+/// Where the logs end now that a configuration's checks read; `None` where none does.
+pub(super) fn log_window(
+    site: &Site,
+    config: &Config,
+    served: &Served,
+    run: &RunId,
+) -> Option<LogPositions> {
+    config.checks.iter().find(|check| matches!(check.kind, CheckKind::Log(_)))?;
+    let around = surroundings(site, config, served, run.as_str());
+    Some(check::log_positions(&config.checks, &around))
 }
 
 /// Whether no check is worse than before the run, although not all of them pass.
 pub(super) fn no_worse(proof: &Proof, baseline: &[CheckEvidence]) -> bool {
-    let was_failing = |name| baseline.iter().any(|before| before.check == name && !before.passed);
-    let any_failing_before = baseline.iter().any(|before| !before.passed);
+    let was_failing = |name| baseline.iter().any(|before| before.check == name && before.failed());
+    let any_failing_before = baseline.iter().any(CheckEvidence::failed);
     any_failing_before
         && !proof.checks.is_empty()
         && proof.checks.iter().any(|now| now.passed)
-        && proof.checks.iter().all(|now| now.passed || was_failing(now.check.clone()))
+        && proof.checks.iter().all(|now| !now.failed() || was_failing(now.check.clone()))
 }
 
 fn reloads(plan: &Plan, name: &str) -> bool {

@@ -9,8 +9,8 @@ use super::journal::Line;
 use super::run::Run;
 use crate::ledger::{self, Draft, LedgerError};
 use crate::model::{
-    ArtifactEvidence, CheckEvidence, Event, Evidence, Oid, Outcome, Plan, Record, SavedFile,
-    ServiceEvidence, StepEvidence,
+    ArtifactEvidence, CheckEvidence, Event, Evidence, FlagEvidence, Oid, Outcome, Plan, Record,
+    SavedFile, ServiceEvidence, StepEvidence,
 };
 use crate::site::Site;
 use crate::system::git::Pushed;
@@ -173,6 +173,9 @@ fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
     record.subject = if succeeded { plan.recorded.subject.clone() } else { attempted };
     record.components.clone_from(&plan.recorded.components);
     if succeeded {
+        record.flags = plan.flags().cloned().collect();
+    }
+    if succeeded {
         record.verdict = plan.recorded.verdict;
         record.hold.clone_from(&plan.recorded.hold);
         record.lifts.clone_from(&plan.recorded.lifts);
@@ -191,6 +194,9 @@ fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
 
 fn sentence(plan: &Plan, outcome: Outcome) -> String {
     let place = format!("{} {}", plan.environment, host_name(plan.writer.as_str()));
+    if plan.event == Event::Flags {
+        return format!("{place}: {}", flags_sentence(plan, outcome));
+    }
     let (from, to) = (&plan.from.name, &plan.to.name);
     let act = match plan.event {
         Event::Back => "rollback",
@@ -217,6 +223,30 @@ fn sentence(plan: &Plan, outcome: Outcome) -> String {
     }
 }
 
+/// What became of flags, values included where they are few and short.
+fn flags_sentence(plan: &Plan, outcome: Outcome) -> String {
+    const SHOWN: usize = 4;
+    const MOST: usize = 600;
+    let changes: Vec<String> = plan
+        .flags()
+        .map(|change| {
+            let (after, before) = (change.after.plain(), change.before.plain());
+            format!("{} to {after}, was {before}", change.name)
+        })
+        .collect();
+    let whole = changes.join("; ");
+    let names = plan.flags().map(|change| change.name.as_str()).take(SHOWN).collect::<Vec<_>>();
+    let many = changes.len() > SHOWN || whole.len() > MOST || whole.contains(char::is_control);
+    let more = if changes.len() > SHOWN { ", …" } else { "" };
+    let short = format!("{} of {}{more}", changes.len(), names.join(", "));
+    match outcome {
+        Outcome::Succeeded if many => format!("set flags: {short}"),
+        Outcome::Succeeded => format!("set {whole}"),
+        Outcome::Restored => format!("setting flags {} failed, values put back", names.join(", ")),
+        Outcome::Failed => format!("setting flags {} failed", names.join(", ")),
+    }
+}
+
 /// The writer's name without its random suffix.
 pub fn host_name(writer: &str) -> &str {
     writer.rsplit_once('.').map_or(writer, |(name, _)| name)
@@ -238,6 +268,8 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
     evidence.artifacts = artifacts.to_vec();
     evidence.baseline = run.journal.begun().map(|b| b.baseline.clone()).unwrap_or_default();
     (evidence.checks, evidence.services) = observed(lines);
+    evidence.flags =
+        lines.iter().rev().find_map(|line| shown_flags(&line.entry)).unwrap_or_default();
     evidence.steps = lines.iter().flat_map(steps).collect();
     evidence.skipped = plan.skipped.clone();
     evidence.warnings = plan.warnings.clone();
@@ -285,6 +317,13 @@ fn observed(lines: &[Line]) -> (Vec<CheckEvidence>, Vec<ServiceEvidence>) {
             _ => None,
         })
         .unwrap_or_default()
+}
+
+fn shown_flags(entry: &Entry) -> Option<Vec<FlagEvidence>> {
+    match entry {
+        Entry::Proven { flags, .. } => Some(flags.clone()),
+        _ => None,
+    }
 }
 
 fn steps(line: &Line) -> Vec<StepEvidence> {

@@ -6,7 +6,7 @@ use super::ended::Ended;
 use super::entry::Entry;
 use super::execute::{Executor, millis, pass};
 use super::phase::Side;
-use super::prove::no_worse;
+use super::prove::{log_window, no_worse};
 use super::{EngineError, StepError, steps};
 use crate::model::{Narration, Outcome};
 use crate::system::signals;
@@ -16,7 +16,7 @@ impl Executor<'_, '_> {
         let begin = Instant::now();
         (self.narrator)(Narration::Begin { step: "activate".to_owned() });
         let restored = pass("restore tree", "before")
-            .and_then(|()| steps::restore_tree(self.site, &self.run))
+            .and_then(|()| steps::restore_tree(self.site, &self.run, &self.config))
             .and_then(|()| pass("restore tree", "after"));
         match restored {
             Ok(()) => {
@@ -32,6 +32,12 @@ impl Executor<'_, '_> {
     pub(super) fn compensate(&mut self) -> Result<Option<Ended>, EngineError> {
         let begin = Instant::now();
         let touched = self.run.reload_was_announced();
+        if self.run.log_window().is_none() {
+            let (config, run) = (&self.config_before, &self.run);
+            if let Some(logs) = log_window(self.site, config, &run.plan.from, &run.id) {
+                self.write(Entry::Window { logs })?;
+            }
+        }
         let result =
             steps::compensate(self.site, &self.run, &self.config_before, touched, self.narrator);
         let result = result.and_then(|done| pass("compensate", "after").map(|()| done));

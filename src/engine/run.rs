@@ -56,6 +56,7 @@ impl Run {
         let plan = checked.plan().clone();
         let json = serde_json::to_vec_pretty(&plan).map_err(|e| io(e.into()))?;
         files::write_durably(&dir.join("plan.json"), &json, 0o600).map_err(io)?;
+        super::flags::keep_hidden(dir, checked.hidden()).map_err(io)?;
         failpoint::pass("run plan written").map_err(io)?;
         let mut journal = Journal::create(dir)?;
         journal.write(Entry::Begun(begun), clock::now())?;

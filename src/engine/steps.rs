@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::prove::{intended, prove};
 use super::run::Run;
-use super::{EngineError, StepError, remains, reserve};
+use super::{EngineError, StepError, flags, remains, reserve};
 use crate::build;
-use crate::check::Proof;
+use crate::check::{LogWindow, Proof, log_positions};
 use crate::config::Config;
 use crate::layout::in_place;
 use crate::model::{Narration, Narrator, Oid, Plan, RunId, Served, Step};
@@ -56,13 +56,24 @@ pub(super) fn perform(
             detach_at(site, run, to, &format!("gitroll {}: {}", plan.event, plan.to.name))?;
             Ok(Effect::default())
         }
+        Step::Flags(step) => {
+            let output = flags::change(site, run, config, step)?;
+            Ok(Effect { output, ticks: None })
+        }
+        Step::Signal { service, signal } => {
+            flags::signal(site, run, config, &plan.to, service, signal)?;
+            Ok(Effect::default())
+        }
         Step::Reload { service } => reload(site, config, service.as_str(), &plan.to, &run.id),
         Step::Prove | Step::Record => Ok(Effect::default()),
     }
 }
 
 /// Puts tree, artifacts, index and HEAD back to what they were before the run.
-pub(super) fn restore_tree(site: &Site, run: &Run) -> Result<(), StepError> {
+pub(super) fn restore_tree(site: &Site, run: &Run, config: &Config) -> Result<(), StepError> {
+    for note in flags::restore(site, run, config)? {
+        tracing::warn!("{note}");
+    }
     remains::after_killed_git(site);
     reserve::release(site, &run.id);
     let places = site.places(&run.id);
@@ -95,6 +106,12 @@ pub(super) fn compensate(
         Step::Reload { service } if touched => Some((step.label(), service)),
         _ => None,
     });
+    for step in &run.plan.steps {
+        if let Step::Signal { service, signal } = step {
+            // It may have read what was changed, whether it was told to or not.
+            flags::signal(site, run, config, &run.plan.from, service, signal)?;
+        }
+    }
     for (step, service) in services {
         if !config.services.iter().any(|s| s.name == *service) {
             continue;
@@ -110,15 +127,24 @@ pub(super) fn compensate(
     start_down(site, config, &run.plan.from, &run.id);
     narrator(Narration::Begin { step: Step::Prove.label() });
     let not = Some(&run.plan.to).filter(|_| touched);
-    let intent = intended(config, &run.plan.from, &run.id, not, fresh_since, Until::Left);
+    let from = &run.plan.from;
+    let mut intent = intended(site, config, from, &run.id, not, fresh_since, Until::Left);
+    // What failed spoke until it was reloaded; what serves again may have said what it must by then.
+    intent.around.window = run.log_window().filter(|_| touched).map(|logs| LogWindow {
+        must: logs.clone(),
+        must_not: log_positions(&config.checks, &intent.around),
+    });
     let proof = prove(site, config, &run.plan, &intent, narrator);
     Ok((proof, reloads))
 }
 
 /// Starts the services that are not up. One that cannot be asked or started is found by the proof.
 fn start_down(site: &Site, config: &Config, served: &Served, run: &RunId) {
-    let host = site.host(served, run.as_str());
+    let mut host = site.host(served, run.as_str());
+    let variables = host.extra.clone();
     for service in &config.services {
+        let flags = flags::environment(&host, config, &service.name).unwrap_or_default();
+        host.extra = variables.iter().map(|(k, v)| (k.clone(), v.clone())).chain(flags).collect();
         if service::observe(&host, service).is_ok_and(|state| !state.up)
             && let Err(error) = service::start(&host, service)
         {
@@ -172,11 +198,13 @@ fn reload(
     served: &Served,
     run: &RunId,
 ) -> Result<Effect, StepError> {
-    let host = site.host(served, run.as_str());
+    let mut host = site.host(served, run.as_str());
     let service =
         config.services.iter().find(|s| s.name.as_str() == name).ok_or_else(|| {
             StepError::Files(format!("service {name} is not in the configuration"))
         })?;
+    let flags = flags::environment(&host, config, &service.name).map_err(StepError::Files)?;
+    host.extra.extend(flags);
     let ticks = service::reload(&host, service)
         .map_err(|source| StepError::Service { service: name.to_owned(), source })?;
     Ok(Effect { output: Vec::new(), ticks: Some(ticks) })

@@ -5,7 +5,7 @@ use super::execute::{ABORTED, INTERRUPTED};
 use super::phase::{Phase, Side};
 use super::prove::parsed;
 use super::run::Run;
-use crate::check::Proof;
+use crate::check::{LogPositions, Proof};
 use crate::config::Manager;
 use crate::model::{CheckEvidence, Step};
 use crate::system::procs::Ticks;
@@ -70,8 +70,18 @@ impl Run {
     /// Whether what served before the run was failing then.
     pub(super) fn was_failing(&self) -> bool {
         // The last of several candidates is left for the one before it, which had failed as well.
-        self.baseline().iter().any(|check| !check.passed)
+        self.baseline().iter().any(CheckEvidence::failed)
             || self.journal.begun().is_some_and(|b| b.on_failure != OnFailure::Restore)
+    }
+
+    /// Where the logs ended before what is to be proven now was put in place. A person who has mended what was
+    /// stuck begins a window of its own, and so does the way back.
+    pub(super) fn log_window(&self) -> Option<&LogPositions> {
+        self.journal.lines().iter().fold(None, |window, line| match &line.entry {
+            Entry::Window { logs } => Some(logs),
+            Entry::Restoring { .. } | Entry::Stuck { .. } => None,
+            _ => window,
+        })
     }
 
     /// Whether a later process goes on with it.

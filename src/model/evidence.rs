@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BuildKey, CheckName, GroupName, Oid, RepoPath, RunId, ServiceName};
+use super::{
+    BuildKey, CheckName, FlagName, FlagSourceName, FlagValue, GroupName, Oid, RepoPath, RunId,
+    ServiceName,
+};
 
 /// What was observed during one act. Unknown fields of a newer version are ignored when read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +56,9 @@ pub struct Evidence {
     /// Candidates that were passed over, and why.
     #[serde(default)]
     pub skipped: Vec<SkippedTarget>,
+    /// The flags that were switched, and what showed them in the running app.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<FlagEvidence>,
     /// Why it failed, where it did.
     #[serde(default)]
     pub failure: Option<String>,
@@ -83,6 +89,7 @@ impl Evidence {
             environment_keys: Vec::new(),
             saved: Vec::new(),
             skipped: Vec::new(),
+            flags: Vec::new(),
             failure: None,
             warnings: Vec::new(),
         }
@@ -105,6 +112,36 @@ pub struct CheckEvidence {
     /// The check can tell the intended version from another one, and did.
     #[serde(default)]
     pub told_version: bool,
+    /// It was not asked, and why: `not critical`, `group full`. Then it neither passed nor failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+}
+
+impl CheckEvidence {
+    /// A check that is not asked.
+    pub fn skipped(check: CheckName, why: impl Into<String>) -> Self {
+        let last = Probe { ok: false, millis: 0, answer: "not asked".to_owned() };
+        let skipped = Some(why.into());
+        Self { check, passed: false, passes: 0, wanted: 0, last, told_version: false, skipped }
+    }
+
+    /// Whether it was asked and did not hold.
+    pub fn failed(&self) -> bool {
+        !self.passed && self.skipped.is_none()
+    }
+}
+
+/// A flag that was switched, and what showed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FlagEvidence {
+    /// Where it is kept.
+    pub source: FlagSourceName,
+    /// The flag.
+    pub flag: FlagName,
+    /// Its value.
+    pub value: FlagValue,
+    /// What showed it in the running app.
+    pub seen: String,
 }
 
 /// One question asked and its answer.

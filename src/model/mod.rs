@@ -15,8 +15,8 @@ mod redact;
 
 pub use adopted::AdoptedTag;
 pub use evidence::{
-    ArtifactEvidence, CheckEvidence, Evidence, FlagEvidence, Probe, SavedFile, ServiceEvidence, SkippedTarget,
-    StepEvidence,
+    ArtifactEvidence, CheckEvidence, Evidence, FlagEvidence, Probe, SavedFile, ServiceEvidence,
+    SkippedTarget, StepEvidence,
 };
 pub use flag::{FlagChange, FlagValue, HiddenFlags};
 pub use ids::{
@@ -26,8 +26,8 @@ pub use ids::{
 pub use narration::{Narration, Narrator};
 pub use path::RepoPath;
 pub use plan::{
-    Activation, ArtifactMove, BuildStep, CheckedPlan, FlagStep, Keep, PathChange, Plan, Recorded, Save,
-    Served, Step, TreeEntry, TreeMode,
+    Activation, ArtifactMove, BuildStep, CheckedPlan, FlagStep, Keep, PathChange, Plan, Recorded,
+    Save, Served, Step, TreeEntry, TreeMode,
 };
 pub use record::{
     Event, HistoryLine, Hold, Judgement, Outcome, Person, Record, Seen, TargetRef, Verdict,

@@ -8,8 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FlagChange, FlagSourceName,    AppName, ArtifactEvidence, BuildKey, ComponentId, Digest, EnvironmentName, Event, GroupName,
-    Hold, Oid, RepoPath, ServiceName, SkippedTarget, TargetRef, Verdict, WriterId,
+    AppName, ArtifactEvidence, BuildKey, ComponentId, Digest, EnvironmentName, Event, FlagChange,
+    FlagSourceName, GroupName, HiddenFlags, Hold, Oid, RepoPath, ServiceName, SkippedTarget,
+    TargetRef, Verdict, WriterId,
 };
 
 /// Everything one run will do. Pure data: printed by `--plan`, stored as `plan.json`, executed as is.
@@ -75,17 +76,25 @@ impl Plan {
 
 /// A plan that passed preflight: the only thing the executor takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckedPlan(Plan);
+pub struct CheckedPlan {
+    plan: Plan,
+    hidden: HiddenFlags,
+}
 
 impl CheckedPlan {
     /// Marks a plan as checked. Called by preflight and by nobody else.
-    pub fn after_preflight(plan: Plan) -> Self {
-        Self(plan)
+    pub fn after_preflight(plan: Plan, hidden: HiddenFlags) -> Self {
+        Self { plan, hidden }
+    }
+
+    /// The values of flags that stand in the plan as digests.
+    pub fn hidden(&self) -> &HiddenFlags {
+        &self.hidden
     }
 
     /// The plan.
     pub fn plan(&self) -> &Plan {
-        &self.0
+        &self.plan
     }
 }
 

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AdoptedTag, AppName, ChainId, ComponentId, Digest, EnvironmentName, FlagChange, IdError, Oid, Seq, WriterId,
+    AdoptedTag, AppName, ChainId, ComponentId, Digest, EnvironmentName, FlagChange, IdError, Oid,
+    Seq, WriterId,
 };
 
 /// The statement of one act, as the trailers of a signed annotated tag carry it.

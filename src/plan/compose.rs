@@ -10,8 +10,8 @@ use crate::config::{self, Build, Component, Config};
 use crate::layout::in_place::{self, Commits};
 use crate::ledger;
 use crate::model::{
-    ArtifactEvidence, ArtifactMove, Event, FlagChange, Oid, Plan, Recorded, RepoPath, Served, ServiceName,
-    SkippedTarget, Step, TargetRef,
+    ArtifactEvidence, ArtifactMove, Event, FlagChange, HiddenFlags, Oid, Plan, Recorded, RepoPath,
+    Served, ServiceName, SkippedTarget, Step, TargetRef,
 };
 use crate::site::Site;
 use crate::system::process;
@@ -42,6 +42,8 @@ pub struct Intent {
     pub warnings: Vec<String>,
     /// The flags that change. Then nothing else does.
     pub flags: Vec<FlagChange>,
+    /// The values of those that stand there as digests.
+    pub hidden: HiddenFlags,
 }
 
 /// Where a target's build groups come from.
@@ -66,6 +68,8 @@ pub struct Composed {
     pub tracked_outputs: Vec<RepoPath>,
     /// What the plan may write.
     pub room: Room,
+    /// The values of flags that stand in the plan as digests.
+    pub hidden: HiddenFlags,
 }
 
 /// Composes the plan.
@@ -131,6 +135,7 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         converting: site.git.converting_attributes(&plan.to.commit)?,
         tracked_outputs: in_place::tracked_outputs(&site.git, &plan.to.commit, &outputs)?,
         room: room::needed(site, &plan)?,
+        hidden: HiddenFlags::default(),
         plan,
     })
 }

@@ -6,11 +6,9 @@ use super::PlanError;
 use super::compose::{self, Composed, Intent};
 use super::facts::Facts;
 use super::room;
-use crate::config::{Apply, Config, FlagSource, Flags, Verify};
+use crate::config::{Apply, Config, readers};
 use crate::ledger;
-use crate::model::{
-    Activation, ArtifactEvidence, FlagChange, FlagStep, Plan, ServiceName, Step,
-};
+use crate::model::{Activation, ArtifactEvidence, FlagChange, FlagStep, Plan, ServiceName, Step};
 use crate::site::Site;
 
 /// Composes the plan for the flags of an intent: per source the changes, then what makes the app take them.
@@ -44,52 +42,8 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         converting: Vec::new(),
         tracked_outputs: Vec::new(),
         room: room::needed(site, &plan)?,
+        hidden: intent.hidden,
         plan,
-    })
-}
-
-/// What shows, in the running app, that a flag has the value it is changed to.
-pub fn verify<'c>(config: &'c Config, change: &FlagChange) -> Option<&'c Verify> {
-    let source = config.flags.as_ref()?.source(Some(&change.source))?;
-    let sole = config.flags.as_ref().is_some_and(|flags| flags.sources.len() == 1);
-    let mut declared = config.components.iter().filter_map(|c| c.flag.as_ref()).filter(|flag| {
-        flag.name == change.name
-            && flag.source.as_ref().map_or(sole, |name| *name == change.source)
-    });
-    let any = |verify: &&Verify| match verify {
-        Verify::Environ => true,
-        Verify::Ask { tells_value, .. } => *tells_value,
-    };
-    let wanted = change.after.plain();
-    let own = declared.clone().find_map(|flag| {
-        if wanted == flag.off {
-            flag.verify.as_ref()
-        } else if Some(&wanted) == flag.on.as_ref() {
-            flag.verify_on.as_ref().or(flag.verify.as_ref().filter(any))
-        } else {
-            flag.verify.as_ref().filter(any)
-        }
-    });
-    let is_off = declared.any(|flag| flag.off == wanted);
-    own.or(source.verify.as_ref().filter(|verify| is_off || any(verify)))
-}
-
-/// The services that read a source.
-pub fn readers(config: &Config, source: &FlagSource) -> Vec<ServiceName> {
-    if source.services.is_empty() {
-        return config.services.iter().map(|service| service.name.clone()).collect();
-    }
-    source.services.clone()
-}
-
-/// The declared flags that a source keeps.
-pub fn declared<'c>(
-    config: &'c Config,
-    flags: &'c Flags,
-    source: &'c FlagSource,
-) -> impl Iterator<Item = &'c crate::config::Flag> {
-    config.components.iter().filter_map(|component| component.flag.as_ref()).filter(|flag| {
-        flags.source(flag.source.as_ref()).is_some_and(|kept| kept.name == source.name)
     })
 }
 
@@ -107,18 +61,18 @@ fn steps(config: &Config, changes: &[FlagChange]) -> Vec<Step> {
         match source.apply {
             Apply::Reload | Apply::Environment => reloads.extend(readers(config, source)),
             Apply::Signal(signal) => {
-                signals.extend(readers(config, source).into_iter().map(|service| Step::Signal {
-                    service,
-                    signal: signal.name().to_owned(),
-                }));
+                signals.extend(
+                    readers(config, source)
+                        .into_iter()
+                        .map(|service| Step::Signal { service, signal: signal.name().to_owned() }),
+                );
             }
             Apply::None => {}
         }
     }
     // Who is reloaded reads everything anew.
-    signals.retain(
-        |step| !matches!(step, Step::Signal { service, .. } if reloads.contains(service)),
-    );
+    signals
+        .retain(|step| !matches!(step, Step::Signal { service, .. } if reloads.contains(service)));
     signals.dedup();
     steps.extend(signals);
     let services = config.services.iter().filter(|service| reloads.contains(&service.name));

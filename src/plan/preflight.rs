@@ -10,9 +10,9 @@ use super::facts::Facts;
 use super::{held, room};
 use crate::build::BuildPlan;
 use crate::check;
-use crate::config::{Config, Layout, Manager, Prove, Service};
+use crate::config::{self, Config, FlagSourceKind, Layout, Manager, Prove, Service};
 use crate::ledger;
-use crate::model::{CheckedPlan, Plan, Step};
+use crate::model::{CheckedPlan, FlagChange, Plan, Step};
 use crate::service::ServiceError;
 use crate::site::{Observed, Site, held_files};
 use crate::system::files;
@@ -58,6 +58,7 @@ pub fn preflight(
     services(config, observed, &mut problems);
     witness(config, &mut problems);
     tools(site, &composed.plan, &mut problems);
+    flags(config, &composed.plan, &mut problems);
     room::check(site, composed.room, &mut problems);
     rights(site, &composed.plan, &mut problems);
     locks(site, &mut problems);
@@ -70,7 +71,7 @@ pub fn preflight(
     }
     let _ = facts;
     if problems.is_empty() {
-        Ok(CheckedPlan::after_preflight(composed.plan))
+        Ok(CheckedPlan::after_preflight(composed.plan, composed.hidden))
     } else {
         Err(problems)
     }
@@ -223,6 +224,29 @@ pub fn witness(config: &Config, problems: &mut Vec<Problem>) {
         "let a check expect json = { \"/version\" = \"{version}\" }, declare a service, or say \
          prove = \"weak\" under [app]",
     ));
+}
+
+/// Flags whose new value nothing could show in the running app.
+fn flags(config: &Config, plan: &Plan, problems: &mut Vec<Problem>) {
+    let api = |change: &FlagChange| {
+        let source = config.flags.as_ref().and_then(|flags| flags.source(Some(&change.source)));
+        source.is_some_and(|source| matches!(source.kind, FlagSourceKind::Http(_)))
+    };
+    let shown = |change: &&FlagChange| config::verify(config, change).is_some() || api(change);
+    if config.app.prove == Prove::Weak {
+        return;
+    }
+    problems.extend(plan.flags().filter(|change| !shown(change)).map(|change| {
+        Problem::new(
+            format!(
+                "nothing could show that {} is {} in the running app",
+                change.name,
+                change.after.plain()
+            ),
+            "say verify = \"environ\", { http = … }, { log = … } or { command = … } in gitroll.toml, or \
+             prove = \"weak\" under [app]",
+        )
+    }));
 }
 
 /// Tools and directories that the plan's builds need and that are not there.

@@ -124,8 +124,7 @@ fn invocation(
     let Some((program, args)) = words.split_first() else {
         return Err(ServiceError::Unsupported("an empty command cannot be run".to_owned()));
     };
-    let mut env = host.environment();
-    env.extend(host.version_variables());
+    let env = host.command_environment();
     let args = args.iter().map(Into::into).collect();
     Ok(Invocation { args, env, limit, ..Invocation::new(program, &host.top) })
 }
@@ -146,6 +145,6 @@ fn failed(words: &[String], finished: &Finished, limit: Duration) -> ServiceErro
     ServiceError::Failed { command: spelled(words), problem }
 }
 
-fn log_path(host: &Host<'_>, service: &Service) -> Result<PathBuf, ServiceError> {
+pub(super) fn log_path(host: &Host<'_>, service: &Service) -> Result<PathBuf, ServiceError> {
     host.file(service, ".log")
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Binding, Manager, Service};
+use crate::config::{Binding, Manager, Service, Signal};
 use crate::system::files;
 use crate::system::process::ProcessError;
 use crate::system::procs::{ProcessId, Ticks};
@@ -142,6 +142,27 @@ pub fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
     }
 }
 
+/// Sends a signal to the processes that serve.
+///
+/// # Errors
+/// As [`observe`]; where no process is known.
+pub fn signal(host: &Host<'_>, service: &Service, signal: Signal) -> Result<(), ServiceError> {
+    let processes = observe(host, service)?.processes;
+    let send = |process: &&ProcessId| match signal {
+        Signal::Hup => process.hang_up(),
+        Signal::Usr1 => process.user_1(),
+        Signal::Usr2 => process.user_2(),
+    };
+    let sent = processes.iter().filter(send).count();
+    if sent > 0 {
+        return Ok(());
+    }
+    Err(ServiceError::Failed {
+        command: format!("{} to {}", signal.name(), service.name),
+        problem: "no process of it is known".to_owned(),
+    })
+}
+
 /// Keeps what is needed to start a service again should its manager forget it (pm2's daemon killed).
 /// Called after each proof. Nothing for the other managers.
 ///
@@ -162,7 +183,27 @@ pub fn log_file(host: &Host<'_>, service: &Service) -> Option<PathBuf> {
     }
 }
 
+/// The files that a service writes to, whoever runs it; each once.
+///
+/// # Errors
+/// As [`observe`]; `Unsupported` where its manager keeps no files.
+pub fn log_files(host: &Host<'_>, service: &Service) -> Result<Vec<PathBuf>, ServiceError> {
+    match &service.manager {
+        Manager::Process { log, .. } => Ok(vec![process::log_path(host, service, log.as_ref())]),
+        Manager::Pm2 { app } => pm2::log_files_of(host, app),
+        Manager::Command { .. } => Ok(vec![command::log_path(host, service)?]),
+        Manager::Systemd { unit, .. } => Err(ServiceError::Unsupported(format!(
+            "the journal of {unit} is not read: name a file it writes, or ask by a command"
+        ))),
+    }
+}
+
 impl Host<'_> {
+    /// The whole environment of a command that is run for the app: that of services, and `GITROLL_*`.
+    pub fn command_environment(&self) -> BTreeMap<OsString, OsString> {
+        self.environment().into_iter().chain(self.version_variables()).collect()
+    }
+
     /// `PATH`, `HOME`, `USER` and `LANG` of the user services run as, and nothing of whoever called
     /// this program: a deploy from a CI job must not leave the job's variables in the app.
     pub fn environment(&self) -> BTreeMap<OsString, OsString> {

@@ -336,6 +336,19 @@ fn told(
     log::lines_since_mark(host, service, &[client.own_log()], about)
 }
 
+/// Where the app's instances write to.
+pub(super) fn log_files_of(host: &Host<'_>, app: &str) -> Result<Vec<PathBuf>, ServiceError> {
+    let client = Client::new(host, app)?;
+    if client.daemon().is_none() {
+        let command = "pm2 jlist".to_owned();
+        return Err(ServiceError::Failed { command, problem: "its daemon is dead".to_owned() });
+    }
+    let mut files = log_files(&client.instances(app)?);
+    files.sort();
+    files.dedup();
+    Ok(files)
+}
+
 fn log_files(instances: &[Instance]) -> Vec<PathBuf> {
     let errors = instances.iter().filter_map(|instance| instance.error_log.clone());
     let outputs = instances.iter().filter_map(|instance| instance.output_log.clone());

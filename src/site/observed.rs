@@ -1,8 +1,8 @@
 //! How services and checks stand.
 
 use super::Site;
-use crate::check::{self, Intent};
-use crate::config::{Config, Prove};
+use crate::check::{self, Intent, Surroundings};
+use crate::config::{CheckKind, Config, LogCheck, LogSource, Prove, Selection};
 use crate::model::{CheckEvidence, Served};
 use crate::service::{self, ServiceError, State};
 use crate::system::procs::Ticks;
@@ -20,24 +20,14 @@ pub struct Observed {
 impl Observed {
     /// Looks once, without settling.
     pub fn now(site: &Site, config: &Config, served: &Served, deployment: &str) -> Self {
-        let intent = intent(config, served, deployment, None);
-        let checks = check::look(&config.checks, Some(&intent))
-            .into_iter()
-            .map(|(check, last)| CheckEvidence {
-                check,
-                passed: last.ok,
-                passes: u32::from(last.ok),
-                wanted: 1,
-                last,
-                told_version: false,
-            })
-            .collect();
+        let intent = intent(site, config, served, deployment, None);
+        let checks = check::look(&config.checks, Some(&intent));
         Self { checks, services: observe_services(site, config, served, deployment) }
     }
 
     /// Whether every check passed and every service is up.
     pub fn healthy(&self) -> bool {
-        self.checks.iter().all(|c| c.passed)
+        !self.checks.iter().any(CheckEvidence::failed)
             && self.services.iter().all(|(_, s)| s.as_ref().is_ok_and(|s| s.up))
     }
 
@@ -46,7 +36,7 @@ impl Observed {
         let checks = self
             .checks
             .iter()
-            .filter(|c| !c.passed)
+            .filter(|c| c.failed())
             .map(|c| format!("{} {}", c.check, c.last.answer));
         let services = self.services.iter().filter_map(|(name, state)| match state {
             Ok(state) if state.up => None,
@@ -72,8 +62,9 @@ pub fn observe_services(
         .collect()
 }
 
-/// What is to be proven of `served` with the checks of a configuration.
+/// What is to be proven of `served` with the checks of a configuration: all of them, and nothing was changed.
 pub fn intent(
+    site: &Site,
     config: &Config,
     served: &Served,
     deployment: &str,
@@ -86,5 +77,37 @@ pub fn intent(
         fresh_since,
         weak: config.app.prove == Prove::Weak,
         until: Until::Left,
+        only: Selection::All,
+        around: surroundings(site, config, served, deployment),
     }
+}
+
+/// What checks need to know of this host. Asks managers where the logs are that checks read, if any does.
+pub fn surroundings(
+    site: &Site,
+    config: &Config,
+    served: &Served,
+    deployment: &str,
+) -> Surroundings {
+    let host = site.host(served, deployment);
+    let mut around = Surroundings {
+        top: site.top().to_owned(),
+        env: host.command_environment(),
+        redactor: site.redactor(config),
+        ..Surroundings::default()
+    };
+    let named = config.checks.iter().filter_map(|check| match &check.kind {
+        CheckKind::Log(LogCheck { source: LogSource::Service(name), .. }) => Some(name),
+        _ => None,
+    });
+    for name in named {
+        let service = config.services.iter().find(|service| service.name == *name);
+        let Some(service) = service.filter(|_| !around.service_logs.contains_key(name)) else {
+            continue;
+        };
+        let files = service::log_files(&host, service).map_err(|error| error.to_string());
+        let places = files.map(|files| files.into_iter().map(|f| around.place_of(f)).collect());
+        around.service_logs.insert(name.clone(), places);
+    }
+    around
 }

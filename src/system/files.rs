@@ -6,6 +6,7 @@ mod copy;
 pub(crate) mod fault;
 mod found;
 mod passed;
+mod regular;
 mod spot;
 
 use std::fs::File;
@@ -21,6 +22,7 @@ pub use beneath::{Beneath, is_symbolic_link_error};
 pub use copy::{copy_file, copy_tree};
 pub use found::{Found, Identity, Kind};
 pub use passed::Passed;
+pub use regular::open_plain;
 pub use spot::Spot;
 
 /// Writes `bytes` to `path` so that after a power cut either the old or the new content is there:

@@ -9,6 +9,8 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -62,6 +64,8 @@ pub struct Invocation {
     pub limit: Duration,
     /// What else ends it early, in the same way.
     pub until: Until,
+    /// Ends it early too, once it is set: nobody wants to know any more.
+    pub unwanted: Option<Arc<AtomicBool>>,
 }
 
 /// What came of it. Output beyond 16 MiB a stream is dropped from the middle.
@@ -120,6 +124,7 @@ impl Invocation {
             input: None,
             limit: Duration::from_secs(60),
             until: Until::Left,
+            unwanted: None,
         }
     }
 
@@ -168,7 +173,8 @@ impl Invocation {
             if ended_within(end, left.min(ATTENTION)) {
                 return Waited::Ended;
             }
-            if self.until.reached() {
+            let unwanted = self.unwanted.as_ref().is_some_and(|set| set.load(Ordering::SeqCst));
+            if unwanted || self.until.reached() {
                 return Waited::Interrupted;
             }
             if left <= ATTENTION {

@@ -59,6 +59,21 @@ impl ProcessId {
         self.signal(Signal::KILL)
     }
 
+    /// Sends HUP to this very process.
+    pub fn hang_up(&self) -> bool {
+        self.signal(Signal::HUP)
+    }
+
+    /// Sends USR1 to this very process.
+    pub fn user_1(&self) -> bool {
+        self.signal(Signal::USR1)
+    }
+
+    /// Sends USR2 to this very process.
+    pub fn user_2(&self) -> bool {
+        self.signal(Signal::USR2)
+    }
+
     /// Waits until this very process has ended, however long that takes. It need not be a child.
     pub fn wait(&self) {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);

@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::check::ask::probe;
 use crate::check::expect::Judged;
-use crate::check::http::probe;
 use crate::check::witness::Listener;
 use crate::config::{CheckKind, HttpCheck};
 use crate::model::Served;
@@ -51,6 +51,8 @@ fn check() -> Check {
             request_timeout: ms(1000),
             max_bytes: 1,
         }),
+        critical: true,
+        group: crate::config::CheckGroup::Quick,
         passes: 3,
         settle: ms(1000),
         timeout: ms(5000),
@@ -59,6 +61,8 @@ fn check() -> Check {
 
 fn intent() -> Intent {
     Intent {
+        only: crate::config::Selection::All,
+        around: crate::check::Surroundings::default(),
         until: crate::system::signals::Until::Left,
         served: Served {
             commit: "4be21d9".repeat(6)[..40].parse().unwrap(),

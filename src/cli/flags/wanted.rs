@@ -1,13 +1,14 @@
 //! From what a person typed to the changes of flags.
 
-use std::collections::BTreeMap;
-
+use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::config::{Component, Config, Flag, FlagSource, Flags};
 use crate::flag::{self, Value};
+use crate::ledger::Entry;
 use crate::model::{
-    ComponentId, Event, FlagChange, FlagName, FlagSourceName, FlagValue, HiddenFlags, Recorded,
+    ComponentId, Digest, Event, FlagChange, FlagName, FlagSourceName, FlagValue, HiddenFlags,
+    Outcome, Recorded, Served,
 };
 use crate::plan::compose::{GroupsOf, Intent};
 use crate::plan::facts::Facts;
@@ -71,6 +72,7 @@ fn one_switched(config: &Config, name: &str, on: bool) -> Result<Wanted, Failure
 pub fn settings(
     config: &Config,
     session: &Session,
+    serving: &Served,
     settings: &[String],
     source: Option<&str>,
 ) -> Result<Vec<Wanted>, Failure> {
@@ -78,16 +80,16 @@ pub fn settings(
     for setting in settings {
         let Some((name, value)) = setting.split_once('=') else {
             let what = format!("{setting}: write NAME=VALUE");
-            return Err(Failure::new(crate::cli::Exit::Usage, what));
+            return Err(Failure::new(Exit::Usage, what));
         };
         let name: FlagName = name
             .parse()
-            .map_err(|e: crate::model::IdError| Failure::new(crate::cli::Exit::Usage, e.to_string()))?;
+            .map_err(|e: crate::model::IdError| Failure::new(Exit::Usage, e.to_string()))?;
         if wanted.iter().any(|earlier| earlier.name == name) {
             let what = format!("{name} is set twice");
-            return Err(Failure::new(crate::cli::Exit::Usage, what));
+            return Err(Failure::new(Exit::Usage, what));
         }
-        let (source, component) = place(config, session, &name, source)?;
+        let (source, component) = place(config, session, serving, &name, source)?;
         let to = To::Text(value.to_owned());
         wanted.push(Wanted { source: source.name.clone(), name, to, component });
     }
@@ -98,6 +100,7 @@ pub fn settings(
 fn place<'c>(
     config: &'c Config,
     session: &Session,
+    serving: &Served,
     name: &FlagName,
     source: Option<&str>,
 ) -> Result<(&'c FlagSource, Option<ComponentId>), Failure> {
@@ -110,15 +113,14 @@ fn place<'c>(
             failure.detail(format!("it has {}", known.join(", ")))
         });
     }
-    let of_name = |component: &&Component| {
-        component.flag.as_ref().is_some_and(|flag| flag.name == *name)
-    };
+    let of_name =
+        |component: &&Component| component.flag.as_ref().is_some_and(|flag| flag.name == *name);
     if let Some(component) = config.components.iter().find(of_name)
         && let Some(flag) = &component.flag
     {
         return Ok((source_of(config, flag)?, Some(component.id.clone())));
     }
-    let host = session.site.host(&crate::model::Served::unknown(), "");
+    let host = session.site.host(serving, "");
     let mut known: Vec<String> = Vec::new();
     for source in &flags.sources {
         let names = flag::list(&host, source).map_err(|e| unreadable(source, &e))?;
@@ -128,7 +130,8 @@ fn place<'c>(
         known.extend(names.unwrap_or_default().iter().map(ToString::to_string));
     }
     known.extend(config.components.iter().filter_map(|c| Some(c.flag.as_ref()?.name.to_string())));
-    let failure = Failure::unchanged(format!("no source has a flag {name}, and nothing declares it"));
+    let failure =
+        Failure::unchanged(format!("no source has a flag {name}, and nothing declares it"));
     Err(match nearest(name.as_str(), &known) {
         Some(near) => failure.detail(format!("the nearest name is {near}")),
         None => failure.next("gitroll flags", "shows them"),
@@ -161,9 +164,8 @@ pub fn intent(
         let found = found.get(&one.name).cloned().unwrap_or(Value::Absent);
         let after = match one.to {
             To::Text(text) => {
-                let value = flag::typed(source, &one.name, &found, &text)
-                    .map_err(|e| unreadable(source, &e))?;
-                noted(&mut hidden, &one.name, value)
+                let value = flag::typed(source, &one.name, &found, &text);
+                noted(&mut hidden, &one.name, value.map_err(|e| unreadable(source, &e))?)
             }
             To::Recorded(value) => value,
         };
@@ -191,36 +193,32 @@ pub fn intent(
     })
 }
 
-/// The values before the last change of flags here that was not put back since; `None` where there is none.
-///
-/// # Errors
-/// When a hidden value is not known any more.
-pub fn back_to_before(session: &Session, facts: &Facts) -> Option<(Vec<Wanted>, Vec<ComponentId>)> {
-    let mut undone: BTreeMap<(FlagSourceName, FlagName), usize> = BTreeMap::new();
-    for entry in facts.own(&session.site).iter().rev() {
+/// The values before the last change of flags here that was not put back since, and its record; `None` where there
+/// is none.
+pub fn back_to_before(session: &Session, facts: &Facts) -> Option<(Vec<Wanted>, Digest)> {
+    let own = facts.own(&session.site);
+    let last = own.iter().rev().find(|entry| {
         let record = &entry.record;
-        if record.event != Event::Flags || record.outcome != crate::model::Outcome::Succeeded {
-            continue;
-        }
-        let _ = &mut undone;
-        if record.lifts.is_empty() && !lifted(session, facts, &entry.digest) {
-            let wanted = record.flags.iter().rev().map(|change| Wanted {
-                source: change.source.clone(),
-                name: change.name.clone(),
-                to: To::Recorded(change.before.clone()),
-                component: None,
-            });
-            return Some((wanted.collect(), record.components.clone()));
-        }
-    }
-    None
+        record.event == Event::Flags
+            && record.outcome == Outcome::Succeeded
+            && record.lifts.is_empty()
+            && !lifted(own, &entry.digest)
+    })?;
+    let component = last.record.components.first();
+    let wanted = last.record.flags.iter().rev().map(|change| Wanted {
+        source: change.source.clone(),
+        name: change.name.clone(),
+        to: To::Recorded(change.before.clone()),
+        component: component.cloned(),
+    });
+    Some((wanted.collect(), last.digest))
 }
 
-fn lifted(session: &Session, facts: &Facts, digest: &crate::model::Digest) -> bool {
-    facts.own(&session.site).iter().any(|entry| {
-        entry.record.outcome == crate::model::Outcome::Succeeded
-            && entry.record.lifts.contains(digest)
-    })
+fn lifted(own: &[Entry], digest: &Digest) -> bool {
+    let lifts = |entry: &Entry| {
+        entry.record.outcome == Outcome::Succeeded && entry.record.lifts.contains(digest)
+    };
+    own.iter().any(lifts)
 }
 
 fn noted(hidden: &mut HiddenFlags, name: &FlagName, value: Value) -> FlagValue {
@@ -252,9 +250,9 @@ fn declared<'c>(config: &'c Config, name: &str) -> Result<(&'c Component, &'c Fl
 }
 
 fn source_of<'c>(config: &'c Config, flag: &Flag) -> Result<&'c FlagSource, Failure> {
-    sources(config)?
-        .source(flag.source.as_ref())
-        .ok_or_else(|| Failure::unchanged(format!("[flags] does not say where {} is kept", flag.name)))
+    sources(config)?.source(flag.source.as_ref()).ok_or_else(|| {
+        Failure::unchanged(format!("[flags] does not say where {} is kept", flag.name))
+    })
 }
 
 fn sources(config: &Config) -> Result<&Flags, Failure> {

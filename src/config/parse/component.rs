@@ -15,14 +15,14 @@ pub(super) struct Read {
     flag_at: Range<usize>,
 }
 
-pub(super) fn components(root: &Table<'_>) -> Option<Vec<Read>> {
+pub(super) fn components(root: &Table<'_>, names: &[&str]) -> Option<Vec<Read>> {
     let Some(item) = root.get("component") else { return Some(Vec::new()) };
     let table = item.table("[component]")?;
     table.at_most(1000)?;
-    all(table.named().iter().map(|(id, item)| component(id, item)).collect::<Vec<_>>())
+    all(table.named().iter().map(|(id, item)| component(id, item, names)).collect::<Vec<_>>())
 }
 
-fn component(name: &str, item: &Item<'_>) -> Option<Read> {
+fn component(name: &str, item: &Item<'_>, names: &[&str]) -> Option<Read> {
     let id = item.id_of(name);
     let table = item.table(format!("[component.{name}]"))?;
     let title = or(table.get("title"), || None, |item| Some(Some(item.line()?.to_owned())));
@@ -33,7 +33,7 @@ fn component(name: &str, item: &Item<'_>) -> Option<Read> {
         || None,
         |item| {
             flag_at = item.span();
-            flags::flag(&item).map(Some)
+            flags::flag(&item, names).map(Some)
         },
     );
     let services = or(table.get("services"), Vec::new, |item| service::references(&item));

@@ -24,16 +24,20 @@ pub(super) struct Read {
 
 type Services = Vec<(ServiceName, Range<usize>)>;
 
-pub(super) fn flags(root: &Table<'_>) -> Option<Option<Read>> {
+pub(super) fn flags(root: &Table<'_>, names: &[&str]) -> Option<Option<Read>> {
     let Some(item) = root.get("flags") else { return Some(None) };
     let table = item.table("[flags]")?;
     let named = or(table.get("source"), Vec::new, |item| {
         let table = item.table("[flags.source]")?;
         table.at_most(20)?;
-        all(table.named().iter().map(|(name, item)| named_source(name, item)).collect::<Vec<_>>())
+        all(table
+            .named()
+            .iter()
+            .map(|(name, item)| named_source(name, item, names))
+            .collect::<Vec<_>>())
     });
     let own = if table.has("file") || !table.has("source") {
-        source(&table, "file".parse().ok()).map(Some)
+        source(&table, "file".parse().ok(), names).map(Some)
     } else {
         Some(None)
     };
@@ -74,15 +78,23 @@ pub(super) fn check_source(report: &Report<'_>, flags: &Flags, flag: &Flag, span
     }
 }
 
-fn named_source(name: &str, item: &Item<'_>) -> Option<((FlagSource, Services), Range<usize>)> {
+fn named_source(
+    name: &str,
+    item: &Item<'_>,
+    names: &[&str],
+) -> Option<((FlagSource, Services), Range<usize>)> {
     let id = item.id_of(name);
     let table = item.table(format!("[flags.source.{name}]"))?;
-    let source = source(&table, id);
+    let source = source(&table, id, names);
     table.finish();
     Some((source?, item.span()))
 }
 
-fn source(table: &Table<'_>, name: Option<FlagSourceName>) -> Option<(FlagSource, Services)> {
+fn source(
+    table: &Table<'_>,
+    name: Option<FlagSourceName>,
+    names: &[&str],
+) -> Option<(FlagSource, Services)> {
     let kind = kind(table);
     let usual = match &kind {
         Some(FlagSourceKind::Http(_) | FlagSourceKind::Command { .. }) => Apply::None,
@@ -97,7 +109,7 @@ fn source(table: &Table<'_>, name: Option<FlagSourceName>) -> Option<(FlagSource
         return None;
     }
     let services = or(table.get("services"), Vec::new, |item| service::references(&item));
-    let verify = or(table.get("verify"), || None, |item| verify(&item).map(Some));
+    let verify = or(table.get("verify"), || None, |item| verify(&item, names).map(Some));
     let services = services?;
     let source = FlagSource {
         name: name?,
@@ -291,7 +303,7 @@ fn apply(item: &Item<'_>) -> Option<Apply> {
     signal.map(Apply::Signal)
 }
 
-fn verify(item: &Item<'_>) -> Option<Verify> {
+fn verify(item: &Item<'_>, services: &[&str]) -> Option<Verify> {
     if item.value().as_table().is_none() {
         return item.word(&[("environ", ())]).map(|()| Verify::Environ);
     }
@@ -299,21 +311,21 @@ fn verify(item: &Item<'_>) -> Option<Verify> {
     let range = Duration::from_millis(100)..=Duration::from_secs(60 * 60);
     let usual = || Duration::from_secs(30);
     let timeout = or(table.get("timeout"), usual, |item| item.duration(range));
-    let kind = check::question(&table, timeout, &PLACEHOLDERS);
+    let kind = check::question(&table, timeout, services, &PLACEHOLDERS);
     let (kind, timeout) = (kind?, timeout?);
     let tells_value = item.mentions("{value}");
     Some(Verify::Ask { kind, timeout, tells_value })
 }
 
 /// `flag` of a component.
-pub(super) fn flag(item: &Item<'_>) -> Option<Flag> {
+pub(super) fn flag(item: &Item<'_>, names: &[&str]) -> Option<Flag> {
     let table = item.table("flag")?;
     let name: Option<FlagName> = table.need("name").and_then(|item| item.id());
     let off = table.need("off").and_then(|item| setting(&item));
     let on = or(table.get("on"), || None, |item| setting(&item).map(Some));
     let source = or(table.get("source"), || None, |item| item.id().map(Some));
     let [off_seen, on_seen] = ["verify", "verify_on"]
-        .map(|key| or(table.get(key), || None, |item| verify(&item).map(Some)));
+        .map(|key| or(table.get(key), || None, |item| verify(&item, names).map(Some)));
     table.finish();
     Some(Flag {
         name: name?,

@@ -96,7 +96,7 @@ fn an_npm_app_under_pm2_is_complete() {
     "#);
     assert_eq!(config.build.len(), 2);
     assert!(matches!(&config.services[0].manager, Manager::Pm2 { app } if app == "app"));
-    let CheckKind::Http(http) = &config.checks[0].kind;
+    let CheckKind::Http(http) = &config.checks[0].kind else { panic!("another kind") };
     assert!(http.json["/version"].tells_version());
     assert_eq!(http.json["/status"].value, "healthy");
     assert!(config.flags.is_some() && !config.migrate.paths.is_empty());

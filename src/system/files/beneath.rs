@@ -84,6 +84,10 @@ impl Beneath {
         }
     }
 
+    pub(super) fn root(&self) -> &OwnedFd {
+        &self.root
+    }
+
     fn spot_in(&self, dir: OwnedFd, path: &RepoPath) -> Spot {
         let name = path.as_path().file_name().unwrap_or(OsStr::new("")).to_owned();
         Spot::new(dir, name, self.path.join(path.as_path()))

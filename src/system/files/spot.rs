@@ -117,6 +117,11 @@ impl Spot {
         Ok(rustix::fs::fsync(&self.dir)?)
     }
 
+    pub(super) fn open(&self, flags: OFlags) -> io::Result<File> {
+        let flags = flags | OFlags::NOFOLLOW;
+        Ok(File::from(rustix::fs::openat(&self.dir, &self.name, flags, Mode::empty())?))
+    }
+
     /// What the symbolic link here says.
     ///
     /// # Errors

@@ -1,0 +1,104 @@
+//! Asking one check, whatever its kind. What would block is asked on a thread of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use crate::config::{Check, CheckKind, TcpCheck};
+use crate::model::Probe;
+
+use super::expect::Judged;
+use super::template::Subject;
+use super::words::seconds;
+use super::{Surroundings, command, file, http, log, metric, tcp};
+
+/// A check made ready to ask its question many times.
+#[derive(Debug)]
+pub(super) struct Asker {
+    kind: Kind,
+    limit: Duration,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Http(http::Asker),
+    Tcp(TcpCheck),
+    Command(Arc<command::Asker>),
+    Log(Arc<log::Asker>),
+    File(Arc<file::Asker>),
+    Metric(Box<metric::Asker>),
+}
+
+impl Asker {
+    /// A log is read from this moment on, where no change opened its window before. `unwanted` ends commands
+    /// that nobody waits for any more.
+    pub(super) fn new(
+        check: &Check,
+        around: &Surroundings,
+        subject: &Subject,
+        unwanted: &Arc<AtomicBool>,
+    ) -> Self {
+        let kind = match &check.kind {
+            CheckKind::Http(http) => Kind::Http(http::Asker::new(http)),
+            CheckKind::Tcp(tcp) => Kind::Tcp(tcp.clone()),
+            CheckKind::Command(command) => {
+                Kind::Command(Arc::new(command::Asker::new(command, around, unwanted)))
+            }
+            CheckKind::Log(log) => {
+                Kind::Log(Arc::new(log::Asker::new(&check.name, log, around, subject)))
+            }
+            CheckKind::File(file) => Kind::File(Arc::new(file::Asker::new(file, around))),
+            CheckKind::Metric(metric) => Kind::Metric(Box::new(metric::Asker::new(metric))),
+        };
+        Self { kind, limit: check.answer_limit() }
+    }
+
+    /// Asks once, and says how long that took.
+    pub(super) async fn ask(&self, subject: &Arc<Subject>) -> (Judged, Duration) {
+        let began = Instant::now();
+        let judged = match &self.kind {
+            Kind::Http(http) => http.ask(subject).await,
+            Kind::Tcp(tcp) => tcp::ask(tcp, subject).await,
+            Kind::Metric(metric) => metric.ask().await,
+            Kind::Command(command) => {
+                let (command, subject) = (Arc::clone(command), Arc::clone(subject));
+                // It has its own limit, and ends what it started.
+                elsewhere(None, move || command.ask(&subject)).await
+            }
+            Kind::Log(log) => {
+                let log = Arc::clone(log);
+                elsewhere(Some(self.limit), move || log.ask()).await
+            }
+            Kind::File(file) => {
+                let (file, subject) = (Arc::clone(file), Arc::clone(subject));
+                elsewhere(Some(self.limit), move || file.ask(&subject)).await
+            }
+        };
+        (judged, began.elapsed())
+    }
+}
+
+/// An answer as it is kept.
+pub(super) fn probe(judged: &Judged, took: Duration) -> Probe {
+    Probe {
+        ok: judged.ok,
+        millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        answer: judged.answer.clone(),
+    }
+}
+
+async fn elsewhere(
+    limit: Option<Duration>,
+    ask: impl FnOnce() -> Judged + Send + 'static,
+) -> Judged {
+    let asked = tokio::task::spawn_blocking(ask);
+    let answer = match limit {
+        None => asked.await,
+        Some(limit) => match tokio::time::timeout(limit, asked).await {
+            Ok(answer) => answer,
+            // A file system that hangs.
+            Err(_) => return Judged::failed(format!("not read within {}", seconds(limit))),
+        },
+    };
+    answer.unwrap_or_else(|_| Judged::failed("cannot be asked"))
+}

@@ -1,0 +1,92 @@
+//! One run of a team's own command: as the run's user in the live tree, ended with all it started.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::config::CommandCheck;
+use crate::model::Redactor;
+use crate::system::process::{Finished, Invocation, telling_lines};
+
+use super::Surroundings;
+use super::expect::{Judged, contains};
+use super::template::Subject;
+use super::words::{seconds, shown, size};
+
+/// More of a stream is never kept whole.
+const KEPT: u64 = 16 << 20;
+
+/// A command made ready to be run many times.
+#[derive(Debug)]
+pub(super) struct Asker {
+    check: CommandCheck,
+    invocation: Invocation,
+    redactor: Redactor,
+}
+
+impl Asker {
+    /// `unwanted` ends a run that nobody waits for any more.
+    pub(super) fn new(
+        check: &CommandCheck,
+        around: &Surroundings,
+        unwanted: &Arc<AtomicBool>,
+    ) -> Self {
+        let (program, args) = check.command.split_first().map_or(("", &[][..]), |(p, a)| (p, a));
+        let own = check.env.iter().map(|(name, value)| (name.into(), value.into()));
+        let invocation = Invocation {
+            args: args.iter().map(Into::into).collect(),
+            env: around.env.clone().into_iter().chain(own).collect(),
+            limit: check.run_timeout,
+            unwanted: Some(Arc::clone(unwanted)),
+            ..Invocation::new(program, &around.top)
+        };
+        Self { check: check.clone(), invocation, redactor: around.redactor.clone() }
+    }
+
+    /// Runs it once, at most for its `run_timeout` and the time it takes to be ended.
+    pub(super) fn ask(&self, subject: &Subject) -> Judged {
+        match self.invocation.run() {
+            Ok(finished) => self.judge(&finished, subject),
+            Err(error) => Judged::failed(self.shown(&error.to_string())),
+        }
+    }
+
+    fn judge(&self, finished: &Finished, subject: &Subject) -> Judged {
+        let CommandCheck { exit, stdout, run_timeout, max_bytes, .. } = &self.check;
+        if finished.timed_out {
+            let within = format!("did not end within {}", seconds(*run_timeout));
+            return Judged::failed(self.with_line(within, finished));
+        }
+        match (finished.code, finished.signal) {
+            _ if finished.interrupted => return Judged::failed("was ended before its time"),
+            (Some(code), _) if code == *exit => {}
+            (Some(code), _) => {
+                return Judged::failed(self.with_line(format!("exit {code}"), finished));
+            }
+            (None, signal) => {
+                let signal = signal.unwrap_or_default();
+                let ended = format!("ended by signal {signal}");
+                return Judged::failed(self.with_line(ended, finished));
+            }
+        }
+        let most = (*max_bytes).min(KEPT);
+        if finished.stdout.len() as u64 > most {
+            return Judged::failed(format!("output larger than {}", size(most)));
+        }
+        let found = stdout.iter().map(|text| contains("stdout", text, &finished.stdout, subject));
+        Judged::of(&found.collect::<Vec<_>>(), format!("exit {exit}"))
+    }
+
+    /// The line of its output that says most is put behind `what`.
+    fn with_line(&self, what: String, finished: &Finished) -> String {
+        let output = [finished.stdout.as_slice(), b"\n", finished.stderr.as_slice()].concat();
+        let output = self.redactor.output(&output);
+        match telling_lines(output.as_bytes(), 1).first() {
+            Some(line) => format!("{what}: {}", shown(line)),
+            None => what,
+        }
+    }
+
+    fn shown(&self, text: &str) -> String {
+        shown(&self.redactor.text(text))
+    }
+}

@@ -1,0 +1,233 @@
+//! The lines written to a log since a moment: one that must come, and one that must not.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, TryLockError};
+
+use crate::config::{FilePlace, LogCheck, LogSource};
+use crate::model::{CheckName, Redactor};
+
+use super::Surroundings;
+use super::expect::Judged;
+use super::file::why;
+use super::line::Line;
+use super::position::{LogPositions, LogReader};
+use super::template::Subject;
+use super::words::{shown, size};
+
+/// How much is read at a time.
+const PIECE: u64 = 1 << 20;
+
+/// A longer line is looked at in parts.
+const LONGEST: usize = 64 << 10;
+
+/// A log that is read on with each question.
+#[derive(Debug)]
+pub(super) struct Asker {
+    check: LogCheck,
+    redactor: Redactor,
+    state: Mutex<Result<State, String>>,
+}
+
+#[derive(Debug)]
+struct State {
+    must: Option<Wanted>,
+    never: Option<Unwanted>,
+}
+
+/// The line that must come.
+#[derive(Debug)]
+struct Wanted {
+    line: Line,
+    lines: Lines,
+    /// It came; and whether it told the version.
+    found: Option<bool>,
+}
+
+/// The line that must not come.
+#[derive(Debug)]
+struct Unwanted {
+    line: Line,
+    lines: Lines,
+    found: Option<String>,
+}
+
+impl Asker {
+    /// Where no window was opened by a change, the lines from now on count, and none is waited for.
+    pub(super) fn new(
+        name: &CheckName,
+        check: &LogCheck,
+        around: &Surroundings,
+        subject: &Subject,
+    ) -> Self {
+        let state = Mutex::new(State::new(name, check, around, subject));
+        Self { check: check.clone(), redactor: around.redactor.clone(), state }
+    }
+
+    /// Reads what was written since the question before.
+    pub(super) fn ask(&self) -> Judged {
+        let mut state = match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(state)) => state.into_inner(),
+            Err(TryLockError::WouldBlock) => return Judged::failed("is still being read"),
+        };
+        match &mut *state {
+            Err(why) => Judged::failed(why.clone()),
+            Ok(state) => self.read(state).unwrap_or_else(Judged::failed),
+        }
+    }
+
+    fn read(&self, state: &mut State) -> Result<Judged, String> {
+        let hopeless = |why: String| Ok(Judged { hopeless: true, ..Judged::failed(why) });
+        let most = self.check.max_bytes;
+        if let Some(Unwanted { line, lines, found }) = &mut state.never {
+            if found.is_none() {
+                lines.each(most, self.check.optional, &mut |text| {
+                    let hit = line.matches(text).is_some();
+                    if hit {
+                        *found = Some(shown(&self.redactor.text(text.trim())));
+                    }
+                    hit
+                })?;
+            }
+            match found {
+                Some(text) => return hopeless(format!("says \"{text}\"")),
+                None if lines.read > most => {
+                    return hopeless(format!("more than {} written", size(most)));
+                }
+                None if lines.lost() => {
+                    return hopeless("was rotated away before all of it was read".to_owned());
+                }
+                None => {}
+            }
+        }
+        let Some(Wanted { line, lines, found }) = &mut state.must else {
+            return Ok(Judged::fine("nothing it must not say"));
+        };
+        if found.is_none() {
+            lines.each(most, self.check.optional, &mut |text| {
+                *found = line.matches(text);
+                found.is_some()
+            })?;
+        }
+        match found {
+            Some(told) => Ok(Judged { told: *told, ..Judged::fine("says what it must") }),
+            None if lines.read > most => hopeless(format!("more than {} written", size(most))),
+            None => {
+                let wanted = self.check.must.as_deref().unwrap_or_default();
+                Err(format!("no line matches \"{}\"", shown(wanted)))
+            }
+        }
+    }
+}
+
+impl State {
+    fn new(
+        name: &CheckName,
+        check: &LogCheck,
+        around: &Surroundings,
+        subject: &Subject,
+    ) -> Result<Self, String> {
+        let places = around.files_of(&check.source)?;
+        let lines = |positions: Option<&LogPositions>| {
+            let since = positions.and_then(|p| p.readers(name.as_str(), &around.top, &places));
+            let from_now = || places.iter().map(|place| LogReader::from_now(&around.top, place));
+            Lines::of(since.unwrap_or_else(|| from_now().collect()))
+        };
+        let window = around.window.as_ref();
+        let must = check.must.as_ref().filter(|_| window.is_some());
+        let must = must.map(|text| {
+            let line = Line::new(text, subject)?;
+            Ok::<_, String>(Wanted { line, lines: lines(window.map(|w| &w.must)), found: None })
+        });
+        let never = check.must_not.as_ref().map(|text| {
+            let line = Line::new(text, subject)?;
+            let lines = lines(window.map(|w| &w.must_not));
+            Ok::<_, String>(Unwanted { line, lines, found: None })
+        });
+        Ok(Self { must: must.transpose()?, never: never.transpose()? })
+    }
+}
+
+/// The lines of some files.
+#[derive(Debug)]
+struct Lines {
+    /// Each with the beginning of a line that has no end yet.
+    files: Vec<(LogReader, Vec<u8>)>,
+    read: u64,
+}
+
+impl Lines {
+    fn of(readers: Vec<LogReader>) -> Self {
+        Self { files: readers.into_iter().map(|reader| (reader, Vec::new())).collect(), read: 0 }
+    }
+
+    fn lost(&self) -> bool {
+        self.files.iter().any(|(reader, _)| reader.lost())
+    }
+
+    /// Hands each new line to `look` until that has enough, or more than `most` bytes were read.
+    fn each(
+        &mut self,
+        most: u64,
+        optional: bool,
+        look: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<(), String> {
+        for (reader, begun) in &mut self.files {
+            let mut quiet = true;
+            while self.read <= most {
+                let piece = match reader.read(PIECE) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound && optional => break,
+                    read => read.map_err(|error| why(&error))?,
+                };
+                if piece.is_empty() {
+                    break;
+                }
+                quiet = false;
+                self.read += piece.len() as u64;
+                begun.extend(piece);
+                while let Some(end) = end_of_line(begun) {
+                    let line: Vec<u8> = begun.drain(..end).collect();
+                    if look(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r'])) {
+                        return Ok(());
+                    }
+                }
+            }
+            // A line that nobody has ended since the last look may never be.
+            if quiet && !begun.is_empty() && look(&String::from_utf8_lossy(begun)) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn end_of_line(bytes: &[u8]) -> Option<usize> {
+    let end = bytes.iter().position(|b| *b == b'\n').map(|at| at + 1);
+    end.or((bytes.len() >= LONGEST).then_some(bytes.len()))
+}
+
+impl Surroundings {
+    /// The files of a log.
+    ///
+    /// # Errors
+    /// Why they are not known, in words.
+    pub fn files_of(&self, source: &LogSource) -> Result<Vec<FilePlace>, String> {
+        match source {
+            LogSource::File(place) => Ok(vec![place.clone()]),
+            LogSource::Service(name) => match self.service_logs.get(name) {
+                Some(files) => files.clone(),
+                None => Err(format!("the log of {name} is not known")),
+            },
+        }
+    }
+
+    /// A file below the live tree as one that may not lead out of it; any other as it is.
+    pub fn place_of(&self, file: PathBuf) -> FilePlace {
+        use std::os::unix::ffi::OsStrExt as _;
+        let inside = file.strip_prefix(&self.top).ok();
+        let inside =
+            inside.and_then(|path| crate::model::RepoPath::new(path.as_os_str().as_bytes()).ok());
+        inside.map_or(FilePlace::Host(file), FilePlace::Tree)
+    }
+}

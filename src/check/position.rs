@@ -1,0 +1,226 @@
+//! Log files from one moment on: where they ended then, and what was written since, through rotation.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::FilePlace;
+use crate::system::files::{self, Beneath, Found, Identity};
+
+/// Where logs ended at one moment. Taken before a change and journalled, so that whoever asks later, also
+/// another process after a kill, means the same lines. By whose question (the name of a check or a flag),
+/// then by file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LogPositions(BTreeMap<String, BTreeMap<String, Option<LogPosition>>>);
+
+/// Where one log file ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPosition {
+    /// Which file it was, wherever it is renamed to.
+    #[serde(flatten)]
+    pub file: Identity,
+    /// Its length then, in bytes.
+    pub offset: u64,
+}
+
+/// At most so many files that were rotated away are read on, because somebody may still write to them.
+const MOST_OPEN: usize = 8;
+
+/// At most so many names beside a log are looked at for the one it was renamed to.
+const MOST_BESIDE: usize = 10_000;
+
+impl LogPositions {
+    /// Where the files of each question end now; `top` is the live tree. A file that is not there or cannot
+    /// be read has no position: if it comes, all of it was written since.
+    pub fn take(top: &Path, logs: &BTreeMap<String, Vec<FilePlace>>) -> Self {
+        let position = |place: &FilePlace| {
+            let found = open(top, place).ok().map(|(_, found)| found);
+            found.map(|found| LogPosition { file: found.identity, offset: found.size })
+        };
+        let files = |places: &Vec<FilePlace>| {
+            places.iter().map(|place| (place.to_string(), position(place))).collect()
+        };
+        Self(logs.iter().map(|(name, places)| (name.clone(), files(places))).collect())
+    }
+
+    /// Readers of what is written to `places` from these positions on; `None` where none were taken for
+    /// this question. A file that was not among them then is read from its start.
+    pub fn readers(&self, name: &str, top: &Path, places: &[FilePlace]) -> Option<Vec<LogReader>> {
+        let taken = self.0.get(name)?;
+        let reader = |place: &FilePlace| {
+            let position = taken.get(&place.to_string()).copied().flatten();
+            LogReader::from(top, place, position)
+        };
+        Some(places.iter().map(reader).collect())
+    }
+
+    /// Whether no question has any.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What is written to one log file, read piece by piece.
+///
+/// A file that is renamed away is read to its end, and on, before the one that takes its place is read from
+/// its start. One that is cut in place (`copytruncate`) is read from its start again; what was written
+/// between the last look and the cut is not seen.
+#[derive(Debug)]
+pub struct LogReader {
+    top: PathBuf,
+    place: FilePlace,
+    position: Option<LogPosition>,
+    began: bool,
+    /// The oldest first; the last one lies in place, or did.
+    open: Vec<Open>,
+    /// The file of the position is nowhere to be found.
+    lost: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    identity: Identity,
+    offset: u64,
+}
+
+impl LogReader {
+    /// Reads from `position` on; from the start where there is none.
+    pub fn from(top: &Path, place: &FilePlace, position: Option<LogPosition>) -> Self {
+        let (top, place) = (top.to_owned(), place.clone());
+        Self { top, place, position, began: false, open: Vec::new(), lost: false }
+    }
+
+    /// Reads what is written from now on.
+    pub fn from_now(top: &Path, place: &FilePlace) -> Self {
+        let found = open(top, place).ok().map(|(_, found)| found);
+        let position = found.map(|f| LogPosition { file: f.identity, offset: f.size });
+        let mut reader = Self::from(top, place, position);
+        // Held open from here on: whatever it is renamed to.
+        let _ = reader.follow();
+        reader
+    }
+
+    /// What was written since the last call, at most `most` bytes of it; the rest comes with the next call.
+    /// Never waits.
+    ///
+    /// # Errors
+    /// `NotFound` while the file has never been seen; any other I/O error; `InvalidInput` where something
+    /// else than a plain file lies there, `CrossesDevices` where a symbolic link leads out of the tree.
+    pub fn read(&mut self, most: u64) -> io::Result<Vec<u8>> {
+        self.follow()?;
+        let mut bytes = Vec::new();
+        for open in &mut self.open {
+            let room = most.saturating_sub(bytes.len() as u64);
+            let piece = open.read(room)?;
+            if !piece.is_empty() && !matches!(bytes.last(), None | Some(b'\n')) {
+                // The last line of a file that was rotated away is not the beginning of another's first.
+                bytes.push(b'\n');
+            }
+            bytes.extend(piece);
+        }
+        Ok(bytes)
+    }
+
+    /// Whether lines may have been missed: the file was rotated out of sight before it was read.
+    pub fn lost(&self) -> bool {
+        self.lost
+    }
+
+    /// The file that is read.
+    pub fn place(&self) -> &FilePlace {
+        &self.place
+    }
+
+    /// Looks which file lies in place now.
+    fn follow(&mut self) -> io::Result<()> {
+        let in_place = match open(&self.top, &self.place) {
+            Ok(opened) => Some(opened),
+            // Between the renaming and the new file; or before the first.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let first = !std::mem::replace(&mut self.began, true);
+        if let Some(position) = self.position.filter(|_| first)
+            && in_place.as_ref().is_none_or(|(_, found)| found.identity != position.file)
+        {
+            match self.renamed(position.file) {
+                Some(file) => self.push(file, position.file, position.offset),
+                None => self.lost = true,
+            }
+        }
+        if let Some((file, found)) = in_place {
+            let known = self.open.iter().any(|open| open.identity == found.identity);
+            let at = self.position.filter(|position| position.file == found.identity);
+            if !known {
+                self.push(file, found.identity, at.map_or(0, |position| position.offset));
+            }
+        } else if self.open.is_empty() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, file: File, identity: Identity, offset: u64) {
+        self.open.push(Open { file, identity, offset });
+        if self.open.len() > MOST_OPEN {
+            self.open.remove(0);
+        }
+    }
+
+    /// The file of this identity under another name in the same directory.
+    fn renamed(&self, identity: Identity) -> Option<File> {
+        let path = match &self.place {
+            FilePlace::Tree(path) => self.top.join(path.as_path()),
+            FilePlace::Host(path) => path.clone(),
+        };
+        let dir = path.parent()?;
+        let entries = std::fs::read_dir(dir).ok()?.take(MOST_BESIDE);
+        entries.filter_map(Result::ok).find_map(|entry| {
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            let (file, found) = files::open_plain(&entry.path()).ok().filter(|_| is_file)?;
+            (found.identity == identity).then_some(file)
+        })
+    }
+}
+
+impl Open {
+    fn read(&mut self, most: u64) -> io::Result<Vec<u8>> {
+        let length = self.file.metadata()?.len();
+        if length < self.offset {
+            self.offset = 0;
+        }
+        let wanted = usize::try_from((length - self.offset).min(most)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; wanted];
+        let mut done = 0;
+        while done < wanted {
+            match self.file.read_at(&mut bytes[done..], self.offset + done as u64) {
+                // Cut just now.
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(done);
+        self.offset += done as u64;
+        Ok(bytes)
+    }
+}
+
+/// Opens a named file, which must be a plain one.
+pub(super) fn open(top: &Path, place: &FilePlace) -> io::Result<(File, Found)> {
+    match place {
+        FilePlace::Tree(path) => Beneath::open(top)?.open_plain(path),
+        FilePlace::Host(path) => files::open_plain(path),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
