@@ -8,6 +8,7 @@ use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::flow::{Manner, carry_out, judgement};
+use super::levels::{self, Came, Level};
 use super::outcome::ChangeAnswer;
 use super::session::Session;
 use crate::model::{Event, Oid, Outcome, Recorded};
@@ -27,6 +28,8 @@ use crate::ui::{Ui, plural, span};
   gitroll back --plan                         what would be done
   gitroll back --to last-stable               the highest *-stable tag that served here
   gitroll back --to v1.2.0-stable             a tag, a commit or a record number
+  gitroll back --level auto                   flags of the suspects first, then the code
+  gitroll back --level flags                  the values of before the last change of flags
   gitroll back --undo                         it was a false alarm: return")]
 pub struct BackArgs {
     /// last-good, last-stable, previous, a tag, a commit or a record number [default: last-good]
@@ -35,6 +38,9 @@ pub struct BackArgs {
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// How deep it cuts
+    #[arg(long, value_name = "LEVEL", default_value = "code", conflicts_with = "undo")]
+    level: Level,
     /// Do not judge what is left as bad
     #[arg(long)]
     no_verdict: bool,
@@ -70,19 +76,52 @@ pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure>
         let intent = undo(&session, &facts, args)?;
         return carry_out(&session, facts, intent, &[], manner);
     }
-    let request: Request = args
-        .to
-        .as_deref()
-        .unwrap_or("last-good")
-        .parse()
-        .unwrap_or_else(|never: std::convert::Infallible| match never {});
+    match args.level {
+        Level::Flags if args.to.is_some() => Err(Failure::new(
+            Exit::Usage,
+            "--to names code; --level flags puts back what flags were before their last change",
+        )),
+        Level::Flags => levels::flags_before(&session, facts, args.reason.clone(), manner),
+        Level::Code => code(&session, facts, args, manner),
+        Level::Auto => auto(&session, facts, args, manner),
+    }
+}
+
+/// The flags of the suspect components first; where that does not help, the code.
+fn auto(session: &Session, facts: Facts, args: &BackArgs, manner: Manner) -> Result<Exit, Failure> {
     let all = candidates::gather(&session.site, &facts)?;
-    let found = choose(&session, &facts, &all, &request)?;
-    if let Some(exit) = already_there(&session, &facts, &found.chosen)? {
+    let good = find(session, &facts, &all, &request(args))?.ok().and_then(|r| r.chosen.commit);
+    let tell = |text: &str| session.ui.say(&format!("level {text}"));
+    match levels::suspects_off(session, &facts, good.as_ref(), args.reason.as_ref())? {
+        None => tell("flags: no component that changed has a flag that is on"),
+        Some(intent) => {
+            let names: Vec<&str> = intent.flags.iter().map(|flag| flag.name.as_str()).collect();
+            let what = if good.is_some() { "the last good state" } else { "all that is declared" };
+            tell(&format!("flags: {} of components that differ from {what}", names.join(", ")));
+            if let Came::Ended(exit) = levels::try_level(session, facts, intent, manner)? {
+                return Ok(exit);
+            }
+            tell("flags: not enough, and put back");
+        }
+    }
+    tell("code: to an earlier state");
+    code(session, session.facts()?, args, manner)
+}
+
+fn request(args: &BackArgs) -> Request {
+    let to = args.to.as_deref().unwrap_or("last-good");
+    to.parse().unwrap_or_else(|never: std::convert::Infallible| match never {})
+}
+
+fn code(session: &Session, facts: Facts, args: &BackArgs, manner: Manner) -> Result<Exit, Failure> {
+    let request = request(args);
+    let all = candidates::gather(&session.site, &facts)?;
+    let found = choose(session, &facts, &all, &request)?;
+    if let Some(exit) = already_there(session, &facts, &found.chosen)? {
         return Ok(exit);
     }
-    let intent = intent(&session, &facts, &all, &request, &found, args)?;
-    carry_out(&session, facts, intent, &found.further, manner)
+    let intent = intent(session, &facts, &all, &request, &found, args)?;
+    carry_out(session, facts, intent, &found.further, manner)
 }
 
 fn choose(

@@ -8,13 +8,15 @@ pub use fits::Consent;
 pub use keep::{Kept, keep};
 pub use list::ComponentsAnswer;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::Globals;
 use super::back;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::flags::{intent, switched};
 use super::flow::{Manner, carry_out};
+use super::levels::{self, Came};
 use super::outcome::ChangeAnswer;
 use super::session::Session;
 use crate::config::Component;
@@ -26,7 +28,7 @@ use crate::plan::facts::Facts;
 use crate::plan::preflight::nearest;
 use crate::site::Observed;
 use crate::target::{Candidate, Reason, Request, RequestError, Standing};
-use crate::ui::{Ui, escape, plural};
+use crate::ui::{Ui, can_ask, choose, escape, plural};
 
 /// Put one component's files back, and prove that the app serves with them
 #[derive(Debug, Args)]
@@ -45,6 +47,9 @@ pub struct ComponentArgs {
     /// Whose files: last-good, last-stable, previous, a tag, commit or record number [default: last-good]
     #[arg(long, value_name = "TARGET", requires = "id")]
     to: Option<String>,
+    /// By its flag or by its files [default: asked on a terminal; else the flag, then the files]
+    #[arg(long, value_name = "WAY", requires = "id")]
+    via: Option<Via>,
     /// Why, for the record
     #[arg(long, value_name = "TEXT", requires = "id")]
     reason: Option<String>,
@@ -62,6 +67,15 @@ pub struct ComponentArgs {
     yes: bool,
 }
 
+/// How a component goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Via {
+    /// Its feature flag is switched off
+    Flag,
+    /// Its files are put back
+    Files,
+}
+
 /// Runs it.
 ///
 /// # Errors
@@ -72,7 +86,75 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ComponentArgs) -> Result<Exit, Fai
     let session = Session::change(globals, ui, "component")?;
     let facts = session.facts()?;
     let component = find(&facts, id)?.clone();
-    let (chosen, mut warnings) = source(&session, &facts, &component, args)?;
+    let facts = match via(&session, facts, &component, args)? {
+        Gone::Ended(exit) => return Ok(exit),
+        Gone::Files(facts) => *facts,
+    };
+    files(&session, facts, &component, args)
+}
+
+/// What is left to do after the flag.
+enum Gone {
+    Ended(Exit),
+    Files(Box<Facts>),
+}
+
+/// By the flag, where that is the way.
+fn via(
+    session: &Session,
+    facts: Facts,
+    component: &Component,
+    args: &ComponentArgs,
+) -> Result<Gone, Failure> {
+    let id = &component.id;
+    let files = |facts| Ok(Gone::Files(Box::new(facts)));
+    let way = match (args.via, &component.flag) {
+        (Some(Via::Flag), None) => {
+            return Err(Failure::unchanged(format!("{id} has no flag"))
+                .next(format!("gitroll component {id}"), "puts its files back"));
+        }
+        // Who names a state means its files.
+        (None, _) if args.to.is_some() => Some(Via::Files),
+        (None, None) => Some(Via::Files),
+        (None, Some(_)) if args.plan || args.yes || !can_ask(&session.ui) => None,
+        (None, Some(flag)) => {
+            let asked = format!("{id}: switch {} off, or put its files back?", flag.name);
+            let answer = choose(&session.ui, &asked, &["flag", "files"])?;
+            Some(if answer == 0 { Via::Flag } else { Via::Files })
+        }
+        (way, _) => way,
+    };
+    if way == Some(Via::Files) {
+        return files(facts);
+    }
+    if way.is_none() && !levels::is_on(session, &facts, component)? {
+        session.ui.say(&format!("{id}: its flag is not on; its files then"));
+        return files(facts);
+    }
+    let which = [id.to_string()];
+    let wanted = switched(&facts.accepted.config, &which, false)?;
+    let intent = intent(session, &facts, wanted, args.reason.clone())?;
+    let manner = Manner { plan_only: args.plan, yes: true, asks: false, any_candidate: false };
+    if way == Some(Via::Flag) || args.plan {
+        return carry_out(session, facts, intent, &[], manner).map(Gone::Ended);
+    }
+    match levels::try_level(session, facts, intent, manner)? {
+        Came::Ended(exit) => Ok(Gone::Ended(exit)),
+        Came::NotEnough => {
+            session.ui.say(&format!("{id}: its flag is not enough; its files then"));
+            files(session.facts()?)
+        }
+    }
+}
+
+fn files(
+    session: &Session,
+    facts: Facts,
+    component: &Component,
+    args: &ComponentArgs,
+) -> Result<Exit, Failure> {
+    let id = &component.id;
+    let (chosen, mut warnings) = source(session, &facts, component, args)?;
     let source =
         chosen.commit.clone().ok_or_else(|| Failure::unchanged("the target names no commit"))?;
     let site = &session.site;
@@ -81,18 +163,18 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ComponentArgs) -> Result<Exit, Fai
     let own_edit = |path: &RepoPath| component.paths.covers(path) && !local.matches(path);
     let edited: Vec<RepoPath> =
         site.git.edited(left)?.into_iter().filter(|path| own_edit(path)).collect();
-    let commit = match component::synthesise(&site.git, left, &source, &component)? {
+    let commit = match component::synthesise(&site.git, left, &source, component)? {
         Some(commit) => commit,
-        None if edited.is_empty() => return same(&session, &facts, &component, &chosen),
+        None if edited.is_empty() => return same(session, &facts, component, &chosen),
         None => {
             let name = &chosen.name;
             warnings.push(format!("{id} is the same in {name}: only edits of this host go"));
             left.clone()
         }
     };
-    refuse_held(&session, &facts, &component, &commit, &chosen.name)?;
-    let now = Content::of(&site.git, left, &component)?;
-    let wanted = Content::of(&site.git, &source, &component)?;
+    refuse_held(session, &facts, component, &commit, &chosen.name)?;
+    let now = Content::of(&site.git, left, component)?;
+    let wanted = Content::of(&site.git, &source, component)?;
     if wanted.is_empty() {
         let files = plural(now.len(), "file");
         warnings.push(format!("{id} has no file in {}: {files} will be removed", chosen.name));
@@ -103,13 +185,13 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ComponentArgs) -> Result<Exit, Fai
     });
     let from = facts.names.served(&site.git, &source, None)?;
     let between = (&facts.serving, &from);
-    warnings.extend(fits::look(&session, &facts, &component, between, &commit, &consent)?);
+    warnings.extend(fits::look(session, &facts, component, between, &commit, &consent)?);
     let older = match (
-        first_served(&session, &facts, &component, &wanted)?,
-        first_served(&session, &facts, &component, &now)?,
+        first_served(session, &facts, component, &wanted)?,
+        first_served(session, &facts, component, &now)?,
     ) {
         (Some(wanted), Some(left)) => wanted < left,
-        _ => back::older(&session, &facts, &source, left)?,
+        _ => back::older(session, &facts, &source, left)?,
     };
     let judged = !args.no_verdict && !now.is_empty() && older;
     let content = now.digest();
@@ -135,7 +217,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ComponentArgs) -> Result<Exit, Fai
         hidden: Default::default(),
     };
     let manner = Manner { plan_only: args.plan, yes: args.yes, asks: true, any_candidate: false };
-    carry_out(&session, facts, intent, &[], manner)
+    carry_out(session, facts, intent, &[], manner)
 }
 
 /// When the component first served here with this content, as a position among the deployments. Commits

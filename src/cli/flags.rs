@@ -5,7 +5,7 @@ mod ramp;
 mod wanted;
 
 pub use list::FlagsAnswer;
-pub use wanted::{Wanted, back_to_before, intent, switched};
+pub use wanted::{back_to_before, intent, switched};
 
 use clap::{Args, Subcommand};
 

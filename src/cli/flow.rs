@@ -8,7 +8,9 @@ use super::outcome::{self, ChangeAnswer};
 use super::session::Session;
 use crate::engine::{self, Ended, OnFailure};
 use crate::ledger::{self, Draft};
-use crate::model::{Event, Evidence, Judgement, Oid, Outcome, Record, Recorded, Served, Verdict};
+use crate::model::{
+    Event, Evidence, Judgement, Oid, Outcome, Plan, Record, Recorded, Served, Verdict,
+};
 use crate::plan::compose::{self, Intent};
 use crate::plan::facts::Facts;
 use crate::plan::preflight::preflight;
@@ -72,6 +74,7 @@ pub fn carry_out(
         if first_try && manner.asks && !manner.yes {
             let asked = match (&event, plan.recorded.components.first()) {
                 (Event::Back, _) => "Go back?".to_owned(),
+                (Event::Flags, _) => format!("Switch {}?", flags_in_words(&plan)),
                 (Event::Component, Some(id)) => format!("Put {id} back?"),
                 _ => "Go on?".to_owned(),
             };
@@ -120,6 +123,12 @@ pub fn carry_out(
     }
 }
 
+/// `ENABLE_UPLOADS to false`.
+fn flags_in_words(plan: &Plan) -> String {
+    let words = plan.flags().map(|change| format!("{} to {}", change.name, change.after.plain()));
+    escape(&words.collect::<Vec<_>>().join(", "))
+}
+
 /// How what serves stands before anything is changed. Where HEAD was moved by hand to the very target,
 /// what runs may be the one or the other: the better answer counts.
 fn observe(session: &Session, facts: &Facts, intent: &Intent) -> Observed {
@@ -143,13 +152,7 @@ fn policy(healthy: bool, more: bool, first_try: bool) -> OnFailure {
     }
 }
 
-fn show(
-    session: &Session,
-    plan: &crate::model::Plan,
-    observed: &Observed,
-    facts: &Facts,
-    left: usize,
-) {
+fn show(session: &Session, plan: &Plan, observed: &Observed, facts: &Facts, left: usize) {
     let style = &session.ui.err;
     let state = if observed.healthy() {
         style.ok()
@@ -186,7 +189,7 @@ fn show(
     }
 }
 
-fn served_words(facts: &Facts, plan: &crate::model::Plan) -> Option<String> {
+fn served_words(facts: &Facts, plan: &Plan) -> Option<String> {
     let commit = &plan.to.commit;
     let total = facts.history.served_total(commit, facts.now);
     let proven = facts.history.proven_here(commit);
@@ -204,7 +207,7 @@ fn served_words(facts: &Facts, plan: &crate::model::Plan) -> Option<String> {
 }
 
 /// Nothing may have moved since the facts were gathered.
-fn unmoved(session: &Session, facts: &Facts, plan: &crate::model::Plan) -> Result<(), Failure> {
+fn unmoved(session: &Session, facts: &Facts, plan: &Plan) -> Result<(), Failure> {
     let git = &session.site.git;
     if git.head()? != facts.head {
         return Err(Failure::refused("HEAD moved while this was planned; nothing was changed")

@@ -15,6 +15,7 @@ mod failure;
 mod flags;
 mod flow;
 mod init;
+mod levels;
 mod log;
 mod mark;
 mod outcome;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
+use crate::config::{Component, Config};
 use crate::engine::{self, Ended, Side};
 use crate::ledger;
 use crate::model::{CheckEvidence, Digest, Event, Hold, Plan, RunId, Seq, Served, ServiceEvidence};
@@ -101,8 +102,9 @@ pub fn tell(
         Ended::Serving { proof, record } => {
             let observed = witnesses(&proof.checks, &proof.services);
             session.ui.line(&format!(
-                "{} {} observed serving: {observed}    {}{}",
+                "{} {}{} observed serving: {observed}    {}{}",
                 session.ui.out.ok(),
+                switched(plan),
                 plan.to.name,
                 duration(took),
                 promised(session, plan),
@@ -268,8 +270,44 @@ fn recorded(
     if remote.required { Exit::Unrecorded } else { Exit::Done }
 }
 
+/// `ENABLE_UPLOADS false, seen in the running app; `
+fn switched(plan: &Plan) -> String {
+    let words: Vec<String> = plan
+        .flags()
+        .map(|change| format!("{} {}", change.name, escape(&change.after.plain())))
+        .collect();
+    if words.is_empty() { String::new() } else { format!("{}; ", words.join(", ")) }
+}
+
+/// What the components that went back make one expect, as gitroll.toml says.
+fn expected(ui: &Ui, plan: &Plan) {
+    let Ok(config) = crate::config::parse(&plan.config, "gitroll.toml") else { return };
+    // Returning to what they were is not what was described.
+    if !plan.recorded.lifts.is_empty() || switched_on(&config, plan) {
+        return;
+    }
+    let about = |c: &&Component| plan.recorded.components.contains(&c.id);
+    for component in config.components.iter().filter(about) {
+        if let Some(after) = &component.after {
+            ui.line(&format!("  expect   {}: {}", component.id, escape(after)));
+        }
+        if !component.symptoms.is_empty() {
+            let symptoms = escape(&component.symptoms.join(", "));
+            ui.line(&format!("  watch    {symptoms}: would mean that it did not help"));
+        }
+    }
+}
+
+fn switched_on(config: &Config, plan: &Plan) -> bool {
+    plan.flags().any(|change| {
+        let mut declared = config.components.iter().filter_map(|c| c.flag.as_ref());
+        declared.any(|flag| flag.name == change.name && flag.off != change.after.plain())
+    })
+}
+
 fn consequences(session: &Session, plan: &Plan) {
     let ui = &session.ui;
+    expected(ui, plan);
     if plan.recorded.hold == Some(Hold::Commit)
         && let Some(subject) = &plan.recorded.subject
     {
@@ -296,6 +334,9 @@ fn consequences(session: &Session, plan: &Plan) {
             ui.line(&format!("  next     gitroll back --undo      returns to {}", plan.from));
         }
         Event::Component => after_a_rollback(ui, plan),
+        Event::Flags if plan.recorded.lifts.is_empty() => {
+            ui.line("  next     gitroll back --level flags    puts the values of before back");
+        }
         Event::Deploy => ui.line("  next     gitroll promote          when it has proven itself"),
         _ => {}
     }
@@ -326,7 +367,8 @@ fn witnesses(checks: &[CheckEvidence], services: &[ServiceEvidence]) -> String {
 }
 
 fn promised(session: &Session, plan: &Plan) -> String {
-    let rto = crate::config::parse(&plan.config, "gitroll.toml").ok().and_then(|c| c.rto.code);
+    let rto = crate::config::parse(&plan.config, "gitroll.toml").ok().map(|c| c.rto);
+    let rto = rto.and_then(|rto| if plan.event == Event::Flags { rto.flags } else { rto.code });
     let _ = session;
     match rto {
         Some(limit) => format!(" (rto {})", crate::ui::span(limit)),

@@ -3,8 +3,8 @@
 use schemars::{Schema, schema_for};
 
 use super::{
-    check, component, demo, doctor, eject, failure, init, log, mark, outcome, promote, service,
-    show, status, targets,
+    check, component, demo, doctor, eject, failure, flags, init, log, mark, outcome, promote,
+    service, show, status, targets,
 };
 use crate::model::{Evidence, Plan};
 use crate::report::diff::Diff;
@@ -40,6 +40,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("envelope", schema_for!(Envelope)),
         ("error", schema_for!(failure::Failure)),
         ("evidence", schema_for!(Evidence)),
+        ("flags", schema_for!(flags::FlagsAnswer)),
         ("init", schema_for!(init::InitAnswer)),
         ("log", schema_for!(log::LogAnswer)),
         ("plan", schema_for!(Plan)),

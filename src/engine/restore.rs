@@ -8,7 +8,7 @@ use super::execute::{Executor, millis, pass};
 use super::phase::Side;
 use super::prove::{log_window, no_worse};
 use super::{EngineError, StepError, steps};
-use crate::model::{Narration, Outcome};
+use crate::model::{Event, Narration, Outcome};
 use crate::system::signals;
 
 impl Executor<'_, '_> {
@@ -58,7 +58,9 @@ impl Executor<'_, '_> {
             return Ok(None);
         }
         let error = StepError::NotProven { failures: proof.failures, lines: proof.lines };
-        if !signals::leave_asked() && self.run.aborted() && self.run.was_failing() {
+        // Flags are put back before anything deeper is tried, also onto what was failing.
+        let wanted = self.run.aborted() || self.run.plan.event == Event::Flags;
+        if !signals::leave_asked() && wanted && self.run.was_failing() {
             let why = self.tell_failure("prove", begin.elapsed(), &error)?;
             let _ = self.record(Outcome::Failed)?;
             self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;

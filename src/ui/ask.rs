@@ -42,8 +42,36 @@ pub fn question(ui: &Ui, text: &str, default: &str) -> Result<String, AskError> 
     Ok(if answer.is_empty() { default.to_owned() } else { answer.to_owned() })
 }
 
+/// Whether there is somebody to ask.
+pub fn can_ask(ui: &Ui) -> bool {
+    io::stdin().is_terminal() && !ui.json
+}
+
+/// Asks for one of a few words, by its position; Enter takes the first.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn choose(ui: &Ui, text: &str, words: &[&str]) -> Result<usize, AskError> {
+    let choices = format!("[{}]", words.join("/"));
+    loop {
+        let answer = ask(ui, text, &choices)?;
+        let answer = answer.trim().to_ascii_lowercase();
+        if answer.is_empty() {
+            return Ok(0);
+        }
+        let meant: Vec<usize> =
+            (0..words.len()).filter(|index| words[*index].starts_with(&answer)).collect();
+        let exact = words.iter().position(|word| *word == answer);
+        match (exact, meant.as_slice()) {
+            (Some(index), _) => return Ok(index),
+            (None, [index]) => return Ok(*index),
+            _ => ui.cry(&format!("Please answer {}.", words.join(" or "))),
+        }
+    }
+}
+
 fn ask(ui: &Ui, text: &str, choices: &str) -> Result<String, AskError> {
-    if !io::stdin().is_terminal() || ui.json {
+    if !can_ask(ui) {
         return Err(AskError::NoTerminal(text.to_owned()));
     }
     let mut stderr = io::stderr();

@@ -6,7 +6,7 @@ mod style;
 mod table;
 mod words;
 
-pub use ask::{AskError, confirm, question};
+pub use ask::{AskError, can_ask, choose, confirm, question};
 pub use live::Live;
 pub use style::Style;
 pub use table::Table;

@@ -1,0 +1,224 @@
+//! Feature flags: switched as a run, seen in the running app or put back.
+
+mod support;
+
+use std::fs;
+
+use support::*;
+
+/// Reads `.env` as it starts; `uploads` fails as long as its flag is on, where the test says so. Says in its log how
+/// uploads go.
+const SERVER: &str = r#"
+const fs = require('fs'), http = require('http'), path = require('path');
+const version = JSON.parse(fs.readFileSync(path.join(__dirname, 'package.json'))).version;
+const read = () => { try { return fs.readFileSync(path.join(__dirname, '.env'), 'utf8'); } catch { return ''; } };
+const flag = (text, name) => {
+  const lines = text.split(/\r?\n/).filter((line) => line.startsWith(name + '='));
+  return lines.length ? lines[lines.length - 1].slice(name.length + 1).replace(/\s+#.*/, '') : undefined;
+};
+let env = read();
+const deaf = fs.existsSync(path.join(__dirname, '.git/deaf'));
+const value = () => deaf ? 'true' : (process.env.ENABLE_UPLOADS ?? flag(env, 'ENABLE_UPLOADS') ?? 'true');
+const say = () => console.log(value() === 'false' ? 'sequential uploads' : 'parallel uploads');
+process.on('SIGHUP', () => { env = read(); say(); });
+process.on('SIGTERM', () => process.exit(0));
+const sick = (kind) => fs.existsSync(path.join(__dirname, '.git/sick-' + kind));
+http.createServer((request, response) => {
+  const bad = (sick('flag') && value() !== 'false') || (sick('code') && version !== '1.0.0') || sick('both');
+  response.writeHead(bad ? 500 : 200, { 'content-type': 'application/json', connection: 'close' });
+  response.end(JSON.stringify({ status: bad ? 'failing' : 'healthy', version, pid: process.pid, flags: { ENABLE_UPLOADS: value() } }));
+}).listen(process.env.PORT, '127.0.0.1', say);
+"#;
+
+const COMPONENT: &str = r#"
+[component.QW-001]
+title = "Parallel uploads"
+paths = ["features/upload/**"]
+flag = { name = "ENABLE_UPLOADS", off = "false", on = "true" }
+after = "uploads are sequential"
+symptoms = ["HTTP 207"]
+"#;
+
+/// 1.0.0 and 1.1.0 of an app with a flag, the second serving.
+fn flagged<'h>(host: &'h TestEnvironment, flags: &str) -> Scenario<'h> {
+    let app = host.app(Fixture::Plain);
+    let port = app.port.number();
+    let flags = flags.replace("PORT", &port.to_string());
+    let config =
+        AppConfig::default().without_builds().settle(1, "200ms").and(COMPONENT).and(&flags);
+    app.configure(&config);
+    app.write("server.js", SERVER);
+    app.write(".gitignore", ".env\n");
+    app.write("features/upload/index.js", "// one at a time\n");
+    app.write(".env", "# the app's own\nOTHER=1\nENABLE_UPLOADS=true # since May\n");
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    s.promote("v1.0.0");
+    s.app.write("features/upload/index.js", "// all at once\n");
+    s.release_kept("1.1.0").exit(0);
+    s
+}
+
+const BY_HTTP: &str = r#"
+[flags]
+file = ".env"
+verify = { http = "http://127.0.0.1:PORT/api/health", expect = { status = 200, json = { "/flags/{name}" = "{value}" } } }
+"#;
+
+fn env(s: &Scenario<'_>) -> String {
+    fs::read_to_string(s.app.dir.join(".env")).unwrap_or_default()
+}
+
+#[test]
+fn a_flag_is_switched_off_seen_recorded_and_put_back() {
+    let host = TestEnvironment::new();
+    let s = flagged(&host, BY_HTTP);
+    let before = env(&s);
+    host.gitroll(&["flags"]).exit(0).stdout_has("ENABLE_UPLOADS").stdout_has("QW-001");
+    let off = host.gitroll(&["flags", "off", "QW-001", "--reason", "uploads time out"]);
+    off.exit(0)
+        .stdout_has("ENABLE_UPLOADS false")
+        .stdout_has("uploads are sequential")
+        .stdout_has("HTTP 207");
+    assert_eq!(env(&s), before.replace("=true #", "=false #"));
+    s.serves("1.1.0");
+    host.gitroll(&["show"]).exit(0).stdout_has("ENABLE_UPLOADS").stdout_has("uploads time out");
+    host.gitroll(&["back", "--level", "flags", "--yes"]).exit(0).stdout_has("ENABLE_UPLOADS true");
+    assert_eq!(env(&s), before);
+    host.gitroll(&["back", "--level", "flags", "--yes"]).exit(1).stderr_has("no flag was changed");
+}
+
+#[test]
+fn a_flag_that_the_app_does_not_take_is_put_back() {
+    let host = TestEnvironment::new();
+    let s = flagged(&host, &BY_HTTP.replace("verify = {", "verify = { timeout = \"2s\","));
+    let before = env(&s);
+    fs::write(s.app.dir.join(".git/deaf"), "").expect("it is writable");
+    host.gitroll(&["flags", "off", "QW-001"]).exit(20);
+    assert_eq!(env(&s), before);
+    s.serves("1.1.0");
+}
+
+#[test]
+fn a_log_shows_a_flag_from_the_change_on() {
+    let host = TestEnvironment::new();
+    let flags = "[flags]\nfile = \".env\"\napply = { signal = \"HUP\" }\n\
+                 verify = { log = { service = \"web\" }, expect = { must = \"sequential uploads\" } }\n";
+    let s = flagged(&host, flags);
+    let pid = s.app.pid_served();
+    host.gitroll(&["flags", "off", "ENABLE_UPLOADS"]).exit(0);
+    assert_eq!(s.app.pid_served(), pid, "it was reloaded, not told");
+    // Nothing shows that it is on: refused before anything is changed.
+    let before = env(&s);
+    host.gitroll(&["flags", "on", "QW-001"]).exit(1).stderr_has("nothing could show");
+    assert_eq!(env(&s), before);
+    host.gitroll(&["flags", "set", "ENABLE_UPLODS=true"]).exit(1).stderr_has("ENABLE_UPLOADS");
+}
+
+#[test]
+fn the_environment_of_processes_shows_a_flag_that_is_handed_over() {
+    let host = TestEnvironment::new();
+    let flags = "[flags]\nfile = \".env\"\napply = \"environment\"\nverify = \"environ\"\n";
+    let s = flagged(&host, flags);
+    host.gitroll(&["flags", "off", "QW-001"]).exit(0);
+    host.gitroll(&["flags"]).exit(0).stdout_has("yes");
+    // A later deploy hands it over, too.
+    s.release("1.2.0", Behaviour::Good);
+    let answer = http_get(&s.app.health()).expect("the app answers");
+    assert!(answer.body.contains("\"ENABLE_UPLOADS\":\"false\""), "{}", answer.body);
+}
+
+#[test]
+fn a_kill_anywhere_in_a_change_of_flags_leaves_the_old_or_the_new_value() {
+    let host = TestEnvironment::new();
+    let s = flagged(&host, BY_HTTP);
+    let before = env(&s);
+    for place in ["flags file before", "flags file after", "reload web before", "prove before"] {
+        for (way, code, value) in [("abort", 0, "true"), ("resume", 0, "false")] {
+            let mut off = host.gitroll_command(&["flags", "off", "QW-001"]);
+            off.env("GITROLL_FAIL_AT", format!("{place}=kill"));
+            assert_eq!(off.output().expect("it runs").status.code(), None, "{place}");
+            host.gitroll(&["flags", "on", "QW-001"]).exit(22);
+            host.gitroll(&[way]).exit(code);
+            assert!(
+                env(&s).contains(&format!("ENABLE_UPLOADS={value} ")),
+                "{place} {way}: {}",
+                env(&s)
+            );
+            s.serves("1.1.0");
+            if value == "false" {
+                host.gitroll(&["flags", "on", "QW-001"]).exit(0);
+            }
+            assert_eq!(env(&s), before, "{place} {way}");
+        }
+    }
+}
+
+#[test]
+fn what_a_flag_cures_is_cured_by_the_flag() {
+    let host = TestEnvironment::new();
+    let s = flagged(&host, BY_HTTP);
+    let head = s.app.head();
+    fs::write(s.app.dir.join(".git/sick-flag"), "").expect("it is writable");
+    let back = host.gitroll(&["back", "--level", "auto", "--yes"]);
+    back.exit(0).stderr_has("level flags").stderr_lacks("level code");
+    assert_eq!(s.app.head(), head);
+    s.serves("1.1.0");
+}
+
+#[test]
+fn what_only_the_code_cures_is_cured_by_the_code_and_the_flag_is_as_before() {
+    let host = TestEnvironment::new();
+    let s = flagged(&host, BY_HTTP);
+    let before = env(&s);
+    fs::write(s.app.dir.join(".git/sick-code"), "").expect("it is writable");
+    let back = host.gitroll(&["back", "--level", "auto", "--yes"]);
+    back.exit(0).stderr_has("level flags").stderr_has("level code");
+    assert_eq!(env(&s), before);
+    s.serves("1.0.0");
+}
+
+#[test]
+fn what_neither_cures_needs_a_person() {
+    let host = TestEnvironment::new();
+    let s = flagged(&host, BY_HTTP);
+    let before = env(&s);
+    fs::write(s.app.dir.join(".git/sick-both"), "").expect("it is writable");
+    host.gitroll(&["back", "--level", "auto", "--yes"]).exit(21).stderr_has("level code");
+    assert_eq!(env(&s), before);
+}
+
+#[test]
+fn a_component_goes_by_its_flag_and_then_by_its_files() {
+    let host = TestEnvironment::new();
+    let s = flagged(&host, BY_HTTP);
+    host.gitroll(&["component", "QW-001", "--yes"]).exit(0).stdout_has("ENABLE_UPLOADS false");
+    assert!(s.app.read("features/upload/index.js").contains("all at once"));
+    let files = host.gitroll(&["component", "QW-001", "--yes"]);
+    files.exit(0).stderr_has("its files then");
+    assert!(s.app.read("features/upload/index.js").contains("one at a time"));
+    let only = host.gitroll(&["component", "QW-001", "--via", "flag", "--yes"]);
+    only.exit(0);
+}
+
+#[test]
+fn a_ramp_goes_step_by_step_and_back_where_a_step_does_not_hold() {
+    let host = TestEnvironment::new();
+    let s = flagged(&host, BY_HTTP);
+    host.gitroll(&["flags", "off", "QW-001"]).exit(0);
+    let ramp = ["flags", "ramp", "ENABLE_UPLOADS", "1%,50%,100%", "--every", "1s"];
+    host.gitroll(&ramp).exit(0);
+    assert!(env(&s).contains("ENABLE_UPLOADS=true"), "{}", env(&s));
+    host.gitroll(&["flags", "off", "QW-001"]).exit(0);
+    let mut ramp = host.gitroll_command(&["flags", "ramp", "QW-001", "25%,100%", "--every", "20s"]);
+    let ramp = ramp.spawn().expect("it starts");
+    wait_until("the first step", || env(&s).contains("ENABLE_UPLOADS=0.25"));
+    wait_until("it is proven", || host.gitroll(&["status"]).stdout.contains("none open"));
+    fs::write(s.app.dir.join(".git/sick-flag"), "").expect("it is writable");
+    let said = ramp.wait_with_output().expect("it ends");
+    assert_eq!(said.status.code(), Some(20));
+    assert!(env(&s).contains("ENABLE_UPLOADS=false"), "{}", env(&s));
+    s.serves("1.1.0");
+}
