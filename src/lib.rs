@@ -18,8 +18,7 @@
 //!      build    groups, keys, the store of artifacts
 //!      flag     feature flags where they are kept: files, an API, commands
 //!      service  pm2, the built-in process manager, commands
-//!      flag     feature flags: files, admin APIs, commands
-//!      check    asks the app over HTTP, weighs witnesses, proves
+//!      check    asks the app and what is around it, weighs witnesses, proves
 //!          config   gitroll.toml and host.toml: raw text → validated types
 //!          model    ids, Record, Plan, Step, Evidence: pure data
 //!          system   the ground floor: git, processes, files, users, the clock

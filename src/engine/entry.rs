@@ -17,6 +17,9 @@ pub enum Entry {
     Intent {
         /// Index into the plan's steps.
         step: usize,
+        /// With the first step that touches what serves: where the logs ended that checks read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        logs: Option<LogPositions>,
     },
     /// A step was done.
     Done {
@@ -42,12 +45,6 @@ pub enum Entry {
         /// Lines that say more, each with its source.
         lines: Vec<(String, String)>,
     },
-    /// Where the logs that checks read ended: what is written from there on is answered for by what is put in
-    /// place next.
-    Window {
-        /// By check, then by file.
-        logs: LogPositions,
-    },
     /// The commit point: the intended version was observed serving.
     Proven {
         /// The checks.
@@ -70,6 +67,9 @@ pub enum Entry {
         /// How long that took. Journals written at first do not say.
         #[serde(default)]
         millis: u64,
+        /// Where the logs ended that checks read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        logs: Option<LogPositions>,
     },
     /// What served before was observed serving.
     Restored {
@@ -120,6 +120,11 @@ pub enum Entry {
 }
 
 impl Entry {
+    #[cfg(test)]
+    pub(crate) fn intent(step: usize) -> Self {
+        Entry::Intent { step, logs: None }
+    }
+
     /// The entry's kind, as in the file.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -127,7 +132,6 @@ impl Entry {
             Entry::Intent { .. } => "intent",
             Entry::Done { .. } => "done",
             Entry::Failed { .. } => "failed",
-            Entry::Window { .. } => "window",
             Entry::Proven { .. } => "proven",
             Entry::Restoring { .. } => "restoring",
             Entry::TreeRestored { .. } => "tree-restored",

@@ -10,7 +10,7 @@ use super::prove::{intended, log_window, prove};
 use super::record;
 use super::run::Run;
 use super::{EngineError, StepError, flags, reserve, steps, watchdog};
-use crate::check::{LogWindow, Proof};
+use crate::check::{LogPositions, LogWindow, Proof};
 use crate::config::Config;
 use crate::ledger;
 use crate::model::{CheckEvidence, CheckedPlan, Narration, Narrator, Outcome, Step};
@@ -225,10 +225,10 @@ impl<'a, 'n> Executor<'a, 'n> {
             let why = "the plan has no proof".to_owned();
             return self.failed(next, "prove", Duration::ZERO, StepError::Files(why));
         };
-        self.open_window(next)?;
         let again = self.run.command_once(next).filter(|_| !self.redo);
         let before = again.and_then(|_| self.run.done_before(next));
-        self.write(Entry::Intent { step: next })?;
+        let logs = self.window_opened(next);
+        self.write(Entry::Intent { step: next, logs })?;
         (self.narrator)(Narration::Begin { step: step.label() });
         let begin = Instant::now();
         if step == Step::Prove {
@@ -384,18 +384,16 @@ impl<'a, 'n> Executor<'a, 'n> {
         self.run.journal.write(entry, clock::now())
     }
 
-    /// Before the first step that touches what serves: from here on the logs speak of what is put in place.
-    fn open_window(&mut self, next: usize) -> Result<(), EngineError> {
-        let activation = steps::activation(&self.run.plan);
-        let nothing = self.run.plan.steps.get(activation) == Some(&Step::Prove);
-        if next < activation || nothing || self.run.log_window().is_some() {
-            return Ok(());
+    /// Where the logs end, before the first step that touches what serves: from there on they speak of what is put
+    /// in place. A run that goes on keeps to what it said first.
+    fn window_opened(&self, next: usize) -> Option<LogPositions> {
+        let run = &self.run;
+        let activation = steps::activation(&run.plan);
+        let nothing = run.plan.steps.get(activation) == Some(&Step::Prove);
+        if next < activation || nothing || run.log_window().is_some() {
+            return None;
         }
-        let (site, run) = (self.site, &self.run);
-        if let Some(logs) = log_window(site, &self.config, &run.plan.from, &run.id) {
-            self.write(Entry::Window { logs })?;
-        }
-        Ok(())
+        log_window(self.site, &self.config, &run.plan.from, &run.id)
     }
 
     fn prove_target(&mut self, since: Option<Ticks>) -> Proof {

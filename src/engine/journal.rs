@@ -260,7 +260,7 @@ mod tests {
     fn written(dir: &Path) -> Vec<u8> {
         let mut journal = Journal::create(dir).unwrap();
         journal.write(Entry::Begun(Begun::for_tests()), Timestamp::UNIX_EPOCH).unwrap();
-        journal.write(Entry::Intent { step: 0 }, Timestamp::UNIX_EPOCH).unwrap();
+        journal.write(Entry::intent(0), Timestamp::UNIX_EPOCH).unwrap();
         std::fs::read(dir.join("journal.jsonl")).unwrap()
     }
 
@@ -274,7 +274,7 @@ mod tests {
             std::fs::write(dir.path().join("journal.jsonl"), &bytes[..cut]).unwrap();
             let mut journal = Journal::open(dir.path()).unwrap();
             assert_eq!(*journal.phase(), Phase::Forward { next: 0, announced: false });
-            journal.write(Entry::Intent { step: 0 }, Timestamp::UNIX_EPOCH).unwrap();
+            journal.write(Entry::intent(0), Timestamp::UNIX_EPOCH).unwrap();
             assert_eq!(Journal::open(dir.path()).unwrap().lines().len(), 2);
         }
     }
@@ -298,7 +298,7 @@ mod tests {
         let (checks, services, reloads) = (Vec::new(), Vec::new(), Vec::new());
         for entry in [
             Entry::Restoring { why: String::new() },
-            Entry::TreeRestored { millis: 7 },
+            Entry::TreeRestored { millis: 7, logs: None },
             Entry::Restored { checks, services, millis: 7, reloads },
         ] {
             journal.write(entry, Timestamp::UNIX_EPOCH).unwrap();

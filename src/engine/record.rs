@@ -344,7 +344,7 @@ fn steps(line: &Line) -> Vec<StepEvidence> {
             one(label, *millis, "failed", output)
         }
         Entry::Proven { millis, .. } => one("prove", *millis, "done", Vec::new()),
-        Entry::TreeRestored { millis } => one("activate", *millis, "restored", Vec::new()),
+        Entry::TreeRestored { millis, .. } => one("activate", *millis, "restored", Vec::new()),
         Entry::Restored { millis, reloads, .. } => {
             let reloads = reloads.iter().map(|(service, millis)| {
                 of(&format!("reload {service}"), *millis, "restored", Vec::new())

@@ -21,7 +21,10 @@ impl Executor<'_, '_> {
         match restored {
             Ok(()) => {
                 let took = begin.elapsed();
-                self.write(Entry::TreeRestored { millis: millis(took) })?;
+                // What serves again may say what it must as soon as it is reloaded.
+                let (config, run) = (&self.config_before, &self.run);
+                let logs = log_window(self.site, config, &run.plan.from, &run.id);
+                self.write(Entry::TreeRestored { millis: millis(took), logs })?;
                 (self.narrator)(Narration::Done { step: "activate".to_owned(), took });
                 Ok(None)
             }
@@ -32,12 +35,6 @@ impl Executor<'_, '_> {
     pub(super) fn compensate(&mut self) -> Result<Option<Ended>, EngineError> {
         let begin = Instant::now();
         let touched = self.run.reload_was_announced();
-        if self.run.log_window().is_none() {
-            let (config, run) = (&self.config_before, &self.run);
-            if let Some(logs) = log_window(self.site, config, &run.plan.from, &run.id) {
-                self.write(Entry::Window { logs })?;
-            }
-        }
         let result =
             steps::compensate(self.site, &self.run, &self.config_before, touched, self.narrator);
         let result = result.and_then(|done| pass("compensate", "after").map(|()| done));

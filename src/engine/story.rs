@@ -78,7 +78,8 @@ impl Run {
     /// stuck begins a window of its own, and so does the way back.
     pub(super) fn log_window(&self) -> Option<&LogPositions> {
         self.journal.lines().iter().fold(None, |window, line| match &line.entry {
-            Entry::Window { logs } => Some(logs),
+            Entry::Intent { logs: Some(logs), .. } => Some(logs),
+            Entry::TreeRestored { logs, .. } => logs.as_ref(),
             Entry::Restoring { .. } | Entry::Stuck { .. } => None,
             _ => window,
         })
@@ -109,7 +110,7 @@ impl Run {
 
     pub(super) fn reload_was_announced(&self) -> bool {
         self.journal.lines().iter().any(|line| match line.entry {
-            Entry::Intent { step } => {
+            Entry::Intent { step, .. } => {
                 matches!(self.plan.steps.get(step), Some(Step::Reload { .. }))
             }
             _ => false,
