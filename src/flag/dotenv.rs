@@ -108,10 +108,12 @@ fn spellings(value: &str, quote: Option<char>) -> impl Iterator<Item = String> {
     // Many readers expand `$` and `\` between double quotes.
     let expands = value.contains(['$', '\\', '`']);
     let quoted = |quote: char| format!("{quote}{value}{quote}");
-    let kept = quote.filter(|quote| *quote == '\'' || !expands).map(quoted);
+    let kept =
+        quote.filter(|quote| !value.contains(*quote) && (*quote == '\'' || !expands)).map(quoted);
     let bare = bare.then(|| value.to_owned());
     let usual = if expands { ['\'', '"', '`'] } else { ['"', '\'', '`'] };
-    kept.into_iter().chain(bare).chain(usual.map(quoted))
+    let usual = usual.into_iter().filter(|quote| !value.contains(*quote)).map(quoted);
+    kept.into_iter().chain(bare).chain(usual.collect::<Vec<_>>())
 }
 
 fn appended(bytes: &[u8], name: &str, raw: &str) -> Vec<u8> {

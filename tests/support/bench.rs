@@ -50,6 +50,13 @@ impl Bench {
         Self { state: dir.join("state"), port: free_port(), binding: binding(&top), top }
     }
 
+    /// What an earlier [`Bench::new`] made below `dir`.
+    #[allow(dead_code, reason = "not every test that includes this starts processes of its own")]
+    pub fn over(dir: &Path) -> Self {
+        let top = dir.join("app");
+        Self { state: dir.join("state"), port: 0, binding: binding(&top), top }
+    }
+
     pub fn host(&self) -> Host<'_> {
         Host {
             binding: &self.binding,

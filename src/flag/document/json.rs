@@ -37,14 +37,15 @@ pub(super) fn insert(
     };
     let before =
         object.len().checked_sub(2).map_or(holder.span.start + 1, |i| object[i].value.span.end);
-    let space = text[before..last.span.start].trim_start_matches(|c: char| c == ',' || c == ' ');
-    // `{ "a": 1 }` on one line: the space before the first entry says nothing about the next ones.
-    let space = match (space.contains('\n'), object.len()) {
-        (false, 1) => " ",
-        (false, _) => &text[before..last.span.start].trim_start()[1..],
-        (true, _) => space,
-    };
     let colon = &text[last.span.end..last.value.span.start];
+    let between = &text[before..last.span.start];
+    let space = match between.rfind('\n') {
+        Some(line) if between[..line].ends_with('\r') => &between[line - 1..],
+        Some(line) => &between[line..],
+        // On one line the space before the first entry says nothing about the next ones.
+        None if object.len() == 1 => colon.trim_start_matches(':'),
+        None => between.trim_start().trim_start_matches(','),
+    };
     let end = last.value.span.end;
     Edit { span: end..end, text: format!(",{space}{}", entry(colon)) }
 }

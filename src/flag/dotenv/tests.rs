@@ -1,1 +1,161 @@
+#![allow(clippy::unwrap_used)]
 
+use proptest::prelude::*;
+
+use super::*;
+
+fn set(text: &str, name: &str, value: &str) -> String {
+    String::from_utf8(with(text.as_bytes(), name, Some(value)).unwrap()).unwrap()
+}
+
+fn removed(text: &str, name: &str) -> String {
+    String::from_utf8(with(text.as_bytes(), name, None).unwrap()).unwrap()
+}
+
+#[test]
+fn nothing_but_the_value_is_touched() {
+    let table = [
+        ("A=true\n", "A=false\n"),
+        ("A=true", "A=false"),
+        ("# A=true\nA=true # A=true\n", "# A=true\nA=false # A=true\n"),
+        ("export A = true\r\nB=1\r\n", "export A = false\r\nB=1\r\n"),
+        ("  A='true'\nB=1\n", "  A='false'\nB=1\n"),
+        ("A=\"true\"   # why\n", "A=\"false\"   # why\n"),
+        ("A=`true`\n", "A=`false`\n"),
+        ("A: true\n", "A: false\n"),
+        ("A=\nB=1\n", "A=false\nB=1\n"),
+        ("A=   # empty\n", "A=false   # empty\n"),
+        ("A=# empty\n", "A=false # empty\n"),
+        ("A=''\n", "A='false'\n"),
+        ("\u{feff}A=true\n", "\u{feff}A=false\n"),
+        ("A=1\nB=x\nA=2\n", "A=1\nB=x\nA=false\n"),
+        ("AA=true\nA.A=true\na=true\nA=true\n", "AA=true\nA.A=true\na=true\nA=false\n"),
+        ("B=\"\nA=true\n\"\nA=true\n", "B=\"\nA=true\n\"\nA=false\n"),
+        ("B='\r\nA=true\r\n'\r\nA=true", "B='\r\nA=true\r\n'\r\nA=false"),
+        ("B=\"open\nA=true\n", "B=\"open\nA=false\n"),
+        ("A='a' b\n", "A=false\n"),
+        ("A=\r\n\r\n\r\nB=1", "A=false\r\n\r\n\r\nB=1"),
+    ];
+    for (old, new) in table {
+        assert_eq!(set(old, "A", "false"), new, "{old:?}");
+    }
+}
+
+#[test]
+fn a_missing_name_is_added_at_the_end_as_the_lines_there_end() {
+    let table = [
+        ("", "A=false\n"),
+        ("\u{feff}", "\u{feff}A=false\n"),
+        ("B=1\n", "B=1\nA=false\n"),
+        ("B=1", "B=1\nA=false"),
+        ("B=1\r\n", "B=1\r\nA=false\r\n"),
+        ("B=1\r\nC=2", "B=1\r\nC=2\r\nA=false"),
+        ("# A=true\n\n", "# A=true\n\nA=false\n"),
+    ];
+    for (old, new) in table {
+        assert_eq!(set(old, "A", "false"), new, "{old:?}");
+        assert_eq!(removed(new, "A"), if old.is_empty() { "" } else { old }, "{new:?}");
+    }
+}
+
+#[test]
+fn taken_out_are_all_lines_that_set_it() {
+    assert_eq!(removed("A=1\nB=2\nexport A='x\ny' # z\nC=3\n", "A"), "B=2\nC=3\n");
+    assert_eq!(removed("\u{feff}A=1\r\nB=2\r\n", "A"), "\u{feff}B=2\r\n");
+    assert_eq!(removed("B=2\r\nA=1", "A"), "B=2");
+    assert_eq!(removed("# A=1\n", "A"), "# A=1\n");
+}
+
+#[test]
+fn values_are_quoted_as_they_were_or_as_they_must_be() {
+    let table = [
+        ("A=1\n", "two words", "A=\"two words\"\n"),
+        ("A=1\n", "a#b", "A=\"a#b\"\n"),
+        ("A=1\n", "", "A=\n"),
+        ("A=1\n", "$HOME", "A='$HOME'\n"),
+        ("A=1\n", "it's", "A=\"it's\"\n"),
+        ("A='1'\n", "it's", "A=\"it's\"\n"),
+        ("A=1\n", "say \"x\"", "A='say \"x\"'\n"),
+        ("A=1\n", "both ' and \"", "A=`both ' and \"`\n"),
+        ("A=\"1\"\n", "a\\nb", "A='a\\nb'\n"),
+        ("A=\"1\"\n", "a\nb", "A=\"a\nb\"\n"),
+        ("A=1\n", " x ", "A=\" x \"\n"),
+        ("A=\"x", "y", "A=y"),
+    ];
+    for (old, value, new) in table {
+        assert_eq!(set(old, "A", value), new, "{old:?} {value:?}");
+        assert_eq!(values(new.as_bytes())["A"], value);
+    }
+    assert!(with(b"A=1\n", "A", Some("' \" `")).is_err());
+    assert!(with(b"", "A:B", Some("1")).is_err());
+    let error = with(b"A=\n\"x\"\n", "A", Some("1")).unwrap_err();
+    assert!(error.contains("another line"), "{error}");
+}
+
+#[test]
+fn bytes_that_are_no_text_stay_as_they_are() {
+    let old = b"# gr\xfc\xdfe\nB=\xff\xfe\nA=true\n";
+    let new = with(old, "A", Some("false")).unwrap();
+    assert_eq!(new, b"# gr\xfc\xdfe\nB=\xff\xfe\nA=false\n");
+}
+
+fn value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z0-9]{0,8}",
+        "[a-z #=.$]{0,12}".prop_map(|text| format!("'{text}'")),
+        "[a-z #=.\n]{0,12}".prop_map(|text| format!("\"{text}\"")),
+        "[a-z '\"]{0,6}".prop_map(|text| format!("`{text}`")),
+    ]
+}
+
+fn line() -> impl Strategy<Value = String> {
+    let name = prop_oneof!["[A-C]", "[A-C]{2}"];
+    let pair = (prop_oneof!["", "export ", "  "], name, prop_oneof!["=", " = ", "= "], value());
+    let pair = pair.prop_map(|(before, name, is, value)| format!("{before}{name}{is}{value}"));
+    prop_oneof![
+        4 => (pair, prop_oneof![Just(""), Just(" # said")]).prop_map(|(pair, end)| pair + end),
+        1 => Just(String::new()),
+        1 => "# [a-zA-C=]{0,9}",
+    ]
+}
+
+fn file() -> impl Strategy<Value = String> {
+    let lines = prop::collection::vec(line(), 0..8);
+    (lines, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(lines, bom, crlf, last)| {
+        let text = lines.join("\n") + if last && !lines.is_empty() { "\n" } else { "" };
+        let text = if crlf { text.replace('\n', "\r\n") } else { text };
+        if bom { format!("\u{feff}{text}") } else { text }
+    })
+}
+
+proptest! {
+    #[test]
+    fn other_names_keep_their_values_for_both_readers(text in file(), to in "[a-z0-9 #$']{0,8}") {
+        if let Ok(new) = with(text.as_bytes(), "B", Some(&to)) {
+            let mut wanted = values(text.as_bytes());
+            wanted.insert("B".to_owned(), to.clone());
+            prop_assert_eq!(values(&new), wanted);
+            prop_assert_eq!(others(&new, "B"), others(text.as_bytes(), "B"));
+        }
+    }
+
+    #[test]
+    fn going_there_and_back_gives_the_same_meaning(text in file()) {
+        let before = values(text.as_bytes());
+        let there = with(text.as_bytes(), "A", Some("off")).unwrap();
+        let back = with(&there, "A", before.get("A").map(String::as_str)).unwrap();
+        prop_assert_eq!(values(&back), before.clone());
+        if before.get("A").is_none_or(|value| !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric())) {
+            prop_assert_eq!(String::from_utf8(back).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn whatever_a_file_holds_nothing_else_changes_its_meaning(text in "[AB=:'\"`# \n\r\\\\x]{0,24}") {
+        if let Ok(new) = with(text.as_bytes(), "A", Some("off")) {
+            let mut wanted = values(text.as_bytes());
+            wanted.insert("A".to_owned(), "off".to_owned());
+            prop_assert_eq!(values(&new), wanted);
+        }
+    }
+}

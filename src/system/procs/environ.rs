@@ -67,7 +67,8 @@ mod tests {
             .env("FLAG_TWO", "")
             .spawn()
             .unwrap();
-        let of = |name| variable_of(child.id(), name);
+        let pid = child.id();
+        let of = |name| variable_of(pid, name);
         // Until exec the child shows our own environment.
         while of("FLAG_TWO") == Variable::Unset {}
         assert_eq!(of("FLAG"), Variable::Set("a=b\nc".to_owned()));
