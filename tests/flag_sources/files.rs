@@ -248,7 +248,21 @@ fn as_another_user_what_cannot_be_read_or_given_back_is_refused() {
     assert_eq!(world.text(".env"), "A=false\n");
 }
 
-/// Another process appends lines, one by one, as `echo X >> .env` does; and replaces the file, as editors do.
+/// Ends the editor however a test ends.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Between two edits of somebody who edits all the time.
+fn pause() {
+    std::thread::sleep(std::time::Duration::from_millis(60));
+}
+
+/// As editors save: a new file in the place of the old one.
 #[test]
 fn of_what_somebody_else_writes_meanwhile_nothing_is_lost() {
     let world = World::new();
@@ -269,28 +283,30 @@ fn of_what_somebody_else_writes_meanwhile_nothing_is_lost() {
                     fs::rename(&new, &path).unwrap();
                     edits += 1;
                 }
-                std::thread::sleep(std::time::Duration::from_millis(7));
+                pause();
             }
             edits
         });
+        let ends = Over(&over);
         let mut busy = 0;
-        for turn in 1..=60 {
+        for turn in 1..=20 {
             match world.set(&source, turn.to_string()) {
                 Ok(_) => {}
                 Err(flag::FlagError::Busy { .. }) => busy += 1,
                 Err(error) => panic!("{error}"),
             }
         }
-        over.store(true, Ordering::Relaxed);
-        assert!(busy < 30, "{busy} of 60 changes gave up");
+        drop(ends);
+        assert!(busy < 10, "{busy} of 20 changes gave up");
         editor.join().unwrap()
     });
     let text = world.text(".env");
     let missing: Vec<_> = (0..edits).filter(|n| !text.contains(&format!("N{n}=x\n"))).collect();
-    assert!(edits > 20, "{edits}");
+    assert!(edits > 5, "{edits}");
     assert_eq!(missing, [0; 0], "of {edits} edits");
     assert_eq!(text.matches("A=").count(), 1);
-    assert_eq!(world.value(&source).unwrap(), Value::text("60"));
+    world.set(&source, "over").unwrap();
+    assert_eq!(world.value(&source).unwrap(), Value::text("over"));
 }
 
 #[test]
@@ -308,22 +324,23 @@ fn lines_appended_meanwhile_are_not_lost() {
                 let mut file = OpenOptions::new().append(true).open(&path).unwrap();
                 file.write_all(format!("N{written}=x\n").as_bytes()).unwrap();
                 written += 1;
-                std::thread::sleep(std::time::Duration::from_millis(9));
+                pause();
             }
             written
         });
-        for turn in 1..=60 {
+        let ends = Over(&over);
+        for turn in 1..=20 {
             match world.set(&source, turn.to_string()) {
                 Ok(_) | Err(flag::FlagError::Busy { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
         }
-        over.store(true, Ordering::Relaxed);
+        drop(ends);
         let written = editor.join().unwrap();
         let text = world.text(".env");
         (written, (0..written).filter(|n| !text.contains(&format!("N{n}=x\n"))).count())
     });
-    assert!(written > 20, "{written}");
+    assert!(written > 5, "{written}");
     assert!(lost <= 1, "{lost} of {written} lines are lost");
 }
 
