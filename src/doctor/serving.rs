@@ -99,7 +99,11 @@ pub(super) fn services(site: &Site, config: &Config, observed: &Observed, found:
         }
         let state = observed.services.iter().find(|(one, _)| one == name).map(|(_, state)| state);
         match state {
-            Some(Ok(state)) => standing(&run_as, name, state, found),
+            Some(Ok(state)) => {
+                // A unit says itself as whom it runs, and its manager may end what is another's.
+                let own = !matches!(service.manager, Manager::Systemd { .. });
+                standing(Some(&run_as).filter(|_| own), name, state, found);
+            }
             Some(Err(error)) => {
                 let fix = Some(format!("gitroll service restart {name}"));
                 found.problem("services", format!("{name}: {error}"), fix);
@@ -116,12 +120,15 @@ pub(super) fn services(site: &Site, config: &Config, observed: &Observed, found:
         .fine("services", if names.is_empty() { "none declared".into() } else { names.join(", ") });
 }
 
-fn standing(run_as: &Account, name: &str, state: &State, found: &mut Examination) {
+fn standing(run_as: Option<&Account>, name: &str, state: &State, found: &mut Examination) {
     let theirs: Vec<u32> = state
         .processes
         .iter()
         .map(|process| process.pid)
-        .filter(|pid| procs::owner(*pid).is_some_and(|owner| owner != run_as.uid))
+        .filter(|pid| {
+            let owner = run_as.and_then(|_| procs::owner(*pid));
+            owner.is_some_and(|owner| run_as.is_some_and(|user| owner != user.uid))
+        })
         .collect();
     let restart = format!("gitroll service restart {name}");
     if !theirs.is_empty() {
@@ -133,7 +140,8 @@ fn standing(run_as: &Account, name: &str, state: &State, found: &mut Examination
         } else {
             format!("sudo kill {pids} && gitroll service start {name}")
         };
-        let what = format!("{name} runs as another user than {} (pid {pids})", run_as.name);
+        let run_as = run_as.map_or("its own", |user| user.name.as_str());
+        let what = format!("{name} runs as another user than {run_as} (pid {pids})");
         found.problem("services", what, Some(fix));
     } else if !state.up {
         let fix = Some(format!("gitroll service start {name}"));

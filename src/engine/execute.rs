@@ -129,7 +129,7 @@ fn activate_from(run: &Run, next: usize) -> usize {
 pub(super) struct Executor<'a, 'n> {
     pub(super) site: &'a Site,
     pub(super) run: Run,
-    config: Config,
+    pub(super) config: Config,
     pub(super) config_before: Config,
     pub(super) narrator: &'a mut Narrator<'n>,
     /// Commands that were done in this run already are run again.

@@ -10,6 +10,7 @@ mod eject;
 mod ended;
 mod entry;
 mod execute;
+mod in_turn;
 mod journal;
 mod lock;
 mod phase;
@@ -89,6 +90,9 @@ impl StepError {
                 lines.iter().map(|line| ("build".to_owned(), line.clone())).collect()
             }
             StepError::NotProven { lines, .. } => lines.clone(),
+            StepError::Service { service, source: ServiceError::Down { lines, .. } } => {
+                lines.iter().map(|line| (service.clone(), line.clone())).collect()
+            }
             _ => Vec::new(),
         }
     }

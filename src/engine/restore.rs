@@ -16,7 +16,7 @@ impl Executor<'_, '_> {
         let begin = Instant::now();
         (self.narrator)(Narration::Begin { step: "activate".to_owned() });
         let restored = pass("restore tree", "before")
-            .and_then(|()| steps::restore_tree(self.site, &self.run))
+            .and_then(|()| steps::restore_tree(self.site, &self.run, &self.config))
             .and_then(|()| pass("restore tree", "after"));
         match restored {
             Ok(()) => {

@@ -23,6 +23,10 @@ pub fn describe(plan: &Plan, about: Option<Duration>) -> Vec<(String, String)> {
     for keep in &plan.activation.kept {
         lines.push(line("kept", format!("{} stays as it is ({})", keep.path, keep.why)));
     }
+    let quiet: Vec<&str> = quiesced(plan).collect();
+    if !quiet.is_empty() {
+        lines.push(line("down", format!("{} while files change", quiet.join(", "))));
+    }
     let about = about.map(|time| format!("    about {} s", time.as_secs().max(1)));
     lines.push(line("build", format!("{}{}", builds(plan), about.unwrap_or_default())));
     lines
@@ -46,6 +50,7 @@ pub fn in_detail(plan: &Plan) -> Vec<String> {
             Step::Head { from, to, .. } => {
                 format!("head      {} to {}, detached", from.short(), to.short())
             }
+            Step::Quiesce { service } => format!("quiesce   {service} is stopped"),
             Step::Reload { service } => format!("reload    {service}"),
             Step::Prove => format!("prove     {} serves", plan.to),
             Step::Record => "record    sign, append, publish".to_owned(),
@@ -63,6 +68,13 @@ pub fn built_groups(plan: &Plan) -> Vec<String> {
             _ => None,
         })
         .collect()
+}
+
+fn quiesced(plan: &Plan) -> impl Iterator<Item = &str> {
+    plan.steps.iter().filter_map(|step| match step {
+        Step::Quiesce { service } => Some(service.as_str()),
+        _ => None,
+    })
 }
 
 /// `2 changed, 1 removed, 1 restored`.

@@ -13,7 +13,7 @@ use crate::check;
 use crate::config::{Config, Layout, Manager, Prove, Service};
 use crate::ledger;
 use crate::model::{CheckedPlan, Plan, Step};
-use crate::service::ServiceError;
+use crate::service::{self, ServiceError};
 use crate::site::{Observed, Site, held_files};
 use crate::system::files;
 
@@ -55,7 +55,7 @@ pub fn preflight(
         problems.extend(held::settle(activation, &held_files(site, observed)));
     }
     tree(site, &composed, config, &mut problems);
-    services(config, observed, &mut problems);
+    services(site, &composed.plan, config, observed, &mut problems);
     witness(config, &mut problems);
     tools(site, &composed.plan, &mut problems);
     room::check(site, composed.room, &mut problems);
@@ -177,21 +177,26 @@ pub fn unwritable(site: &Site, plan: Option<&Plan>) -> Vec<(PathBuf, io::Error)>
         .collect()
 }
 
-fn services(config: &Config, observed: &Observed, problems: &mut Vec<Problem>) {
-    problems.extend(config.services.iter().filter_map(|one| service(one, observed)));
+fn services(
+    site: &Site,
+    plan: &Plan,
+    config: &Config,
+    observed: &Observed,
+    problems: &mut Vec<Problem>,
+) {
+    let host = site.host(&plan.from, "preflight");
+    problems.extend(config.services.iter().filter_map(|one| {
+        service(one, observed).or_else(|| match service::ready(&host, one) {
+            Err(ServiceError::Unusable { problem, hint }) => {
+                Some(Problem::new(format!("service {}: {problem}", one.name), hint))
+            }
+            _ => None,
+        })
+    }));
 }
 
 /// Why a service could not even be asked to run the target.
 pub fn service(service: &Service, observed: &Observed) -> Option<Problem> {
-    if let Manager::Systemd { unit, .. } = &service.manager {
-        return Some(Problem::new(
-            format!(
-                "service {}: manager = \"systemd\" is not supported by this version",
-                service.name
-            ),
-            format!("use manager = \"command\" with systemctl for {unit}"),
-        ));
-    }
     let state = observed.services.iter().find(|(name, _)| *name == service.name.as_str());
     match state {
         Some((_, Err(error @ ServiceError::Unknown { name, known, .. }))) => Some(Problem::new(
@@ -201,6 +206,9 @@ pub fn service(service: &Service, observed: &Observed) -> Option<Problem> {
                 None => "start it once under its manager, then try again".into(),
             },
         )),
+        Some((_, Err(ServiceError::Unusable { problem, hint }))) => {
+            Some(Problem::new(format!("service {}: {problem}", service.name), hint.clone()))
+        }
         Some((_, Err(error @ (ServiceError::NoTool(_) | ServiceError::Unsupported(_))))) => {
             Some(Problem::new(
                 format!("service {}: {error}", service.name),
@@ -213,8 +221,13 @@ pub fn service(service: &Service, observed: &Observed) -> Option<Problem> {
 
 /// Whether nothing could tell the intended version from the one before.
 pub fn witness(config: &Config, problems: &mut Vec<Problem>) {
-    let pids: Vec<bool> =
-        config.services.iter().map(|s| !matches!(s.manager, Manager::Command { .. })).collect();
+    let tells = |manager: &Manager| match manager {
+        Manager::Command { .. } => false,
+        // What is reloaded in place keeps its processes.
+        Manager::Systemd { reload, .. } => !reload,
+        Manager::Pm2 { .. } | Manager::Process { .. } => true,
+    };
+    let pids: Vec<bool> = config.services.iter().map(|s| tells(&s.manager)).collect();
     if config.app.prove == Prove::Weak || check::has_witness(&config.checks, &pids) {
         return;
     }

@@ -22,13 +22,16 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<State, Servi
         socket_owners: Vec::new(),
         stale: None,
         untouched: false,
+        kept: false,
         log: log::since_mark(host, service, &[log_path(host, service)?]),
     })
 }
 
 pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, ServiceError> {
     let commands = Commands::of(service)?;
-    if let Some(reload) = commands.reload {
+    // What is down, since it must be while files change, cannot be told to reload.
+    let quiesced = service.quiesce && !is_up(host, service)?;
+    if let Some(reload) = commands.reload.filter(|_| !quiesced) {
         log::mark(host, service, &[log_path(host, service)?])?;
         let moment = Ticks::now();
         run_and_leave(host, service, reload, commands.timeout)?;

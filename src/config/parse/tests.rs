@@ -160,7 +160,7 @@ fn a_file_with_every_key_is_read() {
     let order: Vec<&str> = config.services.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(order, ["db", "queue", "web", "extra"]);
     assert!(matches!(&config.services[0].manager,
-        Manager::Systemd { unit, scope: Scope::User } if unit == "db.service"));
+        Manager::Systemd { unit, scope: Scope::User, .. } if unit == "db.service"));
     let CheckKind::Http(http) = &config.checks[0].kind;
     assert_eq!((http.status, http.redirects, http.max_bytes), (200, 1, 65_536));
     assert!(http.json["/version"].tells_version());
@@ -184,7 +184,7 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(config.stable.min_served, Duration::from_secs(1800));
     assert!(matches!(&config.services[0].manager, Manager::Pm2 { app } if app == "web"));
     assert!(matches!(&config.services[1].manager,
-        Manager::Systemd { unit, scope: Scope::System } if unit == "b"));
+        Manager::Systemd { unit, scope: Scope::System, .. } if unit == "b"));
     let check = &config.checks[0];
     let CheckKind::Http(http) = &check.kind;
     assert_eq!((check.passes, check.settle.as_secs(), check.timeout.as_secs()), (3, 5, 30));
