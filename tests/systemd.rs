@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "systemd/beside.rs"]
+mod beside;
 #[path = "systemd/quiesce.rs"]
 mod quiesce;
 #[path = "systemd/rolling.rs"]

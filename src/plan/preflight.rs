@@ -186,37 +186,35 @@ fn services(
 ) {
     let host = site.host(&plan.from, "preflight");
     problems.extend(config.services.iter().filter_map(|one| {
-        service(one, observed).or_else(|| match service::ready(&host, one) {
-            Err(ServiceError::Unusable { problem, hint }) => {
-                Some(Problem::new(format!("service {}: {problem}", one.name), hint))
-            }
-            _ => None,
-        })
+        // What was observed is of the configuration before, in which it may have been another's.
+        let ready = || service::ready(&host, one).err().and_then(|error| refused(one, &error));
+        service(one, observed).or_else(ready)
     }));
 }
 
 /// Why a service could not even be asked to run the target.
 pub fn service(service: &Service, observed: &Observed) -> Option<Problem> {
     let state = observed.services.iter().find(|(name, _)| *name == service.name.as_str());
-    match state {
-        Some((_, Err(error @ ServiceError::Unknown { name, known, .. }))) => Some(Problem::new(
-            format!("service {}: {error}", service.name),
-            match nearest(name, known) {
-                Some(near) => format!("did you mean name = \"{near}\" in gitroll.toml?"),
-                None => "start it once under its manager, then try again".into(),
-            },
-        )),
-        Some((_, Err(ServiceError::Unusable { problem, hint }))) => {
-            Some(Problem::new(format!("service {}: {problem}", service.name), hint.clone()))
+    refused(service, state?.1.as_ref().err()?)
+}
+
+/// What an error of a manager means before a run; `None` where a reload may mend it.
+fn refused(service: &Service, error: &ServiceError) -> Option<Problem> {
+    let what = format!("service {}: {error}", service.name);
+    let hint = match error {
+        ServiceError::Unknown { name, known, .. } => match nearest(name, known) {
+            Some(near) => format!("did you mean name = \"{near}\" in gitroll.toml?"),
+            None => "start it once under its manager, then try again".into(),
+        },
+        ServiceError::Unusable { hint, .. } => hint.clone(),
+        ServiceError::NoTool(_) | ServiceError::Unsupported(_) => {
+            "gitroll init finds the tools of this host again".into()
         }
-        Some((_, Err(error @ (ServiceError::NoTool(_) | ServiceError::Unsupported(_))))) => {
-            Some(Problem::new(
-                format!("service {}: {error}", service.name),
-                "gitroll init finds the tools of this host again",
-            ))
+        ServiceError::Failed { .. } | ServiceError::Down { .. } | ServiceError::Io { .. } => {
+            return None;
         }
-        _ => None,
-    }
+    };
+    Some(Problem::new(what, hint))
 }
 
 /// Whether nothing could tell the intended version from the one before.

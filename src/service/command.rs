@@ -38,7 +38,8 @@ pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, Servic
         return Ok(moment);
     }
     // A service that does not run may well refuse to be stopped; that counts only if it still runs.
-    if let Err(problem) = run(host, commands.stop, commands.timeout)
+    if !quiesced
+        && let Err(problem) = run(host, commands.stop, commands.timeout)
         && is_up(host, service)?
     {
         return Err(problem);

@@ -37,8 +37,8 @@ fn it_is_down_while_files_change_and_up_again_after_every_end() {
     let next = s.app.commit_version("1.1.0", Behaviour::Good);
     s.app.git(&["checkout", "-q", "--detach", "HEAD^"]);
     let plan = host.gitroll(&["deploy", &next, "--plan"]);
-    plan.exit(0).stdout_has("web while files change").stdout_has("quiesce   web is stopped");
-    host.gitroll(&["deploy", &next, "--yes"]).exit(0).stdout_has("quiesce web");
+    plan.exit(0).stderr_has("web while files change").stdout_has("quiesce   web is stopped");
+    host.gitroll(&["deploy", &next, "--yes"]).exit(0).stderr_has("quiesce web");
     s.serves("1.1.0");
     s.release_kept_bad("1.2.0").exit(20);
     s.serves("1.1.0");
@@ -96,7 +96,7 @@ fn a_unit_is_down_while_files_change() {
         let config = config().served_by(ServedBy::Unit(name));
         let served =
             Served::configured(host, inside, &config, &[("web.service", &web_unit(host, ""))]);
-        served.release("1.1.0", Behaviour::Good).exit(0).stdout_has("quiesce web");
+        served.release("1.1.0", Behaviour::Good).exit(0).stderr_has("quiesce web");
         served.release("1.2.0", Behaviour::ThrowsAtBoot).exit(20);
         served.serves("1.1.0");
         let serving = served.app.head();

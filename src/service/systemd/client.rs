@@ -234,7 +234,8 @@ impl Client {
         names.dedup();
         let stem = |name: &str| name.trim_end_matches(".service").to_owned();
         let likeness = |other: &String| strsim::jaro_winkler(&stem(name), &stem(other));
-        names.retain(|other| other != name && likeness(other) > 0.8);
+        let slip = |other: &str| strsim::damerau_levenshtein(&stem(name), &stem(other)) == 1;
+        names.retain(|other| other != name && (likeness(other) > 0.8 || slip(other)));
         names.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
         names.truncate(SIMILAR);
         names

@@ -109,7 +109,8 @@ impl Unit {
     pub(super) fn ended_well(&self) -> bool {
         let over = match self.active.as_str() {
             "active" => self.sub == "exited" && self.main.is_none(),
-            "inactive" => self.kind == "oneshot" && self.ran,
+            // Whether it ever ran is forgotten with it, as soon as nothing refers to it.
+            "inactive" => self.kind == "oneshot",
             _ => false,
         };
         over && self.result == "success"
@@ -129,7 +130,8 @@ impl Unit {
     pub(super) fn word(&self) -> String {
         let word = match self.active.as_str() {
             "active" => return self.sub.clone(),
-            "inactive" if self.up() => return "exited".to_owned(),
+            "inactive" if self.up() && self.ran => return "exited".to_owned(),
+            "inactive" if self.up() => return self.active.clone(),
             "reloading" | "refreshing" => return self.active.clone(),
             "activating" if self.sub == "auto-restart" => "auto-restart",
             "activating" => "starting",
@@ -250,7 +252,7 @@ mod tests {
             ),
             (
                 "ActiveState=inactive Type=oneshot Result=success ExecMainStartTimestampMonotonic=0",
-                false,
+                true,
                 "inactive",
             ),
             (
