@@ -84,8 +84,8 @@ pub(super) fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceErr
     journal::mark(host, service)?;
     for unit in asked.client.known(&asked.names)?.iter().filter(|unit| !unit.up()) {
         asked.client.forgive(&unit.id);
-        let refused = asked.client.change("start", unit)?;
-        asked.settle(host, service, &unit.id, refused)?;
+        asked.client.change("start", unit)?;
+        asked.settle(host, service, &unit.id)?;
     }
     Ok(())
 }
@@ -161,7 +161,7 @@ impl Asked {
             let command = format!("systemctl reload {name}");
             return Err(ServiceError::Failed { command, problem: problem.clone() });
         }
-        let now = self.settle(host, service, name, refused.clone())?;
+        let now = self.settle(host, service, name)?;
         let old = |pid: u32| ProcessId::of(pid).is_some_and(|main| main.start_ticks < moment.0);
         match (refused, now.main) {
             // It runs, but what runs is what ran before.
@@ -173,13 +173,7 @@ impl Asked {
     }
 
     /// Waits until the unit holds: up, with the same main process and no restart, for [`SETTLE`].
-    fn settle(
-        &self,
-        host: &Host<'_>,
-        service: &Service,
-        name: &str,
-        refused: Option<String>,
-    ) -> Result<Unit, ServiceError> {
+    fn settle(&self, host: &Host<'_>, service: &Service, name: &str) -> Result<Unit, ServiceError> {
         let begun = Instant::now();
         let mut holds: Option<(Option<u32>, u64, Instant)> = None;
         let fallen = loop {
@@ -207,10 +201,7 @@ impl Asked {
             1 => ", 1 restart".to_owned(),
             more => format!(", {more} restarts"),
         };
-        let mut lines = journal::lines_of(host, service, &self.client, name);
-        if lines.is_empty() {
-            lines.extend(refused);
-        }
+        let lines = journal::lines_of(host, service, &self.client, name);
         let word = format!("{}{restarts}", fallen.word());
         Err(ServiceError::Down { unit: name.to_owned(), word, lines })
     }

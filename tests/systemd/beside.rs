@@ -47,14 +47,15 @@ impl<'h> Own<'h> {
         fs::write(units.join("web.service"), web_unit(self.host, "")).expect("ours");
         self.hand_over();
         let unit = format!(
-            "[Service]\nUser=ada\nDelegate=yes\nEnvironment=XDG_RUNTIME_DIR={0} HOME={1} SYSTEMD_UNIT_PATH={2}\n\
+            "[Service]\nUser=ada\nSlice=user-{USER}.slice\nDelegate=yes\nEnvironment=XDG_RUNTIME_DIR={0} HOME={1} SYSTEMD_UNIT_PATH={2}\n\
              ExecStart=/lib/systemd/systemd --user --unit=own.target\n",
             self.host.path("run").display(),
             self.host.path("home").display(),
             units.display(),
         );
-        self.inside.unit("own.service", &unit);
-        self.inside.run("systemctl", &["start", "own"]).exit(0);
+        let name = format!("user@{USER}.service");
+        self.inside.unit(&name, &unit);
+        self.inside.run("systemctl", &["start", &name]).exit(0);
         wait_until("the user's systemd is up", || {
             self.run("systemctl", &["--user", "is-active", "--quiet", "own.target"]).code == Some(0)
         });
@@ -197,9 +198,11 @@ fn pm2_runs_beside_it() {
         return;
     }
     boxed(|host, inside| {
-        host.fake_tool("pm2", &format!("#!/bin/sh\nexec '{}' \"$@\"\n", pm2.display()));
-        let worker = host.path("app");
-        fs::create_dir_all(&worker).expect("ours");
+        // The box does not see this machine's temporary files, which the tools may be below.
+        let [from, to] =
+            [test_tools().join("pm2"), host.path("tool")].map(|p| p.display().to_string());
+        host.run("cp", &["-a", &from, &to]).exit(0);
+        host.fake_tool("pm2", &format!("#!/bin/sh\nexec '{to}/node_modules/.bin/pm2' \"$@\"\n"));
         let more = "[service.worker]\nmanager = \"pm2\"\ndepends_on = [\"web\"]\n";
         let app = host.app(Fixture::Plain);
         app.write("worker.js", "setInterval(() => {}, 1000);\n");

@@ -128,7 +128,7 @@ fn a_oneshot_is_up_when_it_ended_well_and_fails_the_run_when_it_did_not() {
         let states = inside.gitroll(&["service", "status"]);
         states
             .exit(0)
-            .stdout_has("job  exited")
+            .stdout_has("✓ job  inactive")
             .stdout_has("web2  exited")
             .stdout_has("web  running");
         served.release("1.1.0", Behaviour::Good).exit(0);

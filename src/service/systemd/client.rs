@@ -219,6 +219,15 @@ impl Client {
         finished.success().then_some(finished.stdout)
     }
 
+    /// What a person types to read the journal of a unit.
+    pub(super) fn journal_command(&self, name: &str) -> String {
+        if self.user {
+            format!("journalctl --user -u {name}")
+        } else {
+            format!("sudo journalctl -u {name}")
+        }
+    }
+
     /// Names of units like this one.
     fn similar(&self, name: &str) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();

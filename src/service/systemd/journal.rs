@@ -47,7 +47,12 @@ pub(super) fn lines_of(
     name: &str,
 ) -> Vec<String> {
     let logs = client.one(name).map(|unit| unit.logs).unwrap_or_default();
-    lines(host, service, client, name, &logs)
+    let mut lines = lines(host, service, client, name, &logs);
+    if lines.is_empty() {
+        lines
+            .push(format!("its log tells this user nothing; {} may", client.journal_command(name)));
+    }
+    lines
 }
 
 fn lines(
