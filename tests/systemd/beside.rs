@@ -30,6 +30,8 @@ impl<'h> Own<'h> {
         );
         inside.run("sh", &["-c", &users]).exit(0);
         inside.start_journal();
+        // On the disk each user's part may be read by that user.
+        inside.run("journalctl", &["--flush"]).exit(0);
         let own = Self { host, inside, app };
         own.hand_over();
         own
@@ -46,8 +48,14 @@ impl<'h> Own<'h> {
         }
         fs::write(units.join("web.service"), web_unit(self.host, "")).expect("ours");
         self.hand_over();
+        // Where a login or lingering makes it.
+        let link = format!(
+            "mkdir /run/user && ln -s {} /run/user/{USER}",
+            self.host.path("run").display()
+        );
+        self.inside.run("sh", &["-c", &link]).exit(0);
         let unit = format!(
-            "[Service]\nUser=ada\nSlice=user-{USER}.slice\nDelegate=yes\nEnvironment=XDG_RUNTIME_DIR={0} HOME={1} SYSTEMD_UNIT_PATH={2}\n\
+            "[Service]\nUser=ada\nSlice=user-{USER}.slice\nDelegate=yes\nEnvironment=XDG_RUNTIME_DIR={0} HOME={1} SYSTEMD_UNIT_PATH={2}:{0}/systemd/transient\n\
              ExecStart=/lib/systemd/systemd --user --unit=own.target\n",
             self.host.path("run").display(),
             self.host.path("home").display(),
@@ -93,6 +101,37 @@ impl<'h> Own<'h> {
         self.hand_over();
         self.gitroll(&["deploy", &commit, "--yes"])
     }
+}
+
+#[test]
+fn the_watchdog_of_a_user_who_lingers_is_a_timer_of_their_own() {
+    boxed(|host, inside| {
+        let config = AppConfig::default().without_builds().settle(2, "300ms");
+        let name = "web\"\nscope = \"user\"\n#".to_owned();
+        let config = config.served_by(ServedBy::Unit(name)).and("[run]\nwatchdog = \"2s\"\n");
+        let own = Own::new(host, inside, &config);
+        own.start_systemd();
+        inside.run(
+            "sh",
+            &["-c", "mkdir -p /var/lib/systemd/linger && touch /var/lib/systemd/linger/ada"],
+        );
+        own.init();
+        own.gitroll(&["deploy", "--yes"]).exit(0);
+        let serving = own.app.head();
+        let next = own.app.commit_version("1.1.0", Behaviour::Good);
+        own.app.git(&["checkout", "-q", "--detach", &serving]);
+        own.hand_over();
+        let program = own.host.path("gitroll-inside").display().to_string();
+        let at = ["GITROLL_FAIL_AT=activate after=kill", &program, "deploy", &next, "--yes"];
+        let killed = own.run("env", &at);
+        assert_eq!(killed.code, None, "{}", killed.stderr);
+        let timers =
+            own.run("systemctl", &["--user", "list-timers", "--no-legend", "gitroll-watchdog-*"]);
+        assert!(timers.stdout.contains("gitroll-watchdog-"), "{}", timers.stdout);
+        wait_until("the run is over", || own.gitroll(&["status"]).stdout.contains("none open"));
+        wait_for_version(&own.app.health(), "1.1.0");
+        own.gitroll(&["show"]).exit(0).stdout_has("finished by the watchdog");
+    });
 }
 
 fn own_unit() -> AppConfig {
