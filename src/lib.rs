@@ -16,7 +16,7 @@
 //!      ledger   chains of signed records in git: codec, trust, append, projections, fold
 //!      layout   makes the tree what it should be: stage, converge
 //!      build    groups, keys, the store of artifacts
-//!      service  pm2, the built-in process manager, commands
+//!      service  pm2, systemd, the built-in process manager, commands
 //!      check    asks the app over HTTP, weighs witnesses, proves
 //!          config   gitroll.toml and host.toml: raw text → validated types
 //!          model    ids, Record, Plan, Step, Evidence: pure data

@@ -173,6 +173,19 @@ fn a_file_with_every_key_is_read() {
 }
 
 #[test]
+fn units_have_whole_names_in_the_order_of_their_instances() {
+    let units = |more: &str| {
+        let text = format!("[app]\nname = \"x\"\n[service.web]\nmanager = \"systemd\"\n{more}");
+        parse(&text, "gitroll.toml").unwrap().services[0].manager.units()
+    };
+    assert_eq!(units(""), ["web.service"]);
+    assert_eq!(units("name = \"web.service\""), ["web.service"]);
+    let wanted = ["app@b.service", "app@a.service"];
+    assert_eq!(units("name = \"app@\"\ninstances = [\"b\", \"a\"]"), wanted);
+    assert_eq!(units("name = \"app@.service\"\ninstances = [\"b\", \"a\"]"), wanted);
+}
+
+#[test]
 fn what_is_not_said_has_its_default() {
     let text = "[app]\nname = \"x\"\n[service.web]\nmanager = \"pm2\"\n[service.b]\nmanager = \"systemd\"\n\
                 [[check]]\nname = \"a\"\nhttp = \"http://[::1]:1/\"\n\
@@ -430,6 +443,20 @@ fn a_service_has_the_keys_of_its_manager() {
     refuses("[service.all]\nmanager = \"pm2\"", "is no name of one app");
     refuses("[service.x]\nmanager = \"systemd\"\nname = \"../x\"", "no name of a systemd unit");
     refuses("[service.x]\nmanager = \"systemd\"\nscope = \"usr\"", "did you mean \"user\"?");
+    let unit = |more: &str| format!("[service.x]\nmanager = \"systemd\"\n{more}");
+    refuses(&unit("name = \"x.timer\""), "is a timer: only a service runs the app");
+    refuses(&unit("name = \"app@\""), "is a template: instances =");
+    refuses(&unit("instances = [\"1\"]"), "is no template: the name of one ends with @");
+    refuses(&unit("name = \"app@\"\ninstances = [\"1\", \"1\"]"), "\"1\" is named twice");
+    refuses(&unit("name = \"app@\"\ninstances = [\"a b\"]"), "is no instance of a unit");
+    refuses(&unit("name = \"app@\"\ninstances = []"), "must have from 1 to 100 instances");
+    refuses(&unit("relod = true"), "did you mean \"reload\"?");
+    refuses(&unit("quiesce = \"yes\""), "quiesce");
+    refuses(
+        "[service.x]\nmanager = \"systemd\"\nname = \"app@2.service\"\n\
+         [service.y]\nmanager = \"systemd\"\nname = \"app@\"\ninstances = [\"1\", \"2\"]",
+        "the unit \"app@2.service\" is [service.x] already",
+    );
     let process =
         |rest: &str| format!("[service.x]\nmanager = \"process\"\ncommand = [\"a\"]\n{rest}");
     refuses(&process("env = { \"A-B\" = \"1\" }"), "\"A-B\": is no name of a variable");
