@@ -3,7 +3,7 @@
 use super::host::INIT;
 use super::{Examination, quoted};
 use crate::config::{self, Config, Manager, Prove};
-use crate::model::RepoPath;
+use crate::model::{RepoPath, Served};
 use crate::plan::facts::Facts;
 use crate::plan::preflight::{self, Problem};
 use crate::service::{ServiceError, State};
@@ -83,11 +83,18 @@ pub(super) fn tree(site: &Site, facts: &Facts, found: &mut Examination) {
 }
 
 /// Whether every service is known, runs, from here, as the right user.
-pub(super) fn services(site: &Site, config: &Config, observed: &Observed, found: &mut Examination) {
+pub(super) fn services(
+    site: &Site,
+    config: &Config,
+    serving: &Served,
+    observed: &Observed,
+    found: &mut Examination,
+) {
+    let host = site.host(serving, "doctor");
     let run_as = Account::named(&site.binding.run_as).unwrap_or_else(Account::current);
     for service in &config.services {
         let name = service.name.as_str();
-        if let Some(problem) = preflight::service(service, observed) {
+        if let Some(problem) = preflight::service(&host, service, observed) {
             let missing = observed
                 .services
                 .iter()

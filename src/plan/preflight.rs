@@ -13,7 +13,7 @@ use crate::check;
 use crate::config::{Config, Layout, Manager, Prove, Service};
 use crate::ledger;
 use crate::model::{CheckedPlan, Plan, Step};
-use crate::service::{self, ServiceError};
+use crate::service::{self, Host, ServiceError};
 use crate::site::{Observed, Site, held_files};
 use crate::system::files;
 
@@ -185,17 +185,18 @@ fn services(
     problems: &mut Vec<Problem>,
 ) {
     let host = site.host(&plan.from, "preflight");
-    problems.extend(config.services.iter().filter_map(|one| {
-        // What was observed is of the configuration before, in which it may have been another's.
-        let ready = || service::ready(&host, one).err().and_then(|error| refused(one, &error));
-        service(one, observed).or_else(ready)
-    }));
+    problems.extend(config.services.iter().filter_map(|one| service(&host, one, observed)));
 }
 
 /// Why a service could not even be asked to run the target.
-pub fn service(service: &Service, observed: &Observed) -> Option<Problem> {
-    let state = observed.services.iter().find(|(name, _)| *name == service.name.as_str());
-    refused(service, state?.1.as_ref().err()?)
+pub fn service(host: &Host<'_>, service: &Service, observed: &Observed) -> Option<Problem> {
+    let seen = observed.services.iter().find(|(name, _)| *name == service.name.as_str());
+    // What was observed is of the configuration before, in which the name may have been another's; units are
+    // asked again.
+    let asked_again = matches!(service.manager, Manager::Systemd { .. });
+    let seen = seen.filter(|_| !asked_again).and_then(|(_, state)| state.as_ref().err());
+    let ready = || service::ready(host, service).err().and_then(|error| refused(service, &error));
+    seen.and_then(|error| refused(service, error)).or_else(ready)
 }
 
 /// What an error of a manager means before a run; `None` where a reload may mend it.

@@ -185,6 +185,7 @@ fn who_may_not_restart_a_unit_of_the_system_learns_it_before_anything_changes() 
         let denied = own.release("1.1.0", Behaviour::Good);
         denied.exit(1).stderr_has("ada may not restart web.service").stderr_has("scope = \"user\"");
         wait_for_version(&own.app.health(), "1.0.0");
+        own.gitroll(&["doctor"]).exit(1).stdout_has("ada may not restart web.service");
 
         // What sudoers allows is done by sudo: here a program that root listens to.
         host.fake_tool("sudo", SUDO);

@@ -118,7 +118,9 @@ impl Unit {
 
     /// Whether nobody will start it again by itself.
     pub(super) fn given_up(&self) -> bool {
-        self.active == "failed" || (self.active == "inactive" && !self.up())
+        // A later systemd passes through these on its way to the next start.
+        let goes_on = self.sub.ends_with("-before-auto-restart");
+        !goes_on && (self.active == "failed" || (self.active == "inactive" && !self.up()))
     }
 
     /// Whether anything of it runs, or is about to.
