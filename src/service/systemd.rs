@@ -202,7 +202,9 @@ impl Asked {
             more => format!(", {more} restarts"),
         };
         let lines = journal::lines_of(host, service, &self.client, name);
-        let word = format!("{}{restarts}", fallen.word());
+        // At this very moment one that starts again and again may well be up.
+        let word = if fallen.given_up() { fallen.word() } else { "does not stay up".to_owned() };
+        let word = format!("{word}{restarts}");
         Err(ServiceError::Down { unit: name.to_owned(), word, lines })
     }
 }

@@ -45,7 +45,10 @@ fn a_unit_that_is_started_again_and_again_does_not_serve() {
         let unit = unit.replace("[Service]", "StartLimitIntervalSec=0\n[Service]");
         let served = Served::configured(host, inside, &config(), &[("web.service", &unit)]);
         let bad = served.release("1.1.0", Behaviour::ThrowsAtBoot);
-        bad.exit(20).stderr_has("exit code 1").stderr_has(" restarts").stderr_has("throws at boot");
+        bad.exit(20)
+            .stderr_has("web.service does not stay up, ")
+            .stderr_has(" restarts")
+            .stderr_has("throws at boot");
         served.serves("1.0.0");
     });
 }
