@@ -17,7 +17,7 @@
 //!      layout   makes the tree what it should be: stage, converge
 //!      build    groups, keys, the store of artifacts
 //!      flag     feature flags where they are kept: files, an API, commands
-//!      service  pm2, the built-in process manager, commands
+//!      service  pm2, systemd, the built-in process manager, commands
 //!      check    asks the app and what is around it, weighs witnesses, proves
 //!          config   gitroll.toml and host.toml: raw text → validated types
 //!          model    ids, Record, Plan, Step, Evidence: pure data

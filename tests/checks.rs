@@ -172,6 +172,7 @@ fn running(processes: Vec<ProcessId>) -> State {
         socket_owners: Vec::new(),
         stale: None,
         untouched: false,
+        kept: false,
         log: vec!["Error: boom".to_owned()],
     }
 }

@@ -142,12 +142,14 @@ impl Watched {
                     ServiceError::Unknown { .. }
                         | ServiceError::NoTool(_)
                         | ServiceError::Unsupported(_)
+                        | ServiceError::Unusable { .. }
                 );
                 self.trouble = Some(shown_line(&error.to_string()));
             }
             Ok(state) => {
                 self.was_up |= state.up;
-                let word = state.word.as_str();
+                // Some say why after it: `failed: exit code 1`.
+                let word = state.word.split([':', ' ']).next().unwrap_or_default();
                 given_up = !state.up
                     && (GIVEN_UP_WORDS.contains(&word) || (self.was_up && word == STOPPED));
                 self.trouble = trouble(&state, fresh_since);
@@ -223,7 +225,7 @@ fn trouble(state: &State, fresh_since: Option<Ticks>) -> Option<String> {
     if let Some(found) = &state.stale {
         return Some(format!("does not run from the live tree: {}", shown_line(found)));
     }
-    let old = old_process(state, fresh_since.filter(|_| !state.untouched)?)?;
+    let old = old_process(state, fresh_since.filter(|_| !state.untouched && !state.kept)?)?;
     Some(format!("process {old} was started before the reload"))
 }
 
@@ -258,6 +260,7 @@ mod tests {
             socket_owners: Vec::new(),
             stale: None,
             untouched: false,
+            kept: false,
             log: vec!["boom".to_owned()],
         }
     }

@@ -58,6 +58,9 @@ pub(super) fn weigh(
         return Some(Witness::Told);
     }
     let services: Vec<&&State> = services.iter().filter(|service| !service.untouched).collect();
+    if services.iter().any(|service| service.kept) {
+        return weak.then_some(Witness::Waived);
+    }
     let all_named = services.iter().all(|s| !s.processes.is_empty());
     let all_fresh = services.iter().all(|s| old_process(s, since).is_none());
     if !services.is_empty() && all_named && all_fresh {
@@ -112,6 +115,7 @@ mod tests {
             socket_owners: Vec::new(),
             stale: None,
             untouched: false,
+            kept: false,
             log: Vec::new(),
         }
     }

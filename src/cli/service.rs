@@ -8,7 +8,7 @@ use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
-use crate::config::Service;
+use crate::config::{Config, Service};
 use crate::plan::preflight::nearest;
 use crate::service::{self, ServiceError};
 use crate::ui::{Ui, escape};
@@ -82,7 +82,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ServiceArgs) -> Result<Exit, Failu
         };
         done.and_then(|()| settled(&host, service, args.action))
             .map(|state| states.push(state))
-            .map_err(|error| failed(service, &error))?;
+            .map_err(|error| failed(&session, config, service, &error))?;
     }
     let wanted = !stopping;
     let as_asked = states.iter().all(|state| state.up == wanted);
@@ -130,7 +130,16 @@ fn chosen<'a>(services: &'a [Service], name: Option<&str>) -> Result<Vec<&'a Ser
     })
 }
 
-fn failed(service: &Service, error: &ServiceError) -> Failure {
-    Failure::unchanged(format!("service {}: {error}", service.name))
-        .next("gitroll service status", "shows how they are")
+fn failed(session: &Session, config: &Config, service: &Service, error: &ServiceError) -> Failure {
+    let mut failure = Failure::unchanged(format!("service {}: {error}", service.name));
+    if let ServiceError::Down { lines, .. } = error {
+        let redactor = session.site.redactor(config);
+        for line in lines {
+            failure = failure.detail(redactor.text(line));
+        }
+    }
+    if let ServiceError::Unusable { hint, .. } = error {
+        failure = failure.detail(hint.clone());
+    }
+    failure.next("gitroll service status", "shows how they are")
 }

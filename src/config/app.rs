@@ -143,6 +143,8 @@ pub struct Service {
     pub manager: Manager,
     /// `depends_on`
     pub depends_on: Vec<ServiceName>,
+    /// `quiesce`: it is down while files change, default false.
+    pub quiesce: bool,
 }
 
 /// Who runs a service.
@@ -166,10 +168,14 @@ pub enum Manager {
     },
     /// systemd.
     Systemd {
-        /// `name`: the unit.
+        /// `name`: the unit; a template such as `app@` where there are `instances`.
         unit: String,
         /// `scope`
         scope: Scope,
+        /// `instances` of a template, in the order in which they are reloaded.
+        instances: Vec<String>,
+        /// `reload`: where the unit can reload it is reloaded, not restarted. Default false.
+        reload: bool,
     },
     /// Commands of the team's own.
     Command {
@@ -186,6 +192,19 @@ pub enum Manager {
         /// `idempotent`: whether a command that was interrupted may simply be run again.
         idempotent: bool,
     },
+}
+
+impl Manager {
+    /// The units of a service of systemd, whole names in the order in which they are reloaded; none under
+    /// another manager.
+    pub fn units(&self) -> Vec<String> {
+        let Manager::Systemd { unit, instances, .. } = self else { return Vec::new() };
+        let stem = unit.strip_suffix(".service").unwrap_or(unit);
+        if instances.is_empty() {
+            return vec![format!("{stem}.service")];
+        }
+        instances.iter().map(|instance| format!("{stem}{instance}.service")).collect()
+    }
 }
 
 /// Whose systemd.

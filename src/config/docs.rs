@@ -103,6 +103,8 @@ fn every_key_is_described() {
         "status",
         "reload",
         "scope",
+        "instances",
+        "quiesce",
         "http",
         "expect",
         "passes",

@@ -76,6 +76,10 @@ pub struct Tools {
     pub ssh_keygen: Option<PathBuf>,
     /// gpg
     pub gpg: Option<PathBuf>,
+    /// systemctl
+    pub systemctl: Option<PathBuf>,
+    /// journalctl
+    pub journalctl: Option<PathBuf>,
 }
 
 /// Why a binding cannot be used.

@@ -113,7 +113,7 @@ pub fn examine(git: Git, binding: Result<Binding, BindingError>, actor: String) 
     let observed = Observed::now(&site, config, &facts.serving, &facts.deployment(&site));
     serving::configuration(&site, &facts, &mut found);
     serving::tree(&site, &facts, &mut found);
-    serving::services(&site, config, &observed, &mut found);
+    serving::services(&site, config, &facts.serving, &observed, &mut found);
     way_back::examine(&site, &facts, &mut found);
     serving::checks(config, &observed, &mut found);
     in_order(found)

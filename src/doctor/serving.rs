@@ -3,7 +3,7 @@
 use super::host::INIT;
 use super::{Examination, quoted};
 use crate::config::{self, Config, Manager, Prove};
-use crate::model::RepoPath;
+use crate::model::{RepoPath, Served};
 use crate::plan::facts::Facts;
 use crate::plan::preflight::{self, Problem};
 use crate::service::{ServiceError, State};
@@ -83,11 +83,18 @@ pub(super) fn tree(site: &Site, facts: &Facts, found: &mut Examination) {
 }
 
 /// Whether every service is known, runs, from here, as the right user.
-pub(super) fn services(site: &Site, config: &Config, observed: &Observed, found: &mut Examination) {
+pub(super) fn services(
+    site: &Site,
+    config: &Config,
+    serving: &Served,
+    observed: &Observed,
+    found: &mut Examination,
+) {
+    let host = site.host(serving, "doctor");
     let run_as = Account::named(&site.binding.run_as).unwrap_or_else(Account::current);
     for service in &config.services {
         let name = service.name.as_str();
-        if let Some(problem) = preflight::service(service, observed) {
+        if let Some(problem) = preflight::service(&host, service, observed) {
             let missing = observed
                 .services
                 .iter()
@@ -99,7 +106,11 @@ pub(super) fn services(site: &Site, config: &Config, observed: &Observed, found:
         }
         let state = observed.services.iter().find(|(one, _)| one == name).map(|(_, state)| state);
         match state {
-            Some(Ok(state)) => standing(&run_as, name, state, found),
+            Some(Ok(state)) => {
+                // A unit says itself as whom it runs, and its manager may end what is another's.
+                let own = !matches!(service.manager, Manager::Systemd { .. });
+                standing(Some(&run_as).filter(|_| own), name, state, found);
+            }
             Some(Err(error)) => {
                 let fix = Some(format!("gitroll service restart {name}"));
                 found.problem("services", format!("{name}: {error}"), fix);
@@ -116,12 +127,15 @@ pub(super) fn services(site: &Site, config: &Config, observed: &Observed, found:
         .fine("services", if names.is_empty() { "none declared".into() } else { names.join(", ") });
 }
 
-fn standing(run_as: &Account, name: &str, state: &State, found: &mut Examination) {
+fn standing(run_as: Option<&Account>, name: &str, state: &State, found: &mut Examination) {
     let theirs: Vec<u32> = state
         .processes
         .iter()
         .map(|process| process.pid)
-        .filter(|pid| procs::owner(*pid).is_some_and(|owner| owner != run_as.uid))
+        .filter(|pid| {
+            let owner = run_as.and_then(|_| procs::owner(*pid));
+            owner.is_some_and(|owner| run_as.is_some_and(|user| owner != user.uid))
+        })
         .collect();
     let restart = format!("gitroll service restart {name}");
     if !theirs.is_empty() {
@@ -133,7 +147,8 @@ fn standing(run_as: &Account, name: &str, state: &State, found: &mut Examination
         } else {
             format!("sudo kill {pids} && gitroll service start {name}")
         };
-        let what = format!("{name} runs as another user than {} (pid {pids})", run_as.name);
+        let run_as = run_as.map_or("its own", |user| user.name.as_str());
+        let what = format!("{name} runs as another user than {run_as} (pid {pids})");
         found.problem("services", what, Some(fix));
     } else if !state.up {
         let fix = Some(format!("gitroll service start {name}"));

@@ -11,6 +11,7 @@ mod ended;
 mod entry;
 mod execute;
 mod flags;
+mod in_turn;
 mod journal;
 mod lock;
 mod phase;
@@ -91,6 +92,9 @@ impl StepError {
                 lines.iter().map(|line| ("build".to_owned(), line.clone())).collect()
             }
             StepError::NotProven { lines, .. } => lines.clone(),
+            StepError::Service { service, source: ServiceError::Down { lines, .. } } => {
+                lines.iter().map(|line| (service.clone(), line.clone())).collect()
+            }
             _ => Vec::new(),
         }
     }

@@ -23,7 +23,7 @@ pub(super) fn prove(
             let mut look = observe_services(site, config, &intent.served, &intent.deployment);
             for (name, state) in &mut look {
                 if let Ok(state) = state {
-                    state.untouched = !reloads(plan, name);
+                    state.untouched |= !reloads(plan, name);
                 }
             }
             look

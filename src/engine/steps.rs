@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use super::prove::{intended, prove};
 use super::run::Run;
-use super::{EngineError, StepError, flags, remains, reserve};
+use super::{EngineError, StepError, flags, in_turn, remains, reserve};
 use crate::build;
 use crate::check::{LogWindow, Proof, log_positions};
-use crate::config::Config;
+use crate::config::{Config, Service};
 use crate::layout::in_place;
 use crate::model::{Narration, Narrator, Oid, Plan, RunId, Served, Step};
-use crate::service;
+use crate::service::{self, Between};
 use crate::site::{Site, variables};
 use crate::system::git::{Head, RefEdit};
 use crate::system::procs::Ticks;
@@ -46,6 +46,10 @@ pub(super) fn perform(
                 build::build(&site.binding, &site.store, group, &stage, site.top(), &extra)?;
             Ok(Effect { output, ticks: None })
         }
+        Step::Quiesce { service } => {
+            stop(site, config, service.as_str(), &plan.from, &run.id)?;
+            Ok(Effect::default())
+        }
         Step::Activate => {
             let places = site.places(&run.id);
             in_place::converge_forward(&site.git, &site.store, &places, &plan.activation)?;
@@ -64,18 +68,27 @@ pub(super) fn perform(
             flags::signal(site, run, config, &plan.to, service, signal)?;
             Ok(Effect::default())
         }
-        Step::Reload { service } => reload(site, config, service.as_str(), &plan.to, &run.id),
+        Step::Reload { service } => {
+            let mut between = |settled: &str| in_turn::no_check_fails(config, run, settled);
+            reload(site, config, service.as_str(), &plan.to, &run.id, &mut between)
+        }
         Step::Prove | Step::Record => Ok(Effect::default()),
     }
 }
 
-/// Puts tree, artifacts, index and HEAD back to what they were before the run.
+/// Puts tree, artifacts, index and HEAD back to what they were before the run. What must be down while files
+/// change is stopped again; compensating starts it.
 pub(super) fn restore_tree(site: &Site, run: &Run, config: &Config) -> Result<(), StepError> {
     for note in flags::restore(site, run, config)? {
         tracing::warn!("{note}");
     }
     remains::after_killed_git(site);
     reserve::release(site, &run.id);
+    for step in &run.plan.steps {
+        if let Step::Quiesce { service } = step {
+            stop(site, config, service.as_str(), &run.plan.to, &run.id)?;
+        }
+    }
     let places = site.places(&run.id);
     in_place::converge_back(&site.git, &site.store, &places, &run.plan.activation)?;
     for step in &run.plan.steps {
@@ -118,7 +131,9 @@ pub(super) fn compensate(
         }
         narrator(Narration::Begin { step: step.clone() });
         let begin = Instant::now();
-        let effect = reload(site, config, service.as_str(), &run.plan.from, &run.id)?;
+        // On the way back nothing waits for a check.
+        let effect =
+            reload(site, config, service.as_str(), &run.plan.from, &run.id, &mut |_| Ok(()))?;
         fresh_since = fresh_since.into_iter().chain(effect.ticks).min();
         let took = begin.elapsed();
         reloads.push((service.to_string(), u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
@@ -197,17 +212,32 @@ fn reload(
     name: &str,
     served: &Served,
     run: &RunId,
+    between: &mut Between<'_>,
 ) -> Result<Effect, StepError> {
     let mut host = site.host(served, run.as_str());
-    let service =
-        config.services.iter().find(|s| s.name.as_str() == name).ok_or_else(|| {
-            StepError::Files(format!("service {name} is not in the configuration"))
-        })?;
+    let service = named(config, name)?;
     let flags = flags::environment(&host, config, &service.name).map_err(StepError::Files)?;
     host.extra.extend(flags);
-    let ticks = service::reload(&host, service)
+    let ticks = service::reload_in_turn(&host, service, between)
         .map_err(|source| StepError::Service { service: name.to_owned(), source })?;
     Ok(Effect { output: Vec::new(), ticks: Some(ticks) })
+}
+
+fn stop(
+    site: &Site,
+    config: &Config,
+    name: &str,
+    served: &Served,
+    run: &RunId,
+) -> Result<(), StepError> {
+    let host = site.host(served, run.as_str());
+    service::stop(&host, named(config, name)?)
+        .map_err(|source| StepError::Service { service: name.to_owned(), source })
+}
+
+fn named<'c>(config: &'c Config, name: &str) -> Result<&'c Service, StepError> {
+    let service = config.services.iter().find(|service| service.name.as_str() == name);
+    service.ok_or_else(|| StepError::Files(format!("service {name} is not in the configuration")))
 }
 
 /// A commit that somebody made on the detached HEAD meanwhile stays reachable.

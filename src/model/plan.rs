@@ -147,6 +147,11 @@ pub enum Step {
     },
     /// Run one build group there and keep its outputs.
     Build(BuildStep),
+    /// Stop a service that must be down while files change. Its reload starts it.
+    Quiesce {
+        /// The service.
+        service: ServiceName,
+    },
     /// Make the app's tree and artifacts those of the target.
     Activate,
     /// Make the index and HEAD say so.
@@ -184,6 +189,7 @@ impl Step {
         match self {
             Step::Stage { .. } => "stage".to_owned(),
             Step::Build(build) => format!("build {}", build.group),
+            Step::Quiesce { service } => format!("quiesce {service}"),
             Step::Activate => "activate".to_owned(),
             Step::Head { .. } => "head".to_owned(),
             Step::Flags(flags) => format!("flags {}", flags.source),

@@ -355,6 +355,9 @@ fn steps(
         steps.push(Step::Stage { commit: to.commit.clone() });
         steps.extend(builds.steps.iter().cloned().map(Step::Build));
     }
+    // What depends on others is stopped before them.
+    let quiet = config.services.iter().rev().filter(|s| s.quiesce && reloaded.contains(&s.name));
+    steps.extend(quiet.map(|service| Step::Quiesce { service: service.name.clone() }));
     steps.push(Step::Activate);
     let branch = facts.head.branch.clone().filter(|_| facts.head.commit == from.commit);
     steps.push(Step::Head { from: from.commit.clone(), to: to.commit.clone(), branch });

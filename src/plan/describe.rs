@@ -26,6 +26,10 @@ pub fn describe(plan: &Plan, about: Option<Duration>) -> Vec<(String, String)> {
     for keep in &plan.activation.kept {
         lines.push(line("kept", format!("{} stays as it is ({})", keep.path, keep.why)));
     }
+    let quiet: Vec<&str> = quiesced(plan).collect();
+    if !quiet.is_empty() {
+        lines.push(line("down", format!("{} while files change", quiet.join(", "))));
+    }
     let about = about.map(|time| format!("    about {} s", time.as_secs().max(1)));
     if plan.event == Event::Flags {
         return lines;
@@ -57,6 +61,7 @@ pub fn in_detail(plan: &Plan) -> Vec<String> {
                 format!("flags     {}: {}", flags.source, words.join(", "))
             }
             Step::Signal { service, signal } => format!("signal    {signal} to {service}"),
+            Step::Quiesce { service } => format!("quiesce   {service} is stopped"),
             Step::Reload { service } => format!("reload    {service}"),
             Step::Prove => format!("prove     {} serves", plan.to),
             Step::Record => "record    sign, append, publish".to_owned(),
@@ -79,6 +84,13 @@ pub fn built_groups(plan: &Plan) -> Vec<String> {
             _ => None,
         })
         .collect()
+}
+
+fn quiesced(plan: &Plan) -> impl Iterator<Item = &str> {
+    plan.steps.iter().filter_map(|step| match step {
+        Step::Quiesce { service } => Some(service.as_str()),
+        _ => None,
+    })
 }
 
 /// `2 changed, 1 removed, 1 restored`.

@@ -13,7 +13,7 @@ use crate::check;
 use crate::config::{self, Config, FlagSourceKind, Layout, Manager, Prove, Service};
 use crate::ledger;
 use crate::model::{CheckedPlan, FlagChange, Plan, Step};
-use crate::service::ServiceError;
+use crate::service::{self, Host, ServiceError};
 use crate::site::{Observed, Site, held_files};
 use crate::system::files;
 
@@ -55,7 +55,7 @@ pub fn preflight(
         problems.extend(held::settle(activation, &held_files(site, observed)));
     }
     tree(site, &composed, config, &mut problems);
-    services(config, observed, &mut problems);
+    services(site, &composed.plan, config, observed, &mut problems);
     witness(config, &mut problems);
     tools(site, &composed.plan, &mut problems);
     flags(config, &composed.plan, &mut problems);
@@ -178,44 +178,56 @@ pub fn unwritable(site: &Site, plan: Option<&Plan>) -> Vec<(PathBuf, io::Error)>
         .collect()
 }
 
-fn services(config: &Config, observed: &Observed, problems: &mut Vec<Problem>) {
-    problems.extend(config.services.iter().filter_map(|one| service(one, observed)));
+fn services(
+    site: &Site,
+    plan: &Plan,
+    config: &Config,
+    observed: &Observed,
+    problems: &mut Vec<Problem>,
+) {
+    let host = site.host(&plan.from, "preflight");
+    problems.extend(config.services.iter().filter_map(|one| service(&host, one, observed)));
 }
 
 /// Why a service could not even be asked to run the target.
-pub fn service(service: &Service, observed: &Observed) -> Option<Problem> {
-    if let Manager::Systemd { unit, .. } = &service.manager {
-        return Some(Problem::new(
-            format!(
-                "service {}: manager = \"systemd\" is not supported by this version",
-                service.name
-            ),
-            format!("use manager = \"command\" with systemctl for {unit}"),
-        ));
-    }
-    let state = observed.services.iter().find(|(name, _)| *name == service.name.as_str());
-    match state {
-        Some((_, Err(error @ ServiceError::Unknown { name, known, .. }))) => Some(Problem::new(
-            format!("service {}: {error}", service.name),
-            match nearest(name, known) {
-                Some(near) => format!("did you mean name = \"{near}\" in gitroll.toml?"),
-                None => "start it once under its manager, then try again".into(),
-            },
-        )),
-        Some((_, Err(error @ (ServiceError::NoTool(_) | ServiceError::Unsupported(_))))) => {
-            Some(Problem::new(
-                format!("service {}: {error}", service.name),
-                "gitroll init finds the tools of this host again",
-            ))
+pub fn service(host: &Host<'_>, service: &Service, observed: &Observed) -> Option<Problem> {
+    let seen = observed.services.iter().find(|(name, _)| *name == service.name.as_str());
+    // What was observed is of the configuration before, in which the name may have been another's; units are
+    // asked again.
+    let asked_again = matches!(service.manager, Manager::Systemd { .. });
+    let seen = seen.filter(|_| !asked_again).and_then(|(_, state)| state.as_ref().err());
+    let ready = || service::ready(host, service).err().and_then(|error| refused(service, &error));
+    seen.and_then(|error| refused(service, error)).or_else(ready)
+}
+
+/// What an error of a manager means before a run; `None` where a reload may mend it.
+fn refused(service: &Service, error: &ServiceError) -> Option<Problem> {
+    let what = format!("service {}: {error}", service.name);
+    let hint = match error {
+        ServiceError::Unknown { name, known, .. } => match nearest(name, known) {
+            Some(near) => format!("did you mean name = \"{near}\" in gitroll.toml?"),
+            None => "start it once under its manager, then try again".into(),
+        },
+        ServiceError::Unusable { hint, .. } => hint.clone(),
+        ServiceError::NoTool(_) | ServiceError::Unsupported(_) => {
+            "gitroll init finds the tools of this host again".into()
         }
-        _ => None,
-    }
+        ServiceError::Failed { .. } | ServiceError::Down { .. } | ServiceError::Io { .. } => {
+            return None;
+        }
+    };
+    Some(Problem::new(what, hint))
 }
 
 /// Whether nothing could tell the intended version from the one before.
 pub fn witness(config: &Config, problems: &mut Vec<Problem>) {
-    let pids: Vec<bool> =
-        config.services.iter().map(|s| !matches!(s.manager, Manager::Command { .. })).collect();
+    let tells = |manager: &Manager| match manager {
+        Manager::Command { .. } => false,
+        // What is reloaded in place keeps its processes.
+        Manager::Systemd { reload, .. } => !reload,
+        Manager::Pm2 { .. } | Manager::Process { .. } => true,
+    };
+    let pids: Vec<bool> = config.services.iter().map(|s| tells(&s.manager)).collect();
     if config.app.prove == Prove::Weak || check::has_witness(&config.checks, &pids) {
         return;
     }

@@ -22,20 +22,24 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<State, Servi
         socket_owners: Vec::new(),
         stale: None,
         untouched: false,
+        kept: false,
         log: log::since_mark(host, service, &[log_path(host, service)?]),
     })
 }
 
 pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, ServiceError> {
     let commands = Commands::of(service)?;
-    if let Some(reload) = commands.reload {
+    // What is down, since it must be while files change, cannot be told to reload.
+    let quiesced = service.quiesce && !is_up(host, service)?;
+    if let Some(reload) = commands.reload.filter(|_| !quiesced) {
         log::mark(host, service, &[log_path(host, service)?])?;
         let moment = Ticks::now();
         run_and_leave(host, service, reload, commands.timeout)?;
         return Ok(moment);
     }
     // A service that does not run may well refuse to be stopped; that counts only if it still runs.
-    if let Err(problem) = run(host, commands.stop, commands.timeout)
+    if !quiesced
+        && let Err(problem) = run(host, commands.stop, commands.timeout)
         && is_up(host, service)?
     {
         return Err(problem);

@@ -1,4 +1,4 @@
-//! Services: pm2, the built-in process manager, commands. One `match`, no trait.
+//! Services: pm2, systemd, the built-in process manager, commands. One `match`, no trait.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,6 +14,7 @@ mod command;
 mod log;
 mod pm2;
 mod process;
+mod systemd;
 
 pub use pm2::{Found, running_pm2_apps};
 
@@ -45,8 +46,11 @@ pub struct State {
     pub socket_owners: Vec<u32>,
     /// Where it runs from is not the live tree: what was found.
     pub stale: Option<String>,
-    /// The change does not concern it: it was not reloaded, so it says nothing about what serves now.
+    /// It says nothing about what serves now: the change does not concern it and it was not reloaded, or it
+    /// is meant to end and ended well.
     pub untouched: bool,
+    /// Its processes live through a reload: they do not tell old from new, only an answered version does.
+    pub kept: bool,
     /// The last lines of its log that say what went wrong.
     pub log: Vec<String>,
 }
@@ -75,6 +79,24 @@ pub enum ServiceError {
         /// Its telling lines.
         problem: String,
     },
+    /// Its manager cannot run it as things are on this host.
+    #[error("{problem}")]
+    Unusable {
+        /// What it is.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// It was started, and does not hold.
+    #[error("{unit} {word}")]
+    Down {
+        /// What was started: one of its instances.
+        unit: String,
+        /// How it is, and why: `failed: exit code 1`.
+        word: String,
+        /// The last lines of its log.
+        lines: Vec<String>,
+    },
     /// This version cannot do it.
     #[error("{0}")]
     Unsupported(String),
@@ -97,22 +119,51 @@ pub fn observe(host: &Host<'_>, service: &Service) -> Result<State, ServiceError
         Manager::Process { .. } => process::observe(host, service),
         Manager::Pm2 { app } => pm2::observe(host, service, app),
         Manager::Command { .. } => command::observe(host, service),
-        Manager::Systemd { unit, .. } => Err(no_systemd(service, unit)),
+        Manager::Systemd { .. } => systemd::observe(host, service),
     }
 }
+
+/// What is done between two instances of a service that are reloaded one after the other; it is told the
+/// one that runs already, and its error stops the others.
+pub type Between<'a> = dyn FnMut(&str) -> Result<(), String> + 'a;
 
 /// Makes a service run the tree that lies there now, whatever its state was. Its exit codes are not
 /// believed; the caller observes and proves. Returns the moment before which no serving process may have
 /// been started.
 ///
 /// # Errors
-/// When the manager cannot even be asked.
+/// When the manager cannot even be asked, or an instance does not hold where others wait for it.
 pub fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, ServiceError> {
+    reload_in_turn(host, service, &mut |_| Ok(()))
+}
+
+/// As [`reload`], looking in `between` whenever one of several instances was reloaded and holds, and the next
+/// one is still to come.
+///
+/// # Errors
+/// As [`reload`], and where `between` fails: then the others run what they ran before.
+pub fn reload_in_turn(
+    host: &Host<'_>,
+    service: &Service,
+    between: &mut Between<'_>,
+) -> Result<Ticks, ServiceError> {
     match &service.manager {
         Manager::Process { .. } => process::reload(host, service),
         Manager::Pm2 { app } => pm2::reload(host, service, app),
         Manager::Command { .. } => command::reload(host, service),
-        Manager::Systemd { unit, .. } => Err(no_systemd(service, unit)),
+        Manager::Systemd { .. } => systemd::reload(host, service, between),
+    }
+}
+
+/// Whether its manager could be asked to make it run the tree: what of that can be known without changing
+/// what serves.
+///
+/// # Errors
+/// `Unusable`, with what to do; whatever [`observe`] says.
+pub fn ready(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    match &service.manager {
+        Manager::Systemd { .. } => systemd::ready(host, service),
+        _ => Ok(()),
     }
 }
 
@@ -125,7 +176,7 @@ pub fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
         Manager::Process { .. } => process::start(host, service),
         Manager::Pm2 { app } => pm2::start(host, service, app),
         Manager::Command { .. } => command::start(host, service),
-        Manager::Systemd { unit, .. } => Err(no_systemd(service, unit)),
+        Manager::Systemd { .. } => systemd::start(host, service),
     }
 }
 
@@ -138,7 +189,7 @@ pub fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
         Manager::Process { .. } => process::stop(host, service),
         Manager::Pm2 { app } => pm2::stop(host, service, app),
         Manager::Command { .. } => command::stop(host, service),
-        Manager::Systemd { unit, .. } => Err(no_systemd(service, unit)),
+        Manager::Systemd { .. } => systemd::stop(host, service),
     }
 }
 
@@ -254,12 +305,4 @@ impl ServiceError {
 /// A command as a person would type it, for messages.
 fn spelled(words: &[String]) -> String {
     words.join(" ")
-}
-
-fn no_systemd(service: &Service, unit: &str) -> ServiceError {
-    ServiceError::Unsupported(format!(
-        "service {}: this version cannot run the systemd unit {unit}; \
-         use manager = \"command\" with systemctl until then",
-        service.name
-    ))
 }

@@ -86,6 +86,7 @@ pub(super) fn observe(
             socket_owners: Vec::new(),
             stale: None,
             untouched: false,
+            kept: false,
             log: Vec::new(),
         });
     };
@@ -105,6 +106,7 @@ pub(super) fn observe(
         socket_owners: vec![daemon.pid],
         stale: instances.iter().find_map(|instance| instance.stale(&host.top)),
         untouched: false,
+        kept: false,
         log: told(host, service, app, &client, &instances, up),
     })
 }

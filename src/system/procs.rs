@@ -175,6 +175,11 @@ pub fn family(pid: u32) -> Vec<u32> {
     family.into_iter().filter(|pid| entries.contains_key(pid)).collect()
 }
 
+/// The process that started `pid`, or took it over.
+pub fn parent(pid: u32) -> Option<u32> {
+    Entry::of(pid).map(|entry| entry.parent).filter(|parent| *parent > 0)
+}
+
 /// The session of process `pid`; 0 where that began outside of this process namespace, as in a
 /// container that was entered from its host.
 pub fn session_of(pid: u32) -> Option<u32> {

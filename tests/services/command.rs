@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gitroll::config::{Manager, Scope, Service};
+use gitroll::config::{Manager, Service};
 use gitroll::service::{self, ServiceError};
 use gitroll::system::procs::ProcessId;
 use tempfile::TempDir;
@@ -105,13 +105,4 @@ fn a_missing_program_is_named() {
     }
     let error = service::observe(&web.bench.host(), &web.service).unwrap_err();
     assert!(matches!(&error, ServiceError::NoTool(tool) if tool == "no-such-program"), "{error}");
-}
-
-#[test]
-fn systemd_is_refused_with_the_way_on() {
-    let web = commanded(SERVER, None);
-    let manager = Manager::Systemd { unit: "web.service".to_owned(), scope: Scope::System };
-    let service = bench::service("web", manager);
-    let error = service::observe(&web.bench.host(), &service).unwrap_err().to_string();
-    assert!(error.contains("systemctl"), "{error}");
 }

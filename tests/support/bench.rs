@@ -104,7 +104,7 @@ pub fn write_app(dir: &Path, version: &str) {
 }
 
 pub fn service(name: &str, manager: Manager) -> Service {
-    Service { name: name.parse().unwrap(), manager, depends_on: Vec::new() }
+    Service { name: name.parse().unwrap(), manager, depends_on: Vec::new(), quiesce: false }
 }
 
 /// Waits until something holds, at most 15 s.

@@ -21,6 +21,8 @@ pub enum ServedBy {
     Process,
     /// pm2, by the app's name there.
     Pm2(String),
+    /// A unit of the system's systemd, by its name.
+    Unit(String),
     /// Nobody: no `[service]` at all.
     Nobody,
 }
@@ -93,6 +95,9 @@ impl AppConfig {
             ),
             ServedBy::Pm2(name) => {
                 format!("\n[service.web]\nmanager = \"pm2\"\nname = \"{name}\"\n")
+            }
+            ServedBy::Unit(name) => {
+                format!("\n[service.web]\nmanager = \"systemd\"\nname = \"{name}\"\n")
             }
             ServedBy::Nobody => String::new(),
         };

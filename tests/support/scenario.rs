@@ -61,6 +61,15 @@ impl<'h> Scenario<'h> {
         self.host.gitroll(&["deploy", &commit, "--yes"])
     }
 
+    /// As [`Self::release_kept`], of a version that crashes at boot.
+    #[track_caller]
+    pub fn release_kept_bad(&self, version: &str) -> Answer {
+        let serving = self.app.head();
+        let commit = self.app.commit_version(version, Behaviour::ThrowsAtBoot);
+        self.app.git(&["checkout", "-q", "--detach", &serving]);
+        self.host.gitroll(&["deploy", &commit, "--yes"])
+    }
+
     /// Makes what serves a stable release of this name.
     #[track_caller]
     pub fn promote(&self, name: &str) -> Answer {

@@ -70,6 +70,28 @@ impl<'h> Sysbox<'h> {
         Ok(())
     }
 
+    /// Writes a unit and lets systemd know.
+    #[track_caller]
+    pub fn unit(&self, name: &str, text: &str) -> &Self {
+        self.write_unit(name, text);
+        self.run("systemctl", &["daemon-reload"]).exit(0);
+        self
+    }
+
+    /// Writes a unit; systemd is not told.
+    pub fn write_unit(&self, name: &str, text: &str) {
+        fs::create_dir_all(self.host.path("units")).expect("the host's directory is writable");
+        let file = self.host.path("units").join(name);
+        fs::write(file, text).expect("the host's directory is writable");
+    }
+
+    /// Starts the journal: without it what units write is nowhere.
+    #[track_caller]
+    pub fn start_journal(&self) -> &Self {
+        self.run("systemctl", &["start", "systemd-journald.service"]).exit(0);
+        self
+    }
+
     /// A command in the box, with the environment and the app's directory of the host.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
@@ -154,7 +176,7 @@ exec unshare --mount --pid --fork --cgroup --uts --ipc --propagation private --k
 
 /// Makes the box's files and becomes its systemd. Arguments: an empty directory, the directory to share.
 ///
-/// systemd finds no units but those written here, so nothing of this machine's is started, and what it
+/// systemd finds no units but those written here and in `units` of the shared directory, so nothing of this machine's is started, and what it
 /// writes outside of the shared directory is gone with it.
 const BOOT: &str = r#"
 set -e
@@ -175,9 +197,12 @@ mount -t cgroup2 none root/sys/fs/cgroup
 for target in box basic sysinit shutdown timers umount local-fs; do
     printf '[Unit]\nDefaultDependencies=no\n' > "root/units/$target.target"
 done
+for unit in systemd-journald.service systemd-journald.socket systemd-journald-dev-log.socket; do
+    ln -s "/lib/systemd/system/$unit" root/units/
+done
 tr -d - < /proc/sys/kernel/random/uuid > root/etc/machine-id
 cd root && pivot_root . old && umount -l /old
 touch "$share/sysbox.made"
-exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=test SYSTEMD_UNIT_PATH=/units:/run/systemd/transient \
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=test SYSTEMD_UNIT_PATH="/units:$share/units:/run/systemd/transient" \
     /lib/systemd/systemd --system --unit=box.target --log-target=console --show-status=no
 "#;

@@ -87,6 +87,7 @@ fn state(process: Option<(u32, u64)>, restarts: u64) -> State {
         socket_owners: Vec::new(),
         stale: None,
         untouched: false,
+        kept: false,
         log: Vec::new(),
     }
 }

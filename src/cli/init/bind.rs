@@ -241,6 +241,8 @@ fn tools(path_variable: &str) -> Tools {
         pm2: find("pm2"),
         ssh_keygen: find("ssh-keygen"),
         gpg: find("gpg"),
+        systemctl: find("systemctl"),
+        journalctl: find("journalctl"),
     }
 }
 

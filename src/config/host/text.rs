@@ -145,6 +145,7 @@ fn tools(item: &Item<'_>) -> Option<(Tools, String, Option<PathBuf>)> {
     let tool = |key| or(table.get(key), || None, |item| absolute(&item).map(Some));
     let [git, node, npm, pm2] = ["git", "node", "npm", "pm2"].map(tool);
     let [ssh_keygen, gpg, pm2_home] = ["ssh_keygen", "gpg", "pm2_home"].map(tool);
+    let [systemctl, journalctl] = ["systemctl", "journalctl"].map(tool);
     let path_variable = table.need("path").and_then(|item| {
         let text = item.line()?;
         // An empty or relative part would look for programs where the command happens to run.
@@ -155,8 +156,16 @@ fn tools(item: &Item<'_>) -> Option<(Tools, String, Option<PathBuf>)> {
         Some(text.to_owned())
     });
     table.finish();
-    let tools =
-        Tools { git: git?, node: node?, npm: npm?, pm2: pm2?, ssh_keygen: ssh_keygen?, gpg: gpg? };
+    let tools = Tools {
+        git: git?,
+        node: node?,
+        npm: npm?,
+        pm2: pm2?,
+        ssh_keygen: ssh_keygen?,
+        gpg: gpg?,
+        systemctl: systemctl?,
+        journalctl: journalctl?,
+    };
     Some((tools, path_variable?, pm2_home?))
 }
 
@@ -186,6 +195,8 @@ pub(super) fn write(binding: &Binding) -> Result<String, String> {
         tool("pm2", &binding.tools.pm2)?,
         tool("ssh_keygen", &binding.tools.ssh_keygen)?,
         tool("gpg", &binding.tools.gpg)?,
+        tool("systemctl", &binding.tools.systemctl)?,
+        tool("journalctl", &binding.tools.journalctl)?,
     ]
     .concat();
     let pm2_home = match &binding.pm2_home {

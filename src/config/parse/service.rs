@@ -34,6 +34,7 @@ fn service(name: &str, item: &Item<'_>) -> Option<Read> {
     let id: Option<ServiceName> = item.id_of(name);
     let table = item.table(format!("[service.{name}]"))?;
     let depends_on = or(table.get("depends_on"), Vec::new, |item| references(&item));
+    let quiesce = or(table.get("quiesce"), || false, |item| item.boolean());
     let manager = table.need("manager").and_then(|item| {
         let kinds: [(&str, Kind); 4] =
             [("pm2", pm2), ("systemd", systemd), ("process", process), ("command", command)];
@@ -50,6 +51,7 @@ fn service(name: &str, item: &Item<'_>) -> Option<Read> {
         name: id?,
         manager: manager?,
         depends_on: depends_on.iter().map(|(name, _)| name.clone()).collect(),
+        quiesce: quiesce?,
     };
     Some(Read { service, depends_on, span: item.span() })
 }
@@ -78,14 +80,37 @@ fn pm2(table: &Table<'_>, name: &str) -> Option<Manager> {
 }
 
 fn systemd(table: &Table<'_>, name: &str) -> Option<Manager> {
+    let plain = |text: &str| {
+        let may_be = |c: char| c.is_ascii_alphanumeric() || ":_.\\@-".contains(c);
+        !text.is_empty() && text.chars().all(may_be) && text.len() <= 200
+    };
     let unit = or(
         table.get("name"),
         || name.to_owned(),
         |item| {
             let unit = item.line()?;
-            let plain = |c: char| c.is_ascii_alphanumeric() || ":_.\\@-".contains(c);
-            if unit.starts_with('-') || !unit.chars().all(plain) || unit.len() > 255 {
+            if unit.starts_with('-') || !plain(unit) {
                 item.add(format_args!("{} is no name of a systemd unit", quoted(unit)));
+                return None;
+            }
+            let others = [
+                ".timer",
+                ".path",
+                ".mount",
+                ".automount",
+                ".device",
+                ".swap",
+                ".slice",
+                ".scope",
+                ".socket",
+                ".target",
+            ];
+            if let Some(kind) = others.iter().find(|kind| unit.ends_with(**kind)) {
+                item.add(format_args!(
+                    "{} is a {}: only a service runs the app",
+                    quoted(unit),
+                    kind.trim_start_matches('.')
+                ));
                 return None;
             }
             Some(unit.to_owned())
@@ -93,7 +118,48 @@ fn systemd(table: &Table<'_>, name: &str) -> Option<Manager> {
     );
     let scopes = [("system", Scope::System), ("user", Scope::User)];
     let scope = or(table.get("scope"), || Scope::System, |item| item.word(&scopes));
-    Some(Manager::Systemd { unit: unit?, scope: scope? })
+    let instances = or(table.get("instances"), Vec::new, |item| {
+        let elements = item.elements("an array of instances such as [\"1\", \"2\"]")?;
+        let mut seen = Vec::new();
+        let read = all(elements.iter().map(|element| {
+            let instance = element.line()?.to_owned();
+            if !plain(&instance) {
+                element.add(format_args!("{} is no instance of a unit", quoted(&instance)));
+                return None;
+            }
+            if seen.contains(&instance) {
+                element.add(format_args!("{} is named twice", quoted(&instance)));
+                return None;
+            }
+            seen.push(instance.clone());
+            Some(instance)
+        }))?;
+        if read.is_empty() || read.len() > 100 {
+            item.add("must have from 1 to 100 instances");
+            return None;
+        }
+        Some(read)
+    });
+    let reload = or(table.get("reload"), || false, |item| item.boolean());
+    let (unit, instances) = (unit?, instances?);
+    let is_template = unit.trim_end_matches(".service").ends_with('@');
+    match (is_template, instances.is_empty(), table.get("instances")) {
+        (true, true, _) => {
+            table.add(format!(
+                "{} is a template: instances = [\"1\", \"2\"] says which of it run",
+                quoted(&unit)
+            ));
+            None
+        }
+        (false, false, Some(item)) => {
+            item.add(format_args!(
+                "{} is no template: the name of one ends with @, as in \"app@\"",
+                quoted(&unit)
+            ));
+            None
+        }
+        _ => Some(Manager::Systemd { unit, scope: scope?, instances, reload: reload? }),
+    }
 }
 
 fn process(table: &Table<'_>, _: &str) -> Option<Manager> {
@@ -204,19 +270,23 @@ fn report_cycle(report: &Report<'_>, waiting: &[Read]) {
 
 /// Two services that are one and the same to their manager would be reloaded twice and blamed twice.
 fn check_distinct(report: &Report<'_>, services: &[Read]) {
-    let identity = |read: &Read| match &read.service.manager {
-        Manager::Pm2 { app } => Some(("pm2 app", app.clone(), None)),
-        Manager::Systemd { unit, scope } => Some(("unit", unit.clone(), Some(*scope))),
-        Manager::Process { .. } | Manager::Command { .. } => None,
+    let identities = |read: &Read| match &read.service.manager {
+        Manager::Pm2 { app } => vec![("pm2 app", app.clone(), None)],
+        manager @ Manager::Systemd { scope, .. } => {
+            manager.units().into_iter().map(|unit| ("unit", unit, Some(*scope))).collect()
+        }
+        Manager::Process { .. } | Manager::Command { .. } => Vec::new(),
     };
     for (at, read) in services.iter().enumerate() {
-        let Some(this) = identity(read) else { continue };
-        let earlier = services[..at].iter().find(|other| identity(other).as_ref() == Some(&this));
-        if let Some(earlier) = earlier {
-            let (what, name, _) = this;
+        let these = identities(read);
+        let shared = services[..at].iter().find_map(|other| {
+            let theirs = identities(other);
+            Some((other, these.iter().find(|this| theirs.contains(this))?))
+        });
+        if let Some((earlier, (what, name, _))) = shared {
             let message = format!(
                 "the {what} {} is [service.{}] already",
-                quoted(&name),
+                quoted(name),
                 earlier.service.name
             );
             report.add(&read.span, message);

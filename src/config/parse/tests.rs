@@ -163,7 +163,7 @@ fn a_file_with_every_key_is_read() {
     let order: Vec<&str> = config.services.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(order, ["db", "queue", "web", "extra"]);
     assert!(matches!(&config.services[0].manager,
-        Manager::Systemd { unit, scope: Scope::User } if unit == "db.service"));
+        Manager::Systemd { unit, scope: Scope::User, .. } if unit == "db.service"));
     let CheckKind::Http(http) = &config.checks[0].kind else { panic!("another kind") };
     assert_eq!((http.status, http.redirects, http.max_bytes), (200, 1, 65_536));
     assert!(http.json["/version"].tells_version());
@@ -173,6 +173,19 @@ fn a_file_with_every_key_is_read() {
     assert_eq!((kept.runs, kept.saved.as_secs(), kept.artifacts), (7, 30 * 86_400, 3));
     assert_eq!(config.rto.code, Some(Duration::from_secs(900)));
     assert!(config.remote.required);
+}
+
+#[test]
+fn units_have_whole_names_in_the_order_of_their_instances() {
+    let units = |more: &str| {
+        let text = format!("[app]\nname = \"x\"\n[service.web]\nmanager = \"systemd\"\n{more}");
+        parse(&text, "gitroll.toml").unwrap().services[0].manager.units()
+    };
+    assert_eq!(units(""), ["web.service"]);
+    assert_eq!(units("name = \"web.service\""), ["web.service"]);
+    let wanted = ["app@b.service", "app@a.service"];
+    assert_eq!(units("name = \"app@\"\ninstances = [\"b\", \"a\"]"), wanted);
+    assert_eq!(units("name = \"app@.service\"\ninstances = [\"b\", \"a\"]"), wanted);
 }
 
 #[test]
@@ -187,7 +200,7 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(config.stable.min_served, Duration::from_secs(1800));
     assert!(matches!(&config.services[0].manager, Manager::Pm2 { app } if app == "web"));
     assert!(matches!(&config.services[1].manager,
-        Manager::Systemd { unit, scope: Scope::System } if unit == "b"));
+        Manager::Systemd { unit, scope: Scope::System, .. } if unit == "b"));
     let check = &config.checks[0];
     let CheckKind::Http(http) = &check.kind else { panic!("another kind") };
     assert_eq!((check.passes, check.settle.as_secs(), check.timeout.as_secs()), (3, 5, 30));
@@ -436,6 +449,20 @@ fn a_service_has_the_keys_of_its_manager() {
     refuses("[service.all]\nmanager = \"pm2\"", "is no name of one app");
     refuses("[service.x]\nmanager = \"systemd\"\nname = \"../x\"", "no name of a systemd unit");
     refuses("[service.x]\nmanager = \"systemd\"\nscope = \"usr\"", "did you mean \"user\"?");
+    let unit = |more: &str| format!("[service.x]\nmanager = \"systemd\"\n{more}");
+    refuses(&unit("name = \"x.timer\""), "is a timer: only a service runs the app");
+    refuses(&unit("name = \"app@\""), "is a template: instances =");
+    refuses(&unit("instances = [\"1\"]"), "is no template: the name of one ends with @");
+    refuses(&unit("name = \"app@\"\ninstances = [\"1\", \"1\"]"), "\"1\" is named twice");
+    refuses(&unit("name = \"app@\"\ninstances = [\"a b\"]"), "is no instance of a unit");
+    refuses(&unit("name = \"app@\"\ninstances = []"), "must have from 1 to 100 instances");
+    refuses(&unit("relod = true"), "did you mean \"reload\"?");
+    refuses(&unit("quiesce = \"yes\""), "quiesce");
+    refuses(
+        "[service.x]\nmanager = \"systemd\"\nname = \"app@2.service\"\n\
+         [service.y]\nmanager = \"systemd\"\nname = \"app@\"\ninstances = [\"1\", \"2\"]",
+        "the unit \"app@2.service\" is [service.x] already",
+    );
     let process =
         |rest: &str| format!("[service.x]\nmanager = \"process\"\ncommand = [\"a\"]\n{rest}");
     refuses(&process("env = { \"A-B\" = \"1\" }"), "\"A-B\": is no name of a variable");

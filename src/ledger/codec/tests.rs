@@ -39,6 +39,10 @@ fn record() -> Record {
         verdict: Some(Verdict { judgement: Judgement::Bad, provisional: true }),
         hold: Some(Hold::Commit),
         components: vec!["QW-001".parse().unwrap(), "QW-002".parse().unwrap()],
+        flags: vec![
+            "file ENABLE_UPLOADS \"true\" \"false\"".parse().unwrap(),
+            "api USE_X absent 0.01".parse().unwrap(),
+        ],
         lifts: vec![Digest::of(b"7")],
         annotates: None,
         seen: vec![Seen {
@@ -109,6 +113,8 @@ Gitroll-Verdict: bad provisional
 Gitroll-Hold: commit
 Gitroll-Component: QW-001
 Gitroll-Component: QW-002
+Gitroll-Flag: file ENABLE_UPLOADS "true" "false"
+Gitroll-Flag: api USE_X absent 0.01
 Gitroll-Lifts: {}
 Gitroll-Seen: ci.aa 3 {}
 Gitroll-Plan: {}

@@ -1,0 +1,210 @@
+//! Units of systemd, the system's or the user's.
+//!
+//! The exit codes of systemctl are not believed: a restart of `Type=simple` succeeds for a program that ends
+//! half a second later. After each change a unit is watched until it holds, and judged by its properties.
+
+use std::time::{Duration, Instant};
+
+use crate::config::{Manager, Scope, Service};
+use crate::system::procs::{ProcessId, Ticks};
+use crate::system::signals::Until;
+
+use super::{Between, Host, ServiceError, State};
+use client::Client;
+use unit::Unit;
+
+mod client;
+mod group;
+mod journal;
+mod place;
+mod unit;
+
+/// For how long a unit that was started must hold before the next one is touched. The proof looks longer.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// How long a unit may take to hold. One that is up and falls again and again never does.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// From one look at a settling unit to the next.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<State, ServiceError> {
+    let asked = Asked::of(host, service)?;
+    let units = asked.client.known(&asked.names)?;
+    let processes = units.iter().flat_map(group::processes).collect();
+    let shown = units.iter().find(|unit| !unit.up()).or(units.first());
+    let word = shown.map_or_else(|| "unknown".to_owned(), Unit::word);
+    let up = !units.is_empty() && units.iter().all(Unit::up);
+    let of = |unit: &Unit| {
+        if up || units.len() == 1 { String::new() } else { format!(" ({})", unit.id) }
+    };
+    Ok(State {
+        word: format!("{word}{}", shown.map(of).unwrap_or_default()),
+        up,
+        processes,
+        restarts: units.iter().map(|unit| unit.restarts).sum(),
+        // The manager itself holds the socket of a unit that is started by one.
+        socket_owners: asked.client.manager(&units),
+        stale: units.iter().find_map(|unit| place::stale(unit, &host.top)),
+        untouched: units.iter().all(Unit::ended_well),
+        kept: asked.reload && units.iter().any(|unit| unit.can_reload),
+        log: journal::told(host, service, &asked.client, &units),
+    })
+}
+
+pub(super) fn reload(
+    host: &Host<'_>,
+    service: &Service,
+    between: &mut Between<'_>,
+) -> Result<Ticks, ServiceError> {
+    let asked = Asked::of(host, service)?;
+    // All of them are known before the first is touched.
+    let units = asked.client.known(&asked.names)?;
+    if units.iter().any(|unit| unit.need_daemon_reload) {
+        asked.client.daemon_reload()?;
+    }
+    journal::mark(host, service)?;
+    let moment = Ticks::now();
+    for (at, name) in asked.names.iter().enumerate() {
+        if at > 0 {
+            let settled = &asked.names[at - 1];
+            between(settled).map_err(|why| ServiceError::Down {
+                unit: settled.clone(),
+                word: format!("runs, but {why}"),
+                lines: journal::lines_of(host, service, &asked.client, settled),
+            })?;
+        }
+        asked.renew(host, service, name, moment)?;
+    }
+    Ok(moment)
+}
+
+pub(super) fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    let asked = Asked::of(host, service)?;
+    journal::mark(host, service)?;
+    for unit in asked.client.known(&asked.names)?.iter().filter(|unit| !unit.up()) {
+        asked.client.forgive(&unit.id);
+        asked.client.change("start", unit)?;
+        asked.settle(host, service, &unit.id)?;
+    }
+    Ok(())
+}
+
+pub(super) fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    let asked = Asked::of(host, service)?;
+    for unit in asked.client.known(&asked.names)?.iter().rev().filter(|unit| unit.has_begun()) {
+        let refused = asked.client.change("stop", unit)?;
+        let now = asked.client.one(&unit.id)?;
+        if now.has_begun() {
+            let problem = refused.unwrap_or_else(|| format!("it is still {}", now.word()));
+            return Err(ServiceError::Failed {
+                command: format!("systemctl stop {}", unit.id),
+                problem,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether the units run the live tree and this user may restart them: what would otherwise be found when
+/// the tree is changed already. Changes nothing of what serves.
+pub(super) fn ready(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    let asked = Asked::of(host, service)?;
+    for unit in asked.client.known(&asked.names)? {
+        if let Some(elsewhere) = place::defined_elsewhere(&unit, &host.top) {
+            return Err(ServiceError::Unusable {
+                problem: format!("{} {elsewhere}", unit.id),
+                hint: format!(
+                    "let the unit say WorkingDirectory={}, then systemctl daemon-reload; what does not run \
+                     the app's tree needs no [service]",
+                    host.top.display()
+                ),
+            });
+        }
+        asked.client.may_change(&unit.id)?;
+    }
+    Ok(())
+}
+
+/// The units of one service, and who is asked about them.
+struct Asked {
+    client: Client,
+    names: Vec<String>,
+    /// A unit that can is reloaded instead of restarted.
+    reload: bool,
+}
+
+impl Asked {
+    fn of(host: &Host<'_>, service: &Service) -> Result<Self, ServiceError> {
+        let Manager::Systemd { scope, reload, .. } = &service.manager else {
+            return Err(ServiceError::Unsupported(format!("{} has no unit", service.name)));
+        };
+        let client = Client::new(host, *scope == Scope::User)?;
+        Ok(Self { client, names: service.manager.units(), reload: *reload })
+    }
+
+    /// Makes one unit run what lies there now, and waits until it holds.
+    fn renew(
+        &self,
+        host: &Host<'_>,
+        service: &Service,
+        name: &str,
+        moment: Ticks,
+    ) -> Result<(), ServiceError> {
+        // The start limit counts the starts of bad code and then refuses good code as well.
+        self.client.forgive(name);
+        let before = self.client.one(name)?;
+        let reload = self.reload && before.can_reload && before.up();
+        let verb = if reload { "reload" } else { "restart" };
+        let refused = self.client.change(verb, &before)?;
+        if let (true, Some(problem)) = (reload, &refused) {
+            let command = format!("systemctl reload {name}");
+            return Err(ServiceError::Failed { command, problem: problem.clone() });
+        }
+        let now = self.settle(host, service, name)?;
+        let old = |pid: u32| ProcessId::of(pid).is_some_and(|main| main.start_ticks < moment.0);
+        match (refused, now.main) {
+            // It runs, but what runs is what ran before.
+            (Some(problem), Some(main)) if !reload && old(main) => {
+                Err(ServiceError::Failed { command: format!("systemctl restart {name}"), problem })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the unit holds: up, with the same main process and no restart, for [`SETTLE`].
+    fn settle(&self, host: &Host<'_>, service: &Service, name: &str) -> Result<Unit, ServiceError> {
+        let begun = Instant::now();
+        let mut holds: Option<(Option<u32>, u64, Instant)> = None;
+        let fallen = loop {
+            let unit = self.client.one(name)?;
+            if unit.ended_well() || Until::Stopped.reached() {
+                return Ok(unit);
+            }
+            if unit.given_up() {
+                break unit;
+            }
+            holds = match holds.filter(|(main, restarts, _)| {
+                unit.up() && (*main, *restarts) == (unit.main, unit.restarts)
+            }) {
+                Some((_, _, since)) if since.elapsed() >= SETTLE => return Ok(unit),
+                Some(still) => Some(still),
+                None => unit.up().then(|| (unit.main, unit.restarts, Instant::now())),
+            };
+            if begun.elapsed() >= PATIENCE {
+                break unit;
+            }
+            std::thread::sleep(PAUSE);
+        };
+        let restarts = match fallen.restarts {
+            0 => String::new(),
+            1 => ", 1 restart".to_owned(),
+            more => format!(", {more} restarts"),
+        };
+        let lines = journal::lines_of(host, service, &self.client, name);
+        // At this very moment one that starts again and again may well be up.
+        let word = if fallen.given_up() { fallen.word() } else { "does not stay up".to_owned() };
+        let word = format!("{word}{restarts}");
+        Err(ServiceError::Down { unit: name.to_owned(), word, lines })
+    }
+}

@@ -1,0 +1,339 @@
+//! Calling systemctl: as this user, or by sudo where that is allowed without a password.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::system::process::{Finished, Invocation, find_program, telling_lines};
+use crate::system::procs;
+use crate::system::user::Account;
+
+use super::super::{Host, ServiceError};
+use super::unit::{PROPERTIES, Unit};
+
+/// How long a question may take.
+const QUESTION: Duration = Duration::from_secs(10);
+
+/// How many names like an unknown one are told.
+const SIMILAR: usize = 5;
+
+/// One manager, the system's or the user's.
+pub(super) struct Client {
+    systemctl: PathBuf,
+    /// Where there is none, journals are not read.
+    journalctl: Option<PathBuf>,
+    /// `sudo`, where this user may need it.
+    sudo: Option<PathBuf>,
+    pub(super) user: bool,
+    account: Account,
+    dir: PathBuf,
+    env: BTreeMap<OsString, OsString>,
+}
+
+impl Client {
+    /// systemd as the binding has it.
+    pub(super) fn new(host: &Host<'_>, user: bool) -> Result<Self, ServiceError> {
+        let account = Account::current();
+        let mut env = host.environment();
+        if user {
+            let runtime = runtime_directory(&account);
+            if !["systemd/private", "bus"].iter().any(|socket| runtime.join(socket).exists()) {
+                return Err(ServiceError::Unusable {
+                    problem: format!(
+                        "no systemd of user {} runs: nothing answers in {}",
+                        account.name,
+                        runtime.display()
+                    ),
+                    hint: format!(
+                        "sudo loginctl enable-linger {} starts it, also at boot",
+                        account.name
+                    ),
+                });
+            }
+            let bus = runtime.join("bus");
+            env.insert(
+                "DBUS_SESSION_BUS_ADDRESS".into(),
+                format!("unix:path={}", bus.display()).into(),
+            );
+            env.insert("XDG_RUNTIME_DIR".into(), runtime.into());
+        } else if !Path::new("/run/systemd/system").is_dir() {
+            // As sd_booted(3) does. systemctl itself may wait long for an answer.
+            return Err(ServiceError::Unusable {
+                problem: "systemd does not run on this host: there is no /run/systemd/system"
+                    .into(),
+                hint: "say manager = \"process\", \"pm2\" or \"command\" in gitroll.toml".into(),
+            });
+        }
+        let path = &host.binding.path_variable;
+        let find = |pinned: &Option<PathBuf>, name: &str| {
+            // A binding that an earlier version wrote has no such line.
+            let usual = || ["/usr/bin", "/bin"].map(|dir| Path::new(dir).join(name));
+            let found = || find_program(Path::new(name), path);
+            let usual = || usual().into_iter().find(|program| program.is_file());
+            pinned.clone().or_else(found).or_else(usual)
+        };
+        let tools = &host.binding.tools;
+        let systemctl = find(&tools.systemctl, "systemctl")
+            .ok_or_else(|| ServiceError::NoTool("systemctl".into()))?;
+        let unprivileged = !user && account.uid != 0;
+        let sudo = unprivileged.then(|| find_program(Path::new("sudo"), path)).flatten();
+        let journalctl = find(&tools.journalctl, "journalctl");
+        Ok(Self { systemctl, journalctl, sudo, user, account, dir: host.top.clone(), env })
+    }
+
+    /// The units of these names, each of which systemd could start.
+    pub(super) fn known(&self, names: &[String]) -> Result<Vec<Unit>, ServiceError> {
+        let units = self.show(names)?;
+        for unit in &units {
+            let id = &unit.id;
+            match unit.load.as_str() {
+                "loaded" => {}
+                "not-found" => {
+                    return Err(ServiceError::Unknown {
+                        manager: self.manager_name().to_owned(),
+                        name: id.clone(),
+                        known: self.similar(id),
+                    });
+                }
+                "masked" => {
+                    return Err(ServiceError::Unusable {
+                        problem: format!("{id} is masked: systemd starts it for nobody"),
+                        hint: format!("systemctl{} unmask {id}", self.option()),
+                    });
+                }
+                _ => {
+                    let problem = match unit.load_error.as_str() {
+                        "" => format!("systemd cannot read {id}"),
+                        why => format!("systemd cannot read {id}: {why}"),
+                    };
+                    let hint = format!("systemd-analyze{} verify {id}", self.option());
+                    return Err(ServiceError::Unusable { problem, hint });
+                }
+            }
+        }
+        Ok(units)
+    }
+
+    /// One unit, however it is.
+    pub(super) fn one(&self, name: &str) -> Result<Unit, ServiceError> {
+        let mut units = self.show(&[name.to_owned()])?;
+        units.pop().ok_or_else(|| self.silent("gave no answer that could be read"))
+    }
+
+    fn show(&self, names: &[String]) -> Result<Vec<Unit>, ServiceError> {
+        let property = format!("--property={PROPERTIES}");
+        let mut args = vec!["show", &property, "--"];
+        args.extend(names.iter().map(String::as_str));
+        let finished = self.ask(&args, QUESTION)?;
+        let units = Unit::parse_all(&String::from_utf8_lossy(&finished.stdout));
+        if finished.timed_out {
+            return Err(self.silent(&format!("gave no answer within {} s", QUESTION.as_secs())));
+        }
+        if !finished.success() || units.len() != names.len() {
+            return Err(self.silent(&told(&finished)));
+        }
+        Ok(units)
+    }
+
+    /// Has systemd change a unit and waits for it. What it says where that fails; an error where it was not
+    /// even tried.
+    pub(super) fn change(&self, verb: &str, unit: &Unit) -> Result<Option<String>, ServiceError> {
+        let command = format!("systemctl{} {verb} {}", self.option(), unit.id);
+        let finished = self.order(&[verb, &unit.id], unit.limit())?;
+        if finished.timed_out {
+            return Ok(Some(format!("did not end within {} s", unit.limit().as_secs())));
+        }
+        if finished.success() || finished.interrupted {
+            return Ok(None);
+        }
+        let said = String::from_utf8_lossy(&finished.stderr).into_owned();
+        // Only a job that was begun is spoken of so; all else was refused.
+        if said
+            .lines()
+            .any(|line| line.starts_with("Job for ") || line.starts_with("A dependency job"))
+        {
+            return Ok(Some(told(&finished)));
+        }
+        if is_denied(&said) {
+            return Err(self.denied(&unit.id));
+        }
+        Err(ServiceError::Failed { command, problem: told(&finished) })
+    }
+
+    /// Lets systemd forget how often and how badly a unit was started. Where this user may not, a start that
+    /// is refused for it says so.
+    pub(super) fn forgive(&self, name: &str) {
+        if let Err(error) = self.order(&["reset-failed", name], QUESTION) {
+            tracing::debug!("systemctl reset-failed {name}: {error}");
+        }
+    }
+
+    /// Has systemd read the files of its units again.
+    pub(super) fn daemon_reload(&self) -> Result<(), ServiceError> {
+        let finished = self.order(&["daemon-reload"], Duration::from_secs(90))?;
+        if finished.success() {
+            return Ok(());
+        }
+        let command = format!("systemctl{} daemon-reload", self.option());
+        Err(ServiceError::Failed { command, problem: told(&finished) })
+    }
+
+    /// Whether this user may restart the unit, found out without restarting it.
+    pub(super) fn may_change(&self, name: &str) -> Result<(), ServiceError> {
+        if self.user || self.account.uid == 0 || self.sudo_allows(&["restart", name]) {
+            return Ok(());
+        }
+        // It wants the same right as a restart, and touches nothing that runs.
+        let finished = self.ask(&["reset-failed", name], QUESTION)?;
+        let said = String::from_utf8_lossy(&finished.stderr);
+        if is_denied(&said) { Err(self.denied(name)) } else { Ok(()) }
+    }
+
+    /// The processes of the manager itself that may hold the socket of a unit.
+    pub(super) fn manager(&self, units: &[Unit]) -> Vec<u32> {
+        if !self.user {
+            return vec![1];
+        }
+        let parents = units.iter().filter_map(|unit| procs::parent(unit.main?));
+        parents.take(1).collect()
+    }
+
+    /// What a unit wrote to the journal since a moment, in seconds since 1970: the last lines. `None` where it
+    /// cannot be read.
+    pub(super) fn journal(&self, name: &str, since: Option<u64>, lines: usize) -> Option<Vec<u8>> {
+        let mut args: Vec<OsString> = Vec::new();
+        if self.user {
+            args.push("--user".into());
+        }
+        args.extend(["--no-pager", "--quiet", "--output=cat"].map(Into::into));
+        args.push(format!("--lines={lines}").into());
+        args.push(format!("--unit={name}").into());
+        args.extend(since.map(|since| format!("--since=@{since}").into()));
+        let program = self.journalctl.as_ref()?;
+        let limit = Duration::from_secs(3);
+        let env = self.env.clone();
+        let finished =
+            Invocation { args, env, limit, ..Invocation::new(program, &self.dir) }.run().ok()?;
+        finished.success().then_some(finished.stdout)
+    }
+
+    /// What a person types to read the journal of a unit.
+    pub(super) fn journal_command(&self, name: &str) -> String {
+        if self.user {
+            format!("journalctl --user -u {name}")
+        } else {
+            format!("sudo journalctl -u {name}")
+        }
+    }
+
+    /// Names of units like this one.
+    fn similar(&self, name: &str) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for list in ["list-unit-files", "list-units"] {
+            let args = [list, "--type=service", "--all", "--plain", "--no-legend"];
+            let Ok(finished) = self.ask(&args, QUESTION) else { continue };
+            let text = String::from_utf8_lossy(&finished.stdout).into_owned();
+            names.extend(
+                text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned),
+            );
+        }
+        names.sort();
+        names.dedup();
+        let stem = |name: &str| name.trim_end_matches(".service").to_owned();
+        let likeness = |other: &String| strsim::jaro_winkler(&stem(name), &stem(other));
+        let slip = |other: &str| strsim::damerau_levenshtein(&stem(name), &stem(other)) == 1;
+        names.retain(|other| other != name && (likeness(other) > 0.8 || slip(other)));
+        names.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
+        names.truncate(SIMILAR);
+        names
+    }
+
+    fn order(&self, words: &[&str], limit: Duration) -> Result<Finished, ServiceError> {
+        match &self.sudo {
+            Some(sudo) if self.sudo_allows(words) => {
+                // Exactly the words that a line of sudoers names.
+                let mut args: Vec<OsString> = vec!["-n".into(), self.systemctl.clone().into()];
+                args.extend(words.iter().map(Into::into));
+                self.run(sudo, args, limit)
+            }
+            _ => self.ask(words, limit),
+        }
+    }
+
+    fn sudo_allows(&self, words: &[&str]) -> bool {
+        let Some(sudo) = &self.sudo else { return false };
+        let mut args: Vec<OsString> = vec!["-n".into(), "-l".into(), self.systemctl.clone().into()];
+        args.extend(words.iter().map(Into::into));
+        self.run(sudo, args, QUESTION).is_ok_and(|finished| finished.success())
+    }
+
+    fn ask(&self, words: &[&str], limit: Duration) -> Result<Finished, ServiceError> {
+        let mut args: Vec<OsString> = Vec::new();
+        if self.user {
+            args.push("--user".into());
+        }
+        args.extend(["--no-pager", "--no-ask-password"].map(Into::into));
+        args.extend(words.iter().map(Into::into));
+        self.run(&self.systemctl, args, limit)
+    }
+
+    fn run(
+        &self,
+        program: &Path,
+        args: Vec<OsString>,
+        limit: Duration,
+    ) -> Result<Finished, ServiceError> {
+        let env = self.env.clone();
+        let invocation = Invocation { args, env, limit, ..Invocation::new(program, &self.dir) };
+        invocation.run().map_err(|error| ServiceError::not_run("systemctl", error))
+    }
+
+    fn silent(&self, problem: &str) -> ServiceError {
+        ServiceError::Unusable {
+            problem: format!("systemctl{} show: {problem}", self.option()),
+            hint: format!("systemctl{} status must answer first", self.option()),
+        }
+    }
+
+    fn denied(&self, name: &str) -> ServiceError {
+        ServiceError::Unusable {
+            problem: format!("{} may not restart {name}", self.account.name),
+            hint: "allow it by sudo or polkit (docs/guides/systemd.md), or say scope = \"user\""
+                .into(),
+        }
+    }
+
+    /// ` --user`, for messages.
+    fn option(&self) -> &'static str {
+        if self.user { " --user" } else { "" }
+    }
+
+    fn manager_name(&self) -> &'static str {
+        if self.user { "systemd --user" } else { "systemd" }
+    }
+}
+
+/// The caller's, where it is this user's own: after `sudo` it is another's.
+fn runtime_directory(account: &Account) -> PathBuf {
+    let own = |dir: &PathBuf| dir.metadata().is_ok_and(|found| found.uid() == account.uid);
+    let said = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    said.filter(|dir| dir.is_absolute() && own(dir))
+        .unwrap_or_else(|| PathBuf::from(format!("/run/user/{}", account.uid)))
+}
+
+fn is_denied(said: &str) -> bool {
+    ["nteractive authentication required", "Access denied", "Permission denied", "not permitted"]
+        .iter()
+        .any(|words| said.contains(words))
+}
+
+fn told(finished: &Finished) -> String {
+    let lines = telling_lines(&[&finished.stderr[..], &finished.stdout[..]].concat(), 2);
+    if lines.is_empty() {
+        "gave no answer that could be read".to_owned()
+    } else {
+        lines.join(" · ")
+    }
+}
