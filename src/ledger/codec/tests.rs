@@ -113,7 +113,7 @@ Gitroll-Verdict: bad provisional
 Gitroll-Hold: commit
 Gitroll-Component: QW-001
 Gitroll-Component: QW-002
-Gitroll-Flag: file ENABLE_UPLOADS "true" "false"
+Gitroll-Flag: file ENABLE_UPLOADS \"true\" \"false\"
 Gitroll-Flag: api USE_X absent 0.01
 Gitroll-Lifts: {}
 Gitroll-Seen: ci.aa 3 {}
