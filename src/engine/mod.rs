@@ -31,7 +31,9 @@ pub use execute::{abort, execute, resume};
 pub use journal::{Journal, JournalError, Line};
 pub use lock::{Held, Lock, LockError};
 pub use phase::{Phase, Side};
-pub use record::{append, host_name, publish, published_head, queued, sign_queued};
+pub use record::{
+    append, by_watchdog, host_name, publish, published_head, queued, sign_queued, was_stopped,
+};
 pub use remains::{Cleaned, clean};
 pub use run::{Run, forget, open_runs, tidy};
 pub use story::Unsettled;

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::EngineError;
 use super::entry::Entry;
+use super::execute::ABORTED;
 use super::journal::Line;
 use super::run::Run;
+use super::{EngineError, StepError};
 use crate::ledger::{self, Draft, LedgerError};
 use crate::model::{
     ArtifactEvidence, CheckEvidence, Event, Evidence, Oid, Outcome, Plan, Record, SavedFile,
@@ -15,6 +16,9 @@ use crate::model::{
 use crate::site::Site;
 use crate::system::git::Pushed;
 use crate::system::{clock, failpoint, files};
+
+/// How the warning of a record begins that the watchdog wrote.
+const BY_WATCHDOG: &str = "finished by the watchdog";
 
 /// How often a lost race for the chain's ref is tried again.
 const TRIES: usize = 20;
@@ -178,18 +182,14 @@ fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
         record.lifts.clone_from(&plan.recorded.lifts);
     }
     record.plan = Some(plan.digest());
-    record.sentence = sentence(plan, outcome);
+    let evidence = evidence(site, run, outcome);
+    record.sentence = sentence(plan, outcome, was_stopped(&evidence));
     record.reason.clone_from(&plan.recorded.reason);
     let config = if succeeded { &plan.config } else { &plan.config_before };
-    Draft {
-        record,
-        evidence: evidence(site, run, outcome),
-        config: config.clone(),
-        person: site.person(),
-    }
+    Draft { record, evidence, config: config.clone(), person: site.person() }
 }
 
-fn sentence(plan: &Plan, outcome: Outcome) -> String {
+fn sentence(plan: &Plan, outcome: Outcome, stopped: bool) -> String {
     let place = format!("{} {}", plan.environment, host_name(plan.writer.as_str()));
     let (from, to) = (&plan.from.name, &plan.to.name);
     let act = match plan.event {
@@ -212,9 +212,28 @@ fn sentence(plan: &Plan, outcome: Outcome) -> String {
             format!("{place}: deployed {to}")
         }
         (Outcome::Succeeded, _) => format!("{place}: deployed {to}, was {from}"),
+        (Outcome::Restored, _) if stopped => {
+            format!("{place}: {act} to {to} was stopped, {from} restored")
+        }
         (Outcome::Restored, _) => format!("{place}: {act} to {to} failed, {from} restored"),
         (Outcome::Failed, _) => format!("{place}: {act} to {to} failed, nothing healthy serves"),
     }
+}
+
+/// Whether a person ended the act that this is the evidence of, by `abort` or by a signal: nothing is wrong with
+/// what it was to put in place, as far as anybody knows.
+pub fn was_stopped(evidence: &Evidence) -> bool {
+    evidence.failure.as_deref().is_some_and(|why| {
+        why == ABORTED
+            || ["SIGINT", "SIGTERM"]
+                .iter()
+                .any(|signal| why.ends_with(&StepError::Interrupted(signal).to_string()))
+    })
+}
+
+/// Whether the watchdog finished the act that this is the evidence of.
+pub fn by_watchdog(evidence: &Evidence) -> bool {
+    evidence.warnings.iter().any(|warning| warning.starts_with(BY_WATCHDOG))
 }
 
 /// The writer's name without its random suffix.
@@ -243,8 +262,7 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
     evidence.warnings = plan.warnings.clone();
     if run.by_watchdog {
         let began = run.journal.begun().map_or("somebody", |begun| &begun.actor);
-        let text =
-            format!("finished by the watchdog: the process that {began} began it with was killed");
+        let text = format!("{BY_WATCHDOG}: the process that {began} began it with was killed");
         evidence.warnings.push(text);
     }
     evidence.failure = lines.iter().find_map(|line| match &line.entry {
