@@ -11,7 +11,10 @@ use crate::ui::Ui;
 /// Undo an open run: put back what served before, and prove it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll abort     when going on with an interrupted run is not wanted")]
+  gitroll abort     when going on with an interrupted run is not wanted
+
+Too late once the target was observed serving: then `gitroll resume` records it (22), and `gitroll back`
+leaves it again. Where a person is needed (21), it gives the run up: `gitroll status` says to what.")]
 pub struct AbortArgs {
     /// Nothing is asked: taken so that scripts may say it everywhere
     #[arg(long, short, hide = true)]

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::exit::Exit;
+use super::ways;
 use crate::config::{BindingError, ConfigError};
 use crate::engine::{EngineError, JournalError, LockError};
 use crate::ledger::LedgerError;
@@ -11,7 +12,7 @@ use crate::plan::PlanError;
 use crate::plan::preflight::Problem;
 use crate::system::failpoint;
 use crate::system::git::{GitError, OpenError};
-use crate::ui::{AskError, Ui, clock_word, escape};
+use crate::ui::{AskError, Ui, escape};
 
 /// Why a command ended without doing what was asked.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -206,14 +207,14 @@ impl From<LockError> for Failure {
                 let mut failure = Self::new(Exit::Busy, error.to_string());
                 if let Some(held) = held {
                     let pid = held.process.as_ref().map(|p| p.pid.to_string()).unwrap_or_default();
-                    failure = failure.detail(format!(
-                        "gitroll {} by {} since {} (pid {pid})",
-                        held.command,
-                        held.actor,
-                        clock_word(held.since, crate::system::clock::now())
-                    ));
+                    let (command, who) = (&held.command, held.who());
+                    let since = ways::since(held.since, crate::system::clock::now());
+                    failure = failure
+                        .detail(format!("gitroll {command} by {who} since {since}, pid {pid}"));
                 }
-                failure.next("gitroll status", "shows what goes on")
+                failure
+                    .next("gitroll status", "shows what goes on")
+                    .next("the same command with --wait 60s", "waits for its end, at most so long")
             }
             LockError::Io { .. } => Self::unchanged(error.to_string()),
         }
@@ -246,17 +247,19 @@ impl From<EngineError> for Failure {
             EngineError::Journal(JournalError::Io { .. }) | EngineError::Ledger(_) => {
                 Self::new(Exit::RunOpen, error.to_string())
                     .detail("the run stays open: mend that first")
-                    .next("gitroll resume", "goes on")
-                    .next("gitroll abort", "puts back what served before")
+                    .next("gitroll status", "shows where it stands, and both ways on")
+                    .next("gitroll resume", "goes on the way it was on")
+                    .next("gitroll abort", "puts back what served, unless that is too late")
             }
             EngineError::Journal(error) => error.into(),
             EngineError::NotBegun(_) => Self::unchanged(error.to_string())
                 .detail("nothing was changed")
                 .next("gitroll doctor", "looks for what is in the way"),
             EngineError::Config(_) => Self::new(Exit::PersonNeeded, error.to_string()),
-            EngineError::TooLate(_) => Self::unchanged(error.to_string())
-                .next("gitroll resume", "records it")
-                .next("gitroll back --undo", "then returns to what served before"),
+            // Nothing was changed by this, but the run is open still: 22 says what has to be done first.
+            EngineError::TooLate(ref run) => {
+                ways::with_ways(Self::new(Exit::RunOpen, error.to_string()), run)
+            }
         }
     }
 }

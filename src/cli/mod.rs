@@ -28,6 +28,7 @@ mod status;
 mod targets;
 mod unhold;
 mod watchdog;
+mod ways;
 
 pub use exit::Exit;
 pub use failure::Failure;

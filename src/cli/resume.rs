@@ -7,17 +7,22 @@ use clap::Args;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
-use super::{Globals, outcome};
+use super::status::FinishedRun;
+use super::{Globals, outcome, ways};
 use crate::engine::{self, Ended, EngineError, Repeat, Run, Unsettled};
 use crate::model::Narrator;
 use crate::site::Site;
+use crate::system::clock;
 use crate::ui::{Live, Ui};
 
 /// Go on with a run that was interrupted or needs a person, and prove again
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gitroll resume           after mending what `gitroll status` names
-  gitroll resume --done    the command it asks about did run to its end")]
+  gitroll resume --done    the command it asks about did run to its end
+
+A run that is going back already (its deploy failed, was stopped or aborted) is finished going back:
+it does not turn round. What was observed serving is only recorded.")]
 pub struct ResumeArgs {
     /// The interrupted command that `gitroll status` asks about ran to its end, or you have seen to it
     #[arg(long, conflicts_with = "redo")]
@@ -59,12 +64,10 @@ fn settled(run: &Run, repeat: Repeat) -> Result<(), Failure> {
         }
         (Some(Unsettled { label, command, .. }), Repeat::None) => {
             let what = format!("{label} was interrupted: did its command run to its end?");
-            Err(Failure::new(Exit::RunOpen, what)
+            let failure = Failure::new(Exit::RunOpen, what)
                 .detail(format!("command  {command}"))
-                .detail("it does not say `idempotent = true`, so it is not simply run again")
-                .next("gitroll resume --done", "it did, or you have seen to it: goes on")
-                .next("gitroll resume --redo", "runs it again")
-                .next("gitroll abort", "puts back what served before"))
+                .detail("it does not say `idempotent = true`, so it is not simply run again");
+            Err(ways::with_ways(failure, run))
         }
         _ => Ok(()),
     }
@@ -80,12 +83,17 @@ pub(super) fn go_on(
     settled: impl FnOnce(&Run) -> Result<(), Failure>,
     way: impl FnOnce(&Site, Run, &mut Narrator<'_>) -> Result<Ended, EngineError>,
 ) -> Result<Exit, Failure> {
-    let session = Session::change_beside_run(globals, ui, command)?;
+    let session = Session::change_beside_run(globals, ui, command, watchdog.is_some())?;
     let mut open = engine::open_runs(&session.site)?;
     if open.is_empty() {
-        return Err(
-            Failure::unchanged("no run is open").next("gitroll status", "shows what serves")
-        );
+        let failure = Failure::unchanged("no run is open");
+        let failure = match FinishedRun::lately(&session, clock::now()) {
+            Some(finished) => {
+                failure.detail(format!("the watchdog {}", finished.words(clock::now())))
+            }
+            None => failure,
+        };
+        return Err(failure.next("gitroll status", "shows what serves"));
     }
     let mut run = open.remove(0);
     if let Some(token) = watchdog

@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Globals;
-use super::exit::Exit;
 use super::failure::{Failure, at};
+use super::{Globals, ways};
 use crate::config::{Binding, BindingError};
-use crate::engine::{self, Held, Lock, LockError, Note};
+use crate::engine::{self, Course, Held, Lock, LockError, Note};
 use crate::plan::facts::Facts;
 use crate::site::{Site, exposed};
 use crate::system::git::Git;
@@ -43,23 +42,24 @@ impl Session {
     /// # Errors
     /// As [`Session::look`]; busy; a run is open.
     pub fn change(globals: &Globals, ui: &Ui, command: &str) -> Result<Self, Failure> {
-        let session = Self::change_beside_run(globals, ui, command)?;
+        let session = Self::change_beside_run(globals, ui, command, false)?;
         if let Some(run) = engine::open_runs(&session.site)?.first() {
-            let what = format!("a run is open: {} to {}", run.plan.event, run.plan.to);
-            return Err(Failure::new(Exit::RunOpen, what)
-                .next("gitroll status", "shows where it stands")
-                .next("gitroll resume", "goes on with it")
-                .next("gitroll abort", "puts back what served before"));
+            return Err(ways::run_open(run));
         }
         engine::tidy(&session.site);
         Ok(session)
     }
 
-    /// Opens to change although a run may be open: `resume`, `abort`.
+    /// Opens to change although a run may be open: `resume` and `abort`, for a person or for the watchdog.
     ///
     /// # Errors
     /// As [`Session::look`]; busy.
-    pub fn change_beside_run(globals: &Globals, ui: &Ui, command: &str) -> Result<Self, Failure> {
+    pub fn change_beside_run(
+        globals: &Globals,
+        ui: &Ui,
+        command: &str,
+        watchdog: bool,
+    ) -> Result<Self, Failure> {
         let (git, binding) = open(globals)?;
         let site = Site::new(git, binding?, user::actor());
         must_be_owner(&site)?;
@@ -68,6 +68,7 @@ impl Session {
             actor: site.actor.clone(),
             command: command.to_owned(),
             since: clock::now(),
+            watchdog,
         };
         let lock = take_lock(&site, &held, globals.wait.unwrap_or_default(), ui)?;
         let note = at_work(&site, ui, command)?;
@@ -97,13 +98,14 @@ impl Session {
     /// nothing.
     pub fn heed_signals(&self) {
         let ui = self.ui.clone();
+        let (top, binding) = (self.site.top().to_owned(), self.site.binding.clone());
         let told = signals::listen(move |asked| {
-            ui.say(match asked {
-                Asked::Stop => {
-                    "stopping; what served is put back. Once more within 2 s leaves the run open"
+            ui.say(&match asked {
+                Asked::Stop => stopping(course(&top, &binding)).to_owned(),
+                Asked::StopAgain => {
+                    "heard already; twice within 2 s leaves the run open".to_owned()
                 }
-                Asked::StopAgain => "heard already; twice within 2 s leaves the run open",
-                Asked::Leave => "leaving everything as it stands",
+                Asked::Leave => "leaving everything as it stands".to_owned(),
             });
         });
         if let Err(error) = told {
@@ -134,6 +136,29 @@ impl Session {
     }
 }
 
+/// Which way the run of this command is on at this moment, as its journal says.
+fn course(top: &Path, binding: &Binding) -> Option<Course> {
+    let git = Git::open(top, binding.tools.git.as_deref()).ok()?;
+    let site = Site::new(git, binding.clone(), String::new());
+    Some(engine::open_runs(&site).ok()?.first()?.course())
+}
+
+/// What becomes of a run that is asked to stop.
+fn stopping(course: Option<Course>) -> &'static str {
+    match course {
+        None | Some(Course::Preparing) => {
+            "stopping; nothing that serves was touched yet. Once more within 2 s leaves the run open"
+        }
+        Some(Course::Forward | Course::Stuck(_)) => {
+            "stopping; what served is put back. Once more within 2 s leaves the run open"
+        }
+        Some(Course::Back) => {
+            "stopping: what served is being put back already. Once more within 2 s leaves the run open"
+        }
+        Some(Course::Proven) => "not stopping: it was observed serving, and is recorded now",
+    }
+}
+
 /// Takes the lock at once, or waits for it and says for whom.
 fn take_lock(site: &Site, held: &Held, wait: Duration, ui: &Ui) -> Result<Lock, Failure> {
     let state = site.state();
@@ -144,7 +169,7 @@ fn take_lock(site: &Site, held: &Held, wait: Duration, ui: &Ui) -> Result<Lock, 
     let holder = Lock::holder(&state).or(busy.map(|holder| *holder));
     if !wait.is_zero() {
         let who = holder.as_ref().map_or("another command".to_owned(), |holder| {
-            format!("gitroll {} by {}", holder.command, escape(&holder.actor))
+            format!("gitroll {} by {}", holder.command, escape(&holder.who()))
         });
         ui.say(&format!("waiting at most {} for {who}", span(wait)));
     }

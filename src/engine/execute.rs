@@ -29,7 +29,7 @@ pub(super) const ABORTED: &str = "aborted by a person";
 pub(super) const INTERRUPTED: &str = "interrupted by a signal";
 
 /// Why a run is restored that the watchdog could not bring forward. It never gives up on one.
-const ABORTED_BY_WATCHDOG: &str = "aborted by the watchdog";
+pub(super) const ABORTED_BY_WATCHDOG: &str = "aborted by the watchdog";
 
 /// Executes a checked plan.
 ///
@@ -100,7 +100,7 @@ pub fn abort(site: &Site, run: Run, narrator: &mut Narrator<'_>) -> Result<Ended
     let why = if executor.run.by_watchdog { ABORTED_BY_WATCHDOG } else { ABORTED }.to_owned();
     match executor.run.journal.phase().clone() {
         Phase::Proven | Phase::Closed(Some(Outcome::Succeeded)) => {
-            return Err(EngineError::TooLate(executor.run.plan.to.to_string()));
+            return Err(EngineError::TooLate(Box::new(executor.run)));
         }
         Phase::Forward { next, .. }
             if next < steps::activation(&executor.run.plan)

@@ -29,6 +29,16 @@ pub struct Held {
     pub command: String,
     /// Since when.
     pub since: Timestamp,
+    /// It is a try of the watchdog; the person began the run.
+    #[serde(default)]
+    pub watchdog: bool,
+}
+
+impl Held {
+    /// Who, in words.
+    pub fn who(&self) -> String {
+        if self.watchdog { "the watchdog".to_owned() } else { self.actor.clone() }
+    }
 }
 
 /// Why the lock was not taken.
@@ -112,6 +122,7 @@ mod tests {
             actor: "ana".into(),
             command: "deploy".into(),
             since: Timestamp::UNIX_EPOCH,
+            watchdog: false,
         };
         let first = Lock::take(state.path(), &held, Duration::ZERO).unwrap();
         match Lock::take(state.path(), &held, Duration::from_millis(60)) {

@@ -12,6 +12,7 @@ mod entry;
 mod execute;
 mod journal;
 mod lock;
+mod outlook;
 mod phase;
 mod prove;
 mod record;
@@ -30,12 +31,13 @@ pub use entry::{Begun, Entry, OnFailure};
 pub use execute::{abort, execute, resume};
 pub use journal::{Journal, JournalError, Line};
 pub use lock::{Held, Lock, LockError};
+pub use outlook::{Course, Lying};
 pub use phase::{Phase, Side};
 pub use record::{
     append, by_watchdog, host_name, publish, published_head, queued, sign_queued, was_stopped,
 };
 pub use remains::{Cleaned, clean};
-pub use run::{Run, forget, open_runs, tidy};
+pub use run::{Run, forget, last_run, open_runs, tidy};
 pub use story::Unsettled;
 
 use crate::build::BuildError;
@@ -57,8 +59,8 @@ pub enum EngineError {
     #[error("the plan's configuration cannot be read: {0}")]
     Config(String),
     /// The run is past its commit point.
-    #[error("it is too late to abort: {0} was observed serving")]
-    TooLate(String),
+    #[error("it is too late to abort: {} was observed serving", .0.plan.to)]
+    TooLate(Box<Run>),
     /// The record could not be written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

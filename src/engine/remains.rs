@@ -45,7 +45,11 @@ impl Cleaned {
         .collect();
         (!said.is_empty()).then(|| {
             let command = &self.after.command;
-            format!("gitroll {command} or a git of it was killed; removed: {}", said.join(", "))
+            let what = match self.after.ended {
+                true => format!("gitroll {command} left something behind"),
+                false => format!("gitroll {command} or a git of it was killed"),
+            };
+            format!("{what}; removed: {}", said.join(", "))
         })
     }
 }

@@ -129,6 +129,11 @@ pub fn open_runs(site: &Site) -> Result<Vec<Run>, JournalError> {
     doubtful.map_or(Ok(open), Err)
 }
 
+/// The run that began last, as far as it can be read.
+pub fn last_run(site: &Site) -> Option<Run> {
+    Run::open(site, run_ids(site).ok()?.last()?).ok()
+}
+
 /// Removes what dead runs left behind: directories without a first journal line, stages, guards of runs that
 /// are over. Called under the lock, when no run is open.
 pub fn tidy(site: &Site) {

@@ -114,7 +114,8 @@ impl Run {
         self.failures().next().or(restored).unwrap_or_else(|| ABORTED.to_owned())
     }
 
-    pub(super) fn last_failure(&self) -> String {
+    /// Why its last step failed.
+    pub fn last_failure(&self) -> String {
         self.failures().last().unwrap_or_else(|| "it was interrupted".to_owned())
     }
 
