@@ -13,8 +13,8 @@ use crate::ui::Ui;
 #[command(after_help = "Examples:
   gitroll abort     when going on with an interrupted run is not wanted
 
-Too late once the target was observed serving: then `gitroll resume` records it (22), and `gitroll back`
-leaves it again. Where a person is needed (21), it gives the run up: `gitroll status` says to what.")]
+Too late (22) once the target was observed serving: `gitroll resume` records it, then
+`gitroll back` leaves it. A run that needs a person (21) is given up: see `gitroll status`.")]
 pub struct AbortArgs {
     /// Nothing is asked: taken so that scripts may say it everywhere
     #[arg(long, short, hide = true)]
