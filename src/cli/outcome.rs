@@ -8,11 +8,13 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
+use crate::config::{CheckKind, Expected};
 use crate::engine::{self, Ended, Side};
 use crate::ledger;
 use crate::model::{CheckEvidence, Digest, Event, Hold, Plan, RunId, Seq, Served, ServiceEvidence};
+use crate::site::Observed;
 use crate::system::git::Pushed;
-use crate::ui::{Ui, duration, escape};
+use crate::ui::{Ui, duration, escape, plural};
 
 /// The answer of `deploy`, `back`, `component ID`, `resume` and `abort`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -121,6 +123,18 @@ pub fn tell(
             }
             Ok(exit)
         }
+        Ended::NoLonger { why, lines } => {
+            let what = format!("{} was observed serving, and does not serve any more", plan.to);
+            let failure = Failure::new(Exit::PersonNeeded, what).detail(why);
+            let failure = lines.into_iter().fold(failure, |failure, (source, line)| {
+                failure.detail(format!("{source} log  {line}"))
+            });
+            Err(failure
+                .detail("the run is over and recorded")
+                .next("gitroll status", "shows what serves")
+                .next("gitroll check", "asks again, when what is named above is mended")
+                .next("gitroll back", "goes back"))
+        }
         Ended::Untouched { why } => Err(Failure::unchanged(format!(
             "{} was not put in place: {}",
             plan.to.name,
@@ -200,12 +214,16 @@ pub fn tell(
 fn person_needed(session: &Session, plan: &Plan, side: Side, why: &str) {
     let ui = &session.ui;
     let host = engine::host_name(plan.writer.as_str());
-    let (there, other, why_not) = match side {
-        Side::Target => (&plan.to, &plan.from, "it was failing too"),
-        Side::Before => (&plan.from, &plan.to, "the run to it did not succeed"),
+    let (other, why_not) = match side {
+        Side::Target => (&plan.from, "it was failing too"),
+        Side::Before => (&plan.to, "the run to it did not succeed"),
     };
-    ui.cry(&format!("{} A PERSON IS NEEDED: nothing healthy serves on {host}. [21]", ui.err.bad()));
-    ui.cry(&format!("  tree     {there} and its artifacts"));
+    let serves = match answering(session, plan) {
+        Some(served) => format!("{served} answers on {host}, but the run could not be ended"),
+        None => format!("nothing healthy serves on {host}"),
+    };
+    ui.cry(&format!("{} A PERSON IS NEEDED: {serves}. [21]", ui.err.bad()));
+    ui.cry(&format!("  tree     {}", tree(session, plan)));
     ui.cry(&format!("  why      {}", escape(why)));
     ui.cry(&format!("  not used {other}: {why_not}"));
     ui.cry("  next     mend what is named above, then: gitroll resume");
@@ -217,6 +235,34 @@ fn person_needed(session: &Session, plan: &Plan, side: Side, why: &str) {
             "           gitroll abort    gives up on it: the run is closed as it stands"
         }
     });
+}
+
+/// Which of the two states of a plan answers as it should, where one does.
+fn answering<'p>(session: &Session, plan: &'p Plan) -> Option<&'p Served> {
+    [(&plan.from, &plan.config_before), (&plan.to, &plan.config)].into_iter().find_map(
+        |(served, config)| {
+            let config = crate::config::parse(config, "gitroll.toml").ok()?;
+            let tells = config.checks.iter().any(|check| match &check.kind {
+                CheckKind::Http(http) => http.json.values().any(Expected::tells_version),
+            });
+            // Without a check that names the version nobody knows which of them it is.
+            let observed = Observed::now(&session.site, &config, served, "");
+            (tells && observed.healthy()).then_some(served)
+        },
+    )
+}
+
+/// What lies in the tree, as found.
+fn tree(session: &Session, plan: &Plan) -> String {
+    let git = &session.site.git;
+    let Ok(head) = git.head() else { return "its HEAD cannot be read".to_owned() };
+    let named = [&plan.from, &plan.to].into_iter().find(|served| served.commit == head.commit);
+    let name = named.map_or_else(|| head.commit.short().to_owned(), ToString::to_string);
+    match git.edited(&head.commit) {
+        Ok(edited) if edited.is_empty() => format!("{name}, tracked files whole"),
+        Ok(edited) => format!("{name}, but {} differ from it", plural(edited.len(), "file")),
+        Err(_) => format!("{name}, its files could not be looked at"),
+    }
 }
 
 fn recorded(

@@ -11,7 +11,7 @@ use super::{Globals, outcome};
 use crate::engine::{self, Ended, EngineError, Repeat, Run, Unsettled};
 use crate::model::Narrator;
 use crate::site::Site;
-use crate::ui::{Live, Ui};
+use crate::ui::{Live, Ui, escape};
 
 /// Go on with a run that was interrupted or needs a person, and prove again
 #[derive(Debug, Args)]
@@ -93,6 +93,10 @@ pub(super) fn go_on(
     {
         return Err(Failure::unchanged("this guard does not count any more"));
     }
+    for (process, words) in run.outlived(&session.site) {
+        ui.say(&format!("waiting for `{}` (process {process}): it goes on", escape(&words)));
+    }
+    run.wait_for_outlived(&session.site).map_err(|why| Failure::new(Exit::RunOpen, why))?;
     settled(&run)?;
     let plan = run.plan.clone();
     ui.say(&format!("{}    {} of {}", session.place(), command, run.id));

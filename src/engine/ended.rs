@@ -15,6 +15,14 @@ pub enum Ended {
         /// The record; `None` when it could not be signed and is queued, with why.
         record: Result<Box<ledger::Entry>, String>,
     },
+    /// It was observed serving before this program was killed; now it does not serve. The run is over and
+    /// recorded.
+    NoLonger {
+        /// What is wrong now.
+        why: String,
+        /// The log lines of services that failed: service name and line.
+        lines: Vec<(String, String)>,
+    },
     /// It failed before anything that serves was touched.
     Untouched {
         /// Why.

@@ -88,6 +88,9 @@ pub fn resume(
     executor.guard();
     let (process, watchdog) = (ProcessId::of(std::process::id()), executor.run.by_watchdog);
     executor.write(Entry::Resumed { at, process, watchdog })?;
+    if *executor.run.journal.phase() == Phase::Restored {
+        executor.restore_again()?;
+    }
     executor.drive()
 }
 
@@ -112,7 +115,11 @@ pub fn abort(site: &Site, run: Run, narrator: &mut Narrator<'_>) -> Result<Ended
             executor.guard();
             executor.write(Entry::Restoring { why })?;
         }
-        Phase::Fresh | Phase::Restored | Phase::Closed(_) => {}
+        Phase::Restored => {
+            executor.guard();
+            executor.restore_again()?;
+        }
+        Phase::Fresh | Phase::Closed(_) => {}
     }
     executor.drive()
 }
@@ -129,7 +136,7 @@ fn activate_from(run: &Run, next: usize) -> usize {
 pub(super) struct Executor<'a, 'n> {
     pub(super) site: &'a Site,
     pub(super) run: Run,
-    config: Config,
+    pub(super) config: Config,
     pub(super) config_before: Config,
     pub(super) narrator: &'a mut Narrator<'n>,
     /// Commands that were done in this run already are run again.
@@ -138,14 +145,16 @@ pub(super) struct Executor<'a, 'n> {
     guarded: bool,
     /// A line of the journal could not be written.
     lost_a_line: bool,
+    /// This process saw the intended version serve, not one that was killed since.
+    saw_it: bool,
 }
 
 impl<'a, 'n> Executor<'a, 'n> {
     fn new(site: &'a Site, run: Run, narrator: &'a mut Narrator<'n>) -> Result<Self, EngineError> {
         let (config, config_before) = steps::configurations(&run.plan)?;
         let guarded = run.by_watchdog;
-        let (redo, lost_a_line) = (false, false);
-        Ok(Self { site, run, config, config_before, narrator, redo, guarded, lost_a_line })
+        let (redo, lost_a_line, saw_it) = (false, false, false);
+        Ok(Self { site, run, config, config_before, narrator, redo, guarded, lost_a_line, saw_it })
     }
 
     fn drive(self) -> Result<Ended, EngineError> {
@@ -205,7 +214,8 @@ impl<'a, 'n> Executor<'a, 'n> {
                     _ => self.forward(next),
                 }
             }
-            Phase::Proven => self.finish_proven().map(Some),
+            Phase::Proven if self.saw_it => self.finish_proven().map(Some),
+            Phase::Proven => self.finish_proven_before().map(Some),
             Phase::Restoring { tree: false } => self.restore_tree(),
             Phase::Restoring { tree: true } => self.compensate(),
             Phase::Restored => self.finish_restored().map(Some),
@@ -237,13 +247,7 @@ impl<'a, 'n> Executor<'a, 'n> {
             self.warn_of_edits();
             let since = self.run.fresh_since();
             let proof = self.prove_target(since);
-            // Somebody may have checked something else out meanwhile: then that is what the next start loads.
-            let head = self.site.git.head().ok();
-            let moved = head.filter(|head| head.commit != self.run.plan.to.commit);
-            if let (true, Some(head)) = (proof.proven, moved) {
-                let found = head.commit.short();
-                let why =
-                    format!("HEAD was moved to {found} while {} was proven", self.run.plan.to);
+            if let (true, Some(why)) = (proof.proven, self.head_moved()) {
                 return self.failed(next, "prove", begin.elapsed(), StepError::Files(why));
             }
             if let (false, Some(signal)) = (proof.proven, signals::stop_asked()) {
@@ -259,6 +263,7 @@ impl<'a, 'n> Executor<'a, 'n> {
                 services: proof.services,
                 millis: millis(begin.elapsed()),
             })?;
+            self.saw_it = true;
             (self.narrator)(Narration::Done { step: step.label(), took: begin.elapsed() });
             return Ok(None);
         }
@@ -328,7 +333,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         }
     }
 
-    fn finish_proven(&mut self) -> Result<Ended, EngineError> {
+    pub(super) fn finish_proven(&mut self) -> Result<Ended, EngineError> {
         reserve::release(self.site, &self.run.id);
         let record = self.record(Outcome::Succeeded)?;
         let host = self.site.host(&self.run.plan.to, self.run.id.as_str());
@@ -376,7 +381,15 @@ impl<'a, 'n> Executor<'a, 'n> {
         self.run.journal.write(entry, clock::now())
     }
 
-    fn prove_target(&mut self, since: Option<Ticks>) -> Proof {
+    /// Somebody may have checked something else out meanwhile: then that is what the next start loads.
+    pub(super) fn head_moved(&self) -> Option<String> {
+        let head = self.site.git.head().ok()?;
+        let (found, to) = (head.commit.short(), &self.run.plan.to);
+        let moved = head.commit != to.commit;
+        moved.then(|| format!("HEAD was moved to {found} while {to} was proven"))
+    }
+
+    pub(super) fn prove_target(&mut self, since: Option<Ticks>) -> Proof {
         let plan = &self.run.plan;
         let not = Some(&plan.from).filter(|from| from.commit != plan.to.commit);
         let intent = intended(&self.config, &plan.to, &self.run.id, not, since, Until::Stopped);

@@ -70,8 +70,9 @@ impl Phase {
             (Phase::Forward { .. } | Phase::Stuck(Side::Target), Entry::Failed { .. }) => {
                 self.clone()
             }
+            // Restored once, and interrupted: whether that still is so has to be seen.
             (
-                Phase::Forward { .. } | Phase::Restoring { .. } | Phase::Stuck(_),
+                Phase::Forward { .. } | Phase::Restoring { .. } | Phase::Stuck(_) | Phase::Restored,
                 Entry::Restoring { .. },
             ) => Phase::Restoring { tree: false },
             (Phase::Restoring { .. }, Entry::TreeRestored { .. }) => {

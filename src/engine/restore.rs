@@ -8,10 +8,42 @@ use super::execute::{Executor, millis, pass};
 use super::phase::Side;
 use super::prove::no_worse;
 use super::{EngineError, StepError, steps};
-use crate::model::{Narration, Outcome};
+use crate::model::{Narration, Outcome, Step};
 use crate::system::signals;
 
 impl Executor<'_, '_> {
+    /// What served before was seen serving again by a process that was killed since: everything once more.
+    pub(super) fn restore_again(&mut self) -> Result<(), EngineError> {
+        let lines = self.run.journal.lines().iter().rev();
+        let why = lines.into_iter().find_map(|line| match &line.entry {
+            Entry::Restoring { why } => Some(why.clone()),
+            _ => None,
+        });
+        Ok(self.write(Entry::Restoring { why: why.unwrap_or_default() })?)
+    }
+
+    /// The intended version was seen serving by a process that was killed since. There is no way back any
+    /// more, but whether it still serves has to be seen: services that went down are started.
+    pub(super) fn finish_proven_before(&mut self) -> Result<Ended, EngineError> {
+        let step = Step::Prove.label();
+        let begin = Instant::now();
+        (self.narrator)(Narration::Begin { step: step.clone() });
+        steps::start_after_interruption(self.site, &self.run, &self.config);
+        let proof = self.prove_target(None);
+        let why = if proof.proven { self.head_moved() } else { Some(proof.failures.join("; ")) };
+        if let Some(signal) = signals::stop_asked().filter(|_| !proof.proven) {
+            // What was proven is not undone: it is looked at again later.
+            let _ = self.tell_failure(&step, begin.elapsed(), &StepError::Interrupted(signal))?;
+            return Ok(Ended::Left { run: self.run.id.clone() });
+        }
+        let Some(why) = why else {
+            (self.narrator)(Narration::Done { step, took: begin.elapsed() });
+            return self.finish_proven();
+        };
+        self.finish_proven()?;
+        Ok(Ended::NoLonger { why, lines: proof.lines })
+    }
+
     pub(super) fn restore_tree(&mut self) -> Result<Option<Ended>, EngineError> {
         let begin = Instant::now();
         (self.narrator)(Narration::Begin { step: "activate".to_owned() });

@@ -6,8 +6,10 @@ use super::phase::{Phase, Side};
 use super::prove::parsed;
 use super::run::Run;
 use crate::check::Proof;
-use crate::config::Manager;
-use crate::model::{CheckEvidence, Step};
+use crate::config::{Manager, Service};
+use crate::model::{CheckEvidence, ServiceName, Step};
+use crate::service::{self, Host};
+use crate::site::Site;
 use crate::system::procs::Ticks;
 
 /// A command of the team's own that was interrupted and does not say that it may simply be run again.
@@ -19,6 +21,8 @@ pub struct Unsettled {
     pub label: String,
     /// The command as it was started.
     pub command: String,
+    /// The service it belongs to.
+    pub service: ServiceName,
 }
 
 impl Run {
@@ -26,7 +30,35 @@ impl Run {
     pub fn unsettled(&self) -> Option<Unsettled> {
         let Phase::Forward { next, announced: true } = *self.journal.phase() else { return None };
         let command = self.command_once(next)?;
-        Some(Unsettled { step: next, label: self.plan.steps[next].label(), command })
+        let Step::Reload { service } = &self.plan.steps[next] else { return None };
+        let (label, service) = (self.plan.steps[next].label(), service.clone());
+        Some(Unsettled { step: next, label, command, service })
+    }
+
+    /// The commands of the team's own that this run started and that go on although it was killed: process,
+    /// words.
+    pub fn outlived(&self, site: &Site) -> Vec<(u32, String)> {
+        let found = |(host, service): (Host<'_>, Service)| {
+            service::outlived(&host, &service).map(|(process, words)| (process.pid, words))
+        };
+        self.services(site).into_iter().filter_map(found).collect()
+    }
+
+    /// Waits until they have ended. One that takes longer than it may is ended.
+    ///
+    /// # Errors
+    /// The one that does not end, in words.
+    pub fn wait_for_outlived(&self, site: &Site) -> Result<(), String> {
+        for (host, service) in self.services(site) {
+            service::wait_for_outlived(&host, &service).map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn services<'s>(&self, site: &'s Site) -> Vec<(Host<'s>, Service)> {
+        let config = parsed(&self.plan.config, "gitroll.toml").ok();
+        let services = config.into_iter().flat_map(|config| config.services);
+        services.map(|one| (site.host(&self.plan.to, self.id.as_str()), one)).collect()
     }
 
     /// The command of a reload that must not simply be repeated.

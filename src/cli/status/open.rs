@@ -29,6 +29,8 @@ pub struct OpenRun {
     pub watchdog: Option<Watching>,
     /// A command of which nobody knows whether it ran to its end: `gitroll resume` asks about it.
     pub unsettled: Option<String>,
+    /// Commands of the team's own that go on although the run was killed: process and words.
+    pub outlived: Vec<(u32, String)>,
 }
 
 /// The runs that are not over.
@@ -51,6 +53,7 @@ impl OpenRun {
             done: names(done),
             left: names(left),
             unsettled: run.unsettled().map(|Unsettled { command, .. }| command),
+            outlived: if at_work { Vec::new() } else { run.outlived(&session.site) },
             watchdog: Watching::over(&session.site, &run),
             id: run.id,
         }
@@ -72,6 +75,13 @@ impl OpenRun {
         }
         if let Some(watching) = &self.watchdog {
             field("watchdog", &watching.words(now));
+        }
+        for (process, words) in &self.outlived {
+            let words = escape(words);
+            field(
+                "running",
+                &format!("`{words}` goes on (process {process}); resume and abort wait"),
+            );
         }
         if self.at_work {
             return;
