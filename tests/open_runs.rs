@@ -254,3 +254,34 @@ fn what_somebody_checks_out_while_it_is_proven_is_not_called_serving() {
     s.serves("1.0.0");
     assert_eq!(s.app.head(), serving);
 }
+
+/// The files of the host's binding with their bytes.
+fn binding(host: &TestEnvironment) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = fs::read_dir(host.path("gitroll")).expect("it is bound").flatten();
+    let files = files.map(|file| file.path()).filter(|path| path.is_file());
+    let mut files: Vec<_> =
+        files.map(|path| (path.clone(), fs::read(path).expect("it is ours"))).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_new_writer_is_begun_neither_beside_an_open_run_nor_beside_another_command() {
+    let host = TestEnvironment::new();
+    let s = Scenario::serving(&host, Fixture::Plain, &AppConfig::default().without_builds());
+    let serving = s.app.head();
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    let before = binding(&host);
+    let deploy = Paused::at(&host, "head after", &["deploy", &next, "--yes"]);
+    host.gitroll(&["init", "--new-writer", "--yes"]).exit(12).stderr_has("gitroll deploy by");
+    assert_eq!(binding(&host), before, "somebody else is at it");
+    deploy.kill();
+    host.gitroll(&["init", "--new-writer", "--yes"]).exit(22).stderr_has("gitroll abort");
+    assert_eq!(binding(&host), before, "a run is open");
+    host.gitroll(&["status"]).exit(0).stdout_has("interrupted in head");
+    host.gitroll(&["resume"]).exit(0);
+    s.serves("1.1.0");
+    host.gitroll(&["init", "--new-writer", "--yes"]).exit(0);
+    assert_ne!(binding(&host), before);
+}

@@ -9,33 +9,6 @@ use std::process::{Child, Stdio};
 
 use support::*;
 
-/// A command of the program under test that waits at a named place.
-struct Paused {
-    child: Child,
-}
-
-impl Paused {
-    /// Starts it and waits until it is there.
-    #[track_caller]
-    fn at(host: &TestEnvironment, place: &str, args: &[&str]) -> Self {
-        let log = host.path("places");
-        let _ = fs::remove_file(&log);
-        let mut command = host.gitroll_command(args);
-        command.env("GITROLL_FAIL_AT", format!("{place}=wait")).env("GITROLL_FAIL_LOG", &log);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-        let fired = format!("fired {place}");
-        wait_until("the place is reached", || {
-            fs::read_to_string(&log).is_ok_and(|text| text.contains(&fired))
-        });
-        Self { child }
-    }
-
-    fn kill(mut self) {
-        self.child.kill().expect("it can be killed");
-        self.child.wait().expect("it ends");
-    }
-}
-
 fn serving(host: &TestEnvironment) -> Scenario<'_> {
     Scenario::serving(host, Fixture::Plain, &AppConfig::default().without_builds())
 }

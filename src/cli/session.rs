@@ -44,13 +44,7 @@ impl Session {
     /// As [`Session::look`]; busy; a run is open.
     pub fn change(globals: &Globals, ui: &Ui, command: &str) -> Result<Self, Failure> {
         let session = Self::change_beside_run(globals, ui, command)?;
-        if let Some(run) = engine::open_runs(&session.site)?.first() {
-            let what = format!("a run is open: {} to {}", run.plan.event, run.plan.to);
-            return Err(Failure::new(Exit::RunOpen, what)
-                .next("gitroll status", "shows where it stands")
-                .next("gitroll resume", "goes on with it")
-                .next("gitroll abort", "puts back what served before"));
-        }
+        session.refuse_beside_run()?;
         engine::tidy(&session.site);
         Ok(session)
     }
@@ -61,7 +55,24 @@ impl Session {
     /// As [`Session::look`]; busy.
     pub fn change_beside_run(globals: &Globals, ui: &Ui, command: &str) -> Result<Self, Failure> {
         let (git, binding) = open(globals)?;
-        let site = Site::new(git, binding?, user::actor());
+        let session = Self::lock(globals, ui, command, git, binding?)?;
+        session.sign_queued();
+        Ok(session)
+    }
+
+    /// Opens to make or renew the binding: as [`Session::change`], but nothing of the binding is relied on yet,
+    /// and nothing is signed. [`Session::rebind`] comes next.
+    ///
+    /// # Errors
+    /// Busy. A run being open is for [`Session::refuse_beside_run`] to say.
+    pub fn lock(
+        globals: &Globals,
+        ui: &Ui,
+        command: &str,
+        git: Git,
+        binding: Binding,
+    ) -> Result<Self, Failure> {
+        let site = Site::new(git, binding, user::actor());
         must_be_owner(&site)?;
         let held = Held {
             process: ProcessId::of(std::process::id()),
@@ -73,8 +84,35 @@ impl Session {
         let note = at_work(&site, ui, command)?;
         let session = Self { ui: ui.clone(), site, _note: note, _lock: Some(lock) };
         at("lock taken")?;
-        session.sign_queued();
         Ok(session)
+    }
+
+    /// Goes on with the binding as it was written meanwhile, under the same lock.
+    ///
+    /// # Errors
+    /// As [`Session::look`].
+    pub fn rebind(&mut self, globals: &Globals) -> Result<(), Failure> {
+        let (git, binding) = open(globals)?;
+        self.site = Site::new(git, binding?, self.site.actor.clone());
+        self.sign_queued();
+        Ok(())
+    }
+
+    /// Refuses while a run is open.
+    ///
+    /// # Errors
+    /// That one is, or may be.
+    pub fn refuse_beside_run(&self) -> Result<(), Failure> {
+        match engine::open_runs(&self.site)?.first() {
+            None => Ok(()),
+            Some(run) => {
+                let what = format!("a run is open: {} to {}", run.plan.event, run.plan.to);
+                Err(Failure::new(Exit::RunOpen, what)
+                    .next("gitroll status", "shows where it stands")
+                    .next("gitroll resume", "goes on with it")
+                    .next("gitroll abort", "puts back what served before"))
+            }
+        }
     }
 
     /// Gathers the facts.
