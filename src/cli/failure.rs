@@ -215,6 +215,8 @@ impl From<LockError> for Failure {
                 }
                 failure.next("gitroll status", "shows what goes on")
             }
+            LockError::Gone => Self::refused(error.to_string())
+                .next("gitroll init", "binds it again, with a chain of its own"),
             LockError::Io { .. } => Self::unchanged(error.to_string()),
         }
     }

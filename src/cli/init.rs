@@ -123,7 +123,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
     // Lock and open run come before everything that is written: the binding says whose run it is.
     let (mut session, draft) = match binding {
         Ok(bound) => {
-            let session = Session::lock(globals, ui, "init", git, bound.clone())?;
+            let session = Session::lock(globals, ui, "init", git, bound.clone(), true)?;
             session.refuse_beside_run()?;
             let draft = bind::prepare(&session.site.git, ui, args, Some(bound))?;
             (session, draft)
@@ -131,7 +131,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         // Where the binding was lost while a run was open, there is no way on without it.
         Err(BindingError::Unbound { .. }) => {
             let draft = bind::prepare(&git, ui, args, None)?;
-            (Session::lock(globals, ui, "init", git, draft.binding.clone())?, draft)
+            (Session::lock(globals, ui, "init", git, draft.binding.clone(), false)?, draft)
         }
         Err(error) => return Err(error.into()),
     };

@@ -55,32 +55,45 @@ impl Session {
     /// As [`Session::look`]; busy.
     pub fn change_beside_run(globals: &Globals, ui: &Ui, command: &str) -> Result<Self, Failure> {
         let (git, binding) = open(globals)?;
-        let session = Self::lock(globals, ui, command, git, binding?)?;
+        let session = Self::lock(globals, ui, command, git, binding?, true)?;
         session.sign_queued();
         Ok(session)
     }
 
     /// Opens to make or renew the binding: as [`Session::change`], but nothing of the binding is relied on yet,
-    /// and nothing is signed. [`Session::rebind`] comes next.
+    /// and nothing is signed. [`Session::rebind`] comes next. `bound` says whether `binding` was found, or is
+    /// only going to be written.
     ///
     /// # Errors
-    /// Busy. A run being open is for [`Session::refuse_beside_run`] to say.
+    /// Busy, or bound or given back meanwhile. A run being open is for [`Session::refuse_beside_run`] to say.
     pub fn lock(
         globals: &Globals,
         ui: &Ui,
         command: &str,
         git: Git,
         binding: Binding,
+        bound: bool,
     ) -> Result<Self, Failure> {
-        let site = Site::new(git, binding, user::actor());
+        let mut site = Site::new(git, binding, user::actor());
         must_be_owner(&site)?;
-        let held = Held {
-            process: ProcessId::of(std::process::id()),
-            actor: site.actor.clone(),
-            command: command.to_owned(),
-            since: clock::now(),
-        };
+        let held = held(command, &site.actor);
         let lock = take_lock(&site, &held, globals.wait.unwrap_or_default(), ui)?;
+        // Whoever held the lock until now may have been `init` or `eject`.
+        match (Binding::find(site.top()), bound) {
+            (Ok(binding), true) => site.binding = binding,
+            (Err(BindingError::Unbound { .. }), false) => {}
+            (Err(BindingError::Unbound { .. }), true) => {
+                drop(lock.remove());
+                return Err(LockError::Gone.into());
+            }
+            (Ok(_), false) => {
+                let what = "this checkout was bound meanwhile by another command";
+                return Err(
+                    Failure::new(Exit::Busy, what).next("the same command", "goes on from there")
+                );
+            }
+            (Err(error), _) => return Err(error.into()),
+        }
         let note = at_work(&site, ui, command)?;
         let session = Self { ui: ui.clone(), site, _note: note, _lock: Some(lock) };
         at("lock taken")?;
@@ -169,6 +182,16 @@ impl Session {
                 ));
             }
         }
+    }
+}
+
+/// Who takes the lock: this process.
+pub fn held(command: &str, actor: &str) -> Held {
+    Held {
+        process: ProcessId::of(std::process::id()),
+        actor: actor.to_owned(),
+        command: command.to_owned(),
+        since: clock::now(),
     }
 }
 

@@ -24,7 +24,9 @@ mod story;
 pub mod watchdog;
 
 pub use at_work::{AtWork, Note};
-pub use eject::{Branch, EjectError, Ejection, carry_out as eject, plan as eject_plan};
+pub use eject::{
+    Branch, EjectError, Ejection, carry_out as eject, finish as finish_eject, plan as eject_plan,
+};
 pub use ended::{Ended, Repeat};
 pub use entry::{Begun, Entry, OnFailure};
 pub use execute::{abort, execute, resume};
