@@ -57,6 +57,12 @@ impl Failure {
 
     /// Prints it.
     pub fn print(&self, ui: &Ui, command: &str) {
+        self.tell(ui);
+        ui.error_document(command, self.exit.code(), self);
+    }
+
+    /// Tells it beside an answer that was given all the same.
+    pub fn tell(&self, ui: &Ui) {
         let sign = ui.err.bad();
         let code = self.exit.code();
         ui.cry(&format!("{sign} {} [{code}]", escape(&self.message)));
@@ -69,7 +75,6 @@ impl Failure {
             let line = format!("  {label:<8} {:<width$}   {}", escape(next), escape(what));
             ui.cry(line.trim_end());
         }
-        ui.error_document(command, code, self);
     }
 }
 
@@ -225,10 +230,10 @@ impl From<LockError> for Failure {
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         match &error {
-            JournalError::Damaged { path, .. } => {
+            JournalError::Damaged { .. } | JournalError::Lost { .. } => {
                 let failure = Self::new(Exit::PersonNeeded, error.to_string())
                     .next("gitroll check", "shows whether what serves is healthy");
-                let run = path.parent();
+                let run = error.damaged_run();
                 match (run, run.and_then(|run| run.parent()?.parent())) {
                     (Some(run), Some(state)) => failure.next(
                         format!("mv {} {}", run.display(), state.display()),

@@ -64,6 +64,8 @@ pub struct StatusAnswer {
     pub upstream: Option<Upstream>,
     /// Runs that are not over.
     pub open_runs: Vec<OpenRun>,
+    /// What is wrong with a run of which nobody can tell whether it is over; a person is needed then.
+    pub damaged_run: Option<String>,
     /// The command that was killed, whose leftovers the next changing command removes.
     pub killed: Option<KilledCommand>,
     /// Records not on the remote; absent without a remote.
@@ -146,13 +148,31 @@ pub struct KilledCommand {
 pub fn run(globals: &Globals, ui: &Ui, _args: &StatusArgs) -> Result<Exit, Failure> {
     let session = Session::look(globals, ui)?;
     let facts = session.facts()?;
-    let answer = look(&session, &facts)?;
+    let (open, damaged) = match open::runs(&session) {
+        Ok(runs) => (runs, None),
+        Err(error) if error.damaged_run().is_some() => (Vec::new(), Some(error)),
+        Err(error) => return Err(error.into()),
+    };
+    let mut answer = look(&session, &facts, open)?;
+    answer.damaged_run = damaged.as_ref().map(ToString::to_string);
     print(&session, &facts, &answer);
-    ui.document("status", 0, &answer);
-    Ok(Exit::Done)
+    let exit = match damaged {
+        None => Exit::Done,
+        Some(error) => {
+            let failure = Failure::from(error);
+            failure.tell(ui);
+            failure.exit
+        }
+    };
+    ui.document("status", exit.code(), &answer);
+    Ok(exit)
 }
 
-fn look(session: &Session, facts: &Facts) -> Result<StatusAnswer, Failure> {
+fn look(
+    session: &Session,
+    facts: &Facts,
+    open_runs: Vec<OpenRun>,
+) -> Result<StatusAnswer, Failure> {
     let site = &session.site;
     let config = &facts.accepted.config;
     let deployment = facts.deployment(site);
@@ -207,7 +227,8 @@ fn look(session: &Session, facts: &Facts) -> Result<StatusAnswer, Failure> {
         back_to,
         held,
         upstream: upstream(session, facts)?,
-        open_runs: open::runs(session)?,
+        open_runs,
+        damaged_run: None,
         killed: engine::AtWork::killed(site)
             .map(|killed| KilledCommand { command: killed.command, since: killed.since }),
         unpublished: unpublished(session, facts),
@@ -320,9 +341,10 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
         }
         field("upstream", &text);
     }
-    let mut runs = match answer.open_runs.first() {
-        None => "none open".to_owned(),
-        Some(run) => run.line(),
+    let mut runs = match (&answer.damaged_run, answer.open_runs.first()) {
+        (Some(_), _) => format!("{} one is damaged, maybe open: see below", style.bad()),
+        (None, None) => "none open".to_owned(),
+        (None, Some(run)) => run.line(),
     };
     if let Some(count) = answer.unpublished.filter(|count| *count > 0) {
         runs.push_str(&format!(" {dot} {} unpublished", plural(count as usize, "record")));

@@ -3,10 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::cli::watchdog::Watching;
-use crate::engine::{self, Lock, Phase, Run, Unsettled};
+use crate::engine::{self, JournalError, Lock, Phase, Run, Unsettled};
 use crate::model::RunId;
 use crate::ui::escape;
 
@@ -34,7 +33,7 @@ pub struct OpenRun {
 }
 
 /// The runs that are not over.
-pub(super) fn runs(session: &Session) -> Result<Vec<OpenRun>, Failure> {
+pub(super) fn runs(session: &Session) -> Result<Vec<OpenRun>, JournalError> {
     let at_work = Lock::holder(&session.site.state()).is_some();
     let runs = engine::open_runs(&session.site)?;
     Ok(runs.into_iter().map(|run| OpenRun::of(session, run, at_work)).collect())
