@@ -293,7 +293,7 @@ fn become_owner(top: &Path) -> Result<(), Failure> {
 /// an earlier run waits to be finished or undone, that goes on without the note.
 fn at_work(site: &Site, ui: &Ui, command: &str) -> Result<Option<Note>, Failure> {
     let cleaned = engine::clean(site);
-    let mut doubted = None;
+    let mut doubted = Vec::new();
     if let Some(cleaned) = &cleaned {
         if let Some(told) = cleaned.told() {
             ui.say(&escape(&told));
@@ -306,11 +306,9 @@ fn at_work(site: &Site, ui: &Ui, command: &str) -> Result<Option<Note>, Failure>
                 cleaned.after.command
             ));
         }
-        if !cleaned.in_doubt.is_empty() {
-            doubted = Some((cleaned.after.since, cleaned.in_doubt.as_slice()));
-        }
+        doubted.clone_from(&cleaned.in_doubt);
     }
-    match Note::write(site, command, doubted) {
+    match Note::write(site, command, &doubted) {
         Ok(note) => Ok(Some(note)),
         Err(_) if engine::open_runs(site).is_ok_and(|open| !open.is_empty()) => Ok(None),
         Err(error) => Err(Failure::unchanged(format!(

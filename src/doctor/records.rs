@@ -81,7 +81,7 @@ pub(super) fn locks(site: &Site, found: &mut Examination) {
         );
         found.warning("locks", what, None);
     }
-    let ours = killed.map(|killed| killed.remains(site).locks).unwrap_or_default();
+    let ours = killed.map(|_| site.git.remains().locks).unwrap_or_default();
     for path in preflight::stale_locks(site) {
         if ours.contains(&path) {
             continue;

@@ -1,16 +1,13 @@
-//! Which command is at work, on disk: what it finds here and what its children are known by. A command that
+//! Which command is at work, on disk, and what its children are known by. A command that
 //! was killed leaves it for the next one, which then knows what may be cleaned.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::site::Site;
-use crate::system::git::GitRemains;
 use crate::system::procs::{self, ProcessId};
 use crate::system::{call, clock, files};
 
@@ -29,8 +26,6 @@ pub struct AtWork {
     pub call: String,
     /// Since when.
     pub since: Timestamp,
-    /// The locks of git that lay here then, and are none of its own.
-    pub locks: BTreeSet<PathBuf>,
 }
 
 /// The note that this process is at work. At the command's ordinary end it goes; nothing rests on that, for
@@ -58,17 +53,6 @@ impl AtWork {
         Self::left(site).filter(|left| !left.process.as_ref().is_some_and(ProcessId::alive))
     }
 
-    /// What it left of git's, as far as that can be told. Looks, and changes nothing.
-    pub fn remains(&self, site: &Site) -> GitRemains {
-        site.git.remains(&self.locks, self.begin())
-    }
-
-    /// Since when, for comparing with the times of files.
-    fn begin(&self) -> SystemTime {
-        let seconds = u64::try_from(self.since.as_second()).unwrap_or(0);
-        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
-    }
-
     /// Whether it is this very call.
     pub(super) fn is_this(&self) -> bool {
         self.call == call::name()
@@ -77,33 +61,23 @@ impl AtWork {
 
 impl Note {
     /// Notes durably that this process is at work; only for who holds the lock. `doubted` is what a killed
-    /// command may have left and could not be cleaned now: it is remembered with when that began.
+    /// command may have left and could not be cleaned now: it is remembered.
     ///
     /// # Errors
     /// Any I/O error.
-    pub fn write(
-        site: &Site,
-        command: &str,
-        doubted: Option<(Timestamp, &[PathBuf])>,
-    ) -> io::Result<Self> {
-        let mut locks = site.git.lock_files();
-        if let Some((_, doubted)) = doubted {
-            locks.retain(|lock| !doubted.contains(lock));
-        }
+    pub fn write(site: &Site, command: &str, doubted: &[PathBuf]) -> io::Result<Self> {
         let at_work = AtWork {
             at_work: AtWork::VERSION,
             command: command.to_owned(),
             process: ProcessId::of(std::process::id()),
             session: procs::session_of(std::process::id()).unwrap_or(0),
             call: call::name().to_owned(),
-            since: doubted.map_or_else(clock::now, |(since, _)| since),
-            locks,
+            since: clock::now(),
         };
         let path = path(&site.state());
         let text = serde_json::to_vec_pretty(&at_work).map_err(io::Error::other)?;
         files::write_durably(&path, &text, 0o600)?;
-        let doubted = doubted.map(|(_, paths)| paths.to_vec()).unwrap_or_default();
-        Ok(Self { path, doubted })
+        Ok(Self { path, doubted: doubted.to_vec() })
     }
 }
 
