@@ -284,3 +284,19 @@ fn a_build_that_outlived_its_gitroll_is_ended_before_anything_is_built_again() {
     assert!(!runs(build));
     s.serves("1.1.0");
 }
+
+#[test]
+fn the_way_back_waits_for_a_lock_that_somebody_holds_for_a_moment() {
+    let host = TestEnvironment::new();
+    let s = serving(&host);
+    let next = next_version(&s);
+    Paused::at(&host, "activate after", &["deploy", &next, "--yes"]).kill();
+    let lock = lie(&s, ".git/index.lock");
+    let free = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_secs(4));
+        fs::remove_file(lock).expect("it stayed");
+    });
+    host.gitroll(&["abort"]).exit(0).stderr_has("waiting at most 10 s");
+    free.join().expect("it was removed");
+    s.serves("1.0.0");
+}

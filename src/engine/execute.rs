@@ -234,6 +234,9 @@ impl<'a, 'n> Executor<'a, 'n> {
             let why = "the plan has no proof".to_owned();
             return self.failed(next, "prove", Duration::ZERO, StepError::Files(why));
         };
+        if matches!(step, Step::Activate | Step::Head { .. }) {
+            self.wait_for_locks();
+        }
         let again = self.run.command_once(next).filter(|_| !self.redo);
         let before = again.and_then(|_| self.run.done_before(next));
         self.write(Entry::Intent { step: next })?;

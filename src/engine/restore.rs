@@ -8,6 +8,7 @@ use super::execute::{Executor, millis, pass};
 use super::phase::Side;
 use super::prove::no_worse;
 use super::{EngineError, StepError, steps};
+use crate::ledger;
 use crate::model::{Narration, Outcome, Step};
 use crate::system::signals;
 
@@ -33,7 +34,8 @@ impl Executor<'_, '_> {
         let why = if proof.proven { self.head_moved() } else { Some(proof.failures.join("; ")) };
         if let Some(signal) = signals::stop_asked().filter(|_| !proof.proven) {
             // What was proven is not undone: it is looked at again later.
-            let _ = self.tell_failure(&step, begin.elapsed(), &StepError::Interrupted(signal))?;
+            let what = StepError::Interrupted(signal).to_string();
+            (self.narrator)(Narration::Failed { step, what, lines: Vec::new() });
             return Ok(Ended::Left { run: self.run.id.clone() });
         }
         let Some(why) = why else {
@@ -45,6 +47,8 @@ impl Executor<'_, '_> {
     }
 
     pub(super) fn restore_tree(&mut self) -> Result<Option<Ended>, EngineError> {
+        super::remains::after_killed_git(self.site);
+        self.wait_for_locks();
         let begin = Instant::now();
         (self.narrator)(Narration::Begin { step: "activate".to_owned() });
         let restored = pass("restore tree", "before")
@@ -58,6 +62,26 @@ impl Executor<'_, '_> {
                 Ok(None)
             }
             Err(error) => self.stuck_before("activate", begin.elapsed(), &error),
+        }
+    }
+
+    /// Another tool's git may hold a lock for a moment, at which index and HEAD could not be written.
+    pub(super) fn wait_for_locks(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let binding = &self.site.binding;
+        let chain = ledger::chain_ref(&binding.environment, &binding.writer);
+        let begin = Instant::now();
+        let mut told = false;
+        while let Some(lock) = self.site.git.locks_in_the_way(&chain).first() {
+            if begin.elapsed() >= PATIENCE || signals::leave_asked() {
+                return;
+            }
+            if !told {
+                let text = format!("waiting at most 10 s: {} is in the way", lock.display());
+                (self.narrator)(Narration::Warning { text });
+                told = true;
+            }
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 

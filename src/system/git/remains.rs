@@ -34,6 +34,13 @@ impl Git {
         found
     }
 
+    /// The locks that lie in the way of a run at this moment, which writes index, HEAD and the ref `chain`.
+    pub fn locks_in_the_way(&self, chain: &str) -> Vec<PathBuf> {
+        let names = ["index", "HEAD", "packed-refs", chain];
+        let paths = names.map(|name| self.git_dir.join(format!("{name}.lock")));
+        paths.into_iter().filter(|path| path.exists()).collect()
+    }
+
     /// What git commands of ours left that were noted as running and did not come to their end: what such a
     /// command takes, made while it ran, of this user, open in no process. While any git command works in this
     /// repository all of it is in doubt. Looks, and changes nothing.
