@@ -209,6 +209,9 @@ fn already_there(
     if chosen.standing != Standing::Serving {
         return Ok(None);
     }
+    if !facts.changed(&session.site, &facts.serving.commit)?.is_empty() {
+        return Ok(None);
+    }
     let config = &facts.accepted.config;
     let deployment = facts.deployment(&session.site);
     let observed = Observed::now(&session.site, config, &facts.serving, &deployment);

@@ -170,6 +170,10 @@ fn already_serving(session: &Session, facts: &Facts, to: &Served) -> Result<Opti
     if session.site.git.edited(&to.commit)?.iter().any(|path| !local.matches(path)) {
         return Ok(None);
     }
+    // Edited by hand, it is not what was deployed: the plan says what becomes of it.
+    if !facts.changed(&session.site, &to.commit)?.is_empty() {
+        return Ok(None);
+    }
     let config = &facts.accepted.config;
     let observed = Observed::now(&session.site, config, to, &facts.deployment(&session.site));
     if !observed.healthy() || (observed.checks.is_empty() && observed.services.is_empty()) {

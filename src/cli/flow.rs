@@ -235,7 +235,8 @@ fn predeploy(
     evidence.failure = (!healthy).then(|| observed.faults().join("; "));
     let outputs: Vec<_> =
         facts.accepted.config.build.iter().flat_map(|group| group.outputs.clone()).collect();
-    evidence.artifacts = compose::artifacts_now(&facts.live(site, &outputs)?);
+    evidence.artifacts =
+        compose::artifacts_now(&facts.live(site, &outputs, crate::build::Look::Closely)?);
     let host = engine::host_name(binding.writer.as_str());
     let mut record = statement(session, Event::Predeploy);
     record.outcome = if healthy { Outcome::Succeeded } else { Outcome::Failed };

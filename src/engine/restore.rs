@@ -53,12 +53,13 @@ impl Executor<'_, '_> {
         (self.narrator)(Narration::Begin { step: "activate".to_owned() });
         let restored = pass("restore tree", "before")
             .and_then(|()| steps::restore_tree(self.site, &self.run))
-            .and_then(|()| pass("restore tree", "after"));
+            .and_then(|changed| pass("restore tree", "after").map(|()| changed));
         match restored {
-            Ok(()) => {
+            Ok(changed) => {
                 let took = begin.elapsed();
                 self.write(Entry::TreeRestored { millis: millis(took) })?;
                 (self.narrator)(Narration::Done { step: "activate".to_owned(), took });
+                self.warn_of_changed(&changed);
                 Ok(None)
             }
             Err(error) => self.stuck_before("activate", begin.elapsed(), &error),
