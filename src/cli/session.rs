@@ -44,7 +44,7 @@ impl Session {
     /// As [`Session::look`]; busy; a run is open.
     pub fn change(globals: &Globals, ui: &Ui, command: &str) -> Result<Self, Failure> {
         let session = Self::change_beside_run(globals, ui, command)?;
-        if let Some(run) = engine::open_runs(&session.site)?.first() {
+        if let Some(run) = engine::open_runs(&session.site)?.last() {
             let what = format!("a run is open: {} to {}", run.plan.event, run.plan.to);
             return Err(Failure::new(Exit::RunOpen, what)
                 .next("gitroll status", "shows where it stands")
@@ -111,6 +111,11 @@ impl Session {
         }
     }
 
+    /// Whether a signal came since they are heeded.
+    pub fn was_stopped(&self) -> bool {
+        signals::stop_asked().is_some() || signals::leave_asked()
+    }
+
     /// `shop · production · web-1`.
     pub fn place(&self) -> String {
         let dot = self.ui.err.dot();
@@ -152,7 +157,7 @@ fn take_lock(site: &Site, held: &Held, wait: Duration, ui: &Ui) -> Result<Lock, 
         Err(error @ LockError::Busy(_)) => {
             let failure = Failure::from(error);
             let runs = engine::open_runs(site).unwrap_or_default();
-            Err(match runs.first() {
+            Err(match runs.last() {
                 Some(run) => {
                     failure.detail(format!("run {}: {} to {}", run.id, run.plan.event, run.plan.to))
                 }

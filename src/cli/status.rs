@@ -274,6 +274,9 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
     let proof = match (answer.proven, answer.record) {
         (true, Some(seq)) => format!("{} proven #{seq}", style.ok()),
         (_, Some(seq)) => format!("not proven by a run, #{seq}"),
+        (_, None) if !answer.open_runs.is_empty() => {
+            format!("{} put there by the run that is open", style.yellow("!"))
+        }
         (_, None) => format!("{} put there by hand, not recorded", style.yellow("!")),
     };
     let since = answer
@@ -320,7 +323,7 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
         }
         field("upstream", &text);
     }
-    let mut runs = match answer.open_runs.first() {
+    let mut runs = match answer.open_runs.last() {
         None => "none open".to_owned(),
         Some(run) => run.line(),
     };
@@ -337,9 +340,11 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
             format!("gitroll {} of {began}; the next changing command cleans up", killed.command);
         field("killed", &what);
     }
-    for run in &answer.open_runs {
-        run.particulars(now, &field);
+    let Some((run, beneath)) = answer.open_runs.split_last() else { return };
+    for run in beneath {
+        field("", &format!("after {}", run.line()));
     }
+    run.particulars(now, &field);
 }
 
 fn observed_words(ui: &Ui, answer: &StatusAnswer) -> String {

@@ -167,7 +167,13 @@ fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
     let attempted = (!succeeded).then(|| plan.to.commit.clone());
     let mut record = Record::new(&site.line(), plan.event.clone());
     record.outcome = outcome;
-    record.from = Some(plan.from.commit.clone());
+    // What was left is what served when the act began, not a candidate of it that failed.
+    let first = run.follows().first().and_then(|first| Run::open(site, first).ok());
+    record.from = Some(
+        first
+            .filter(|_| succeeded)
+            .map_or_else(|| plan.from.commit.clone(), |first| first.plan.from.commit),
+    );
     record.to = served.map(|s| s.commit.clone());
     record.target.clone_from(&plan.target);
     record.subject = if succeeded { plan.recorded.subject.clone() } else { attempted };
