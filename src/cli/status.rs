@@ -277,6 +277,9 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
         (_, None) if !answer.open_runs.is_empty() => {
             format!("{} put there by the run that is open", style.yellow("!"))
         }
+        (_, None) if answer.unsigned > 0 => {
+            format!("{} its record waits to be signed", style.yellow("!"))
+        }
         (_, None) => format!("{} put there by hand, not recorded", style.yellow("!")),
     };
     let since = answer
