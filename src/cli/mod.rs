@@ -13,6 +13,7 @@ mod eject;
 mod exit;
 mod failure;
 mod flow;
+mod further;
 mod init;
 mod log;
 mod mark;

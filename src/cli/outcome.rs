@@ -207,7 +207,10 @@ pub fn tell(
             session.ui.cry(&format!("           gitroll abort     puts back {}", plan.from));
             Ok(exit)
         }
-        Ended::Abandoned { why } => Err(Failure::new(Exit::PersonNeeded, why)),
+        // Only where the run beneath it is gone.
+        Ended::Abandoned { why } | Ended::Undone { why } => {
+            Err(Failure::new(Exit::PersonNeeded, why))
+        }
     }
 }
 

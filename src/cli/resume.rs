@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::further::{self, Going};
 use super::session::Session;
-use super::{Globals, outcome};
 use crate::engine::{self, Ended, EngineError, Repeat, Run, Unsettled};
 use crate::model::Narrator;
 use crate::site::Site;
@@ -81,13 +82,12 @@ pub(super) fn go_on(
     way: impl FnOnce(&Site, Run, &mut Narrator<'_>) -> Result<Ended, EngineError>,
 ) -> Result<Exit, Failure> {
     let session = Session::change_beside_run(globals, ui, command)?;
-    let mut open = engine::open_runs(&session.site)?;
-    if open.is_empty() {
+    // Of the runs of one act the last: those beneath it come after it.
+    let Some(mut run) = engine::open_runs(&session.site)?.pop() else {
         return Err(
             Failure::unchanged("no run is open").next("gitroll status", "shows what serves")
         );
-    }
-    let mut run = open.remove(0);
+    };
     if let Some(token) = watchdog
         && !run.left_to_watchdog(&session.site, token)
     {
@@ -104,14 +104,5 @@ pub(super) fn go_on(
     session.heed_signals();
     let mut live = Live::new(ui);
     let ended = way(&session.site, run, &mut |narration| live.tell(narration))?;
-    if let ("abort", Ended::Untouched { .. }) = (command, &ended) {
-        ui.line(&format!(
-            "{} {} serves as before; nothing that serves was touched",
-            ui.out.ok(),
-            plan.from
-        ));
-        ui.document(command, 0, &outcome::ChangeAnswer::of("unchanged", &plan.from, &plan.to));
-        return Ok(Exit::Done);
-    }
-    outcome::tell(&session, command, &plan, ended, begin.elapsed(), true)
+    further::conclude(&Going { session: &session, command, watchdog, begin }, plan, ended)
 }

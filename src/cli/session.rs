@@ -116,7 +116,7 @@ impl Session {
     /// # Errors
     /// That one is, or may be.
     pub fn refuse_beside_run(&self) -> Result<(), Failure> {
-        match engine::open_runs(&self.site)?.first() {
+        match engine::open_runs(&self.site)?.last() {
             None => Ok(()),
             Some(run) => {
                 let what = format!("a run is open: {} to {}", run.plan.event, run.plan.to);
@@ -160,6 +160,11 @@ impl Session {
         if let Err(error) = told {
             self.ui.say(&format!("warning: signals are not heeded: {error}"));
         }
+    }
+
+    /// Whether a signal came since they are heeded.
+    pub fn was_stopped(&self) -> bool {
+        signals::stop_asked().is_some() || signals::leave_asked()
     }
 
     /// `shop · production · web-1`.
@@ -213,7 +218,7 @@ fn take_lock(site: &Site, held: &Held, wait: Duration, ui: &Ui) -> Result<Lock, 
         Err(error @ LockError::Busy(_)) => {
             let failure = Failure::from(error);
             let runs = engine::open_runs(site).unwrap_or_default();
-            Err(match runs.first() {
+            Err(match runs.last() {
                 Some(run) => {
                     failure.detail(format!("run {}: {} to {}", run.id, run.plan.event, run.plan.to))
                 }

@@ -295,6 +295,12 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
     let proof = match (answer.proven, answer.record) {
         (true, Some(seq)) => format!("{} proven #{seq}", style.ok()),
         (_, Some(seq)) => format!("not proven by a run, #{seq}"),
+        (_, None) if !answer.open_runs.is_empty() => {
+            format!("{} put there by the run that is open", style.yellow("!"))
+        }
+        (_, None) if answer.unsigned > 0 => {
+            format!("{} its record waits to be signed", style.yellow("!"))
+        }
         (_, None) => format!("{} put there by hand, not recorded", style.yellow("!")),
     };
     let since = answer
@@ -341,7 +347,7 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
         }
         field("upstream", &text);
     }
-    let mut runs = match (&answer.damaged_run, answer.open_runs.first()) {
+    let mut runs = match (&answer.damaged_run, answer.open_runs.last()) {
         (Some(_), _) => format!("{} one is damaged, maybe open: see below", style.bad()),
         (None, None) => "none open".to_owned(),
         (None, Some(run)) => run.line(),
@@ -359,9 +365,11 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
             format!("gitroll {} of {began}; the next changing command cleans up", killed.command);
         field("killed", &what);
     }
-    for run in &answer.open_runs {
-        run.particulars(now, &field);
+    let Some((run, beneath)) = answer.open_runs.split_last() else { return };
+    for run in beneath {
+        field("", &format!("after {}", run.line()));
     }
+    run.particulars(now, &field);
 }
 
 fn observed_words(ui: &Ui, answer: &StatusAnswer) -> String {

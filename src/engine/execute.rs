@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::ended::{Ended, Repeat};
-use super::entry::{Begun, Entry, OnFailure};
+use super::entry::{Begun, Entry, OnFailure, Terms};
 use super::journal::JournalError;
 use super::phase::{Answer, Phase, Side, answer};
 use super::prove::{intended, prove};
@@ -13,7 +13,7 @@ use super::{EngineError, StepError, reserve, steps, watchdog};
 use crate::check::Proof;
 use crate::config::Config;
 use crate::ledger;
-use crate::model::{CheckEvidence, CheckedPlan, Narration, Narrator, Outcome, Step};
+use crate::model::{CheckedPlan, Narration, Narrator, Outcome, Step};
 use crate::site::Site;
 use crate::system::procs::{ProcessId, Ticks};
 use crate::system::signals::{self, Until};
@@ -38,8 +38,7 @@ const ABORTED_BY_WATCHDOG: &str = "aborted by the watchdog";
 pub fn execute(
     site: &Site,
     checked: &CheckedPlan,
-    on_failure: OnFailure,
-    baseline: Vec<CheckEvidence>,
+    terms: Terms,
     narrator: &mut Narrator<'_>,
 ) -> Result<Ended, EngineError> {
     let begun = Begun {
@@ -47,12 +46,15 @@ pub fn execute(
         plan: checked.plan().digest().to_string(),
         actor: site.actor.clone(),
         process: ProcessId::of(std::process::id()),
-        on_failure,
-        baseline,
+        on_failure: terms.on_failure,
+        baseline: terms.baseline,
+        follows: terms.follows,
+        further: terms.further,
     };
     // Whatever is wrong is found while there is no run.
     steps::configurations(checked.plan())?;
-    let run = Run::begin(site, checked, begun).map_err(EngineError::NotBegun)?;
+    let mut run = Run::begin(site, checked, begun).map_err(EngineError::NotBegun)?;
+    run.by_watchdog = terms.by_watchdog;
     reserve::hold(site, &run);
     Executor::new(site, run, narrator)?.drive()
 }
@@ -99,8 +101,22 @@ pub fn resume(
 /// # Errors
 /// [`EngineError::TooLate`] after the commit point; else as [`execute`].
 pub fn abort(site: &Site, run: Run, narrator: &mut Narrator<'_>) -> Result<Ended, EngineError> {
+    let why = if run.by_watchdog { ABORTED_BY_WATCHDOG } else { ABORTED };
+    undo(site, run, why, narrator)
+}
+
+/// As [`abort`], for the reason `why`: of a run that was open beneath one which was [`Ended::Undone`].
+///
+/// # Errors
+/// As [`abort`].
+pub fn undo(
+    site: &Site,
+    run: Run,
+    why: &str,
+    narrator: &mut Narrator<'_>,
+) -> Result<Ended, EngineError> {
     let mut executor = Executor::new(site, run, narrator)?;
-    let why = if executor.run.by_watchdog { ABORTED_BY_WATCHDOG } else { ABORTED }.to_owned();
+    let why = why.to_owned();
     match executor.run.journal.phase().clone() {
         Phase::Proven | Phase::Closed(Some(Outcome::Succeeded)) => {
             return Err(EngineError::TooLate(executor.run.plan.to.to_string()));
@@ -150,18 +166,28 @@ pub(super) struct Executor<'a, 'n> {
 }
 
 impl<'a, 'n> Executor<'a, 'n> {
-    fn new(site: &'a Site, run: Run, narrator: &'a mut Narrator<'n>) -> Result<Self, EngineError> {
+    pub(super) fn new(
+        site: &'a Site,
+        run: Run,
+        narrator: &'a mut Narrator<'n>,
+    ) -> Result<Self, EngineError> {
         let (config, config_before) = steps::configurations(&run.plan)?;
         let guarded = run.by_watchdog;
         let (redo, lost_a_line, saw_it) = (false, false, false);
         Ok(Self { site, run, config, config_before, narrator, redo, guarded, lost_a_line, saw_it })
     }
 
-    fn drive(self) -> Result<Ended, EngineError> {
-        let (site, id, by_watchdog) = (self.site, self.run.id.clone(), self.run.by_watchdog);
+    pub(super) fn drive(self) -> Result<Ended, EngineError> {
+        let (site, by_watchdog) = (self.site, self.run.by_watchdog);
+        let (guarded, follows) = (self.run.guarded_as().clone(), !self.run.follows().is_empty());
         let ended = self.go();
-        if !by_watchdog {
-            watchdog::disarm(site, &id);
+        let goes_on = match &ended {
+            Ok(Ended::Abandoned { .. } | Ended::Undone { .. }) => true,
+            Ok(Ended::Untouched { .. }) => follows,
+            _ => false,
+        };
+        if !by_watchdog && !goes_on {
+            watchdog::disarm(site, &guarded);
         }
         ended
     }
@@ -177,7 +203,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         }
         self.guarded = true;
         let Some(after) = self.config.run.watchdog else { return };
-        if let Err(why) = watchdog::arm(self.site, &self.run.id, after) {
+        if let Err(why) = watchdog::arm(self.site, self.run.guarded_as(), after) {
             let text = format!("nothing finishes this run if it is killed: no watchdog: {why}");
             (self.narrator)(Narration::Warning { text });
         }
@@ -217,6 +243,9 @@ impl<'a, 'n> Executor<'a, 'n> {
             Phase::Proven if self.saw_it => self.finish_proven().map(Some),
             Phase::Proven => self.finish_proven_before().map(Some),
             Phase::Restoring { tree: false } => self.restore_tree(),
+            Phase::Restoring { tree: true } if self.is_above_another()? => {
+                self.hand_back().map(Some)
+            }
             Phase::Restoring { tree: true } => self.compensate(),
             Phase::Restored => self.finish_restored().map(Some),
             Phase::Stuck(side) => {
@@ -323,10 +352,8 @@ impl<'a, 'n> Executor<'a, 'n> {
                 Ok(None)
             }
             Answer::Abandon => {
-                // A record that cannot be signed is queued: the next candidate matters more now.
-                let _ = self.record(Outcome::Failed)?;
+                // Open as it stands: nobody chose this state, and a kill from here on must not leave it to itself.
                 let _ = steps::drop_stage(self.site, &self.run);
-                self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
                 Ok(Some(Ended::Abandoned { why }))
             }
             Answer::Stay => {
@@ -338,6 +365,7 @@ impl<'a, 'n> Executor<'a, 'n> {
 
     pub(super) fn finish_proven(&mut self) -> Result<Ended, EngineError> {
         reserve::release(self.site, &self.run.id);
+        self.close_beneath()?;
         let record = self.record(Outcome::Succeeded)?;
         let host = self.site.host(&self.run.plan.to, self.run.id.as_str());
         for service in &self.config.services {

@@ -125,7 +125,7 @@ pub enum Answer {
     Drop,
     /// Put back what served before.
     Restore,
-    /// Leave the target in place, close, and let the caller try the next candidate.
+    /// Leave the target in place and the run open, and let the caller try the next candidate.
     Abandon,
     /// Leave the target in place and keep the run open for a person.
     Stay,

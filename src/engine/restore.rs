@@ -88,7 +88,7 @@ impl Executor<'_, '_> {
 
     pub(super) fn compensate(&mut self) -> Result<Option<Ended>, EngineError> {
         let begin = Instant::now();
-        let touched = self.run.reload_was_announced();
+        let touched = self.run.reload_was_announced() || self.run.was_reloaded_above(self.site);
         let result =
             steps::compensate(self.site, &self.run, &self.config_before, touched, self.narrator);
         let result = result.and_then(|done| pass("compensate", "after").map(|()| done));

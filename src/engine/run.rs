@@ -103,7 +103,8 @@ fn read_plan(text: &[u8], wanted: Option<&str>) -> Result<Plan, (usize, String)>
     serde_json::from_slice(text).map_err(malformed)
 }
 
-/// Runs that are not over, oldest first. What is wrong with a run that is over is in nobody's way.
+/// Runs that are not over, oldest first: one, or those of one act, of which the last is the one to go on with or to
+/// undo. What is wrong with a run that is over is in nobody's way.
 ///
 /// # Errors
 /// When one that is not over, or may not be, has a damaged journal: nothing may be changed then.
@@ -116,19 +117,25 @@ pub fn open_runs(site: &Site) -> Result<Vec<Run>, JournalError> {
             // It was killed before its journal was made.
             Err(JournalError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
             Ok(journal) => {
-                if !journal.lines().is_empty() {
-                    // No run begins before all others are over.
-                    doubtful = None;
+                if let Some(begun) = journal.begun() {
+                    // No run begins before all others are over, but those that it follows.
+                    doubtful = doubtful.filter(|(id, _)| begun.follows.contains(id));
                     if !journal.phase().is_closed() {
                         open.push(Run::open(site, &id)?);
                     }
                 }
             }
             Err(_) if Journal::ends_closed(&dir) => {}
-            Err(error) => doubtful = Some(error),
+            Err(error) => doubtful = Some((id, error)),
         }
     }
-    doubtful.map_or(Ok(open), Err)
+    doubtful.map_or(Ok(open), |(_, error)| Err(error))
+}
+
+/// The runs that began after one, as far as they can be read.
+pub(super) fn later_runs(site: &Site, id: &RunId) -> Vec<Run> {
+    let ids = run_ids(site).unwrap_or_default();
+    ids.iter().filter(|later| *later > id).filter_map(|later| Run::open(site, later).ok()).collect()
 }
 
 /// Removes what dead runs left behind: directories without a first journal line, stages, guards of runs that

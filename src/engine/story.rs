@@ -84,11 +84,19 @@ impl Run {
     }
 
     pub(super) fn aborted(&self) -> bool {
-        let last = self.journal.lines().iter().rev().find_map(|line| match &line.entry {
-            Entry::Restoring { why } => Some(why == ABORTED || why == INTERRUPTED),
+        self.restoring().is_some_and(|why| why == ABORTED || why == INTERRUPTED)
+    }
+
+    /// Why it is restored.
+    pub(super) fn why_restored(&self) -> String {
+        self.restoring().unwrap_or(ABORTED).to_owned()
+    }
+
+    fn restoring(&self) -> Option<&str> {
+        self.journal.lines().iter().rev().find_map(|line| match &line.entry {
+            Entry::Restoring { why } => Some(why.as_str()),
             _ => None,
-        });
-        last.unwrap_or(false)
+        })
     }
 
     /// Whether it was stuck on its way back before.
@@ -101,9 +109,13 @@ impl Run {
 
     /// Whether what served before the run was failing then.
     pub(super) fn was_failing(&self) -> bool {
-        // The last of several candidates is left for the one before it, which had failed as well.
         self.baseline().iter().any(|check| !check.passed)
             || self.journal.begun().is_some_and(|b| b.on_failure != OnFailure::Restore)
+    }
+
+    /// Whether the last thing that was done was a step that failed: the next candidate is to be tried.
+    pub fn has_failed(&self) -> bool {
+        self.journal.lines().last().is_some_and(|line| matches!(line.entry, Entry::Failed { .. }))
     }
 
     /// Whether a later process goes on with it.

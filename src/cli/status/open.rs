@@ -114,6 +114,9 @@ fn stands(run: &Run, at_work: bool) -> String {
         Phase::Forward { next, .. } if at_work => format!("at work on {}", step(*next)),
         Phase::Restoring { .. } if at_work => format!("{} is being restored", run.plan.from),
         Phase::Fresh => "nothing was done".to_owned(),
+        Phase::Forward { next, announced: true } if run.has_failed() => {
+            format!("failed in {}, the next candidate was to be tried", step(*next))
+        }
         Phase::Forward { next, announced: true } => format!("interrupted in {}", step(*next)),
         Phase::Forward { next, announced: false } => format!("interrupted before {}", step(*next)),
         Phase::Proven => format!("{} was observed serving, not recorded yet", run.plan.to),
