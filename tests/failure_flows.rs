@@ -331,3 +331,20 @@ fn what_was_judged_bad_is_not_promoted_and_the_way_on_can_be_pasted() {
     let next = format!("gitroll mark good {} --reason 'WHY'", &bad[..7]);
     host.gitroll(&["promote", "--as", "v2.0.0", "--yes"]).exit(10).stderr_has(&next);
 }
+
+#[test]
+fn an_answer_that_cannot_be_written_is_no_success() {
+    let host = TestEnvironment::new();
+    let _s = Scenario::serving(&host, Fixture::Plain, &AppConfig::default().without_builds());
+    for args in ["log --json", "status", "targets", "check", "deploy HEAD --plan"] {
+        let mut command = host.gitroll_command(&args.split(' ').collect::<Vec<_>>());
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+        let answer = command.stdout(full).stderr(std::process::Stdio::piped()).output();
+        let answer = answer.expect("it runs");
+        let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+        assert_eq!(answer.status.code(), Some(1), "{args}: {said}");
+        assert!(said.contains("the answer could not be written"), "{args}: {said}");
+    }
+    host.run("sh", &["-c", &format!("{} log --json | true", env!("CARGO_BIN_EXE_gitroll"))])
+        .exit(0);
+}

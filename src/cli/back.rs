@@ -43,7 +43,7 @@ pub struct BackArgs {
     undo: bool,
     /// Show what would be done and stop
     #[arg(long)]
-    plan: bool,
+    pub(super) plan: bool,
     /// Answer the question beforehand
     #[arg(long, short)]
     yes: bool,

@@ -48,7 +48,7 @@ pub struct DeployArgs {
     force: bool,
     /// Show what would be done and stop
     #[arg(long)]
-    plan: bool,
+    pub(super) plan: bool,
     /// Answer questions beforehand
     #[arg(long, short)]
     yes: bool,

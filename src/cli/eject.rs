@@ -40,7 +40,7 @@ pub struct EjectArgs {
     discard_saved: bool,
     /// Show what would be done and stop
     #[arg(long)]
-    plan: bool,
+    pub(super) plan: bool,
     /// Answer the question beforehand
     #[arg(long, short)]
     yes: bool,

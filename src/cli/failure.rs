@@ -222,7 +222,14 @@ impl From<LockError> for Failure {
             }
             LockError::Gone => Self::refused(error.to_string())
                 .next("gitroll init", "binds it again, with a chain of its own"),
-            LockError::Io { .. } => Self::unchanged(error.to_string()),
+            LockError::Io { path, .. } => {
+                let at = path.parent().unwrap_or(path).display().to_string();
+                Self::unchanged(error.to_string())
+                    .detail("nothing was changed; a run that is open stays open")
+                    .next(format!("findmnt -T {at}"), "shows whether it is mounted read-only")
+                    .next(format!("ls -ld {at}"), "shows whose it is")
+                    .next("the same command", "once that can be written")
+            }
         }
     }
 }

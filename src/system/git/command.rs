@@ -208,7 +208,7 @@ impl<'a> Call<'a> {
         }
         match in_flight {
             Some(noted) if killed => noted.was_killed(),
-            Some(noted) => noted.is_over(),
+            Some(noted) => noted.came_to_its_end(),
             None => {}
         }
         let stdout = stdout.map(Stream::take).unwrap_or_default();

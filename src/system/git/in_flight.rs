@@ -100,7 +100,7 @@ impl InFlight {
     }
 
     /// It came to its end and took away what it had made.
-    pub(super) fn is_over(&self) {
+    pub(super) fn came_to_its_end(self) {
         let _ = fs::remove_file(&self.path);
     }
 

@@ -78,7 +78,7 @@ impl Git {
         let noted = InFlight::begin(self, "HEAD", &takes);
         let written = self.write_locked(&path, &lock, bytes);
         if let Some(noted) = noted {
-            noted.is_over();
+            noted.came_to_its_end();
         }
         written
     }

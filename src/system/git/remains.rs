@@ -179,7 +179,7 @@ mod tests {
         let git = bound(&repo);
         InFlight::begin(&git, "read-tree", &takes(&repo, &["index.lock"], false))
             .unwrap()
-            .is_over();
+            .came_to_its_end();
         lie(&repo, &["index.lock"]);
         assert_eq!(git.remains(), GitRemains::default());
     }
