@@ -358,3 +358,20 @@ fn a_deploy_that_a_person_aborted_is_not_called_failed() {
     host.gitroll(&["deploy"]).exit(0);
     s.serves("1.1.0");
 }
+
+#[test]
+fn an_answer_that_cannot_be_written_is_no_success() {
+    let host = TestEnvironment::new();
+    let _s = Scenario::serving(&host, Fixture::Plain, &AppConfig::default().without_builds());
+    for args in ["log --json", "status", "targets", "check", "deploy HEAD --plan"] {
+        let mut command = host.gitroll_command(&args.split(' ').collect::<Vec<_>>());
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+        let answer = command.stdout(full).stderr(std::process::Stdio::piped()).output();
+        let answer = answer.expect("it runs");
+        let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+        assert_eq!(answer.status.code(), Some(1), "{args}: {said}");
+        assert!(said.contains("the answer could not be written"), "{args}: {said}");
+    }
+    host.run("sh", &["-c", &format!("{} log --json | true", env!("CARGO_BIN_EXE_gitroll"))])
+        .exit(0);
+}

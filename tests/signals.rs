@@ -304,6 +304,14 @@ fn reloads(host: &TestEnvironment) -> usize {
 
 /// Kills a deploy of 1.1.0 in the middle of its reload command.
 fn killed_in_reload(s: &Scenario<'_>) {
+    killed_while_reloading(s);
+    fs::remove_file(s.host.path("slow")).expect("it was made");
+    // Nobody ended the command itself: it goes on and does its work.
+    wait_for_version(&s.app.health(), "1.1.0");
+}
+
+/// The same; the command itself goes on until `slow` is removed.
+fn killed_while_reloading(s: &Scenario<'_>) {
     let before = reloads(s.host);
     fs::write(s.host.path("slow"), "").expect("the test's directory is writable");
     let next = s.app.commit_version("1.1.0", Behaviour::Good);
@@ -314,9 +322,6 @@ fn killed_in_reload(s: &Scenario<'_>) {
         !fs::read_to_string(format!("/proc/{}/stat", deploy.child.id()))
             .is_ok_and(|stat| !stat.contains(") Z"))
     });
-    fs::remove_file(s.host.path("slow")).expect("it was made");
-    // Nobody ended the command itself: it goes on and does its work.
-    wait_for_version(&s.app.health(), "1.1.0");
 }
 
 #[test]
@@ -360,6 +365,34 @@ fn an_interrupted_command_that_is_not_idempotent_can_be_given_up() {
     host.gitroll(&["abort"]).exit(0);
     s.serves("1.0.0");
     host.gitroll(&["resume", "--done"]).exit(1).stderr_has("no run is open");
+}
+
+#[test]
+fn a_command_that_goes_on_after_the_kill_is_waited_for_and_never_runs_twice_at_once() {
+    for (idempotent, way, serves) in [
+        (false, &["abort"][..], "1.0.0"),
+        (false, &["resume", "--redo"], "1.1.0"),
+        (true, &["resume"], "1.1.0"),
+    ] {
+        let host = TestEnvironment::new();
+        let s = by_commands(&host, idempotent);
+        killed_while_reloading(&s);
+        let count = reloads(&host);
+        host.gitroll(&["status"]).exit(0).stdout_has("goes on (process");
+        let mut waiting = host.gitroll_command(way);
+        let waiting =
+            waiting.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
+        std::thread::sleep(Duration::from_millis(1500));
+        assert_eq!(reloads(&host), count, "{way:?}: a second one runs beside the first");
+        fs::remove_file(host.path("slow")).expect("it was made");
+        let said = waiting.wait_with_output().expect("it ends");
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert_eq!(said.status.code(), Some(0), "{way:?}: {text}");
+        assert!(text.contains("waiting for `sh"), "{way:?}: {text}");
+        assert_eq!(reloads(&host), count + 1, "{way:?}");
+        std::thread::sleep(Duration::from_millis(500));
+        s.serves(serves);
+    }
 }
 
 #[test]

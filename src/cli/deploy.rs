@@ -49,7 +49,7 @@ pub struct DeployArgs {
     force: bool,
     /// Show what would be done and stop
     #[arg(long)]
-    plan: bool,
+    pub(super) plan: bool,
     /// Answer questions beforehand
     #[arg(long, short)]
     yes: bool,
@@ -169,6 +169,10 @@ fn already_serving(session: &Session, facts: &Facts, to: &Served) -> Result<Opti
     }
     let local = &facts.accepted.config.app.local;
     if session.site.git.edited(&to.commit)?.iter().any(|path| !local.matches(path)) {
+        return Ok(None);
+    }
+    // Edited by hand, it is not what was deployed: the plan says what becomes of it.
+    if !facts.changed(&session.site, &to.commit)?.is_empty() {
         return Ok(None);
     }
     let config = &facts.accepted.config;

@@ -58,6 +58,12 @@ impl Failure {
 
     /// Prints it.
     pub fn print(&self, ui: &Ui, command: &str) {
+        self.tell(ui);
+        ui.error_document(command, self.exit.code(), self);
+    }
+
+    /// Tells it beside an answer that was given all the same.
+    pub fn tell(&self, ui: &Ui) {
         let sign = ui.err.bad();
         let code = self.exit.code();
         ui.cry(&format!("{sign} {} [{code}]", escape(&self.message)));
@@ -70,7 +76,6 @@ impl Failure {
             let line = format!("  {label:<8} {:<width$}   {}", escape(next), escape(what));
             ui.cry(line.trim_end());
         }
-        ui.error_document(command, code, self);
     }
 }
 
@@ -216,7 +221,16 @@ impl From<LockError> for Failure {
                     .next("gitroll status", "shows what goes on")
                     .next("the same command with --wait 60s", "waits for its end, at most so long")
             }
-            LockError::Io { .. } => Self::unchanged(error.to_string()),
+            LockError::Gone => Self::refused(error.to_string())
+                .next("gitroll init", "binds it again, with a chain of its own"),
+            LockError::Io { path, .. } => {
+                let at = path.parent().unwrap_or(path).display().to_string();
+                Self::unchanged(error.to_string())
+                    .detail("nothing was changed; a run that is open stays open")
+                    .next(format!("findmnt -T {at}"), "shows whether it is mounted read-only")
+                    .next(format!("ls -ld {at}"), "shows whose it is")
+                    .next("the same command", "once that can be written")
+            }
         }
     }
 }
@@ -224,10 +238,10 @@ impl From<LockError> for Failure {
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         match &error {
-            JournalError::Damaged { path, .. } => {
+            JournalError::Damaged { .. } | JournalError::Lost { .. } => {
                 let failure = Self::new(Exit::PersonNeeded, error.to_string())
                     .next("gitroll check", "shows whether what serves is healthy");
-                let run = path.parent();
+                let run = error.damaged_run();
                 match (run, run.and_then(|run| run.parent()?.parent())) {
                     (Some(run), Some(state)) => failure.next(
                         format!("mv {} {}", run.display(), state.display()),

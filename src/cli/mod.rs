@@ -13,6 +13,7 @@ mod eject;
 mod exit;
 mod failure;
 mod flow;
+mod further;
 mod init;
 mod log;
 mod mark;
@@ -168,6 +169,33 @@ impl Verb {
         }
     }
 
+    /// Whether it changes nothing, so that its answer is all there is of it.
+    fn only_looks(&self) -> bool {
+        match self {
+            Verb::Targets(_)
+            | Verb::Status(_)
+            | Verb::Log(_)
+            | Verb::Show(_)
+            | Verb::Diff(_)
+            | Verb::Check(_)
+            | Verb::Doctor(_) => true,
+            Verb::Deploy(args) => args.plan,
+            Verb::Back(args) => args.plan,
+            Verb::Component(args) => args.plan,
+            Verb::Eject(args) => args.plan,
+            Verb::Init(_)
+            | Verb::Promote(_)
+            | Verb::Mark(_)
+            | Verb::Unhold(_)
+            | Verb::Annotate(_)
+            | Verb::Service(_)
+            | Verb::Resume(_)
+            | Verb::Abort(_)
+            | Verb::Demo(_)
+            | Verb::Watchdog(_) => false,
+        }
+    }
+
     fn run(&self, globals: &Globals, ui: &Ui) -> Result<Exit, Failure> {
         match self {
             Verb::Init(args) => init::run(globals, ui, args),
@@ -213,12 +241,25 @@ pub fn main() -> Exit {
     let ui = Ui::new(cli.globals.json, cli.globals.quiet);
     let verb = cli.verb.name();
     match cli.verb.run(&cli.globals, &ui) {
-        Ok(exit) => exit,
+        Ok(exit) => answered(exit, &cli.verb, &ui),
         Err(failure) => {
             failure.print(&ui, verb);
             failure.exit
         }
     }
+}
+
+/// An answer that could not be written is none: a command that only looks has failed then. What a changing
+/// command did it did, and its exit code says so; the loss is told.
+fn answered(exit: Exit, verb: &Verb, ui: &Ui) -> Exit {
+    let Some(error) = crate::ui::lost_answer() else { return exit };
+    let what = format!("the answer could not be written: {error}");
+    if exit == Exit::Done && verb.only_looks() {
+        Failure::unchanged(what).tell(ui);
+        return Exit::Unchanged;
+    }
+    ui.cry(&format!("warning: {what}"));
+    exit
 }
 
 /// The command for a verb that many expect and that has another name here. The nearest by its letters would

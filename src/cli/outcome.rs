@@ -9,9 +9,11 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
 use super::ways;
+use crate::config::{CheckKind, Expected};
 use crate::engine::{self, Ended, Lying, Run, Side};
 use crate::ledger;
 use crate::model::{CheckEvidence, Digest, Event, Hold, Plan, RunId, Seq, Served, ServiceEvidence};
+use crate::site::Observed;
 use crate::system::git::Pushed;
 use crate::system::signals;
 use crate::ui::{Ui, duration, escape};
@@ -123,6 +125,18 @@ pub fn tell(
             }
             Ok(exit)
         }
+        Ended::NoLonger { why, lines } => {
+            let what = format!("{} was observed serving, and does not serve any more", plan.to);
+            let failure = Failure::new(Exit::PersonNeeded, what).detail(why);
+            let failure = lines.into_iter().fold(failure, |failure, (source, line)| {
+                failure.detail(format!("{source} log  {line}"))
+            });
+            Err(failure
+                .detail("the run is over and recorded")
+                .next("gitroll status", "shows what serves")
+                .next("gitroll check", "asks again, when what is named above is mended")
+                .next("gitroll back", "goes back"))
+        }
         Ended::Untouched { why } => {
             let what = format!("{} was not put in place: {}", plan.to.name, escape(&why));
             let (typed, again) = match signals::stop_asked() {
@@ -200,7 +214,10 @@ pub fn tell(
             ways::print(&session.ui, &ways);
             Ok(exit)
         }
-        Ended::Abandoned { why } => Err(Failure::new(Exit::PersonNeeded, why)),
+        // Only where the run beneath it is gone.
+        Ended::Abandoned { why } | Ended::Undone { why } => {
+            Err(Failure::new(Exit::PersonNeeded, why))
+        }
     }
 }
 
@@ -212,7 +229,10 @@ fn person_needed(session: &Session, plan: &Plan, run: &RunId, side: Side, why: &
         Ok(run) if side == Side::Before && run.lying() == Lying::Between => {
             format!("{} could not be put back on {host}", plan.from)
         }
-        _ => format!("nothing healthy serves on {host}"),
+        _ => match answering(session, plan) {
+            Some(served) => format!("{served} answers on {host}, but the run could not be ended"),
+            None => format!("nothing healthy serves on {host}"),
+        },
     };
     ui.cry(&format!("{} A PERSON IS NEEDED: {what}. [21]", ui.err.bad()));
     let lines = run.map(|run| ways::predicament(&run, side, why));
@@ -230,6 +250,21 @@ fn as_typed(plan: &Plan, same: bool) -> String {
         (Event::Deploy, _) if same => format!("gitroll deploy {}", plan.to.commit.short()),
         (event, _) => format!("gitroll {event}"),
     }
+}
+
+/// Which of the two states of a plan answers as it should, where one does.
+fn answering<'p>(session: &Session, plan: &'p Plan) -> Option<&'p Served> {
+    [(&plan.from, &plan.config_before), (&plan.to, &plan.config)].into_iter().find_map(
+        |(served, config)| {
+            let config = crate::config::parse(config, "gitroll.toml").ok()?;
+            let tells = config.checks.iter().any(|check| match &check.kind {
+                CheckKind::Http(http) => http.json.values().any(Expected::tells_version),
+            });
+            // Without a check that names the version nobody knows which of them it is.
+            let observed = Observed::now(&session.site, &config, served, "");
+            (tells && observed.healthy()).then_some(served)
+        },
+    )
 }
 
 fn recorded(

@@ -4,16 +4,18 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::further::{self, Going};
 use super::session::Session;
 use super::status::FinishedRun;
-use super::{Globals, outcome, ways};
+use super::ways;
 use crate::engine::{self, Ended, EngineError, Repeat, Run, Unsettled};
 use crate::model::Narrator;
 use crate::site::Site;
 use crate::system::clock;
-use crate::ui::{Live, Ui};
+use crate::ui::{Live, Ui, escape};
 
 /// Go on with a run that was interrupted or needs a person, and prove again
 #[derive(Debug, Args)]
@@ -84,8 +86,8 @@ pub(super) fn go_on(
     way: impl FnOnce(&Site, Run, &mut Narrator<'_>) -> Result<Ended, EngineError>,
 ) -> Result<Exit, Failure> {
     let session = Session::change_beside_run(globals, ui, command, watchdog.is_some())?;
-    let mut open = engine::open_runs(&session.site)?;
-    if open.is_empty() {
+    // Of the runs of one act the last: those beneath it come after it.
+    let Some(mut run) = engine::open_runs(&session.site)?.pop() else {
         let failure = Failure::unchanged("no run is open");
         let failure = match FinishedRun::lately(&session, clock::now()) {
             Some(finished) => {
@@ -94,13 +96,16 @@ pub(super) fn go_on(
             None => failure,
         };
         return Err(failure.next("gitroll status", "shows what serves"));
-    }
-    let mut run = open.remove(0);
+    };
     if let Some(token) = watchdog
         && !run.left_to_watchdog(&session.site, token)
     {
         return Err(Failure::unchanged("this guard does not count any more"));
     }
+    for (process, words) in run.outlived(&session.site) {
+        ui.say(&format!("waiting for `{}` (process {process}): it goes on", escape(&words)));
+    }
+    run.wait_for_outlived(&session.site).map_err(|why| Failure::new(Exit::RunOpen, why))?;
     settled(&run)?;
     let plan = run.plan.clone();
     ui.say(&format!("{}    {} of {}", session.place(), command, run.id));
@@ -108,14 +113,5 @@ pub(super) fn go_on(
     session.heed_signals();
     let mut live = Live::new(ui);
     let ended = way(&session.site, run, &mut |narration| live.tell(narration))?;
-    if let ("abort", Ended::Untouched { .. }) = (command, &ended) {
-        ui.line(&format!(
-            "{} {} serves as before; nothing that serves was touched",
-            ui.out.ok(),
-            plan.from
-        ));
-        ui.document(command, 0, &outcome::ChangeAnswer::of("unchanged", &plan.from, &plan.to));
-        return Ok(Exit::Done);
-    }
-    outcome::tell(&session, command, &plan, ended, begin.elapsed(), true)
+    further::conclude(&Going { session: &session, command, watchdog, begin }, plan, ended)
 }

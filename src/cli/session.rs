@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::exit::Exit;
 use super::failure::{Failure, at};
 use super::{Globals, ways};
 use crate::config::{Binding, BindingError};
@@ -43,9 +44,7 @@ impl Session {
     /// As [`Session::look`]; busy; a run is open.
     pub fn change(globals: &Globals, ui: &Ui, command: &str) -> Result<Self, Failure> {
         let session = Self::change_beside_run(globals, ui, command, false)?;
-        if let Some(run) = engine::open_runs(&session.site)?.first() {
-            return Err(ways::run_open(run));
-        }
+        session.refuse_beside_run()?;
         engine::tidy(&session.site);
         Ok(session)
     }
@@ -61,21 +60,83 @@ impl Session {
         watchdog: bool,
     ) -> Result<Self, Failure> {
         let (git, binding) = open(globals)?;
-        let site = Site::new(git, binding?, user::actor());
+        let session = Self::lock_for(globals, ui, command, git, binding?, true, watchdog)?;
+        session.sign_queued();
+        Ok(session)
+    }
+
+    /// Opens to make or renew the binding: as [`Session::change`], but nothing of the binding is relied on yet,
+    /// and nothing is signed. [`Session::rebind`] comes next. `bound` says whether `binding` was found, or is
+    /// only going to be written.
+    ///
+    /// # Errors
+    /// Busy, or bound or given back meanwhile. A run being open is for [`Session::refuse_beside_run`] to say.
+    pub fn lock(
+        globals: &Globals,
+        ui: &Ui,
+        command: &str,
+        git: Git,
+        binding: Binding,
+        bound: bool,
+    ) -> Result<Self, Failure> {
+        Self::lock_for(globals, ui, command, git, binding, bound, false)
+    }
+
+    fn lock_for(
+        globals: &Globals,
+        ui: &Ui,
+        command: &str,
+        git: Git,
+        binding: Binding,
+        bound: bool,
+        watchdog: bool,
+    ) -> Result<Self, Failure> {
+        let mut site = Site::new(git, binding, user::actor());
         must_be_owner(&site)?;
-        let held = Held {
-            process: ProcessId::of(std::process::id()),
-            actor: site.actor.clone(),
-            command: command.to_owned(),
-            since: clock::now(),
-            watchdog,
-        };
+        let held = Held { watchdog, ..held(command, &site.actor) };
         let lock = take_lock(&site, &held, globals.wait.unwrap_or_default(), ui)?;
+        // Whoever held the lock until now may have been `init` or `eject`.
+        match (Binding::find(site.top()), bound) {
+            (Ok(binding), true) => site.binding = binding,
+            (Err(BindingError::Unbound { .. }), false) => {}
+            (Err(BindingError::Unbound { .. }), true) => {
+                drop(lock.remove());
+                return Err(LockError::Gone.into());
+            }
+            (Ok(_), false) => {
+                let what = "this checkout was bound meanwhile by another command";
+                return Err(
+                    Failure::new(Exit::Busy, what).next("the same command", "goes on from there")
+                );
+            }
+            (Err(error), _) => return Err(error.into()),
+        }
         let note = at_work(&site, ui, command)?;
         let session = Self { ui: ui.clone(), site, _note: note, _lock: Some(lock) };
         at("lock taken")?;
-        session.sign_queued();
         Ok(session)
+    }
+
+    /// Goes on with the binding as it was written meanwhile, under the same lock.
+    ///
+    /// # Errors
+    /// As [`Session::look`].
+    pub fn rebind(&mut self, globals: &Globals) -> Result<(), Failure> {
+        let (git, binding) = open(globals)?;
+        self.site = Site::new(git, binding?, self.site.actor.clone());
+        self.sign_queued();
+        Ok(())
+    }
+
+    /// Refuses while a run is open.
+    ///
+    /// # Errors
+    /// That one is, or may be.
+    pub fn refuse_beside_run(&self) -> Result<(), Failure> {
+        match engine::open_runs(&self.site)?.last() {
+            None => Ok(()),
+            Some(run) => Err(ways::run_open(run)),
+        }
     }
 
     /// Gathers the facts.
@@ -113,6 +174,11 @@ impl Session {
         }
     }
 
+    /// Whether a signal came since they are heeded.
+    pub fn was_stopped(&self) -> bool {
+        signals::stop_asked().is_some() || signals::leave_asked()
+    }
+
     /// `shop · production · web-1`.
     pub fn place(&self) -> String {
         let dot = self.ui.err.dot();
@@ -140,7 +206,7 @@ impl Session {
 fn course(top: &Path, binding: &Binding) -> Option<Course> {
     let git = Git::open(top, binding.tools.git.as_deref()).ok()?;
     let site = Site::new(git, binding.clone(), String::new());
-    Some(engine::open_runs(&site).ok()?.first()?.course())
+    Some(engine::open_runs(&site).ok()?.last()?.course())
 }
 
 /// What becomes of a run that is asked to stop.
@@ -156,6 +222,17 @@ fn stopping(course: Option<Course>) -> &'static str {
             "stopping: what served is being put back already. Once more within 2 s leaves the run open"
         }
         Some(Course::Proven) => "not stopping: it was observed serving, and is recorded now",
+    }
+}
+
+/// Who takes the lock: this process.
+pub fn held(command: &str, actor: &str) -> Held {
+    Held {
+        process: ProcessId::of(std::process::id()),
+        actor: actor.to_owned(),
+        command: command.to_owned(),
+        since: clock::now(),
+        watchdog: false,
     }
 }
 
@@ -177,7 +254,7 @@ fn take_lock(site: &Site, held: &Held, wait: Duration, ui: &Ui) -> Result<Lock, 
         Err(error @ LockError::Busy(_)) => {
             let failure = Failure::from(error);
             let runs = engine::open_runs(site).unwrap_or_default();
-            Err(match runs.first() {
+            Err(match runs.last() {
                 Some(run) => {
                     failure.detail(format!("run {}: {} to {}", run.id, run.plan.event, run.plan.to))
                 }
@@ -257,7 +334,7 @@ fn become_owner(top: &Path) -> Result<(), Failure> {
 /// an earlier run waits to be finished or undone, that goes on without the note.
 fn at_work(site: &Site, ui: &Ui, command: &str) -> Result<Option<Note>, Failure> {
     let cleaned = engine::clean(site);
-    let mut doubted = None;
+    let mut doubted = Vec::new();
     if let Some(cleaned) = &cleaned {
         if let Some(told) = cleaned.told() {
             ui.say(&escape(&told));
@@ -270,11 +347,9 @@ fn at_work(site: &Site, ui: &Ui, command: &str) -> Result<Option<Note>, Failure>
                 cleaned.after.command
             ));
         }
-        if !cleaned.in_doubt.is_empty() {
-            doubted = Some((cleaned.after.since, cleaned.in_doubt.as_slice()));
-        }
+        doubted.clone_from(&cleaned.in_doubt);
     }
-    match Note::write(site, command, doubted) {
+    match Note::write(site, command, &doubted) {
         Ok(note) => Ok(Some(note)),
         Err(_) if engine::open_runs(site).is_ok_and(|open| !open.is_empty()) => Ok(None),
         Err(error) => Err(Failure::unchanged(format!(

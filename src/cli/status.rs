@@ -70,6 +70,8 @@ pub struct StatusAnswer {
     pub open_runs: Vec<OpenRun>,
     /// The last run, where the watchdog finished it within a day.
     pub finished_by_watchdog: Option<FinishedRun>,
+    /// What is wrong with a run of which nobody can tell whether it is over; a person is needed then.
+    pub damaged_run: Option<String>,
     /// The command that was killed, whose leftovers the next changing command removes.
     pub killed: Option<KilledCommand>,
     /// Records not on the remote; absent without a remote.
@@ -156,16 +158,29 @@ pub struct KilledCommand {
 pub fn run(globals: &Globals, ui: &Ui, _args: &StatusArgs) -> Result<Exit, Failure> {
     let session = Session::look(globals, ui)?;
     let facts = session.facts()?;
-    let answer = look(&session, &facts)?;
+    let (open, damaged) = match engine::open_runs(&session.site) {
+        Ok(runs) => (runs, None),
+        Err(error) if error.damaged_run().is_some() => (Vec::new(), Some(error)),
+        Err(error) => return Err(error.into()),
+    };
+    let mut answer = look(&session, &facts, &open)?;
+    answer.damaged_run = damaged.as_ref().map(ToString::to_string);
     print(&session, &facts, &answer);
-    ui.document("status", 0, &answer);
-    Ok(Exit::Done)
+    let exit = match damaged {
+        None => Exit::Done,
+        Some(error) => {
+            let failure = Failure::from(error);
+            failure.tell(ui);
+            failure.exit
+        }
+    };
+    ui.document("status", exit.code(), &answer);
+    Ok(exit)
 }
 
-fn look(session: &Session, facts: &Facts) -> Result<StatusAnswer, Failure> {
+fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<StatusAnswer, Failure> {
     let site = &session.site;
-    let open = engine::open_runs(site)?;
-    let seen = meanwhile::look(session, facts, open.first())?;
+    let seen = meanwhile::look(session, facts, open.last())?;
     let serving = seen.serves.clone().unwrap_or_else(|| facts.serving.clone());
     let known = seen.serves.as_ref().and(facts.standing.as_ref());
     let standing = known.filter(|s| s.commit == serving.commit);
@@ -221,6 +236,7 @@ fn look(session: &Session, facts: &Facts) -> Result<StatusAnswer, Failure> {
         held,
         upstream: upstream(session, facts)?,
         open_runs: open.iter().map(|run| OpenRun::of(session, facts, run)).collect(),
+        damaged_run: None,
         finished_by_watchdog: FinishedRun::lately(session, facts.now),
         killed: engine::AtWork::killed(site).map(|killed| KilledCommand {
             leftovers: !open.is_empty() || killed.leaves_something(site),
@@ -297,7 +313,7 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
     let host = engine::host_name(&answer.writer);
     ui.line(&format!("{} {dot} {} {dot} {host}", answer.app, answer.environment));
     field("serving", &serving_words(ui, answer, now));
-    if let Some(tree) = answer.open_runs.first().and_then(|run| run.tree_words(facts)) {
+    if let Some(tree) = answer.open_runs.last().and_then(|run| run.tree_words(facts)) {
         field("tree", &escape(&tree));
     }
     field("observed", &observed_words(ui, answer));
@@ -341,9 +357,10 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
         }
         field("upstream", &text);
     }
-    let mut runs = match answer.open_runs.first() {
-        None => "none open".to_owned(),
-        Some(run) => run.line(),
+    let mut runs = match (&answer.damaged_run, answer.open_runs.last()) {
+        (Some(_), _) => format!("{} one is damaged, maybe open: see below", style.bad()),
+        (None, None) => "none open".to_owned(),
+        (None, Some(run)) => run.line(),
     };
     if let Some(count) = answer.unpublished.filter(|count| *count > 0) {
         runs.push_str(&format!(" {dot} {} unpublished", plural(count as usize, "record")));
@@ -369,14 +386,16 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
             }
         }
     }
-    for run in &answer.open_runs {
-        run.particulars(now, &field);
+    let Some((run, beneath)) = answer.open_runs.split_last() else { return };
+    for run in beneath {
+        field("", &format!("after {}", run.line()));
     }
+    run.particulars(now, &field);
 }
 
 fn serving_words(ui: &Ui, answer: &StatusAnswer, now: jiff::Timestamp) -> String {
     let style = &ui.out;
-    let open = answer.open_runs.first().filter(|run| run.touches());
+    let open = answer.open_runs.last().filter(|run| run.touches());
     let proof = match (answer.told, answer.record, open) {
         (false, ..) if answer.healthy => {
             return "not known: the checks do not tell the one from the other".to_owned();
@@ -387,6 +406,9 @@ fn serving_words(ui: &Ui, answer: &StatusAnswer, now: jiff::Timestamp) -> String
         (_, None, Some(run)) if answer.serving.commit == run.to.commit => {
             let sign = if answer.proven { style.ok() } else { style.yellow("!") };
             format!("{sign} {}", run.target_word())
+        }
+        (_, None, None) if answer.unsigned > 0 => {
+            format!("{} its record waits to be signed", style.yellow("!"))
         }
         (_, None, _) => format!("{} put there by hand, not recorded", style.yellow("!")),
     };

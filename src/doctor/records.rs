@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::host::INIT;
 use super::{Examination, on_path, quoted};
 use crate::config::SigningFormat;
-use crate::engine::{self, AtWork, JournalError, Lock};
+use crate::engine::{self, AtWork, Lock};
 use crate::ledger::{self, LedgerError};
 use crate::plan::PlanError;
 use crate::plan::facts::Facts;
@@ -82,7 +82,7 @@ pub(super) fn locks(site: &Site, found: &mut Examination) {
         let what = format!("{what}; the next changing command removes what it left");
         found.warning("locks", what, None);
     }
-    let ours = killed.map(|killed| killed.remains(site).locks).unwrap_or_default();
+    let ours = killed.map(|_| site.git.remains().locks).unwrap_or_default();
     for path in preflight::stale_locks(site) {
         if ours.contains(&path) {
             continue;
@@ -103,14 +103,11 @@ pub(super) fn runs(site: &Site, found: &mut Examination) {
             found.warning("runs", what, None);
         }
         (Err(error), _) => {
-            let fix = match &error {
-                JournalError::Damaged { path, .. } => path.parent().and_then(|run| {
-                    let (run, state) = (run.display().to_string(), site.state());
-                    let state = state.display().to_string();
-                    Some(format!("mv {} {}", quoted(&run)?, quoted(&state)?))
-                }),
-                JournalError::Io { .. } => None,
-            };
+            let fix = error.damaged_run().and_then(|run| {
+                let (run, state) = (run.display().to_string(), site.state());
+                let state = state.display().to_string();
+                Some(format!("mv {} {}", quoted(&run)?, quoted(&state)?))
+            });
             found.problem("runs", error.to_string(), fix);
         }
         (Ok(runs), _) => {

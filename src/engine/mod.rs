@@ -6,6 +6,7 @@
 //! served; after it the run can only go on to its record.
 
 mod at_work;
+mod beneath;
 mod eject;
 mod ended;
 mod entry;
@@ -25,10 +26,13 @@ mod story;
 pub mod watchdog;
 
 pub use at_work::{AtWork, Note};
-pub use eject::{Branch, EjectError, Ejection, carry_out as eject, plan as eject_plan};
+pub use beneath::settle;
+pub use eject::{
+    Branch, EjectError, Ejection, carry_out as eject, finish as finish_eject, plan as eject_plan,
+};
 pub use ended::{Ended, Repeat};
-pub use entry::{Begun, Entry, OnFailure};
-pub use execute::{abort, execute, resume};
+pub use entry::{Begun, Entry, Further, OnFailure, Terms};
+pub use execute::{abort, execute, resume, undo};
 pub use journal::{Journal, JournalError, Line};
 pub use lock::{Held, Lock, LockError};
 pub use outlook::{Course, Lying};

@@ -95,7 +95,7 @@ pub fn sign_queued(site: &Site) -> Result<usize, LedgerError> {
             |problem: String| LedgerError::Malformed { name: path.display().to_string(), problem };
         let bytes = fs::read(&path).map_err(|e| unreadable(e.to_string()))?;
         let draft: Draft = serde_json::from_slice(&bytes).map_err(|e| unreadable(e.to_string()))?;
-        let is_there = last_run(site)?.is_some_and(|run| Some(run) == draft.evidence.run);
+        let is_there = is_recorded(site, &draft)?;
         if !is_there {
             append(site, &draft)?;
         }
@@ -141,12 +141,17 @@ fn already_recorded(site: &Site, run: &Run) -> Result<Option<ledger::Entry>, Eng
     Ok((evidence.run.as_ref() == Some(&run.id)).then(|| entry.clone()))
 }
 
-fn last_run(site: &Site) -> Result<Option<crate::model::RunId>, LedgerError> {
+/// Whether the draft of a run is in the chain already: that is known too late where its append fails after the
+/// ref was moved, and the record of a run that followed it may come behind.
+fn is_recorded(site: &Site, draft: &Draft) -> Result<bool, LedgerError> {
     let ledger = ledger::read(&site.git, &site.binding)?;
-    match ledger.chains.get(&site.binding.writer).and_then(|c| c.entries.last()) {
-        Some(entry) => Ok(ledger::evidence(&site.git, entry)?.run),
-        None => Ok(None),
+    let entries = ledger.chains.get(&site.binding.writer).map_or(&[][..], |chain| &chain.entries);
+    for entry in entries.iter().rev().filter(|entry| entry.record.plan == draft.record.plan) {
+        if ledger::evidence(&site.git, entry)?.run == draft.evidence.run {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }
 
 fn queue(site: &Site, run: &Run, draft: &Draft) -> Result<(), EngineError> {
@@ -171,7 +176,13 @@ fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
     let attempted = (!succeeded).then(|| plan.to.commit.clone());
     let mut record = Record::new(&site.line(), plan.event.clone());
     record.outcome = outcome;
-    record.from = Some(plan.from.commit.clone());
+    // What was left is what served when the act began, not a candidate of it that failed.
+    let first = run.follows().first().and_then(|first| Run::open(site, first).ok());
+    record.from = Some(
+        first
+            .filter(|_| succeeded)
+            .map_or_else(|| plan.from.commit.clone(), |first| first.plan.from.commit),
+    );
     record.to = served.map(|s| s.commit.clone());
     record.target.clone_from(&plan.target);
     record.subject = if succeeded { plan.recorded.subject.clone() } else { attempted };

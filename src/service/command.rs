@@ -8,6 +8,9 @@ use crate::system::process::{Finished, Invocation, telling_lines};
 use crate::system::procs::Ticks;
 
 use super::{Host, ServiceError, State, log, spelled};
+use crate::system::procs::ProcessId;
+
+mod outlived;
 
 /// How many lines of a failing command are told.
 const LINES: usize = 3;
@@ -26,7 +29,18 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<State, Servi
     })
 }
 
+/// A command of the service that outlives the gitroll that started it, with its words.
+pub(super) fn outlived(host: &Host<'_>, service: &Service) -> Option<(ProcessId, String)> {
+    outlived::find(host, service)
+}
+
+/// Waits for such a command.
+pub(super) fn wait_for_outlived(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    outlived::wait_for(host, service)
+}
+
 pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, ServiceError> {
+    outlived::wait_for(host, service)?;
     let commands = Commands::of(service)?;
     if let Some(reload) = commands.reload {
         log::mark(host, service, &[log_path(host, service)?])?;
@@ -35,7 +49,7 @@ pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, Servic
         return Ok(moment);
     }
     // A service that does not run may well refuse to be stopped; that counts only if it still runs.
-    if let Err(problem) = run(host, commands.stop, commands.timeout)
+    if let Err(problem) = run(host, service, commands.stop, commands.timeout)
         && is_up(host, service)?
     {
         return Err(problem);
@@ -47,6 +61,7 @@ pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, Servic
 }
 
 pub(super) fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    outlived::wait_for(host, service)?;
     if is_up(host, service)? {
         return Ok(());
     }
@@ -56,11 +71,12 @@ pub(super) fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceErr
 }
 
 pub(super) fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    outlived::wait_for(host, service)?;
     if !is_up(host, service)? {
         return Ok(());
     }
     let commands = Commands::of(service)?;
-    run(host, commands.stop, commands.timeout)
+    run(host, service, commands.stop, commands.timeout)
 }
 
 /// The commands of one service.
@@ -95,8 +111,13 @@ fn is_up(host: &Host<'_>, service: &Service) -> Result<bool, ServiceError> {
 }
 
 /// Runs a command that ends with what it did.
-fn run(host: &Host<'_>, words: &[String], limit: Duration) -> Result<(), ServiceError> {
-    let finished = invocation(host, words, limit)?
+fn run(
+    host: &Host<'_>,
+    service: &Service,
+    words: &[String],
+    limit: Duration,
+) -> Result<(), ServiceError> {
+    let finished = changing(host, service, words, limit)?
         .run()
         .map_err(|error| ServiceError::not_run(&spelled(words), error))?;
     if finished.success() { Ok(()) } else { Err(failed(words, &finished, limit)) }
@@ -110,10 +131,22 @@ fn run_and_leave(
     words: &[String],
     limit: Duration,
 ) -> Result<(), ServiceError> {
-    let finished = invocation(host, words, limit)?
+    let finished = changing(host, service, words, limit)?
         .run_and_leave(&log_path(host, service)?)
         .map_err(|error| ServiceError::not_run(&spelled(words), error))?;
     if finished.success() { Ok(()) } else { Err(failed(words, &finished, limit)) }
+}
+
+/// A command that changes the service, and by which it is found should it outlive this program.
+fn changing(
+    host: &Host<'_>,
+    service: &Service,
+    words: &[String],
+    limit: Duration,
+) -> Result<Invocation, ServiceError> {
+    let mut invocation = invocation(host, words, limit)?;
+    invocation.env.insert(outlived::MARK.into(), outlived::mark(host, service));
+    Ok(invocation)
 }
 
 fn invocation(

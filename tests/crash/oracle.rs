@@ -48,7 +48,8 @@ impl State {
         self.everything
     }
 
-    fn differences(&self, wanted: &State) -> Vec<String> {
+    /// What is other than in `wanted`.
+    pub fn differences(&self, wanted: &State) -> Vec<String> {
         let mut found = wanted.everything.changes(&self.everything);
         if self.served != wanted.served {
             found.push(format!("serves {:?}, not {:?}", self.served, wanted.served));

@@ -50,6 +50,8 @@ pub struct OpenRun {
     pub watchdog: Option<Watching>,
     /// A command of which nobody knows whether it ran to its end: `gitroll resume` asks about it.
     pub unsettled: Option<String>,
+    /// Commands of the team's own that go on although the run was killed: process and words.
+    pub outlived: Vec<(u32, String)>,
     /// The ways on, each a command with what it will do.
     pub ways: Vec<ways::Way>,
     #[serde(skip)]
@@ -101,6 +103,7 @@ impl OpenRun {
             left,
             record,
             unsettled: run.unsettled().map(|Unsettled { command, .. }| command),
+            outlived: if holder.is_some() { Vec::new() } else { run.outlived(&session.site) },
             watchdog: Watching::over(&session.site, run),
             ways: ways::ways(run),
             id: run.id.clone(),
@@ -162,6 +165,13 @@ impl OpenRun {
             Some(watching) => field("watchdog", &watching.words(now)),
             None if self.stuck.is_some() || (self.at_work && !self.touches()) => {}
             None => field("watchdog", "none: nobody finishes this run but you"),
+        }
+        for (process, words) in &self.outlived {
+            let words = escape(words);
+            field(
+                "running",
+                &format!("`{words}` goes on (process {process}); resume and abort wait"),
+            );
         }
         if self.at_work {
             return;
@@ -232,6 +242,9 @@ fn stands(run: &Run, holder: Option<&Held>, record: Option<Seq>) -> String {
         (Phase::Forward { next, .. }, Some(who), _) => format!("{who} on {}", step(*next)),
         (Phase::Restoring { .. }, Some(who), _) => format!("{who}: {from} is being put back"),
         (Phase::Fresh, _, _) => "nothing was done".to_owned(),
+        (Phase::Forward { next, announced: true }, ..) if run.has_failed() => {
+            format!("failed in {}, the next candidate was to be tried", step(*next))
+        }
         (Phase::Forward { next, announced: true }, ..) => format!("interrupted in {}", step(*next)),
         (Phase::Forward { next, .. }, ..) => format!("interrupted before {}", step(*next)),
         (Phase::Proven, _, Some(seq)) => {
