@@ -87,7 +87,8 @@ fn a_state_that_answers_is_not_told_to_be_dead_where_its_tree_cannot_be_put_back
     let told = host.gitroll(&["abort"]);
     told.exit(21)
         .stderr_has("v1.0.0")
-        .stderr_has("answers on")
+        .stderr_has("v1.0.0-stable")
+        .stderr_has(" answers")
         .stderr_lacks("nothing healthy serves");
     std::fs::rename(host.path("object"), &object).expect("it goes back");
     host.gitroll(&["resume"]).exit(20);

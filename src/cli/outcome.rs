@@ -225,14 +225,14 @@ fn person_needed(session: &Session, plan: &Plan, run: &RunId, side: Side, why: &
     let ui = &session.ui;
     let host = engine::host_name(plan.writer.as_str());
     let run = Run::open(&session.site, run);
-    let what = match &run {
-        Ok(run) if side == Side::Before && run.lying() == Lying::Between => {
-            format!("{} could not be put back on {host}", plan.from)
+    let answers = answering(session, plan);
+    let what = match (&run, answers) {
+        (Ok(run), answers) if side == Side::Before && run.lying() == Lying::Between => {
+            let answers = answers.map(|served| format!("; {served} answers"));
+            format!("{} could not be put back on {host}{}", plan.from, answers.unwrap_or_default())
         }
-        _ => match answering(session, plan) {
-            Some(served) => format!("{served} answers on {host}, but the run could not be ended"),
-            None => format!("nothing healthy serves on {host}"),
-        },
+        (_, Some(served)) => format!("{served} answers on {host}, but the run could not be ended"),
+        (_, None) => format!("nothing healthy serves on {host}"),
     };
     ui.cry(&format!("{} A PERSON IS NEEDED: {what}. [21]", ui.err.bad()));
     let lines = run.map(|run| ways::predicament(&run, side, why));
