@@ -56,7 +56,7 @@ impl Store {
             Some(Kind::Other) => return Ok(Taken::Not("it is neither a directory nor a file")),
             None => return Ok(Taken::Not("it is gone")),
         }
-        self.seal_live(top, output, key)?;
+        files::make_private_dir(&self.dir)?;
         let (bytes, entries) = files::size_of_tree(&live.real_path());
         let needed = bytes.saturating_add(entries.saturating_mul(PER_ENTRY));
         let space = files::free_space(&self.dir)?;
@@ -64,6 +64,8 @@ impl Store {
         if space.bytes < needed.saturating_add(LEFT_FREE) || few {
             return Ok(Taken::NoRoom { needed, free: space.bytes });
         }
+        // What is live goes on serving: an edit of it is told from what was taken.
+        self.seal_live(top, output, key)?;
         let incoming = self.incoming(key)?;
         let copied = (|| {
             live.copy(&Beneath::open(&incoming)?.spot_made(output)?)?;
