@@ -215,11 +215,9 @@ fn stopping(course: Option<Course>) -> &'static str {
         None | Some(Course::Preparing) => {
             "stopping; nothing that serves was touched yet. Once more within 2 s leaves the run open"
         }
-        Some(Course::Forward | Course::Stuck(_)) => {
+        // Between the signal and this look the way back may have begun.
+        Some(Course::Forward | Course::Stuck(_) | Course::Back) => {
             "stopping; what served is put back. Once more within 2 s leaves the run open"
-        }
-        Some(Course::Back) => {
-            "stopping: what served is being put back already. Once more within 2 s leaves the run open"
         }
         Some(Course::Proven) => "not stopping: it was observed serving, and is recorded now",
     }
