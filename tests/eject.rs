@@ -226,3 +226,67 @@ fn after_it_init_adopts_again_with_the_service_it_finds() {
     host.gitroll(&["back", "--yes"]).exit(0);
     s.serves("1.0.0");
 }
+
+/// How many things it would remove now.
+fn removes(host: &TestEnvironment) -> usize {
+    let plan = host.gitroll(&["eject", "--plan", "--json"]).exit(0).json();
+    plan["result"]["removed"].as_array().expect("a list").len()
+}
+
+#[test]
+fn nobody_gets_in_before_it_is_done_nor_with_the_lock_that_it_takes_away() {
+    let host = TestEnvironment::new();
+    let s = Scenario::serving(&host, Fixture::Plain, &quick());
+    s.release("1.1.0", Behaviour::Good).exit(0);
+    let eject = Paused::at(&host, "eject removes#6", &["eject", "--yes"]);
+    host.gitroll(&["back", "--yes"]).exit(12).stderr_has("gitroll eject by");
+    let mut waiting = host.gitroll_command(&["back", "--yes", "--wait", "60s"]);
+    let waiting = waiting.stderr(std::process::Stdio::piped()).spawn().expect("it starts");
+    // Time to come to the lock: then it is the old file that it waits for.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert!(eject.go_on().success());
+    let ended = waiting.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(10), "{said}");
+    assert!(said.contains("given back to plain git"), "{said}");
+    let left: Vec<_> = fs::read_dir(state(&s)).expect("the log is kept").flatten().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    s.serves("1.1.0");
+}
+
+#[test]
+fn the_lock_goes_last() {
+    let host = TestEnvironment::new();
+    let s = Scenario::serving(&host, Fixture::Plain, &quick());
+    let place = format!("eject removes#{}", removes(&host));
+    let eject = Paused::at(&host, &place, &["eject", "--yes"]);
+    assert!(!host.path("gitroll/host.toml").exists() && state(&s).join("lock").exists());
+    host.gitroll(&["init", "--yes"]).exit(12);
+    host.gitroll(&["eject", "--yes"]).exit(12);
+    eject.kill();
+    host.gitroll(&["eject", "--yes"]).exit(0).stdout_has("plain git already");
+    assert!(!state(&s).join("lock").exists());
+}
+
+#[test]
+fn what_an_error_left_half_done_is_named_with_the_command_that_finishes_it() {
+    let host = TestEnvironment::new();
+    let s = Scenario::serving(&host, Fixture::Plain, &quick());
+    let cut_off = |place: usize| {
+        let mut command = host.gitroll_command(&["eject", "--yes", "--discard-saved"]);
+        command.env("GITROLL_FAIL_AT", format!("eject removes#{place}=error"));
+        let answer = Answer::of(command, std::time::Duration::from_secs(60));
+        answer.exit(22).stderr_has("eject is not finished").stderr_has(".git/gitroll/lock\n");
+        answer.stderr_has("gitroll eject --yes --discard-saved");
+        answer.stderr_has("what serves was not touched");
+        answer
+    };
+    cut_off(1).stderr_has("host.toml");
+    host.gitroll(&["status"]).exit(0);
+    let last = removes(&host);
+    cut_off(last / 2).stderr_has("host.toml");
+    cut_off(removes(&host));
+    host.gitroll(&["eject", "--yes", "--discard-saved"]).exit(0);
+    assert!(!host.path("gitroll/host.toml").exists() && !state(&s).join("lock").exists());
+    s.serves("1.0.0");
+}

@@ -331,3 +331,47 @@ fn what_was_judged_bad_is_not_promoted_and_the_way_on_can_be_pasted() {
     let next = format!("gitroll mark good {} --reason 'WHY'", &bad[..7]);
     host.gitroll(&["promote", "--as", "v2.0.0", "--yes"]).exit(10).stderr_has(&next);
 }
+
+#[test]
+fn a_deploy_that_a_person_aborted_is_not_called_failed() {
+    let host = TestEnvironment::new();
+    let config = AppConfig::default().without_builds().settle(2, "300ms");
+    let config = config.and("[deploy]\nref = \"origin/main\"\n");
+    let s = Scenario::bound(&host, Fixture::Plain, &config);
+    let remote = host.path("remote.git");
+    let remote = remote.to_str().expect("temporary paths are UTF-8");
+    host.run("git", &["init", "-q", "--bare", remote]).exit(0);
+    s.app.git(&["remote", "add", "origin", remote]);
+    s.app.git(&["push", "-q", "origin", "HEAD:refs/heads/main"]);
+    host.gitroll(&["deploy"]).exit(0);
+    s.promote("v1.0.0");
+    let serving = s.app.head();
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    s.app.git(&["push", "-q", "origin", &format!("{next}:refs/heads/main")]);
+    let mut deploy = host.gitroll_command(&["deploy", &next, "--yes"]);
+    deploy.env("GITROLL_FAIL_AT", "prove before=kill").stderr(Stdio::null());
+    assert_eq!(deploy.status().expect("it ends").code(), None);
+    host.gitroll(&["abort"]).exit(0);
+    let shown = host.gitroll(&["show"]);
+    shown.exit(0).stdout_has("was stopped, v1.0.0-stable restored").stdout_lacks("failed");
+    host.gitroll(&["deploy"]).exit(0);
+    s.serves("1.1.0");
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_no_success() {
+    let host = TestEnvironment::new();
+    let _s = Scenario::serving(&host, Fixture::Plain, &AppConfig::default().without_builds());
+    for args in ["log --json", "status", "targets", "check", "deploy HEAD --plan"] {
+        let mut command = host.gitroll_command(&args.split(' ').collect::<Vec<_>>());
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+        let answer = command.stdout(full).stderr(std::process::Stdio::piped()).output();
+        let answer = answer.expect("it runs");
+        let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+        assert_eq!(answer.status.code(), Some(1), "{args}: {said}");
+        assert!(said.contains("the answer could not be written"), "{args}: {said}");
+    }
+    host.run("sh", &["-c", &format!("{} log --json | true", env!("CARGO_BIN_EXE_gitroll"))])
+        .exit(0);
+}

@@ -254,3 +254,99 @@ fn what_somebody_checks_out_while_it_is_proven_is_not_called_serving() {
     s.serves("1.0.0");
     assert_eq!(s.app.head(), serving);
 }
+
+/// The files of the host's binding with their bytes.
+fn binding(host: &TestEnvironment) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = fs::read_dir(host.path("gitroll")).expect("it is bound").flatten();
+    let files = files.map(|file| file.path()).filter(|path| path.is_file());
+    let mut files: Vec<_> =
+        files.map(|path| (path.clone(), fs::read(path).expect("it is ours"))).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_new_writer_is_begun_neither_beside_an_open_run_nor_beside_another_command() {
+    let host = TestEnvironment::new();
+    let s = Scenario::serving(&host, Fixture::Plain, &AppConfig::default().without_builds());
+    let serving = s.app.head();
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    let before = binding(&host);
+    let deploy = Paused::at(&host, "head after", &["deploy", &next, "--yes"]);
+    host.gitroll(&["init", "--new-writer", "--yes"]).exit(12).stderr_has("gitroll deploy by");
+    assert_eq!(binding(&host), before, "somebody else is at it");
+    deploy.kill();
+    host.gitroll(&["init", "--new-writer", "--yes"]).exit(22).stderr_has("gitroll abort");
+    assert_eq!(binding(&host), before, "a run is open");
+    host.gitroll(&["status"]).exit(0).stdout_has("interrupted in head");
+    host.gitroll(&["resume"]).exit(0);
+    s.serves("1.1.0");
+    host.gitroll(&["init", "--new-writer", "--yes"]).exit(0);
+    assert_ne!(binding(&host), before);
+}
+
+/// A run that was killed when the tree was the target's and HEAD was not, with its directory.
+fn killed_half_way<'h>(host: &'h TestEnvironment) -> (Scenario<'h>, PathBuf) {
+    let s = Scenario::serving(host, Fixture::Plain, &AppConfig::default().without_builds());
+    let serving = s.app.head();
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    Paused::at(host, "activate after", &["deploy", &next, "--yes"]).kill();
+    let run = journals(&s).pop().expect("the open run's");
+    (s, run.parent().expect("it has a directory").to_owned())
+}
+
+/// A person is asked, with the way out; `status` says all the rest, and nothing of the run is changed.
+#[track_caller]
+fn asks_a_person(host: &TestEnvironment, run: &Path, named: &str) {
+    let files = || {
+        let files = fs::read_dir(run).expect("it is kept").flatten().map(|file| file.path());
+        let mut files: Vec<_> = files.map(|path| (fs::read(&path).ok(), path)).collect();
+        files.sort();
+        files
+    };
+    let before = files();
+    let status = host.gitroll(&["status"]);
+    status.exit(21).stdout_has("one is damaged").stdout_has("serving").stdout_has("observed");
+    let json = host.gitroll(&["status", "--json"]).exit(21).json();
+    assert!(json["result"]["damaged_run"].as_str().is_some_and(|text| text.contains(named)));
+    for command in [
+        &["resume"] as &[&str],
+        &["abort"],
+        &["deploy", "--yes"],
+        &["mark", "good", "HEAD", "--reason", "it is"],
+    ] {
+        let way_out = format!("mv {} ", run.display());
+        host.gitroll(command).exit(21).stderr_has(named).stderr_has(&way_out);
+    }
+    assert_eq!(files(), before);
+}
+
+#[test]
+fn a_torn_first_line_of_a_run_that_went_on_is_no_run_that_never_began() {
+    let host = TestEnvironment::new();
+    let (s, run) = killed_half_way(&host);
+    let journal = run.join("journal.jsonl");
+    let bytes = fs::read(&journal).expect("it is there");
+    fs::write(&journal, &bytes[..100]).expect("it is writable");
+    asks_a_person(&host, &run, "converge.json shows that the run went on");
+    fs::remove_file(&journal).expect("it is ours");
+    asks_a_person(&host, &run, "journal.jsonl is gone");
+    fs::write(&journal, bytes).expect("it is writable");
+    host.gitroll(&["abort"]).exit(0);
+    s.serves("1.0.0");
+}
+
+#[test]
+fn a_plan_that_is_gone_is_a_damaged_run() {
+    let host = TestEnvironment::new();
+    let (s, run) = killed_half_way(&host);
+    let plan = fs::read(run.join("plan.json")).expect("it is there");
+    fs::remove_file(run.join("plan.json")).expect("it is ours");
+    asks_a_person(&host, &run, "plan.json is gone");
+    host.gitroll(&["doctor"]).exit(1).stdout_has("plan.json is gone");
+    fs::write(run.join("plan.json"), plan).expect("it is writable");
+    host.gitroll(&["resume"]).exit(0);
+    s.serves("1.1.0");
+}

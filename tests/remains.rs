@@ -9,33 +9,6 @@ use std::process::{Child, Stdio};
 
 use support::*;
 
-/// A command of the program under test that waits at a named place.
-struct Paused {
-    child: Child,
-}
-
-impl Paused {
-    /// Starts it and waits until it is there.
-    #[track_caller]
-    fn at(host: &TestEnvironment, place: &str, args: &[&str]) -> Self {
-        let log = host.path("places");
-        let _ = fs::remove_file(&log);
-        let mut command = host.gitroll_command(args);
-        command.env("GITROLL_FAIL_AT", format!("{place}=wait")).env("GITROLL_FAIL_LOG", &log);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-        let fired = format!("fired {place}");
-        wait_until("the place is reached", || {
-            fs::read_to_string(&log).is_ok_and(|text| text.contains(&fired))
-        });
-        Self { child }
-    }
-
-    fn kill(mut self) {
-        self.child.kill().expect("it can be killed");
-        self.child.wait().expect("it ends");
-    }
-}
-
 fn serving(host: &TestEnvironment) -> Scenario<'_> {
     Scenario::serving(host, Fixture::Plain, &AppConfig::default().without_builds())
 }
@@ -59,7 +32,7 @@ fn next_version(s: &Scenario<'_>) -> String {
 }
 
 #[test]
-fn what_a_killed_git_left_is_removed_by_resume_and_nothing_older_is() {
+fn what_a_killed_command_left_is_removed_by_resume_and_nothing_of_others_is() {
     let host = TestEnvironment::new();
     let s = serving(&host);
     let next = next_version(&s);
@@ -67,53 +40,87 @@ fn what_a_killed_git_left_is_removed_by_resume_and_nothing_older_is() {
     let theirs = lie(&s, ".gitroll-backup");
     let paused = Paused::at(&host, "activate after", &["deploy", &next, "--yes"]);
     let ours: Vec<PathBuf> = [
-        ".git/index.lock",
-        ".git/HEAD.lock",
-        ".git/packed-refs.new",
-        ".git/refs/gitroll/production.lock",
-        ".git/objects/.tmpAb12Cd",
-        ".git/objects/pack/tmp_pack_Ab12Cd",
+        ".git/objects/tmp_obj_gitroll-Ab12Cd",
         ".git/gitroll/.gitroll-Ab12Cd",
         ".gitroll-probe-Ab12Cd",
     ]
     .iter()
     .map(|path| lie(&s, path))
     .collect();
+    // No git of ours runs at this moment: these are of another program.
+    let during = lie(&s, ".git/refs/heads/during.lock");
+    let object = lie(&s, ".git/objects/tmp_obj_Ab12Cd");
     paused.kill();
+    let after = lie(&s, ".git/refs/heads/after.lock");
     host.gitroll(&["status"]).exit(0).stdout_has("killed    gitroll deploy");
     assert!(ours.iter().all(|path| path.exists()), "looking removes nothing");
-    host.gitroll(&["resume"])
-        .exit(0)
-        .stderr_has("index.lock")
-        .stdout_has("v1.1.0 observed serving");
+    host.gitroll(&["resume"]).exit(0).stdout_has("v1.1.0 observed serving");
     for path in &ours {
         assert!(!path.exists(), "{} is still there", path.display());
     }
-    assert!(older.exists() && theirs.exists(), "what was there before is not ours");
+    for path in [older, theirs, during, object, after] {
+        assert!(path.exists(), "{} is not ours", path.display());
+    }
     assert!(!at_work(&s).exists(), "an ordinary end");
-    fs::remove_file(&older).expect("it is ours to remove");
     host.gitroll(&["back", "--yes"]).exit(0);
+}
+
+#[test]
+fn an_index_lock_that_somebody_made_after_the_kill_stays_and_is_named() {
+    let host = TestEnvironment::new();
+    let s = serving(&host);
+    let next = next_version(&s);
+    Paused::at(&host, "activate after", &["deploy", &next, "--yes"]).kill();
+    let lock = lie(&s, ".git/index.lock");
+    let named = format!("{} is in the way", lock.display());
+    host.gitroll(&["abort"]).exit(21).stderr_has(&named);
+    assert!(lock.exists(), "no git of ours made it");
+    fs::remove_file(&lock).expect("it is ours to remove");
+    host.gitroll(&["abort"]).exit(0);
+    s.serves("1.0.0");
+}
+
+/// A deploy and its git are killed, the git in `read-tree`: its lock stays.
+fn killed_with_its_git(s: &Scenario<'_>) -> PathBuf {
+    let next = next_version(s);
+    let (mut deploy, git) = deploy_in_hanging_git(s, &next, ":");
+    deploy.kill().expect("it can be killed");
+    s.host.run("kill", &["-KILL", &git.to_string()]).exit(0);
+    deploy.wait().expect("it ends");
+    wait_until("git has ended too", || !runs(git));
+    s.app.dir.join(".git/index.lock")
+}
+
+#[test]
+fn the_lock_of_a_git_that_was_killed_with_its_gitroll_goes_and_a_later_one_of_its_name_stays() {
+    let host = TestEnvironment::new();
+    let s = serving(&host);
+    let lock = killed_with_its_git(&s);
+    assert!(lock.exists());
+    let other = lie(&s, ".git/HEAD.lock");
+    fs::remove_file(&lock).expect("it is ours to remove");
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    lie(&s, ".git/index.lock");
+    host.gitroll(&["abort"]).exit(21).stderr_has("index.lock is in the way");
+    assert!(lock.exists() && other.exists(), "made after the git had ended");
 }
 
 #[test]
 fn a_lock_stays_while_a_git_of_somebody_works_here_and_goes_when_that_has_ended() {
     let host = TestEnvironment::new();
     let s = serving(&host);
-    let next = next_version(&s);
-    let paused = Paused::at(&host, "lock taken", &["deploy", &next, "--yes"]);
-    let lock = lie(&s, ".git/index.lock");
-    paused.kill();
+    let lock = killed_with_its_git(&s);
     // Waits for its input for as long as it is open.
     let mut gc = host.command("git");
     gc.args(["cat-file", "--batch"]).current_dir(&s.app.dir);
     let mut gc = gc.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("git starts");
-    let answer = host.gitroll(&["deploy", &next, "--yes"]);
-    answer.exit(1).stderr_has(&format!("rm {}", lock.display()));
+    host.gitroll(&["abort"]).exit(21).stderr_has(&format!("rm {}", lock.display()));
     assert!(lock.exists(), "it may be somebody's");
     drop(gc.stdin.take());
     gc.wait().expect("it ends");
-    host.gitroll(&["deploy", &next, "--yes"]).exit(0).stderr_has("index.lock");
+    host.gitroll(&["abort"]).exit(0).stderr_has("index.lock");
     assert!(!lock.exists());
+    s.serves("1.0.0");
 }
 
 #[test]
@@ -276,4 +283,20 @@ fn a_build_that_outlived_its_gitroll_is_ended_before_anything_is_built_again() {
     host.gitroll(&["resume"]).exit(0).stderr_has("that still ran");
     assert!(!runs(build));
     s.serves("1.1.0");
+}
+
+#[test]
+fn the_way_back_waits_for_a_lock_that_somebody_holds_for_a_moment() {
+    let host = TestEnvironment::new();
+    let s = serving(&host);
+    let next = next_version(&s);
+    Paused::at(&host, "activate after", &["deploy", &next, "--yes"]).kill();
+    let lock = lie(&s, ".git/index.lock");
+    let free = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_secs(4));
+        fs::remove_file(lock).expect("it stayed");
+    });
+    host.gitroll(&["abort"]).exit(0).stderr_has("waiting at most 10 s");
+    free.join().expect("it was removed");
+    s.serves("1.0.0");
 }

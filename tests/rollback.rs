@@ -62,7 +62,7 @@ fn killed_and_then(way: &str) {
             // After the commit point there is only one way on, and abort says so.
             let too_late = answer.transcript().contains("too late to abort");
             if too_late {
-                answer.exit(1).stderr_has("gitroll resume");
+                answer.exit(22).stderr_has("gitroll resume");
                 host.gitroll(&["resume"]).exit(0);
             } else {
                 answer.exit(0);

@@ -123,6 +123,8 @@ fn term_during_a_build_ends_the_build_and_touches_nothing() {
     deploy.send(Signal::TERM);
     let said = deploy.ends(1);
     assert!(said.contains("interrupted by a signal"), "{said}");
+    assert!(said.contains("stopping; nothing that serves was touched"), "{said}");
+    assert!(!said.contains("mended") && said.contains("begins anew"), "{said}");
     let sleep = fs::read_to_string(&begun).expect("it was written");
     let alive = fs::read_to_string(format!("/proc/{}/stat", sleep.trim()));
     assert!(alive.is_err() || alive.is_ok_and(|stat| stat.contains(") Z")), "the build goes on");
@@ -145,6 +147,11 @@ fn a_second_signal_at_once_leaves_the_run_open() {
     go(&host);
     let said = deploy.ends(22);
     assert!(said.contains("gitroll resume") && said.contains("gitroll abort"), "{said}");
+    // It is on its way back: that is what resume goes on with.
+    assert!(
+        said.contains("finishes putting back v1.0.0") && !said.contains("goes on to"),
+        "{said}"
+    );
     host.gitroll(&["status"]).exit(0).stdout_has("interrupted while v1.0.0");
     host.gitroll(&["deploy", "--yes"]).exit(22);
     host.gitroll(&["abort"]).exit(0).stdout_has("v1.0.0");
@@ -175,7 +182,7 @@ fn a_signal_after_the_proof_changes_nothing() {
         AtWork::start(&host, &["deploy", &next, "--yes"], Some("journal proven after=wait"));
     reached(&host, "journal proven after");
     deploy.send(Signal::INT);
-    wait_until("it was heard", || deploy.said().contains("stopping"));
+    wait_until("it was heard", || deploy.said().contains("not stopping: it was observed"));
     go(&host);
     deploy.ends(0);
     s.serves("1.1.0");
@@ -297,6 +304,14 @@ fn reloads(host: &TestEnvironment) -> usize {
 
 /// Kills a deploy of 1.1.0 in the middle of its reload command.
 fn killed_in_reload(s: &Scenario<'_>) {
+    killed_while_reloading(s);
+    fs::remove_file(s.host.path("slow")).expect("it was made");
+    // Nobody ended the command itself: it goes on and does its work.
+    wait_for_version(&s.app.health(), "1.1.0");
+}
+
+/// The same; the command itself goes on until `slow` is removed.
+fn killed_while_reloading(s: &Scenario<'_>) {
     let before = reloads(s.host);
     fs::write(s.host.path("slow"), "").expect("the test's directory is writable");
     let next = s.app.commit_version("1.1.0", Behaviour::Good);
@@ -307,9 +322,6 @@ fn killed_in_reload(s: &Scenario<'_>) {
         !fs::read_to_string(format!("/proc/{}/stat", deploy.child.id()))
             .is_ok_and(|stat| !stat.contains(") Z"))
     });
-    fs::remove_file(s.host.path("slow")).expect("it was made");
-    // Nobody ended the command itself: it goes on and does its work.
-    wait_for_version(&s.app.health(), "1.1.0");
 }
 
 #[test]
@@ -319,7 +331,14 @@ fn an_interrupted_command_that_is_not_idempotent_is_asked_about() {
     killed_in_reload(&s);
     let count = reloads(&host);
     host.gitroll(&["status"]).exit(0).stdout_has("did `sh").stdout_has("gitroll resume --done");
-    host.gitroll(&["resume"]).exit(22).stderr_has("resume --done").stderr_has("resume --redo");
+    // Whoever meets the open run first is asked the question at once.
+    for met in
+        [&["resume"] as &[&str], &["back", "--yes"], &["mark", "bad", "HEAD", "--reason", "x"]]
+    {
+        let asked = host.gitroll(met);
+        asked.exit(22).stderr_has("resume --done").stderr_has("resume --redo");
+        asked.stderr_has("did its command run to its end?").stderr_has("gitroll abort");
+    }
     host.gitroll(&["resume", "--done", "--redo"]).exit(2);
     assert_eq!(reloads(&host), count, "it was run again");
     host.gitroll(&["resume", "--done"]).exit(0).stdout_has("v1.1.0 observed serving");
@@ -346,6 +365,34 @@ fn an_interrupted_command_that_is_not_idempotent_can_be_given_up() {
     host.gitroll(&["abort"]).exit(0);
     s.serves("1.0.0");
     host.gitroll(&["resume", "--done"]).exit(1).stderr_has("no run is open");
+}
+
+#[test]
+fn a_command_that_goes_on_after_the_kill_is_waited_for_and_never_runs_twice_at_once() {
+    for (idempotent, way, serves) in [
+        (false, &["abort"][..], "1.0.0"),
+        (false, &["resume", "--redo"], "1.1.0"),
+        (true, &["resume"], "1.1.0"),
+    ] {
+        let host = TestEnvironment::new();
+        let s = by_commands(&host, idempotent);
+        killed_while_reloading(&s);
+        let count = reloads(&host);
+        host.gitroll(&["status"]).exit(0).stdout_has("goes on (process");
+        let mut waiting = host.gitroll_command(way);
+        let waiting =
+            waiting.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
+        std::thread::sleep(Duration::from_millis(1500));
+        assert_eq!(reloads(&host), count, "{way:?}: a second one runs beside the first");
+        fs::remove_file(host.path("slow")).expect("it was made");
+        let said = waiting.wait_with_output().expect("it ends");
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert_eq!(said.status.code(), Some(0), "{way:?}: {text}");
+        assert!(text.contains("waiting for `sh"), "{way:?}: {text}");
+        assert_eq!(reloads(&host), count + 1, "{way:?}");
+        std::thread::sleep(Duration::from_millis(500));
+        s.serves(serves);
+    }
 }
 
 #[test]

@@ -246,7 +246,7 @@ fn a_run_that_is_killed_before_it_touches_anything_is_not_guarded() {
     let s = serving(&host, "1s");
     is_killed(deploy(&s, "1.1.0", "journal begun after=kill"));
     nothing_is_left(&s);
-    host.gitroll(&["status"]).exit(0).stdout_lacks("watchdog");
+    host.gitroll(&["status"]).exit(0).stdout_has("watchdog  none: nobody finishes");
     host.gitroll(&["abort"]).exit(0);
     nothing_is_left(&s);
 }
@@ -354,4 +354,37 @@ fn where_systemd_runs_the_watchdog_is_a_timer() {
     inside.gitroll(&["show"]).exit(0).stdout_has("finished by the watchdog");
     inside.gitroll(&["status"]).exit(0).stdout_has("v1.2.0").stdout_has("web running");
     inside.gitroll(&["check"]).exit(0);
+}
+
+#[test]
+fn what_the_watchdog_finished_is_said_to_who_looks_later() {
+    let host = TestEnvironment::new();
+    let s = serving(&host, "1s");
+    is_killed(deploy(&s, "1.1.0", "activate after=kill"));
+    heals(&s, "1.1.0");
+    let said = host.gitroll(&["status"]);
+    said.exit(0).stdout_has("watchdog  finished deploy to v1.1.0").stdout_has("proven");
+    let answer = host.gitroll(&["status", "--json"]).json();
+    assert_eq!(answer["result"]["finished_by_watchdog"]["outcome"], "succeeded", "{answer}");
+    host.gitroll(&["log", "-n", "1"]).exit(0).stdout_has(", watchdog");
+    let late = host.gitroll(&["resume"]);
+    late.exit(1).stderr_has("no run is open").stderr_has("the watchdog finished deploy to v1.1.0");
+    host.gitroll(&["back", "--yes"]).exit(0);
+    host.gitroll(&["status"]).exit(0).stdout_lacks("watchdog  finished");
+}
+
+#[test]
+fn who_meets_the_watchdog_at_work_is_told_that_it_is_the_watchdog() {
+    let host = TestEnvironment::new();
+    let config = AppConfig::default().without_builds().settle(2, "3s");
+    let s = Scenario::serving(&host, Fixture::Plain, &config.and("[run]\nwatchdog = \"1s\"\n"));
+    is_killed(deploy(&s, "1.1.0", "activate after=kill"));
+    let mut met = String::new();
+    wait_until("the watchdog is met at work", || {
+        let answer = host.gitroll(&["mark", "good", "HEAD", "--reason", "x"]);
+        met = answer.stderr.clone();
+        answer.code == Some(12) || open_runs(&host).is_empty()
+    });
+    assert!(met.contains("by the watchdog since") && met.contains("--wait 60s"), "{met}");
+    heals(&s, "1.1.0");
 }

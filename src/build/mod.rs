@@ -2,6 +2,7 @@
 
 mod group;
 mod key;
+mod seal;
 mod store;
 mod take;
 
@@ -12,6 +13,7 @@ use crate::model::{ArtifactEvidence, BuildKey, BuildStep, Oid, RepoPath};
 use crate::system::git::{Git, GitError};
 
 pub use group::build;
+pub use seal::Look;
 pub use store::{LiveArtifact, Store};
 pub use take::Taken;
 
@@ -106,6 +108,7 @@ pub fn plan(
     groups: &[Build],
     commit: &Oid,
     live: &[LiveArtifact],
+    look: Look,
 ) -> Result<BuildPlan, BuildError> {
     let mut plan = BuildPlan::default();
     if groups.is_empty() {
@@ -120,7 +123,15 @@ pub fn plan(
             |output: &RepoPath| live.iter().any(|l| l.known && l.output == *output && l.key == key);
         let kept = match group.outputs.as_slice() {
             [] => store.has_run(&key),
-            outputs => outputs.iter().all(|output| store.has(&key, output) || serves(output)),
+            outputs => {
+                let mut all = true;
+                for output in outputs {
+                    let keeps =
+                        || store.keeps(&key, output, look).map_err(|e| key::io_at(&store.dir, e));
+                    all = all && (serves(output) || keeps()?);
+                }
+                all
+            }
         };
         if !kept {
             plan.steps.push(BuildStep {

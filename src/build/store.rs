@@ -8,14 +8,16 @@ use std::time::SystemTime;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
 use serde::{Deserialize, Serialize};
 
+use super::Look;
 use crate::model::{BuildKey, Digest, RepoPath};
-use crate::system::files::{self, Beneath, Found, Identity, Kind, Spot};
+use crate::system::files::{self, Beneath, Census, Found, Identity, Kind, Spot};
 use crate::system::git::Git;
 
 /// Built directories by key, in `<state>/store/<key>/<output>`, and what is known of those that serve.
 ///
 /// An artifact is in one place only: in the live tree while it serves, else here. A group may therefore
-/// be spread over both. What was noted of a live directory is in `live.json`.
+/// be spread over both. What was noted of a live directory is in `live.json`, what was built is told from what
+/// was changed since by `seals.json`.
 #[derive(Debug, Clone)]
 pub struct Store {
     /// `<git dir>/gitroll/store`
@@ -28,10 +30,12 @@ pub struct LiveArtifact {
     /// The output.
     pub output: RepoPath,
     /// The key it was put there under, if it is still the same directory as then (inode, change times of
-    /// its top); else a `seen-…` key made from what it is now.
+    /// its top; after a close look also its seal); else a `seen-…` key made from what it is now.
     pub key: BuildKey,
     /// Whether it is what gitroll put there, unchanged: only then may it stand for its key.
     pub known: bool,
+    /// Whether a close look found that it was changed since it was built.
+    pub changed: bool,
 }
 
 /// A live directory as it was when it was put in place.
@@ -40,8 +44,8 @@ pub struct LiveArtifact {
 /// makes an entry in the top directory, e.g. `node_modules/.cache` on its first start: such a directory is
 /// taken for changed too, and going back to it means a build. That errs on the safe side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Noted {
-    key: BuildKey,
+pub(super) struct Noted {
+    pub(super) key: BuildKey,
     identity: Identity,
     modified: (i64, u32),
     changed: (i64, u32),
@@ -129,22 +133,36 @@ impl Store {
     ///
     /// # Errors
     /// Any I/O error.
-    pub fn live(&self, top: &Path, outputs: &[RepoPath]) -> io::Result<Vec<LiveArtifact>> {
+    pub fn live(
+        &self,
+        top: &Path,
+        outputs: &[RepoPath],
+        look: Look,
+    ) -> io::Result<Vec<LiveArtifact>> {
         let noted = self.noted()?;
         let beneath = Beneath::open(top)?;
         let mut live = Vec::new();
         for output in outputs {
-            let Some(found) = beneath.find(output)? else {
+            let Some(spot) = beneath.spot(output)? else {
+                continue;
+            };
+            let Some(found) = spot.find()? else {
                 continue;
             };
             let same = noted.get(output).filter(|n| **n == Noted::of(&n.key, &found));
-            live.push(match same {
+            let light = match same {
                 Some(noted) => {
-                    LiveArtifact { output: output.clone(), key: noted.key.clone(), known: true }
+                    let (output, key) = (output.clone(), noted.key.clone());
+                    LiveArtifact { output, key, known: true, changed: false }
                 }
                 None => {
-                    LiveArtifact { output: output.clone(), key: seen_key(&found), known: false }
+                    let key = seen_key(&found, None);
+                    LiveArtifact { output: output.clone(), key, known: false, changed: false }
                 }
+            };
+            live.push(match look {
+                Look::Lightly => light,
+                Look::Closely => self.closely(&spot, light)?,
             });
         }
         Ok(live)
@@ -208,6 +226,7 @@ impl Store {
             left -= 1;
             removed.push(key);
         }
+        self.forget_seals(&self.noted()?)?;
         Ok(removed)
     }
 
@@ -233,15 +252,23 @@ impl Store {
         &self,
         key: &BuildKey,
         incoming: &Path,
-        outputs: impl IntoIterator<Item = &'a RepoPath>,
+        outputs: impl IntoIterator<Item = &'a RepoPath> + Clone,
     ) -> io::Result<()> {
         // Whole on the disk before it has its name.
         files::sync_file_system(&self.dir)?;
+        let inside = Beneath::open(incoming)?;
+        for output in outputs.clone() {
+            if self.has(key, output) && !self.keeps(key, output, Look::Closely)? {
+                self.put_changed_aside(key, output)?;
+            }
+            if let (false, Some(made)) = (self.has(key, output), inside.spot(output)?) {
+                self.seal(key, output, &made, false)?;
+            }
+        }
         let place = self.dir.join(key.as_str());
         if place.symlink_metadata().is_err() {
             std::fs::rename(incoming, &place)?;
         } else {
-            let inside = Beneath::open(incoming)?;
             // Part of this key is kept or serves; what is missing is added.
             for output in outputs {
                 if !self.has(key, output)
@@ -266,6 +293,27 @@ impl Store {
         }
         files::make_private_dir(&dir)?;
         Ok(dir)
+    }
+
+    /// What was changed since it was built makes room for what is built anew, and goes with the next sweep.
+    fn put_changed_aside(&self, key: &BuildKey, output: &RepoPath) -> io::Result<()> {
+        let aside = self.dir.join(format!("{GONE}{key}-{}", std::process::id()));
+        match std::fs::remove_dir_all(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => files::make_private_dir(&aside)?,
+        }
+        match self.spot_kept(key, output)? {
+            Some(kept) => kept.rename_to_free(&Spot::try_from(aside.join("changed").as_path())?),
+            None => Ok(()),
+        }
+    }
+
+    /// The place of an artifact here, as far as the directories above it are there.
+    pub(super) fn spot_kept(&self, key: &BuildKey, output: &RepoPath) -> io::Result<Option<Spot>> {
+        if !self.dir.is_dir() {
+            return Ok(None);
+        }
+        Beneath::open(&self.dir)?.spot(&below(key, output)?)
     }
 
     fn touch(&self, key: &BuildKey) -> io::Result<()> {
@@ -308,9 +356,14 @@ fn below(key: &BuildKey, output: &RepoPath) -> io::Result<RepoPath> {
     RepoPath::new(path).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
-fn seen_key(found: &Found) -> BuildKey {
-    let facts = (found.identity.ino, found.identity.born, found.modified);
-    let text = format!("seen-{}", &Digest::of(format!("{facts:?}").as_bytes()).hex()[..16]);
+/// A key for what lies there, of which nobody knows how it was made. With a census two edits of one directory
+/// have two keys.
+pub(super) fn seen_key(found: &Found, census: Option<&Census>) -> BuildKey {
+    let mut facts = format!("{:?}", (found.identity.ino, found.identity.born, found.modified));
+    if let Some(census) = census {
+        facts.push_str(&format!("{census:?}"));
+    }
+    let text = format!("seen-{}", &Digest::of(facts.as_bytes()).hex()[..16]);
     text.parse().expect("`seen-` and hex digits are a key")
 }
 
@@ -339,13 +392,17 @@ mod tests {
     fn a_live_directory_is_known_until_an_entry_is_added_to_it_or_it_is_replaced() {
         let (_dir, store, top) = store_and_top();
         let out = output("node_modules");
-        let live = || store.live(&top, std::slice::from_ref(&out)).unwrap().remove(0);
+        let live =
+            || store.live(&top, std::slice::from_ref(&out), Look::Lightly).unwrap().remove(0);
         let before = live();
         assert!(!before.known && before.key.as_str().starts_with("seen-"));
         assert_eq!(live(), before, "looking twice finds the same");
 
         store.note_live(&top, &out, Some(&key('a'))).unwrap();
-        assert_eq!(live(), LiveArtifact { output: out.clone(), key: key('a'), known: true });
+        assert_eq!(
+            live(),
+            LiveArtifact { output: out.clone(), key: key('a'), known: true, changed: false }
+        );
         std::fs::create_dir(top.join("node_modules/b")).unwrap();
         assert!(!live().known);
         assert_ne!(live().key, before.key);
@@ -358,7 +415,7 @@ mod tests {
         store.note_live(&top, &out, None).unwrap();
         assert!(!live().known);
         std::fs::remove_dir(top.join("node_modules")).unwrap();
-        assert_eq!(store.live(&top, std::slice::from_ref(&out)).unwrap(), []);
+        assert_eq!(store.live(&top, std::slice::from_ref(&out), Look::Lightly).unwrap(), []);
     }
 
     #[test]
@@ -367,7 +424,7 @@ mod tests {
         let out = output("node_modules");
         store.note_live(&top, &out, Some(&key('a'))).unwrap();
         std::fs::write(store.live_file(), b"{\"node_modules\": 7").unwrap();
-        assert!(!store.live(&top, &[out]).unwrap()[0].known);
+        assert!(!store.live(&top, &[out], Look::Lightly).unwrap()[0].known);
     }
 
     #[test]

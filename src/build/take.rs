@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::{LiveArtifact, Store};
+use super::{LiveArtifact, Look, Store};
 use crate::system::files::{self, Beneath, Kind};
 
 /// Left free on the disk, whatever is taken.
@@ -39,7 +39,7 @@ impl Store {
     /// Any I/O error; what was copied so far is removed.
     pub fn take(&self, top: &Path, artifact: &LiveArtifact) -> io::Result<Taken> {
         let LiveArtifact { output, key, .. } = artifact;
-        if self.has(key, output) {
+        if self.keeps(key, output, Look::Closely)? {
             return Ok(Taken::Kept);
         }
         self.sweep()?;
@@ -64,11 +64,13 @@ impl Store {
         if space.bytes < needed.saturating_add(LEFT_FREE) || few {
             return Ok(Taken::NoRoom { needed, free: space.bytes });
         }
+        // What is live goes on serving: an edit of it is told from what was taken.
+        self.seal_live(top, output, key)?;
         let incoming = self.incoming(key)?;
         let copied = (|| {
             live.copy(&Beneath::open(&incoming)?.spot_made(output)?)?;
             // An install that went on meanwhile is not what served.
-            let now = self.live(top, std::slice::from_ref(output))?;
+            let now = self.live(top, std::slice::from_ref(output), Look::Closely)?;
             Ok(now.first().is_some_and(|now| now.key == *key))
         })();
         match copied {
@@ -115,7 +117,7 @@ mod tests {
 
         fn live(&self) -> LiveArtifact {
             let output = RepoPath::new("node_modules").unwrap();
-            self.store.live(&self.top, &[output]).unwrap().remove(0)
+            self.store.live(&self.top, &[output], Look::Closely).unwrap().remove(0)
         }
 
         fn kept(&self, artifact: &LiveArtifact) -> std::path::PathBuf {
@@ -137,6 +139,18 @@ mod tests {
         assert_eq!((kept.metadata().unwrap().nlink(), file.metadata().unwrap().nlink()), (1, 1));
         std::fs::remove_dir_all(tree.top.join("node_modules")).unwrap();
         assert!(tree.store.has(&live.key, &live.output));
+    }
+
+    #[test]
+    fn what_was_taken_and_then_edited_is_another_artifact_and_the_taken_one_stays() {
+        let tree = Tree::new();
+        let live = tree.live();
+        tree.store.take(&tree.top, &live).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        // In depth: the directory itself shows nothing of it.
+        std::fs::write(tree.top.join("node_modules/a/index.js"), "two").unwrap();
+        assert_ne!(tree.live().key, live.key);
+        assert!(tree.store.keeps(&live.key, &live.output, Look::Closely).unwrap());
     }
 
     #[test]
@@ -162,7 +176,8 @@ mod tests {
             std::os::unix::net::UnixListener::bind(tree.top.join("node_modules/s")).unwrap();
         let live = tree.live();
         assert!(tree.store.take(&tree.top, &live).is_err());
-        assert_eq!(std::fs::read_dir(&tree.store.dir).unwrap().count(), 0);
+        let left = std::fs::read_dir(&tree.store.dir).unwrap().map(|e| e.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["seals.json"]);
 
         std::fs::rename(tree.top.join("node_modules"), tree.top.join("shared")).unwrap();
         std::os::unix::fs::symlink("shared", tree.top.join("node_modules")).unwrap();

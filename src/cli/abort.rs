@@ -11,7 +11,10 @@ use crate::ui::Ui;
 /// Undo an open run: put back what served before, and prove it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll abort     when going on with an interrupted run is not wanted")]
+  gitroll abort     when going on with an interrupted run is not wanted
+
+Too late (22) once the target was observed serving: `gitroll resume` records it, then
+`gitroll back` leaves it. A run that needs a person (21) is given up: see `gitroll status`.")]
 pub struct AbortArgs {
     /// Nothing is asked: taken so that scripts may say it everywhere
     #[arg(long, short, hide = true)]

@@ -49,7 +49,7 @@ pub struct BackArgs {
     undo: bool,
     /// Show what would be done and stop
     #[arg(long)]
-    plan: bool,
+    pub(super) plan: bool,
     /// Answer the question beforehand
     #[arg(long, short)]
     yes: bool,
@@ -246,6 +246,9 @@ fn already_there(
     chosen: &Candidate,
 ) -> Result<Option<Exit>, Failure> {
     if chosen.standing != Standing::Serving {
+        return Ok(None);
+    }
+    if !facts.changed(&session.site, &facts.serving.commit)?.is_empty() {
         return Ok(None);
     }
     let config = &facts.accepted.config;

@@ -10,6 +10,7 @@ use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
+use super::ways;
 use crate::check::{self, Intent};
 use crate::config::{Check, CheckGroup, CheckKind, Selection};
 use crate::model::{CheckEvidence, Served, ServiceEvidence};
@@ -59,6 +60,7 @@ pub struct CheckAnswer {
 /// When the repository or the own chain cannot be read.
 pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure> {
     let session = Session::look(globals, ui)?;
+    let open = ways::mention_open_run(&session.site, ui);
     let facts = session.facts()?;
     let site = &session.site;
     let config = &facts.accepted.config;
@@ -114,7 +116,8 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
         for (service, line) in &proof.lines {
             ui.cry(&format!("    {} {}", escape(service), escape(line)));
         }
-        ui.cry("  next     gitroll back");
+        let back = || vec![("gitroll back".to_owned(), "goes to an earlier state".to_owned())];
+        ways::print(ui, &open.as_ref().map_or_else(back, ways::ways));
     }
     ui.document("check", exit.code(), &answer);
     Ok(exit)

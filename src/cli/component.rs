@@ -61,7 +61,7 @@ pub struct ComponentArgs {
     force: bool,
     /// Show what would be done and stop
     #[arg(long, requires = "id")]
-    plan: bool,
+    pub(super) plan: bool,
     /// Answer the question beforehand
     #[arg(long, short, requires = "id")]
     yes: bool,

@@ -10,7 +10,8 @@ use super::flow::{Manner, carry_out};
 use super::outcome::ChangeAnswer;
 use super::session::Session;
 use crate::config;
-use crate::ledger::Held;
+use crate::engine;
+use crate::ledger::{self, Held};
 use crate::model::{Digest, Event, Hold, Oid, Outcome, Recorded, Served};
 use crate::plan::compose::{GroupsOf, Intent, file_of};
 use crate::plan::facts::Facts;
@@ -48,7 +49,7 @@ pub struct DeployArgs {
     force: bool,
     /// Show what would be done and stop
     #[arg(long)]
-    plan: bool,
+    pub(super) plan: bool,
     /// Answer questions beforehand
     #[arg(long, short)]
     yes: bool,
@@ -172,6 +173,10 @@ fn already_serving(session: &Session, facts: &Facts, to: &Served) -> Result<Opti
     if session.site.git.edited(&to.commit)?.iter().any(|path| !local.matches(path)) {
         return Ok(None);
     }
+    // Edited by hand, it is not what was deployed: the plan says what becomes of it.
+    if !facts.changed(&session.site, &to.commit)?.is_empty() {
+        return Ok(None);
+    }
     let config = &facts.accepted.config;
     let observed = Observed::now(&session.site, config, to, &facts.deployment(&session.site));
     if !observed.healthy() || (observed.checks.is_empty() && observed.services.is_empty()) {
@@ -184,7 +189,8 @@ fn already_serving(session: &Session, facts: &Facts, to: &Served) -> Result<Opti
 }
 
 /// A pipeline that deploys whatever is newest must not try over and over what has just failed: each try is a
-/// moment without service. A person who names the revision may.
+/// moment without service. A person who names the revision may; and one who stopped or aborted the last try
+/// said nothing against the revision.
 fn not_failed_just_now(
     session: &Session,
     facts: &Facts,
@@ -198,8 +204,16 @@ fn not_failed_just_now(
             && entry.record.subject.as_ref() == Some(&to.commit)
     });
     let Some(entry) = failed.filter(|_| args.rev.is_none() && !args.plan) else { return Ok(()) };
+    let evidence = ledger::evidence(&session.site.git, entry)?;
+    if engine::was_stopped(&evidence) {
+        return Ok(());
+    }
     let seq = entry.record.seq;
-    Err(Failure::refused(format!("{to} is the newest, and its deploy failed: record #{seq}"))
+    let how = match engine::by_watchdog(&evidence) {
+        true => "its deploy was killed and undone by the watchdog",
+        false => "its deploy failed",
+    };
+    Err(Failure::refused(format!("{to} is the newest, and {how}: record #{seq}"))
         .next(format!("gitroll show {seq}"), "says why")
         .next(format!("gitroll deploy {}", to.commit.short()), "tries it again"))
 }

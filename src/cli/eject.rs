@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::session::{self, Session};
+use super::session::{self, Session, held};
 use crate::config::{Binding, BindingError, Manager};
 use crate::doctor::quoted;
 use crate::engine::{self, EjectError, Ejection};
@@ -18,6 +18,7 @@ use crate::model::{Oid, Served};
 use crate::plan::facts::Facts;
 use crate::plan::names::Names;
 use crate::service;
+use crate::system::user;
 use crate::target::safe_name;
 use crate::ui::{Ui, confirm, escape, plural};
 
@@ -39,7 +40,7 @@ pub struct EjectArgs {
     discard_saved: bool,
     /// Show what would be done and stop
     #[arg(long)]
-    plan: bool,
+    pub(super) plan: bool,
     /// Answer the question beforehand
     #[arg(long, short)]
     yes: bool,
@@ -100,6 +101,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &EjectArgs) -> Result<Exit, Failure
     }
     let (git, binding) = session::open(globals)?;
     if let Err(BindingError::Unbound { .. }) = binding {
+        engine::finish_eject(&git.state_dir(), &held("eject", &user::actor()))?;
         ui.line(&format!("{} this checkout is plain git already: not bound", ui.out.ok()));
         ui.document("eject", 0, &EjectAnswer::nothing());
         return Ok(Exit::Done);
@@ -129,7 +131,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &EjectArgs) -> Result<Exit, Failure
     if !args.yes && !confirm(ui, "Eject?", false)? {
         return Err(Failure::new(Exit::Unchanged, "not confirmed; nothing was changed"));
     }
-    engine::eject(site, &ejection)?;
+    engine::eject(site, &ejection).map_err(|error| failure(error, args, &ejection))?;
     answer.outcome = "ejected".to_owned();
     let branch = ejection.branch.short();
     ui.line(&format!("{} HEAD is on {}; plain git from here", ui.out.ok(), escape(branch)));
@@ -271,6 +273,24 @@ impl EjectAnswer {
             delete_records: None,
         }
     }
+}
+
+/// What is left, and the command that finishes it.
+fn failure(error: EjectError, args: &EjectArgs, ejection: &Ejection) -> Failure {
+    let EjectError::Unfinished { left, .. } = &error else { return error.into() };
+    let mut failure = Failure::new(Exit::RunOpen, error.to_string())
+        .detail("what serves was not touched; this is still to be removed:");
+    for path in left {
+        failure = failure.detail(format!("  {}", path.display()));
+    }
+    let mut command = "gitroll eject --yes".to_owned();
+    if matches!(ejection.branch, engine::Branch::New(_)) {
+        command.push_str(&format!(" --branch {}", ejection.branch.short()));
+    }
+    if args.discard_saved {
+        command.push_str(" --discard-saved");
+    }
+    failure.next(command, "finishes, once what is in the way is gone")
 }
 
 impl From<EjectError> for Failure {

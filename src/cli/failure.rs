@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::exit::Exit;
+use super::ways;
 use crate::config::{BindingError, ConfigError};
 use crate::engine::{EngineError, JournalError, LockError};
 use crate::ledger::LedgerError;
@@ -11,7 +12,7 @@ use crate::plan::PlanError;
 use crate::plan::preflight::Problem;
 use crate::system::failpoint;
 use crate::system::git::{GitError, OpenError};
-use crate::ui::{AskError, Ui, clock_word, escape};
+use crate::ui::{AskError, Ui, escape};
 
 /// Why a command ended without doing what was asked.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -57,6 +58,12 @@ impl Failure {
 
     /// Prints it.
     pub fn print(&self, ui: &Ui, command: &str) {
+        self.tell(ui);
+        ui.error_document(command, self.exit.code(), self);
+    }
+
+    /// Tells it beside an answer that was given all the same.
+    pub fn tell(&self, ui: &Ui) {
         let sign = ui.err.bad();
         let code = self.exit.code();
         ui.cry(&format!("{sign} {} [{code}]", escape(&self.message)));
@@ -69,7 +76,6 @@ impl Failure {
             let line = format!("  {label:<8} {:<width$}   {}", escape(next), escape(what));
             ui.cry(line.trim_end());
         }
-        ui.error_document(command, code, self);
     }
 }
 
@@ -206,16 +212,25 @@ impl From<LockError> for Failure {
                 let mut failure = Self::new(Exit::Busy, error.to_string());
                 if let Some(held) = held {
                     let pid = held.process.as_ref().map(|p| p.pid.to_string()).unwrap_or_default();
-                    failure = failure.detail(format!(
-                        "gitroll {} by {} since {} (pid {pid})",
-                        held.command,
-                        held.actor,
-                        clock_word(held.since, crate::system::clock::now())
-                    ));
+                    let (command, who) = (&held.command, held.who());
+                    let since = ways::since(held.since, crate::system::clock::now());
+                    failure = failure
+                        .detail(format!("gitroll {command} by {who} since {since}, pid {pid}"));
                 }
-                failure.next("gitroll status", "shows what goes on")
+                failure
+                    .next("gitroll status", "shows what goes on")
+                    .next("the same command with --wait 60s", "waits for its end, at most so long")
             }
-            LockError::Io { .. } => Self::unchanged(error.to_string()),
+            LockError::Gone => Self::refused(error.to_string())
+                .next("gitroll init", "binds it again, with a chain of its own"),
+            LockError::Io { path, .. } => {
+                let at = path.parent().unwrap_or(path).display().to_string();
+                Self::unchanged(error.to_string())
+                    .detail("nothing was changed; a run that is open stays open")
+                    .next(format!("findmnt -T {at}"), "shows whether it is mounted read-only")
+                    .next(format!("ls -ld {at}"), "shows whose it is")
+                    .next("the same command", "once that can be written")
+            }
         }
     }
 }
@@ -223,10 +238,10 @@ impl From<LockError> for Failure {
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         match &error {
-            JournalError::Damaged { path, .. } => {
+            JournalError::Damaged { .. } | JournalError::Lost { .. } => {
                 let failure = Self::new(Exit::PersonNeeded, error.to_string())
                     .next("gitroll check", "shows whether what serves is healthy");
-                let run = path.parent();
+                let run = error.damaged_run();
                 match (run, run.and_then(|run| run.parent()?.parent())) {
                     (Some(run), Some(state)) => failure.next(
                         format!("mv {} {}", run.display(), state.display()),
@@ -246,17 +261,19 @@ impl From<EngineError> for Failure {
             EngineError::Journal(JournalError::Io { .. }) | EngineError::Ledger(_) => {
                 Self::new(Exit::RunOpen, error.to_string())
                     .detail("the run stays open: mend that first")
-                    .next("gitroll resume", "goes on")
-                    .next("gitroll abort", "puts back what served before")
+                    .next("gitroll status", "shows where it stands, and both ways on")
+                    .next("gitroll resume", "goes on the way it was on")
+                    .next("gitroll abort", "puts back what served, unless that is too late")
             }
             EngineError::Journal(error) => error.into(),
             EngineError::NotBegun(_) => Self::unchanged(error.to_string())
                 .detail("nothing was changed")
                 .next("gitroll doctor", "looks for what is in the way"),
             EngineError::Config(_) => Self::new(Exit::PersonNeeded, error.to_string()),
-            EngineError::TooLate(_) => Self::unchanged(error.to_string())
-                .next("gitroll resume", "records it")
-                .next("gitroll back --undo", "then returns to what served before"),
+            // Nothing was changed by this, but the run is open still: 22 says what has to be done first.
+            EngineError::TooLate(ref run) => {
+                ways::with_ways(Self::new(Exit::RunOpen, error.to_string()), run)
+            }
         }
     }
 }

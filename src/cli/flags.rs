@@ -32,6 +32,18 @@ pub struct FlagsArgs {
     act: Option<Act>,
 }
 
+impl FlagsArgs {
+    /// Whether it changes nothing.
+    pub fn only_looks(&self) -> bool {
+        match &self.act {
+            None => true,
+            Some(Act::Set(args)) => args.common.plan,
+            Some(Act::Off(args) | Act::On(args)) => args.common.plan,
+            Some(Act::Ramp(args)) => args.plan,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Act {
     /// Set flags to values

@@ -4,17 +4,17 @@ use std::time::Instant;
 
 use super::exit::Exit;
 use super::failure::Failure;
-use super::outcome::{self, ChangeAnswer};
+use super::further::{self, Going};
+use super::outcome::ChangeAnswer;
 use super::session::Session;
-use crate::engine::{self, Ended, OnFailure};
+use crate::engine::{self, Further, OnFailure, Terms};
 use crate::ledger::{self, Draft};
 use crate::model::{
-    Event, Evidence, Judgement, Oid, Outcome, Plan, Record, Recorded, Served, Verdict,
+    CheckedPlan, Event, Evidence, Judgement, Oid, Outcome, Plan, Record, Recorded, Served, Verdict,
 };
 use crate::plan::compose::{self, Intent};
 use crate::plan::facts::Facts;
 use crate::plan::preflight::preflight;
-use crate::plan::retention;
 use crate::plan::{describe, estimate};
 use crate::site::Observed;
 use crate::target::Candidate;
@@ -48,79 +48,86 @@ pub fn carry_out(
     manner: Manner,
 ) -> Result<Exit, Failure> {
     let begin = Instant::now();
-    let mut facts = facts;
-    let mut intent = intent;
     let command = intent.event.clone();
-    let mut candidates = further.iter().take(FURTHER);
-    let mut left = further.len().min(FURTHER);
-    let mut first_try = true;
-    loop {
-        let event = intent.event.clone();
-        let config = intent.config.clone();
-        let observed = observe(session, &facts, &intent);
-        let site = &session.site;
-        let composed = compose::compose(site, &facts, intent.clone())?;
-        let checked = preflight(site, &facts, composed, &config, &observed)?;
-        let plan = checked.plan().clone();
-        show(session, &plan, &observed, &facts, left);
-        if manner.plan_only {
-            for line in describe::in_detail(&plan) {
-                session.ui.line(&format!("  {line}"));
-            }
-            session.ui.line(&format!("  plan      {}", plan.digest()));
-            session.ui.document(event.as_str(), 0, &ChangeAnswer::planned(&plan));
-            return Ok(Exit::Done);
+    let further = named(further, manner);
+    let ready = ready(session, &facts, intent)?;
+    let plan = ready.checked.plan().clone();
+    show(session, &plan, &ready.observed, &facts, !further.is_empty());
+    if manner.plan_only {
+        for line in describe::in_detail(&plan) {
+            session.ui.line(&format!("  {line}"));
         }
-        if first_try && manner.asks && !manner.yes {
-            let asked = match (&event, plan.recorded.components.first()) {
-                (Event::Back, _) => "Go back?".to_owned(),
-                (Event::Flags, _) => format!("Switch {}?", flags_in_words(&plan)),
-                (Event::Component, Some(id)) => format!("Put {id} back?"),
-                _ => "Go on?".to_owned(),
-            };
-            if !confirm(&session.ui, &asked, true)? {
-                return Err(Failure::new(Exit::Unchanged, "not confirmed; nothing was changed"));
-            }
+        session.ui.line(&format!("  plan      {}", plan.digest()));
+        session.ui.document(command.as_str(), 0, &ChangeAnswer::planned(&plan));
+        return Ok(Exit::Done);
+    }
+    if manner.asks && !manner.yes {
+        let asked = match (&command, plan.recorded.components.first()) {
+            (Event::Back, _) => "Go back?".to_owned(),
+            (Event::Flags, _) => format!("Switch {}?", flags_in_words(&plan)),
+            (Event::Component, Some(id)) => format!("Put {id} back?"),
+            _ => "Go on?".to_owned(),
+        };
+        if !confirm(&session.ui, &asked, true)? {
+            return Err(Failure::new(Exit::Unchanged, "not confirmed; nothing was changed"));
         }
-        unmoved(session, &facts, &plan)?;
-        if facts.by_hand() && plan.from.commit == facts.head.commit {
-            predeploy(session, &facts, &plan.from, &observed)?;
-        }
-        let policy = match event {
+    }
+    unmoved(session, &facts, &plan)?;
+    if facts.by_hand() && plan.from.commit == facts.head.commit {
+        predeploy(session, &facts, &plan.from, &ready.observed)?;
+    }
+    let terms = Terms {
+        on_failure: match command {
             // The values of before are put back, however the app was with them.
             Event::Flags => OnFailure::Restore,
-            _ => policy(observed.healthy(), left > 0, first_try),
-        };
-        session.heed_signals();
-        let mut live = Live::new(&session.ui);
-        let ended =
-            engine::execute(site, &checked, policy, observed.checks.clone(), &mut |narration| {
-                live.tell(narration)
-            })?;
-        let Ended::Abandoned { why } = ended else {
-            let intended = first_try || manner.any_candidate;
-            if let (Ended::Serving { .. }, Ok(facts)) = (&ended, Facts::gather(site)) {
-                retention::prune(site, &facts);
-            }
-            engine::forget(site, &config.retention);
-            return outcome::tell(
-                session,
-                command.as_str(),
-                &plan,
-                ended,
-                begin.elapsed(),
-                intended,
-            );
-        };
-        session.ui.say(&format!("  {} {}  {}", session.ui.err.bad(), plan.to.name, escape(&why)));
-        let Some(next) = candidates.next() else {
-            return Err(Failure::new(Exit::PersonNeeded, why));
-        };
-        left -= 1;
-        first_try = false;
-        facts = session.facts()?;
-        intent = next_intent(session, &facts, &intent, next)?;
-    }
+            _ => policy(ready.observed.healthy(), !further.is_empty()),
+        },
+        baseline: ready.observed.checks,
+        follows: Vec::new(),
+        further,
+        by_watchdog: false,
+    };
+    session.heed_signals();
+    let mut live = Live::new(&session.ui);
+    let ended = engine::execute(&session.site, &ready.checked, terms, &mut |narration| {
+        live.tell(narration)
+    })?;
+    let going = Going { session, command: command.as_str(), watchdog: None, begin };
+    further::conclude(&going, plan, ended)
+}
+
+/// A checked plan and what was observed for it.
+pub(super) struct Ready {
+    /// The plan.
+    pub checked: CheckedPlan,
+    /// How what serves stands.
+    pub observed: Observed,
+}
+
+/// Observes, composes and checks what is intended.
+///
+/// # Errors
+/// Everything that is in its way.
+pub(super) fn ready(session: &Session, facts: &Facts, intent: Intent) -> Result<Ready, Failure> {
+    let site = &session.site;
+    let observed = observe(session, facts, &intent);
+    let config = intent.config.clone();
+    let composed = compose::compose(site, facts, intent)?;
+    let checked = preflight(site, facts, composed, &config, &observed)?;
+    Ok(Ready { checked, observed })
+}
+
+/// The candidates that are tried should the first fail.
+fn named(further: &[Candidate], manner: Manner) -> Vec<Further> {
+    let further = further.iter().take(FURTHER).filter_map(|candidate| {
+        Some(Further {
+            name: candidate.name.clone(),
+            commit: candidate.commit.clone()?,
+            target: candidate.tag.clone(),
+            asked: manner.any_candidate,
+        })
+    });
+    further.collect()
 }
 
 /// `ENABLE_UPLOADS to false`.
@@ -143,16 +150,16 @@ fn observe(session: &Session, facts: &Facts, intent: &Intent) -> Observed {
     if other.healthy() { other } else { observed }
 }
 
-fn policy(healthy: bool, more: bool, first_try: bool) -> OnFailure {
-    match (healthy, more, first_try) {
-        (true, _, _) => OnFailure::Restore,
-        (false, true, _) => OnFailure::Abandon,
-        (false, false, true) => OnFailure::Stay,
-        (false, false, false) => OnFailure::Restore,
+fn policy(healthy: bool, more: bool) -> OnFailure {
+    match (healthy, more) {
+        (true, _) => OnFailure::Restore,
+        (false, true) => OnFailure::Abandon,
+        (false, false) => OnFailure::Stay,
     }
 }
 
-fn show(session: &Session, plan: &Plan, observed: &Observed, facts: &Facts, left: usize) {
+/// Says what is going to be done, and that there is `more` to be tried if it fails.
+pub(super) fn show(session: &Session, plan: &Plan, observed: &Observed, facts: &Facts, more: bool) {
     let style = &session.ui.err;
     let state = if observed.healthy() {
         style.ok()
@@ -181,7 +188,7 @@ fn show(session: &Session, plan: &Plan, observed: &Observed, facts: &Facts, left
     for (label, text) in describe::describe(plan, about) {
         session.ui.say(&format!("  {label:<8} {}", escape(&text)));
     }
-    if left > 0 && !observed.healthy() {
+    if more && !observed.healthy() {
         let from = &plan.from.name;
         session
             .ui
@@ -207,7 +214,10 @@ fn served_words(facts: &Facts, plan: &Plan) -> Option<String> {
 }
 
 /// Nothing may have moved since the facts were gathered.
-fn unmoved(session: &Session, facts: &Facts, plan: &Plan) -> Result<(), Failure> {
+///
+/// # Errors
+/// Where something has.
+pub(super) fn unmoved(session: &Session, facts: &Facts, plan: &Plan) -> Result<(), Failure> {
     let git = &session.site.git;
     if git.head()? != facts.head {
         return Err(Failure::refused("HEAD moved while this was planned; nothing was changed")
@@ -242,7 +252,8 @@ fn predeploy(
     evidence.failure = (!healthy).then(|| observed.faults().join("; "));
     let outputs: Vec<_> =
         facts.accepted.config.build.iter().flat_map(|group| group.outputs.clone()).collect();
-    evidence.artifacts = compose::artifacts_now(&facts.live(site, &outputs)?);
+    evidence.artifacts =
+        compose::artifacts_now(&facts.live(site, &outputs, crate::build::Look::Closely)?);
     let host = engine::host_name(binding.writer.as_str());
     let mut record = statement(session, Event::Predeploy);
     record.outcome = if healthy { Outcome::Succeeded } else { Outcome::Failed };
@@ -277,32 +288,6 @@ pub fn state(session: &Session, facts: &Facts, record: Record) -> Result<ledger:
     let config = facts.accepted.text.clone();
     let draft = Draft { record, evidence, config, person: site.person() };
     Ok(engine::append(site, &draft)?)
-}
-
-/// The intent to go back to another candidate after one failed. What is judged stays what was left first.
-fn next_intent(
-    session: &Session,
-    facts: &Facts,
-    failed: &Intent,
-    candidate: &Candidate,
-) -> Result<Intent, Failure> {
-    let commit = candidate.commit.clone().ok_or_else(|| Failure::unchanged("no commit"))?;
-    let mut to = facts.names.served(&session.site.git, &commit, None)?;
-    to.name = candidate.name.clone();
-    Ok(Intent {
-        event: Event::Back,
-        from: facts.serving.clone(),
-        to,
-        target: candidate.tag.clone(),
-        config: facts.accepted.config.clone(),
-        config_text: facts.accepted.text.clone(),
-        groups: compose::GroupsOf::Target,
-        recorded: failed.recorded.clone(),
-        skipped: Vec::new(),
-        warnings: Vec::new(),
-        flags: Vec::new(),
-        hidden: Default::default(),
-    })
 }
 
 /// The judgement that leaving `from` for `to` implies: provisional, and only when going to an older state.

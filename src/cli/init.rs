@@ -21,6 +21,7 @@ use super::failure::{Failure, at};
 use super::outcome::RecordBrief;
 use super::session::{self, Session};
 use crate::config::{self, BindingError, Config};
+use crate::engine;
 use crate::ledger;
 use crate::model::{ArtifactEvidence, Served};
 use crate::plan::candidates;
@@ -119,26 +120,36 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         Failure::unchanged(format!("{} has no commit yet", git.top().display()))
             .next("git commit", "commit the app first")
     })?;
-    let bound = match binding {
-        Ok(binding) => Some(binding),
-        Err(BindingError::Unbound { .. }) => None,
+    // Lock and open run come before everything that is written: the binding says whose run it is.
+    let (mut session, draft) = match binding {
+        Ok(bound) => {
+            let session = Session::lock(globals, ui, "init", git, bound.clone(), true)?;
+            session.refuse_beside_run()?;
+            let draft = bind::prepare(&session.site.git, ui, args, Some(bound))?;
+            (session, draft)
+        }
+        // Where the binding was lost while a run was open, there is no way on without it.
+        Err(BindingError::Unbound { .. }) => {
+            let draft = bind::prepare(&git, ui, args, None)?;
+            (Session::lock(globals, ui, "init", git, draft.binding.clone(), false)?, draft)
+        }
         Err(error) => return Err(error.into()),
     };
-    let draft = bind::prepare(&git, ui, args, bound)?;
     let wrote_config = draft.wrote_config;
     config::parse(&draft.config_text, "gitroll.toml")?;
     // The binding first: most hosts that cannot be set up fail here, and nothing must be left in the tree.
-    let binding = bind::save(&git, ui, args, draft.binding)?;
+    let binding = bind::save(&session.site.git, ui, args, draft.binding)?;
     at("binding saved")?;
     if wrote_config {
-        let path = git.top().join("gitroll.toml");
+        let path = session.site.top().join("gitroll.toml");
         files::write_durably(&path, draft.config_text.as_bytes(), 0o644)
             .map_err(|e| Failure::unchanged(format!("{}: {e}", path.display())))?;
         ui.say("wrote gitroll.toml: read it, correct it, commit it");
     }
     at("configuration written")?;
-    drop(git);
-    let session = Session::change(globals, ui, "init")?;
+    session.rebind(globals)?;
+    session.refuse_beside_run()?;
+    engine::tidy(&session.site);
     let site = &session.site;
     let config_text = draft.config_text;
     let mut records = Vec::new();

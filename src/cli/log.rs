@@ -8,6 +8,7 @@ use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::reader::Reader;
+use crate::engine;
 use crate::ledger::{self, Entry};
 use crate::model::{Digest, Event, Evidence, Outcome, Person, Record};
 use crate::system::clock;
@@ -53,6 +54,8 @@ pub struct LogLine {
     pub signer: Person,
     /// The person who acted.
     pub actor: Option<String>,
+    /// The watchdog finished what the person began: the process had been killed.
+    pub by_watchdog: bool,
     /// The name of what serves since.
     pub serves: String,
     /// How long it took, in milliseconds.
@@ -98,6 +101,7 @@ fn line(reader: &Reader, entries: &[Entry], entry: &Entry) -> LogLine {
         digest: entry.digest,
         signer: entry.tagger.clone(),
         actor: evidence.as_ref().map(|e| e.actor.clone()).filter(|a| !a.is_empty()),
+        by_watchdog: evidence.as_ref().is_some_and(engine::by_watchdog),
         serves: reader.name_served(entry),
         took_millis: took,
         failure: evidence.and_then(|e| e.failure),
@@ -127,11 +131,17 @@ fn table(lines: &[LogLine], style: &Style) -> Table {
             escape(&serves(line)),
             result,
             took.unwrap_or_default(),
-            escape(line.actor.as_deref().unwrap_or(&line.signer.name)),
+            escape(&who(line)),
             escape(&why(line)),
         ]);
     }
     table
+}
+
+/// The person who acted, and the watchdog where it had to finish that.
+fn who(line: &LogLine) -> String {
+    let person = line.actor.as_deref().unwrap_or(&line.signer.name);
+    if line.by_watchdog { format!("{person}, watchdog") } else { person.to_owned() }
 }
 
 /// What serves since. In parentheses what an act is about that changed nothing that serves.

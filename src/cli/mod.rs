@@ -14,6 +14,7 @@ mod exit;
 mod failure;
 mod flags;
 mod flow;
+mod further;
 mod init;
 mod levels;
 mod log;
@@ -30,6 +31,7 @@ mod status;
 mod targets;
 mod unhold;
 mod watchdog;
+mod ways;
 
 pub use exit::Exit;
 pub use failure::Failure;
@@ -172,6 +174,34 @@ impl Verb {
         }
     }
 
+    /// Whether it changes nothing, so that its answer is all there is of it.
+    fn only_looks(&self) -> bool {
+        match self {
+            Verb::Targets(_)
+            | Verb::Status(_)
+            | Verb::Log(_)
+            | Verb::Show(_)
+            | Verb::Diff(_)
+            | Verb::Check(_)
+            | Verb::Doctor(_) => true,
+            Verb::Deploy(args) => args.plan,
+            Verb::Back(args) => args.plan,
+            Verb::Component(args) => args.plan,
+            Verb::Flags(args) => args.only_looks(),
+            Verb::Eject(args) => args.plan,
+            Verb::Init(_)
+            | Verb::Promote(_)
+            | Verb::Mark(_)
+            | Verb::Unhold(_)
+            | Verb::Annotate(_)
+            | Verb::Service(_)
+            | Verb::Resume(_)
+            | Verb::Abort(_)
+            | Verb::Demo(_)
+            | Verb::Watchdog(_) => false,
+        }
+    }
+
     fn run(&self, globals: &Globals, ui: &Ui) -> Result<Exit, Failure> {
         match self {
             Verb::Init(args) => init::run(globals, ui, args),
@@ -218,12 +248,25 @@ pub fn main() -> Exit {
     let ui = Ui::new(cli.globals.json, cli.globals.quiet);
     let verb = cli.verb.name();
     match cli.verb.run(&cli.globals, &ui) {
-        Ok(exit) => exit,
+        Ok(exit) => answered(exit, &cli.verb, &ui),
         Err(failure) => {
             failure.print(&ui, verb);
             failure.exit
         }
     }
+}
+
+/// An answer that could not be written is none: a command that only looks has failed then. What a changing
+/// command did it did, and its exit code says so; the loss is told.
+fn answered(exit: Exit, verb: &Verb, ui: &Ui) -> Exit {
+    let Some(error) = crate::ui::lost_answer() else { return exit };
+    let what = format!("the answer could not be written: {error}");
+    if exit == Exit::Done && verb.only_looks() {
+        Failure::unchanged(what).tell(ui);
+        return Exit::Unchanged;
+    }
+    ui.cry(&format!("warning: {what}"));
+    exit
 }
 
 /// The command for a verb that many expect and that has another name here. The nearest by its letters would

@@ -8,11 +8,15 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
+use super::ways;
+use crate::check;
 use crate::config::{Component, Config};
-use crate::engine::{self, Ended, Side};
+use crate::engine::{self, Ended, Lying, Run, Side};
 use crate::ledger;
 use crate::model::{CheckEvidence, Digest, Event, Hold, Plan, RunId, Seq, Served, ServiceEvidence};
+use crate::site::Observed;
 use crate::system::git::Pushed;
+use crate::system::signals;
 use crate::ui::{Ui, duration, escape};
 
 /// The answer of `deploy`, `back`, `component ID`, `resume` and `abort`.
@@ -123,13 +127,28 @@ pub fn tell(
             }
             Ok(exit)
         }
-        Ended::Untouched { why } => Err(Failure::unchanged(format!(
-            "{} was not put in place: {}",
-            plan.to.name,
-            escape(&why)
-        ))
-        .detail(format!("{} serves as before; nothing was changed", plan.from))
-        .next(format!("gitroll {command}"), "again, when what is named above is mended")),
+        Ended::NoLonger { why, lines } => {
+            let what = format!("{} was observed serving, and does not serve any more", plan.to);
+            let failure = Failure::new(Exit::PersonNeeded, what).detail(why);
+            let failure = lines.into_iter().fold(failure, |failure, (source, line)| {
+                failure.detail(format!("{source} log  {line}"))
+            });
+            Err(failure
+                .detail("the run is over and recorded")
+                .next("gitroll status", "shows what serves")
+                .next("gitroll check", "asks again, when what is named above is mended")
+                .next("gitroll back", "goes back"))
+        }
+        Ended::Untouched { why } => {
+            let what = format!("{} was not put in place: {}", plan.to.name, escape(&why));
+            let (typed, again) = match signals::stop_asked() {
+                Some(_) => (as_typed(plan, true), "begins anew"),
+                None => (as_typed(plan, false), "again, when what is named above is mended"),
+            };
+            Err(Failure::unchanged(what)
+                .detail(format!("{} serves as before; nothing was changed", plan.from))
+                .next(typed, again))
+        }
         Ended::Restored { why, record } => {
             answer.outcome = "restored".into();
             answer.why = Some(why.clone());
@@ -178,9 +197,9 @@ pub fn tell(
         Ended::Stuck { side, why, run } => {
             answer.outcome = "person-needed".into();
             answer.why = Some(why.clone());
-            answer.open_run = Some(run);
+            answer.open_run = Some(run.clone());
             session.ui.document(command, Exit::PersonNeeded.code(), &answer);
-            person_needed(session, plan, side, &why);
+            person_needed(session, plan, &run, side, &why);
             Ok(Exit::PersonNeeded)
         }
         Ended::Left { run } => {
@@ -190,35 +209,62 @@ pub fn tell(
             session.ui.document(command, exit.code(), &answer);
             let bad = session.ui.err.bad();
             session.ui.cry(&format!("{bad} Left as it stands; the run {run} is open. [22]"));
-            session.ui.cry("  next     gitroll status    shows what is done and what is not");
-            session.ui.cry(&format!("           gitroll resume    goes on to {}", plan.to));
-            session.ui.cry(&format!("           gitroll abort     puts back {}", plan.from));
+            let status =
+                ("gitroll status".to_owned(), "shows what is done and what is not".to_owned());
+            let ways = Run::open(&session.site, &run).map(|run| ways::ways(&run));
+            let ways: Vec<_> = std::iter::once(status).chain(ways.unwrap_or_default()).collect();
+            ways::print(&session.ui, &ways);
             Ok(exit)
         }
-        Ended::Abandoned { why } => Err(Failure::new(Exit::PersonNeeded, why)),
+        // Only where the run beneath it is gone.
+        Ended::Abandoned { why } | Ended::Undone { why } => {
+            Err(Failure::new(Exit::PersonNeeded, why))
+        }
     }
 }
 
-fn person_needed(session: &Session, plan: &Plan, side: Side, why: &str) {
+fn person_needed(session: &Session, plan: &Plan, run: &RunId, side: Side, why: &str) {
     let ui = &session.ui;
     let host = engine::host_name(plan.writer.as_str());
-    let (there, other, why_not) = match side {
-        Side::Target => (&plan.to, &plan.from, "it was failing too"),
-        Side::Before => (&plan.from, &plan.to, "the run to it did not succeed"),
+    let run = Run::open(&session.site, run);
+    let answers = answering(session, plan);
+    let what = match (&run, answers) {
+        (Ok(run), answers) if side == Side::Before && run.lying() == Lying::Between => {
+            let answers = answers.map(|served| format!("; {served} answers"));
+            format!("{} could not be put back on {host}{}", plan.from, answers.unwrap_or_default())
+        }
+        (_, Some(served)) => format!("{served} answers on {host}, but the run could not be ended"),
+        (_, None) => format!("nothing healthy serves on {host}"),
     };
-    ui.cry(&format!("{} A PERSON IS NEEDED: nothing healthy serves on {host}. [21]", ui.err.bad()));
-    ui.cry(&format!("  tree     {there} and its artifacts"));
-    ui.cry(&format!("  why      {}", escape(why)));
-    ui.cry(&format!("  not used {other}: {why_not}"));
-    ui.cry("  next     mend what is named above, then: gitroll resume");
-    ui.cry(match side {
-        Side::Target => {
-            "           gitroll abort    puts back what served before, failing as it was"
-        }
-        Side::Before => {
-            "           gitroll abort    gives up on it: the run is closed as it stands"
-        }
-    });
+    ui.cry(&format!("{} A PERSON IS NEEDED: {what}. [21]", ui.err.bad()));
+    let lines = run.map(|run| ways::predicament(&run, side, why));
+    for (name, text) in lines.unwrap_or_else(|_| vec![("why", why.to_owned())]) {
+        ui.cry(&format!("  {name:<8} {}", escape(&text)));
+    }
+    ways::print(ui, &ways::stuck(side));
+}
+
+/// The command that makes this plan again: the run is over, so it is not `resume`. `same`: nothing was wrong
+/// with the revision.
+fn as_typed(plan: &Plan, same: bool) -> String {
+    match (&plan.event, plan.recorded.components.first()) {
+        (Event::Component, Some(id)) => format!("gitroll component {id}"),
+        (Event::Deploy, _) if same => format!("gitroll deploy {}", plan.to.commit.short()),
+        (event, _) => format!("gitroll {event}"),
+    }
+}
+
+/// Which of the two states of a plan answers as it should, where one does.
+fn answering<'p>(session: &Session, plan: &'p Plan) -> Option<&'p Served> {
+    [(&plan.from, &plan.config_before), (&plan.to, &plan.config)].into_iter().find_map(
+        |(served, config)| {
+            let config = crate::config::parse(config, "gitroll.toml").ok()?;
+            let tells = check::has_witness(&config.checks, &[]);
+            // Without a check that names the version nobody knows which of them it is.
+            let observed = Observed::now(&session.site, &config, served, "");
+            (tells && observed.healthy()).then_some(served)
+        },
+    )
 }
 
 fn recorded(

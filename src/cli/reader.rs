@@ -2,11 +2,13 @@
 
 use super::Globals;
 use super::failure::Failure;
-use super::session;
+use super::{session, ways};
 use crate::config::Binding;
 use crate::ledger::{self, Chain, Entry, Ledger};
 use crate::model::{EnvironmentName, WriterId};
+use crate::site::Site;
 use crate::system::git::Git;
+use crate::system::user;
 use crate::ui::{Ui, escape};
 
 /// An opened repository and the chains of one environment in it.
@@ -41,6 +43,9 @@ impl Reader {
                 ui.say(&format!("warning: {}: not believed: {why}", escape(chain)));
             }
             let environment = binding.environment.clone();
+            let site = Site::new(git, binding, user::actor());
+            ways::mention_open_run(&site, ui);
+            let Site { git, binding, .. } = site;
             return Ok(Self { git, binding: Some(binding), environment, ledger });
         }
         let environment = match wanted {

@@ -4,20 +4,27 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::further::{self, Going};
 use super::session::Session;
-use super::{Globals, outcome};
+use super::status::FinishedRun;
+use super::ways;
 use crate::engine::{self, Ended, EngineError, Repeat, Run, Unsettled};
 use crate::model::Narrator;
 use crate::site::Site;
-use crate::ui::{Live, Ui};
+use crate::system::clock;
+use crate::ui::{Live, Ui, escape};
 
 /// Go on with a run that was interrupted or needs a person, and prove again
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gitroll resume           after mending what `gitroll status` names
-  gitroll resume --done    the command it asks about did run to its end")]
+  gitroll resume --done    the command it asks about did run to its end
+
+A run that is going back already (its deploy failed, was stopped or aborted) is finished going back:
+it does not turn round. What was observed serving is only recorded.")]
 pub struct ResumeArgs {
     /// The interrupted command that `gitroll status` asks about ran to its end, or you have seen to it
     #[arg(long, conflicts_with = "redo")]
@@ -59,12 +66,10 @@ fn settled(run: &Run, repeat: Repeat) -> Result<(), Failure> {
         }
         (Some(Unsettled { label, command, .. }), Repeat::None) => {
             let what = format!("{label} was interrupted: did its command run to its end?");
-            Err(Failure::new(Exit::RunOpen, what)
+            let failure = Failure::new(Exit::RunOpen, what)
                 .detail(format!("command  {command}"))
-                .detail("it does not say `idempotent = true`, so it is not simply run again")
-                .next("gitroll resume --done", "it did, or you have seen to it: goes on")
-                .next("gitroll resume --redo", "runs it again")
-                .next("gitroll abort", "puts back what served before"))
+                .detail("it does not say `idempotent = true`, so it is not simply run again");
+            Err(ways::with_ways(failure, run))
         }
         _ => Ok(()),
     }
@@ -80,19 +85,27 @@ pub(super) fn go_on(
     settled: impl FnOnce(&Run) -> Result<(), Failure>,
     way: impl FnOnce(&Site, Run, &mut Narrator<'_>) -> Result<Ended, EngineError>,
 ) -> Result<Exit, Failure> {
-    let session = Session::change_beside_run(globals, ui, command)?;
-    let mut open = engine::open_runs(&session.site)?;
-    if open.is_empty() {
-        return Err(
-            Failure::unchanged("no run is open").next("gitroll status", "shows what serves")
-        );
-    }
-    let mut run = open.remove(0);
+    let session = Session::change_beside_run(globals, ui, command, watchdog.is_some())?;
+    // Of the runs of one act the last: those beneath it come after it.
+    let Some(mut run) = engine::open_runs(&session.site)?.pop() else {
+        let failure = Failure::unchanged("no run is open");
+        let failure = match FinishedRun::lately(&session, clock::now()) {
+            Some(finished) => {
+                failure.detail(format!("the watchdog {}", finished.words(clock::now())))
+            }
+            None => failure,
+        };
+        return Err(failure.next("gitroll status", "shows what serves"));
+    };
     if let Some(token) = watchdog
         && !run.left_to_watchdog(&session.site, token)
     {
         return Err(Failure::unchanged("this guard does not count any more"));
     }
+    for (process, words) in run.outlived(&session.site) {
+        ui.say(&format!("waiting for `{}` (process {process}): it goes on", escape(&words)));
+    }
+    run.wait_for_outlived(&session.site).map_err(|why| Failure::new(Exit::RunOpen, why))?;
     settled(&run)?;
     let plan = run.plan.clone();
     ui.say(&format!("{}    {} of {}", session.place(), command, run.id));
@@ -100,14 +113,5 @@ pub(super) fn go_on(
     session.heed_signals();
     let mut live = Live::new(ui);
     let ended = way(&session.site, run, &mut |narration| live.tell(narration))?;
-    if let ("abort", Ended::Untouched { .. }) = (command, &ended) {
-        ui.line(&format!(
-            "{} {} serves as before; nothing that serves was touched",
-            ui.out.ok(),
-            plan.from
-        ));
-        ui.document(command, 0, &outcome::ChangeAnswer::of("unchanged", &plan.from, &plan.to));
-        return Ok(Exit::Done);
-    }
-    outcome::tell(&session, command, &plan, ended, begin.elapsed(), true)
+    further::conclude(&Going { session: &session, command, watchdog, begin }, plan, ended)
 }

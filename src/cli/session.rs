@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::{Failure, at};
+use super::{Globals, ways};
 use crate::config::{Binding, BindingError};
-use crate::engine::{self, Held, Lock, LockError, Note};
+use crate::engine::{self, Course, Held, Lock, LockError, Note};
 use crate::plan::facts::Facts;
 use crate::site::{Site, exposed};
 use crate::system::git::Git;
@@ -43,38 +43,100 @@ impl Session {
     /// # Errors
     /// As [`Session::look`]; busy; a run is open.
     pub fn change(globals: &Globals, ui: &Ui, command: &str) -> Result<Self, Failure> {
-        let session = Self::change_beside_run(globals, ui, command)?;
-        if let Some(run) = engine::open_runs(&session.site)?.first() {
-            let what = format!("a run is open: {} to {}", run.plan.event, run.plan.to);
-            return Err(Failure::new(Exit::RunOpen, what)
-                .next("gitroll status", "shows where it stands")
-                .next("gitroll resume", "goes on with it")
-                .next("gitroll abort", "puts back what served before"));
-        }
+        let session = Self::change_beside_run(globals, ui, command, false)?;
+        session.refuse_beside_run()?;
         engine::tidy(&session.site);
         Ok(session)
     }
 
-    /// Opens to change although a run may be open: `resume`, `abort`.
+    /// Opens to change although a run may be open: `resume` and `abort`, for a person or for the watchdog.
     ///
     /// # Errors
     /// As [`Session::look`]; busy.
-    pub fn change_beside_run(globals: &Globals, ui: &Ui, command: &str) -> Result<Self, Failure> {
+    pub fn change_beside_run(
+        globals: &Globals,
+        ui: &Ui,
+        command: &str,
+        watchdog: bool,
+    ) -> Result<Self, Failure> {
         let (git, binding) = open(globals)?;
-        let site = Site::new(git, binding?, user::actor());
+        let session = Self::lock_for(globals, ui, command, git, binding?, true, watchdog)?;
+        session.sign_queued();
+        Ok(session)
+    }
+
+    /// Opens to make or renew the binding: as [`Session::change`], but nothing of the binding is relied on yet,
+    /// and nothing is signed. [`Session::rebind`] comes next. `bound` says whether `binding` was found, or is
+    /// only going to be written.
+    ///
+    /// # Errors
+    /// Busy, or bound or given back meanwhile. A run being open is for [`Session::refuse_beside_run`] to say.
+    pub fn lock(
+        globals: &Globals,
+        ui: &Ui,
+        command: &str,
+        git: Git,
+        binding: Binding,
+        bound: bool,
+    ) -> Result<Self, Failure> {
+        Self::lock_for(globals, ui, command, git, binding, bound, false)
+    }
+
+    fn lock_for(
+        globals: &Globals,
+        ui: &Ui,
+        command: &str,
+        git: Git,
+        binding: Binding,
+        bound: bool,
+        watchdog: bool,
+    ) -> Result<Self, Failure> {
+        let mut site = Site::new(git, binding, user::actor());
         must_be_owner(&site)?;
-        let held = Held {
-            process: ProcessId::of(std::process::id()),
-            actor: site.actor.clone(),
-            command: command.to_owned(),
-            since: clock::now(),
-        };
+        let held = Held { watchdog, ..held(command, &site.actor) };
         let lock = take_lock(&site, &held, globals.wait.unwrap_or_default(), ui)?;
+        // Whoever held the lock until now may have been `init` or `eject`.
+        match (Binding::find(site.top()), bound) {
+            (Ok(binding), true) => site.binding = binding,
+            (Err(BindingError::Unbound { .. }), false) => {}
+            (Err(BindingError::Unbound { .. }), true) => {
+                drop(lock.remove());
+                return Err(LockError::Gone.into());
+            }
+            (Ok(_), false) => {
+                let what = "this checkout was bound meanwhile by another command";
+                return Err(
+                    Failure::new(Exit::Busy, what).next("the same command", "goes on from there")
+                );
+            }
+            (Err(error), _) => return Err(error.into()),
+        }
         let note = at_work(&site, ui, command)?;
         let session = Self { ui: ui.clone(), site, _note: note, _lock: Some(lock) };
         at("lock taken")?;
-        session.sign_queued();
         Ok(session)
+    }
+
+    /// Goes on with the binding as it was written meanwhile, under the same lock.
+    ///
+    /// # Errors
+    /// As [`Session::look`].
+    pub fn rebind(&mut self, globals: &Globals) -> Result<(), Failure> {
+        let (git, binding) = open(globals)?;
+        self.site = Site::new(git, binding?, self.site.actor.clone());
+        self.sign_queued();
+        Ok(())
+    }
+
+    /// Refuses while a run is open.
+    ///
+    /// # Errors
+    /// That one is, or may be.
+    pub fn refuse_beside_run(&self) -> Result<(), Failure> {
+        match engine::open_runs(&self.site)?.last() {
+            None => Ok(()),
+            Some(run) => Err(ways::run_open(run)),
+        }
     }
 
     /// Gathers the facts.
@@ -97,18 +159,24 @@ impl Session {
     /// nothing.
     pub fn heed_signals(&self) {
         let ui = self.ui.clone();
+        let (top, binding) = (self.site.top().to_owned(), self.site.binding.clone());
         let told = signals::listen(move |asked| {
-            ui.say(match asked {
-                Asked::Stop => {
-                    "stopping; what served is put back. Once more within 2 s leaves the run open"
+            ui.say(&match asked {
+                Asked::Stop => stopping(course(&top, &binding)).to_owned(),
+                Asked::StopAgain => {
+                    "heard already; twice within 2 s leaves the run open".to_owned()
                 }
-                Asked::StopAgain => "heard already; twice within 2 s leaves the run open",
-                Asked::Leave => "leaving everything as it stands",
+                Asked::Leave => "leaving everything as it stands".to_owned(),
             });
         });
         if let Err(error) = told {
             self.ui.say(&format!("warning: signals are not heeded: {error}"));
         }
+    }
+
+    /// Whether a signal came since they are heeded.
+    pub fn was_stopped(&self) -> bool {
+        signals::stop_asked().is_some() || signals::leave_asked()
     }
 
     /// `shop · production · web-1`.
@@ -134,6 +202,38 @@ impl Session {
     }
 }
 
+/// Which way the run of this command is on at this moment, as its journal says.
+fn course(top: &Path, binding: &Binding) -> Option<Course> {
+    let git = Git::open(top, binding.tools.git.as_deref()).ok()?;
+    let site = Site::new(git, binding.clone(), String::new());
+    Some(engine::open_runs(&site).ok()?.last()?.course())
+}
+
+/// What becomes of a run that is asked to stop.
+fn stopping(course: Option<Course>) -> &'static str {
+    match course {
+        None | Some(Course::Preparing) => {
+            "stopping; nothing that serves was touched yet. Once more within 2 s leaves the run open"
+        }
+        // Between the signal and this look the way back may have begun.
+        Some(Course::Forward | Course::Stuck(_) | Course::Back) => {
+            "stopping; what served is put back. Once more within 2 s leaves the run open"
+        }
+        Some(Course::Proven) => "not stopping: it was observed serving, and is recorded now",
+    }
+}
+
+/// Who takes the lock: this process.
+pub fn held(command: &str, actor: &str) -> Held {
+    Held {
+        process: ProcessId::of(std::process::id()),
+        actor: actor.to_owned(),
+        command: command.to_owned(),
+        since: clock::now(),
+        watchdog: false,
+    }
+}
+
 /// Takes the lock at once, or waits for it and says for whom.
 fn take_lock(site: &Site, held: &Held, wait: Duration, ui: &Ui) -> Result<Lock, Failure> {
     let state = site.state();
@@ -144,7 +244,7 @@ fn take_lock(site: &Site, held: &Held, wait: Duration, ui: &Ui) -> Result<Lock, 
     let holder = Lock::holder(&state).or(busy.map(|holder| *holder));
     if !wait.is_zero() {
         let who = holder.as_ref().map_or("another command".to_owned(), |holder| {
-            format!("gitroll {} by {}", holder.command, escape(&holder.actor))
+            format!("gitroll {} by {}", holder.command, escape(&holder.who()))
         });
         ui.say(&format!("waiting at most {} for {who}", span(wait)));
     }
@@ -152,7 +252,7 @@ fn take_lock(site: &Site, held: &Held, wait: Duration, ui: &Ui) -> Result<Lock, 
         Err(error @ LockError::Busy(_)) => {
             let failure = Failure::from(error);
             let runs = engine::open_runs(site).unwrap_or_default();
-            Err(match runs.first() {
+            Err(match runs.last() {
                 Some(run) => {
                     failure.detail(format!("run {}: {} to {}", run.id, run.plan.event, run.plan.to))
                 }
@@ -232,7 +332,7 @@ fn become_owner(top: &Path) -> Result<(), Failure> {
 /// an earlier run waits to be finished or undone, that goes on without the note.
 fn at_work(site: &Site, ui: &Ui, command: &str) -> Result<Option<Note>, Failure> {
     let cleaned = engine::clean(site);
-    let mut doubted = None;
+    let mut doubted = Vec::new();
     if let Some(cleaned) = &cleaned {
         if let Some(told) = cleaned.told() {
             ui.say(&escape(&told));
@@ -245,11 +345,9 @@ fn at_work(site: &Site, ui: &Ui, command: &str) -> Result<Option<Note>, Failure>
                 cleaned.after.command
             ));
         }
-        if !cleaned.in_doubt.is_empty() {
-            doubted = Some((cleaned.after.since, cleaned.in_doubt.as_slice()));
-        }
+        doubted.clone_from(&cleaned.in_doubt);
     }
-    match Note::write(site, command, doubted) {
+    match Note::write(site, command, &doubted) {
         Ok(note) => Ok(Some(note)),
         Err(_) if engine::open_runs(site).is_ok_and(|open| !open.is_empty()) => Ok(None),
         Err(error) => Err(Failure::unchanged(format!(

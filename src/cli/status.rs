@@ -4,15 +4,17 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+mod meanwhile;
 mod open;
 
+pub(super) use open::FinishedRun;
 use open::OpenRun;
 
 use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
-use crate::engine;
+use crate::engine::{self, Course, Run};
 use crate::model::{CheckEvidence, ComponentId, Hold, Oid, RepoPath, Seq, Served};
 use crate::plan::candidates;
 use crate::plan::facts::Facts;
@@ -39,13 +41,15 @@ pub struct StatusAnswer {
     pub environment: String,
     /// The writer.
     pub writer: String,
-    /// What serves, as observed: HEAD.
+    /// What serves: HEAD; while a run is open what the checks say, and HEAD where they cannot tell.
     pub serving: Served,
-    /// The record that put it in place; absent when somebody else moved HEAD.
+    /// The record that put it in place; absent when somebody else moved HEAD, or an open run did.
     pub record: Option<Seq>,
     /// Since when, where a record put it in place.
     #[schemars(with = "Option<String>")]
     pub since: Option<jiff::Timestamp>,
+    /// Whether it is known that this serves; not where a run is open and neither state answers as it should.
+    pub told: bool,
     /// Whether a run observed it serving.
     pub proven: bool,
     /// Whether all checks pass and all services are up, now.
@@ -56,7 +60,7 @@ pub struct StatusAnswer {
     pub services: Vec<ServiceLine>,
     /// Tracked files with local edits.
     pub edited: Vec<RepoPath>,
-    /// What `gitroll back` would take.
+    /// What `gitroll back` would take; absent while a run is open, for it waits then.
     pub back_to: Option<BackTo>,
     /// Commits that are held.
     pub held: Vec<HeldLine>,
@@ -64,6 +68,10 @@ pub struct StatusAnswer {
     pub upstream: Option<Upstream>,
     /// Runs that are not over.
     pub open_runs: Vec<OpenRun>,
+    /// The last run, where the watchdog finished it within a day.
+    pub finished_by_watchdog: Option<FinishedRun>,
+    /// What is wrong with a run of which nobody can tell whether it is over; a person is needed then.
+    pub damaged_run: Option<String>,
     /// The command that was killed, whose leftovers the next changing command removes.
     pub killed: Option<KilledCommand>,
     /// Records not on the remote; absent without a remote.
@@ -137,6 +145,10 @@ pub struct KilledCommand {
     /// When it began.
     #[schemars(with = "String")]
     pub since: jiff::Timestamp,
+    /// Whether something of it is left: else it was cut off before it had begun to change anything.
+    pub leftovers: bool,
+    /// It came to its end and could not remove what it had left.
+    pub ended: bool,
 }
 
 /// Runs it.
@@ -146,20 +158,35 @@ pub struct KilledCommand {
 pub fn run(globals: &Globals, ui: &Ui, _args: &StatusArgs) -> Result<Exit, Failure> {
     let session = Session::look(globals, ui)?;
     let facts = session.facts()?;
-    let answer = look(&session, &facts)?;
+    let (open, damaged) = match engine::open_runs(&session.site) {
+        Ok(runs) => (runs, None),
+        Err(error) if error.damaged_run().is_some() => (Vec::new(), Some(error)),
+        Err(error) => return Err(error.into()),
+    };
+    let mut answer = look(&session, &facts, &open)?;
+    answer.damaged_run = damaged.as_ref().map(ToString::to_string);
     print(&session, &facts, &answer);
-    ui.document("status", 0, &answer);
-    Ok(Exit::Done)
+    let exit = match damaged {
+        None => Exit::Done,
+        Some(error) => {
+            let failure = Failure::from(error);
+            failure.tell(ui);
+            failure.exit
+        }
+    };
+    ui.document("status", exit.code(), &answer);
+    Ok(exit)
 }
 
-fn look(session: &Session, facts: &Facts) -> Result<StatusAnswer, Failure> {
+fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<StatusAnswer, Failure> {
     let site = &session.site;
-    let config = &facts.accepted.config;
-    let deployment = facts.deployment(site);
-    let observed = Observed::now(site, config, &facts.serving, &deployment);
-    let standing = facts.standing.as_ref().filter(|s| s.commit == facts.head.commit);
+    let seen = meanwhile::look(session, facts, open.last())?;
+    let serving = seen.serves.clone().unwrap_or_else(|| facts.serving.clone());
+    let known = seen.serves.as_ref().and(facts.standing.as_ref());
+    let standing = known.filter(|s| s.commit == serving.commit);
     let all = candidates::gather(site, facts)?;
     let back = resolve(&Request::LastGood, &all.deployments, &all.stable, None).ok();
+    let back = back.filter(|_| open.is_empty());
     let back_to = back.and_then(|found| {
         let build = match found.chosen.build {
             Needed::Build(groups) => groups,
@@ -196,23 +223,37 @@ fn look(session: &Session, facts: &Facts) -> Result<StatusAnswer, Failure> {
         app: site.binding.app.to_string(),
         environment: site.binding.environment.to_string(),
         writer: site.binding.writer.to_string(),
-        serving: facts.serving.clone(),
         record: standing.map(|s| s.seq),
         since: standing.map(|s| s.since),
-        proven: facts.history.proven_here(&facts.serving.commit),
-        healthy: observed.healthy(),
-        services: services(&observed),
-        checks: observed.checks,
-        edited: site.git.edited(&facts.head.commit)?,
+        proven: seen.serves.is_some() && proven(facts, &serving, open.first()),
+        serving,
+        told: seen.serves.is_some(),
+        healthy: seen.observed.healthy(),
+        services: services(&seen.observed),
+        checks: seen.observed.checks,
+        edited: seen.edited,
         back_to,
         held,
         upstream: upstream(session, facts)?,
-        open_runs: open::runs(session)?,
-        killed: engine::AtWork::killed(site)
-            .map(|killed| KilledCommand { command: killed.command, since: killed.since }),
+        open_runs: open.iter().map(|run| OpenRun::of(session, facts, run)).collect(),
+        damaged_run: None,
+        finished_by_watchdog: FinishedRun::lately(session, facts.now),
+        killed: engine::AtWork::killed(site).map(|killed| KilledCommand {
+            leftovers: !open.is_empty() || killed.leaves_something(site),
+            ended: killed.ended,
+            command: killed.command,
+            since: killed.since,
+        }),
         unpublished: unpublished(session, facts),
         unsigned: engine::queued(site).len(),
     })
+}
+
+/// Whether a run observed it serving here: one that is over, or the open one.
+fn proven(facts: &Facts, serving: &Served, open: Option<&Run>) -> bool {
+    let now = open.filter(|run| run.course() == Course::Proven);
+    facts.history.proven_here(&serving.commit)
+        || now.is_some_and(|run| run.plan.to.commit == serving.commit)
 }
 
 fn services(observed: &Observed) -> Vec<ServiceLine> {
@@ -271,15 +312,10 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
     let field = |name: &str, value: &str| ui.line(&format!("  {name:<9} {value}"));
     let host = engine::host_name(&answer.writer);
     ui.line(&format!("{} {dot} {} {dot} {host}", answer.app, answer.environment));
-    let proof = match (answer.proven, answer.record) {
-        (true, Some(seq)) => format!("{} proven #{seq}", style.ok()),
-        (_, Some(seq)) => format!("not proven by a run, #{seq}"),
-        (_, None) => format!("{} put there by hand, not recorded", style.yellow("!")),
-    };
-    let since = answer
-        .since
-        .map(|since| format!("  since {} ({})", clock_word(since, now), span(ago(since, now))));
-    field("serving", &format!("{}{}  {proof}", answer.serving, since.unwrap_or_default()));
+    field("serving", &serving_words(ui, answer, now));
+    if let Some(tree) = answer.open_runs.last().and_then(|run| run.tree_words(facts)) {
+        field("tree", &escape(&tree));
+    }
     field("observed", &observed_words(ui, answer));
     field(
         "back to",
@@ -295,6 +331,7 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
                 let about = about.unwrap_or_default();
                 format!("{}  {} {dot} {build}{about}", escape(&back.name), back.commit.short())
             }
+            None if !answer.open_runs.is_empty() => "waits for the end of the open run".to_owned(),
             None => "nothing yet: gitroll targets says why".to_owned(),
         },
     );
@@ -320,9 +357,10 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
         }
         field("upstream", &text);
     }
-    let mut runs = match answer.open_runs.first() {
-        None => "none open".to_owned(),
-        Some(run) => run.line(),
+    let mut runs = match (&answer.damaged_run, answer.open_runs.last()) {
+        (Some(_), _) => format!("{} one is damaged, maybe open: see below", style.bad()),
+        (None, None) => "none open".to_owned(),
+        (None, Some(run)) => run.line(),
     };
     if let Some(count) = answer.unpublished.filter(|count| *count > 0) {
         runs.push_str(&format!(" {dot} {} unpublished", plural(count as usize, "record")));
@@ -331,15 +369,53 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
         runs.push_str(&format!(" {dot} {} unsigned", plural(answer.unsigned, "record")));
     }
     field("runs", &runs);
+    if let Some(finished) = &answer.finished_by_watchdog {
+        field("watchdog", &finished.words(now));
+    }
     if let Some(killed) = &answer.killed {
-        let began = clock_word(killed.since, now);
-        let what =
-            format!("gitroll {} of {began}; the next changing command cleans up", killed.command);
-        field("killed", &what);
+        let what = format!("gitroll {} of {}", killed.command, clock_word(killed.since, now));
+        match (killed.ended, killed.leftovers) {
+            (true, _) => {
+                field("left", &format!("by {what}; the next changing command cleans up"));
+            }
+            (false, true) => {
+                field("killed", &format!("{what}; the next changing command cleans up"));
+            }
+            (false, false) => {
+                field("cut off", &format!("{what}; nothing is left of it to be done"))
+            }
+        }
     }
-    for run in &answer.open_runs {
-        run.particulars(now, &field);
+    let Some((run, beneath)) = answer.open_runs.split_last() else { return };
+    for run in beneath {
+        field("", &format!("after {}", run.line()));
     }
+    run.particulars(now, &field);
+}
+
+fn serving_words(ui: &Ui, answer: &StatusAnswer, now: jiff::Timestamp) -> String {
+    let style = &ui.out;
+    let open = answer.open_runs.last().filter(|run| run.touches());
+    let proof = match (answer.told, answer.record, open) {
+        (false, ..) if answer.healthy => {
+            return "not known: the checks do not tell the one from the other".to_owned();
+        }
+        (false, ..) => return format!("{} nothing healthy", style.bad()),
+        (_, Some(seq), _) if answer.proven => format!("{} proven #{seq}", style.ok()),
+        (_, Some(seq), _) => format!("not proven by a run, #{seq}"),
+        (_, None, Some(run)) if answer.serving.commit == run.to.commit => {
+            let sign = if answer.proven { style.ok() } else { style.yellow("!") };
+            format!("{sign} {}", run.target_word())
+        }
+        (_, None, None) if answer.unsigned > 0 => {
+            format!("{} its record waits to be signed", style.yellow("!"))
+        }
+        (_, None, _) => format!("{} put there by hand, not recorded", style.yellow("!")),
+    };
+    let since = answer
+        .since
+        .map(|since| format!("  since {} ({})", clock_word(since, now), span(ago(since, now))));
+    format!("{}{}  {proof}", answer.serving, since.unwrap_or_default())
 }
 
 fn observed_words(ui: &Ui, answer: &StatusAnswer) -> String {

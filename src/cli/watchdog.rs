@@ -63,7 +63,7 @@ pub struct Watching {
 impl Watching {
     /// Looks after the guard of an open run; `None` where none was armed.
     pub fn over(site: &Site, run: &Run) -> Option<Self> {
-        let guard = watchdog::guard(site, &run.id)?;
+        let guard = watchdog::guard(site, run.guarded_as())?;
         let lives = guard.guards.as_ref().is_some_and(|process| process.alive());
         let state = if guard.gave_up.is_some() {
             "gave-up"

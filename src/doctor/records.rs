@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::host::INIT;
 use super::{Examination, on_path, quoted};
 use crate::config::SigningFormat;
-use crate::engine::{self, AtWork, JournalError, Lock};
+use crate::engine::{self, AtWork, Lock};
 use crate::ledger::{self, LedgerError};
 use crate::plan::PlanError;
 use crate::plan::facts::Facts;
@@ -74,14 +74,15 @@ fn new_key(site: &Site) -> Option<String> {
 /// Lock files that a killed git left. Those of a killed command of ours the next one removes by itself.
 pub(super) fn locks(site: &Site, found: &mut Examination) {
     let killed = AtWork::killed(site);
-    if let Some(killed) = &killed {
-        let what = format!(
-            "gitroll {} or a git command of it was killed; the next changing command removes what it left",
-            killed.command
-        );
+    if let Some(killed) = killed.as_ref().filter(|killed| killed.leaves_something(site)) {
+        let what = match killed.ended {
+            true => format!("gitroll {} left something behind", killed.command),
+            false => format!("gitroll {} or a git command of it was killed", killed.command),
+        };
+        let what = format!("{what}; the next changing command removes what it left");
         found.warning("locks", what, None);
     }
-    let ours = killed.map(|killed| killed.remains(site).locks).unwrap_or_default();
+    let ours = killed.map(|_| site.git.remains().locks).unwrap_or_default();
     for path in preflight::stale_locks(site) {
         if ours.contains(&path) {
             continue;
@@ -98,26 +99,25 @@ pub(super) fn locks(site: &Site, found: &mut Examination) {
 pub(super) fn runs(site: &Site, found: &mut Examination) {
     match (engine::open_runs(site), Lock::holder(&site.state())) {
         (_, Some(held)) if held.process.as_ref().is_some_and(|p| p.pid != std::process::id()) => {
-            let what = format!("gitroll {} by {} is at work just now", held.command, held.actor);
+            let what = format!("gitroll {} by {} is at work just now", held.command, held.who());
             found.warning("runs", what, None);
         }
         (Err(error), _) => {
-            let fix = match &error {
-                JournalError::Damaged { path, .. } => path.parent().and_then(|run| {
-                    let (run, state) = (run.display().to_string(), site.state());
-                    let state = state.display().to_string();
-                    Some(format!("mv {} {}", quoted(&run)?, quoted(&state)?))
-                }),
-                JournalError::Io { .. } => None,
-            };
+            let fix = error.damaged_run().and_then(|run| {
+                let (run, state) = (run.display().to_string(), site.state());
+                let state = state.display().to_string();
+                Some(format!("mv {} {}", quoted(&run)?, quoted(&state)?))
+            });
             found.problem("runs", error.to_string(), fix);
         }
         (Ok(runs), _) => {
             for run in runs {
-                let what = format!(
-                    "a run is open: {} to {}; gitroll abort puts back what served before",
-                    run.plan.event, run.plan.to
-                );
+                let other = match run.course() {
+                    engine::Course::Proven => "observed serving, only its record is left",
+                    engine::Course::Back => "it is going back; gitroll abort does the same",
+                    _ => "gitroll abort puts back what served before",
+                };
+                let what = format!("a run is open: {} to {}; {other}", run.plan.event, run.plan.to);
                 found.problem("runs", what, Some("gitroll resume".to_owned()));
             }
         }

@@ -3,6 +3,7 @@
 use super::host::INIT;
 use super::{Examination, quoted};
 use crate::config::{self, Config, Manager, Prove};
+use crate::engine;
 use crate::model::{RepoPath, Served};
 use crate::plan::facts::Facts;
 use crate::plan::preflight::{self, Problem};
@@ -54,6 +55,11 @@ pub(super) fn configuration(site: &Site, facts: &Facts, found: &mut Examination)
 
 /// Local edits to tracked files, which the next change puts aside, and a HEAD that was moved by hand.
 pub(super) fn tree(site: &Site, facts: &Facts, found: &mut Examination) {
+    // What an open run has put there nobody did by hand, and it is the run that is to be finished first.
+    if engine::open_runs(site).is_ok_and(|open| !open.is_empty()) {
+        found.fine("tree", "of the open run");
+        return;
+    }
     if facts.by_hand() {
         let what = format!("{} was put in place by hand and is not on record", facts.serving);
         found.warning("tree", what, Some("gitroll deploy".to_owned()));
@@ -162,7 +168,10 @@ fn standing(run_as: Option<&Account>, name: &str, state: &State, found: &mut Exa
 pub(super) fn checks(config: &Config, observed: &Observed, found: &mut Examination) {
     let up = observed.services.iter().all(|(_, state)| state.as_ref().is_ok_and(|s| s.up));
     for check in observed.checks.iter().filter(|check| check.failed()) {
+        // `back` waits for the end of an open run, which may be all that is wrong here.
+        let open = found.problems().any(|problem| problem.subject == "runs");
         let fix = match (&found.back_to, up) {
+            _ if open => "gitroll resume",
             (_, false) => "gitroll service start",
             (Some(_), true) => "gitroll back",
             (None, true) => "gitroll check",

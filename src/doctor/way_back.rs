@@ -2,7 +2,9 @@
 
 use super::serving::told;
 use super::{Examination, host, on_path};
-use crate::model::{Event, Recorded, Served};
+use crate::build::Look;
+use crate::ledger;
+use crate::model::{ArtifactEvidence, Event, Recorded, Served};
 use crate::plan::compose::{self, Composed, GroupsOf, Intent};
 use crate::plan::facts::Facts;
 use crate::plan::preflight;
@@ -136,7 +138,11 @@ fn artifacts(
             format!("{} is not kept: back would build {}, {time}", chosen.name, groups.join(", "));
         found.warning("target", what, None);
     }
-    for artifact in &composed.plan.artifacts {
+    let recorded = chosen.commit.as_ref().and_then(|commit| facts.last_record_of(site, commit));
+    let recorded = recorded.and_then(|entry| ledger::evidence(&site.git, entry).ok());
+    let recorded = recorded.map(|evidence| evidence.artifacts).unwrap_or_default();
+    let others = recorded.iter().filter(|a| !composed.plan.artifacts.contains(a));
+    for artifact in composed.plan.artifacts.iter().chain(others) {
         let place = site.store.place(&artifact.key, &artifact.output);
         let empty = std::fs::read_dir(&place).map(|mut entries| entries.next().is_none());
         let damage = match (site.store.has(&artifact.key, &artifact.output), empty) {
@@ -144,10 +150,18 @@ fn artifacts(
             (true, Err(error)) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 error.to_string()
             }
+            (true, _) if !keeps(site, artifact) => {
+                "was changed since it was built: back would build it anew".to_owned()
+            }
             _ => continue,
         };
         let what = format!("{} of {}, kept for it, {damage}", artifact.output, chosen.name);
         let key = site.store.dir.join(artifact.key.as_str());
         found.problem("target", what, on_path("rm -r", &key));
     }
+}
+
+/// Whether it is still what was built; where that cannot be seen, going there will say why.
+fn keeps(site: &Site, artifact: &ArtifactEvidence) -> bool {
+    site.store.keeps(&artifact.key, &artifact.output, Look::Closely).unwrap_or(true)
 }

@@ -1,14 +1,13 @@
-//! Which command is at work, on disk: what it finds here and what its children are known by. A command that
+//! Which command is at work, on disk, and what its children are known by. A command that
 //! was killed leaves it for the next one, which then knows what may be cleaned.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::run;
 use crate::site::Site;
 use crate::system::git::GitRemains;
 use crate::system::procs::{self, ProcessId};
@@ -29,8 +28,9 @@ pub struct AtWork {
     pub call: String,
     /// Since when.
     pub since: Timestamp,
-    /// The locks of git that lay here then, and are none of its own.
-    pub locks: BTreeSet<PathBuf>,
+    /// It came to its end by itself, and something is left for the next command to remove.
+    #[serde(default)]
+    pub ended: bool,
 }
 
 /// The note that this process is at work. At the command's ordinary end it goes; nothing rests on that, for
@@ -38,6 +38,7 @@ pub struct AtWork {
 #[derive(Debug)]
 pub struct Note {
     path: PathBuf,
+    at_work: AtWork,
     /// What an earlier command may have left. As long as it is there, the note stays too.
     doubted: Vec<PathBuf>,
 }
@@ -49,7 +50,9 @@ impl AtWork {
     /// What the last changing command left; `None` after an ordinary end.
     pub fn left(site: &Site) -> Option<Self> {
         let text = std::fs::read(path(&site.state())).ok()?;
-        let left: Self = serde_json::from_slice(&text).ok()?;
+        let mut left: Self = serde_json::from_slice(&text).ok()?;
+        // Where its note could not be removed either, its run says that it was not killed.
+        left.ended |= run::last_run(site).is_some_and(|run| run.left_to_person(left.since));
         (left.at_work == Self::VERSION).then_some(left)
     }
 
@@ -58,15 +61,11 @@ impl AtWork {
         Self::left(site).filter(|left| !left.process.as_ref().is_some_and(ProcessId::alive))
     }
 
-    /// What it left of git's, as far as that can be told. Looks, and changes nothing.
-    pub fn remains(&self, site: &Site) -> GitRemains {
-        site.git.remains(&self.locks, self.begin())
-    }
-
-    /// Since when, for comparing with the times of files.
-    fn begin(&self) -> SystemTime {
-        let seconds = u64::try_from(self.since.as_second()).unwrap_or(0);
-        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    /// Whether there is something of it that the next changing command has to see to: a process, or a file.
+    pub fn leaves_something(&self, site: &Site) -> bool {
+        let GitRemains { locks, objects, in_doubt } = site.git.remains();
+        [locks, objects, in_doubt].iter().any(|paths| !paths.is_empty())
+            || !procs::carrying(call::VARIABLE, &self.call, self.session).is_empty()
     }
 
     /// Whether it is this very call.
@@ -77,33 +76,24 @@ impl AtWork {
 
 impl Note {
     /// Notes durably that this process is at work; only for who holds the lock. `doubted` is what a killed
-    /// command may have left and could not be cleaned now: it is remembered with when that began.
+    /// command may have left and could not be cleaned now: it is remembered.
     ///
     /// # Errors
     /// Any I/O error.
-    pub fn write(
-        site: &Site,
-        command: &str,
-        doubted: Option<(Timestamp, &[PathBuf])>,
-    ) -> io::Result<Self> {
-        let mut locks = site.git.lock_files();
-        if let Some((_, doubted)) = doubted {
-            locks.retain(|lock| !doubted.contains(lock));
-        }
+    pub fn write(site: &Site, command: &str, doubted: &[PathBuf]) -> io::Result<Self> {
         let at_work = AtWork {
             at_work: AtWork::VERSION,
             command: command.to_owned(),
             process: ProcessId::of(std::process::id()),
             session: procs::session_of(std::process::id()).unwrap_or(0),
             call: call::name().to_owned(),
-            since: doubted.map_or_else(clock::now, |(since, _)| since),
-            locks,
+            since: clock::now(),
+            ended: false,
         };
         let path = path(&site.state());
         let text = serde_json::to_vec_pretty(&at_work).map_err(io::Error::other)?;
         files::write_durably(&path, &text, 0o600)?;
-        let doubted = doubted.map(|(_, paths)| paths.to_vec()).unwrap_or_default();
-        Ok(Self { path, doubted })
+        Ok(Self { path, at_work, doubted: doubted.to_vec() })
     }
 }
 
@@ -111,7 +101,11 @@ impl Drop for Note {
     fn drop(&mut self) {
         // What a killed git left, or this program in the middle of something, is for the next command to see.
         let doubt = self.doubted.iter().any(|path| path.exists());
-        if !doubt && !call::git_was_killed() && !std::thread::panicking() {
+        if doubt || call::git_was_killed() || std::thread::panicking() {
+            let at_work = AtWork { ended: true, ..self.at_work.clone() };
+            let text = serde_json::to_vec_pretty(&at_work).unwrap_or_default();
+            let _ = files::write_durably(&self.path, &text, 0o600);
+        } else {
             let _ = std::fs::remove_file(&self.path);
         }
     }

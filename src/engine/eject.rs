@@ -1,13 +1,15 @@
 //! Giving a checkout back to plain git: HEAD on a branch at what serves, gitroll's own files gone.
 //!
 //! Services are not touched and no branch moves. What a person may still want stays: saved files, logs,
-//! the trust file and key, the records in git. The binding goes last, so that a second run finishes what
-//! a kill left half done.
+//! the trust file and key, the records in git. The binding goes after all the rest, so that a second run
+//! finishes what a kill or an error left half done; after it only the lock, so that nobody else gets in before.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::lock::{Held, Lock, LockError};
 use super::run::last_branch;
 use crate::model::Oid;
 use crate::site::Site;
@@ -71,13 +73,13 @@ pub enum EjectError {
     /// Git.
     #[error(transparent)]
     Git(#[from] GitError),
-    /// Files.
-    #[error("{path}: {source}")]
-    Io {
-        /// The path.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
+    /// Something was changed, and then the rest could not be.
+    #[error("eject is not finished: {problem}")]
+    Unfinished {
+        /// What was in the way.
+        problem: String,
+        /// What is still to be removed.
+        left: Vec<PathBuf>,
     },
 }
 
@@ -136,30 +138,62 @@ pub fn plan(
 /// # Errors
 /// The first thing that could not be done; the same command goes on from there.
 pub fn carry_out(site: &Site, ejection: &Ejection) -> Result<(), EjectError> {
-    let git = &site.git;
-    let name = ejection.branch.name();
-    if let Branch::New(_) = ejection.branch {
-        let edit = RefEdit { name: name.to_owned(), new: Some(ejection.commit.clone()), old: None };
-        git.update_refs(&[edit], "gitroll eject: what serves")?;
+    put_head_on_branch(site, ejection)?;
+    for (done, path) in ejection.removes.iter().enumerate() {
+        failpoint::pass("eject removes").and_then(|()| remove(path)).map_err(|source| {
+            EjectError::Unfinished {
+                problem: format!("{}: {source}", path.display()),
+                left: ejection.removes[done..].to_vec(),
+            }
+        })?;
     }
-    git.attach_head(name, &ejection.commit)?;
-    let head = git.head()?;
-    if head.branch.as_deref() != Some(name) || head.commit != ejection.commit {
-        return Err(EjectError::Branch("HEAD moved meanwhile; nothing was removed".into()));
-    }
-    for path in &ejection.removes {
-        failpoint::pass("eject removes")
-            .and_then(|()| remove(path))
-            .map_err(|source| EjectError::Io { path: path.clone(), source })?;
-    }
-    // Both only where nothing is left in them.
+    // All only where nothing is left in them.
     let _ = fs::remove_dir(site.state().join("services"));
     let _ = fs::remove_dir(&site.binding.work_dir);
     let _ = fs::remove_dir(site.state());
     Ok(())
 }
 
-/// Everything that goes, the binding last: without it there is nothing left to be done.
+/// Removes the lock's file that an ejection left which ended between the binding and it.
+///
+/// # Errors
+/// Somebody holds the lock, or it cannot be removed.
+pub fn finish(state: &Path, held: &Held) -> Result<(), LockError> {
+    if !state.join("lock").exists() {
+        return Ok(());
+    }
+    let lock = Lock::take(state, held, Duration::ZERO)?;
+    lock.remove().map_err(|source| LockError::Io { path: state.join("lock"), source })
+}
+
+/// HEAD comes to be on the branch, at the very commit it is at.
+fn put_head_on_branch(site: &Site, ejection: &Ejection) -> Result<(), EjectError> {
+    let git = &site.git;
+    let name = ejection.branch.name();
+    let made = matches!(ejection.branch, Branch::New(_));
+    let on_it = || git.head().is_ok_and(|head| head.branch.as_deref() == Some(name));
+    let already = on_it();
+    let failed = |error: GitError| {
+        if made || !already && on_it() {
+            let left = ejection.removes.clone();
+            EjectError::Unfinished { problem: error.to_string(), left }
+        } else {
+            error.into()
+        }
+    };
+    if let Branch::New(_) = ejection.branch {
+        let edit = RefEdit { name: name.to_owned(), new: Some(ejection.commit.clone()), old: None };
+        git.update_refs(&[edit], "gitroll eject: what serves")?;
+    }
+    git.attach_head(name, &ejection.commit).map_err(failed)?;
+    let head = git.head().map_err(failed)?;
+    if head.branch.as_deref() != Some(name) || head.commit != ejection.commit {
+        return Err(EjectError::Branch("HEAD moved meanwhile; nothing was removed".into()));
+    }
+    Ok(())
+}
+
+/// Everything that goes, in this order: the binding after what only it leads to, then the lock.
 fn removed(site: &Site, saved: Option<&Path>, logs: &[PathBuf]) -> Vec<PathBuf> {
     let state = site.state();
     let services = state.join("services");
@@ -168,15 +202,16 @@ fn removed(site: &Site, saved: Option<&Path>, logs: &[PathBuf]) -> Vec<PathBuf> 
         let id = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix("stage-"));
         id.and_then(|id| id.parse().ok()).is_some_and(|id| stage(&id) == *path)
     });
-    // The lock goes with the rest: whoever waits for it was opened with the binding and ends without it.
-    let own = names_in(&state)
-        .into_iter()
-        .filter(|path| Some(path.as_path()) != saved && (logs.is_empty() || *path != services));
+    let lock = state.join("lock");
+    let own = names_in(&state).into_iter().filter(|path| {
+        let stays = Some(path.as_path()) == saved || !logs.is_empty() && *path == services;
+        !stays && *path != lock
+    });
     let of_services =
         names_in(&services).into_iter().filter(|path| !logs.is_empty() && !logs.contains(path));
     let hooks = names_in(&site.git.hooks_dir().0).into_iter().filter(|path| is_own_hook(path));
     let binding = [site.binding.file()].into_iter().filter(|path| path.exists());
-    stages.chain(hooks).chain(of_services).chain(own).chain(binding).collect()
+    stages.chain(hooks).chain(of_services).chain(own).chain(binding).chain([lock.clone()]).collect()
 }
 
 fn wanted_branch(site: &Site, name: &str, commit: &Oid) -> Result<Branch, EjectError> {

@@ -15,6 +15,14 @@ pub enum Ended {
         /// The record; `None` when it could not be signed and is queued, with why.
         record: Result<Box<ledger::Entry>, String>,
     },
+    /// It was observed serving before this program was killed; now it does not serve. The run is over and
+    /// recorded.
+    NoLonger {
+        /// What is wrong now.
+        why: String,
+        /// The log lines of services that failed: service name and line.
+        lines: Vec<(String, String)>,
+    },
     /// It failed before anything that serves was touched.
     Untouched {
         /// Why.
@@ -27,9 +35,15 @@ pub enum Ended {
         /// The record, as above.
         record: Result<Box<ledger::Entry>, String>,
     },
-    /// It failed, what served before was failing too, the target's tree is in place, the run is closed
-    /// so that the next candidate can be tried.
+    /// It failed, what served before was failing too, the target's tree is in place. The run is open: another
+    /// that follows it tries the next candidate, or a person is needed.
     Abandoned {
+        /// Why.
+        why: String,
+    },
+    /// A run that follows others was taken back to where it began, and is over. The one before it is open and is
+    /// taken back now: nothing was proven yet.
+    Undone {
         /// Why.
         why: String,
     },

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::phase::Side;
 use crate::check::LogPositions;
-use crate::model::{CheckEvidence, FlagEvidence, Outcome, ServiceEvidence};
+use crate::model::{CheckEvidence, FlagEvidence, Oid, Outcome, RunId, ServiceEvidence, TargetRef};
 use crate::system::procs::{ProcessId, Ticks};
 
 /// One thing that happened in a run.
@@ -160,6 +160,12 @@ pub struct Begun {
     pub on_failure: OnFailure,
     /// The checks before anything changed.
     pub baseline: Vec<CheckEvidence>,
+    /// The runs that failed before it in the same act and are open beneath it, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub follows: Vec<RunId>,
+    /// What is tried next if it fails.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<Further>,
 }
 
 impl Begun {
@@ -175,8 +181,38 @@ impl Begun {
             process: None,
             on_failure: OnFailure::Restore,
             baseline: Vec::new(),
+            follows: Vec::new(),
+            further: Vec::new(),
         }
     }
+}
+
+/// How a run is begun, besides its plan.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// What to do if a step after activation fails.
+    pub on_failure: OnFailure,
+    /// The checks before anything changes.
+    pub baseline: Vec<CheckEvidence>,
+    /// The runs that failed before it in the same act, the first one first.
+    pub follows: Vec<RunId>,
+    /// What is tried next if it fails.
+    pub further: Vec<Further>,
+    /// The watchdog begins it, going on with what somebody else began.
+    pub by_watchdog: bool,
+}
+
+/// A candidate that is tried if the one before it fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Further {
+    /// The name people know it by.
+    pub name: String,
+    /// Its commit.
+    pub commit: Oid,
+    /// The tag that names it.
+    pub target: Option<TargetRef>,
+    /// Serving it is what was asked for, too.
+    pub asked: bool,
 }
 
 /// What to do if a step after activation fails.
@@ -185,7 +221,7 @@ impl Begun {
 pub enum OnFailure {
     /// Put back what served before: it was healthy.
     Restore,
-    /// What served before was failing too, and another candidate is to be tried.
+    /// What served before was failing too, and another candidate is to be tried, by a run that follows.
     Abandon,
     /// What served before was failing too, and there is no other candidate.
     Stay,

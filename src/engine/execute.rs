@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::ended::{Ended, Repeat};
-use super::entry::{Begun, Entry, OnFailure};
+use super::entry::{Begun, Entry, OnFailure, Terms};
 use super::journal::JournalError;
 use super::phase::{Answer, Phase, Side, answer};
 use super::prove::{intended, log_window, prove};
@@ -13,7 +13,7 @@ use super::{EngineError, StepError, flags, reserve, steps, watchdog};
 use crate::check::{LogPositions, LogWindow, Proof};
 use crate::config::Config;
 use crate::ledger;
-use crate::model::{CheckEvidence, CheckedPlan, Narration, Narrator, Outcome, Step};
+use crate::model::{CheckedPlan, Narration, Narrator, Outcome, Step};
 use crate::site::Site;
 use crate::system::procs::{ProcessId, Ticks};
 use crate::system::signals::{self, Until};
@@ -29,7 +29,7 @@ pub(super) const ABORTED: &str = "aborted by a person";
 pub(super) const INTERRUPTED: &str = "interrupted by a signal";
 
 /// Why a run is restored that the watchdog could not bring forward. It never gives up on one.
-const ABORTED_BY_WATCHDOG: &str = "aborted by the watchdog";
+pub(super) const ABORTED_BY_WATCHDOG: &str = "aborted by the watchdog";
 
 /// Executes a checked plan.
 ///
@@ -38,8 +38,7 @@ const ABORTED_BY_WATCHDOG: &str = "aborted by the watchdog";
 pub fn execute(
     site: &Site,
     checked: &CheckedPlan,
-    on_failure: OnFailure,
-    baseline: Vec<CheckEvidence>,
+    terms: Terms,
     narrator: &mut Narrator<'_>,
 ) -> Result<Ended, EngineError> {
     let begun = Begun {
@@ -47,12 +46,15 @@ pub fn execute(
         plan: checked.plan().digest().to_string(),
         actor: site.actor.clone(),
         process: ProcessId::of(std::process::id()),
-        on_failure,
-        baseline,
+        on_failure: terms.on_failure,
+        baseline: terms.baseline,
+        follows: terms.follows,
+        further: terms.further,
     };
     // Whatever is wrong is found while there is no run.
     steps::configurations(checked.plan())?;
-    let run = Run::begin(site, checked, begun).map_err(EngineError::NotBegun)?;
+    let mut run = Run::begin(site, checked, begun).map_err(EngineError::NotBegun)?;
+    run.by_watchdog = terms.by_watchdog;
     reserve::hold(site, &run);
     Executor::new(site, run, narrator)?.drive()
 }
@@ -88,6 +90,9 @@ pub fn resume(
     executor.guard();
     let (process, watchdog) = (ProcessId::of(std::process::id()), executor.run.by_watchdog);
     executor.write(Entry::Resumed { at, process, watchdog })?;
+    if *executor.run.journal.phase() == Phase::Restored {
+        executor.restore_again()?;
+    }
     executor.drive()
 }
 
@@ -96,11 +101,25 @@ pub fn resume(
 /// # Errors
 /// [`EngineError::TooLate`] after the commit point; else as [`execute`].
 pub fn abort(site: &Site, run: Run, narrator: &mut Narrator<'_>) -> Result<Ended, EngineError> {
+    let why = if run.by_watchdog { ABORTED_BY_WATCHDOG } else { ABORTED };
+    undo(site, run, why, narrator)
+}
+
+/// As [`abort`], for the reason `why`: of a run that was open beneath one which was [`Ended::Undone`].
+///
+/// # Errors
+/// As [`abort`].
+pub fn undo(
+    site: &Site,
+    run: Run,
+    why: &str,
+    narrator: &mut Narrator<'_>,
+) -> Result<Ended, EngineError> {
     let mut executor = Executor::new(site, run, narrator)?;
-    let why = if executor.run.by_watchdog { ABORTED_BY_WATCHDOG } else { ABORTED }.to_owned();
+    let why = why.to_owned();
     match executor.run.journal.phase().clone() {
         Phase::Proven | Phase::Closed(Some(Outcome::Succeeded)) => {
-            return Err(EngineError::TooLate(executor.run.plan.to.to_string()));
+            return Err(EngineError::TooLate(Box::new(executor.run)));
         }
         Phase::Forward { next, .. }
             if next < steps::activation(&executor.run.plan)
@@ -112,7 +131,11 @@ pub fn abort(site: &Site, run: Run, narrator: &mut Narrator<'_>) -> Result<Ended
             executor.guard();
             executor.write(Entry::Restoring { why })?;
         }
-        Phase::Fresh | Phase::Restored | Phase::Closed(_) => {}
+        Phase::Restored => {
+            executor.guard();
+            executor.restore_again()?;
+        }
+        Phase::Fresh | Phase::Closed(_) => {}
     }
     executor.drive()
 }
@@ -138,22 +161,34 @@ pub(super) struct Executor<'a, 'n> {
     guarded: bool,
     /// A line of the journal could not be written.
     lost_a_line: bool,
+    /// This process saw the intended version serve, not one that was killed since.
+    saw_it: bool,
 }
 
 impl<'a, 'n> Executor<'a, 'n> {
-    fn new(site: &'a Site, run: Run, narrator: &'a mut Narrator<'n>) -> Result<Self, EngineError> {
+    pub(super) fn new(
+        site: &'a Site,
+        run: Run,
+        narrator: &'a mut Narrator<'n>,
+    ) -> Result<Self, EngineError> {
         let (mut config, config_before) = steps::configurations(&run.plan)?;
         config.checks.extend(flags::questions(&config, &run.plan));
         let guarded = run.by_watchdog;
-        let (redo, lost_a_line) = (false, false);
-        Ok(Self { site, run, config, config_before, narrator, redo, guarded, lost_a_line })
+        let (redo, lost_a_line, saw_it) = (false, false, false);
+        Ok(Self { site, run, config, config_before, narrator, redo, guarded, lost_a_line, saw_it })
     }
 
-    fn drive(self) -> Result<Ended, EngineError> {
-        let (site, id, by_watchdog) = (self.site, self.run.id.clone(), self.run.by_watchdog);
+    pub(super) fn drive(self) -> Result<Ended, EngineError> {
+        let (site, by_watchdog) = (self.site, self.run.by_watchdog);
+        let (guarded, follows) = (self.run.guarded_as().clone(), !self.run.follows().is_empty());
         let ended = self.go();
-        if !by_watchdog {
-            watchdog::disarm(site, &id);
+        let goes_on = match &ended {
+            Ok(Ended::Abandoned { .. } | Ended::Undone { .. }) => true,
+            Ok(Ended::Untouched { .. }) => follows,
+            _ => false,
+        };
+        if !by_watchdog && !goes_on {
+            watchdog::disarm(site, &guarded);
         }
         ended
     }
@@ -169,7 +204,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         }
         self.guarded = true;
         let Some(after) = self.config.run.watchdog else { return };
-        if let Err(why) = watchdog::arm(self.site, &self.run.id, after) {
+        if let Err(why) = watchdog::arm(self.site, self.run.guarded_as(), after) {
             let text = format!("nothing finishes this run if it is killed: no watchdog: {why}");
             (self.narrator)(Narration::Warning { text });
         }
@@ -206,8 +241,12 @@ impl<'a, 'n> Executor<'a, 'n> {
                     _ => self.forward(next),
                 }
             }
-            Phase::Proven => self.finish_proven().map(Some),
+            Phase::Proven if self.saw_it => self.finish_proven().map(Some),
+            Phase::Proven => self.finish_proven_before().map(Some),
             Phase::Restoring { tree: false } => self.restore_tree(),
+            Phase::Restoring { tree: true } if self.is_above_another()? => {
+                self.hand_back().map(Some)
+            }
             Phase::Restoring { tree: true } => self.compensate(),
             Phase::Restored => self.finish_restored().map(Some),
             Phase::Stuck(side) => {
@@ -225,6 +264,9 @@ impl<'a, 'n> Executor<'a, 'n> {
             let why = "the plan has no proof".to_owned();
             return self.failed(next, "prove", Duration::ZERO, StepError::Files(why));
         };
+        if matches!(step, Step::Activate | Step::Head { .. }) {
+            self.wait_for_locks();
+        }
         let again = self.run.command_once(next).filter(|_| !self.redo);
         let before = again.and_then(|_| self.run.done_before(next));
         let logs = self.window_opened(next);
@@ -239,13 +281,7 @@ impl<'a, 'n> Executor<'a, 'n> {
             self.warn_of_edits();
             let since = self.run.fresh_since();
             let proof = self.prove_target(since);
-            // Somebody may have checked something else out meanwhile: then that is what the next start loads.
-            let head = self.site.git.head().ok();
-            let moved = head.filter(|head| head.commit != self.run.plan.to.commit);
-            if let (true, Some(head)) = (proof.proven, moved) {
-                let found = head.commit.short();
-                let why =
-                    format!("HEAD was moved to {found} while {} was proven", self.run.plan.to);
+            if let (true, Some(why)) = (proof.proven, self.head_moved()) {
                 return self.failed(next, "prove", begin.elapsed(), StepError::Files(why));
             }
             if let (false, Some(signal)) = (proof.proven, signals::stop_asked()) {
@@ -267,6 +303,7 @@ impl<'a, 'n> Executor<'a, 'n> {
                 millis: millis(begin.elapsed()),
                 flags,
             })?;
+            self.saw_it = true;
             (self.narrator)(Narration::Done { step: step.label(), took: begin.elapsed() });
             return Ok(None);
         }
@@ -323,10 +360,8 @@ impl<'a, 'n> Executor<'a, 'n> {
                 Ok(None)
             }
             Answer::Abandon => {
-                // A record that cannot be signed is queued: the next candidate matters more now.
-                let _ = self.record(Outcome::Failed)?;
+                // Open as it stands: nobody chose this state, and a kill from here on must not leave it to itself.
                 let _ = steps::drop_stage(self.site, &self.run);
-                self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
                 Ok(Some(Ended::Abandoned { why }))
             }
             Answer::Stay => {
@@ -336,8 +371,9 @@ impl<'a, 'n> Executor<'a, 'n> {
         }
     }
 
-    fn finish_proven(&mut self) -> Result<Ended, EngineError> {
+    pub(super) fn finish_proven(&mut self) -> Result<Ended, EngineError> {
         reserve::release(self.site, &self.run.id);
+        self.close_beneath()?;
         let record = self.record(Outcome::Succeeded)?;
         let host = self.site.host(&self.run.plan.to, self.run.id.as_str());
         for service in &self.config.services {
@@ -396,7 +432,15 @@ impl<'a, 'n> Executor<'a, 'n> {
         log_window(self.site, &self.config, &run.plan.from, &run.id)
     }
 
-    fn prove_target(&mut self, since: Option<Ticks>) -> Proof {
+    /// Somebody may have checked something else out meanwhile: then that is what the next start loads.
+    pub(super) fn head_moved(&self) -> Option<String> {
+        let head = self.site.git.head().ok()?;
+        let (found, to) = (head.commit.short(), &self.run.plan.to);
+        let moved = head.commit != to.commit;
+        moved.then(|| format!("HEAD was moved to {found} while {to} was proven"))
+    }
+
+    pub(super) fn prove_target(&mut self, since: Option<Ticks>) -> Proof {
         let plan = &self.run.plan;
         let not = Some(&plan.from).filter(|from| from.commit != plan.to.commit);
         let (run, until) = (&self.run.id, Until::Stopped);

@@ -50,7 +50,27 @@ pub enum JournalError {
         /// What is wrong.
         problem: String,
     },
+    /// A file of a run that had begun is not there any more.
+    #[error("{path} is gone, and the run had begun; the rest of it is left as it is")]
+    Lost {
+        /// The file.
+        path: PathBuf,
+    },
 }
+
+impl JournalError {
+    /// The directory of the run that nobody can believe any more; `None` where reading or writing failed.
+    pub fn damaged_run(&self) -> Option<&Path> {
+        match self {
+            JournalError::Damaged { path, .. } | JournalError::Lost { path } => path.parent(),
+            JournalError::Io { .. } => None,
+        }
+    }
+}
+
+/// What a run makes in its directory only after the journal's first line was on the disk.
+const AFTER_FIRST_LINE: [&str; 5] =
+    ["converge.json", "reserve", "tmp", "watchdog.json", "watchdog.log"];
 
 /// An open journal.
 #[derive(Debug)]
@@ -83,16 +103,27 @@ impl Journal {
     /// Reads the journal in `dir`. A torn last line is ignored, and cut off by the first write.
     ///
     /// # Errors
-    /// [`JournalError::Damaged`] when the middle is not what was written.
+    /// [`JournalError::Damaged`] when the middle is not what was written, or the first line is torn although the
+    /// run went on after it; [`JournalError::Lost`] when there is none although the run had begun.
     pub fn open(dir: &Path) -> Result<Self, JournalError> {
         let path = dir.join("journal.jsonl");
-        let io = |source| JournalError::Io { path: path.clone(), source };
-        let bytes = std::fs::read(&path).map_err(io)?;
+        let went_on = || AFTER_FIRST_LINE.iter().find(|name| dir.join(name).exists());
+        let bytes = std::fs::read(&path).map_err(|source| {
+            match source.kind() == io::ErrorKind::NotFound && went_on().is_some() {
+                true => JournalError::Lost { path: path.clone() },
+                false => JournalError::Io { path: path.clone(), source },
+            }
+        })?;
         let (lines, whole) = read(&bytes).map_err(|(line, problem)| JournalError::Damaged {
             path: path.clone(),
             line,
             problem,
         })?;
+        // That line was on the disk before anything else was done: this is not what a kill leaves.
+        if let (true, Some(later)) = (lines.is_empty(), went_on()) {
+            let problem = format!("it is torn, and {later} shows that the run went on after it");
+            return Err(JournalError::Damaged { path, line: 1, problem });
+        }
         let mut phase = Phase::Fresh;
         for (index, line) in lines.iter().enumerate() {
             phase = phase.after(&line.entry).map_err(|impossible| JournalError::Damaged {

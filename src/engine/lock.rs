@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use crate::system::procs::ProcessId;
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
+    path: PathBuf,
 }
 
 /// Who holds the lock. For the message only: the kernel's lock is what counts.
@@ -29,6 +30,16 @@ pub struct Held {
     pub command: String,
     /// Since when.
     pub since: Timestamp,
+    /// It is a try of the watchdog; the person began the run.
+    #[serde(default)]
+    pub watchdog: bool,
+}
+
+impl Held {
+    /// Who, in words.
+    pub fn who(&self) -> String {
+        if self.watchdog { "the watchdog".to_owned() } else { self.actor.clone() }
+    }
 }
 
 /// Why the lock was not taken.
@@ -37,6 +48,9 @@ pub enum LockError {
     /// Another command holds it.
     #[error("another command is at work on this checkout")]
     Busy(Option<Box<Held>>),
+    /// Its file went while it was waited for: `gitroll eject` took it away with all the rest.
+    #[error("this checkout was given back to plain git while this command waited for another one")]
+    Gone,
     /// The state directory cannot be used.
     #[error("{path}: {source}")]
     Io {
@@ -57,7 +71,7 @@ impl Lock {
     /// Takes the lock in gitroll's state directory (made with mode 0700 where missing), waiting up to
     /// `wait` for it.
     ///
-    /// The file is permanent and never unlinked; it is not inherited by children.
+    /// The file is unlinked by `eject` only, as the last thing it does; it is not inherited by children.
     ///
     /// # Errors
     /// See [`LockError`].
@@ -89,13 +103,32 @@ impl Lock {
                 Err(errno) => return Err(io(errno.into())),
             }
         }
+        // A lock on a file that is not there any more keeps nobody else out.
+        let ours = file.metadata().map_err(io)?;
+        let there = path.symlink_metadata();
+        if !there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
+            return Err(LockError::Gone);
+        }
         // For messages only: on a full disk `abort` must still come to its work.
         let text = serde_json::to_string(held).unwrap_or_default();
         let written = file.set_len(0).and_then(|()| file.rewind());
         if let Err(error) = written.and_then(|()| file.write_all(text.as_bytes())) {
             tracing::warn!("{}: {error}", path.display());
         }
-        Ok(Self { _file: file })
+        Ok(Self { _file: file, path })
+    }
+
+    /// Unlinks the lock's file, and its directory where nothing else is in it: the checkout is bound no more.
+    /// Whoever waits for it learns that ([`LockError::Gone`]).
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn remove(self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)?;
+        if let Some(state) = self.path.parent() {
+            let _ = std::fs::remove_dir(state);
+        }
+        Ok(())
     }
 }
 
@@ -112,6 +145,7 @@ mod tests {
             actor: "ana".into(),
             command: "deploy".into(),
             since: Timestamp::UNIX_EPOCH,
+            watchdog: false,
         };
         let first = Lock::take(state.path(), &held, Duration::ZERO).unwrap();
         match Lock::take(state.path(), &held, Duration::from_millis(60)) {

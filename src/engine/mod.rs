@@ -6,6 +6,7 @@
 //! served; after it the run can only go on to its record.
 
 mod at_work;
+mod beneath;
 mod eject;
 mod ended;
 mod entry;
@@ -14,6 +15,7 @@ mod flags;
 mod in_turn;
 mod journal;
 mod lock;
+mod outlook;
 mod phase;
 mod prove;
 mod record;
@@ -26,17 +28,23 @@ mod story;
 pub mod watchdog;
 
 pub use at_work::{AtWork, Note};
-pub use eject::{Branch, EjectError, Ejection, carry_out as eject, plan as eject_plan};
+pub use beneath::settle;
+pub use eject::{
+    Branch, EjectError, Ejection, carry_out as eject, finish as finish_eject, plan as eject_plan,
+};
 pub use ended::{Ended, Repeat};
-pub use entry::{Begun, Entry, OnFailure};
-pub use execute::{abort, execute, resume};
+pub use entry::{Begun, Entry, Further, OnFailure, Terms};
+pub use execute::{abort, execute, resume, undo};
 pub use flags::{environment as flag_environment, question as flag_question};
 pub use journal::{Journal, JournalError, Line};
 pub use lock::{Held, Lock, LockError};
+pub use outlook::{Course, Lying};
 pub use phase::{Phase, Side};
-pub use record::{append, host_name, publish, published_head, queued, sign_queued};
+pub use record::{
+    append, by_watchdog, host_name, publish, published_head, queued, sign_queued, was_stopped,
+};
 pub use remains::{Cleaned, clean};
-pub use run::{Run, forget, open_runs, tidy};
+pub use run::{Run, forget, last_run, open_runs, tidy};
 pub use story::Unsettled;
 
 use crate::build::BuildError;
@@ -58,8 +66,8 @@ pub enum EngineError {
     #[error("the plan's configuration cannot be read: {0}")]
     Config(String),
     /// The run is past its commit point.
-    #[error("it is too late to abort: {0} was observed serving")]
-    TooLate(String),
+    #[error("it is too late to abort: {} was observed serving", .0.plan.to)]
+    TooLate(Box<Run>),
     /// The record could not be written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

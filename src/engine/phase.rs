@@ -70,8 +70,9 @@ impl Phase {
             (Phase::Forward { .. } | Phase::Stuck(Side::Target), Entry::Failed { .. }) => {
                 self.clone()
             }
+            // Restored once, and interrupted: whether that still is so has to be seen.
             (
-                Phase::Forward { .. } | Phase::Restoring { .. } | Phase::Stuck(_),
+                Phase::Forward { .. } | Phase::Restoring { .. } | Phase::Stuck(_) | Phase::Restored,
                 Entry::Restoring { .. },
             ) => Phase::Restoring { tree: false },
             (Phase::Restoring { .. }, Entry::TreeRestored { .. }) => {
@@ -124,7 +125,7 @@ pub enum Answer {
     Drop,
     /// Put back what served before.
     Restore,
-    /// Leave the target in place, close, and let the caller try the next candidate.
+    /// Leave the target in place and the run open, and let the caller try the next candidate.
     Abandon,
     /// Leave the target in place and keep the run open for a person.
     Stay,

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::EngineError;
 use super::entry::Entry;
+use super::execute::ABORTED;
 use super::journal::Line;
 use super::run::Run;
+use super::{EngineError, StepError};
 use crate::ledger::{self, Draft, LedgerError};
 use crate::model::{
     ArtifactEvidence, CheckEvidence, Event, Evidence, FlagEvidence, Oid, Outcome, Plan, Record,
@@ -15,6 +16,9 @@ use crate::model::{
 use crate::site::Site;
 use crate::system::git::Pushed;
 use crate::system::{clock, failpoint, files};
+
+/// How the warning of a record begins that the watchdog wrote.
+const BY_WATCHDOG: &str = "finished by the watchdog";
 
 /// How often a lost race for the chain's ref is tried again.
 const TRIES: usize = 20;
@@ -91,7 +95,7 @@ pub fn sign_queued(site: &Site) -> Result<usize, LedgerError> {
             |problem: String| LedgerError::Malformed { name: path.display().to_string(), problem };
         let bytes = fs::read(&path).map_err(|e| unreadable(e.to_string()))?;
         let draft: Draft = serde_json::from_slice(&bytes).map_err(|e| unreadable(e.to_string()))?;
-        let is_there = last_run(site)?.is_some_and(|run| Some(run) == draft.evidence.run);
+        let is_there = is_recorded(site, &draft)?;
         if !is_there {
             append(site, &draft)?;
         }
@@ -137,12 +141,17 @@ fn already_recorded(site: &Site, run: &Run) -> Result<Option<ledger::Entry>, Eng
     Ok((evidence.run.as_ref() == Some(&run.id)).then(|| entry.clone()))
 }
 
-fn last_run(site: &Site) -> Result<Option<crate::model::RunId>, LedgerError> {
+/// Whether the draft of a run is in the chain already: that is known too late where its append fails after the
+/// ref was moved, and the record of a run that followed it may come behind.
+fn is_recorded(site: &Site, draft: &Draft) -> Result<bool, LedgerError> {
     let ledger = ledger::read(&site.git, &site.binding)?;
-    match ledger.chains.get(&site.binding.writer).and_then(|c| c.entries.last()) {
-        Some(entry) => Ok(ledger::evidence(&site.git, entry)?.run),
-        None => Ok(None),
+    let entries = ledger.chains.get(&site.binding.writer).map_or(&[][..], |chain| &chain.entries);
+    for entry in entries.iter().rev().filter(|entry| entry.record.plan == draft.record.plan) {
+        if ledger::evidence(&site.git, entry)?.run == draft.evidence.run {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }
 
 fn queue(site: &Site, run: &Run, draft: &Draft) -> Result<(), EngineError> {
@@ -167,7 +176,13 @@ fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
     let attempted = (!succeeded).then(|| plan.to.commit.clone());
     let mut record = Record::new(&site.line(), plan.event.clone());
     record.outcome = outcome;
-    record.from = Some(plan.from.commit.clone());
+    // What was left is what served when the act began, not a candidate of it that failed.
+    let first = run.follows().first().and_then(|first| Run::open(site, first).ok());
+    record.from = Some(
+        first
+            .filter(|_| succeeded)
+            .map_or_else(|| plan.from.commit.clone(), |first| first.plan.from.commit),
+    );
     record.to = served.map(|s| s.commit.clone());
     record.target.clone_from(&plan.target);
     record.subject = if succeeded { plan.recorded.subject.clone() } else { attempted };
@@ -181,18 +196,14 @@ fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
         record.lifts.clone_from(&plan.recorded.lifts);
     }
     record.plan = Some(plan.digest());
-    record.sentence = sentence(plan, outcome);
+    let evidence = evidence(site, run, outcome);
+    record.sentence = sentence(plan, outcome, was_stopped(&evidence));
     record.reason.clone_from(&plan.recorded.reason);
     let config = if succeeded { &plan.config } else { &plan.config_before };
-    Draft {
-        record,
-        evidence: evidence(site, run, outcome),
-        config: config.clone(),
-        person: site.person(),
-    }
+    Draft { record, evidence, config: config.clone(), person: site.person() }
 }
 
-fn sentence(plan: &Plan, outcome: Outcome) -> String {
+fn sentence(plan: &Plan, outcome: Outcome, stopped: bool) -> String {
     let place = format!("{} {}", plan.environment, host_name(plan.writer.as_str()));
     if plan.event == Event::Flags {
         return format!("{place}: {}", flags_sentence(plan, outcome));
@@ -218,6 +229,9 @@ fn sentence(plan: &Plan, outcome: Outcome) -> String {
             format!("{place}: deployed {to}")
         }
         (Outcome::Succeeded, _) => format!("{place}: deployed {to}, was {from}"),
+        (Outcome::Restored, _) if stopped => {
+            format!("{place}: {act} to {to} was stopped, {from} restored")
+        }
         (Outcome::Restored, _) => format!("{place}: {act} to {to} failed, {from} restored"),
         (Outcome::Failed, _) => format!("{place}: {act} to {to} failed, nothing healthy serves"),
     }
@@ -245,6 +259,22 @@ fn flags_sentence(plan: &Plan, outcome: Outcome) -> String {
         Outcome::Restored => format!("setting flags {} failed, values put back", names.join(", ")),
         Outcome::Failed => format!("setting flags {} failed", names.join(", ")),
     }
+}
+
+/// Whether a person ended the act that this is the evidence of, by `abort` or by a signal: nothing is wrong with
+/// what it was to put in place, as far as anybody knows.
+pub fn was_stopped(evidence: &Evidence) -> bool {
+    evidence.failure.as_deref().is_some_and(|why| {
+        why == ABORTED
+            || ["SIGINT", "SIGTERM"]
+                .iter()
+                .any(|signal| why.ends_with(&StepError::Interrupted(signal).to_string()))
+    })
+}
+
+/// Whether the watchdog finished the act that this is the evidence of.
+pub fn by_watchdog(evidence: &Evidence) -> bool {
+    evidence.warnings.iter().any(|warning| warning.starts_with(BY_WATCHDOG))
 }
 
 /// The writer's name without its random suffix.
@@ -275,8 +305,7 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
     evidence.warnings = plan.warnings.clone();
     if run.by_watchdog {
         let began = run.journal.begun().map_or("somebody", |begun| &begun.actor);
-        let text =
-            format!("finished by the watchdog: the process that {began} began it with was killed");
+        let text = format!("{BY_WATCHDOG}: the process that {began} began it with was killed");
         evidence.warnings.push(text);
     }
     evidence.failure = lines.iter().find_map(|line| match &line.entry {

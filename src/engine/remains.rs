@@ -45,7 +45,11 @@ impl Cleaned {
         .collect();
         (!said.is_empty()).then(|| {
             let command = &self.after.command;
-            format!("gitroll {command} or a git of it was killed; removed: {}", said.join(", "))
+            let what = match self.after.ended {
+                true => format!("gitroll {command} left something behind"),
+                false => format!("gitroll {command} or a git of it was killed"),
+            };
+            format!("{what}; removed: {}", said.join(", "))
         })
     }
 }
@@ -57,8 +61,11 @@ pub fn clean(site: &Site) -> Option<Cleaned> {
     // Its children first: an install that outlived it would go on writing.
     let orphans = procs::carrying(call::VARIABLE, &left.call, left.session);
     procs::end(&orphans);
-    let found = left.remains(site);
+    let found = site.git.remains();
     let locks = found.locks.into_iter().filter(|path| fs::remove_file(path).is_ok()).collect();
+    if found.in_doubt.is_empty() {
+        site.git.forget_in_flight();
+    }
     let objects = found.objects.iter().filter(|path| fs::remove_file(path).is_ok()).count();
     let files = objects + own_files(site) + stages(site) + remove_dead_runs(site);
     if let Err(error) = site.store.sweep() {
@@ -70,10 +77,10 @@ pub fn clean(site: &Site) -> Option<Cleaned> {
 /// Removes the locks that a git command of this very call left when it was killed: by a person, or because
 /// memory ran out.
 pub(super) fn after_killed_git(site: &Site) {
-    let Some(this) = AtWork::left(site).filter(|at| call::git_was_killed() && at.is_this()) else {
+    if !call::git_was_killed() || !AtWork::left(site).is_some_and(|at| at.is_this()) {
         return;
-    };
-    for path in this.remains(site).locks {
+    }
+    for path in site.git.remains().locks {
         let _ = fs::remove_file(path);
     }
 }

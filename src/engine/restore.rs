@@ -8,33 +8,90 @@ use super::execute::{Executor, millis, pass};
 use super::phase::Side;
 use super::prove::{log_window, no_worse};
 use super::{EngineError, StepError, steps};
-use crate::model::{Event, Narration, Outcome};
+use crate::ledger;
+use crate::model::{Event, Narration, Outcome, Step};
 use crate::system::signals;
 
 impl Executor<'_, '_> {
+    /// What served before was seen serving again by a process that was killed since: everything once more.
+    pub(super) fn restore_again(&mut self) -> Result<(), EngineError> {
+        let lines = self.run.journal.lines().iter().rev();
+        let why = lines.into_iter().find_map(|line| match &line.entry {
+            Entry::Restoring { why } => Some(why.clone()),
+            _ => None,
+        });
+        Ok(self.write(Entry::Restoring { why: why.unwrap_or_default() })?)
+    }
+
+    /// The intended version was seen serving by a process that was killed since. There is no way back any
+    /// more, but whether it still serves has to be seen: services that went down are started.
+    pub(super) fn finish_proven_before(&mut self) -> Result<Ended, EngineError> {
+        let step = Step::Prove.label();
+        let begin = Instant::now();
+        (self.narrator)(Narration::Begin { step: step.clone() });
+        steps::start_after_interruption(self.site, &self.run, &self.config);
+        let proof = self.prove_target(None);
+        let why = if proof.proven { self.head_moved() } else { Some(proof.failures.join("; ")) };
+        if let Some(signal) = signals::stop_asked().filter(|_| !proof.proven) {
+            // What was proven is not undone: it is looked at again later.
+            let what = StepError::Interrupted(signal).to_string();
+            (self.narrator)(Narration::Failed { step, what, lines: Vec::new() });
+            return Ok(Ended::Left { run: self.run.id.clone() });
+        }
+        let Some(why) = why else {
+            (self.narrator)(Narration::Done { step, took: begin.elapsed() });
+            return self.finish_proven();
+        };
+        self.finish_proven()?;
+        Ok(Ended::NoLonger { why, lines: proof.lines })
+    }
+
     pub(super) fn restore_tree(&mut self) -> Result<Option<Ended>, EngineError> {
+        super::remains::after_killed_git(self.site);
+        self.wait_for_locks();
         let begin = Instant::now();
         (self.narrator)(Narration::Begin { step: "activate".to_owned() });
         let restored = pass("restore tree", "before")
             .and_then(|()| steps::restore_tree(self.site, &self.run, &self.config))
-            .and_then(|()| pass("restore tree", "after"));
+            .and_then(|changed| pass("restore tree", "after").map(|()| changed));
         match restored {
-            Ok(()) => {
+            Ok(changed) => {
                 let took = begin.elapsed();
                 // What serves again may say what it must as soon as it is reloaded.
                 let (config, run) = (&self.config_before, &self.run);
                 let logs = log_window(self.site, config, &run.plan.from, &run.id);
                 self.write(Entry::TreeRestored { millis: millis(took), logs })?;
                 (self.narrator)(Narration::Done { step: "activate".to_owned(), took });
+                self.warn_of_changed(&changed);
                 Ok(None)
             }
             Err(error) => self.stuck_before("activate", begin.elapsed(), &error),
         }
     }
 
+    /// Another tool's git may hold a lock for a moment, at which index and HEAD could not be written.
+    pub(super) fn wait_for_locks(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let binding = &self.site.binding;
+        let chain = ledger::chain_ref(&binding.environment, &binding.writer);
+        let begin = Instant::now();
+        let mut told = false;
+        while let Some(lock) = self.site.git.locks_in_the_way(&chain).first() {
+            if begin.elapsed() >= PATIENCE || signals::leave_asked() {
+                return;
+            }
+            if !told {
+                let text = format!("waiting at most 10 s: {} is in the way", lock.display());
+                (self.narrator)(Narration::Warning { text });
+                told = true;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     pub(super) fn compensate(&mut self) -> Result<Option<Ended>, EngineError> {
         let begin = Instant::now();
-        let touched = self.run.reload_was_announced();
+        let touched = self.run.reload_was_announced() || self.run.was_reloaded_above(self.site);
         let result =
             steps::compensate(self.site, &self.run, &self.config_before, touched, self.narrator);
         let result = result.and_then(|done| pass("compensate", "after").map(|()| done));

@@ -1,6 +1,7 @@
 //! A run on disk: its directory, plan and journal.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -71,8 +72,10 @@ impl Run {
         let dir = site.run_dir(id);
         let journal = Journal::open(&dir)?;
         let path = dir.join("plan.json");
-        let text =
-            fs::read(&path).map_err(|source| JournalError::Io { path: path.clone(), source })?;
+        let text = fs::read(&path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => JournalError::Lost { path: path.clone() },
+            _ => JournalError::Io { path: path.clone(), source },
+        })?;
         let begun = journal.begun().map(|begun| begun.plan.as_str());
         let plan = read_plan(&text, begun).map_err(|(line, problem)| JournalError::Damaged {
             path,
@@ -101,7 +104,8 @@ fn read_plan(text: &[u8], wanted: Option<&str>) -> Result<Plan, (usize, String)>
     serde_json::from_slice(text).map_err(malformed)
 }
 
-/// Runs that are not over, oldest first. What is wrong with a run that is over is in nobody's way.
+/// Runs that are not over, oldest first: one, or those of one act, of which the last is the one to go on with or to
+/// undo. What is wrong with a run that is over is in nobody's way.
 ///
 /// # Errors
 /// When one that is not over, or may not be, has a damaged journal: nothing may be changed then.
@@ -110,24 +114,34 @@ pub fn open_runs(site: &Site) -> Result<Vec<Run>, JournalError> {
     let mut doubtful = None;
     for id in run_ids(site)? {
         let dir = site.run_dir(&id);
-        if !dir.join("journal.jsonl").exists() {
-            continue;
-        }
         match Journal::open(&dir) {
+            // It was killed before its journal was made.
+            Err(JournalError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
             Ok(journal) => {
-                if !journal.lines().is_empty() {
-                    // No run begins before all others are over.
-                    doubtful = None;
+                if let Some(begun) = journal.begun() {
+                    // No run begins before all others are over, but those that it follows.
+                    doubtful = doubtful.filter(|(id, _)| begun.follows.contains(id));
                     if !journal.phase().is_closed() {
                         open.push(Run::open(site, &id)?);
                     }
                 }
             }
             Err(_) if Journal::ends_closed(&dir) => {}
-            Err(error) => doubtful = Some(error),
+            Err(error) => doubtful = Some((id, error)),
         }
     }
-    doubtful.map_or(Ok(open), Err)
+    doubtful.map_or(Ok(open), |(_, error)| Err(error))
+}
+
+/// The runs that began after one, as far as they can be read.
+pub(super) fn later_runs(site: &Site, id: &RunId) -> Vec<Run> {
+    let ids = run_ids(site).unwrap_or_default();
+    ids.iter().filter(|later| *later > id).filter_map(|later| Run::open(site, later).ok()).collect()
+}
+
+/// The run that began last, as far as it can be read.
+pub fn last_run(site: &Site) -> Option<Run> {
+    Run::open(site, run_ids(site).ok()?.last()?).ok()
 }
 
 /// Removes what dead runs left behind: directories without a first journal line, stages, guards of runs that
@@ -181,8 +195,11 @@ fn begun_at(id: &RunId) -> Option<jiff::Timestamp> {
 pub(super) fn remove_dead_runs(site: &Site) -> usize {
     let dead = |id: &RunId| {
         let dir = site.run_dir(id);
-        !dir.join("journal.jsonl").exists()
-            || Journal::open(&dir).is_ok_and(|journal| journal.lines().is_empty())
+        match Journal::open(&dir) {
+            Ok(journal) => journal.lines().is_empty(),
+            Err(JournalError::Io { source, .. }) => source.kind() == ErrorKind::NotFound,
+            Err(_) => false,
+        }
     };
     let ids = run_ids(site).unwrap_or_default();
     ids.iter().filter(|id| dead(id) && fs::remove_dir_all(site.run_dir(id)).is_ok()).count()
@@ -203,7 +220,7 @@ fn run_ids(site: &Site) -> Result<Vec<RunId>, JournalError> {
     let dir: PathBuf = site.state().join("runs");
     let entries = match fs::read_dir(&dir) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(JournalError::Io { path: dir, source }),
     };
     let mut ids: Vec<RunId> =

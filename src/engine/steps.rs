@@ -10,7 +10,9 @@ use crate::build;
 use crate::check::{LogWindow, Proof, log_positions};
 use crate::config::{Config, Service};
 use crate::layout::in_place;
-use crate::model::{Narration, Narrator, Oid, Plan, RunId, Served, Step};
+use crate::model::{
+    Activation, ArtifactEvidence, Narration, Narrator, Oid, Plan, RepoPath, RunId, Served, Step,
+};
 use crate::service::{self, Between};
 use crate::site::{Site, variables};
 use crate::system::git::{Head, RefEdit};
@@ -51,6 +53,7 @@ pub(super) fn perform(
             Ok(Effect::default())
         }
         Step::Activate => {
+            as_built(site, plan)?;
             let places = site.places(&run.id);
             in_place::converge_forward(&site.git, &site.store, &places, &plan.activation)?;
             Ok(Effect::default())
@@ -76,9 +79,36 @@ pub(super) fn perform(
     }
 }
 
-/// Puts tree, artifacts, index and HEAD back to what they were before the run. What must be down while files
+/// Refuses to go on with an artifact that stays live and that somebody edited since the plan was made. For those
+/// that come in activation itself does so.
+fn as_built(site: &Site, plan: &Plan) -> Result<(), StepError> {
+    let store = &site.store;
+    let failed = |error| StepError::Files(format!("{}: {error}", store.dir.display()));
+    let changed =
+        store.changed(site.top(), &staying(&plan.activation, &plan.artifacts)).map_err(failed)?;
+    match changed.first() {
+        Some(output) => Err(StepError::Files(format!("{output} was changed since it was built"))),
+        None => Ok(()),
+    }
+}
+
+/// The artifacts that no move of the activation concerns.
+fn staying(activation: &Activation, artifacts: &[ArtifactEvidence]) -> Vec<ArtifactEvidence> {
+    let moves =
+        |output: &RepoPath| activation.artifacts.iter().any(|change| change.output == *output);
+    artifacts.iter().filter(|artifact| !moves(&artifact.output)).cloned().collect()
+}
+
+/// Puts flags, tree, artifacts, index and HEAD back to what they were before the run. What must be down while files
 /// change is stopped again; compensating starts it.
-pub(super) fn restore_tree(site: &Site, run: &Run, config: &Config) -> Result<(), StepError> {
+///
+/// Returns the artifacts that somebody edited since they were built: they go back as they are, for that is what
+/// served or shall, and stand for their keys no more.
+pub(super) fn restore_tree(
+    site: &Site,
+    run: &Run,
+    config: &Config,
+) -> Result<Vec<RepoPath>, StepError> {
     for note in flags::restore(site, run, config)? {
         tracing::warn!("{note}");
     }
@@ -90,7 +120,14 @@ pub(super) fn restore_tree(site: &Site, run: &Run, config: &Config) -> Result<()
         }
     }
     let places = site.places(&run.id);
-    in_place::converge_back(&site.git, &site.store, &places, &run.plan.activation)?;
+    let store = |error| StepError::Files(format!("{}: {error}", site.store.dir.display()));
+    let activation = &run.plan.activation;
+    let mut changed = in_place::converge_back(&site.git, &site.store, &places, activation)?;
+    let staying = staying(activation, &run.plan.artifacts_before);
+    for output in site.store.changed(site.top(), &staying).map_err(store)? {
+        site.store.note_live(site.top(), &output, None).map_err(store)?;
+        changed.push(output);
+    }
     for step in &run.plan.steps {
         if let Step::Head { from, branch, .. } = step {
             site.git.reset_index(from)?;
@@ -101,7 +138,8 @@ pub(super) fn restore_tree(site: &Site, run: &Run, config: &Config) -> Result<()
             }
         }
     }
-    drop_stage(site, run)
+    drop_stage(site, run)?;
+    Ok(changed)
 }
 
 /// Reloads the services that the run has touched, with what serves again, starts those that are down by now

@@ -6,8 +6,10 @@ use super::phase::{Phase, Side};
 use super::prove::parsed;
 use super::run::Run;
 use crate::check::{LogPositions, Proof};
-use crate::config::Manager;
-use crate::model::{CheckEvidence, Step};
+use crate::config::{Manager, Service};
+use crate::model::{CheckEvidence, ServiceName, Step};
+use crate::service::{self, Host};
+use crate::site::Site;
 use crate::system::procs::Ticks;
 
 /// A command of the team's own that was interrupted and does not say that it may simply be run again.
@@ -19,6 +21,8 @@ pub struct Unsettled {
     pub label: String,
     /// The command as it was started.
     pub command: String,
+    /// The service it belongs to.
+    pub service: ServiceName,
 }
 
 impl Run {
@@ -26,7 +30,35 @@ impl Run {
     pub fn unsettled(&self) -> Option<Unsettled> {
         let Phase::Forward { next, announced: true } = *self.journal.phase() else { return None };
         let command = self.command_once(next)?;
-        Some(Unsettled { step: next, label: self.plan.steps[next].label(), command })
+        let Step::Reload { service } = &self.plan.steps[next] else { return None };
+        let (label, service) = (self.plan.steps[next].label(), service.clone());
+        Some(Unsettled { step: next, label, command, service })
+    }
+
+    /// The commands of the team's own that this run started and that go on although it was killed: process,
+    /// words.
+    pub fn outlived(&self, site: &Site) -> Vec<(u32, String)> {
+        let found = |(host, service): (Host<'_>, Service)| {
+            service::outlived(&host, &service).map(|(process, words)| (process.pid, words))
+        };
+        self.services(site).into_iter().filter_map(found).collect()
+    }
+
+    /// Waits until they have ended. One that takes longer than it may is ended.
+    ///
+    /// # Errors
+    /// The one that does not end, in words.
+    pub fn wait_for_outlived(&self, site: &Site) -> Result<(), String> {
+        for (host, service) in self.services(site) {
+            service::wait_for_outlived(&host, &service).map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn services<'s>(&self, site: &'s Site) -> Vec<(Host<'s>, Service)> {
+        let config = parsed(&self.plan.config, "gitroll.toml").ok();
+        let services = config.into_iter().flat_map(|config| config.services);
+        services.map(|one| (site.host(&self.plan.to, self.id.as_str()), one)).collect()
     }
 
     /// The command of a reload that must not simply be repeated.
@@ -52,11 +84,19 @@ impl Run {
     }
 
     pub(super) fn aborted(&self) -> bool {
-        let last = self.journal.lines().iter().rev().find_map(|line| match &line.entry {
-            Entry::Restoring { why } => Some(why == ABORTED || why == INTERRUPTED),
+        self.restoring().is_some_and(|why| why == ABORTED || why == INTERRUPTED)
+    }
+
+    /// Why it is restored.
+    pub(super) fn why_restored(&self) -> String {
+        self.restoring().unwrap_or(ABORTED).to_owned()
+    }
+
+    fn restoring(&self) -> Option<&str> {
+        self.journal.lines().iter().rev().find_map(|line| match &line.entry {
+            Entry::Restoring { why } => Some(why.as_str()),
             _ => None,
-        });
-        last.unwrap_or(false)
+        })
     }
 
     /// Whether it was stuck on its way back before.
@@ -83,6 +123,11 @@ impl Run {
             Entry::Restoring { .. } | Entry::Stuck { .. } => None,
             _ => window,
         })
+    }
+
+    /// Whether the last thing that was done was a step that failed: the next candidate is to be tried.
+    pub fn has_failed(&self) -> bool {
+        self.journal.lines().last().is_some_and(|line| matches!(line.entry, Entry::Failed { .. }))
     }
 
     /// Whether a later process goes on with it.
@@ -125,7 +170,8 @@ impl Run {
         self.failures().next().or(restored).unwrap_or_else(|| ABORTED.to_owned())
     }
 
-    pub(super) fn last_failure(&self) -> String {
+    /// Why its last step failed.
+    pub fn last_failure(&self) -> String {
         self.failures().last().unwrap_or_else(|| "it was interrupted".to_owned())
     }
 

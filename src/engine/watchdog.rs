@@ -193,7 +193,7 @@ impl Run {
     /// Marks that this process is a try of the guard that knows itself by `token`. `false` where that guard
     /// does not count any more.
     pub fn left_to_watchdog(&mut self, site: &Site, token: &str) -> bool {
-        self.by_watchdog = guard(site, &self.id).is_some_and(|guard| guard.token == token);
+        self.by_watchdog = guard(site, self.guarded_as()).is_some_and(|guard| guard.token == token);
         self.by_watchdog
     }
 }

@@ -56,8 +56,22 @@ impl Swap<'_> {
         for key in [&self.change.incoming, &self.change.outgoing].into_iter().flatten() {
             self.store.tidy(key, output).at(self.store.place(key, output))?;
         }
-        let key = self.key(self.wanted());
+        // Edited by somebody, it is no longer what its key stands for.
+        let changed = self.goal == Goal::Back && self.is_changed()?;
+        let key = self.key(self.wanted()).filter(|_| !changed);
         self.store.note_live(self.top.path(), output, key).at(&self.store.dir)
+    }
+
+    /// Whether somebody edited what this move wants live since it was built, wherever an earlier try left it.
+    pub(super) fn is_changed(&self) -> Result<bool, LayoutError> {
+        let side = self.wanted();
+        let places = [Place::Live, Place::Beside, Place::Kept(side), Place::Kept(self.leaving())];
+        match (self.key(side), self.find(side, &places)?) {
+            (Some(key), Some((_, spot))) => {
+                self.store.is_changed(key, &self.change.output, &spot).at(spot.path())
+            }
+            _ => Ok(false),
+        }
     }
 
     fn wanted(&self) -> Side {
@@ -195,6 +209,7 @@ impl Swap<'_> {
             Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
                 let copy = self.copy_beside(&from, &live)?;
                 let identity = copy.find().at(copy.path())?.map(|found| found.identity);
+                self.seal_copy(side, &from, &copy)?;
                 if let Some(identity) = identity {
                     self.remember(side, identity)?;
                 }
@@ -254,11 +269,21 @@ impl Swap<'_> {
         part.remove_tree().at(part.path())?;
         from.copy(&part).at(part.path())?;
         files::sync_file_system(&self.store.dir).at(&self.store.dir)?;
+        self.seal_copy(side, from, &part)?;
         part.rename_to_free(to).at(to.path())?;
         if let Some(found) = to.find().at(to.path())? {
             self.remember(side, found.identity)?;
         }
         from.remove_tree().at(from.path())
+    }
+
+    fn seal_copy(&self, side: Side, from: &Spot, copy: &Spot) -> Result<(), LayoutError> {
+        match self.key(side) {
+            Some(key) => {
+                self.store.seal_copy(key, &self.change.output, from, copy).at(&self.store.dir)
+            }
+            None => Ok(()),
+        }
     }
 
     /// A copy nobody wrote down was not finished.

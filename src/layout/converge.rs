@@ -88,6 +88,9 @@ impl<'a> Converge<'a> {
 
     pub(super) fn forward(mut self) -> Result<(), LayoutError> {
         let activation = self.activation;
+        if let Some(output) = self.changed(Goal::Forward)?.first() {
+            return Err(refused(output, "was changed since it was built"));
+        }
         // What only leaves goes first, what comes in last: tracked files may take or free its place.
         self.settle(Goal::Forward, |a| a.incoming.is_none())?;
         for save in &activation.saves {
@@ -102,8 +105,9 @@ impl<'a> Converge<'a> {
         self.finish()
     }
 
-    pub(super) fn back(mut self) -> Result<(), LayoutError> {
+    pub(super) fn back(mut self) -> Result<Vec<RepoPath>, LayoutError> {
         let activation = self.activation;
+        let changed = self.changed(Goal::Back)?;
         self.sweep()?;
         self.settle(Goal::Back, |a| a.incoming.is_some())?;
         for change in self.changes().rev().filter(|c| c.after.is_some()) {
@@ -125,7 +129,8 @@ impl<'a> Converge<'a> {
         })?;
         self.settle(Goal::Back, |a| a.incoming.is_none())?;
         self.finish()?;
-        files::remove_empty_directories(&self.places.saved).at(&self.places.saved)
+        files::remove_empty_directories(&self.places.saved).at(&self.places.saved)?;
+        Ok(changed)
     }
 
     fn changes(&self) -> impl DoubleEndedIterator<Item = &'a PathChange> + use<'a> {
@@ -139,10 +144,25 @@ impl<'a> Converge<'a> {
         which: impl Fn(&ArtifactMove) -> bool,
     ) -> Result<(), LayoutError> {
         for change in self.activation.artifacts.iter().filter(|a| which(a)) {
-            let (top, store, places) = (&self.top, self.store, self.places);
-            Swap { top, store, places, intent: &mut self.intent, change, goal }.settle()?;
+            self.swap(change, goal).settle()?;
         }
         Ok(())
+    }
+
+    /// The artifacts that shall be live and that somebody edited since they were built.
+    fn changed(&mut self, goal: Goal) -> Result<Vec<RepoPath>, LayoutError> {
+        let mut changed = Vec::new();
+        for change in &self.activation.artifacts {
+            if self.swap(change, goal).is_changed()? {
+                changed.push(change.output.clone());
+            }
+        }
+        Ok(changed)
+    }
+
+    fn swap<'s>(&'s mut self, change: &'s ArtifactMove, goal: Goal) -> Swap<'s> {
+        let (top, store, places) = (&self.top, self.store, self.places);
+        Swap { top, store, places, intent: &mut self.intent, change, goal }
     }
 
     // ---- forward

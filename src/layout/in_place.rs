@@ -8,7 +8,7 @@ pub use super::stage::{remove_stage, stage, unfinished};
 use super::content::AtPath as _;
 use super::converge::Converge;
 use crate::build::Store;
-use crate::model::{Activation, RunId};
+use crate::model::{Activation, RepoPath, RunId};
 use crate::system::git::{Git, GitError};
 
 /// Why the tree could not be made what it should be.
@@ -72,6 +72,9 @@ pub fn converge_forward(
 /// What somebody else put in the way since (the new version's own data, say) is not lost: it is moved to
 /// `<state>/saved/<run>-later`.
 ///
+/// Returns the artifacts that somebody edited since they were built: they go back as they are, and no longer
+/// stand for their keys.
+///
 /// # Errors
 /// The first failure.
 pub fn converge_back(
@@ -79,7 +82,7 @@ pub fn converge_back(
     store: &Store,
     places: &RunPlaces,
     activation: &Activation,
-) -> Result<(), LayoutError> {
+) -> Result<Vec<RepoPath>, LayoutError> {
     match Converge::begun(git, store, places, activation)? {
         Some(converge) => converge.back(),
         // Nothing was changed; the place for temporary files may be there already.
@@ -87,7 +90,7 @@ pub fn converge_back(
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).at(&places.temporary)
             }
-            _ => Ok(()),
+            _ => Ok(Vec::new()),
         },
     }
 }

@@ -56,7 +56,7 @@ impl Intent {
         Ok(Some(intent))
     }
 
-    /// Observes how things lie. Changes nothing; [`Intent::write`] must follow.
+    /// Observes how things lie, and seals it. Changes nothing of it; [`Intent::write`] must follow.
     pub(super) fn observe(
         top: &Beneath,
         store: &Store,
@@ -80,13 +80,16 @@ impl Intent {
                 let place = store.place(key, &change.output);
                 let found = store.find(key, &change.output).at(place)?;
                 let found = found.ok_or_else(|| LayoutError::ArtifactGone(key.to_string()))?;
+                // A run may be resumed much later: what an earlier version kept is sealed now.
+                store.seal_kept(key, &change.output).at(&store.dir)?;
                 ids.incoming.push(found.identity);
             }
             let live = top.find(&change.output).at(change.output.as_path())?;
-            if let (Some(found), Some(_)) = (live, &change.outgoing) {
+            if let (Some(found), Some(key)) = (live, &change.outgoing) {
                 if !matches!(found.kind, Kind::Directory | Kind::File) {
                     return Err(refused(&change.output, "is neither a directory nor a file"));
                 }
+                store.seal_live(top.path(), &change.output, key).at(&store.dir)?;
                 ids.outgoing.push(found.identity);
             }
             artifacts.push(ids);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::PlanError;
 use super::facts::Facts;
 use super::room::{self, Room};
-use crate::build::{self, BuildPlan, LiveArtifact};
+use crate::build::{self, BuildPlan, LiveArtifact, Look};
 use crate::config::{self, Build, Component, Config};
 use crate::layout::in_place::{self, Commits};
 use crate::ledger;
@@ -87,7 +87,7 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         let touched = components(&intent);
         edited.retain(|path| touched.iter().any(|component| component.paths.covers(path)));
     }
-    let mut wanted = wanted(site, facts, &to, intent.groups, &intent.config)?;
+    let mut wanted = wanted(site, facts, &to, intent.groups, &intent.config, Look::Closely)?;
     if only_components(&intent) {
         leave_unchanged(site, facts, &from.commit, &mut wanted)?;
     }
@@ -105,6 +105,7 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
     let reloaded = reloaded(&intent);
     let whole = !only_components(&intent);
     let mut warnings = intent.warnings;
+    warnings.extend(edited_artifacts(&wanted.changed));
     warnings.extend(observed.warnings);
     warnings.extend(unsupported(&intent.config));
     if whole {
@@ -185,7 +186,8 @@ fn leave_unchanged(
     };
     let serving: Vec<_> = recorded.into_iter().filter(lies_there).collect();
     let (git, store) = (&site.git, &site.store);
-    let before = build::plan(git, &site.binding, store, &wanted.groups, made_from, &wanted.live)?;
+    let (binding, groups, live) = (&site.binding, &wanted.groups, &wanted.live);
+    let before = build::plan(git, binding, store, groups, made_from, live, Look::Lightly)?;
     wanted.plan.keep_unchanged(&before, &serving);
     Ok(())
 }
@@ -196,7 +198,8 @@ fn leave_unchanged(
 /// When the repository or the store cannot be read.
 pub fn needed(site: &Site, facts: &Facts, commit: &Oid) -> Result<Needed, PlanError> {
     let to = facts.names.served(&site.git, commit, None)?;
-    let wanted = wanted(site, facts, &to, GroupsOf::Target, &facts.accepted.config)?;
+    let config = &facts.accepted.config;
+    let wanted = wanted(site, facts, &to, GroupsOf::Target, config, Look::Lightly)?;
     if wanted.plan.steps.is_empty() {
         return Ok(Needed::Nothing);
     }
@@ -228,6 +231,8 @@ struct Wanted {
     plan: BuildPlan,
     groups: Vec<Build>,
     live: Vec<LiveArtifact>,
+    /// Outputs whose artifact, live or kept for the target, was edited since it was built.
+    changed: BTreeSet<RepoPath>,
 }
 
 /// The artifacts a target serves with: those it last served with where they are still kept, else what its
@@ -238,6 +243,7 @@ fn wanted(
     to: &Served,
     source: GroupsOf,
     config: &Config,
+    look: Look,
 ) -> Result<Wanted, PlanError> {
     let record = facts.last_record_of(site, &to.commit);
     let kept = match record {
@@ -257,21 +263,29 @@ fn wanted(
         .flat_map(|group| group.outputs.iter().cloned())
         .chain(kept.iter().map(|artifact| artifact.output.clone()))
         .collect();
-    let live = facts.live(site, &outputs.into_iter().collect::<Vec<_>>())?;
+    let live = facts.live(site, &outputs.into_iter().collect::<Vec<_>>(), look)?;
     let available = |artifact: &ArtifactEvidence| {
-        site.store.has(&artifact.key, &artifact.output)
-            || live.iter().any(|l| l.output == artifact.output && l.key == artifact.key)
+        live.iter().any(|l| l.output == artifact.output && l.key == artifact.key)
+            || site.store.keeps(&artifact.key, &artifact.output, look).unwrap_or(false)
     };
     let complete = groups
         .iter()
         .flat_map(|group| &group.outputs)
         .all(|output| kept.iter().any(|artifact| artifact.output == *output));
-    let plan = if source == GroupsOf::Target && complete && kept.iter().all(available) {
+    let gone: Vec<_> = kept.iter().filter(|a| !available(a)).cloned().collect();
+    let plan = if source == GroupsOf::Target && complete && gone.is_empty() {
         BuildPlan { steps: Vec::new(), artifacts: kept }
     } else {
-        build::plan(&site.git, &site.binding, &site.store, &groups, &to.commit, &live)?
+        build::plan(&site.git, &site.binding, &site.store, &groups, &to.commit, &live, look)?
     };
-    Ok(Wanted { plan, groups, live })
+    let built = plan.artifacts.iter().filter(|a| plan.steps.iter().any(|s| s.key == a.key));
+    let kept_changed = gone.iter().chain(built).filter(|a| {
+        let keeps = |look| site.store.keeps(&a.key, &a.output, look).unwrap_or(false);
+        look == Look::Closely && keeps(Look::Lightly) && !keeps(look)
+    });
+    let live_changed = live.iter().filter(|live| live.changed).map(|live| &live.output);
+    let changed = live_changed.chain(kept_changed.map(|a| &a.output)).cloned().collect();
+    Ok(Wanted { plan, groups, live, changed })
 }
 
 /// The build groups a commit is restored with.
@@ -366,6 +380,13 @@ fn steps(
     steps.push(Step::Prove);
     steps.push(Step::Record);
     steps
+}
+
+/// Such an artifact is kept, but it is no version's any more.
+fn edited_artifacts(outputs: &BTreeSet<RepoPath>) -> Option<String> {
+    let names: Vec<String> = outputs.iter().map(ToString::to_string).collect();
+    (!names.is_empty())
+        .then(|| format!("changed since it was built, not taken for it: {}", names.join(", ")))
 }
 
 /// What the file asks for and this version does not do, and what it leaves out.

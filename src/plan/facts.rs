@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::PlanError;
 use super::component::{self, HeldContent};
 use super::names::Names;
-use crate::build::LiveArtifact;
+use crate::build::{LiveArtifact, Look};
 use crate::config::{self, Config};
 use crate::ledger::{self, Chain, Entry, History, Ledger, Standing};
 use crate::model::{Oid, RepoPath, Seq, Served};
@@ -121,10 +121,27 @@ impl Facts {
     ///
     /// # Errors
     /// Any I/O error.
-    pub fn live(&self, site: &Site, outputs: &[RepoPath]) -> Result<Vec<LiveArtifact>, PlanError> {
+    pub fn live(
+        &self,
+        site: &Site,
+        outputs: &[RepoPath],
+        look: Look,
+    ) -> Result<Vec<LiveArtifact>, PlanError> {
         site.store
-            .live(site.top(), outputs)
+            .live(site.top(), outputs, look)
             .map_err(|source| PlanError::Io { path: site.top().to_owned(), source })
+    }
+
+    /// The artifacts of `commit`'s last record that were edited since they were built, wherever they lie.
+    ///
+    /// # Errors
+    /// When the record or the store cannot be read.
+    pub fn changed(&self, site: &Site, commit: &Oid) -> Result<Vec<RepoPath>, PlanError> {
+        let Some(entry) = self.last_record_of(site, commit) else { return Ok(Vec::new()) };
+        let artifacts = ledger::evidence(&site.git, entry)?.artifacts;
+        site.store
+            .changed(site.top(), &artifacts)
+            .map_err(|source| PlanError::Io { path: site.store.dir.clone(), source })
     }
 }
 

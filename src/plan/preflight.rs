@@ -305,17 +305,13 @@ pub fn stale_locks(site: &Site) -> Vec<PathBuf> {
     const PATIENCE: Duration = Duration::from_secs(2);
     let chain = ledger::chain_ref(&site.binding.environment, &site.binding.writer);
     let deadline = Instant::now() + PATIENCE;
-    let mut stale = Vec::new();
-    for name in ["index", "HEAD", "packed-refs", chain.as_str()] {
-        let path = site.git.git_dir().join(format!("{name}.lock"));
-        while path.exists() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(50));
+    loop {
+        let present = site.git.locks_in_the_way(&chain);
+        if present.is_empty() || Instant::now() >= deadline {
+            return present;
         }
-        if path.exists() {
-            stale.push(path);
-        }
+        std::thread::sleep(Duration::from_millis(50));
     }
-    stale
 }
 
 /// The name most like `name`, if any is much like it: by Jaro and Winkler, or one slip of the finger away,

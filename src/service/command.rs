@@ -8,6 +8,9 @@ use crate::system::process::{Finished, Invocation, telling_lines};
 use crate::system::procs::Ticks;
 
 use super::{Host, ServiceError, State, log, spelled};
+use crate::system::procs::ProcessId;
+
+mod outlived;
 
 /// How many lines of a failing command are told.
 const LINES: usize = 3;
@@ -27,7 +30,18 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<State, Servi
     })
 }
 
+/// A command of the service that outlives the gitroll that started it, with its words.
+pub(super) fn outlived(host: &Host<'_>, service: &Service) -> Option<(ProcessId, String)> {
+    outlived::find(host, service)
+}
+
+/// Waits for such a command.
+pub(super) fn wait_for_outlived(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    outlived::wait_for(host, service)
+}
+
 pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, ServiceError> {
+    outlived::wait_for(host, service)?;
     let commands = Commands::of(service)?;
     // What is down, since it must be while files change, cannot be told to reload.
     let quiesced = service.quiesce && !is_up(host, service)?;
@@ -39,7 +53,7 @@ pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, Servic
     }
     // A service that does not run may well refuse to be stopped; that counts only if it still runs.
     if !quiesced
-        && let Err(problem) = run(host, commands.stop, commands.timeout)
+        && let Err(problem) = run(host, service, commands.stop, commands.timeout)
         && is_up(host, service)?
     {
         return Err(problem);
@@ -51,6 +65,7 @@ pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, Servic
 }
 
 pub(super) fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    outlived::wait_for(host, service)?;
     if is_up(host, service)? {
         return Ok(());
     }
@@ -60,11 +75,12 @@ pub(super) fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceErr
 }
 
 pub(super) fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    outlived::wait_for(host, service)?;
     if !is_up(host, service)? {
         return Ok(());
     }
     let commands = Commands::of(service)?;
-    run(host, commands.stop, commands.timeout)
+    run(host, service, commands.stop, commands.timeout)
 }
 
 /// The commands of one service.
@@ -99,8 +115,13 @@ fn is_up(host: &Host<'_>, service: &Service) -> Result<bool, ServiceError> {
 }
 
 /// Runs a command that ends with what it did.
-fn run(host: &Host<'_>, words: &[String], limit: Duration) -> Result<(), ServiceError> {
-    let finished = invocation(host, words, limit)?
+fn run(
+    host: &Host<'_>,
+    service: &Service,
+    words: &[String],
+    limit: Duration,
+) -> Result<(), ServiceError> {
+    let finished = changing(host, service, words, limit)?
         .run()
         .map_err(|error| ServiceError::not_run(&spelled(words), error))?;
     if finished.success() { Ok(()) } else { Err(failed(words, &finished, limit)) }
@@ -114,10 +135,22 @@ fn run_and_leave(
     words: &[String],
     limit: Duration,
 ) -> Result<(), ServiceError> {
-    let finished = invocation(host, words, limit)?
+    let finished = changing(host, service, words, limit)?
         .run_and_leave(&log_path(host, service)?)
         .map_err(|error| ServiceError::not_run(&spelled(words), error))?;
     if finished.success() { Ok(()) } else { Err(failed(words, &finished, limit)) }
+}
+
+/// A command that changes the service, and by which it is found should it outlive this program.
+fn changing(
+    host: &Host<'_>,
+    service: &Service,
+    words: &[String],
+    limit: Duration,
+) -> Result<Invocation, ServiceError> {
+    let mut invocation = invocation(host, words, limit)?;
+    invocation.env.insert(outlived::MARK.into(), outlived::mark(host, service));
+    Ok(invocation)
 }
 
 fn invocation(

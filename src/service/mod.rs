@@ -214,6 +214,26 @@ pub fn signal(host: &Host<'_>, service: &Service, signal: Signal) -> Result<(), 
     })
 }
 
+/// A command of the team's own that changes the service and still runs although nobody waits for it: the gitroll
+/// that started it was killed. With its words.
+pub fn outlived(host: &Host<'_>, service: &Service) -> Option<(ProcessId, String)> {
+    match &service.manager {
+        Manager::Command { .. } => command::outlived(host, service),
+        _ => None,
+    }
+}
+
+/// Waits for such a command as long as it may take; then ends it.
+///
+/// # Errors
+/// When it does not end.
+pub fn wait_for_outlived(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    match &service.manager {
+        Manager::Command { .. } => command::wait_for_outlived(host, service),
+        _ => Ok(()),
+    }
+}
+
 /// Keeps what is needed to start a service again should its manager forget it (pm2's daemon killed).
 /// Called after each proof. Nothing for the other managers.
 ///

@@ -1,6 +1,7 @@
 //! Files: durable writes, safe walks below a directory, exchange, copies.
 
 mod beneath;
+mod census;
 mod copy;
 #[cfg(test)]
 pub(crate) mod fault;
@@ -19,6 +20,7 @@ use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 pub use beneath::{Beneath, is_symbolic_link_error};
+pub use census::{Census, Moment};
 pub use copy::{copy_file, copy_tree};
 pub use found::{Found, Identity, Kind};
 pub use passed::Passed;

@@ -13,6 +13,7 @@ pub use table::Table;
 pub use words::{ago, clock_word, countdown, duration, escape, plural, span, time_of_day};
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Mutex;
 
 use serde::Serialize;
 
@@ -43,13 +44,13 @@ impl Ui {
     /// Prints one line of the answer. A closed stdout is nobody's problem.
     pub fn line(&self, text: &str) {
         if !self.json {
-            let _ = writeln!(io::stdout(), "{text}");
+            note_loss(writeln!(io::stdout(), "{text}"));
         }
     }
 
     /// Prints bytes of the answer as they are.
     pub fn raw(&self, bytes: &[u8]) {
-        let _ = io::stdout().write_all(bytes);
+        note_loss(io::stdout().write_all(bytes));
     }
 
     /// Prints the answer as JSON, where that was asked for.
@@ -58,7 +59,7 @@ impl Ui {
             let document = serde_json::json!({
                 "gitroll": JSON_VERSION, "command": command, "exit": exit, "result": result,
             });
-            let _ = writeln!(io::stdout(), "{document:#}");
+            note_loss(writeln!(io::stdout(), "{document:#}"));
         }
     }
 
@@ -83,6 +84,25 @@ impl Ui {
     pub fn cry(&self, text: &str) {
         let _ = writeln!(io::stderr(), "{text}");
     }
+}
+
+/// The first thing that kept a part of the answer from being written.
+static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Remembers it; a reader that went away wanted no more of it.
+fn note_loss(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+        && let Ok(mut lost) = LOST.lock()
+    {
+        lost.get_or_insert(error);
+    }
+}
+
+/// Why a part of the answer was not written, where that is so.
+pub fn lost_answer() -> Option<io::Error> {
+    note_loss(io::stdout().flush());
+    LOST.lock().ok()?.take()
 }
 
 /// The version of every JSON answer.

@@ -18,7 +18,8 @@ pub struct Place {
 }
 
 impl Place {
-    fn armed(&self, action: &str) -> String {
+    /// As `GITROLL_FAIL_AT` says it.
+    pub fn armed(&self, action: &str) -> String {
         format!("{}#{}={action}", self.name, self.n)
     }
 }

@@ -5,6 +5,7 @@
 mod support;
 
 mod calls;
+mod candidates;
 mod concurrency;
 mod failpoints;
 mod oracle;

@@ -48,7 +48,8 @@ impl State {
         self.everything
     }
 
-    fn differences(&self, wanted: &State) -> Vec<String> {
+    /// What is other than in `wanted`.
+    pub fn differences(&self, wanted: &State) -> Vec<String> {
         let mut found = wanted.everything.changes(&self.everything);
         if self.served != wanted.served {
             found.push(format!("serves {:?}, not {:?}", self.served, wanted.served));
@@ -123,11 +124,11 @@ impl World<'_> {
     /// Ends an open run this way, and says what that came to.
     pub fn end(&self, way: Way) -> Option<Found> {
         let refused = self.gitroll(&["back", "--yes"]);
-        refused.exit(22).stderr_has("gitroll resume").stderr_has("gitroll abort");
+        refused.exit(22).stderr_has("gitroll resume");
         let answer = self.gitroll(&[way.name()]);
         let too_late = way == Way::Abort && answer.transcript().contains("too late");
         match (way, answer.code) {
-            (Way::Abort, Some(1)) if too_late => {
+            (Way::Abort, Some(22)) if too_late => {
                 self.gitroll(&["resume"]).exit(0);
                 Some(Found::New)
             }

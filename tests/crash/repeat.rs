@@ -16,7 +16,9 @@ fn effects(world: &World<'_>, act: Act) -> Tree {
         let place = world.host.path(place);
         if place.is_dir() {
             let tree = Tree::of(&place);
-            for name in tree.names().into_iter().filter(|name| *name != "live.json") {
+            for name in
+                tree.names().into_iter().filter(|name| !["live.json", "seals.json"].contains(name))
+            {
                 let bytes = tree.bytes(name).unwrap_or_default().to_vec();
                 effects.insert(&format!("({}) {name}", place.display()), bytes);
             }

@@ -123,6 +123,13 @@ impl<'h> World<'h> {
         world
     }
 
+    /// A world of its own kind, in which no act was prepared.
+    // tests/power takes this file in too, and needs none.
+    #[allow(dead_code)]
+    pub fn around(Scenario { host, app }: Scenario<'h>) -> Self {
+        Self { host, app, second: String::new(), expected: Vec::new() }
+    }
+
     /// What it looks like before and after an act.
     pub fn expected(&self, act: Act) -> (&State, &State) {
         let expected = self.of(act);
@@ -162,6 +169,14 @@ impl<'h> World<'h> {
 
     /// Everything as it was before `act`, the app serving.
     pub fn reset(&self, act: Act) {
+        self.put_back(act.template());
+        self.note_live();
+        self.app.git(&["update-index", "-q", "--refresh"]);
+        self.start(act.versions().0);
+    }
+
+    /// The files as they were when they were copied to `template`; nothing runs.
+    pub fn put_back(&self, template: &str) {
         self.host.end_processes();
         for place in ["app", ".app.gitroll", "tmp"] {
             let place = self.host.path(place);
@@ -170,10 +185,7 @@ impl<'h> World<'h> {
             }
         }
         fs::create_dir(self.host.path("tmp")).expect("the host's directory is writable");
-        copy(&self.host.path(act.template()), &self.app.dir);
-        self.note_live();
-        self.app.git(&["update-index", "-q", "--refresh"]);
-        self.start(act.versions().0);
+        copy(&self.host.path(template), &self.app.dir);
     }
 
     /// Starts the app as gitroll's own process manager does, without its lock and its wait.
@@ -195,7 +207,12 @@ impl<'h> World<'h> {
     }
 
     fn keep(&self, act: Act) {
-        let template = self.host.path(act.template());
+        self.keep_as(act.template());
+    }
+
+    /// Copies everything to `template`, to be put back from there.
+    pub fn keep_as(&self, template: &str) {
+        let template = self.host.path(template);
         fs::create_dir_all(self.host.path("templates")).expect("the host's directory is writable");
         copy(&self.app.dir, &template);
         let process = template.join(".git/gitroll/services/web.json");

@@ -36,7 +36,7 @@ pub(super) struct RampArgs {
     reason: Option<String>,
     /// Show the steps and stop
     #[arg(long)]
-    plan: bool,
+    pub(super) plan: bool,
 }
 
 /// Runs it.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::build::Taken;
+use crate::build::{Look, Taken};
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::config::Config;
@@ -29,12 +29,13 @@ pub(super) fn keep(
     let outputs: Vec<_> = config.build.iter().flat_map(|group| group.outputs.clone()).collect();
     let live = site
         .store
-        .live(site.top(), &outputs)
+        .live(site.top(), &outputs, Look::Closely)
         .map_err(|e| Failure::unchanged(format!("{}: {e}", site.top().display())))?;
     let mut artifacts = Artifacts { live: compose::artifacts_now(&live), ..Artifacts::default() };
     let mut narrator = Live::new(&session.ui);
     for (artifact, evidence) in live.iter().zip(&artifacts.live) {
-        if artifact.known || !wanted(evidence) || site.store.has(&artifact.key, &artifact.output) {
+        let kept = || site.store.keeps(&artifact.key, &artifact.output, Look::Closely);
+        if artifact.known || !wanted(evidence) || kept().unwrap_or(false) {
             continue;
         }
         let output = artifact.output.to_string();

@@ -1,14 +1,22 @@
 //! What `gitroll status` says of a run that is not over.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::cli::watchdog::Watching;
-use crate::engine::{self, Lock, Phase, Run, Unsettled};
-use crate::model::RunId;
-use crate::ui::escape;
+use crate::cli::ways;
+use crate::engine::{self, Course, Held, Lock, Lying, Phase, Run, Side, Unsettled};
+use crate::ledger;
+use crate::model::{Outcome, RunId, Seq, Served};
+use crate::plan::facts::Facts;
+use crate::ui::{ago, escape};
+
+/// How long it is said that the watchdog finished a run.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 /// A run that is not over.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -17,42 +25,103 @@ pub struct OpenRun {
     pub id: RunId,
     /// What it does, e.g. `deploy to v1.3.0 (7c1e0a4)`.
     pub what: String,
+    /// What served before it.
+    pub from: Served,
+    /// What it was to put in place.
+    pub to: Served,
+    /// Which way it is on: `preparing` (nothing that serves was touched), `forward`, `back`, `proven` (only its
+    /// record is left) or `stuck` (a person is needed).
+    pub course: String,
+    /// What it has put into the tree: `before` (what lay there), `between` (some files of each) or `target`.
+    pub tree: String,
     /// Where it stands.
     pub stands: String,
     /// A process is at work on it right now.
     pub at_work: bool,
-    /// The steps that were done.
+    /// Why it needs a person, where it does.
+    pub why: Option<String>,
+    /// The steps that were done; of a run on its way back those of that way.
     pub done: Vec<String>,
-    /// The steps that were not, an interrupted one first.
+    /// The steps that were not, an interrupted one first; likewise.
     pub left: Vec<String>,
+    /// The record of it, where that was written although the run is not over.
+    pub record: Option<Seq>,
     /// What finishes it if nobody does; absent where there is nothing.
     pub watchdog: Option<Watching>,
     /// A command of which nobody knows whether it ran to its end: `gitroll resume` asks about it.
     pub unsettled: Option<String>,
+    /// Commands of the team's own that go on although the run was killed: process and words.
+    pub outlived: Vec<(u32, String)>,
+    /// The ways on, each a command with what it will do.
+    pub ways: Vec<ways::Way>,
+    #[serde(skip)]
+    stuck: Option<Vec<(&'static str, String)>>,
 }
 
-/// The runs that are not over.
-pub(super) fn runs(session: &Session) -> Result<Vec<OpenRun>, Failure> {
-    let at_work = Lock::holder(&session.site.state()).is_some();
-    let runs = engine::open_runs(&session.site)?;
-    Ok(runs.into_iter().map(|run| OpenRun::of(session, run, at_work)).collect())
+/// A run that the watchdog finished, not a person.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FinishedRun {
+    /// Its id.
+    pub id: RunId,
+    /// What it did, e.g. `deploy to v1.3.0 (7c1e0a4)`.
+    pub what: String,
+    /// When it was over.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+    /// What came of it: `succeeded`, `restored`, `failed` or `untouched`.
+    pub outcome: String,
+    /// What serves since.
+    pub serves: Option<Served>,
 }
 
 impl OpenRun {
-    fn of(session: &Session, run: Run, at_work: bool) -> Self {
-        let labels = run.plan.steps.iter().map(crate::model::Step::label);
-        let (done, left): (Vec<_>, Vec<_>) =
-            labels.enumerate().partition(|(index, _)| *index < steps_done(&run));
-        let names = |steps: Vec<(usize, String)>| steps.into_iter().map(|(_, name)| name).collect();
+    /// Describes an open run.
+    pub(super) fn of(session: &Session, facts: &Facts, run: &Run) -> Self {
+        let holder = Lock::holder(&session.site.state());
+        let record = recorded(session, facts, run);
+        let (done, left) = run.progress(record.is_some());
+        let course = run.course();
+        let stuck = match course {
+            Course::Stuck(side) => Some(ways::predicament(run, side, &run.last_failure())),
+            _ => None,
+        };
         Self {
-            what: format!("{} to {}", run.plan.event, run.plan.to),
-            stands: stands(&run, at_work),
-            at_work,
-            done: names(done),
-            left: names(left),
+            what: ways::what(run),
+            from: run.plan.from.clone(),
+            to: run.plan.to.clone(),
+            course: course_word(course).to_owned(),
+            tree: match run.lying() {
+                Lying::Before => "before",
+                Lying::Between => "between",
+                Lying::Target => "target",
+            }
+            .to_owned(),
+            stands: stands(run, holder.as_ref(), record),
+            at_work: holder.is_some(),
+            why: stuck.is_some().then(|| run.last_failure()),
+            done,
+            left,
+            record,
             unsettled: run.unsettled().map(|Unsettled { command, .. }| command),
-            watchdog: Watching::over(&session.site, &run),
-            id: run.id,
+            outlived: if holder.is_some() { Vec::new() } else { run.outlived(&session.site) },
+            watchdog: Watching::over(&session.site, run),
+            ways: ways::ways(run),
+            id: run.id.clone(),
+            stuck,
+        }
+    }
+
+    /// Whether it has begun to change what serves.
+    pub(super) fn touches(&self) -> bool {
+        self.course != "preparing"
+    }
+
+    /// How the target serves, where it does: not yet proven, or not yet recorded.
+    pub(super) fn target_word(&self) -> &'static str {
+        match self.course.as_str() {
+            "proven" => "proven by the open run, not on record yet",
+            "back" => "by the open run, which is going back",
+            _ => "by the open run, not proven yet",
         }
     }
 
@@ -61,56 +130,133 @@ impl OpenRun {
         format!("{}: {}: {}", self.id, escape(&self.what), escape(&self.stands))
     }
 
+    /// What it has put into the tree; `None` where that is what lay there before.
+    pub(super) fn tree_words(&self, facts: &Facts) -> Option<String> {
+        let (from, to) = (&self.from, &self.to);
+        let words = match (self.tree.as_str(), self.course.as_str()) {
+            _ if self.stuck.is_some() => None,
+            ("target", _) => Some(format!("{to}, put there by the open run")),
+            ("between", "back") => Some(format!("in part {to} still: {from} is being put back")),
+            ("between", _) => Some(format!("in part {to}, put there by the open run")),
+            (_, "back") => Some(format!("{from}, put back by the open run")),
+            _ => None,
+        };
+        let head = &facts.head.commit;
+        let moved = self.touches() && *head != from.commit && *head != to.commit;
+        let by_hand = moved.then(|| format!("HEAD was moved to {} by hand", facts.serving));
+        let words: Vec<String> = words.into_iter().chain(by_hand).collect();
+        (!words.is_empty()).then(|| words.join("; "))
+    }
+
     /// What is done, what is not, and the ways on.
-    pub(super) fn particulars(&self, now: jiff::Timestamp, field: &impl Fn(&str, &str)) {
-        let list = |steps: &[String]| escape(&steps.join(", "));
+    pub(super) fn particulars(&self, now: Timestamp, field: &impl Fn(&str, &str)) {
+        for (name, text) in self.stuck.iter().flatten() {
+            field(name, &escape(text));
+        }
+        let back = if self.course == "back" { "on the way back: " } else { "" };
+        let list = |steps: &[String]| format!("{back}{}", escape(&steps.join(", ")));
         if !self.done.is_empty() {
             field("done", &list(&self.done));
         }
         if !self.left.is_empty() {
             field("not done", &list(&self.left));
         }
-        if let Some(watching) = &self.watchdog {
-            field("watchdog", &watching.words(now));
+        match &self.watchdog {
+            Some(watching) => field("watchdog", &watching.words(now)),
+            None if self.stuck.is_some() || (self.at_work && !self.touches()) => {}
+            None => field("watchdog", "none: nobody finishes this run but you"),
+        }
+        for (process, words) in &self.outlived {
+            let words = escape(words);
+            field(
+                "running",
+                &format!("`{words}` goes on (process {process}); resume and abort wait"),
+            );
         }
         if self.at_work {
             return;
         }
-        match &self.unsettled {
-            None => field("next", "gitroll resume    goes on"),
-            Some(command) => {
-                field("question", &format!("did `{}` run to its end?", escape(command)));
-                field("next", "gitroll resume --done    it did, or you have seen to it: goes on");
-                field("", "gitroll resume --redo    runs it again");
-            }
+        if let Some(command) = &self.unsettled {
+            field("question", &format!("did `{}` run to its end?", escape(command)));
         }
-        field("", "gitroll abort     puts back what served before");
+        let width = self.ways.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+        for (index, (command, what)) in self.ways.iter().enumerate() {
+            let name = if index == 0 { "next" } else { "" };
+            field(name, &format!("{command:<width$}   {}", escape(what)));
+        }
     }
 }
 
-/// How many of the plan's steps are in effect.
-fn steps_done(run: &Run) -> usize {
-    match run.journal.phase() {
-        Phase::Forward { next, .. } => *next,
-        // What is left is its record.
-        Phase::Proven | Phase::Closed(_) => run.plan.steps.len().saturating_sub(1),
-        Phase::Stuck(engine::Side::Target) => run.plan.steps.len().saturating_sub(2),
-        _ => 0,
+impl FinishedRun {
+    /// The last run, where the watchdog finished it and that is not long ago.
+    pub(crate) fn lately(session: &Session, now: Timestamp) -> Option<Self> {
+        let run = engine::last_run(&session.site)?;
+        let at = run.journal.lines().last()?.at;
+        let Phase::Closed(outcome) = *run.journal.phase() else { return None };
+        if !run.in_hands_of_watchdog() || ago(at, now) > REMEMBERED {
+            return None;
+        }
+        let serves = match outcome {
+            Some(Outcome::Succeeded) => Some(run.plan.to.clone()),
+            Some(Outcome::Failed) => None,
+            Some(Outcome::Restored) | None => Some(run.plan.from.clone()),
+        };
+        let outcome = outcome.map_or("untouched", Outcome::as_str).to_owned();
+        Some(Self { what: ways::what(&run), id: run.id, at, outcome, serves })
+    }
+
+    /// `finished deploy to v1.1.0 (a1fbc59) today 03:12 (14 min ago): v1.0.0 (0bb6822) restored`
+    pub(crate) fn words(&self, now: Timestamp) -> String {
+        let came = match (self.outcome.as_str(), &self.serves) {
+            ("succeeded", Some(served)) => format!("{served} proven"),
+            ("restored", Some(served)) => format!("{served} restored"),
+            (_, Some(served)) => format!("{served} serves as before"),
+            (_, None) => "nothing healthy served".to_owned(),
+        };
+        escape(&format!("finished {} {}: {came}", self.what, ways::since(self.at, now)))
     }
 }
 
-fn stands(run: &Run, at_work: bool) -> String {
+/// The record that a run has written already, although it is not over.
+fn recorded(session: &Session, facts: &Facts, run: &Run) -> Option<Seq> {
+    let last = facts.own(&session.site).last()?;
+    let evidence = ledger::evidence(&session.site.git, last).ok()?;
+    (evidence.run.as_ref() == Some(&run.id)).then_some(last.record.seq)
+}
+
+fn course_word(course: Course) -> &'static str {
+    match course {
+        Course::Preparing => "preparing",
+        Course::Forward => "forward",
+        Course::Back => "back",
+        Course::Proven => "proven",
+        Course::Stuck(Side::Target | Side::Before) => "stuck",
+    }
+}
+
+fn stands(run: &Run, holder: Option<&Held>, record: Option<Seq>) -> String {
     let step = |index: usize| run.plan.steps.get(index).map(|s| s.label()).unwrap_or_default();
-    match run.journal.phase() {
-        Phase::Forward { next, .. } if at_work => format!("at work on {}", step(*next)),
-        Phase::Restoring { .. } if at_work => format!("{} is being restored", run.plan.from),
-        Phase::Fresh => "nothing was done".to_owned(),
-        Phase::Forward { next, announced: true } => format!("interrupted in {}", step(*next)),
-        Phase::Forward { next, announced: false } => format!("interrupted before {}", step(*next)),
-        Phase::Proven => format!("{} was observed serving, not recorded yet", run.plan.to),
-        Phase::Restoring { .. } => format!("interrupted while {} was restored", run.plan.from),
-        Phase::Restored => format!("{} was restored, not recorded yet", run.plan.from),
-        Phase::Stuck(_) => "a person is needed".to_owned(),
-        Phase::Closed(_) => "over".to_owned(),
+    let who = holder.map(|held| if held.watchdog { "the watchdog is at work" } else { "at work" });
+    let (from, to) = (&run.plan.from, &run.plan.to);
+    match (run.journal.phase(), who, record) {
+        (Phase::Forward { next, .. }, Some(who), _) => format!("{who} on {}", step(*next)),
+        (Phase::Restoring { .. }, Some(who), _) => format!("{who}: {from} is being put back"),
+        (Phase::Fresh, _, _) => "nothing was done".to_owned(),
+        (Phase::Forward { next, announced: true }, ..) if run.has_failed() => {
+            format!("failed in {}, the next candidate was to be tried", step(*next))
+        }
+        (Phase::Forward { next, announced: true }, ..) => format!("interrupted in {}", step(*next)),
+        (Phase::Forward { next, .. }, ..) => format!("interrupted before {}", step(*next)),
+        (Phase::Proven, _, Some(seq)) => {
+            format!("{to} was observed serving and is on record (#{seq}); only to be closed")
+        }
+        (Phase::Proven, _, None) => format!("{to} was observed serving, not recorded yet"),
+        (Phase::Restoring { .. }, ..) => format!("interrupted while {from} was restored"),
+        (Phase::Restored, _, Some(seq)) => {
+            format!("{from} was restored, and that is on record (#{seq}); only to be closed")
+        }
+        (Phase::Restored, _, None) => format!("{from} was restored, not recorded yet"),
+        (Phase::Stuck(_), ..) => "a person is needed".to_owned(),
+        (Phase::Closed(_), ..) => "over".to_owned(),
     }
 }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::{EngineError, Executor, StepError, millis};
 use crate::engine::entry::Entry;
-use crate::model::Narration;
+use crate::model::{Narration, RepoPath};
 
 impl Executor<'_, '_> {
     /// Local edits that came after the plan are not the intended version; they are named.
     pub(in crate::engine) fn warn_of_edits(&mut self) {
         let plan = &self.run.plan;
         let edited = self.site.git.edited(&plan.to.commit).unwrap_or_default();
-        let kept = |path: crate::model::RepoPath| {
+        let kept = |path: RepoPath| {
             self.config.app.local.matches(&path)
                 || plan.activation.kept.iter().any(|keep| keep.path == path)
         };
@@ -19,6 +19,14 @@ impl Executor<'_, '_> {
             edited.into_iter().filter(|path| !kept(path.clone())).map(|p| p.to_string()).collect();
         if !paths.is_empty() {
             let text = format!("edited here, not as in {}: {}", plan.to.name, paths.join(", "));
+            (self.narrator)(Narration::Warning { text });
+        }
+    }
+
+    /// What was put back and is not what was built any more.
+    pub(in crate::engine) fn warn_of_changed(&mut self, outputs: &[RepoPath]) {
+        for output in outputs {
+            let text = format!("{output} was changed since it was built; it is back as it is now");
             (self.narrator)(Narration::Warning { text });
         }
     }

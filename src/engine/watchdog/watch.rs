@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::{Guard, at_top, environment, file, guard, log, write};
 use crate::engine::entry::Entry;
+use crate::engine::journal::JournalError;
 use crate::engine::lock::Lock;
 use crate::engine::phase::{Phase, Side};
-use crate::engine::run::Run;
+use crate::engine::run::{Run, open_runs};
 use crate::model::RunId;
 use crate::site::Site;
 use crate::system::process::{Finished, Invocation, own_program};
@@ -36,18 +37,18 @@ pub fn keep_watch(site: &Site, id: &RunId, token: &str, say: &mut dyn FnMut(&str
     let mut last: Option<Try> = None;
     loop {
         let Some(guard) = guard(site, id).filter(|guard| guard.token == token) else { return };
-        let run = match Run::open(site, id) {
-            Ok(run) => run,
-            Err(error) => return give_up(site, id, guard, &error.to_string(), say),
-        };
-        match (run.journal.phase(), &last) {
-            (Phase::Closed(_), last) => {
+        let run = match left(site, id) {
+            Ok(Some(run)) => run,
+            Ok(None) => {
                 if last.is_some() {
                     say("the run is over");
                 }
                 let _ = fs::remove_file(file(site, id));
                 return;
             }
+            Err(error) => return give_up(site, id, guard, &error.to_string(), say),
+        };
+        match (run.journal.phase(), &last) {
             // It ended by itself and was left open on purpose.
             (Phase::Stuck(_), None) | (Phase::Stuck(Side::Target), Some(_)) => {
                 return give_up(site, id, guard, "a person is needed", say);
@@ -93,6 +94,12 @@ pub fn keep_watch(site: &Site, id: &RunId, token: &str, say: &mut dyn FnMut(&str
             }
         }
     }
+}
+
+/// What there is to finish of the run and of those that follow it: the last one that is open.
+fn left(site: &Site, id: &RunId) -> Result<Option<Run>, JournalError> {
+    let ours = |run: &Run| run.id == *id || run.follows().contains(id);
+    Ok(open_runs(site)?.into_iter().rfind(ours))
 }
 
 /// Who is at the run or holds the checkout.

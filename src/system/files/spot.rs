@@ -45,6 +45,10 @@ impl Spot {
         &self.path
     }
 
+    pub(super) fn parts(&self) -> (&OwnedFd, &OsStr) {
+        (&self.dir, &self.name)
+    }
+
     /// A path that reaches this very place whatever becomes of the directories above it.
     pub fn real_path(&self) -> PathBuf {
         Path::new("/proc/self/fd").join(self.dir.as_raw_fd().to_string()).join(&self.name)

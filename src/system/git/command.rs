@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::in_flight::{InFlight, Takes};
 use super::{Git, GitError};
 use crate::system::{call, process, signals};
 
@@ -56,6 +57,7 @@ pub(super) struct Call<'a> {
     config: Vec<(OsString, OsString)>,
     limit: Duration,
     calm: bool,
+    takes: Takes,
 }
 
 /// What a command answered.
@@ -80,6 +82,7 @@ impl Git {
             config: Vec::new(),
             limit: LOCAL_LIMIT,
             calm: true,
+            takes: Takes::default(),
         }
     }
 }
@@ -142,6 +145,12 @@ impl<'a> Call<'a> {
         self.config("core.fsync", "all").config("core.fsyncMethod", "fsync")
     }
 
+    /// The locks it takes, so that they are known for ours where it is killed.
+    pub(super) fn takes(mut self, takes: Takes) -> Self {
+        self.takes = takes;
+        self
+    }
+
     pub(super) fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -161,6 +170,7 @@ impl<'a> Call<'a> {
     pub(super) fn run(self) -> Result<Answer, GitError> {
         let failed = |problem: String| GitError::Command { verb: self.verb.to_owned(), problem };
         let mut command = self.command()?;
+        let mut in_flight = InFlight::begin(self.git, self.verb, &self.takes);
         let mut child = command.spawn().map_err(|e| {
             failed(match e.kind() {
                 std::io::ErrorKind::NotFound => {
@@ -187,12 +197,19 @@ impl<'a> Call<'a> {
             end(&mut child);
             return Err(failed("its output cannot be read: no thread is to be had".to_owned()));
         };
-        let code = wait(&mut child, self.limit).map_err(|e| failed(e.to_string()))?;
+        let code =
+            wait(&mut child, self.limit, in_flight.as_mut()).map_err(|e| failed(e.to_string()))?;
         if code.is_none() {
             end(&mut child);
         }
-        if matches!(code, None | Some(None)) {
+        let killed = matches!(code, None | Some(None));
+        if killed {
             call::note_killed_git();
+        }
+        match in_flight {
+            Some(noted) if killed => noted.was_killed(),
+            Some(noted) => noted.came_to_its_end(),
+            None => {}
         }
         let stdout = stdout.map(Stream::take).unwrap_or_default();
         let stderr = stderr.map(Stream::take).unwrap_or_default();
@@ -348,7 +365,11 @@ impl Stream {
 }
 
 /// Waits for the end: `Some(code)`, or `None` when the limit, or a person who wants out, came first.
-fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<Option<i32>>> {
+fn wait(
+    child: &mut Child,
+    limit: Duration,
+    mut in_flight: Option<&mut InFlight>,
+) -> std::io::Result<Option<Option<i32>>> {
     let begun = Instant::now();
     let mut pause = Duration::from_micros(200);
     loop {
@@ -357,6 +378,9 @@ fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<Option<i32
         }
         if begun.elapsed() >= limit || signals::leave_asked() {
             return Ok(None);
+        }
+        if let Some(noted) = in_flight.as_deref_mut() {
+            noted.beat();
         }
         thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(20));

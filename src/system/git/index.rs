@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::model::Oid;
 
 use super::command::stale_lock;
+use super::in_flight::{InFlight, Takes};
 use super::refs::ref_error;
 use super::write::sync_dir;
 use super::{Git, GitError};
@@ -29,7 +30,8 @@ impl Git {
             self.read_tree(commit)?;
         }
         // Exits with 1 where the work tree has other content: that is not for the index to judge.
-        let answer = self.call("update-index").args(["-q", "--refresh"]).durable().run()?;
+        let refresh = self.call("update-index").args(["-q", "--refresh"]).durable();
+        let answer = refresh.takes(self.index_lock()).run()?;
         if !matches!(answer.code, Some(0 | 1)) {
             return Err(index_error("update-index", &answer));
         }
@@ -48,7 +50,7 @@ impl Git {
         }
         let orders =
             format!("start\0option no-deref\0update HEAD\0{to}\0{from}\0prepare\0commit\0");
-        self.transact(orders.into_bytes(), why, "HEAD")?;
+        self.transact(orders.into_bytes(), why, &["HEAD"])?;
         self.sync_ref_dirs("HEAD")
     }
 
@@ -72,22 +74,36 @@ impl Git {
     /// would leave an empty HEAD, and with it nothing that git takes for a repository.
     fn write_head(&self, bytes: &[u8]) -> Result<(), GitError> {
         let (path, lock) = (self.git_dir.join("HEAD"), self.git_dir.join("HEAD.lock"));
-        let io = |source| GitError::Io { path: path.clone(), source };
-        let mut file = match File::create_new(&lock) {
+        let takes = Takes { locks: vec![lock.clone()], fetches: false };
+        let noted = InFlight::begin(self, "HEAD", &takes);
+        let written = self.write_locked(&path, &lock, bytes);
+        if let Some(noted) = noted {
+            noted.came_to_its_end();
+        }
+        written
+    }
+
+    fn write_locked(&self, path: &Path, lock: &Path, bytes: &[u8]) -> Result<(), GitError> {
+        let io = |source| GitError::Io { path: path.to_owned(), source };
+        let mut file = match File::create_new(lock) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(ref_error("HEAD", &in_the_way(&lock)));
+                return Err(ref_error("HEAD", &in_the_way(lock)));
             }
             file => file.map_err(io)?,
         };
         let written = file
             .write_all(bytes)
             .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&lock, &path));
+            .and_then(|()| fs::rename(lock, path));
         if written.is_err() {
-            let _ = fs::remove_file(&lock);
+            let _ = fs::remove_file(lock);
         }
         written.map_err(io)?;
         sync_dir(&self.git_dir)
+    }
+
+    fn index_lock(&self) -> Takes {
+        Takes { locks: vec![self.git_dir.join("index.lock")], fetches: false }
     }
 
     fn read_tree(&self, commit: &Oid) -> Result<(), GitError> {
@@ -96,6 +112,7 @@ impl Git {
             .args(["--reset", "--no-recurse-submodules"])
             .arg(commit.as_str())
             .durable()
+            .takes(self.index_lock())
             .run()?;
         match answer.code {
             Some(0) => Ok(()),

@@ -7,6 +7,7 @@ mod diff;
 mod environment;
 mod history;
 mod identity;
+mod in_flight;
 mod index;
 mod network;
 mod notes;

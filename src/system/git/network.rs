@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use super::command::{Answer, Call};
+use super::in_flight::Takes;
 use super::settings::Origin;
 use super::{Fetched, Git, GitError, Pushed};
 use crate::model::Oid;
@@ -44,6 +45,7 @@ impl Git {
             .arg(format!("+refs/heads/*:refs/remotes/{remote}/*"))
             .arg("refs/tags/*:refs/tags/*")
             .limit(FETCH_LIMIT)
+            .takes(Takes { locks: Vec::new(), fetches: true })
             .run()?;
         let (moved, other) = rejections(&answer);
         // git exits with 1 for moved tags although it has fetched all the rest.

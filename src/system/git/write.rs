@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gix::objs::WriteTo;
 
@@ -15,9 +15,13 @@ use crate::model::{Oid, Person};
 use crate::system::files;
 
 use super::command::stale_lock;
+use super::in_flight::Takes;
 use super::read::{gix_id, object_error};
 use super::refs::{oid, ref_error};
 use super::{Git, GitError, ObjectKind, RefEdit};
+
+/// How the temporary name of an object begins that is written here, and by nobody else.
+pub(super) const OWN_OBJECT: &str = "tmp_obj_gitroll-";
 
 impl Git {
     /// Writes an object: file and directories fsynced.
@@ -98,15 +102,32 @@ impl Git {
             orders.extend(order.into_bytes());
         }
         orders.extend(b"prepare\0commit\0");
-        self.transact(orders, why, &edits[0].name)?;
+        let names: Vec<&str> = edits.iter().map(|edit| edit.name.as_str()).collect();
+        self.transact(orders, why, &names)?;
         for edit in edits {
             self.sync_ref_dirs(&edit.name)?;
         }
         Ok(())
     }
 
-    /// Runs one ref transaction; `first` is named where git names no ref.
-    pub(super) fn transact(&self, orders: Vec<u8>, why: &str, first: &str) -> Result<(), GitError> {
+    /// Runs one ref transaction on these refs; the first is named where git names none.
+    pub(super) fn transact(
+        &self,
+        orders: Vec<u8>,
+        why: &str,
+        names: &[&str],
+    ) -> Result<(), GitError> {
+        let locked = |path: PathBuf| {
+            let mut lock = path.into_os_string();
+            lock.push(".lock");
+            PathBuf::from(lock)
+        };
+        // HEAD too, where it is on one of them; packed ones where one is deleted.
+        let also = ["HEAD.lock"].map(|name| self.git_dir.join(name));
+        let packed = ["packed-refs.lock", "packed-refs.new"].map(|name| self.common_dir.join(name));
+        let locks = names.iter().map(|name| locked(self.ref_path(name))).chain(also).chain(packed);
+        let takes = Takes { locks: locks.collect(), fetches: false };
+        let first = names.first().copied().unwrap_or_default();
         let who = self.identity(crate::system::clock::now());
         let answer = self
             .call("update-ref")
@@ -115,6 +136,7 @@ impl Git {
             .args(["--stdin", "-z"])
             .input(orders)
             .durable()
+            .takes(takes)
             .env("GIT_COMMITTER_NAME", &who.name)
             .env("GIT_COMMITTER_EMAIL", &who.email)
             .run()?;
@@ -193,7 +215,7 @@ impl Git {
     fn write_loose(&self, id: &Oid, kind: gix::objs::Kind, bytes: &[u8]) -> io::Result<()> {
         let path = self.loose_path(id);
         let file = tempfile::Builder::new()
-            .prefix("tmp_obj_")
+            .prefix(OWN_OBJECT)
             .permissions(fs::Permissions::from_mode(0o444))
             .tempfile_in(self.common_dir.join("objects"))?;
         let level = gix::zlib::Compression::default();

@@ -1,0 +1,135 @@
+//! The ways on from an open run, in the same words wherever they are named: what `resume` and `abort` will
+//! really do with it.
+
+use std::time::Duration;
+
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::engine::{self, Course, Lock, Lying, Run, Side, Unsettled};
+use crate::model::Event;
+use crate::site::Site;
+use crate::ui::{Ui, ago, clock_word, escape, span};
+
+/// A command, and what it does.
+pub type Way = (String, String);
+
+/// The ways on from a run that is not over, the likelier first.
+pub fn ways(run: &Run) -> Vec<Way> {
+    let way = |command: &str, what: String| (command.to_owned(), what);
+    let (from, to) = (&run.plan.from, &run.plan.to);
+    if run.unsettled().is_some() {
+        return vec![
+            way("gitroll resume --done", "it did, or you have seen to it: goes on".to_owned()),
+            way("gitroll resume --redo", "runs it again".to_owned()),
+            way("gitroll abort", format!("puts back {from}")),
+        ];
+    }
+    match run.course() {
+        Course::Preparing => vec![
+            way("gitroll resume", format!("goes on to {to}")),
+            way("gitroll abort", format!("drops what was prepared: {from} serves on")),
+        ],
+        Course::Forward => vec![
+            way("gitroll resume", format!("goes on to {to}")),
+            way("gitroll abort", format!("puts back {from}")),
+        ],
+        Course::Back => vec![
+            way("gitroll resume", format!("finishes putting back {from}")),
+            way("gitroll abort", "the same: this run does not go on any more".to_owned()),
+        ],
+        Course::Proven => {
+            vec![
+                way("gitroll resume", format!("completes its record: {to} serves")),
+                after_the_proof(run),
+            ]
+        }
+        Course::Stuck(side) => stuck(side),
+    }
+}
+
+/// What leads back from a run that it is too late to abort, once that is on record.
+fn after_the_proof(run: &Run) -> Way {
+    let command = match run.plan.event {
+        Event::Back | Event::Component => "gitroll back --undo",
+        _ => "gitroll back",
+    };
+    (command.to_owned(), format!("then leaves it again; {} served before", run.plan.from))
+}
+
+/// The ways on from a run that needs a person.
+pub fn stuck(side: Side) -> Vec<Way> {
+    let given_up = match side {
+        Side::Target => "puts back what served before, failing as it was",
+        Side::Before => "tries once more, then gives up on it: the run is closed as it stands",
+    };
+    vec![
+        ("gitroll resume".to_owned(), "once that is mended: reloads and proves again".to_owned()),
+        ("gitroll abort".to_owned(), given_up.to_owned()),
+    ]
+}
+
+/// What a person has to know who is needed: which tree is there, why, what was not used.
+pub fn predicament(run: &Run, side: Side, why: &str) -> Vec<(&'static str, String)> {
+    let plan = &run.plan;
+    let (there, other, why_not) = match side {
+        Side::Target => (&plan.to, &plan.from, "it was failing too"),
+        Side::Before => (&plan.from, &plan.to, "the run to it did not succeed"),
+    };
+    vec![
+        match run.lying() {
+            Lying::Between => ("tree", format!("in part {}: not all was put back", plan.to)),
+            Lying::Before | Lying::Target => ("tree", format!("{there} and its artifacts")),
+        },
+        ("why", why.to_owned()),
+        ("not used", format!("{other}: {why_not}")),
+    ]
+}
+
+/// The failure of a command that waits for the end of an open run, with the question that run may ask.
+pub fn run_open(run: &Run) -> Failure {
+    let mut failure = Failure::new(Exit::RunOpen, format!("a run is open: {}", what(run)));
+    if let Some(Unsettled { label, command, .. }) = run.unsettled() {
+        failure = failure
+            .detail(format!("{label} was interrupted: did its command run to its end?"))
+            .detail(format!("command  {command}"));
+    }
+    with_ways(failure.next("gitroll status", "shows where it stands"), run)
+}
+
+/// Adds the ways on from a run to a failure.
+pub fn with_ways(failure: Failure, run: &Run) -> Failure {
+    ways(run).into_iter().fold(failure, |failure, (command, what)| failure.next(command, what))
+}
+
+/// `deploy to v1.3.0 (7c1e0a4)`
+pub fn what(run: &Run) -> String {
+    format!("{} to {}", run.plan.event, run.plan.to)
+}
+
+/// The run that is not over, for a command that only looks: what it says may be about to change, and one line
+/// says so.
+pub fn mention_open_run(site: &Site, ui: &Ui) -> Option<Run> {
+    let run = engine::open_runs(site).ok()?.into_iter().next()?;
+    let stands = match Lock::holder(&site.state()) {
+        Some(held) if held.watchdog => "the watchdog is at work on it",
+        Some(_) => "at work just now",
+        None => "nobody is at work on it",
+    };
+    ui.say(&format!("a run is open: {}: {stands}; gitroll status says more", escape(&what(&run))));
+    Some(run)
+}
+
+/// Prints the commands to run next, each with what it does.
+pub fn print(ui: &Ui, ways: &[Way]) {
+    let width = ways.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    for (index, (command, what)) in ways.iter().enumerate() {
+        let label = if index == 0 { "next" } else { "" };
+        ui.cry(&format!("  {label:<8} {command:<width$}   {}", escape(what)));
+    }
+}
+
+/// `today 16:51 (3 min ago)`
+pub fn since(then: jiff::Timestamp, now: jiff::Timestamp) -> String {
+    let age: Duration = ago(then, now);
+    format!("{} ({} ago)", clock_word(then, now), span(age))
+}
