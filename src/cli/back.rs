@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 
 use super::Globals;
+use super::annotate;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::flow::{Manner, carry_out, judgement};
@@ -17,8 +18,10 @@ use crate::plan::component;
 use crate::plan::compose::{GroupsOf, Intent};
 use crate::plan::facts::Facts;
 use crate::site::Observed;
-use crate::target::{Candidate, Reason, Request, RequestError, Resolution, Standing, resolve};
-use crate::ui::{Ui, plural, span};
+use crate::target::{
+    Candidate, Needed, Reason, Request, RequestError, Resolution, Standing, resolve,
+};
+use crate::ui::{Ui, can_ask, escape, plural, question, span};
 
 /// Go back to an earlier state and prove that it serves
 #[derive(Debug, Args)]
@@ -30,6 +33,7 @@ use crate::ui::{Ui, plural, span};
   gitroll back --to v1.2.0-stable             a tag, a commit or a record number
   gitroll back --level auto                   flags of the suspects first, then the code
   gitroll back --level flags                  the values of before the last change of flags
+  gitroll back --emergency                    no questions, only what is critical
   gitroll back --undo                         it was a false alarm: return")]
 pub struct BackArgs {
     /// last-good, last-stable, previous, a tag, a commit or a record number [default: last-good]
@@ -47,12 +51,35 @@ pub struct BackArgs {
     /// Return to what the last `back` or `component` left, and lift its verdict and hold
     #[arg(long)]
     undo: bool,
+    /// No questions, only checks marked critical, nothing built that can be avoided; the reason is asked afterwards
+    #[arg(long, conflicts_with_all = ["undo", "plan"])]
+    emergency: bool,
+    /// Go on to this many older candidates, each proven or undone before the next
+    #[arg(long, value_name = "N", conflicts_with = "undo")]
+    cascade: Option<usize>,
     /// Show what would be done and stop
     #[arg(long)]
     pub(super) plan: bool,
     /// Answer the question beforehand
     #[arg(long, short)]
     yes: bool,
+}
+
+impl BackArgs {
+    /// To a commit, without a question.
+    pub(super) fn to(commit: &Oid, reason: Option<String>) -> Self {
+        Self {
+            to: Some(commit.to_string()),
+            reason,
+            level: Level::Code,
+            no_verdict: false,
+            undo: false,
+            emergency: false,
+            cascade: None,
+            plan: false,
+            yes: true,
+        }
+    }
 }
 
 /// The targets that are found, not named.
@@ -68,15 +95,16 @@ pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure>
     let facts = session.facts()?;
     let manner = Manner {
         plan_only: args.plan,
-        yes: args.yes,
+        yes: args.yes || args.emergency,
         asks: true,
+        further: args.cascade.unwrap_or(1),
         any_candidate: args.to.as_deref().is_none_or(|to| WORDS.contains(&to)),
     };
     if args.undo {
         let intent = undo(&session, &facts, args)?;
         return carry_out(&session, facts, intent, &[], manner);
     }
-    match args.level {
+    let ended = match args.level {
         Level::Flags if args.to.is_some() => Err(Failure::new(
             Exit::Usage,
             "--to names code; --level flags puts back what flags were before their last change",
@@ -84,7 +112,25 @@ pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure>
         Level::Flags => levels::flags_before(&session, facts, args.reason.clone(), manner),
         Level::Code => code(&session, facts, args, manner),
         Level::Auto => auto(&session, facts, args, manner),
+    };
+    if args.emergency && args.reason.is_none() {
+        why_afterwards(&session, &ended)?;
     }
+    ended
+}
+
+/// In an emergency the reason comes last, from who is still there to be asked.
+fn why_afterwards(session: &Session, ended: &Result<Exit, Failure>) -> Result<(), Failure> {
+    const LATER: &str = "say it later";
+    if !matches!(ended, Ok(Exit::Done | Exit::Restored)) || !can_ask(&session.ui) {
+        return Ok(());
+    }
+    let reason = question(&session.ui, "Why was it needed?", LATER)?;
+    if reason == LATER || super::check_reason(Some(&reason)).is_err() {
+        session.ui.say("  next     gitroll annotate --reason 'WHY'");
+        return Ok(());
+    }
+    annotate::last(session, &session.facts()?, &reason).map(drop)
 }
 
 /// The flags of the suspect components first; where that does not help, the code.
@@ -116,12 +162,56 @@ fn request(args: &BackArgs) -> Request {
 fn code(session: &Session, facts: Facts, args: &BackArgs, manner: Manner) -> Result<Exit, Failure> {
     let request = request(args);
     let all = candidates::gather(&session.site, &facts)?;
-    let found = choose(session, &facts, &all, &request)?;
+    let mut found = choose(session, &facts, &all, &request)?;
+    let passed_over =
+        if args.emergency && args.to.is_none() { without_a_build(&mut found) } else { None };
     if let Some(exit) = already_there(session, &facts, &found.chosen)? {
         return Ok(exit);
     }
-    let intent = intent(session, &facts, &all, &request, &found, args)?;
-    carry_out(session, facts, intent, &found.further, manner)
+    let mut intent = intent(session, &facts, &all, &request, &found, args)?;
+    if args.emergency {
+        intent.emergency = true;
+        intent.warnings.extend(left_out(&facts, passed_over));
+    }
+    let mut ended = carry_out(session, facts, intent, &found.further, manner);
+    // What served was healthy: each was undone before the next.
+    for older in found.further.iter().take(args.cascade.unwrap_or(0)) {
+        if !matches!(ended, Ok(Exit::Restored)) || session.was_stopped() {
+            break;
+        }
+        session.ui.say(&format!("cascade: on to {}", escape(&older.name)));
+        let facts = session.facts()?;
+        let found = Resolution { chosen: older.clone(), ..found.clone() };
+        let mut next = self::intent(session, &facts, &all, &request, &found, args)?;
+        next.emergency = args.emergency;
+        ended = carry_out(session, facts, next, &[], Manner { yes: true, ..manner });
+    }
+    ended
+}
+
+/// Of the candidates that qualify the first that needs no build, if the chosen one does; says who is passed over.
+fn without_a_build(found: &mut Resolution) -> Option<String> {
+    let builds = |candidate: &Candidate| candidate.build != Needed::Nothing;
+    if !builds(&found.chosen) {
+        return None;
+    }
+    let place = found.further.iter().position(|candidate| !builds(candidate))?;
+    let passed = found.chosen.name.clone();
+    found.chosen = found.further.remove(place);
+    found.further.drain(..place);
+    Some(passed)
+}
+
+/// What an emergency leaves out, for the record.
+fn left_out(facts: &Facts, passed_over: Option<String>) -> Vec<String> {
+    let mut left = vec!["emergency: nothing was asked beforehand".to_owned()];
+    let checks = facts.accepted.config.checks.iter().filter(|check| !check.critical);
+    let checks: Vec<&str> = checks.map(|check| check.name.as_str()).collect();
+    if !checks.is_empty() {
+        left.push(format!("emergency: not critical, not asked: {}", checks.join(", ")));
+    }
+    left.extend(passed_over.map(|name| format!("emergency: {name} passed over: it needs a build")));
+    left
 }
 
 fn choose(
@@ -308,6 +398,7 @@ fn intent(
         warnings,
         flags: Vec::new(),
         hidden: Default::default(),
+        emergency: false,
     })
 }
 
@@ -420,5 +511,6 @@ fn undo(session: &Session, facts: &Facts, args: &BackArgs) -> Result<Intent, Fai
         warnings: Vec::new(),
         flags: Vec::new(),
         hidden: Default::default(),
+        emergency: false,
     })
 }

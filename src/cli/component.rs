@@ -134,7 +134,8 @@ fn via(
     let which = [id.to_string()];
     let wanted = switched(&facts.accepted.config, &which, false)?;
     let intent = intent(session, &facts, wanted, args.reason.clone())?;
-    let manner = Manner { plan_only: args.plan, yes: true, asks: false, any_candidate: false };
+    let manner =
+        Manner { plan_only: args.plan, yes: true, asks: false, any_candidate: false, further: 1 };
     if way == Some(Via::Flag) || args.plan {
         return carry_out(session, facts, intent, &[], manner).map(Gone::Ended);
     }
@@ -215,8 +216,15 @@ fn files(
         warnings,
         flags: Vec::new(),
         hidden: Default::default(),
+        emergency: false,
     };
-    let manner = Manner { plan_only: args.plan, yes: args.yes, asks: true, any_candidate: false };
+    let manner = Manner {
+        plan_only: args.plan,
+        yes: args.yes,
+        asks: true,
+        any_candidate: false,
+        further: 1,
+    };
     carry_out(session, facts, intent, &[], manner)
 }
 

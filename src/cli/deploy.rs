@@ -1,5 +1,7 @@
 //! `gitroll deploy`
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::Globals;
@@ -9,6 +11,7 @@ use super::failure::Failure;
 use super::flow::{Manner, carry_out};
 use super::outcome::ChangeAnswer;
 use super::session::Session;
+use super::soak;
 use crate::config;
 use crate::engine;
 use crate::ledger::{self, Held};
@@ -26,6 +29,7 @@ use crate::ui::{Live, Ui};
   gitroll deploy               HEAD if it was moved by hand, else the newest of [deploy] ref
   gitroll deploy v1.3.0        a tag, branch or commit
   gitroll deploy --plan        what would be done
+  gitroll deploy --soak 10m    checked for 10 min more, and taken back where that fails
   gitroll deploy --fixes 43    this is the fix for what record #43 holds
   gitroll deploy --keep-component QW-001
                                with the files QW-001 has now, not the revision's
@@ -47,6 +51,9 @@ pub struct DeployArgs {
     /// Go on although imports would not find their file with the files that are kept
     #[arg(long, requires = "keep_component")]
     force: bool,
+    /// Keep checking for so long after the proof, and go back by itself where a check fails: 20
+    #[arg(long, value_name = "DURATION", value_parser = config::duration, conflicts_with = "plan")]
+    soak: Option<Duration>,
     /// Show what would be done and stop
     #[arg(long)]
     pub(super) plan: bool,
@@ -106,10 +113,26 @@ pub fn run(globals: &Globals, ui: &Ui, args: &DeployArgs) -> Result<Exit, Failur
         warnings: warnings.into_iter().chain(borrowed).collect(),
         flags: Vec::new(),
         hidden: Default::default(),
+        emergency: false,
     };
+    let before = intent.from.clone();
     let further = last_good(&session, &facts, &intent)?;
-    let manner = Manner { plan_only: args.plan, yes: args.yes, asks: false, any_candidate: false };
-    carry_out(&session, facts, intent, &further, manner)
+    let manner = Manner {
+        plan_only: args.plan,
+        yes: args.yes,
+        asks: false,
+        any_candidate: false,
+        further: 1,
+    };
+    let exit = carry_out(&session, facts, intent, &further, manner)?;
+    match args.soak {
+        Some(time) if exit == Exit::Done => {
+            // Others may act meanwhile; then it is not watched any more.
+            drop(session);
+            soak::after_deploy(globals, ui, &before, time)
+        }
+        _ => Ok(exit),
+    }
 }
 
 /// The commit to deploy.

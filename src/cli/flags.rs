@@ -116,6 +116,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &FlagsArgs) -> Result<Exit, Failure
         Act::Ramp(_) => Vec::new(),
     };
     let intent = intent(&session, &facts, wanted, common.reason.clone())?;
-    let manner = Manner { plan_only: common.plan, yes: true, asks: false, any_candidate: false };
+    let manner =
+        Manner { plan_only: common.plan, yes: true, asks: false, any_candidate: false, further: 1 };
     carry_out(&session, facts, intent, &[], manner)
 }

@@ -20,9 +20,6 @@ use crate::site::Observed;
 use crate::target::Candidate;
 use crate::ui::{Live, confirm, escape, plural, span};
 
-/// How many further candidates are tried when what served was failing before.
-const FURTHER: usize = 1;
-
 /// What to do about questions and plans.
 #[derive(Debug, Clone, Copy)]
 pub struct Manner {
@@ -34,6 +31,8 @@ pub struct Manner {
     pub asks: bool,
     /// A later candidate that serves is what was wanted too.
     pub any_candidate: bool,
+    /// How many further candidates are tried when what served was failing before.
+    pub further: usize,
 }
 
 /// Carries out `intent`; should it fail while what served was failing too, goes on with `further`.
@@ -47,7 +46,7 @@ pub fn carry_out(
     further: &[Candidate],
     manner: Manner,
 ) -> Result<Exit, Failure> {
-    let begin = Instant::now();
+    let mut begin = Instant::now();
     let command = intent.event.clone();
     let further = named(further, manner);
     let ready = ready(session, &facts, intent)?;
@@ -68,9 +67,12 @@ pub fn carry_out(
             (Event::Component, Some(id)) => format!("Put {id} back?"),
             _ => "Go on?".to_owned(),
         };
+        let asking = Instant::now();
         if !confirm(&session.ui, &asked, true)? {
             return Err(Failure::new(Exit::Unchanged, "not confirmed; nothing was changed"));
         }
+        // How long a person thinks is no part of what is promised.
+        begin += asking.elapsed();
     }
     unmoved(session, &facts, &plan)?;
     if facts.by_hand() && plan.from.commit == facts.head.commit {
@@ -119,7 +121,7 @@ pub(super) fn ready(session: &Session, facts: &Facts, intent: Intent) -> Result<
 
 /// The candidates that are tried should the first fail.
 fn named(further: &[Candidate], manner: Manner) -> Vec<Further> {
-    let further = further.iter().take(FURTHER).filter_map(|candidate| {
+    let further = further.iter().take(manner.further).filter_map(|candidate| {
         Some(Further {
             name: candidate.name.clone(),
             commit: candidate.commit.clone()?,

@@ -138,6 +138,7 @@ fn intent(
         warnings: Vec::new(),
         flags: Vec::new(),
         hidden: Default::default(),
+        emergency: false,
     })
 }
 

@@ -27,6 +27,7 @@ pub mod schema;
 mod service;
 mod session;
 mod show;
+mod soak;
 mod status;
 mod targets;
 mod unhold;

@@ -111,7 +111,7 @@ pub fn tell(
                 switched(plan),
                 plan.to.name,
                 duration(took),
-                promised(session, plan),
+                promised(session, plan, took, &record),
             ));
             (answer.checks, answer.services) = (proof.checks, proof.services);
             consequences(session, plan);
@@ -412,12 +412,25 @@ fn witnesses(checks: &[CheckEvidence], services: &[ServiceEvidence]) -> String {
     checks.chain(services).collect::<Vec<_>>().join(", ")
 }
 
-fn promised(session: &Session, plan: &Plan) -> String {
+/// What was promised, whether that was kept, and what took longest.
+fn promised(
+    session: &Session,
+    plan: &Plan,
+    took: Duration,
+    record: &Result<Box<ledger::Entry>, String>,
+) -> String {
     let rto = crate::config::parse(&plan.config, "gitroll.toml").ok().map(|c| c.rto);
     let rto = rto.and_then(|rto| if plan.event == Event::Flags { rto.flags } else { rto.code });
-    let _ = session;
-    match rto {
-        Some(limit) => format!(" (rto {})", crate::ui::span(limit)),
-        None => String::new(),
-    }
+    let promised = rto.map(|limit| {
+        let late = if took > limit { "over the " } else { "" };
+        format!("{late}rto {}", crate::ui::span(limit))
+    });
+    let slowest = record.as_ref().ok().and_then(|entry| {
+        let evidence = ledger::evidence(&session.site.git, entry).ok()?;
+        let slowest = evidence.steps.into_iter().max_by_key(|step| step.millis)?;
+        let time = duration(Duration::from_millis(slowest.millis));
+        Some(format!("slowest {} {time}", escape(&slowest.step)))
+    });
+    let words: Vec<String> = promised.into_iter().chain(slowest).collect();
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) }
 }

@@ -150,7 +150,7 @@ pub enum Verify {
     /// A question as in `[[check]]`, `{name}` and `{value}` filled in.
     Ask {
         /// The question.
-        kind: CheckKind,
+        kind: Box<CheckKind>,
         /// `timeout`, within which it must be answered as wanted, default 30 s.
         timeout: Duration,
         /// It holds `{value}`, so that it can tell every value; else it is about one value only.

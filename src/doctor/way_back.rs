@@ -118,6 +118,7 @@ fn composed(
         warnings: Vec::new(),
         flags: Vec::new(),
         hidden: Default::default(),
+        emergency: false,
     };
     compose::compose(site, facts, intent)
 }

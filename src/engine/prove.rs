@@ -2,7 +2,7 @@
 
 use super::EngineError;
 use crate::check::{self, Intent, LogPositions, Proof};
-use crate::config::{self, CheckKind, Config};
+use crate::config::{self, CheckKind, Config, Selection};
 use crate::model::{CheckEvidence, Narration, Narrator, Plan, RunId, Served, Step};
 use crate::site::{Site, intent, observe_services, surroundings};
 use crate::system::procs::Ticks;
@@ -16,6 +16,8 @@ pub(super) fn prove(
     intent: &Intent,
     narrator: &mut Narrator<'_>,
 ) -> Proof {
+    let only = if plan.critical_only { Selection::Critical } else { intent.only };
+    let intent = &Intent { only, ..intent.clone() };
     check::prove(
         &config.checks,
         intent,

@@ -53,6 +53,9 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// Candidates passed over on the way to this target.
     pub skipped: Vec<SkippedTarget>,
+    /// Only the checks marked critical prove it: an emergency.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub critical_only: bool,
 }
 
 impl Plan {

@@ -44,6 +44,8 @@ pub struct Intent {
     pub flags: Vec<FlagChange>,
     /// The values of those that stand there as digests.
     pub hidden: HiddenFlags,
+    /// Only the checks marked critical prove it.
+    pub emergency: bool,
 }
 
 /// Where a target's build groups come from.
@@ -130,6 +132,7 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         activation: observed.activation,
         warnings,
         skipped: intent.skipped.iter().map(skipped).collect(),
+        critical_only: intent.emergency,
     };
     Ok(Composed {
         submodules: observed.submodules,

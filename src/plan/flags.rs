@@ -35,6 +35,7 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         activation: Activation::default(),
         warnings: intent.warnings,
         skipped: Vec::new(),
+        critical_only: intent.emergency,
         from: intent.from,
         to: intent.to,
     };

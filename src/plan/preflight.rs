@@ -10,7 +10,7 @@ use super::facts::Facts;
 use super::{held, room};
 use crate::build::BuildPlan;
 use crate::check;
-use crate::config::{self, Config, FlagSourceKind, Layout, Manager, Prove, Service};
+use crate::config::{self, Config, FlagSourceKind, Layout, Manager, Prove, Selection, Service};
 use crate::ledger;
 use crate::model::{CheckedPlan, FlagChange, Plan, Step};
 use crate::service::{self, Host, ServiceError};
@@ -56,7 +56,8 @@ pub fn preflight(
     }
     tree(site, &composed, config, &mut problems);
     services(site, &composed.plan, config, observed, &mut problems);
-    witness(config, &mut problems);
+    let only = if composed.plan.critical_only { Selection::Critical } else { Selection::All };
+    witness(&Config { checks: only.of(&config.checks), ..config.clone() }, &mut problems);
     tools(site, &composed.plan, &mut problems);
     flags(config, &composed.plan, &mut problems);
     room::check(site, composed.room, &mut problems);

@@ -1,7 +1,7 @@
 //! `gitroll flags ramp`: a flag raised step by step. Each step is a run of its own; between them nobody is kept
 //! from anything.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 
@@ -11,14 +11,10 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::flow::{Manner, carry_out};
 use crate::cli::session::Session;
+use crate::cli::soak::{Watched, watch};
 use crate::config::{self, Flag};
 use crate::plan::facts::Facts;
-use crate::site::Observed;
-use crate::system::signals;
 use crate::ui::{Ui, escape, span};
-
-/// How long at most from one look to the next while a step is watched.
-const LOOK: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct RampArgs {
@@ -72,6 +68,11 @@ pub(super) fn run(globals: &Globals, ui: &Ui, args: &RampArgs) -> Result<Exit, F
         ui.say(&format!("{} = {} is watched for {}", flag.name, escape(step), span(args.every)));
         match watch(globals, ui, args.every)? {
             Watched::Held => {}
+            Watched::Changed => {
+                return Err(Failure::unchanged("something else was changed meanwhile")
+                    .detail(format!("{} stays at {}, proven", flag.name, escape(step)))
+                    .next("gitroll flags", "shows how it stands"));
+            }
             Watched::Stopped => {
                 return Err(Failure::new(
                     Exit::Restored,
@@ -130,44 +131,7 @@ fn set(
     let facts: Facts = session.facts()?;
     let wanted = Wanted { to, ..flag.clone() };
     let intent = intent(&session, &facts, vec![wanted], reason)?;
-    let manner = Manner { plan_only: false, yes: true, asks: false, any_candidate: false };
+    let manner =
+        Manner { plan_only: false, yes: true, asks: false, any_candidate: false, further: 1 };
     carry_out(&session, facts, intent, &[], manner)
-}
-
-enum Watched {
-    Held,
-    Stopped,
-    Failed(String),
-}
-
-/// Looks at services and checks again and again. One bad answer is asked about once more at once.
-fn watch(globals: &Globals, ui: &Ui, time: Duration) -> Result<Watched, Failure> {
-    let end = Instant::now() + time;
-    while Instant::now() < end {
-        let pause = LOOK.min(end.saturating_duration_since(Instant::now()));
-        let until = Instant::now() + pause;
-        while Instant::now() < until {
-            if signals::stop_asked().is_some() {
-                return Ok(Watched::Stopped);
-            }
-            std::thread::sleep(Duration::from_millis(200).min(pause));
-        }
-        let mut faults = look(globals, ui)?;
-        if !faults.is_empty() {
-            std::thread::sleep(Duration::from_secs(1));
-            faults = look(globals, ui)?;
-        }
-        if !faults.is_empty() {
-            return Ok(Watched::Failed(faults.join(", ")));
-        }
-    }
-    Ok(Watched::Held)
-}
-
-fn look(globals: &Globals, ui: &Ui) -> Result<Vec<String>, Failure> {
-    let session = Session::look(globals, ui)?;
-    let facts = session.facts()?;
-    let deployment = facts.deployment(&session.site);
-    let config = &facts.accepted.config;
-    Ok(Observed::now(&session.site, config, &facts.serving, &deployment).faults())
 }

@@ -190,6 +190,7 @@ pub fn intent(
         warnings: Vec::new(),
         flags: changes,
         hidden,
+        emergency: false,
     })
 }
 

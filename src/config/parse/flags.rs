@@ -314,7 +314,7 @@ fn verify(item: &Item<'_>, services: &[&str]) -> Option<Verify> {
     let kind = check::question(&table, timeout, services, &PLACEHOLDERS);
     let (kind, timeout) = (kind?, timeout?);
     let tells_value = item.mentions("{value}");
-    Some(Verify::Ask { kind, timeout, tells_value })
+    Some(Verify::Ask { kind: Box::new(kind), timeout, tells_value })
 }
 
 /// `flag` of a component.
