@@ -222,3 +222,29 @@ fn a_ramp_goes_step_by_step_and_back_where_a_step_does_not_hold() {
     assert!(env(&s).contains("ENABLE_UPLOADS=false"), "{}", env(&s));
     s.serves("1.1.0");
 }
+
+#[test]
+fn a_secret_among_the_flags_is_written_down_nowhere_and_comes_back_all_the_same() {
+    let host = TestEnvironment::new();
+    let flags = "[flags]\nfile = \".env\"\nverify = { command = [\"true\"] }\n";
+    let component = "[component.PAY]\npaths = [\"pay/**\"]\n\
+                     flag = { name = \"PAY_API_TOKEN\", off = \"none\", verify = { command = [\"true\"] } }\n";
+    let s = flagged(&host, &format!("{flags}{component}"));
+    let canary = "canary-5f1c2e";
+    fs::write(s.app.dir.join(".env"), format!("PAY_API_TOKEN={canary}\nENABLE_UPLOADS=true\n"))
+        .expect("it is writable");
+    let off = host.gitroll(&["flags", "off", "PAY"]);
+    off.exit(0);
+    assert!(env(&s).contains("PAY_API_TOKEN=none"), "{}", env(&s));
+    for args in [&["show"][..], &["log", "--json"], &["status", "--json"], &["flags", "--json"]] {
+        let told = host.gitroll(args);
+        assert!(!format!("{}{}", told.stdout, told.stderr).contains(canary), "{args:?}");
+    }
+    assert!(!format!("{}{}", off.stdout, off.stderr).contains(canary));
+    // Only the run's own file has it, for nobody but the user.
+    let found = host.run("grep", &["-rl", canary, s.app.dir.join(".git").to_str().expect("UTF-8")]);
+    let files: Vec<&str> = found.stdout.lines().collect();
+    assert!(files.len() == 1 && files[0].ends_with("hidden-flags.json"), "{files:?}");
+    host.gitroll(&["back", "--level", "flags", "--yes"]).exit(0);
+    assert!(env(&s).contains(&format!("PAY_API_TOKEN={canary}")), "{}", env(&s));
+}

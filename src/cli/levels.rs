@@ -45,13 +45,14 @@ pub fn flags_before(
     reason: Option<String>,
     manner: Manner,
 ) -> Result<Exit, Failure> {
-    let Some((wanted, changed_by)) = back_to_before(session, &facts) else {
+    let Some((wanted, hidden, changed_by)) = back_to_before(session, &facts) else {
         return Err(Failure::unchanged("no flag was changed here that was not put back since")
             .next("gitroll flags", "shows how they stand")
             .next("gitroll flags off COMPONENT", "switches one off"));
     };
     let mut intent = intent(session, &facts, wanted, reason)?;
     intent.recorded.lifts = vec![changed_by];
+    intent.hidden = intent.hidden.and(hidden);
     carry_out(session, facts, intent, &[], manner)
 }
 

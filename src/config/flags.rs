@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::model::{FlagChange, FlagName, FlagSourceName, RepoPath, ServiceName};
+use crate::model::{FlagChange, FlagName, FlagSourceName, FlagValue, RepoPath, ServiceName};
 
 use super::{CheckKind, Config};
 
@@ -230,17 +230,21 @@ pub fn verify<'c>(config: &'c Config, change: &FlagChange) -> Option<&'c Verify>
         Verify::Environ => true,
         Verify::Ask { tells_value, .. } => *tells_value,
     };
-    let wanted = change.after.plain();
+    // A secret is compared by its digest: what means off is in the configuration, and none.
+    let is = |text: &String| {
+        let hidden = FlagValue::shown(&change.name, text.as_str().into());
+        change.after.plain() == *text || change.after == hidden
+    };
     let own = declared.clone().find_map(|flag| {
-        if wanted == flag.off {
+        if is(&flag.off) {
             flag.verify.as_ref()
-        } else if Some(&wanted) == flag.on.as_ref() {
+        } else if flag.on.as_ref().is_some_and(is) {
             flag.verify_on.as_ref().or(flag.verify.as_ref().filter(any))
         } else {
             flag.verify.as_ref().filter(any)
         }
     });
-    let is_off = declared.any(|flag| flag.off == wanted);
+    let is_off = declared.any(|flag| is(&flag.off));
     own.or(source.verify.as_ref().filter(|verify| is_off || any(verify)))
 }
 

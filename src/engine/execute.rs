@@ -417,7 +417,12 @@ impl<'a, 'n> Executor<'a, 'n> {
     }
 
     pub(super) fn write(&mut self, entry: Entry) -> Result<(), JournalError> {
-        self.run.journal.write(entry, clock::now())
+        let over = matches!(entry, Entry::Closed { .. });
+        self.run.journal.write(entry, clock::now())?;
+        if over {
+            flags::forget(self.site, &self.run, &self.config);
+        }
+        Ok(())
     }
 
     /// Where the logs end, before the first step that touches what serves: from there on they speak of what is put

@@ -14,7 +14,7 @@ use crate::config::{
 use crate::flag::{self, Value};
 use crate::model::{
     FlagChange, FlagEvidence, FlagName, FlagSourceName, FlagStep, FlagValue, HiddenFlags, Plan,
-    Served, ServiceName, Step,
+    RunId, Served, ServiceName, Step,
 };
 use crate::service::{self, Host};
 use crate::site::Site;
@@ -67,6 +67,25 @@ pub(super) fn restore(site: &Site, run: &Run, config: &Config) -> Result<Vec<Str
         }
     }
     Ok(notes)
+}
+
+/// Removes what was kept for the way back of a run that is over: it may hold secrets.
+pub(super) fn forget(site: &Site, run: &Run, config: &Config) {
+    for step in &run.plan.steps {
+        let Step::Flags(step) = step else { continue };
+        let undo = undo_dir(site, run, &step.source);
+        if let Ok(source) = source(config, &step.source)
+            && let Err(error) = flag::forget(source, &undo)
+        {
+            tracing::warn!("{}: {error}", undo.display());
+        }
+    }
+}
+
+/// The true values that a run changed flags to and from, where its records hold only digests.
+pub fn hidden_of(site: &Site, run: &RunId) -> HiddenFlags {
+    let bytes = fs::read(site.run_dir(run).join(HIDDEN)).unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
 /// Sends the signal that makes a service read its settings again.

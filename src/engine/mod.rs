@@ -35,7 +35,9 @@ pub use eject::{
 pub use ended::{Ended, Repeat};
 pub use entry::{Begun, Entry, Further, OnFailure, Terms};
 pub use execute::{abort, execute, resume, undo};
-pub use flags::{environment as flag_environment, question as flag_question};
+pub use flags::{
+    environment as flag_environment, hidden_of as hidden_flags, question as flag_question,
+};
 pub use journal::{Journal, JournalError, Line};
 pub use lock::{Held, Lock, LockError};
 pub use outlook::{Course, Lying};

@@ -27,7 +27,14 @@ pub enum FlagValue {
 impl FlagValue {
     /// The value, or its digest where `name` looks like that of a secret.
     pub fn shown(name: &FlagName, value: serde_json::Value) -> Self {
-        if super::looks_secret(name.as_str()) {
+        /// What a switch says is no secret, whatever its name.
+        const SWITCHES: [&str; 9] = ["", "true", "false", "on", "off", "yes", "no", "0", "1"];
+        let switch = match &value {
+            serde_json::Value::String(text) => SWITCHES.contains(&text.as_str()),
+            serde_json::Value::Number(_) => false,
+            _ => true,
+        };
+        if super::looks_secret(name.as_str()) && !switch {
             return Self::Hidden(Digest::of(value.to_string().as_bytes()));
         }
         Self::Known(value)
@@ -116,6 +123,12 @@ impl HiddenFlags {
     /// The value that hashes to a digest.
     pub fn value(&self, digest: &Digest) -> Option<&serde_json::Value> {
         self.0.get(&digest.to_string())
+    }
+
+    /// Adds what another one holds.
+    pub fn and(mut self, other: HiddenFlags) -> Self {
+        self.0.extend(other.0);
+        self
     }
 
     /// How a value may be written down; where that is a digest, the value is kept here.

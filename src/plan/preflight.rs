@@ -59,7 +59,7 @@ pub fn preflight(
     let only = if composed.plan.critical_only { Selection::Critical } else { Selection::All };
     witness(&Config { checks: only.of(&config.checks), ..config.clone() }, &mut problems);
     tools(site, &composed.plan, &mut problems);
-    flags(config, &composed.plan, &mut problems);
+    flags(config, &mut composed.plan, &mut problems);
     room::check(site, composed.room, &mut problems);
     rights(site, &composed.plan, &mut problems);
     locks(site, &mut problems);
@@ -239,23 +239,25 @@ pub fn witness(config: &Config, problems: &mut Vec<Problem>) {
     ));
 }
 
-/// Flags whose new value nothing could show in the running app.
-fn flags(config: &Config, plan: &Plan, problems: &mut Vec<Problem>) {
+/// Flags whose new value nothing could show in the running app. Where the values of before are put back that is only said.
+fn flags(config: &Config, plan: &mut Plan, problems: &mut Vec<Problem>) {
     let api = |change: &FlagChange| {
         let source = config.flags.as_ref().and_then(|flags| flags.source(Some(&change.source)));
         source.is_some_and(|source| matches!(source.kind, FlagSourceKind::Http(_)))
     };
     let shown = |change: &&FlagChange| config::verify(config, change).is_some() || api(change);
-    if config.app.prove == Prove::Weak {
+    let unseen = plan.flags().filter(|change| !shown(change)).map(|change| {
+        let (name, value) = (&change.name, change.after.plain());
+        format!("nothing could show that {name} is {value} in the running app")
+    });
+    let unseen: Vec<String> = unseen.collect();
+    if config.app.prove == Prove::Weak || !plan.recorded.lifts.is_empty() {
+        plan.warnings.extend(unseen);
         return;
     }
-    problems.extend(plan.flags().filter(|change| !shown(change)).map(|change| {
+    problems.extend(unseen.into_iter().map(|what| {
         Problem::new(
-            format!(
-                "nothing could show that {} is {} in the running app",
-                change.name,
-                change.after.plain()
-            ),
+            what,
             "say verify = \"environ\", { http = … }, { log = … } or { command = … } in gitroll.toml, or \
              prove = \"weak\" under [app]",
         )

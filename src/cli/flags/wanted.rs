@@ -4,8 +4,9 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::config::{Component, Config, Flag, FlagSource, Flags};
+use crate::engine;
 use crate::flag::{self, Value};
-use crate::ledger::Entry;
+use crate::ledger::{self, Entry};
 use crate::model::{
     ComponentId, Digest, Event, FlagChange, FlagName, FlagSourceName, FlagValue, HiddenFlags,
     Outcome, Recorded, Served,
@@ -196,7 +197,10 @@ pub fn intent(
 
 /// The values before the last change of flags here that was not put back since, and its record; `None` where there
 /// is none.
-pub fn back_to_before(session: &Session, facts: &Facts) -> Option<(Vec<Wanted>, Digest)> {
+pub fn back_to_before(
+    session: &Session,
+    facts: &Facts,
+) -> Option<(Vec<Wanted>, HiddenFlags, Digest)> {
     let own = facts.own(&session.site);
     let last = own.iter().rev().find(|entry| {
         let record = &entry.record;
@@ -212,7 +216,9 @@ pub fn back_to_before(session: &Session, facts: &Facts) -> Option<(Vec<Wanted>, 
         to: To::Recorded(change.before.clone()),
         component: component.cloned(),
     });
-    Some((wanted.collect(), last.digest))
+    let run = ledger::evidence(&session.site.git, last).ok()?.run;
+    let hidden = run.map(|run| engine::hidden_flags(&session.site, &run)).unwrap_or_default();
+    Some((wanted.collect(), hidden, last.digest))
 }
 
 fn lifted(own: &[Entry], digest: &Digest) -> bool {
