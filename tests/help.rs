@@ -4,12 +4,13 @@ mod support;
 
 use support::*;
 
-const VERBS: [&str; 20] = [
+const VERBS: [&str; 21] = [
     "init",
     "deploy",
     "promote",
     "back",
     "component",
+    "flags",
     "targets",
     "status",
     "log",

@@ -1,11 +1,11 @@
 //! `gitroll back`
 
-use std::collections::BTreeMap;
+mod emergency;
+mod refusal;
 
 use clap::Args;
 
 use super::Globals;
-use super::annotate;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::flow::{Manner, carry_out, judgement};
@@ -18,10 +18,11 @@ use crate::plan::component;
 use crate::plan::compose::{GroupsOf, Intent};
 use crate::plan::facts::Facts;
 use crate::site::Observed;
-use crate::target::{
-    Candidate, Needed, Reason, Request, RequestError, Resolution, Standing, resolve,
-};
-use crate::ui::{Ui, can_ask, escape, plural, question, span};
+use crate::target::{Candidate, Request, RequestError, Resolution, Standing, resolve};
+use crate::ui::{Ui, escape, plural, span};
+use emergency::{left_out, why_afterwards, without_a_build};
+use refusal::lost_tags;
+pub(super) use refusal::refusal;
 
 /// Go back to an earlier state and prove that it serves
 #[derive(Debug, Args)]
@@ -119,20 +120,6 @@ pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure>
     ended
 }
 
-/// In an emergency the reason comes last, from who is still there to be asked.
-fn why_afterwards(session: &Session, ended: &Result<Exit, Failure>) -> Result<(), Failure> {
-    const LATER: &str = "say it later";
-    if !matches!(ended, Ok(Exit::Done | Exit::Restored)) || !can_ask(&session.ui) {
-        return Ok(());
-    }
-    let reason = question(&session.ui, "Why was it needed?", LATER)?;
-    if reason == LATER || super::check_reason(Some(&reason)).is_err() {
-        session.ui.say("  next     gitroll annotate --reason 'WHY'");
-        return Ok(());
-    }
-    annotate::last(session, &session.facts()?, &reason).map(drop)
-}
-
 /// The flags of the suspect components first; where that does not help, the code.
 fn auto(session: &Session, facts: Facts, args: &BackArgs, manner: Manner) -> Result<Exit, Failure> {
     let all = candidates::gather(&session.site, &facts)?;
@@ -189,31 +176,6 @@ fn code(session: &Session, facts: Facts, args: &BackArgs, manner: Manner) -> Res
     ended
 }
 
-/// Of the candidates that qualify the first that needs no build, if the chosen one does; says who is passed over.
-fn without_a_build(found: &mut Resolution) -> Option<String> {
-    let builds = |candidate: &Candidate| candidate.build != Needed::Nothing;
-    if !builds(&found.chosen) {
-        return None;
-    }
-    let place = found.further.iter().position(|candidate| !builds(candidate))?;
-    let passed = found.chosen.name.clone();
-    found.chosen = found.further.remove(place);
-    found.further.drain(..place);
-    Some(passed)
-}
-
-/// What an emergency leaves out, for the record.
-fn left_out(facts: &Facts, passed_over: Option<String>) -> Vec<String> {
-    let mut left = vec!["emergency: nothing was asked beforehand".to_owned()];
-    let checks = facts.accepted.config.checks.iter().filter(|check| !check.critical);
-    let checks: Vec<&str> = checks.map(|check| check.name.as_str()).collect();
-    if !checks.is_empty() {
-        left.push(format!("emergency: not critical, not asked: {}", checks.join(", ")));
-    }
-    left.extend(passed_over.map(|name| format!("emergency: {name} passed over: it needs a build")));
-    left
-}
-
 fn choose(
     session: &Session,
     facts: &Facts,
@@ -242,92 +204,6 @@ pub(super) fn find(
         _ => None,
     };
     Ok(resolve(request, &all.deployments, &all.stable, named))
-}
-
-/// Why there is no target, for a person who typed `gitroll COMMAND`.
-pub(super) fn refusal(
-    session: &Session,
-    facts: &Facts,
-    error: RequestError,
-    command: &str,
-) -> Failure {
-    lost_tags(session, facts).into_iter().fold(explained(error, command), Failure::detail)
-}
-
-/// Stable tags that a record pins and that are no longer what it pinned: deleted or moved by somebody.
-fn lost_tags(session: &Session, facts: &Facts) -> Vec<String> {
-    let mut pinned = BTreeMap::new();
-    for entry in facts.ledger.chains.values().flat_map(|chain| &chain.entries) {
-        if let (Event::Promote, Some(tag)) = (&entry.record.event, &entry.record.target) {
-            pinned.insert(tag.name.clone(), (tag, entry.record.seq));
-        }
-    }
-    let lost = pinned.into_values().filter_map(|(tag, seq)| {
-        let what = match session.site.git.find_ref(&tag.name) {
-            Ok(Some(id)) if id == tag.id => return None,
-            Ok(Some(_)) => "points elsewhere now",
-            Ok(None) => "is gone",
-            Err(_) => "cannot be read",
-        };
-        let restore = format!("git update-ref {} {}", tag.name, tag.id);
-        Some(format!("{}, promoted by record #{seq}, {what}: {restore}", tag.short()))
-    });
-    lost.collect()
-}
-
-fn explained(error: RequestError, command: &str) -> Failure {
-    let shown = |mut failure: Failure, skipped: &[Candidate]| {
-        for candidate in skipped.iter().take(10) {
-            if let Standing::Skipped(reason) = &candidate.standing {
-                failure = failure.detail(format!("skipped  {}  {reason}", candidate.name));
-            }
-        }
-        failure
-    };
-    match &error {
-        RequestError::Nothing { skipped } => {
-            let failure = shown(Failure::unchanged(error.to_string()), skipped)
-                .detail("a state counts once it was observed serving here, and was promoted or served long enough")
-                .next("gitroll targets", "shows every state and why not");
-            match skipped.iter().find(|c| c.served.is_some_and(|s| s.proven)) {
-                Some(near) => failure.next(
-                    format!("gitroll {command} --to {}", short(near)),
-                    "takes it all the same",
-                ),
-                None => failure,
-            }
-        }
-        RequestError::NoStable { skipped } => shown(Failure::unchanged(error.to_string()), skipped)
-            .next("gitroll promote", "makes a stable tag of what serves")
-            .next("gitroll back", "goes to the last good deployment instead"),
-        RequestError::NoSuchRecord(_) => {
-            Failure::unchanged(error.to_string()).next("gitroll log", "shows the records")
-        }
-        RequestError::Refused { candidate, reason } => {
-            let failure = Failure::refused(error.to_string());
-            match reason {
-                Reason::Bad { by } | Reason::Held { by, .. } | Reason::HeldComponent { by, .. } => {
-                    let record = by.trim_start_matches('#');
-                    failure.next(format!("gitroll unhold {record}"), "if that was wrong")
-                }
-                _ => match &candidate.commit {
-                    Some(commit) => failure.next(
-                        format!("gitroll {command} --to {}", commit.short()),
-                        "takes the commit itself, whatever the tag says later",
-                    ),
-                    None => failure.next("gitroll targets", "shows what there is"),
-                },
-            }
-        }
-    }
-}
-
-fn short(candidate: &Candidate) -> String {
-    match (&candidate.seq, &candidate.commit) {
-        (Some(seq), _) => seq.to_string(),
-        (None, Some(commit)) => commit.short().to_owned(),
-        (None, None) => candidate.name.clone(),
-    }
 }
 
 fn already_there(

@@ -6,20 +6,19 @@ use super::ended::{Ended, Repeat};
 use super::entry::{Begun, Entry, OnFailure, Terms};
 use super::journal::JournalError;
 use super::phase::{Answer, Phase, Side, answer};
-use super::prove::{intended, log_window, prove};
 use super::record;
 use super::run::Run;
 use super::{EngineError, StepError, flags, reserve, steps, watchdog};
-use crate::check::{LogPositions, LogWindow, Proof};
 use crate::config::Config;
 use crate::ledger;
 use crate::model::{CheckedPlan, Narration, Narrator, Outcome, Step};
 use crate::site::Site;
-use crate::system::procs::{ProcessId, Ticks};
-use crate::system::signals::{self, Until};
+use crate::system::procs::ProcessId;
+use crate::system::signals;
 use crate::system::{clock, failpoint};
 
 mod lost_line;
+mod proving;
 mod telling;
 
 /// Why a run is restored that a person aborted.
@@ -423,36 +422,6 @@ impl<'a, 'n> Executor<'a, 'n> {
             flags::forget(self.site, &self.run, &self.config);
         }
         Ok(())
-    }
-
-    /// Where the logs end, before the first step that touches what serves: from there on they speak of what is put
-    /// in place. A run that goes on keeps to what it said first.
-    fn window_opened(&self, next: usize) -> Option<LogPositions> {
-        let run = &self.run;
-        let activation = steps::activation(&run.plan);
-        let nothing = run.plan.steps.get(activation) == Some(&Step::Prove);
-        if next < activation || nothing || run.log_window().is_some() {
-            return None;
-        }
-        log_window(self.site, &self.config, &run.plan.from, &run.id)
-    }
-
-    /// Somebody may have checked something else out meanwhile: then that is what the next start loads.
-    pub(super) fn head_moved(&self) -> Option<String> {
-        let head = self.site.git.head().ok()?;
-        let (found, to) = (head.commit.short(), &self.run.plan.to);
-        let moved = head.commit != to.commit;
-        moved.then(|| format!("HEAD was moved to {found} while {to} was proven"))
-    }
-
-    pub(super) fn prove_target(&mut self, since: Option<Ticks>) -> Proof {
-        let plan = &self.run.plan;
-        let not = Some(&plan.from).filter(|from| from.commit != plan.to.commit);
-        let (run, until) = (&self.run.id, Until::Stopped);
-        let mut intent = intended(self.site, &self.config, &plan.to, run, not, since, until);
-        let logs = self.run.log_window().cloned();
-        intent.around.window = logs.map(|logs| LogWindow { must: logs.clone(), must_not: logs });
-        prove(self.site, &self.config, plan, &intent, self.narrator)
     }
 }
 
