@@ -77,6 +77,7 @@ fn a_flag_is_switched_off_seen_recorded_and_put_back() {
     let s = flagged(&host, BY_HTTP);
     let before = env(&s);
     host.gitroll(&["flags"]).exit(0).stdout_has("ENABLE_UPLOADS").stdout_has("QW-001");
+    host.gitroll(&["doctor"]).stdout_has("1 flag could be switched");
     let off = host.gitroll(&["flags", "off", "QW-001", "--reason", "uploads time out"]);
     off.exit(0)
         .stdout_has("ENABLE_UPLOADS false")
@@ -247,4 +248,82 @@ fn a_secret_among_the_flags_is_written_down_nowhere_and_comes_back_all_the_same(
     assert!(files.len() == 1 && files[0].ends_with("hidden-flags.json"), "{files:?}");
     host.gitroll(&["back", "--level", "flags", "--yes"]).exit(0);
     assert!(env(&s).contains(&format!("PAY_API_TOKEN={canary}")), "{}", env(&s));
+}
+
+#[test]
+fn on_a_terminal_a_component_with_a_flag_asks_which_way() {
+    let host = TestEnvironment::new();
+    let s = flagged(&host, BY_HTTP);
+    let gitroll = env!("CARGO_BIN_EXE_gitroll");
+    let mut terminal = Terminal::start(&host, gitroll, &["component", "QW-001"]);
+    terminal.expect("[flag/files]").answer("perhaps");
+    terminal.expect("Please answer flag or files").answer("");
+    let (code, screen) = terminal.finish();
+    assert_eq!(code, 0, "{screen}");
+    assert!(env(&s).contains("ENABLE_UPLOADS=false"), "{}", env(&s));
+    let mut terminal = Terminal::start(&host, gitroll, &["component", "QW-001"]);
+    terminal.expect("[flag/files]").answer("files");
+    terminal.expect("Put QW-001 back?").answer("y");
+    let (code, screen) = terminal.finish();
+    assert_eq!(code, 0, "{screen}");
+    assert!(s.app.read("features/upload/index.js").contains("one at a time"));
+}
+
+#[test]
+fn a_document_of_flags_is_changed_and_the_app_told_by_a_signal() {
+    let host = TestEnvironment::new();
+    let flags = r#"
+[flags.source.config]
+file = "flags.json"
+pointer = "/featureFlags"
+apply = { signal = "USR2" }
+verify = { http = "http://127.0.0.1:PORT/api/health", expect = { json = { "/flags/USE_CACHE" = "{value}" } }, timeout = "3s" }
+[component.CACHE]
+paths = ["cache/**"]
+flag = { name = "USE_CACHE", off = "false", on = "true" }
+"#;
+    let app = host.app(Fixture::Plain);
+    let flags = flags.replace("PORT", &app.port.number().to_string());
+    app.configure(&AppConfig::default().without_builds().settle(1, "200ms").and(&flags));
+    app.write(
+        "server.js",
+        &SERVER.replace(
+            "process.on('SIGTERM'",
+            "let more = read2(); function read2() { return JSON.parse(fs.readFileSync(path.join(__dirname, 'flags.json'))).featureFlags; }\n\
+             process.on('SIGUSR2', () => { more = read2(); });\nprocess.on('SIGTERM'",
+        )
+        .replace("flags: { ENABLE_UPLOADS: value() }", "flags: more"),
+    );
+    app.write(".gitignore", "flags.json\n");
+    let before =
+        "{\n  \"other\": [1, 2],\n  \"featureFlags\": { \"USE_CACHE\": true,   \"X\": \"y\" }\n}\n";
+    app.write("flags.json", before);
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host: &host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    let pid = s.app.pid_served();
+    host.gitroll(&["flags", "off", "CACHE"]).exit(0);
+    assert_eq!(s.app.read("flags.json"), before.replace("\": true,", "\": false,"));
+    assert_eq!(s.app.pid_served(), pid);
+    host.gitroll(&["flags"]).exit(0).stdout_has("CACHE").stdout_has("yes");
+    host.gitroll(&["back", "--undo", "--yes"]).exit(0);
+    assert_eq!(s.app.read("flags.json"), before);
+    // Not what the app takes for off: a text where it holds a boolean.
+    host.gitroll(&["flags", "set", "USE_CACHE=off"]).exit(1);
+    assert_eq!(s.app.read("flags.json"), before);
+}
+
+#[test]
+fn somebody_elses_edit_survives_an_undone_change() {
+    let host = TestEnvironment::new();
+    let s = flagged(&host, &BY_HTTP.replace("verify = {", "verify = { timeout = \"4s\","));
+    fs::write(s.app.dir.join(".git/deaf"), "").expect("it is writable");
+    let mut off = host.gitroll_command(&["flags", "off", "QW-001"]);
+    let off = off.stderr(std::process::Stdio::null()).spawn().expect("it starts");
+    wait_until("it is changed", || env(&s).contains("ENABLE_UPLOADS=false"));
+    let edited = env(&s).replace("OTHER=1", "OTHER=2");
+    fs::write(s.app.dir.join(".env"), &edited).expect("it is writable");
+    assert_eq!(off.wait_with_output().expect("it ends").status.code(), Some(20));
+    assert_eq!(env(&s), edited.replace("=false #", "=true #"));
 }

@@ -49,7 +49,7 @@ pub struct BackArgs {
     /// Do not judge what is left as bad
     #[arg(long)]
     no_verdict: bool,
-    /// Return to what the last `back` or `component` left, and lift its verdict and hold
+    /// Return to what the last `back`, `component` or change of flags left, and lift its verdict and hold
     #[arg(long)]
     undo: bool,
     /// No questions, only checks marked critical, nothing built that can be avoided; the reason is asked afterwards
@@ -101,6 +101,9 @@ pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure>
         further: args.cascade.unwrap_or(1),
         any_candidate: args.to.as_deref().is_none_or(|to| WORDS.contains(&to)),
     };
+    if args.undo && flags_came_last(&session, &facts) {
+        return levels::flags_before(&session, facts, args.reason.clone(), manner);
+    }
     if args.undo {
         let intent = undo(&session, &facts, args)?;
         return carry_out(&session, facts, intent, &[], manner);
@@ -334,6 +337,14 @@ fn other_choice(
         plural(apart, "commit"),
         age.unwrap_or_default()
     ))
+}
+
+/// Whether the last thing that was done here was a change of flags.
+fn flags_came_last(session: &Session, facts: &Facts) -> bool {
+    let own = facts.own(&session.site).iter().rev();
+    let mut done = own.filter(|entry| entry.record.outcome == Outcome::Succeeded);
+    let last = done.find(|entry| entry.record.event.serves());
+    last.is_some_and(|entry| entry.record.event == Event::Flags && entry.record.lifts.is_empty())
 }
 
 /// The intent to return to what the last rollback left.

@@ -2,6 +2,7 @@
 //! that mends it. Looks and changes nothing.
 
 mod fix;
+mod flags;
 mod host;
 mod records;
 mod serving;
@@ -116,14 +117,16 @@ pub fn examine(git: Git, binding: Result<Binding, BindingError>, actor: String) 
     serving::services(&site, config, &facts.serving, &observed, &mut found);
     way_back::examine(&site, &facts, &mut found);
     serving::checks(config, &observed, &mut found);
+    flags::examine(&site, &facts, &mut found);
     in_order(found)
 }
 
 /// The order in which things are mended: what stands first may be why the next is wrong.
 fn in_order(mut found: Examination) -> Examination {
-    const ORDER: [&str; 18] = [
+    const ORDER: [&str; 19] = [
         "binding", "tools", "git", "identity", "state", "trust", "signing", "locks", "runs",
-        "records", "clock", "config", "services", "checks", "tree", "target", "stable", "disk",
+        "records", "clock", "config", "services", "checks", "flags", "tree", "target", "stable",
+        "disk",
     ];
     let place = |finding: &Finding| {
         ORDER.iter().position(|subject| *subject == finding.subject).unwrap_or(ORDER.len())
