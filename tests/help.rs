@@ -4,18 +4,20 @@ mod support;
 
 use support::*;
 
-const VERBS: [&str; 20] = [
+const VERBS: [&str; 22] = [
     "init",
     "deploy",
     "promote",
     "back",
     "component",
+    "flags",
     "targets",
     "status",
     "log",
     "show",
     "diff",
     "check",
+    "advise",
     "doctor",
     "mark",
     "unhold",
