@@ -66,11 +66,11 @@ pub fn choose(showing: &[(&Rule, &str)], standing: &Standing) -> Option<Advice> 
     let (rule, _) = deciding.first()?;
     let mut advice = Advice {
         severity: rule.severity.to_string(),
-        symptoms: deciding.iter().map(|(rule, _)| rule.symptom.clone()).collect(),
+        symptoms: once(deciding.iter().map(|(rule, _)| rule.symptom.clone())),
         asked: String::new(),
         level: String::new(),
         what: String::new(),
-        why: deciding.iter().flat_map(|(rule, seen)| why(rule, seen)).collect(),
+        why: once(deciding.iter().flat_map(|(rule, seen)| why(rule, seen))),
         notes: Vec::new(),
         timeline: soonest(&deciding),
         command: None,
@@ -97,6 +97,17 @@ pub fn choose(showing: &[(&Rule, &str)], standing: &Standing) -> Option<Advice> 
         advice.further.splice(0..0, own);
     }
     Some(advice)
+}
+
+/// A symptom may have a rule for each of several flags.
+fn once(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    texts.for_each(|text| {
+        if !all.contains(&text) {
+            all.push(text);
+        }
+    });
+    all
 }
 
 fn why(rule: &Rule, seen: &str) -> Vec<String> {
@@ -199,7 +210,7 @@ fn reason(deciding: &[&(&Rule, &str)]) -> String {
         CheckKind::Metric(_) => format!("{}: {seen}", rule.symptom),
         _ => rule.symptom.clone(),
     });
-    let text = said.collect::<Vec<_>>().join("; ");
+    let text = once(said).join("; ");
     match ledger::check_reason(&text) {
         Ok(()) => format!(" --reason '{}'", text.replace('\'', r"'\''")),
         Err(_) => String::new(),
