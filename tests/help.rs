@@ -4,7 +4,7 @@ mod support;
 
 use support::*;
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 22] = [
     "init",
     "deploy",
     "promote",
@@ -17,6 +17,7 @@ const VERBS: [&str; 21] = [
     "show",
     "diff",
     "check",
+    "advise",
     "doctor",
     "mark",
     "unhold",

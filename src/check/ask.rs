@@ -87,7 +87,7 @@ pub(super) fn probe(judged: &Judged, took: Duration) -> Probe {
     }
 }
 
-async fn elsewhere(
+pub(super) async fn elsewhere(
     limit: Option<Duration>,
     ask: impl FnOnce() -> Judged + Send + 'static,
 ) -> Judged {
@@ -97,8 +97,8 @@ async fn elsewhere(
         Some(limit) => match tokio::time::timeout(limit, asked).await {
             Ok(answer) => answer,
             // A file system that hangs.
-            Err(_) => return Judged::failed(format!("not read within {}", seconds(limit))),
+            Err(_) => return Judged::unaskable(format!("not read within {}", seconds(limit))),
         },
     };
-    answer.unwrap_or_else(|_| Judged::failed("cannot be asked"))
+    answer.unwrap_or_else(|_| Judged::unaskable("cannot be asked"))
 }

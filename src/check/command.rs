@@ -46,7 +46,7 @@ impl Asker {
     pub(super) fn ask(&self, subject: &Subject) -> Judged {
         match self.invocation.run() {
             Ok(finished) => self.judge(&finished, subject),
-            Err(error) => Judged::failed(self.shown(&error.to_string())),
+            Err(error) => Judged::unaskable(self.shown(&error.to_string())),
         }
     }
 
@@ -54,10 +54,10 @@ impl Asker {
         let CommandCheck { exit, stdout, run_timeout, max_bytes, .. } = &self.check;
         if finished.timed_out {
             let within = format!("did not end within {}", seconds(*run_timeout));
-            return Judged::failed(self.with_line(within, finished));
+            return Judged::silent(self.with_line(within, finished));
         }
         match (finished.code, finished.signal) {
-            _ if finished.interrupted => return Judged::failed("was ended before its time"),
+            _ if finished.interrupted => return Judged::unaskable("was ended before its time"),
             (Some(code), _) if code == *exit => {}
             (Some(code), _) => {
                 return Judged::failed(self.with_line(format!("exit {code}"), finished));

@@ -30,15 +30,39 @@ pub(super) struct Judged {
     pub(super) wrong_version: bool,
     /// It is not, and no later answer can be.
     pub(super) hopeless: bool,
+    /// Whether there was an answer at all.
+    pub(super) reach: Reach,
     /// In a few words.
     pub(super) answer: String,
+}
+
+/// How far a question came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// There was an answer, wanted or not.
+    Answered,
+    /// Who should have answered did not.
+    Silent,
+    /// It could not be put, or the answer says nothing about what was asked.
+    Unaskable,
 }
 
 impl Judged {
     /// No answer, or none that was wanted.
     pub(super) fn failed(answer: impl Into<String>) -> Self {
         let answer = answer.into();
-        Self { ok: false, told: false, wrong_version: false, hopeless: false, answer }
+        let reach = Reach::Answered;
+        Self { ok: false, told: false, wrong_version: false, hopeless: false, reach, answer }
+    }
+
+    /// Nobody answered.
+    pub(super) fn silent(why: impl Into<String>) -> Self {
+        Self { reach: Reach::Silent, ..Self::failed(why) }
+    }
+
+    /// It could not be asked.
+    pub(super) fn unaskable(why: impl Into<String>) -> Self {
+        Self { reach: Reach::Unaskable, ..Self::failed(why) }
     }
 
     /// What was wanted.

@@ -36,7 +36,7 @@ impl Asker {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput && !self.check.exists => {
                 return Judged::failed("it exists");
             }
-            Err(error) => return Judged::failed(why(&error)),
+            Err(error) => return Judged::unaskable(why(&error)),
             Ok((file, found)) => Some((file, found.size)),
         };
         match (opened, self.check.exists) {
@@ -56,12 +56,12 @@ impl Asker {
             return Judged::fine(there);
         }
         let mut bytes = Vec::new();
-        let too_large = || Judged::failed(format!("larger than {}", size(*max_bytes)));
+        let too_large = || Judged::unaskable(format!("larger than {}", size(*max_bytes)));
         if length > *max_bytes {
             return too_large();
         }
         if let Err(error) = file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes) {
-            return Judged::failed(why(&error));
+            return Judged::unaskable(why(&error));
         }
         if bytes.len() as u64 > *max_bytes {
             return too_large();

@@ -30,7 +30,8 @@ impl Asker {
     pub(super) async fn ask(&self, subject: &Subject) -> Judged {
         match self.fetch().await {
             Ok(answer) => judge(&self.check, &answer, subject),
-            Err(why) => Judged::failed(why),
+            Err(why) if self.ready.is_err() => Judged::unaskable(why),
+            Err(why) => Judged::silent(why),
         }
     }
 

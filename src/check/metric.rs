@@ -41,7 +41,8 @@ impl Asker {
     /// Takes a sample; for a rate also the one before, where there is none yet.
     pub(super) async fn ask(&self) -> Judged {
         match self.number().await {
-            Err(why) => Judged::failed(why),
+            // A number that nobody tells is not out of bounds either.
+            Err(why) => Judged::unaskable(why),
             Ok(number) if self.check.bounds.hold(number) => Judged::fine(self.told(number)),
             Ok(number) => {
                 let (name, told) = (self.name(), self.told(number));

@@ -7,6 +7,7 @@ mod expect;
 mod file;
 mod find;
 mod http;
+mod lately;
 mod line;
 mod log;
 mod metric;
@@ -15,6 +16,7 @@ mod prometheus;
 mod prove;
 mod request;
 mod row;
+mod symptom;
 mod tcp;
 mod template;
 mod watch;
@@ -26,12 +28,13 @@ pub use request::{Reply, Request, ask};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
+pub use symptom::Seen;
 pub use words::shown;
 
 pub use find::{Health, find_health};
 pub use position::{LogPosition, LogPositions, LogReader};
 
-use crate::config::{Check, CheckKind, FilePlace, Selection};
+use crate::config::{Check, CheckKind, FilePlace, Probe, Selection};
 use crate::model::{CheckEvidence, Redactor, Served, ServiceEvidence, ServiceName};
 use crate::service::{ServiceError, State};
 use crate::system::procs::Ticks;
@@ -133,6 +136,12 @@ pub fn log_positions(checks: &[Check], around: &Surroundings) -> LogPositions {
 /// skipped: it is judged by what a change makes it say.
 pub fn look(checks: &[Check], intent: Option<&Intent>) -> Vec<CheckEvidence> {
     prove::look(checks, intent)
+}
+
+/// Puts the questions of rules, all at the same time, each once: whether a symptom shows now. Takes as long as
+/// the longest of them.
+pub fn symptoms(probes: &[&Probe], intent: &Intent) -> Vec<Seen> {
+    symptom::symptoms(probes, intent)
 }
 
 /// Proves that the intended version serves: all checks at the same time, each `passes` times in a row over

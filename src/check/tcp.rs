@@ -22,7 +22,7 @@ pub(super) async fn ask(check: &TcpCheck, subject: &Subject) -> Judged {
         Err(_) if check.banner.is_some() => {
             Judged::failed(format!("did not say what it should within {}", seconds(limit)))
         }
-        Err(_) => Judged::failed(format!("no connection within {}", seconds(limit))),
+        Err(_) => Judged::silent(format!("no connection within {}", seconds(limit))),
     }
 }
 
@@ -33,14 +33,14 @@ async fn connect(check: &TcpCheck, subject: &Subject) -> Judged {
             return Judged::failed(format!("no listener on {}", place(check)));
         }
         Err(error) => {
-            return Judged::failed(format!("no connection: {}", shown(&error.to_string())));
+            return Judged::silent(format!("no connection: {}", shown(&error.to_string())));
         }
     };
     match &check.banner {
         None => Judged::fine("connected"),
         Some(banner) => match said(&stream, banner, subject).await {
             Ok(bytes) => Judged::of(&[contains("banner", banner, &bytes, subject)], "connected"),
-            Err(error) => Judged::failed(format!("hung up: {}", shown(&error.to_string()))),
+            Err(error) => Judged::silent(format!("hung up: {}", shown(&error.to_string()))),
         },
     }
 }

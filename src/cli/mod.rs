@@ -1,6 +1,7 @@
 //! The command line: one file per verb, and the table of contents below.
 
 mod abort;
+mod advise;
 mod annotate;
 mod back;
 mod check;
@@ -64,6 +65,7 @@ use session::Session;
   gitroll back                 the bad night: back to the last good state
   gitroll component QW-001     only one component's files
   gitroll flags off QW-001     only its feature flag
+  gitroll advise               which of these: by the rules of gitroll.toml
   gitroll demo                 see all of it on a throw-away app
 
 Exit codes:
@@ -134,6 +136,7 @@ enum Verb {
     Show(show::ShowArgs),
     Diff(diff::DiffArgs),
     Check(check::CheckArgs),
+    Advise(advise::AdviseArgs),
     Doctor(doctor::DoctorArgs),
     Mark(mark::MarkArgs),
     Unhold(unhold::UnholdArgs),
@@ -162,6 +165,7 @@ impl Verb {
             Verb::Show(_) => "show",
             Verb::Diff(_) => "diff",
             Verb::Check(_) => "check",
+            Verb::Advise(_) => "advise",
             Verb::Doctor(_) => "doctor",
             Verb::Mark(_) => "mark",
             Verb::Unhold(_) => "unhold",
@@ -217,6 +221,7 @@ impl Verb {
             Verb::Show(args) => show::run(globals, ui, args),
             Verb::Diff(args) => diff::run(globals, ui, args),
             Verb::Check(args) => check::run(globals, ui, args),
+            Verb::Advise(args) => advise::run(globals, ui, args),
             Verb::Doctor(args) => doctor::run(globals, ui, args),
             Verb::Mark(args) => mark::run(globals, ui, args),
             Verb::Unhold(args) => unhold::run(globals, ui, args),

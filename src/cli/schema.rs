@@ -3,8 +3,8 @@
 use schemars::{Schema, schema_for};
 
 use super::{
-    check, component, demo, doctor, eject, failure, flags, init, log, mark, outcome, promote,
-    service, show, status, targets,
+    advise, check, component, demo, doctor, eject, failure, flags, init, log, mark, outcome,
+    promote, service, show, status, targets,
 };
 use crate::model::{Evidence, Plan};
 use crate::report::diff::Diff;
@@ -30,6 +30,7 @@ struct Envelope {
 /// Every answer by the name of its schema file in `docs/schema`, without the extension.
 pub fn all() -> Vec<(&'static str, Schema)> {
     vec![
+        ("advise", schema_for!(advise::AdviseAnswer)),
         ("change", schema_for!(outcome::ChangeAnswer)),
         ("check", schema_for!(check::CheckAnswer)),
         ("components", schema_for!(component::ComponentsAnswer)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use globset::GlobSet;
 
-use super::{Check, Flag, Flags};
+use super::{Check, Flag, Flags, Rule};
 use crate::model::{AppName, CheckName, ComponentId, GroupName, RepoPath, ServiceName};
 
 /// A whole `gitroll.toml`, checked. Durations are typed, paths stay inside the repository, names refer
@@ -30,6 +30,8 @@ pub struct Config {
     pub components: Vec<Component>,
     /// `[flags]`
     pub flags: Option<Flags>,
+    /// `[[rule]]`, in order.
+    pub rules: Vec<Rule>,
     /// `[notify]`
     pub notify: Option<Notify>,
     /// `[remote]`

@@ -173,6 +173,14 @@ fn every_key_is_described() {
         "get",
         "set",
         "apply",
+        "symptom",
+        "probe",
+        "severity",
+        "action",
+        "timeline",
+        "why",
+        "when",
+        "since",
     ] {
         assert!(page.contains(&format!("`{key}`")), "{key} is not described");
     }

@@ -14,6 +14,7 @@ mod parse;
 mod quantity;
 mod quote;
 mod reader;
+mod rule;
 
 pub use app::{
     App, Build, Component, Config, Deploy, Layout, Manager, Migrate, Notify, Patterns, Prove,
@@ -31,3 +32,4 @@ pub use host::{Binding, BindingError, Places, Signing, SigningFormat, Tools};
 pub use parse::{ConfigError, Problem, parse};
 pub use quantity::{duration, show_duration, show_size, size};
 pub use quote::quote;
+pub use rule::{Action, Probe, Rule, Severity, Timeline, When};

@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod component;
 mod flags;
+mod rule;
 mod section;
 mod service;
 mod value;
@@ -93,6 +94,7 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
     let checks = check::checks(root, &names);
     let components = component::components(root, &names);
     let flags = flags::flags(root, &names);
+    let rules = rule::rules(root, &names);
     let notify = section::notify(root);
     let remote = section::remote(root);
     let run = section::run(root);
@@ -110,6 +112,9 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
         if let Some(Some(read)) = &flags {
             component::check_flags(report, components, &read.flags);
         }
+    }
+    if let (Some(rules), Some(components)) = (&rules, &components) {
+        rule::check_components(report, rules, components.iter().map(|read| &read.component));
     }
     if let Some(Some(read)) = &flags {
         flags::check_services(report, read, &names);
@@ -132,6 +137,7 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
         checks: checks?,
         components,
         flags: flags?,
+        rules: rules?.into_iter().map(|read: rule::Read| read.rule).collect(),
         notify: notify?,
         remote: remote?,
         run: run?,

@@ -164,6 +164,11 @@ impl<'a> Table<'a> {
         value
     }
 
+    /// How messages call it.
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
     /// Adds a problem at a place in or below the table.
     pub(super) fn add_at(&self, span: &Range<usize>, message: impl Into<String>) {
         self.report.add(span, message);

@@ -82,12 +82,31 @@ pub fn intent(
     }
 }
 
+/// As [`intent`], for the questions of rules.
+pub fn intent_of_rules(site: &Site, config: &Config, served: &Served, deployment: &str) -> Intent {
+    let kinds = config.rules.iter().map(|rule| &rule.probe.kind);
+    let around = surroundings_of(site, config, served, deployment, kinds);
+    let without_checks = Config { checks: Vec::new(), ..config.clone() };
+    Intent { around, ..intent(site, &without_checks, served, deployment, None) }
+}
+
 /// What checks need to know of this host. Asks managers where the logs are that checks read, if any does.
 pub fn surroundings(
     site: &Site,
     config: &Config,
     served: &Served,
     deployment: &str,
+) -> Surroundings {
+    let kinds = config.checks.iter().map(|check| &check.kind);
+    surroundings_of(site, config, served, deployment, kinds)
+}
+
+fn surroundings_of<'c>(
+    site: &Site,
+    config: &Config,
+    served: &Served,
+    deployment: &str,
+    kinds: impl Iterator<Item = &'c CheckKind>,
 ) -> Surroundings {
     let host = site.host(served, deployment);
     let mut around = Surroundings {
@@ -96,7 +115,7 @@ pub fn surroundings(
         redactor: site.redactor(config),
         ..Surroundings::default()
     };
-    let named = config.checks.iter().filter_map(|check| match &check.kind {
+    let named = kinds.filter_map(|kind| match kind {
         CheckKind::Log(LogCheck { source: LogSource::Service(name), .. }) => Some(name),
         _ => None,
     });

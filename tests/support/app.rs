@@ -16,6 +16,10 @@ pub enum Fixture {
     Plain,
     /// express 4.21.2 and a lock file.
     Express,
+    /// The app of a runbook: three components under pm2.
+    Agents,
+    /// The app of a runbook: three flags under systemd.
+    MemorySystem,
 }
 
 /// How a version behaves once it is in the tree.
@@ -54,11 +58,18 @@ impl Fixture {
         match self {
             Fixture::Plain => "plain-app",
             Fixture::Express => "express-app",
+            Fixture::Agents => "agents",
+            Fixture::MemorySystem => "memory-system",
         }
     }
 
     fn dir(self) -> PathBuf {
-        project().join("fixtures").join(self.name())
+        let dir = match self {
+            Fixture::Plain | Fixture::Express => self.name(),
+            Fixture::Agents => "runbooks/002-agents",
+            Fixture::MemorySystem => "runbooks/003-memory-system",
+        };
+        project().join("fixtures").join(dir)
     }
 }
 
@@ -102,6 +113,11 @@ impl<'h> App<'h> {
     /// Writes `gitroll.toml`; the next commit contains it.
     pub fn configure(&self, config: &AppConfig) {
         self.write("gitroll.toml", &config.toml(self.fixture, self.port.number()));
+    }
+
+    /// Lays the files of another fixture over the tree.
+    pub fn lay_over(&self, fixture: &str) {
+        copy_tree(&project().join("fixtures").join(fixture), &self.dir);
     }
 
     /// Writes a file of the work tree, directories included.
@@ -283,7 +299,8 @@ impl<'h> App<'h> {
         tree
     }
 
-    fn set_version(&self, version: &str) {
+    /// Writes the version into package.json.
+    pub fn set_version(&self, version: &str) {
         let mut package: serde_json::Value =
             serde_json::from_str(&self.read("package.json")).expect("package.json is JSON");
         package["version"] = version.into();

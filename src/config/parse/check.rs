@@ -113,10 +113,12 @@ fn kind_key(table: &Table<'_>) -> Option<&'static str> {
         [kind] => return KINDS.into_iter().find(|key| *key == kind),
         [] => {
             let quoted: Vec<String> = KINDS.iter().map(|key| format!("{key:?}")).collect();
-            table.add(format!("[[check]] needs one of {}", quoted.join(", ")));
+            let place = table.place();
+            table.add(format!("{place} needs one of {}", quoted.join(", ")));
         }
         [first, second, ..] => {
-            table.add(format!("[[check]] has {first:?} and {second:?}: each check asks one thing"));
+            let place = table.place();
+            table.add(format!("{place} has {first:?} and {second:?}: each check asks one thing"));
         }
     }
     None

@@ -1,0 +1,269 @@
+//! `gitroll advise`
+
+mod choose;
+
+use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Globals;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::levels;
+use super::session::Session;
+use crate::check::{self, Seen};
+use crate::config::{Action, Rule};
+use crate::engine;
+use crate::model::{ComponentId, Served};
+use crate::plan::candidates;
+use crate::plan::facts::Facts;
+use crate::site::{config_in_tree, intent_of_rules};
+use crate::target::{Request, resolve};
+use crate::ui::{Table, Ui, escape, plural};
+use choose::{Advice, Standing, choose};
+
+/// Put the questions of every [[rule]] and say what to type, and why; changes nothing
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  gitroll advise                                  which symptoms show, and the command for the worst
+  gitroll advise --json | jq -r .result.advice.command
+
+Of the rules whose symptom shows the highest severity decides; of several the shallowest action:
+a flag, then the code, then all of it; to fix forward comes last. Exits 0 when anything could be
+asked, whatever is advised, and 1 when nothing could.")]
+pub struct AdviseArgs {}
+
+/// The answer of `advise`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AdviseAnswer {
+    /// What serves.
+    pub serving: Served,
+    /// Every rule, in the order of the file.
+    pub rules: Vec<RuleLine>,
+    /// What to do; absent where no symptom shows.
+    pub advice: Option<Advice>,
+}
+
+/// One rule and what its question came to.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct RuleLine {
+    /// The symptom.
+    pub symptom: String,
+    /// `P0` to `P3`.
+    pub severity: String,
+    /// `flags:ID`, `code`, `full` or `fix-forward`.
+    pub action: String,
+    /// By when, as written.
+    pub timeline: Option<String>,
+    /// The same in milliseconds, where it is a duration.
+    pub within_millis: Option<u64>,
+    /// Why this is the action.
+    pub why: Option<String>,
+    /// `shows`, `absent`, or `unknown` where it could not be asked.
+    pub seen: String,
+    /// What the answer was, or why there is none.
+    pub answer: String,
+}
+
+/// Runs it. Exits 1 when nothing could be asked.
+///
+/// # Errors
+/// When the repository or the own chain cannot be read, or there is no rule.
+pub fn run(globals: &Globals, ui: &Ui, _args: &AdviseArgs) -> Result<Exit, Failure> {
+    let session = Session::look(globals, ui)?;
+    let facts = session.facts()?;
+    let config = &facts.accepted.config;
+    warn_of_other_file(&session, &facts);
+    if config.rules.is_empty() {
+        let seq = facts.accepted.seq;
+        return Err(Failure::unchanged(format!(
+            "the gitroll.toml of record #{seq} has no [[rule]]"
+        ))
+        .next("gitroll init", "accepts a gitroll.toml that has some")
+        .next("gitroll status", "shows how everything stands"));
+    }
+    let deployment = facts.deployment(&session.site);
+    let intent = intent_of_rules(&session.site, config, &facts.serving, &deployment);
+    let probes: Vec<_> = config.rules.iter().map(|rule| &rule.probe).collect();
+    let seen = check::symptoms(&probes, &intent);
+    let showing: Vec<(&Rule, &str)> = config
+        .rules
+        .iter()
+        .zip(&seen)
+        .filter_map(|(rule, seen)| match seen {
+            Seen::Shows(answer) => Some((rule, answer.as_str())),
+            _ => None,
+        })
+        .collect();
+    let advice = match showing.as_slice() {
+        [] => None,
+        showing => choose(showing, &standing(&session, &facts, showing)?),
+    };
+    let answer = AdviseAnswer {
+        serving: facts.serving.clone(),
+        rules: config.rules.iter().zip(&seen).map(|(rule, seen)| line(rule, seen)).collect(),
+        advice,
+    };
+    let asked = seen.iter().any(|seen| !matches!(seen, Seen::Unknown(_)));
+    let exit = if asked { Exit::Done } else { Exit::Unchanged };
+    tell(&session, &answer, asked);
+    ui.document("advise", exit.code(), &answer);
+    Ok(exit)
+}
+
+/// What the advice depends on besides the symptoms.
+fn standing(
+    session: &Session,
+    facts: &Facts,
+    showing: &[(&Rule, &str)],
+) -> Result<Standing, Failure> {
+    let all = candidates::gather(&session.site, facts)?;
+    let good = resolve(&Request::LastGood, &all.deployments, &all.stable, None).ok();
+    let good = good.and_then(|found| {
+        let commit = found.chosen.commit?;
+        Some(Served { name: found.chosen.name, version: None, commit })
+    });
+    let mut standing = Standing {
+        good,
+        open_run: !engine::open_runs(&session.site)?.is_empty(),
+        ..Standing::default()
+    };
+    for (rule, _) in showing {
+        let Action::Flags(id) = &rule.action else { continue };
+        if let Err(why) = look_at_flag(session, facts, id, &mut standing) {
+            standing.unread.insert(id.clone(), why.message);
+        }
+    }
+    Ok(standing)
+}
+
+fn look_at_flag(
+    session: &Session,
+    facts: &Facts,
+    id: &ComponentId,
+    standing: &mut Standing,
+) -> Result<(), Failure> {
+    let components = &facts.accepted.config.components;
+    let Some(component) = components.iter().find(|component| component.id == *id) else {
+        return Ok(());
+    };
+    let Some(flag) = &component.flag else { return Ok(()) };
+    let sources = facts.accepted.config.flags.as_ref();
+    if sources.and_then(|flags| flags.source(flag.source.as_ref())).is_none() {
+        return Err(Failure::unchanged("[flags] does not say where it is kept"));
+    }
+    if !levels::is_on(session, facts, component)? {
+        standing.off.insert(id.clone(), format!("{} is {}", flag.name, flag.off));
+    }
+    Ok(())
+}
+
+fn line(rule: &Rule, seen: &Seen) -> RuleLine {
+    let (word, answer) = match seen {
+        Seen::Shows(answer) => ("shows", answer),
+        Seen::Absent(answer) => ("absent", answer),
+        Seen::Unknown(why) => ("unknown", why),
+    };
+    let within = rule.timeline.as_ref().and_then(|timeline| timeline.within);
+    RuleLine {
+        symptom: rule.symptom.clone(),
+        severity: rule.severity.to_string(),
+        action: rule.action.to_string(),
+        timeline: rule.timeline.as_ref().map(|timeline| timeline.text.clone()),
+        within_millis: within.and_then(|time| u64::try_from(time.as_millis()).ok()),
+        why: rule.why.clone(),
+        seen: word.to_owned(),
+        answer: answer.clone(),
+    }
+}
+
+fn warn_of_other_file(session: &Session, facts: &Facts) {
+    if let Ok(Some(text)) = config_in_tree(session.site.top())
+        && text != facts.accepted.text
+    {
+        let seq = facts.accepted.seq;
+        let ui = &session.ui;
+        ui.say(&format!(
+            "warning: gitroll.toml differs from the one of record #{seq}, whose rules are used"
+        ));
+        ui.say("  next     gitroll init    accepts the one in the tree");
+    }
+}
+
+fn tell(session: &Session, answer: &AdviseAnswer, asked: bool) {
+    let ui = &session.ui;
+    ui.say(&format!("{}    serving {}", session.place(), answer.serving));
+    let of =
+        |seen: &'static str| answer.rules.iter().filter(move |rule| rule.seen == seen).cloned();
+    let unknown: Vec<RuleLine> = of("unknown").collect();
+    let absent = of("absent").count();
+    if let Some(advice) = &answer.advice {
+        table(ui, advice, of("shows").collect());
+    }
+    for rule in &unknown {
+        let (symptom, why) = (escape(&rule.symptom), escape(&rule.answer));
+        ui.line(&format!("{} not asked  {} {symptom}: {why}", ui.out.bad(), rule.severity));
+    }
+    match &answer.advice {
+        Some(advice) => recommend(ui, advice),
+        None if !asked => ui.cry(&format!("{} nothing could be asked", ui.err.bad())),
+        None => {
+            let left = match unknown.len() {
+                0 => String::new(),
+                count => format!("; {} could not be asked", plural(count, "rule")),
+            };
+            ui.line(&format!(
+                "{} no symptom of {} shows{left}",
+                ui.out.ok(),
+                plural(absent, "rule")
+            ));
+        }
+    }
+    if answer.advice.is_none() {
+        ui.line("  next     gitroll status    how everything stands");
+    }
+}
+
+fn table(ui: &Ui, advice: &Advice, mut rules: Vec<RuleLine>) {
+    rules.sort_by(|a, b| a.severity.cmp(&b.severity));
+    let mut table = Table::with_head(&[" ", "SEV", "SYMPTOM", "SEEN", "ACTION", "WHEN"]);
+    for rule in rules {
+        let decides = advice.symptoms.contains(&rule.symptom) && advice.severity == rule.severity;
+        table.row(vec![
+            if decides { ui.out.next() } else { " ".to_owned() },
+            rule.severity,
+            escape(&rule.symptom),
+            escape(&rule.answer),
+            rule.action,
+            rule.timeline.as_deref().map_or_else(|| ui.out.dash().to_owned(), escape),
+        ]);
+    }
+    for line in table.lines() {
+        ui.line(&line);
+    }
+}
+
+fn recommend(ui: &Ui, advice: &Advice) {
+    let field = |name: &str, value: &str| ui.line(&format!("  {name:<8} {}", escape(value)));
+    let when = advice.timeline.as_ref().map(|when| format!(", {when}")).unwrap_or_default();
+    ui.line(&format!(
+        "{} {}{}: {}",
+        ui.out.next(),
+        advice.severity,
+        escape(&when),
+        escape(&advice.what)
+    ));
+    for why in &advice.why {
+        field("why", why);
+    }
+    for note in &advice.notes {
+        field("note", note);
+    }
+    let own = advice.command.iter().map(|command| (command.as_str(), ""));
+    let further = advice.further.iter().map(|step| (step.command.as_str(), step.what.as_str()));
+    for (index, (command, what)) in own.chain(further).enumerate() {
+        let label = if index == 0 { "next" } else { "" };
+        let what = if what.is_empty() { String::new() } else { format!("    {what}") };
+        field(label, &format!("{command}{what}"));
+    }
+}

@@ -1,0 +1,222 @@
+//! Which of the rules whose symptom shows decides, and what it comes to as things stand. Pure.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::config::{Action, CheckKind, Rule};
+use crate::ledger;
+use crate::model::{ComponentId, Served};
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Advice {
+    /// `P0` to `P3`.
+    pub severity: String,
+    /// The symptoms that decided.
+    pub symptoms: Vec<String>,
+    /// What the rule asks for: `flags`, `code`, `full` or `fix-forward`.
+    pub asked: String,
+    /// What is advised, as things stand: one of these words.
+    pub level: String,
+    /// In words.
+    pub what: String,
+    /// Why: the symptoms as they were seen, and what their rules say.
+    pub why: Vec<String>,
+    /// What stands in the way of the rule's own action, and what to know besides.
+    pub notes: Vec<String>,
+    /// By when, as written.
+    pub timeline: Option<String>,
+    /// What to type; absent where gitroll does not carry it out.
+    pub command: Option<String>,
+    /// What else there is to type.
+    pub further: Vec<Further>,
+}
+
+/// Something else to type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Further {
+    /// The command.
+    pub command: String,
+    /// When, or what it does.
+    pub what: String,
+}
+
+/// What an advice depends on besides the symptoms.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// What `gitroll back` would take.
+    pub good: Option<Served>,
+    /// A run is open.
+    pub open_run: bool,
+    /// The components whose flag is off already, with which it is: `USE_X is false`.
+    pub off: BTreeMap<ComponentId, String>,
+    /// The components of whose flag nobody knows, with why.
+    pub unread: BTreeMap<ComponentId, String>,
+}
+
+/// Chooses among rules whose symptom shows, each with what was seen: the highest severity, then the shallowest
+/// action; of several flags all. `None` where there is no rule.
+pub fn choose(showing: &[(&Rule, &str)], standing: &Standing) -> Option<Advice> {
+    let order = |rule: &Rule| (rule.severity.rank(), rule.action.depth());
+    let first = showing.iter().map(|(rule, _)| order(rule)).min()?;
+    let deciding: Vec<&(&Rule, &str)> =
+        showing.iter().filter(|(rule, _)| order(rule) == first).collect();
+    let (rule, _) = deciding.first()?;
+    let mut advice = Advice {
+        severity: rule.severity.to_string(),
+        symptoms: once(deciding.iter().map(|(rule, _)| rule.symptom.clone())),
+        asked: String::new(),
+        level: String::new(),
+        what: String::new(),
+        why: once(deciding.iter().flat_map(|(rule, seen)| why(rule, seen))),
+        notes: Vec::new(),
+        timeline: soonest(&deciding),
+        command: None,
+        further: Vec::new(),
+    };
+    let reason = reason(&deciding);
+    match &rule.action {
+        Action::Flags(_) => flags(&mut advice, &deciding, standing, &reason),
+        Action::Code => code(&mut advice, standing, &reason),
+        Action::Full => full(&mut advice, standing, &reason),
+        Action::FixForward => fix_forward(&mut advice),
+    }
+    let asked = match &rule.action {
+        Action::Flags(_) => "flags",
+        Action::Code => "code",
+        Action::Full => "full",
+        Action::FixForward => "fix-forward",
+    };
+    asked.clone_into(&mut advice.asked);
+    if standing.open_run {
+        advice.notes.push("a run is open: until it is over nothing else can be done".to_owned());
+        let own = advice.command.replace("gitroll resume".to_owned());
+        let own = own.map(|command| Further { command, what: "after that".to_owned() });
+        advice.further.splice(0..0, own);
+    }
+    Some(advice)
+}
+
+/// A symptom may have a rule for each of several flags.
+fn once(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    texts.for_each(|text| {
+        if !all.contains(&text) {
+            all.push(text);
+        }
+    });
+    all
+}
+
+fn why(rule: &Rule, seen: &str) -> Vec<String> {
+    let shown = format!("{}: {seen}", rule.symptom);
+    [Some(shown), rule.why.clone()].into_iter().flatten().collect()
+}
+
+/// Of durations the shortest; a text, which nobody can compare, goes first.
+fn soonest(deciding: &[&(&Rule, &str)]) -> Option<String> {
+    let all = deciding.iter().filter_map(|(rule, _)| rule.timeline.as_ref());
+    all.min_by_key(|timeline| timeline.within).map(|timeline| timeline.text.clone())
+}
+
+fn flags(advice: &mut Advice, deciding: &[&(&Rule, &str)], standing: &Standing, reason: &str) {
+    let (mut on, mut off): (Vec<&ComponentId>, Vec<&ComponentId>) = Default::default();
+    for (rule, _) in deciding {
+        let Action::Flags(id) = &rule.action else { continue };
+        if on.contains(&id) || off.contains(&id) {
+            continue;
+        }
+        if let Some(flag) = standing.off.get(id) {
+            off.push(id);
+            advice.notes.push(format!("{id}: {flag} already, and the symptom shows all the same"));
+        } else {
+            on.push(id);
+        }
+        if let Some(why) = standing.unread.get(id) {
+            advice.notes.push(format!("{id}: whether its flag is on is not known: {why}"));
+        }
+    }
+    if on.is_empty() {
+        code(advice, standing, reason);
+        for id in off.into_iter().filter(|_| standing.good.is_some()) {
+            advice.further.push(Further {
+                command: format!("gitroll component {id} --via files{reason}"),
+                what: "only its files, where all else is well".to_owned(),
+            });
+        }
+        return;
+    }
+    let ids: Vec<&str> = on.iter().map(|id| id.as_str()).collect();
+    advice.level = "flags".to_owned();
+    advice.what = match ids.as_slice() {
+        [one] => format!("switch the flag of {one} off"),
+        all => format!("switch the flags of {} off", all.join(" and ")),
+    };
+    advice.command = Some(format!("gitroll flags off {}{reason}", ids.join(" ")));
+    if standing.good.is_some() {
+        advice.further.push(Further {
+            command: format!("gitroll back --level auto{reason}"),
+            what: "where that is not enough".to_owned(),
+        });
+    }
+}
+
+fn code(advice: &mut Advice, standing: &Standing, reason: &str) {
+    let Some(good) = &standing.good else {
+        advice.notes.push("there is no state to go back to: gitroll targets says why".to_owned());
+        return full(advice, standing, reason);
+    };
+    advice.level = "code".to_owned();
+    advice.what = format!("go back to {} ({})", good.name, good.commit.short());
+    advice.command = Some(format!("gitroll back{reason}"));
+}
+
+/// Which this version does not carry out.
+fn full(advice: &mut Advice, standing: &Standing, reason: &str) {
+    advice.level = "full".to_owned();
+    advice.what = "data and configuration have to go back too".to_owned();
+    advice.notes.push(
+        "this version of gitroll does not carry out level full: restore data and configuration by \
+         your own runbook"
+            .to_owned(),
+    );
+    if let Some(good) = &standing.good {
+        advice.further.push(Further {
+            command: format!("gitroll back{reason}"),
+            what: format!("the code alone to {}; data stays", good.name),
+        });
+    } else {
+        advice.further.push(Further {
+            command: "gitroll targets".to_owned(),
+            what: "every state, and why not".to_owned(),
+        });
+    }
+}
+
+fn fix_forward(advice: &mut Advice) {
+    advice.level = "fix-forward".to_owned();
+    advice.what = "do not go back: mend it and deploy".to_owned();
+    advice.further.push(Further {
+        command: "gitroll deploy".to_owned(),
+        what: "once it is mended".to_owned(),
+    });
+}
+
+/// ` --reason '…'` for a shell; nothing where it could not be recorded. A number is worth recording, too.
+fn reason(deciding: &[&(&Rule, &str)]) -> String {
+    let said = deciding.iter().map(|(rule, seen)| match rule.probe.kind {
+        CheckKind::Metric(_) => format!("{}: {seen}", rule.symptom),
+        _ => rule.symptom.clone(),
+    });
+    let text = once(said).join("; ");
+    match ledger::check_reason(&text) {
+        Ok(()) => format!(" --reason '{}'", text.replace('\'', r"'\''")),
+        Err(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,122 @@
+//! `[[rule]]`, validated: a symptom, how it is seen, and what to do about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::CheckKind;
+use crate::model::ComponentId;
+
+/// `[[rule]]`
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// `symptom`, for people: one line.
+    pub symptom: String,
+    /// `probe`: how it is seen.
+    pub probe: Probe,
+    /// `severity`
+    pub severity: Severity,
+    /// `action`
+    pub action: Action,
+    /// `timeline`: by when.
+    pub timeline: Option<Timeline>,
+    /// `why` this is the action: one line.
+    pub why: Option<String>,
+}
+
+/// A question whose answer shows a symptom, or does not.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// The question.
+    pub kind: CheckKind,
+    /// `when`: which answer shows the symptom, default [`When::Holds`].
+    pub when: When,
+    /// `since`, of a log: lines that are older do not count, default 15 min.
+    pub since: Duration,
+    /// `samples` of a metric, each of which must show the symptom, default 1.
+    pub samples: u32,
+}
+
+/// Which answer shows the symptom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// The one that `expect` describes.
+    Holds,
+    /// Any other, and none where somebody should have answered.
+    Fails,
+}
+
+/// How bad a symptom is. P0 is the worst and the greatest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// `P0`
+    P0,
+    /// `P1`
+    P1,
+    /// `P2`
+    P2,
+    /// `P3`
+    P3,
+}
+
+/// What to do about a symptom, the shallowest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// `flags:ID`: switch the component's flag off.
+    Flags(ComponentId),
+    /// `code`: back to an earlier state.
+    Code,
+    /// `full`: with data and configuration.
+    Full,
+    /// `fix-forward`: nothing goes back.
+    FixForward,
+}
+
+/// By when something is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeline {
+    /// As written.
+    pub text: String,
+    /// Where that is a duration.
+    pub within: Option<Duration>,
+}
+
+impl Severity {
+    /// Its place in the order: 0 is the worst.
+    pub fn rank(self) -> u8 {
+        match self {
+            Severity::P0 => 0,
+            Severity::P1 => 1,
+            Severity::P2 => 2,
+            Severity::P3 => 3,
+        }
+    }
+}
+
+impl Action {
+    /// How deep it cuts: 0 is the shallowest. To change nothing comes last, since it ends no incident.
+    pub fn depth(&self) -> u8 {
+        match self {
+            Action::Flags(_) => 0,
+            Action::Code => 1,
+            Action::Full => 2,
+            Action::FixForward => 3,
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "P{}", self.rank())
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Flags(id) => write!(f, "flags:{id}"),
+            Action::Code => f.write_str("code"),
+            Action::Full => f.write_str("full"),
+            Action::FixForward => f.write_str("fix-forward"),
+        }
+    }
+}
