@@ -188,7 +188,8 @@ impl Verb {
             | Verb::Show(_)
             | Verb::Diff(_)
             | Verb::Check(_)
-            | Verb::Doctor(_) => true,
+            | Verb::Doctor(_)
+            | Verb::Advise(_) => true,
             Verb::Deploy(args) => args.plan,
             Verb::Back(args) => args.plan,
             Verb::Component(args) => args.plan,
