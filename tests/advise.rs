@@ -200,7 +200,7 @@ fn lines_of_a_log_count_while_they_are_young() {
 #[test]
 fn an_app_that_is_down_is_a_symptom_and_what_cannot_be_asked_is_said() {
     let host = TestEnvironment::new();
-    let s = ruled(&host, RULES);
+    let _s = ruled(&host, RULES);
     host.gitroll(&["service", "stop", "web"]).exit(0);
     let answer = host.gitroll(&["advise"]);
     answer
