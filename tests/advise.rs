@@ -99,7 +99,11 @@ fn symptom(s: &Scenario<'_>, name: &str, text: &str) {
 }
 
 fn advice(s: &Scenario<'_>) -> Value {
-    s.host.gitroll(&["advise", "--json"]).exit(0).json()["result"].clone()
+    let answer = s.host.gitroll(&["advise", "--json"]).exit(0).json()["result"].clone();
+    let schema = fs::read_to_string(project().join("docs/schema/advise.json")).unwrap();
+    let misfits = schema::misfits(&serde_json::from_str(&schema).unwrap(), &answer);
+    assert!(misfits.is_empty(), "{misfits:#?}");
+    answer
 }
 
 #[test]
@@ -200,7 +204,7 @@ fn lines_of_a_log_count_while_they_are_young() {
 #[test]
 fn an_app_that_is_down_is_a_symptom_and_what_cannot_be_asked_is_said() {
     let host = TestEnvironment::new();
-    let s = ruled(&host, RULES);
+    let _s = ruled(&host, RULES);
     host.gitroll(&["service", "stop", "web"]).exit(0);
     let answer = host.gitroll(&["advise"]);
     answer
