@@ -99,7 +99,11 @@ fn symptom(s: &Scenario<'_>, name: &str, text: &str) {
 }
 
 fn advice(s: &Scenario<'_>) -> Value {
-    s.host.gitroll(&["advise", "--json"]).exit(0).json()["result"].clone()
+    let answer = s.host.gitroll(&["advise", "--json"]).exit(0).json()["result"].clone();
+    let schema = fs::read_to_string(project().join("docs/schema/advise.json")).unwrap();
+    let misfits = schema::misfits(&serde_json::from_str(&schema).unwrap(), &answer);
+    assert!(misfits.is_empty(), "{misfits:#?}");
+    answer
 }
 
 #[test]
