@@ -144,9 +144,8 @@ fn changing(
     words: &[String],
     limit: Duration,
 ) -> Result<Invocation, ServiceError> {
-    let mut invocation = invocation(host, words, limit)?;
-    invocation.env.insert(outlived::MARK.into(), outlived::mark(host, service));
-    Ok(invocation)
+    let noted = Some(outlived::note(host, service)?);
+    Ok(Invocation { noted, ..invocation(host, words, limit)? })
 }
 
 fn invocation(

@@ -21,12 +21,14 @@ use capture::Capture;
 
 pub use lines::telling_lines;
 use log::open_log;
+pub use noted::still_running;
 use program::located;
 pub use program::{find_program, own_program};
 
 mod capture;
 mod lines;
 mod log;
+mod noted;
 mod program;
 
 /// Between TERM and KILL.
@@ -62,6 +64,8 @@ pub struct Invocation {
     pub limit: Duration,
     /// What else ends it early, in the same way.
     pub until: Until,
+    /// A file that names its process for as long as it is waited for.
+    pub noted: Option<PathBuf>,
 }
 
 /// What came of it. Output beyond 16 MiB a stream is dropped from the middle.
@@ -120,6 +124,7 @@ impl Invocation {
             input: None,
             limit: Duration::from_secs(60),
             until: Until::Left,
+            noted: None,
         }
     }
 
@@ -134,6 +139,7 @@ impl Invocation {
         seal(&mut command, false);
         let started = Instant::now();
         let mut child = spawn(&mut command).map_err(|source| self.not_started(source))?;
+        self.note(child.id());
         let mut watched = match Watched::start(&mut child, self.input.clone()) {
             Ok(watched) => watched,
             Err(source) => {
@@ -153,6 +159,7 @@ impl Invocation {
         signal_group(&child, Signal::KILL);
         watched.output_ended_within(PIPE_GRACE);
         let status = reap(child);
+        self.forget();
         Ok(Finished {
             stdout: watched.stdout.map(Capture::take).unwrap_or_default(),
             stderr: watched.stderr.map(Capture::take).unwrap_or_default(),
@@ -187,6 +194,7 @@ impl Invocation {
     pub fn run_and_leave(&self, log: &Path) -> Result<Finished, ProcessError> {
         let started = Instant::now();
         let Spawned { child, log, begin } = self.spawn_in_session(log)?;
+        self.note(child.id());
         let end = match watch(&child) {
             Ok(end) => end,
             Err(source) => {
@@ -201,6 +209,7 @@ impl Invocation {
             signal_group(&child, Signal::KILL);
         }
         let status = reap(child);
+        self.forget();
         let length = log.metadata().map_or(begin, |metadata| metadata.len());
         let from = begin.max(length.saturating_sub(LOG_READ));
         let mut written = vec![0; usize::try_from(length.saturating_sub(from)).unwrap_or(0)];

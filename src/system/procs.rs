@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 pub use open_files::{Writing, open_anywhere, open_for_writing};
-pub use orphans::{carrying, carrying_anywhere, end, works_in};
+pub use orphans::{carrying, end, works_in};
 
 mod open_files;
 mod orphans;
