@@ -62,6 +62,13 @@ pub struct ComponentArgs {
     yes: bool,
 }
 
+impl ComponentArgs {
+    /// Whether it changes nothing.
+    pub fn only_looks(&self) -> bool {
+        self.plan || self.id.is_none()
+    }
+}
+
 /// Runs it.
 ///
 /// # Errors

@@ -181,7 +181,7 @@ impl Verb {
             | Verb::Doctor(_) => true,
             Verb::Deploy(args) => args.plan,
             Verb::Back(args) => args.plan,
-            Verb::Component(args) => args.plan,
+            Verb::Component(args) => args.only_looks(),
             Verb::Eject(args) => args.plan,
             Verb::Init(_)
             | Verb::Promote(_)
