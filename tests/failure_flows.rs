@@ -363,7 +363,9 @@ fn a_deploy_that_a_person_aborted_is_not_called_failed() {
 fn an_answer_that_cannot_be_written_is_no_success() {
     let host = TestEnvironment::new();
     let _s = Scenario::serving(&host, Fixture::Plain, &AppConfig::default().without_builds());
-    for args in ["log --json", "status", "targets", "check", "deploy HEAD --plan"] {
+    for args in
+        ["log --json", "status", "component --json", "targets", "check", "deploy HEAD --plan"]
+    {
         let mut command = host.gitroll_command(&args.split(' ').collect::<Vec<_>>());
         let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
         let answer = command.stdout(full).stderr(std::process::Stdio::piped()).output();

@@ -86,8 +86,8 @@ fn an_error_at_any_place_of_a_run_undoes_it_or_does_not_matter() {
     assert!(fired + builds + 8 >= places.len(), "{fired} of {}: {places:?}", places.len());
 }
 
-#[test]
-fn too_few_descriptors_end_a_deploy_without_a_trace() {
+/// Deploys to and fro under each limit of `prlimit`: undone, or put back by `abort`, or done; how often it was not done.
+fn deployed_under(option: &str, limits: &[u32]) -> usize {
     let host = TestEnvironment::new();
     let s = Scenario::serving(&host, Fixture::Plain, &quick());
     let one = s.app.head();
@@ -95,12 +95,14 @@ fn too_few_descriptors_end_a_deploy_without_a_trace() {
     s.app.git(&["checkout", "-q", "--detach", &one]);
     let mut serving = "1.0.0";
     let mut failed = 0;
-    for limit in [5, 8, 10, 11, 12, 13, 14, 16, 20] {
+    for limit in limits {
         let (commit, wanted) = if serving == "1.1.0" { (&one, "1.0.0") } else { (&two, "1.1.0") };
-        let file = format!("--nofile={limit}");
+        let limited = format!("--{option}={limit}");
         let gitroll = env!("CARGO_BIN_EXE_gitroll");
-        let answer = host.run("prlimit", &[&file, gitroll, "deploy", commit, "--yes"]);
-        // Nothing could be put back with so few: then it stays open, and nobody says otherwise.
+        let answer = host.run("prlimit", &[&limited, gitroll, "deploy", commit, "--yes"]);
+        assert!(answer.code.is_some(), "{limited}: ended by a signal");
+        assert!(!answer.stderr.contains("panicked"), "{limited}: {}", answer.stderr);
+        // Nothing could be put back with so little: then it stays open, and nobody says otherwise.
         let code = match answer.code {
             Some(21 | 22) => {
                 host.gitroll(&["abort"]).exit(0);
@@ -108,46 +110,25 @@ fn too_few_descriptors_end_a_deploy_without_a_trace() {
             }
             code => code,
         };
-        assert!(!answer.stderr.contains("panicked"), "{limit}: {}", answer.stderr);
-        is_settled(&s, code, serving, wanted, &format!("{limit} descriptors"));
+        is_settled(&s, code, serving, wanted, &limited);
         failed += usize::from(!matches!(code, Some(0 | 30)));
         if matches!(code, Some(0 | 30)) {
             serving = wanted;
         }
     }
+    failed
+}
+
+#[test]
+fn too_few_descriptors_end_a_deploy_without_a_trace() {
+    let failed = deployed_under("nofile", &[5, 8, 10, 11, 12, 13, 14, 16, 20]);
     assert!(failed >= 2, "the limits were never in the way");
 }
 
 #[test]
 fn a_limit_for_the_size_of_files_is_answered_like_a_full_disk() {
-    let host = TestEnvironment::new();
-    let s = Scenario::serving(&host, Fixture::Plain, &quick());
-    let one = s.app.head();
-    let two = s.app.commit_version("1.1.0", Behaviour::Good);
-    s.app.git(&["checkout", "-q", "--detach", &one]);
-    let mut serving = "1.0.0";
-    let mut failed = 0;
-    for limit in [0, 1, 100, 500, 1000, 2000, 3000, 5000, 8000, 20_000] {
-        let (commit, wanted) = if serving == "1.1.0" { (&one, "1.0.0") } else { (&two, "1.1.0") };
-        let size = format!("--fsize={limit}");
-        let gitroll = env!("CARGO_BIN_EXE_gitroll");
-        let answer = host.run("prlimit", &[&size, gitroll, "deploy", commit, "--yes"]);
-        assert!(answer.code.is_some(), "{limit} bytes: ended by a signal");
-        assert!(!answer.stderr.contains("panicked"), "{limit}: {}", answer.stderr);
-        let code = match answer.code {
-            Some(21 | 22) => {
-                host.gitroll(&["abort"]).exit(0);
-                Some(20)
-            }
-            code => code,
-        };
-        is_settled(&s, code, serving, wanted, &format!("{limit} bytes"));
-        failed += usize::from(!matches!(code, Some(0 | 30)));
-        if matches!(code, Some(0 | 30)) {
-            serving = wanted;
-        }
-    }
-    assert!(failed >= 5, "the limits were never in the way");
+    let sizes = [0, 1, 100, 500, 1000, 2000, 3000, 5000, 8000, 20_000];
+    assert!(deployed_under("fsize", &sizes) >= 5, "the limits were never in the way");
 }
 
 /// A small file system in memory at a directory; gone with the test.

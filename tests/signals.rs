@@ -388,11 +388,43 @@ fn a_command_that_goes_on_after_the_kill_is_waited_for_and_never_runs_twice_at_o
         let said = waiting.wait_with_output().expect("it ends");
         let text = String::from_utf8_lossy(&said.stderr).into_owned();
         assert_eq!(said.status.code(), Some(0), "{way:?}: {text}");
-        assert!(text.contains("waiting for `sh"), "{way:?}: {text}");
+        assert!(text.contains("reload.sh` (process"), "{way:?}: {text}");
         assert_eq!(reloads(&host), count + 1, "{way:?}");
         std::thread::sleep(Duration::from_millis(500));
         s.serves(serves);
     }
+}
+
+#[test]
+fn a_server_that_looks_like_the_command_that_started_it_is_let_alone() {
+    let host = TestEnvironment::new();
+    let s = by_commands(&host, true);
+    let (root, port) = (host.root().display().to_string(), s.app.port.number());
+    // What stays is a copy of the shell that started it: same words, same environment.
+    let start = format!(
+        "( PORT={port} node server.js > {root}/web.log 2>&1 < /dev/null & echo $! > {root}/pid; wait ) &"
+    );
+    let config = s.app.read("gitroll.toml");
+    let (head, rest) = config.split_once("start = ").expect("it has a start");
+    let (_, tail) = rest.split_once('\n').expect("it is a line");
+    let reload = tail.lines().find(|line| line.starts_with("reload")).expect("it has a reload");
+    let tail = tail.replace(reload, "timeout = \"20s\"");
+    s.app.write("gitroll.toml", &format!("{head}start = [\"sh\", \"-c\", \"{start}\"]\n{tail}"));
+    let two = s.app.commit_version("1.1.0", Behaviour::Good);
+    host.gitroll(&["deploy", &two, "--yes"]).exit(0);
+    let pid = s.app.pid_served();
+    let next = s.app.commit_version("1.2.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", &two]);
+    let mut deploy = host.gitroll_command(&["deploy", &next, "--yes"]);
+    deploy.env("GITROLL_FAIL_AT", "activate before=kill");
+    assert_eq!(deploy.output().expect("it runs").status.code(), None);
+    host.gitroll(&["status"]).exit(0).stdout_lacks("goes on (process");
+    host.gitroll(&["abort"]).stderr_lacks("waiting for");
+    assert_eq!(s.app.pid_served(), pid, "the server was ended");
+    let again = std::time::Instant::now();
+    host.gitroll(&["deploy", &next, "--yes"]).exit(0);
+    assert!(again.elapsed() < Duration::from_secs(15), "the server was waited for");
+    s.serves("1.2.0");
 }
 
 #[test]

@@ -76,6 +76,13 @@ enum Via {
     Files,
 }
 
+impl ComponentArgs {
+    /// Whether it changes nothing.
+    pub fn only_looks(&self) -> bool {
+        self.plan || self.id.is_none()
+    }
+}
+
 /// Runs it.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ use super::Globals;
 use super::exit::Exit;
 use super::failure::{Failure, at};
 use super::outcome::RecordBrief;
-use super::session::{self, Session};
+use super::session::{self, Session, Taking};
 use crate::config::{self, BindingError, Config};
 use crate::engine;
 use crate::ledger;
@@ -120,10 +120,11 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         Failure::unchanged(format!("{} has no commit yet", git.top().display()))
             .next("git commit", "commit the app first")
     })?;
+    let taking = |bound| Taking { command: "init", bound, watchdog: false };
     // Lock and open run come before everything that is written: the binding says whose run it is.
     let (mut session, draft) = match binding {
         Ok(bound) => {
-            let session = Session::lock(globals, ui, "init", git, bound.clone(), true)?;
+            let session = Session::lock(globals, ui, git, bound.clone(), taking(true))?;
             session.refuse_beside_run()?;
             let draft = bind::prepare(&session.site.git, ui, args, Some(bound))?;
             (session, draft)
@@ -131,7 +132,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         // Where the binding was lost while a run was open, there is no way on without it.
         Err(BindingError::Unbound { .. }) => {
             let draft = bind::prepare(&git, ui, args, None)?;
-            (Session::lock(globals, ui, "init", git, draft.binding.clone(), false)?, draft)
+            (Session::lock(globals, ui, git, draft.binding.clone(), taking(false))?, draft)
         }
         Err(error) => return Err(error.into()),
     };

@@ -192,7 +192,7 @@ impl Verb {
             | Verb::Advise(_) => true,
             Verb::Deploy(args) => args.plan,
             Verb::Back(args) => args.plan,
-            Verb::Component(args) => args.plan,
+            Verb::Component(args) => args.only_looks(),
             Verb::Flags(args) => args.only_looks(),
             Verb::Eject(args) => args.plan,
             Verb::Init(_)

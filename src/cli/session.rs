@@ -27,6 +27,17 @@ pub struct Session {
     _lock: Option<Lock>,
 }
 
+/// Who takes the lock, and for what.
+#[derive(Debug, Clone, Copy)]
+pub struct Taking<'a> {
+    /// The command.
+    pub command: &'a str,
+    /// The binding was found, and is not only going to be written.
+    pub bound: bool,
+    /// It is the watchdog.
+    pub watchdog: bool,
+}
+
 impl Session {
     /// Opens to look only.
     ///
@@ -60,37 +71,25 @@ impl Session {
         watchdog: bool,
     ) -> Result<Self, Failure> {
         let (git, binding) = open(globals)?;
-        let session = Self::lock_for(globals, ui, command, git, binding?, true, watchdog)?;
+        let taking = Taking { command, bound: true, watchdog };
+        let session = Self::lock(globals, ui, git, binding?, taking)?;
         session.sign_queued();
         Ok(session)
     }
 
     /// Opens to make or renew the binding: as [`Session::change`], but nothing of the binding is relied on yet,
-    /// and nothing is signed. [`Session::rebind`] comes next. `bound` says whether `binding` was found, or is
-    /// only going to be written.
+    /// and nothing is signed. [`Session::rebind`] comes next.
     ///
     /// # Errors
     /// Busy, or bound or given back meanwhile. A run being open is for [`Session::refuse_beside_run`] to say.
     pub fn lock(
         globals: &Globals,
         ui: &Ui,
-        command: &str,
         git: Git,
         binding: Binding,
-        bound: bool,
+        taking: Taking<'_>,
     ) -> Result<Self, Failure> {
-        Self::lock_for(globals, ui, command, git, binding, bound, false)
-    }
-
-    fn lock_for(
-        globals: &Globals,
-        ui: &Ui,
-        command: &str,
-        git: Git,
-        binding: Binding,
-        bound: bool,
-        watchdog: bool,
-    ) -> Result<Self, Failure> {
+        let Taking { command, bound, watchdog } = taking;
         let mut site = Site::new(git, binding, user::actor());
         must_be_owner(&site)?;
         let held = Held { watchdog, ..held(command, &site.actor) };

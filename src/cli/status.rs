@@ -383,6 +383,8 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
             (false, true) => {
                 field("killed", &format!("{what}; the next changing command cleans up"));
             }
+            // Of a run that nobody can read nobody knows what is left.
+            (false, false) if answer.damaged_run.is_some() => field("cut off", &what),
             (false, false) => {
                 field("cut off", &format!("{what}; nothing is left of it to be done"))
             }

@@ -124,7 +124,7 @@ fn run(
     let finished = changing(host, service, words, limit)?
         .run()
         .map_err(|error| ServiceError::not_run(&spelled(words), error))?;
-    if finished.success() { Ok(()) } else { Err(failed(words, &finished, limit)) }
+    succeeded(words, &finished, limit)
 }
 
 /// Runs a command that may leave a server behind: that goes on, and writes to the service's log instead
@@ -138,7 +138,11 @@ fn run_and_leave(
     let finished = changing(host, service, words, limit)?
         .run_and_leave(&log_path(host, service)?)
         .map_err(|error| ServiceError::not_run(&spelled(words), error))?;
-    if finished.success() { Ok(()) } else { Err(failed(words, &finished, limit)) }
+    succeeded(words, &finished, limit)
+}
+
+fn succeeded(words: &[String], finished: &Finished, limit: Duration) -> Result<(), ServiceError> {
+    if finished.success() { Ok(()) } else { Err(failed(words, finished, limit)) }
 }
 
 /// A command that changes the service, and by which it is found should it outlive this program.
@@ -148,9 +152,8 @@ fn changing(
     words: &[String],
     limit: Duration,
 ) -> Result<Invocation, ServiceError> {
-    let mut invocation = invocation(host, words, limit)?;
-    invocation.env.insert(outlived::MARK.into(), outlived::mark(host, service));
-    Ok(invocation)
+    let noted = Some(outlived::note(host, service)?);
+    Ok(Invocation { noted, ..invocation(host, words, limit)? })
 }
 
 fn invocation(

@@ -23,12 +23,14 @@ use capture::Capture;
 
 pub use lines::telling_lines;
 use log::open_log;
+pub use noted::still_running;
 use program::located;
 pub use program::{find_program, own_program};
 
 mod capture;
 mod lines;
 mod log;
+mod noted;
 mod program;
 
 /// Between TERM and KILL.
@@ -66,6 +68,8 @@ pub struct Invocation {
     pub until: Until,
     /// Ends it early too, once it is set: nobody wants to know any more.
     pub unwanted: Option<Arc<AtomicBool>>,
+    /// A file that names its process for as long as it is waited for.
+    pub noted: Option<PathBuf>,
 }
 
 /// What came of it. Output beyond 16 MiB a stream is dropped from the middle.
@@ -125,6 +129,7 @@ impl Invocation {
             limit: Duration::from_secs(60),
             until: Until::Left,
             unwanted: None,
+            noted: None,
         }
     }
 
@@ -139,6 +144,7 @@ impl Invocation {
         seal(&mut command, false);
         let started = Instant::now();
         let mut child = spawn(&mut command).map_err(|source| self.not_started(source))?;
+        self.note(child.id());
         let mut watched = match Watched::start(&mut child, self.input.clone()) {
             Ok(watched) => watched,
             Err(source) => {
@@ -158,6 +164,7 @@ impl Invocation {
         signal_group(&child, Signal::KILL);
         watched.output_ended_within(PIPE_GRACE);
         let status = reap(child);
+        self.forget();
         Ok(Finished {
             stdout: watched.stdout.map(Capture::take).unwrap_or_default(),
             stderr: watched.stderr.map(Capture::take).unwrap_or_default(),
@@ -193,6 +200,7 @@ impl Invocation {
     pub fn run_and_leave(&self, log: &Path) -> Result<Finished, ProcessError> {
         let started = Instant::now();
         let Spawned { child, log, begin } = self.spawn_in_session(log)?;
+        self.note(child.id());
         let end = match watch(&child) {
             Ok(end) => end,
             Err(source) => {
@@ -207,6 +215,7 @@ impl Invocation {
             signal_group(&child, Signal::KILL);
         }
         let status = reap(child);
+        self.forget();
         let length = log.metadata().map_or(begin, |metadata| metadata.len());
         let from = begin.max(length.saturating_sub(LOG_READ));
         let mut written = vec![0; usize::try_from(length.saturating_sub(from)).unwrap_or(0)];

@@ -13,7 +13,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 pub use environ::{Variable, variable_of};
 pub use open_files::{Writing, open_anywhere, open_for_writing};
-pub use orphans::{carrying, carrying_anywhere, end, works_in};
+pub use orphans::{carrying, end, works_in};
 
 mod environ;
 mod open_files;

@@ -222,24 +222,3 @@ fn a_live_artifact_that_was_edited_in_depth_does_not_stand_for_its_key() {
     kept.store.prune(&Default::default(), 0).unwrap();
     assert_eq!(kept.store.seals().unwrap().keys.len(), 0);
 }
-
-#[test]
-#[ignore = "measures; run by hand in a release build"]
-#[allow(clippy::print_stdout)]
-fn measure_a_close_look_at_44_000_files() {
-    let kept = Kept::new();
-    for dir in 0..4400 {
-        let dir = kept.place().join(format!("package-{dir}/lib"));
-        fs::create_dir_all(&dir).unwrap();
-        for file in 0..10 {
-            fs::write(dir.join(file.to_string()), "x").unwrap();
-        }
-    }
-    fs::remove_file(kept.store.seals_file()).unwrap();
-    kept.store.seal_kept(&key(), &out()).unwrap();
-    for _ in 0..5 {
-        let begin = std::time::Instant::now();
-        assert!(kept.intact());
-        println!("{:?}", begin.elapsed());
-    }
-}

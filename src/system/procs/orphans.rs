@@ -26,17 +26,6 @@ pub fn carrying(name: &str, value: &str, session: u32) -> Vec<ProcessId> {
     running().into_iter().filter(carries).filter_map(ProcessId::of).collect()
 }
 
-/// The processes of this user, in whatever session, that were started with a variable of this value.
-pub fn carrying_anywhere(name: &str, value: &OsStr) -> Vec<ProcessId> {
-    let us = rustix::process::geteuid().as_raw();
-    let carries = |pid: &u32| {
-        owner(*pid) == Some(us)
-            && environment(*pid)
-                .is_some_and(|all| all.get(OsStr::new(name)).is_some_and(|found| found == value))
-    };
-    running().into_iter().filter(carries).filter_map(ProcessId::of).collect()
-}
-
 /// Ends processes: TERM, and KILL to those that still run 2 s later. Says whether they all ended.
 pub fn end(processes: &[ProcessId]) -> bool {
     for process in processes {
