@@ -75,7 +75,7 @@ pub fn typed(
 
 /// Sets flags. Looks first: one that has its value already is not touched.
 ///
-/// `undo` is a private directory of the run. What the way back needs, true values of secrets included, is
+/// `undo` is a private directory of the run for this source alone. What the way back needs, true values of secrets included, is
 /// there durably before anything changes. May be called again after a kill, and for further changes in the
 /// same run: the way back always leads to where the run began.
 ///
@@ -117,7 +117,7 @@ pub fn restore(
     }
 }
 
-/// Removes what [`change`] kept for the way back: secrets need not outlive the run that may go back.
+/// Removes what [`change`] kept for the way back, the directory `undo` itself: secrets need not outlive the run that may go back.
 ///
 /// # Errors
 /// Any I/O error.

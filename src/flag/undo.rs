@@ -94,19 +94,18 @@ impl<'a> Kept<'a> {
         failpoint::pass("flags undo kept").map_err(FlagError::Stopped)
     }
 
-    /// Removes it; nothing there is fine.
+    /// Removes it, with what a kill left half written beside it; nothing there is fine.
     pub(super) fn remove(&self) -> Result<(), FlagError> {
-        // First what names the other: bytes alone lead nowhere.
-        for suffix in ["json", "before"] {
-            let path = self.path(suffix);
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(FlagError::io(&path)(error));
-                }
-                _ => {}
+        let gone = |done: io::Result<()>, path: &Path| match done {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(FlagError::io(path)(error))
             }
-        }
-        Ok(())
+            _ => Ok(()),
+        };
+        // First what names the other: bytes alone lead nowhere.
+        let path = self.path("json");
+        gone(std::fs::remove_file(&path), &path)?;
+        gone(std::fs::remove_dir_all(self.dir), self.dir)
     }
 
     fn path(&self, suffix: &str) -> PathBuf {

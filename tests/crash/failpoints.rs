@@ -65,7 +65,7 @@ fn both_ways(places: Vec<Place>) -> Vec<(Place, Way)> {
 
 fn killed_at_every_place(act: Act) {
     sweep(
-        &format!("kill at every place of {}", act.name()),
+        &format!("kill at every place of {}", act.title()),
         &[act],
         |_| {},
         |world| {
@@ -88,7 +88,7 @@ fn killed_at_every_place(act: Act) {
 
 fn failed_at_every_place(act: Act) {
     sweep(
-        &format!("error at every place of {}", act.name()),
+        &format!("error at every place of {}", act.title()),
         &[act],
         |_| {},
         |world| {
@@ -117,7 +117,7 @@ fn ended_at_every_place(act: Act, way: Way, action: &str) {
         world.host.gitroll_command(&[way.name()])
     };
     sweep(
-        &format!("{action} at every place of {} of {}", way.name(), act.name()),
+        &format!("{action} at every place of {} of {}", way.name(), act.title()),
         &[act],
         |_| {},
         |world| {
@@ -152,6 +152,26 @@ fn a_rollback_killed_anywhere_is_finished_or_undone() {
 #[test]
 fn a_component_rollback_killed_anywhere_is_finished_or_undone() {
     killed_at_every_place(Act::Component);
+}
+
+#[test]
+fn a_change_of_flags_killed_anywhere_is_finished_or_undone() {
+    killed_at_every_place(Act::Flags);
+}
+
+#[test]
+fn a_deploy_with_a_quiesced_service_killed_anywhere_is_finished_or_undone() {
+    killed_at_every_place(Act::DeployQuiesced);
+}
+
+#[test]
+fn a_change_of_flags_that_fails_anywhere_is_finished_or_undone() {
+    failed_at_every_place(Act::Flags);
+}
+
+#[test]
+fn a_deploy_with_a_quiesced_service_that_fails_anywhere_is_finished_or_undone() {
+    failed_at_every_place(Act::DeployQuiesced);
 }
 
 #[test]

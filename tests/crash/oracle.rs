@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::*;
-use crate::world::{Act, World};
+use crate::world::{Act, FLAGS, World};
 
 /// What serves and all that belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct State {
     everything: Tree,
     /// The version that answers.
     pub served: Option<String>,
+    /// What the process that answers was handed of the flags.
+    flags: Vec<String>,
 }
 
 impl State {
@@ -40,7 +42,9 @@ impl State {
         add("(saved)", saved(&app.dir));
         add("(foreign)", app.read(".git/foreign/xyz"));
         add("(configuration)", app.read(".git/config"));
-        Self { everything, served: app.version_served() }
+        let served = app.version_served();
+        let flags = served.as_ref().map_or_else(Vec::new, |_| handed(app.pid_served()));
+        Self { everything, served, flags }
     }
 
     /// All but what answers.
@@ -53,6 +57,9 @@ impl State {
         let mut found = wanted.everything.changes(&self.everything);
         if self.served != wanted.served {
             found.push(format!("serves {:?}, not {:?}", self.served, wanted.served));
+        }
+        if self.flags != wanted.flags {
+            found.push(format!("runs with {:?}, not {:?}", self.flags, wanted.flags));
         }
         found
     }
@@ -166,7 +173,7 @@ impl World<'_> {
                 let left = State::of(self, act).differences(new);
                 assert!(left.is_empty(), "the next try came to this:\n{}", left.join("\n"));
             }
-            (Found::New, Act::Deploy) => {
+            (Found::New, act) if act.deploys() => {
                 self.gitroll(&["back", "--yes"]).exit(0);
                 wait_for_version(&self.app.health(), act.versions().0);
             }
@@ -228,7 +235,9 @@ impl World<'_> {
                 last = act;
             }
             let event = record["event"].as_str().expect("an event");
-            if ["init", "adopt", "predeploy", "deploy", "back", "component"].contains(&event) {
+            if ["init", "adopt", "predeploy", "deploy", "back", "component", "flags"]
+                .contains(&event)
+            {
                 serving += 1;
                 let tag = format!("/{}-{event}", index + 1);
                 let there = tags.lines().any(|name| name.ends_with(&tag));
@@ -300,4 +309,16 @@ fn saved(app: &Path) -> String {
     }
     found.sort();
     found.join("\n")
+}
+
+/// Which flags a process was started with.
+fn handed(pid: u64) -> Vec<String> {
+    let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let variables = environ.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    let of_a_flag = |variable: &std::borrow::Cow<'_, str>| {
+        FLAGS.iter().any(|name| variable.split('=').next() == Some(name))
+    };
+    let mut flags: Vec<String> = variables.filter(of_a_flag).map(Into::into).collect();
+    flags.sort();
+    flags
 }

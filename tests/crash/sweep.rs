@@ -72,6 +72,16 @@ fn a_rollback_killed_at_any_call_is_finished_or_undone() {
 }
 
 #[test]
+fn a_change_of_flags_killed_at_any_call_is_finished_or_undone() {
+    swept(Act::Flags, "kill", 21, killed);
+}
+
+#[test]
+fn a_change_of_flags_on_a_full_disk_is_finished_or_undone() {
+    swept(Act::Flags, "no space left", 17, failing(Fault::Full));
+}
+
+#[test]
 fn a_deploy_on_a_full_disk_is_finished_or_undone() {
     swept(Act::Deploy, "no space left", 17, failing(Fault::Full));
 }

@@ -24,31 +24,48 @@ pub enum Act {
     Back,
     /// 1.1.0 serves, one component goes back.
     Component,
+    /// 1.1.0 serves, two flags are changed, one of them a secret.
+    Flags,
+    /// As [`Act::Deploy`], the service being down while the tree changes.
+    DeployQuiesced,
 }
 
 impl Act {
     /// Its name, as in a record.
     pub fn name(self) -> &'static str {
         match self {
-            Act::Deploy => "deploy",
+            Act::Deploy | Act::DeployQuiesced => "deploy",
             Act::Back => "back",
             Act::Component => "component",
+            Act::Flags => "flags",
         }
+    }
+
+    /// Its name, and what is special about it.
+    // tests/power takes this file in too, and prints no titles.
+    #[allow(dead_code)]
+    pub fn title(self) -> &'static str {
+        if self == Act::DeployQuiesced { "deploy (quiesced)" } else { self.name() }
+    }
+
+    /// Whether it is a deployment of 1.1.0.
+    pub fn deploys(self) -> bool {
+        self.name() == "deploy"
     }
 
     /// What serves before and after it.
     pub fn versions(self) -> (&'static str, &'static str) {
         match self {
-            Act::Deploy => ("1.0.0", "1.1.0"),
+            Act::Deploy | Act::DeployQuiesced => ("1.0.0", "1.1.0"),
             Act::Back => ("1.1.0", "1.0.0"),
-            Act::Component => ("1.1.0", "1.1.0"),
+            Act::Component | Act::Flags => ("1.1.0", "1.1.0"),
         }
     }
 
     fn template(self) -> &'static str {
         match self {
-            Act::Deploy => "templates/first",
-            Act::Back | Act::Component => "templates/second",
+            Act::Deploy | Act::DeployQuiesced => "templates/first",
+            Act::Back | Act::Component | Act::Flags => "templates/second",
         }
     }
 }
@@ -77,7 +94,7 @@ impl<'h> World<'h> {
     /// Makes both releases and does each act in `acts` once, to see what it should come to.
     pub fn prepare(host: &'h TestEnvironment, acts: &[Act]) -> Self {
         let app = host.app(Fixture::Plain);
-        app.write("gitroll.toml", &config(&app));
+        app.write("gitroll.toml", &config(&app, acts));
         app.write(".gitignore", "dist/\n.env\ncache/\n");
         app.write("features/upload/index.js", "module.exports = 'one at a time';\n");
         app.write("features/upload/only-first.js", "module.exports = 1;\n");
@@ -92,6 +109,9 @@ impl<'h> World<'h> {
         let second = app.commit_version("1.1.0", Behaviour::Good);
         app.git(&["checkout", "-q", "main"]);
         // Nobody's business but the user's.
+        if acts.contains(&Act::Flags) {
+            app.write(".env", "# the host's own\nENABLE_UPLOADS=true\nUPLOAD_TOKEN=first\n");
+        }
         app.write("notes.txt", "not in git\n");
         app.write("cache/entry", "ignored\n");
         app.write(".git/foreign/xyz", "of another tool\n");
@@ -107,7 +127,7 @@ impl<'h> World<'h> {
         let mut world = Self { host, app, second, expected: Vec::new() };
         world.keep(Act::Deploy);
         for act in acts {
-            if *act != Act::Deploy && !host.path(act.template()).exists() {
+            if !act.deploys() && !host.path(act.template()).exists() {
                 world.command(Act::Deploy).exit(0);
                 world.keep(*act);
             }
@@ -149,11 +169,21 @@ impl<'h> World<'h> {
     /// The command that acts, ready to be started by a test of its own.
     pub fn act(&self, act: Act) -> Command {
         let mut command = match act {
-            Act::Deploy => self.host.gitroll_command(&["deploy", &self.second]),
+            Act::Deploy | Act::DeployQuiesced => {
+                self.host.gitroll_command(&["deploy", &self.second])
+            }
             Act::Back => self.host.gitroll_command(&["back"]),
             Act::Component => self.host.gitroll_command(&["component", "QW-001"]),
+            Act::Flags => self.host.gitroll_command(&[
+                "flags",
+                "set",
+                "ENABLE_UPLOADS=false",
+                "UPLOAD_TOKEN=second",
+            ]),
         };
-        command.arg("--yes");
+        if act != Act::Flags {
+            command.arg("--yes");
+        }
         command
     }
 
@@ -200,6 +230,7 @@ impl<'h> World<'h> {
             .args(["--fork", "node", "server.js"])
             .env("PORT", self.app.port.number().to_string())
             .env("GITROLL_SERVICE", mark)
+            .envs(FLAGS.iter().filter_map(|name| Some((name, flag(&self.app.dir, name)?))))
             .stdout(Stdio::from(log))
             .stderr(Stdio::from(also));
         assert!(command.status().expect("setsid can be run").success());
@@ -232,15 +263,35 @@ impl<'h> World<'h> {
     }
 }
 
+/// What [`Act::Flags`] changes.
+pub const FLAGS: [&str; 2] = ["ENABLE_UPLOADS", "UPLOAD_TOKEN"];
+
+/// What the file says of a flag.
+fn flag(app: &Path, name: &str) -> Option<String> {
+    let text = fs::read_to_string(app.join(".env")).unwrap_or_default();
+    text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
+}
+
 /// Quick to build and to prove.
-fn config(app: &App<'_>) -> String {
-    AppConfig::default()
+fn config(app: &App<'_>, acts: &[Act]) -> String {
+    let mut config = AppConfig::default()
         .settle(1, "0s")
         .timeout("5s")
         // Nothing heals by itself here: what is left is looked at first.
         .and("[run]\nwatchdog = \"off\"\n\n[component.QW-001]\npaths = [\"features/upload/**\"]\n")
         .toml(Fixture::Plain, app.port.number())
-        .replace("[\"npm\", \"run\", \"build\"]", "[\"node\", \"build.js\"]")
+        .replace("[\"npm\", \"run\", \"build\"]", "[\"node\", \"build.js\"]");
+    if acts.contains(&Act::Flags) {
+        config.push_str(
+            "flag = { name = \"ENABLE_UPLOADS\", off = \"false\" }\n\n\
+             [component.QW-002]\npaths = [\"pages/**\"]\n\
+             flag = { name = \"UPLOAD_TOKEN\", off = \"\" }\n\n[flags]\nfile = \".env\"\napply = \"environment\"\nverify = \"environ\"\n",
+        );
+    }
+    if acts.contains(&Act::DeployQuiesced) {
+        config = config.replace("[[service]]\n", "[[service]]\nquiesce = true\n");
+    }
+    config
 }
 
 fn copy(from: &Path, to: &Path) {
