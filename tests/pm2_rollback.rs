@@ -329,3 +329,22 @@ fn a_service_that_pm2_does_not_know_is_refused_with_the_nearest_name() {
     before.assert_same(&s.app.state());
     assert_eq!(s.app.version_served().as_deref(), Some("1.0.0"));
 }
+
+#[test]
+fn what_an_app_writes_to_the_logs_of_pm2_is_read_from_the_change_on() {
+    let host = TestEnvironment::new();
+    let log = "\n[[check]]\nname = \"web-log\"\nlog = { service = \"web\" }\n\
+               expect = { must = 'plain-app {version} listens', must_not = 'FATAL' }\nsettle = \"500ms\"\n";
+    let config = quick().without_builds().and(log);
+    let this = UnderPm2::adopted(&host, Fixture::Plain, &config, "1.0.0", FORK);
+    let s = &this.scenario;
+    s.release_kept("1.1.0").exit(0);
+    s.app.write(
+        "features/sick/index.js",
+        "console.error('FATAL: no disk');\nmodule.exports = 'sick';\n",
+    );
+    s.release("1.2.0", Behaviour::Good).exit(20).stderr_has("FATAL: no disk");
+    s.serves("1.1.0");
+    host.gitroll(&["back", "--yes"]).exit(0);
+    s.serves("1.0.0");
+}

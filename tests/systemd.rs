@@ -4,6 +4,8 @@ mod support;
 
 #[path = "systemd/beside.rs"]
 mod beside;
+#[path = "systemd/logs.rs"]
+mod logs;
 #[path = "systemd/quiesce.rs"]
 mod quiesce;
 #[path = "systemd/rolling.rs"]

@@ -13,13 +13,14 @@ use regex::Regex;
 
 use crate::config::{FilePlace, LogCheck};
 use crate::model::Redactor;
+use crate::service::JournalPosition;
 use crate::system::clock;
 
 use super::Surroundings;
 use super::expect::Judged;
 use super::file::why;
 use super::line::Line;
-use super::position::open;
+use super::position::{LogPlace, open};
 use super::template::Subject;
 use super::words::{seconds, shown};
 
@@ -33,7 +34,7 @@ const EPOCH: &str = r#""(?:time|ts|timestamp)"\s*:\s*"?([0-9]{10})(?:[0-9]{3}|\.
 #[derive(Debug)]
 pub(super) struct Lately {
     top: PathBuf,
-    places: Result<Vec<FilePlace>, String>,
+    places: Result<Vec<LogPlace>, String>,
     optional: bool,
     most: u64,
     since: Duration,
@@ -61,7 +62,7 @@ impl Lately {
         let lines = line(&check.must).and_then(|must| Ok((must, line(&check.must_not)?)));
         Self {
             top: around.top.clone(),
-            places: around.files_of(&check.source),
+            places: around.places_of(&check.source).map_err(|no| no.why),
             optional: check.optional,
             most: check.max_bytes,
             since,
@@ -80,7 +81,7 @@ impl Lately {
         let times = Times::new().map_err(|error| error.to_string())?;
         let (mut wanted, mut unwanted) = (Found::default(), Found::default());
         for place in self.places.as_ref().map_err(Clone::clone)? {
-            let text = match self.tail(place) {
+            let text = match self.written(place) {
                 Ok(text) => text,
                 Err(error) if error.kind() == io::ErrorKind::NotFound && self.optional => continue,
                 Err(error) => return Err(format!("{}: {}", place, why(&error))),
@@ -110,6 +111,19 @@ impl Lately {
             (true, 1.., 0) => Judged::fine(told(&wanted)),
             (false, _, 0) => Judged::fine(format!("no such line in {within}")),
         })
+    }
+
+    /// What was written to a place lately, as far as it is known; lines of before may be among it.
+    fn written(&self, place: &LogPlace) -> io::Result<String> {
+        match place {
+            LogPlace::File(file) => self.tail(file),
+            LogPlace::Journal(journal) => {
+                let micros = i64::try_from(self.since.as_micros()).unwrap_or(i64::MAX);
+                let since = clock::now().as_microsecond().saturating_sub(micros);
+                let (text, _) = journal.read(&JournalPosition::Since(since))?;
+                Ok(String::from_utf8_lossy(&text).into_owned())
+            }
+        }
     }
 
     /// The last bytes of a file, from the beginning of a line on; none where nothing was written lately.

@@ -1,19 +1,19 @@
 //! The lines written to a log since a moment: one that must come, and one that must not.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Mutex, TryLockError};
 
 use crate::config::{FilePlace, LogCheck, LogSource};
 use crate::model::{CheckName, Redactor};
+use crate::service::Log;
 
-use super::Surroundings;
 use super::expect::Judged;
 use super::file::why;
 use super::line::Line;
-use super::position::{LogPositions, LogReader};
+use super::position::{LogPlace, LogPositions, LogReader, open};
 use super::template::Subject;
 use super::words::{shown, size};
+use super::{NoLog, Surroundings};
 
 /// How much is read at a time.
 const PIECE: u64 = 1 << 20;
@@ -128,7 +128,7 @@ impl State {
         around: &Surroundings,
         subject: &Subject,
     ) -> Result<Self, String> {
-        let places = around.files_of(&check.source)?;
+        let places = around.places_of(&check.source).map_err(|no| no.why)?;
         let lines = |positions: Option<&LogPositions>| {
             let since = positions.and_then(|p| p.readers(name.as_str(), &around.top, &places));
             let from_now = || places.iter().map(|place| LogReader::from_now(&around.top, place));
@@ -208,26 +208,49 @@ fn end_of_line(bytes: &[u8]) -> Option<usize> {
 }
 
 impl Surroundings {
-    /// The files of a log.
+    /// Where a log is written.
     ///
     /// # Errors
-    /// Why they are not known, in words.
-    pub fn files_of(&self, source: &LogSource) -> Result<Vec<FilePlace>, String> {
+    /// Why that is not known.
+    pub fn places_of(&self, source: &LogSource) -> Result<Vec<LogPlace>, NoLog> {
         match source {
-            LogSource::File(place) => Ok(vec![place.clone()]),
+            LogSource::File(place) => Ok(vec![LogPlace::File(place.clone())]),
             LogSource::Service(name) => match self.service_logs.get(name) {
-                Some(files) => files.clone(),
-                None => Err(format!("the log of {name} is not known")),
+                Some(places) => places.clone(),
+                None => {
+                    let why = format!("the log of {name} is not known");
+                    Err(NoLog { why, lasting: false })
+                }
             },
         }
     }
 
-    /// A file below the live tree as one that may not lead out of it; any other as it is.
-    pub fn place_of(&self, file: PathBuf) -> FilePlace {
+    /// Why a log cannot be read whatever is started: rights, or what lies in its place. `None` where it can be, or
+    /// where that cannot be told before its service runs.
+    pub fn never_readable(&self, source: &LogSource) -> Option<String> {
+        let places = match self.places_of(source) {
+            Ok(places) => places,
+            Err(NoLog { why, lasting }) => return lasting.then_some(why),
+        };
+        let files = places.iter().filter_map(|place| match place {
+            LogPlace::File(file) => Some((place, open(&self.top, file).err()?)),
+            LogPlace::Journal(_) => None,
+        });
+        let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let mut failing = files.filter(|(_, error)| !gone(error));
+        failing.next().map(|(place, error)| format!("{place} {}", why(&error)))
+    }
+
+    /// A file below the live tree as one that may not lead out of it; anything else as it is.
+    pub fn place_of(&self, log: Log) -> LogPlace {
         use std::os::unix::ffi::OsStrExt as _;
+        let file = match log {
+            Log::Journal(journal) => return LogPlace::Journal(journal),
+            Log::File(file) => file,
+        };
         let inside = file.strip_prefix(&self.top).ok();
         let inside =
             inside.and_then(|path| crate::model::RepoPath::new(path.as_os_str().as_bytes()).ok());
-        inside.map_or(FilePlace::Host(file), FilePlace::Tree)
+        LogPlace::File(inside.map_or(FilePlace::Host(file), FilePlace::Tree))
     }
 }

@@ -32,9 +32,9 @@ pub use symptom::Seen;
 pub use words::shown;
 
 pub use find::{Health, find_health};
-pub use position::{LogPosition, LogPositions, LogReader};
+pub use position::{FilePosition, FileReader, LogPlace, LogPosition, LogPositions, LogReader};
 
-use crate::config::{Check, CheckKind, FilePlace, Probe, Selection};
+use crate::config::{Check, CheckKind, Probe, Selection};
 use crate::model::{CheckEvidence, Redactor, Served, ServiceEvidence, ServiceName};
 use crate::service::{ServiceError, State};
 use crate::system::procs::Ticks;
@@ -71,10 +71,19 @@ pub struct Surroundings {
     pub env: BTreeMap<OsString, OsString>,
     /// Takes secrets out of what commands print and files hold.
     pub redactor: Redactor,
-    /// The log files of the services that checks name, or why they are not known.
-    pub service_logs: BTreeMap<ServiceName, Result<Vec<FilePlace>, String>>,
+    /// The logs of the services that checks name, or why they are not known.
+    pub service_logs: BTreeMap<ServiceName, Result<Vec<LogPlace>, NoLog>>,
     /// From where on logs are judged; `None` where nothing was changed.
     pub window: Option<LogWindow>,
+}
+
+/// Why it is not known where a service writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoLog {
+    /// In words.
+    pub why: String,
+    /// It will not be known either when the service was started anew.
+    pub lasting: bool,
 }
 
 /// The part of each log that a change answers for. Both begin before the change, but on the way back: there what
@@ -124,7 +133,7 @@ pub fn free_loopback_port() -> std::io::Result<u16> {
 pub fn log_positions(checks: &[Check], around: &Surroundings) -> LogPositions {
     let logs = checks.iter().filter_map(|check| match &check.kind {
         CheckKind::Log(log) => {
-            Some((check.name.to_string(), around.files_of(&log.source).unwrap_or_default()))
+            Some((check.name.to_string(), around.places_of(&log.source).unwrap_or_default()))
         }
         _ => None,
     });

@@ -1,4 +1,4 @@
-//! Log files from one moment on: where they ended then, and what was written since, through rotation.
+//! Logs from one moment on: where they ended then, and what was written since, through rotation.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,18 +9,38 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::config::FilePlace;
+use crate::service::{JournalPosition, UnitJournal};
 use crate::system::files::{self, Beneath, Found, Identity};
+
+/// One log: where it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogPlace {
+    /// A file.
+    File(FilePlace),
+    /// The journal of a unit.
+    Journal(UnitJournal),
+}
 
 /// Where logs ended at one moment. Taken before a change and journalled, so that whoever asks later, also
 /// another process after a kill, means the same lines. By whose question (the name of a check or a flag),
-/// then by file.
+/// then by place.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LogPositions(BTreeMap<String, BTreeMap<String, Option<LogPosition>>>);
 
+/// Where one log ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum LogPosition {
+    /// In a file.
+    File(FilePosition),
+    /// In the journal.
+    Journal(JournalPosition),
+}
+
 /// Where one log file ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogPosition {
+pub struct FilePosition {
     /// Which file it was, wherever it is renamed to.
     #[serde(flatten)]
     pub file: Identity,
@@ -35,25 +55,21 @@ const MOST_OPEN: usize = 8;
 const MOST_BESIDE: usize = 10_000;
 
 impl LogPositions {
-    /// Where the files of each question end now; `top` is the live tree. A file that is not there or cannot
+    /// Where the logs of each question end now; `top` is the live tree. A file that is not there or cannot
     /// be read has no position: if it comes, all of it was written since.
-    pub fn take(top: &Path, logs: &BTreeMap<String, Vec<FilePlace>>) -> Self {
-        let position = |place: &FilePlace| {
-            let found = open(top, place).ok().map(|(_, found)| found);
-            found.map(|found| LogPosition { file: found.identity, offset: found.size })
+    pub fn take(top: &Path, logs: &BTreeMap<String, Vec<LogPlace>>) -> Self {
+        let positions = |places: &Vec<LogPlace>| {
+            places.iter().map(|place| (place.to_string(), place.end(top))).collect()
         };
-        let files = |places: &Vec<FilePlace>| {
-            places.iter().map(|place| (place.to_string(), position(place))).collect()
-        };
-        Self(logs.iter().map(|(name, places)| (name.clone(), files(places))).collect())
+        Self(logs.iter().map(|(name, places)| (name.clone(), positions(places))).collect())
     }
 
     /// Readers of what is written to `places` from these positions on; `None` where none were taken for
-    /// this question. A file that was not among them then is read from its start.
-    pub fn readers(&self, name: &str, top: &Path, places: &[FilePlace]) -> Option<Vec<LogReader>> {
+    /// this question. A file that was not among them then is read from its start, a journal from now on.
+    pub fn readers(&self, name: &str, top: &Path, places: &[LogPlace]) -> Option<Vec<LogReader>> {
         let taken = self.0.get(name)?;
-        let reader = |place: &FilePlace| {
-            let position = taken.get(&place.to_string()).copied().flatten();
+        let reader = |place: &LogPlace| {
+            let position = taken.get(&place.to_string()).cloned().flatten();
             LogReader::from(top, place, position)
         };
         Some(places.iter().map(reader).collect())
@@ -65,16 +81,107 @@ impl LogPositions {
     }
 }
 
+impl LogPlace {
+    /// Where it ends now.
+    fn end(&self, top: &Path) -> Option<LogPosition> {
+        match self {
+            LogPlace::File(file) => FilePosition::of(top, file).map(LogPosition::File),
+            LogPlace::Journal(_) => Some(LogPosition::Journal(JournalPosition::now())),
+        }
+    }
+}
+
+impl std::fmt::Display for LogPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            LogPlace::File(file) => file.fmt(f),
+            LogPlace::Journal(journal) => journal.fmt(f),
+        }
+    }
+}
+
+impl FilePosition {
+    fn of(top: &Path, place: &FilePlace) -> Option<Self> {
+        let (_, found) = open(top, place).ok()?;
+        Some(Self { file: found.identity, offset: found.size })
+    }
+}
+
+/// What is written to one log, read piece by piece.
+#[derive(Debug)]
+pub enum LogReader {
+    /// A file.
+    File(FileReader),
+    /// A journal.
+    Journal {
+        /// Which.
+        journal: UnitJournal,
+        /// Up to where it was read.
+        at: JournalPosition,
+        /// What was read of it and not handed out yet.
+        left: Vec<u8>,
+    },
+}
+
+impl LogReader {
+    /// Reads from `position` on; without one a file from its start, a journal from now on.
+    pub fn from(top: &Path, place: &LogPlace, position: Option<LogPosition>) -> Self {
+        match (place, position) {
+            (LogPlace::File(file), Some(LogPosition::File(at))) => {
+                Self::File(FileReader::from(top, file, Some(at)))
+            }
+            (LogPlace::File(file), _) => Self::File(FileReader::from(top, file, None)),
+            (LogPlace::Journal(journal), position) => {
+                let at = match position {
+                    Some(LogPosition::Journal(at)) => at,
+                    _ => JournalPosition::now(),
+                };
+                Self::Journal { journal: journal.clone(), at, left: Vec::new() }
+            }
+        }
+    }
+
+    /// Reads what is written from now on.
+    pub fn from_now(top: &Path, place: &LogPlace) -> Self {
+        match place {
+            LogPlace::File(file) => Self::File(FileReader::from_now(top, file)),
+            LogPlace::Journal(_) => Self::from(top, place, None),
+        }
+    }
+
+    /// What was written since the last call, at most `most` bytes of it; the rest comes with the next call.
+    ///
+    /// # Errors
+    /// As [`FileReader::read`]; what journalctl says.
+    pub fn read(&mut self, most: u64) -> io::Result<Vec<u8>> {
+        match self {
+            Self::File(file) => file.read(most),
+            Self::Journal { journal, at, left } => {
+                if left.is_empty() {
+                    (*left, *at) = journal.read(at)?;
+                }
+                let end = left.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+                Ok(left.drain(..end).collect())
+            }
+        }
+    }
+
+    /// Whether lines may have been missed: the file was rotated out of sight before it was read.
+    pub fn lost(&self) -> bool {
+        matches!(self, Self::File(file) if file.lost)
+    }
+}
+
 /// What is written to one log file, read piece by piece.
 ///
 /// A file that is renamed away is read to its end, and on, before the one that takes its place is read from
 /// its start. One that is cut in place (`copytruncate`) is read from its start again; what was written
 /// between the last look and the cut is not seen.
 #[derive(Debug)]
-pub struct LogReader {
+pub struct FileReader {
     top: PathBuf,
     place: FilePlace,
-    position: Option<LogPosition>,
+    position: Option<FilePosition>,
     began: bool,
     /// The oldest first; the last one lies in place, or did.
     open: Vec<Open>,
@@ -89,18 +196,16 @@ struct Open {
     offset: u64,
 }
 
-impl LogReader {
+impl FileReader {
     /// Reads from `position` on; from the start where there is none.
-    pub fn from(top: &Path, place: &FilePlace, position: Option<LogPosition>) -> Self {
+    pub fn from(top: &Path, place: &FilePlace, position: Option<FilePosition>) -> Self {
         let (top, place) = (top.to_owned(), place.clone());
         Self { top, place, position, began: false, open: Vec::new(), lost: false }
     }
 
     /// Reads what is written from now on.
     pub fn from_now(top: &Path, place: &FilePlace) -> Self {
-        let found = open(top, place).ok().map(|(_, found)| found);
-        let position = found.map(|f| LogPosition { file: f.identity, offset: f.size });
-        let mut reader = Self::from(top, place, position);
+        let mut reader = Self::from(top, place, FilePosition::of(top, place));
         // Held open from here on: whatever it is renamed to.
         let _ = reader.follow();
         reader
@@ -125,16 +230,6 @@ impl LogReader {
             bytes.extend(piece);
         }
         Ok(bytes)
-    }
-
-    /// Whether lines may have been missed: the file was rotated out of sight before it was read.
-    pub fn lost(&self) -> bool {
-        self.lost
-    }
-
-    /// The file that is read.
-    pub fn place(&self) -> &FilePlace {
-        &self.place
     }
 
     /// Looks which file lies in place now.

@@ -10,11 +10,13 @@ use super::facts::Facts;
 use super::{held, room};
 use crate::build::BuildPlan;
 use crate::check;
-use crate::config::{self, Config, FlagSourceKind, Layout, Manager, Prove, Selection, Service};
+use crate::config::{
+    self, CheckKind, Config, FlagSourceKind, Layout, Manager, Prove, Selection, Service, Verify,
+};
 use crate::ledger;
 use crate::model::{CheckedPlan, FlagChange, Plan, Step};
 use crate::service::{self, Host, ServiceError};
-use crate::site::{Observed, Site, held_files};
+use crate::site::{Observed, Site, held_files, surroundings};
 use crate::system::files;
 
 /// One thing in the way.
@@ -57,8 +59,10 @@ pub fn preflight(
     tree(site, &composed, config, &mut problems);
     services(site, &composed.plan, config, observed, &mut problems);
     let only = if composed.plan.critical_only { Selection::Critical } else { Selection::All };
-    witness(&Config { checks: only.of(&config.checks), ..config.clone() }, &mut problems);
+    let asked = Config { checks: only.of(&config.checks), ..config.clone() };
+    witness(&asked, &mut problems);
     tools(site, &composed.plan, &mut problems);
+    logs(site, &asked, &composed.plan, &mut problems);
     flags(config, &mut composed.plan, &mut problems);
     room::check(site, composed.room, &mut problems);
     rights(site, &composed.plan, &mut problems);
@@ -218,6 +222,25 @@ fn refused(service: &Service, error: &ServiceError) -> Option<Problem> {
         }
     };
     Some(Problem::new(what, hint))
+}
+
+/// What asks for a log that this user may not read: it would fail the proof, and the proof of the way back.
+fn logs(site: &Site, config: &Config, plan: &Plan, problems: &mut Vec<Problem>) {
+    let around = surroundings(site, config, &plan.to, "preflight");
+    let checks = config.checks.iter().map(|check| (format!("check {}", check.name), &check.kind));
+    let shown = plan.flags().filter_map(|change| match config::verify(config, change)? {
+        Verify::Ask { kind, .. } => Some((format!("what shows {}", change.name), kind.as_ref())),
+        Verify::Environ => None,
+    });
+    for (what, kind) in checks.chain(shown) {
+        let CheckKind::Log(log) = kind else { continue };
+        if let Some(why) = around.never_readable(&log.source) {
+            problems.push(Problem::new(
+                format!("{what}: {why}"),
+                format!("let {} read it, or name another log", site.binding.run_as),
+            ));
+        }
+    }
 }
 
 /// Whether nothing could tell the intended version from the one before.

@@ -11,11 +11,13 @@ use crate::system::procs::{ProcessId, Ticks};
 use crate::system::user::Account;
 
 mod command;
+mod journal;
 mod log;
 mod pm2;
 mod process;
 mod systemd;
 
+pub use journal::{JournalPosition, UnitJournal};
 pub use pm2::{Found, running_pm2_apps};
 
 /// What adapters need to know besides the service.
@@ -254,19 +256,27 @@ pub fn log_file(host: &Host<'_>, service: &Service) -> Option<PathBuf> {
     }
 }
 
-/// The files that a service writes to, whoever runs it; each once.
+/// Where a service writes what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Log {
+    /// A file.
+    File(PathBuf),
+    /// The journal of a unit.
+    Journal(UnitJournal),
+}
+
+/// Where a service writes what it says, whoever runs it; each place once.
 ///
 /// # Errors
-/// As [`observe`]; `Unsupported` where its manager keeps no files.
-pub fn log_files(host: &Host<'_>, service: &Service) -> Result<Vec<PathBuf>, ServiceError> {
-    match &service.manager {
-        Manager::Process { log, .. } => Ok(vec![process::log_path(host, service, log.as_ref())]),
-        Manager::Pm2 { app } => pm2::log_files_of(host, app),
-        Manager::Command { .. } => Ok(vec![command::log_path(host, service)?]),
-        Manager::Systemd { unit, .. } => Err(ServiceError::Unsupported(format!(
-            "the journal of {unit} is not read: name a file it writes, or ask by a command"
-        ))),
-    }
+/// As [`observe`]; `Unsupported` where a journal cannot be read.
+pub fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<Log>, ServiceError> {
+    let files = match &service.manager {
+        Manager::Process { log, .. } => vec![process::log_path(host, service, log.as_ref())],
+        Manager::Pm2 { app } => pm2::log_files_of(host, app)?,
+        Manager::Command { .. } => vec![command::log_path(host, service)?],
+        Manager::Systemd { .. } => return systemd::logs(host, service),
+    };
+    Ok(files.into_iter().map(Log::File).collect())
 }
 
 impl Host<'_> {

@@ -9,7 +9,7 @@ use crate::config::{Manager, Scope, Service};
 use crate::system::procs::{ProcessId, Ticks};
 use crate::system::signals::Until;
 
-use super::{Between, Host, ServiceError, State};
+use super::{Between, Host, Log, ServiceError, State};
 use client::Client;
 use unit::Unit;
 
@@ -104,6 +104,34 @@ pub(super) fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceErro
         }
     }
     Ok(())
+}
+
+/// The files that the units write to, and the journal of those that write to none.
+pub(super) fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<Log>, ServiceError> {
+    let asked = Asked::of(host, service)?;
+    let mut logs = Vec::new();
+    for unit in asked.client.known(&asked.names)? {
+        let Some(files) = journal::files(&unit) else {
+            let journal = asked
+                .client
+                .journal_of(&unit.id)
+                .ok_or_else(|| format!("there is no journalctl to read what {} says", unit.id));
+            let read = journal.and_then(|journal| journal.readable().map(|()| journal));
+            logs.push(Log::Journal(read.map_err(ServiceError::Unsupported)?));
+            continue;
+        };
+        if files.is_empty() {
+            let id = &unit.id;
+            // That may be another thing when its process runs.
+            return Err(ServiceError::Failed {
+                command: format!("a look at what {id} writes to"),
+                problem: "no file is seen: name it in the check".into(),
+            });
+        }
+        logs.extend(files.into_iter().map(Log::File));
+    }
+    logs.dedup();
+    Ok(logs)
 }
 
 /// Whether the units run the live tree and this user may restart them: what would otherwise be found when

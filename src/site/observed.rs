@@ -1,7 +1,7 @@
 //! How services and checks stand.
 
 use super::Site;
-use crate::check::{self, Intent, Surroundings};
+use crate::check::{self, Intent, NoLog, Surroundings};
 use crate::config::{CheckKind, Config, LogCheck, LogSource, Prove, Selection};
 use crate::model::{CheckEvidence, Served};
 use crate::service::{self, ServiceError, State};
@@ -124,8 +124,11 @@ fn surroundings_of<'c>(
         let Some(service) = service.filter(|_| !around.service_logs.contains_key(name)) else {
             continue;
         };
-        let files = service::log_files(&host, service).map_err(|error| error.to_string());
-        let places = files.map(|files| files.into_iter().map(|f| around.place_of(f)).collect());
+        let logs = service::logs(&host, service).map_err(|error| NoLog {
+            why: error.to_string(),
+            lasting: matches!(error, ServiceError::Unsupported(_)),
+        });
+        let places = logs.map(|logs| logs.into_iter().map(|log| around.place_of(log)).collect());
         around.service_logs.insert(name.clone(), places);
     }
     around

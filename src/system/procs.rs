@@ -132,6 +132,11 @@ pub fn working_directory(pid: u32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
+/// What a process has open under a number; `None` where this user may not see it, or there is nothing.
+pub fn open_file(pid: u32, number: u32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/fd/{number}")).ok()
+}
+
 /// The number of the user a process runs as, where it may be seen.
 pub fn owner(pid: u32) -> Option<u32> {
     use std::os::unix::fs::MetadataExt as _;

@@ -199,6 +199,13 @@ fn who_may_not_restart_a_unit_of_the_system_learns_it_before_anything_changes() 
         wait_for_version(&own.app.health(), "1.2.0");
         let asked = fs::read_to_string(host.path("asked")).expect("sudo was asked");
         assert!(asked.contains("systemctl restart web.service\n"), "{asked}");
+
+        // Nor may she read its journal: that no bad line is seen there would say nothing.
+        let toml = own.app.read("gitroll.toml");
+        own.app.write("gitroll.toml", &format!("{toml}{}", logs::LOG));
+        let blind = own.release("1.4.0", Behaviour::Good);
+        blind.exit(1).stderr_has("may not read the journal of web.service");
+        wait_for_version(&own.app.health(), "1.2.0");
     });
 }
 

@@ -25,8 +25,8 @@ impl Log {
         std::fs::rename(self.path(), self.0.path().join("app.log.1")).unwrap();
     }
 
-    fn places(&self) -> Vec<FilePlace> {
-        vec![FilePlace::Tree(RepoPath::new("app.log").unwrap())]
+    fn places(&self) -> Vec<LogPlace> {
+        vec![LogPlace::File(FilePlace::Tree(RepoPath::new("app.log").unwrap()))]
     }
 
     fn positions(&self) -> LogPositions {

@@ -10,7 +10,7 @@ use crate::system::process::{Finished, Invocation, find_program, telling_lines};
 use crate::system::procs;
 use crate::system::user::Account;
 
-use super::super::{Host, ServiceError};
+use super::super::{Host, ServiceError, UnitJournal};
 use super::unit::{PROPERTIES, Unit};
 
 /// How long a question may take.
@@ -217,6 +217,17 @@ impl Client {
         let finished =
             Invocation { args, env, limit, ..Invocation::new(program, &self.dir) }.run().ok()?;
         finished.success().then_some(finished.stdout)
+    }
+
+    /// The journal of a unit, to be read again and again. `None` where there is no journalctl.
+    pub(super) fn journal_of(&self, unit: &str) -> Option<UnitJournal> {
+        Some(UnitJournal {
+            journalctl: self.journalctl.clone()?,
+            user: self.user,
+            unit: unit.to_owned(),
+            dir: self.dir.clone(),
+            env: self.env.clone(),
+        })
     }
 
     /// What a person types to read the journal of a unit.

@@ -6,6 +6,7 @@ use crate::config::Service;
 use crate::system::clock;
 use crate::system::files;
 use crate::system::process::telling_lines;
+use crate::system::procs;
 
 use super::super::{Host, ServiceError, log};
 use super::client::Client;
@@ -34,7 +35,7 @@ pub(super) fn told(
     let any_down = units.iter().any(|unit| !unit.up());
     let shown = units.iter().filter(|unit| !any_down || !unit.up());
     let mut lines: Vec<String> =
-        shown.flat_map(|unit| lines(host, service, client, &unit.id, &unit.logs)).collect();
+        shown.flat_map(|unit| lines(host, service, client, &unit.id, files(unit))).collect();
     let first = lines.len().saturating_sub(LINES);
     lines.split_off(first)
 }
@@ -46,8 +47,8 @@ pub(super) fn lines_of(
     client: &Client,
     name: &str,
 ) -> Vec<String> {
-    let logs = client.one(name).map(|unit| unit.logs).unwrap_or_default();
-    let mut lines = lines(host, service, client, name, &logs);
+    let files = client.one(name).ok().and_then(|unit| files(&unit));
+    let mut lines = lines(host, service, client, name, files);
     if lines.is_empty() {
         lines
             .push(format!("its log tells this user nothing; {} may", client.journal_command(name)));
@@ -60,16 +61,27 @@ fn lines(
     service: &Service,
     client: &Client,
     name: &str,
-    logs: &[String],
+    files: Option<Vec<PathBuf>>,
 ) -> Vec<String> {
     let mark = host.state.join("services").join(format!("{}.journal", service.name));
     let since = std::fs::read_to_string(mark).ok().and_then(|text| text.trim().parse().ok());
     let written = client.journal(name, since, READ).unwrap_or_default();
     let told = telling_lines(&written, LINES);
-    if !told.is_empty() || logs.is_empty() {
-        return told;
+    match files {
+        Some(files) if told.is_empty() => log::since_mark(host, service, &files),
+        _ => told,
     }
-    // Its output goes to files, as far as this user may read those.
-    let files: Vec<PathBuf> = logs.iter().map(PathBuf::from).collect();
-    log::since_mark(host, service, &files)
+}
+
+/// The files that a unit's output goes to, as far as its process and this user's rights tell; `None` where it
+/// goes to the journal.
+pub(super) fn files(unit: &Unit) -> Option<Vec<PathBuf>> {
+    /// Output, and what it complains.
+    const STREAMS: [u32; 2] = [1, 2];
+    unit.to_file.then(|| {
+        let open = STREAMS.into_iter().filter_map(|number| procs::open_file(unit.main?, number));
+        let mut files: Vec<PathBuf> = open.filter(|file| file.is_file()).collect();
+        files.dedup();
+        files
+    })
 }

@@ -46,8 +46,9 @@ pub(super) struct Unit {
     pub(super) root: String,
     /// Its commands, as systemd shows them.
     pub(super) commands: String,
-    /// Files that its output goes to instead of the journal.
-    pub(super) logs: Vec<String>,
+    /// Its output or what it complains goes to a file and not to the journal. Most versions of systemd do not
+    /// say to which.
+    pub(super) to_file: bool,
     /// How long it may take to start; `None` without an end.
     pub(super) start_limit: Option<Duration>,
     /// How long it may take to stop; `None` without an end.
@@ -88,9 +89,8 @@ impl Unit {
                 // One line for each of its commands.
                 "ExecStart" => unit.commands = format!("{}{value}\n", unit.commands),
                 "StandardOutput" | "StandardError" => {
-                    let file = ["file:", "append:", "truncate:"];
-                    let file = file.into_iter().find_map(|kind| value.strip_prefix(kind));
-                    unit.logs.extend(file.map(str::to_owned));
+                    let kind = value.split(':').next().unwrap_or_default();
+                    unit.to_file |= matches!(kind, "file" | "append" | "truncate");
                 }
                 "TimeoutStartUSec" => unit.start_limit = timespan(value),
                 "TimeoutStopUSec" => unit.stop_limit = timespan(value),
