@@ -96,7 +96,8 @@ impl UnitJournal {
         let finished = invocation.run().map_err(io::Error::other)?;
         // Where nothing was written it may exit with 1, without a word.
         let silent = finished.stdout.is_empty() && finished.stderr.is_empty();
-        if !finished.success() && !(finished.code == Some(1) && silent) {
+        let nothing_written = finished.code == Some(1) && silent;
+        if !finished.success() && !nothing_written {
             let said = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
             let what = if finished.timed_out { "did not end in time" } else { &said };
             return Err(io::Error::other(format!("journalctl: {what}")));
