@@ -385,7 +385,7 @@ fn an_import_that_would_dangle_is_asked_about_on_a_terminal() {
     let host = TestEnvironment::new();
     let s = with_an_import_from_outside(&host);
     let before = s.app.state();
-    let mut terminal = host.gitroll_on_terminal(&["component", "QW-001"]);
+    let mut terminal = host.gitroll_on_terminal(&["component", "QW-001", "--via", "files"]);
     terminal.expect("would not be found with the files of QW-001. Go on?").answer("");
     assert_eq!(terminal.finish().0, 1);
     before.assert_same(&s.app.state());

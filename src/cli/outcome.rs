@@ -13,7 +13,9 @@ use crate::check;
 use crate::config::{Component, Config};
 use crate::engine::{self, Ended, Lying, Run, Side};
 use crate::ledger;
-use crate::model::{CheckEvidence, Digest, Event, Hold, Plan, RunId, Seq, Served, ServiceEvidence};
+use crate::model::{
+    CheckEvidence, CheckName, Digest, Event, Hold, Plan, RunId, Seq, Served, ServiceEvidence,
+};
 use crate::site::Observed;
 use crate::system::git::Pushed;
 use crate::system::signals;
@@ -104,15 +106,21 @@ pub fn tell(
     answer.took_millis = u64::try_from(took.as_millis()).ok();
     match ended {
         Ended::Serving { proof, record } => {
-            let observed = witnesses(&proof.checks, &proof.services);
+            // What shows flags is said by naming them.
+            let (_, asked): (Vec<_>, Vec<_>) =
+                proof.checks.iter().cloned().partition(|check| shows_a_flag(plan, &check.check));
+            let observed = witnesses(&asked, &proof.services);
             session.ui.line(&format!(
                 "{} {}{} observed serving: {observed}    {}{}",
                 session.ui.out.ok(),
                 switched(plan),
                 plan.to.name,
                 duration(took),
-                promised(session, plan, took, &record),
+                promised(plan, took),
             ));
+            if let Some(step) = slowest(session, &record) {
+                session.ui.line(&format!("  slowest  {step}"));
+            }
             (answer.checks, answer.services) = (proof.checks, proof.services);
             consequences(session, plan);
             let exit = recorded(session, plan, &mut answer, record);
@@ -161,6 +169,9 @@ pub fn tell(
                 return Ok(exit);
             }
             let what = if plan.event == Event::Deploy { "Not deployed" } else { "Not done" };
+            let slowest = slowest(session, &record);
+            let slowest = slowest.map_or_else(String::new, |step| format!(", slowest {step}"));
+            let time = format!("{}{}{slowest}", duration(took), promised(plan, took));
             let exit = recorded(session, plan, &mut answer, record);
             session.ui.document(command, Exit::Restored.code(), &answer);
             let mut lines = vec![format!(
@@ -168,6 +179,7 @@ pub fn tell(
                 session.ui.err.bad(),
                 plan.from
             )];
+            lines.push(format!("  took     {time}"));
             if let (Some(record), true) = (&answer.record, exit == Exit::Done) {
                 lines.push(format!("  next     gitroll show {}", record.seq));
                 lines.push(
@@ -412,25 +424,24 @@ fn witnesses(checks: &[CheckEvidence], services: &[ServiceEvidence]) -> String {
     checks.chain(services).collect::<Vec<_>>().join(", ")
 }
 
-/// What was promised, whether that was kept, and what took longest.
-fn promised(
-    session: &Session,
-    plan: &Plan,
-    took: Duration,
-    record: &Result<Box<ledger::Entry>, String>,
-) -> String {
+/// What was promised, and whether that was kept.
+fn promised(plan: &Plan, took: Duration) -> String {
     let rto = crate::config::parse(&plan.config, "gitroll.toml").ok().map(|c| c.rto);
     let rto = rto.and_then(|rto| if plan.event == Event::Flags { rto.flags } else { rto.code });
-    let promised = rto.map(|limit| {
+    rto.map_or_else(String::new, |limit| {
         let late = if took > limit { "over the " } else { "" };
-        format!("{late}rto {}", crate::ui::span(limit))
-    });
-    let slowest = record.as_ref().ok().and_then(|entry| {
-        let evidence = ledger::evidence(&session.site.git, entry).ok()?;
-        let slowest = evidence.steps.into_iter().max_by_key(|step| step.millis)?;
-        let time = duration(Duration::from_millis(slowest.millis));
-        Some(format!("slowest {} {time}", escape(&slowest.step)))
-    });
-    let words: Vec<String> = promised.into_iter().chain(slowest).collect();
-    if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) }
+        format!(" ({late}rto {})", crate::ui::span(limit))
+    })
+}
+
+/// The step that took longest, and how long.
+fn slowest(session: &Session, record: &Result<Box<ledger::Entry>, String>) -> Option<String> {
+    let evidence = ledger::evidence(&session.site.git, record.as_ref().ok()?).ok()?;
+    let slowest = evidence.steps.into_iter().max_by_key(|step| step.millis)?;
+    let time = duration(Duration::from_millis(slowest.millis));
+    Some(format!("{} {time}", escape(&slowest.step)))
+}
+
+fn shows_a_flag(plan: &Plan, check: &CheckName) -> bool {
+    plan.flags().any(|change| engine::flag_question_name(&change.name) == *check)
 }

@@ -256,7 +256,7 @@ fn in_environment(
 }
 
 /// The name of the question that shows a flag.
-fn question_name(flag: &FlagName) -> crate::model::CheckName {
+pub fn question_name(flag: &FlagName) -> crate::model::CheckName {
     let plain: String = flag
         .as_str()
         .chars()

@@ -37,6 +37,7 @@ pub use entry::{Begun, Entry, Further, OnFailure, Terms};
 pub use execute::{abort, execute, resume, undo};
 pub use flags::{
     environment as flag_environment, hidden_of as hidden_flags, question as flag_question,
+    question_name as flag_question_name,
 };
 pub use journal::{Journal, JournalError, Line};
 pub use lock::{Held, Lock, LockError};

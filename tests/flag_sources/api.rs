@@ -216,7 +216,10 @@ fn names_are_filled_in_as_each_place_needs_it() {
     assert_eq!(server.flags(), json!({"x/y:z": "say \"off\" {name}"}));
     let said = server.said();
     assert!(said.contains("PUT /flags/x%2Fy%3Az HTTP/1.1"), "{said}");
-    assert_eq!(said.to_lowercase().matches("content-type:").count(), 3, "{said}");
+    // Also where it is asked twice before it shows the new value.
+    let requests = said.matches(" HTTP/1.1").count();
+    assert!(requests >= 3, "{said}");
+    assert_eq!(said.to_lowercase().matches("content-type:").count(), requests, "{said}");
 }
 
 #[test]
