@@ -308,6 +308,11 @@ fn check_says_that_an_edited_configuration_is_not_what_it_went_by() {
     let host = TestEnvironment::new();
     let s = Scenario::serving(&host, Fixture::Plain, &quick());
     host.gitroll(&["check"]).exit(0).stderr_lacks("differs");
+    // After a rollback the older file lies there, as it should.
+    s.app.write("gitroll.toml", &(s.app.read("gitroll.toml") + "# next\n"));
+    s.release("1.1.0", Behaviour::Good).exit(0);
+    host.gitroll(&["back", "--yes"]).exit(0);
+    host.gitroll(&["check"]).exit(0).stderr_lacks("differs");
     s.app.write("gitroll.toml", &(s.app.read("gitroll.toml") + "# by hand\n"));
     let answer = host.gitroll(&["check"]);
     answer

@@ -17,7 +17,7 @@ use crate::engine;
 use crate::model::{ComponentId, Served};
 use crate::plan::candidates;
 use crate::plan::facts::Facts;
-use crate::site::{config_in_tree, intent_of_rules};
+use crate::site::intent_of_rules;
 use crate::target::{Request, resolve};
 use crate::ui::{Table, Ui, escape, plural};
 use choose::{Advice, Standing, choose};
@@ -73,7 +73,7 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &AdviseArgs) -> Result<Exit, Failu
     let session = Session::look(globals, ui)?;
     let facts = session.facts()?;
     let config = &facts.accepted.config;
-    warn_of_other_file(&session, &facts);
+    session.warn_of_other_config(&facts);
     if config.rules.is_empty() {
         let seq = facts.accepted.seq;
         return Err(Failure::unchanged(format!(
@@ -174,19 +174,6 @@ fn line(rule: &Rule, seen: &Seen) -> RuleLine {
         why: rule.why.clone(),
         seen: word.to_owned(),
         answer: answer.clone(),
-    }
-}
-
-fn warn_of_other_file(session: &Session, facts: &Facts) {
-    if let Ok(Some(text)) = config_in_tree(session.site.top())
-        && text != facts.accepted.text
-    {
-        let seq = facts.accepted.seq;
-        let ui = &session.ui;
-        ui.say(&format!(
-            "warning: gitroll.toml differs from the one of record #{seq}, whose rules are used"
-        ));
-        ui.say("  next     gitroll init    accepts the one in the tree");
     }
 }
 

@@ -14,7 +14,7 @@ use super::ways;
 use crate::check::{self, Intent};
 use crate::config::{Check, CheckGroup, CheckKind, Selection};
 use crate::model::{CheckEvidence, Served, ServiceEvidence};
-use crate::site::{config_in_tree, intent, observe_services};
+use crate::site::{intent, observe_services};
 use crate::ui::{Ui, escape};
 
 /// Prove what serves now: every check as long as it wants, nothing reloaded
@@ -90,15 +90,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
         let pids: Vec<String> = service.pids.iter().map(u32::to_string).collect();
         ui.line(&format!("  {} {}  {}", service.service, escape(&service.state), pids.join(" ")));
     }
-    if let Ok(Some(text)) = config_in_tree(site.top())
-        && text != facts.accepted.text
-    {
-        let seq = facts.accepted.seq;
-        ui.say(&format!(
-            "warning: gitroll.toml differs from the one of record #{seq}, which was used"
-        ));
-        ui.say("  next     gitroll init    accepts the one in the tree");
-    }
+    session.warn_of_other_config(&facts);
     let exit = if proof.proven { Exit::Done } else { Exit::Unchanged };
     let answer = CheckAnswer {
         serving: facts.serving.clone(),

@@ -178,6 +178,18 @@ impl Session {
         signals::stop_asked().is_some() || signals::leave_asked()
     }
 
+    /// Says so where another `gitroll.toml` lies in the tree than the accepted one, which is used. After a rollback
+    /// the older one of what serves is as it should be.
+    pub fn warn_of_other_config(&self, facts: &Facts) {
+        if facts.config_was_changed(&self.site) {
+            let seq = facts.accepted.seq;
+            self.ui.say(&format!(
+                "warning: gitroll.toml differs from the one of record #{seq}, which is used"
+            ));
+            self.ui.say("  next     gitroll init    accepts the one in the tree");
+        }
+    }
+
     /// `shop · production · web-1`.
     pub fn place(&self) -> String {
         let dot = self.ui.err.dot();

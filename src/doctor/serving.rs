@@ -17,7 +17,6 @@ const SHOWN: usize = 5;
 
 /// `gitroll.toml` as it lies in the tree. `back` goes by the accepted one: this is what comes next.
 pub(super) fn configuration(site: &Site, facts: &Facts, found: &mut Examination) {
-    let path = RepoPath::new("gitroll.toml").expect("a plain name");
     let edit = || Some("${EDITOR:-vi} gitroll.toml".to_owned());
     let text = match config_in_tree(site.top()) {
         Ok(Some(text)) => text,
@@ -39,9 +38,7 @@ pub(super) fn configuration(site: &Site, facts: &Facts, found: &mut Examination)
         found.warning("config", what, edit());
         return;
     }
-    let committed = site.git.file(&facts.head.commit, &path).ok().flatten();
-    let edited = committed.as_deref() != Some(text.as_bytes());
-    if text != facts.accepted.text && edited {
+    if facts.config_was_changed(site) {
         let what = "gitroll.toml was edited here and not accepted: back uses the accepted one";
         found.warning("config", what, Some(INIT.to_owned()));
     }

@@ -9,7 +9,7 @@ use crate::build::{LiveArtifact, Look};
 use crate::config::{self, Config};
 use crate::ledger::{self, Chain, Entry, History, Ledger, Standing};
 use crate::model::{Oid, RepoPath, Seq, Served};
-use crate::site::Site;
+use crate::site::{Site, config_in_tree};
 use crate::system::clock;
 use crate::system::git::{Head, Tag};
 
@@ -49,6 +49,16 @@ pub struct Accepted {
 }
 
 impl Facts {
+    /// Whether `gitroll.toml` lies in the tree neither as accepted nor as it belongs to what serves by the records:
+    /// somebody edited it, or moved HEAD.
+    pub fn config_was_changed(&self, site: &Site) -> bool {
+        let path = RepoPath::new("gitroll.toml").expect("a plain name");
+        let Ok(Some(text)) = config_in_tree(site.top()) else { return false };
+        let serving = self.standing.as_ref().map(|standing| &standing.commit);
+        let belongs = serving.and_then(|commit| site.git.file(commit, &path).ok().flatten());
+        text != self.accepted.text && belongs.as_deref() != Some(text.as_bytes())
+    }
+
     /// Gathers.
     ///
     /// # Errors
