@@ -30,11 +30,11 @@ use crate::site::Observed;
 use crate::target::{Candidate, Reason, Request, RequestError, Standing};
 use crate::ui::{Ui, can_ask, choose, escape, plural};
 
-/// Put one component's files back, and prove that the app serves with them
+/// Take one component back, by its feature flag or its files, and prove it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gitroll component                           the components, and how they stand
-  gitroll component QW-001                    its files as in the last good state, after a question
+  gitroll component QW-001                    its flag off; where that is not enough, its files back
   gitroll component QW-001 --plan             what would be done
   gitroll component QW-001 --to v1.2.0-stable --yes --reason 'uploads time out'
   gitroll back --undo                         it was a false alarm: return

@@ -63,7 +63,7 @@ use session::Session;
   gitroll deploy               put the newest revision in place and prove it
   gitroll promote              make a signed *-stable tag of what serves
   gitroll back                 the bad night: back to the last good state
-  gitroll component QW-001     only one component's files
+  gitroll component QW-001     only one component: its flag, else its files
   gitroll flags off QW-001     only its feature flag
   gitroll advise               which of these: by the rules of gitroll.toml
   gitroll demo                 see all of it on a throw-away app
