@@ -282,7 +282,7 @@ fn flags(config: &Config, plan: &mut Plan, problems: &mut Vec<Problem>) {
         Problem::new(
             what,
             "say verify = \"environ\", { http = … }, { log = … } or { command = … } in gitroll.toml, or \
-             prove = \"weak\" under [app]",
+             prove = \"weak\" under [app]; gitroll init accepts the edit",
         )
     }));
 }
