@@ -129,9 +129,11 @@ fn standing(
         ..Standing::default()
     };
     for (rule, _) in showing {
-        let Action::Flags(id) = &rule.action else { continue };
-        if let Err(why) = look_at_flag(session, facts, id, &mut standing) {
-            standing.unread.insert(id.clone(), why.message);
+        let Action::Flags(ids) = &rule.action else { continue };
+        for id in ids {
+            if let Err(why) = look_at_flag(session, facts, id, &mut standing) {
+                standing.unread.insert(id.clone(), why.message);
+            }
         }
     }
     Ok(standing)

@@ -61,8 +61,8 @@ pub enum Severity {
 /// What to do about a symptom, the shallowest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// `flags:ID`: switch the component's flag off.
-    Flags(ComponentId),
+    /// `flags:ID` or `flags:ID,ID`: switch the components' flags off.
+    Flags(Vec<ComponentId>),
     /// `code`: back to an earlier state.
     Code,
     /// `full`: with data and configuration.
@@ -113,7 +113,10 @@ impl fmt::Display for Severity {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Action::Flags(id) => write!(f, "flags:{id}"),
+            Action::Flags(ids) => {
+                let ids: Vec<&str> = ids.iter().map(ComponentId::as_str).collect();
+                write!(f, "flags:{}", ids.join(","))
+            }
             Action::Code => f.write_str("code"),
             Action::Full => f.write_str("full"),
             Action::FixForward => f.write_str("fix-forward"),

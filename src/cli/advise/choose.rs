@@ -99,7 +99,7 @@ pub fn choose(showing: &[(&Rule, &str)], standing: &Standing) -> Option<Advice> 
     Some(advice)
 }
 
-/// A symptom may have a rule for each of several flags.
+/// The same symptom may stand in several rules.
 fn once(texts: impl Iterator<Item = String>) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     texts.for_each(|text| {
@@ -123,8 +123,11 @@ fn soonest(deciding: &[&(&Rule, &str)]) -> Option<String> {
 
 fn flags(advice: &mut Advice, deciding: &[&(&Rule, &str)], standing: &Standing, reason: &str) {
     let (mut on, mut off): (Vec<&ComponentId>, Vec<&ComponentId>) = Default::default();
-    for (rule, _) in deciding {
-        let Action::Flags(id) = &rule.action else { continue };
+    let named = deciding.iter().flat_map(|(rule, _)| match &rule.action {
+        Action::Flags(ids) => ids.as_slice(),
+        _ => &[],
+    });
+    for id in named {
         if on.contains(&id) || off.contains(&id) {
             continue;
         }

@@ -60,17 +60,19 @@ pub(super) fn check_components<'c>(
     components: impl Iterator<Item = &'c Component> + Clone,
 ) {
     for Read { rule, action_at } in rules {
-        let Action::Flags(id) = &rule.action else { continue };
-        match components.clone().find(|component| component.id == *id) {
-            None => {
-                let hint = nearest(id.as_str(), components.clone().map(|c| c.id.as_str()));
-                report.add(action_at, format!("action: there is no [component.{id}]{hint}"));
+        let Action::Flags(ids) = &rule.action else { continue };
+        for id in ids {
+            match components.clone().find(|component| component.id == *id) {
+                None => {
+                    let hint = nearest(id.as_str(), components.clone().map(|c| c.id.as_str()));
+                    report.add(action_at, format!("action: there is no [component.{id}]{hint}"));
+                }
+                Some(component) if component.flag.is_none() => {
+                    let message = format!("action: [component.{id}] has no flag to switch off");
+                    report.add(action_at, message);
+                }
+                Some(_) => {}
             }
-            Some(component) if component.flag.is_none() => {
-                let message = format!("action: [component.{id}] has no flag to switch off");
-                report.add(action_at, message);
-            }
-            Some(_) => {}
         }
     }
 }
@@ -116,8 +118,9 @@ fn probe(item: &Item<'_>, services: &[&str]) -> Option<Probe> {
 
 fn action(item: &Item<'_>) -> Option<Action> {
     let text = item.text()?;
-    if let Some(id) = text.strip_prefix(FLAGS) {
-        return item.id_of::<ComponentId>(id).map(Action::Flags);
+    if let Some(ids) = text.strip_prefix(FLAGS) {
+        let ids = ids.split(',').map(|id| item.id_of::<ComponentId>(id.trim()));
+        return ids.collect::<Option<Vec<_>>>().map(Action::Flags);
     }
     match text {
         "code" => Some(Action::Code),

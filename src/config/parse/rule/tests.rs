@@ -76,6 +76,8 @@ fn what_is_wrong_with_a_rule_is_said() {
     let action =
         |action: &str| with("{ command = [\"x\"] }").replace("\"code\"", &format!("{action:?}"));
     wrong(&action("flags:QW-01"), "there is no [component.QW-01] (did you mean \"QW-001\"?)");
+    wrong(&action("flags:QW-001,QW-01"), "there is no [component.QW-01]");
+    wrong(&action("flags:QW-001,"), "is no component id");
     wrong(&action("flags:docs"), "[component.docs] has no flag to switch off");
     wrong(&action("flags"), "such as \"flags:QW-001\"");
     wrong(&action("flags:"), "is no component id");
