@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::model::{FlagChange, FlagName, FlagSourceName, FlagValue, RepoPath, ServiceName};
 
-use super::{CheckKind, Config};
+use super::{CheckKind, Config, FilePlace};
 
 /// `[flags]` and `[flags.source.NAME]`.
 #[derive(Debug, Clone)]
@@ -34,11 +34,11 @@ pub struct FlagSource {
 #[derive(Debug, Clone)]
 pub enum FlagSourceKind {
     /// `file` in the dotenv format: `.env`, `.env.local`, `app.env`.
-    Dotenv(FlagFile),
+    Dotenv(FilePlace),
     /// `file` in JSON, TOML or YAML, told by its suffix.
     Document {
         /// The file.
-        file: FlagFile,
+        file: FilePlace,
         /// Its format.
         format: DocumentFormat,
         /// `pointer` to the object that holds the flags, e.g. `/featureFlags`; empty for the whole document.
@@ -55,15 +55,6 @@ pub enum FlagSourceKind {
         /// `timeout` of each, default 30 s.
         timeout: Duration,
     },
-}
-
-/// A file that holds flags.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FlagFile {
-    /// Below the top of the live tree; never through a symbolic link.
-    InTree(RepoPath),
-    /// Elsewhere on the host, named in full.
-    OnHost(PathBuf),
 }
 
 /// The formats of documents.
@@ -203,8 +194,8 @@ impl Flags {
     /// The dotenv files among the sources; relative ones to the top of the live tree.
     pub fn dotenv_files(&self) -> impl Iterator<Item = &Path> {
         self.sources.iter().filter_map(|source| match &source.kind {
-            FlagSourceKind::Dotenv(FlagFile::InTree(path)) => Some(path.as_path()),
-            FlagSourceKind::Dotenv(FlagFile::OnHost(path)) => Some(path.as_path()),
+            FlagSourceKind::Dotenv(FilePlace::Tree(path)) => Some(path.as_path()),
+            FlagSourceKind::Dotenv(FilePlace::Host(path)) => Some(path.as_path()),
             _ => None,
         })
     }
@@ -212,8 +203,8 @@ impl Flags {
     /// The files of the live tree that hold flags.
     pub fn files(&self) -> impl Iterator<Item = &RepoPath> {
         self.sources.iter().filter_map(|source| match &source.kind {
-            FlagSourceKind::Dotenv(FlagFile::InTree(path))
-            | FlagSourceKind::Document { file: FlagFile::InTree(path), .. } => Some(path),
+            FlagSourceKind::Dotenv(FilePlace::Tree(path))
+            | FlagSourceKind::Document { file: FilePlace::Tree(path), .. } => Some(path),
             _ => None,
         })
     }

@@ -25,8 +25,8 @@ pub use check::{
     HttpCheck, LogCheck, LogSource, MetricCheck, MetricSource, Selection, TcpCheck,
 };
 pub use flags::{
-    Apply, DocumentFormat, Flag, FlagApi, FlagFile, FlagSource, FlagSourceKind, Flags, Method,
-    Signal, Token, Verify, declared, readers, verify,
+    Apply, DocumentFormat, Flag, FlagApi, FlagSource, FlagSourceKind, Flags, Method, Signal, Token,
+    Verify, declared, readers, verify,
 };
 pub use host::{Binding, BindingError, Places, Signing, SigningFormat, Tools};
 pub use parse::{ConfigError, Problem, parse};

@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, Gid, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::FlagError;
-use crate::config::FlagFile;
+use crate::config::FilePlace;
 use crate::system::failpoint;
 use crate::system::files::{Beneath, Found, Kind, Spot, is_symbolic_link_error};
 
@@ -48,9 +48,9 @@ impl Place {
     ///
     /// # Errors
     /// A symbolic link on the way, a directory that is missing or that anybody can write.
-    pub(super) fn of(top: &Path, file: &FlagFile) -> Result<Self, FlagError> {
+    pub(super) fn of(top: &Path, file: &FilePlace) -> Result<Self, FlagError> {
         match file {
-            FlagFile::InTree(below) => {
+            FilePlace::Tree(below) => {
                 let path = top.join(below.as_path());
                 let spot = Beneath::open(top).and_then(|top| top.spot(below));
                 match spot.map_err(|error| not_opened(&path, error))? {
@@ -58,7 +58,7 @@ impl Place {
                     None => Err(FlagError::refused(&path, "its directory is not there: make it")),
                 }
             }
-            FlagFile::OnHost(path) => {
+            FilePlace::Host(path) => {
                 let spot = Spot::try_from(path.as_path()).map_err(FlagError::io(path))?;
                 let dir = spot.beside(".").and_then(|dir| dir.find());
                 let mode = dir.map_err(FlagError::io(path))?.map_or(0, |dir| dir.mode);

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::place::{Place, Snapshot};
 use super::undo::{Bytes, Kept, Undo, Way, left_alone};
 use super::{FlagError, Value, document, dotenv};
-use crate::config::{DocumentFormat, FlagFile, FlagSourceKind};
+use crate::config::{DocumentFormat, FilePlace, FlagSourceKind};
 use crate::model::{Digest, FlagName};
 use crate::service::Host;
 
@@ -29,7 +29,7 @@ enum Format<'a> {
 impl<'a> Text<'a> {
     /// The file of a source; `None` for a source that is no file.
     pub(super) fn of(host: &Host<'_>, kind: &'a FlagSourceKind) -> Result<Option<Self>, FlagError> {
-        let (file, format): (&FlagFile, _) = match kind {
+        let (file, format): (&FilePlace, _) = match kind {
             FlagSourceKind::Dotenv(file) => (file, Format::Dotenv),
             FlagSourceKind::Document { file, format, pointer } => {
                 (file, Format::Document(*format, pointer))

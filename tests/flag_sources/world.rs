@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use gitroll::config::{Apply, DocumentFormat, FlagFile, FlagSource, FlagSourceKind};
+use gitroll::config::{Apply, DocumentFormat, FilePlace, FlagSource, FlagSourceKind};
 use gitroll::flag::{self, FlagError, Value};
 use gitroll::model::{FlagName, RepoPath};
 use serde_json::Value as Json;
@@ -132,14 +132,14 @@ pub fn source(kind: FlagSourceKind) -> FlagSource {
 
 /// The file `path` below the top, `/f` being where documents hold their flags.
 pub fn in_tree(path: &str) -> FlagSource {
-    file(path, FlagFile::InTree(RepoPath::new(path).unwrap()))
+    file(path, FilePlace::Tree(RepoPath::new(path).unwrap()))
 }
 
 pub fn on_host(path: &Path) -> FlagSource {
-    file(path.to_str().unwrap(), FlagFile::OnHost(path.to_owned()))
+    file(path.to_str().unwrap(), FilePlace::Host(path.to_owned()))
 }
 
-fn file(path: &str, file: FlagFile) -> FlagSource {
+fn file(path: &str, file: FilePlace) -> FlagSource {
     let formats = BTreeMap::from([
         ("json", DocumentFormat::Json),
         ("toml", DocumentFormat::Toml),

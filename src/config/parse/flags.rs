@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{check, service, value};
 use crate::config::reader::{Item, Report, Table, all, nearest, or};
 use crate::config::{
-    Apply, DocumentFormat, Flag, FlagApi, FlagFile, FlagSource, FlagSourceKind, Flags, Method,
+    Apply, DocumentFormat, FilePlace, Flag, FlagApi, FlagSource, FlagSourceKind, Flags, Method,
     Signal, Token, Verify,
 };
 use crate::model::{FlagName, FlagSourceName, RepoPath, ServiceName};
@@ -143,7 +142,7 @@ fn kind(table: &Table<'_>) -> Option<FlagSourceKind> {
 }
 
 fn file_kind(table: &Table<'_>) -> Option<FlagSourceKind> {
-    let file = table.need("file").and_then(|item| file(&item));
+    let file = table.need("file").and_then(|item| value::file_place(&item));
     let pointer = or(
         table.get("pointer"),
         || None,
@@ -170,31 +169,10 @@ fn file_kind(table: &Table<'_>) -> Option<FlagSourceKind> {
     }
 }
 
-/// A path inside the repository, or a full one.
-fn file(item: &Item<'_>) -> Option<FlagFile> {
-    let text = item.text()?;
-    if !text.starts_with('/') {
-        return value::path(item).map(FlagFile::InTree);
-    }
-    host_path(item).map(FlagFile::OnHost)
-}
-
-fn host_path(item: &Item<'_>) -> Option<PathBuf> {
-    let text = item.line()?;
-    let plain = text.starts_with('/')
-        && text.len() > 1
-        && text[1..].split('/').all(|part| !matches!(part, "" | "." | ".."));
-    if !plain {
-        item.add("a file elsewhere on the host is named in full, without `.`, `..` or empty parts");
-        return None;
-    }
-    Some(PathBuf::from(text))
-}
-
-fn format_of(file: &FlagFile) -> Option<DocumentFormat> {
+fn format_of(file: &FilePlace) -> Option<DocumentFormat> {
     let path = match file {
-        FlagFile::InTree(path) => RepoPath::as_path(path).to_owned(),
-        FlagFile::OnHost(path) => path.clone(),
+        FilePlace::Tree(path) => RepoPath::as_path(path).to_owned(),
+        FilePlace::Host(path) => path.clone(),
     };
     match path.extension()?.to_str()? {
         "json" => Some(DocumentFormat::Json),
@@ -280,7 +258,7 @@ fn token(item: &Item<'_>) -> Option<Token> {
     let table = item.table("token")?;
     let found = match (table.get("env"), table.get("file")) {
         (Some(item), None) => item.line().map(|name| Token::Env(name.to_owned())),
-        (None, Some(item)) => host_path(&item).map(Token::File),
+        (None, Some(item)) => value::host_file(&item).map(Token::File),
         _ => {
             table.add("token: is { env = \"NAME\" } or { file = \"/full/path\" }");
             None

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Apply, CheckKind, DocumentFormat, FlagFile, FlagSourceKind, Layout, Manager, Prove, Scope,
+    Apply, CheckKind, DocumentFormat, FilePlace, FlagSourceKind, Layout, Manager, Prove, Scope,
     Signal,
 };
 use crate::model::RepoPath;
@@ -670,7 +670,7 @@ set = ["./flag", "set", "{name}", "{value}"]
         .map(|source| {
             matches!(
                 (source.name.as_str(), &source.kind, source.apply),
-                ("file", FlagSourceKind::Dotenv(FlagFile::InTree(_)), Apply::Environment)
+                ("file", FlagSourceKind::Dotenv(FilePlace::Tree(_)), Apply::Environment)
                     | (
                         "conf",
                         FlagSourceKind::Document { format: DocumentFormat::Json, .. },

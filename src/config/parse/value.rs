@@ -1,11 +1,12 @@
 //! The values that several sections share: paths, patterns, commands, environments.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use globset::{GlobBuilder, GlobSetBuilder};
 
-use crate::config::Patterns;
 use crate::config::reader::{Item, all, quoted};
+use crate::config::{FilePlace, Patterns};
 use crate::model::RepoPath;
 
 /// A path inside the repository. A leading `./` and a trailing `/` mean nothing.
@@ -20,6 +21,28 @@ pub(super) fn path(item: &Item<'_>) -> Option<RepoPath> {
             None
         }
     }
+}
+
+/// A path inside the repository, or a full one.
+pub(super) fn file_place(item: &Item<'_>) -> Option<FilePlace> {
+    if item.line()?.starts_with('/') {
+        host_file(item).map(FilePlace::Host)
+    } else {
+        path(item).map(FilePlace::Tree)
+    }
+}
+
+/// A file of the host, named in full.
+pub(super) fn host_file(item: &Item<'_>) -> Option<PathBuf> {
+    let text = item.line()?;
+    let plain = text.strip_prefix('/').is_some_and(|text| {
+        !text.is_empty() && text.split('/').all(|part| !matches!(part, "" | "." | ".."))
+    });
+    if !plain {
+        item.add("a file of the host is named in full, without `.`, `..` or empty parts");
+        return None;
+    }
+    Some(PathBuf::from(text))
 }
 
 /// An array of paths.

@@ -1,15 +1,13 @@
 //! `file = PATH`: a file as it must lie there.
 
-use std::path::PathBuf;
-
 use super::expected::json;
 use super::most_bytes;
+use crate::config::FileCheck;
 use crate::config::parse::value;
 use crate::config::reader::{Item, Table, or};
-use crate::config::{FileCheck, FilePlace};
 
 pub(super) fn file(table: &Table<'_>) -> Option<FileCheck> {
-    let file = table.need("file").and_then(|item| place(&item));
+    let file = table.need("file").and_then(|item| value::file_place(&item));
     let nothing = || (true, None, None);
     let expect = or(table.get("expect"), nothing, |item| {
         let expect = item.table("expect")?;
@@ -27,19 +25,6 @@ pub(super) fn file(table: &Table<'_>) -> Option<FileCheck> {
     let max_bytes = most_bytes(table, 16 << 20);
     let (exists, sha256, json) = expect?;
     Some(FileCheck { file: file?, exists, sha256, json, max_bytes: max_bytes? })
-}
-
-/// A path in the tree, or one of the host with a leading `/`.
-pub(super) fn place(item: &Item<'_>) -> Option<FilePlace> {
-    let text = item.line()?;
-    if !text.starts_with('/') {
-        return value::path(item).map(FilePlace::Tree);
-    }
-    if text.ends_with('/') || text.split('/').any(|part| part == "." || part == "..") {
-        item.add("a path of the host names a file, without `.` and `..`");
-        return None;
-    }
-    Some(FilePlace::Host(PathBuf::from(text)))
 }
 
 fn sha256(item: &Item<'_>) -> Option<String> {

@@ -1,8 +1,8 @@
 //! `log = { .. }`: lines that must, or must not, be written to a log.
 
 use super::expected::known;
-use super::file::place;
 use super::most_bytes;
+use crate::config::parse::value;
 use crate::config::reader::{Item, Table, nearest, or};
 use crate::config::{LogCheck, LogSource};
 use crate::model::ServiceName;
@@ -31,7 +31,7 @@ pub(super) fn log(table: &Table<'_>, services: &[&str]) -> Option<LogCheck> {
 
 fn source(item: &Item<'_>, services: &[&str]) -> Option<(LogSource, bool)> {
     let table = item.table("log")?;
-    let file = table.get("file").map(|item| place(&item).map(LogSource::File));
+    let file = table.get("file").map(|item| value::file_place(&item).map(LogSource::File));
     let service = table.get("service").map(|item| {
         let name: ServiceName = item.id()?;
         if !services.contains(&name.as_str()) {
