@@ -113,7 +113,7 @@ fn a_log_is_a_file_or_a_service_with_lines_that_are_wanted_or_not() {
     with("{}", "log needs either \"file\" or \"service\"");
     with("{ file = \"a\", service = \"web\" }", "log needs either");
     with("{ file = \"../a\" }", "a path must be");
-    with("{ file = \"/var/../a\" }", "without `.` and `..`");
+    with("{ file = \"/var/../a\" }", "is named in full, without `.`, `..`");
     with("{ fil = \"a\" }", "did you mean \"file\"?");
     let expecting = |expect: &str, wanted: &str| {
         wrong(&format!("log = {{ file = \"a\" }}\n{expect}"), wanted);
@@ -143,7 +143,7 @@ fn a_file_is_there_or_not_and_holds_what_it_must() {
     wrong("file = \"x\"\nexpect = { json = { a = 1 } }", "is no JSON pointer");
     wrong("file = \"x\"\nexpect = { exits = true }", "did you mean \"exists\"?");
     wrong("file = \".git/config\"", "a path must be");
-    wrong("file = \"/etc/\"", "names a file");
+    wrong("file = \"/etc/\"", "without `.`, `..` or empty parts");
 }
 
 #[test]
