@@ -118,7 +118,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure>
         Level::Auto => auto(&session, facts, args, manner),
     };
     if args.emergency && args.reason.is_none() {
-        why_afterwards(&session, &ended)?;
+        why_afterwards(&session, &ended);
     }
     ended
 }

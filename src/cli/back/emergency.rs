@@ -6,22 +6,28 @@ use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::plan::facts::Facts;
 use crate::target::{Candidate, Needed, Resolution};
-use crate::ui::{can_ask, question};
+use crate::ui::{can_ask, escape, question};
 
-/// In an emergency the reason comes last, from who is still there to be asked.
-///
-/// # Errors
-/// When the reason cannot be recorded.
-pub fn why_afterwards(session: &Session, ended: &Result<Exit, Failure>) -> Result<(), Failure> {
-    const LATER: &str = "say it later";
+/// In an emergency the reason comes last, from who is still there to be asked. Whatever becomes of it, what was done
+/// is done.
+pub fn why_afterwards(session: &Session, ended: &Result<Exit, Failure>) {
     if !matches!(ended, Ok(Exit::Done | Exit::Restored)) || !can_ask(&session.ui) {
-        return Ok(());
+        return;
     }
+    if let Err(failure) = ask_why(session) {
+        session.ui.cry(&format!("  the reason is not recorded: {}", escape(&failure.message)));
+        session.ui.say("  next     gitroll annotate --reason 'WHY'");
+    }
+}
+
+fn ask_why(session: &Session) -> Result<(), Failure> {
+    const LATER: &str = "say it later";
     let reason = question(&session.ui, "Why was it needed?", LATER)?;
-    if reason == LATER || crate::cli::check_reason(Some(&reason)).is_err() {
+    if reason == LATER {
         session.ui.say("  next     gitroll annotate --reason 'WHY'");
         return Ok(());
     }
+    crate::cli::check_reason(Some(&reason))?;
     annotate::last(session, &session.facts()?, &reason).map(drop)
 }
 
