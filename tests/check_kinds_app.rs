@@ -261,3 +261,25 @@ fn groups_are_asked_by_themselves_and_what_is_left_out_is_told() {
     host.gitroll(&["check", "--group", "some"]).exit(2);
     release(&s, || {}).exit(0).stdout_has("more 2/2");
 }
+
+#[test]
+fn what_failed_before_and_fails_again_is_not_observed_serving_though_its_port_is_open() {
+    let host = TestEnvironment::new();
+    let app = host.app(Fixture::Plain);
+    let config = AppConfig::default().without_builds().settle(1, "300ms").timeout("3s");
+    let port = app.port.number();
+    app.configure(&config.and(&check(&format!("tcp = \"127.0.0.1:{port}\""))));
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host: &host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    s.release("1.1.0", Behaviour::Good).exit(0);
+    s.app.sour("1.0.0");
+    s.app.sour("1.1.0");
+    host.gitroll(&["back", "--to", "previous", "--yes"]).exit(21);
+    let answer = host.gitroll(&["abort"]);
+    answer.exit(21).stderr_has("in place again, failing as it was before").stderr_has("api: 500");
+    answer.stdout_lacks("observed serving");
+    host.gitroll(&["log", "-n", "1"]).exit(0).stdout_lacks("restored");
+    host.gitroll(&["check"]).exit(1);
+}
