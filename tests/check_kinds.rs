@@ -461,12 +461,24 @@ fn what_is_left_out_is_told_with_the_reason() {
 }
 
 #[test]
-fn an_old_listener_of_another_kind_is_no_failure_and_no_witness() {
+fn an_old_listener_fails_every_kind_unless_it_is_said_to_be_something_else() {
     let mut host = Host::new();
     host.intent.fresh_since = Some(Ticks(Ticks::now().0 + 1000));
-    let database = Speaker::start(|_, _| {});
+    let database = Speaker::pages(|_| "queue 1\n".to_owned());
     let text = format!("tcp = \"127.0.0.1:{}\"", database.port);
-    let proof = host.prove(&checks(&text));
+    let page = format!("http://127.0.0.1:{}/", database.port);
+    let metric =
+        format!("metric = {{ prometheus = {page:?}, name = \"queue\" }}\nexpect = {{ below = 2 }}");
+    let pid = std::process::id();
+    for text in [&text, &metric] {
+        let old = host.prove(&checks(text));
+        let why = format!("it: answered by process {pid}, started before the reload");
+        assert_eq!(old.failures, [why], "{text}");
+        host.intent.weak = true;
+        assert!(host.prove(&checks(text)).proven, "{text}");
+        host.intent.weak = false;
+    }
+    let proof = host.prove(&checks(&format!("{text}\nown = false")));
     assert!(proof.checks[0].passed && !proof.proven, "{proof:?}");
     assert!(proof.failures[0].starts_with("nothing observed can tell"), "{proof:?}");
 }
