@@ -271,6 +271,12 @@ fn a_file_is_there_and_holds_what_it_must() {
     host.passes("file = \"inside\"", "there");
     host.passes(&format!("file = {:?}", host.top().join("text")), "there");
     host.passes(&expect("none", "exists = false"), "absent");
+    host.passes(&expect("text/none", "exists = false"), "absent");
+    host.passes(
+        &expect(host.top().join("text/none").to_str().unwrap(), "exists = false"),
+        "absent",
+    );
+    host.fails("file = \"text/none\"", "no such file");
     host.fails(&expect("text", "exists = false"), "it exists");
     host.fails("file = \"none\"", "no such file");
     host.fails("file = \"outside\"", "a symbolic link leads out of the repository");
@@ -296,7 +302,7 @@ fn a_number_keeps_to_its_bounds_in_every_sample() {
     let host = Host::new();
     let page = Speaker::pages(|number| {
         format!(
-            "errors_total{{code=\"500\"}} {}\nerrors_total{{code=\"502\"}} 1\nqueue 7\nodd NaN\n",
+            "errors_total{{code=\"500\"}} {}\nerrors_total{{code=\"502\"}} 1\nqueue 7\nodd NaN\ntop +Inf\nlow -Inf\nmuch 1e400\n",
             number * 10
         )
     });
@@ -309,9 +315,12 @@ fn a_number_keeps_to_its_bounds_in_every_sample() {
     host.passes(&of("queue", "", "below = 8, at_least = 7"), "7");
     host.fails(&of("queue", "", "below = 7"), "queue is 7, not below 7");
     host.fails(&of("queues", "", "below = 7"), "there is no queues");
-    host.fails(&of("odd", "", "at_most = 7"), "odd is NaN, not at most 7");
+    host.fails(&of("odd", "", "at_most = 7"), "odd is NaN, no measurement");
+    host.fails(&of("top", "", "above = 7"), "top is inf, no measurement");
+    host.fails(&of("low", "", "below = 7"), "low is -inf, no measurement");
+    host.fails(&of("much", "", "above = 7"), "much is inf, no measurement");
     host.fails(&of("errors_total", "", "below = 7"), "2 series are errors_total");
-    host.passes(&of("errors_total", ", sum = true", "at_least = 1"), "51");
+    host.passes(&of("errors_total", ", sum = true", "at_least = 1"), "81");
     let rate = ", labels = { code = \"500\" }, rate = true";
     host.fails(&of("errors_total", rate, "below = 1"), "/s, not below 1");
     host.passes(
@@ -461,12 +470,24 @@ fn what_is_left_out_is_told_with_the_reason() {
 }
 
 #[test]
-fn an_old_listener_of_another_kind_is_no_failure_and_no_witness() {
+fn an_old_listener_fails_every_kind_unless_it_is_said_to_be_something_else() {
     let mut host = Host::new();
     host.intent.fresh_since = Some(Ticks(Ticks::now().0 + 1000));
-    let database = Speaker::start(|_, _| {});
+    let database = Speaker::pages(|_| "queue 1\n".to_owned());
     let text = format!("tcp = \"127.0.0.1:{}\"", database.port);
-    let proof = host.prove(&checks(&text));
+    let page = format!("http://127.0.0.1:{}/", database.port);
+    let metric =
+        format!("metric = {{ prometheus = {page:?}, name = \"queue\" }}\nexpect = {{ below = 2 }}");
+    let pid = std::process::id();
+    for text in [&text, &metric] {
+        let old = host.prove(&checks(text));
+        let why = format!("it: answered by process {pid}, started before the reload");
+        assert_eq!(old.failures, [why], "{text}");
+        host.intent.weak = true;
+        assert!(host.prove(&checks(text)).proven, "{text}");
+        host.intent.weak = false;
+    }
+    let proof = host.prove(&checks(&format!("{text}\nown = false")));
     assert!(proof.checks[0].passed && !proof.proven, "{proof:?}");
     assert!(proof.failures[0].starts_with("nothing observed can tell"), "{proof:?}");
 }

@@ -102,7 +102,7 @@ fn a_port_that_nobody_listens_on_fails_the_release() {
     let host = TestEnvironment::new();
     let database = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = database.local_addr().unwrap().port();
-    let s = serving(&host, &format!("tcp = \"127.0.0.1:{port}\""));
+    let s = serving(&host, &format!("tcp = \"127.0.0.1:{port}\"\nown = false"));
     release(&s, || {}).exit(0);
     let closing = s.app.commit_version("1.2.0", Behaviour::Good);
     s.app.git(&["checkout", "-q", "--force", "--detach", "HEAD~1"]);
@@ -185,7 +185,7 @@ fn a_number_out_of_bounds_puts_the_release_back() {
     });
     let url = format!("http://127.0.0.1:{port}/metrics");
     let text = format!(
-        "metric = {{ prometheus = \"{url}\", name = \"http_errors_total\" }}\nexpect = {{ below = 10 }}"
+        "metric = {{ prometheus = \"{url}\", name = \"http_errors_total\" }}\nown = false\nexpect = {{ below = 10 }}"
     );
     let s = serving(&host, &text);
     let next = s.app.commit_version("1.1.0", Behaviour::Good);
@@ -260,4 +260,82 @@ fn groups_are_asked_by_themselves_and_what_is_left_out_is_told() {
     host.gitroll(&["check", "--group", "quick"]).exit(0).stdout_has("more  not asked: group full");
     host.gitroll(&["check", "--group", "some"]).exit(2);
     release(&s, || {}).exit(0).stdout_has("more 2/2");
+}
+
+#[test]
+fn what_failed_before_and_fails_again_is_not_observed_serving_though_its_port_is_open() {
+    let host = TestEnvironment::new();
+    let app = host.app(Fixture::Plain);
+    let config = AppConfig::default().without_builds().settle(1, "300ms").timeout("3s");
+    let port = app.port.number();
+    app.configure(&config.and(&check(&format!("tcp = \"127.0.0.1:{port}\""))));
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host: &host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    s.release("1.1.0", Behaviour::Good).exit(0);
+    s.app.sour("1.0.0");
+    s.app.sour("1.1.0");
+    host.gitroll(&["back", "--to", "previous", "--yes"]).exit(21);
+    let answer = host.gitroll(&["abort"]);
+    answer.exit(21).stderr_has("in place again, failing as it was before").stderr_has("api: 500");
+    answer.stdout_lacks("observed serving");
+    host.gitroll(&["log", "-n", "1"]).exit(0).stdout_lacks("restored");
+    host.gitroll(&["check"]).exit(1);
+}
+
+/// Waits for its port as long as another has it.
+const PATIENT: &str = r#"
+const { version } = JSON.parse(require('fs').readFileSync('package.json'));
+const listen = () => {
+  const server = require('http').createServer((_, answer) => answer.end(JSON.stringify({ version })));
+  server.on('error', () => setTimeout(listen, 100));
+  server.listen(process.env.PORT, '127.0.0.1');
+};
+listen();
+"#;
+
+#[test]
+fn an_old_process_that_keeps_the_port_is_seen_by_a_connection_alone() {
+    let host = TestEnvironment::new();
+    let app = host.app(Fixture::Plain);
+    let port = app.port.number();
+    app.write("server.js", PATIENT);
+    let service = format!(
+        "manager = \"process\"\ncommand = [\"node\", \"server.js\"]\nenv = {{ PORT = \"{port}\" }}"
+    );
+    let tcp = check(&format!("tcp = \"127.0.0.1:{port}\""));
+    app.write(
+        "gitroll.toml",
+        &format!("[app]\nname = \"plain-app\"\n[service.web]\n{service}\n{tcp}"),
+    );
+    app.commit_version("1.0.0", Behaviour::Good);
+    host.set("PORT", port.to_string());
+    let mut by_hand = app.start_by_hand();
+    let s = Scenario { host: &host, app };
+    s.bind();
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    let answer = host.gitroll(&["deploy", &next, "--yes"]);
+    assert!(matches!(answer.code, Some(20 | 21)), "{answer:?}");
+    let pid = by_hand.id();
+    answer.stderr_has(&format!("more: answered by process {pid}, started before the reload"));
+    by_hand.kill().unwrap();
+    by_hand.wait().unwrap();
+    if answer.code == Some(21) {
+        host.gitroll(&["abort"]);
+    }
+    host.gitroll(&["deploy", &next, "--yes"]).exit(0);
+    s.serves("1.1.0");
+    // Somebody starts it by hand again, and the service waits for its port.
+    s.host.gitroll(&["service", "stop"]).exit(0);
+    let mut by_hand = s.app.start_by_hand();
+    s.host.gitroll(&["service", "start"]).exit(0);
+    let later = s.app.commit_version("1.2.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--force", "--detach", &next]);
+    let answer = host.gitroll(&["deploy", &later, "--yes"]);
+    answer.exit(1).stderr_has("listens there and is none of a service's");
+    by_hand.kill().unwrap();
+    by_hand.wait().unwrap();
+    host.gitroll(&["deploy", &later, "--yes"]).exit(0);
+    s.serves("1.2.0");
 }

@@ -32,7 +32,7 @@ impl Asker {
     /// Looks once. What lies in the tree says nothing about what serves: it never tells a version.
     pub(super) fn ask(&self, subject: &Subject) -> Judged {
         let opened = match open(&self.top, &self.check.file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if is_gone(&error) => None,
             Err(error) if error.kind() == io::ErrorKind::InvalidInput && !self.check.exists => {
                 return Judged::failed("it exists");
             }
@@ -98,10 +98,15 @@ fn redact(value: &mut Value, redactor: &Redactor) {
     }
 }
 
+/// Whether nothing is there: also where what would hold it is no directory.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// Why a file cannot be read, in words.
 pub(super) fn why(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "no such file".to_owned(),
         io::ErrorKind::CrossesDevices => "a symbolic link leads out of the repository".to_owned(),
         io::ErrorKind::InvalidInput => "is no plain file".to_owned(),
         io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),

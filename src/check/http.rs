@@ -95,15 +95,19 @@ impl Asker {
 /// The port of a URL on this very host; `None` where it leads elsewhere.
 pub(super) fn loopback_port(url: &str) -> Option<u16> {
     let url = parse(url).ok()?;
-    let host = url.host_str()?;
-    let here = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+    let here = is_here(url.host_str()?);
+    url.port_or_known_default().filter(|_| here)
+}
+
+/// Whether a name or an address is this very host.
+pub(super) fn is_here(host: &str) -> bool {
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(address) => {
             let address = address.to_canonical();
             address.is_loopback() || address.is_unspecified()
         }
         Err(_) => host == "localhost" || host.ends_with(".localhost"),
-    };
-    url.port_or_known_default().filter(|_| here)
+    }
 }
 
 pub(super) fn parse(text: &str) -> Result<Url, String> {

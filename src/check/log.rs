@@ -186,11 +186,15 @@ impl Lines {
                 quiet = false;
                 self.read += piece.len() as u64;
                 begun.extend(piece);
-                while let Some(end) = end_of_line(begun) {
-                    let line: Vec<u8> = begun.drain(..end).collect();
-                    if look(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r'])) {
-                        return Ok(());
-                    }
+                let mut at = 0;
+                let hit = ended(begun).any(|line| {
+                    at += line.len();
+                    look(String::from_utf8_lossy(line).trim_end_matches(['\n', '\r']))
+                });
+                // Once for all of them: a piece may hold a million lines.
+                begun.drain(..at);
+                if hit {
+                    return Ok(());
                 }
             }
             // A line that nobody has ended since the last look may never be.
@@ -202,9 +206,15 @@ impl Lines {
     }
 }
 
-fn end_of_line(bytes: &[u8]) -> Option<usize> {
-    let end = bytes.iter().position(|b| *b == b'\n').map(|at| at + 1);
-    end.or((bytes.len() >= LONGEST).then_some(bytes.len()))
+/// The lines that have an end, each with it; of one that is too long without, what there is.
+fn ended(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let end = bytes.iter().position(|b| *b == b'\n').map(|at| at + 1);
+        let end = end.or((bytes.len() >= LONGEST).then_some(bytes.len()))?;
+        let line;
+        (line, bytes) = bytes.split_at(end);
+        Some(line)
+    })
 }
 
 impl Surroundings {
@@ -252,5 +262,44 @@ impl Surroundings {
         let inside =
             inside.and_then(|path| crate::model::RepoPath::new(path.as_os_str().as_bytes()).ok());
         LogPlace::File(inside.map_or(FilePlace::Host(file), FilePlace::Tree))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_from_a_piece_where_they_lie_and_an_open_one_is_left() {
+        let cut = |text: &'static str| ended(text.as_bytes()).collect::<Vec<_>>();
+        assert_eq!(cut("a\r\n\nb"), [b"a\r\n".as_slice(), b"\n"]);
+        assert!(cut("b").is_empty());
+        let long = vec![b'x'; LONGEST];
+        assert_eq!(ended(&long).map(<[u8]>::len).collect::<Vec<_>>(), [LONGEST]);
+        assert_eq!(ended(&long[1..]).count(), 0);
+        // Nothing is moved for a line: what would be moved for each of a million is too much.
+        let many = b"\n".repeat(1 << 20);
+        let range = many.as_ptr_range();
+        let lines = ended(&many);
+        assert_eq!(lines.filter(|line| range.contains(&line.as_ptr())).count(), many.len());
+    }
+
+    #[test]
+    fn a_piece_of_a_million_lines_is_looked_at_line_by_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        std::fs::write(&path, "\n".repeat(4 << 20)).unwrap();
+        let place = LogPlace::File(FilePlace::Host(path));
+        let mut lines = Lines::of(vec![LogReader::from(dir.path(), &place, None)]);
+        let mut seen = 0;
+        lines
+            .each(16 << 20, false, &mut |_| {
+                seen += 1;
+                false
+            })
+            .unwrap();
+        assert_eq!(seen, 4 << 20);
+        assert_eq!(lines.files[0].1.len(), 0);
     }
 }

@@ -43,6 +43,10 @@ impl Asker {
         match self.number().await {
             // A number that nobody tells is not out of bounds either.
             Err(why) => Judged::unaskable(why),
+            // No measurement: an infinity would keep to any bound on its other side.
+            Ok(number) if !number.is_finite() => {
+                Judged::unaskable(format!("{} is {number}, no measurement", self.name()))
+            }
             Ok(number) if self.check.bounds.hold(number) => Judged::fine(self.told(number)),
             Ok(number) => {
                 let (name, told) = (self.name(), self.told(number));

@@ -35,7 +35,7 @@ pub use find::{Health, find_health};
 pub use position::{FilePosition, FileReader, LogPlace, LogPosition, LogPositions, LogReader};
 
 use crate::config::{Check, CheckKind, Probe, Selection};
-use crate::model::{CheckEvidence, Redactor, Served, ServiceEvidence, ServiceName};
+use crate::model::{CheckEvidence, CheckName, Redactor, Served, ServiceEvidence, ServiceName};
 use crate::service::{ServiceError, State};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
@@ -118,6 +118,15 @@ pub struct Proof {
 pub fn has_witness(checks: &[Check], service_has_pids: &[bool]) -> bool {
     let all_named = !service_has_pids.is_empty() && service_has_pids.iter().all(|named| *named);
     all_named || checks.iter().any(witness::names_version)
+}
+
+/// What listens where a `tcp` or `metric` check asks the app on this host and is no process of a service: by check,
+/// with its process. Nothing where a manager names no processes, for then nobody can tell.
+pub fn strangers(
+    checks: &[Check],
+    services: &[(String, Result<State, ServiceError>)],
+) -> Vec<(CheckName, u32)> {
+    prove::strangers(checks, services)
 }
 
 /// A TCP port of the loopback address that is free now.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::config::FilePlace;
+use crate::model::Digest;
 use crate::service::{JournalPosition, UnitJournal};
 use crate::system::files::{self, Beneath, Found, Identity};
 
@@ -46,7 +47,13 @@ pub struct FilePosition {
     pub file: Identity,
     /// Its length then, in bytes.
     pub offset: u64,
+    /// The digest of some of the bytes before `offset`: others there mean that it was cut and written anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Digest>,
 }
+
+/// So many of the first and of the last bytes before an offset are known again.
+const KNOWN: usize = 256;
 
 /// At most so many files that were rotated away are read on, because somebody may still write to them.
 const MOST_OPEN: usize = 8;
@@ -102,8 +109,9 @@ impl std::fmt::Display for LogPlace {
 
 impl FilePosition {
     fn of(top: &Path, place: &FilePlace) -> Option<Self> {
-        let (_, found) = open(top, place).ok()?;
-        Some(Self { file: found.identity, offset: found.size })
+        let (file, found) = open(top, place).ok()?;
+        let before = Known::of(&file, found.size).ok().map(|known| known.digest());
+        Some(Self { file: found.identity, offset: found.size, before })
     }
 }
 
@@ -175,8 +183,9 @@ impl LogReader {
 /// What is written to one log file, read piece by piece.
 ///
 /// A file that is renamed away is read to its end, and on, before the one that takes its place is read from
-/// its start. One that is cut in place (`copytruncate`) is read from its start again; what was written
-/// between the last look and the cut is not seen.
+/// its start. One that is cut in place (`copytruncate`, or opened anew with its old content thrown away) is read from
+/// its start again, also when it is longer by then than it was; what was written between the last look and the cut is
+/// not seen.
 #[derive(Debug)]
 pub struct FileReader {
     top: PathBuf,
@@ -194,6 +203,8 @@ struct Open {
     file: File,
     identity: Identity,
     offset: u64,
+    /// As in [`FilePosition`].
+    before: Option<Digest>,
 }
 
 impl FileReader {
@@ -245,7 +256,7 @@ impl FileReader {
             && in_place.as_ref().is_none_or(|(_, found)| found.identity != position.file)
         {
             match self.renamed(position.file) {
-                Some(file) => self.push(file, position.file, position.offset),
+                Some(file) => self.push(file, position.file, Some(position)),
                 None => self.lost = true,
             }
         }
@@ -253,7 +264,7 @@ impl FileReader {
             let known = self.open.iter().any(|open| open.identity == found.identity);
             let at = self.position.filter(|position| position.file == found.identity);
             if !known {
-                self.push(file, found.identity, at.map_or(0, |position| position.offset));
+                self.push(file, found.identity, at);
             }
         } else if self.open.is_empty() {
             return Err(io::ErrorKind::NotFound.into());
@@ -261,8 +272,9 @@ impl FileReader {
         Ok(())
     }
 
-    fn push(&mut self, file: File, identity: Identity, offset: u64) {
-        self.open.push(Open { file, identity, offset });
+    fn push(&mut self, file: File, identity: Identity, at: Option<FilePosition>) {
+        let (offset, before) = at.map_or((0, None), |at| (at.offset, at.before));
+        self.open.push(Open { file, identity, offset, before });
         if self.open.len() > MOST_OPEN {
             self.open.remove(0);
         }
@@ -287,25 +299,63 @@ impl FileReader {
 impl Open {
     fn read(&mut self, most: u64) -> io::Result<Vec<u8>> {
         let length = self.file.metadata()?.len();
-        if length < self.offset {
+        let mut seen = Known::of(&self.file, self.offset.min(length))?;
+        if length < self.offset || self.before.is_some_and(|before| before != seen.digest()) {
             self.offset = 0;
+            seen = Known::default();
         }
         let wanted = usize::try_from((length - self.offset).min(most)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; wanted];
-        let mut done = 0;
-        while done < wanted {
-            match self.file.read_at(&mut bytes[done..], self.offset + done as u64) {
-                // Cut just now.
-                Ok(0) => break,
-                Ok(read) => done += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        bytes.truncate(done);
-        self.offset += done as u64;
+        let bytes = read_at(&self.file, self.offset, wanted)?;
+        self.offset += bytes.len() as u64;
+        seen.add(&bytes);
+        self.before = Some(seen.digest());
         Ok(bytes)
     }
+}
+
+/// The first and the last bytes before an offset.
+#[derive(Debug, Default)]
+struct Known {
+    first: Vec<u8>,
+    last: Vec<u8>,
+}
+
+impl Known {
+    fn of(file: &File, offset: u64) -> io::Result<Self> {
+        let some = offset.min(KNOWN as u64);
+        let first = read_at(file, 0, usize::try_from(some).unwrap_or(KNOWN))?;
+        let last = read_at(file, offset - some, first.len())?;
+        Ok(Self { first, last })
+    }
+
+    /// What was read from the offset on. Not looked up again: it may have been cut since.
+    fn add(&mut self, bytes: &[u8]) {
+        let room = KNOWN.saturating_sub(self.first.len()).min(bytes.len());
+        self.first.extend(&bytes[..room]);
+        self.last.extend(&bytes[bytes.len().saturating_sub(KNOWN)..]);
+        self.last.drain(..self.last.len().saturating_sub(KNOWN));
+    }
+
+    fn digest(&self) -> Digest {
+        Digest::of(&[self.first.as_slice(), &self.last].concat())
+    }
+}
+
+/// What lies at `offset`, `wanted` bytes or as many as there are.
+fn read_at(file: &File, offset: u64, wanted: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; wanted];
+    let mut done = 0;
+    while done < wanted {
+        match file.read_at(&mut bytes[done..], offset + done as u64) {
+            // Cut just now.
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(done);
+    Ok(bytes)
 }
 
 /// Opens a named file, which must be a plain one.

@@ -13,20 +13,23 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
-use crate::config::{Check, CheckKind};
-use crate::model::{CheckEvidence, Probe};
+use crate::config::{Check, CheckKind, MetricSource};
+use crate::model::{CheckEvidence, CheckName, Probe};
 use crate::service::{ServiceError, State};
 use crate::system::procs::{self, ProcessId};
 
 use super::ask::{Asker, probe};
 use super::expect::Judged;
-use super::http::loopback_port;
+use super::http::{is_here, loopback_port};
 use super::row::Answered;
 use super::template::Subject;
 use super::watch::Look;
 use super::window::{Standing, Window};
 use super::witness::{Listener, Sockets};
 use super::{Intent, Proof};
+
+/// A service and what its manager said of it.
+type Seen = (String, Result<State, ServiceError>);
 
 type Observe<'a> = dyn FnMut() -> Vec<(String, Result<State, ServiceError>)> + 'a;
 
@@ -166,24 +169,75 @@ fn observe_once(
 
 /// Who listens where the checks ask, as far as this user may see.
 fn sockets(checks: &[Check], look: &Look) -> Sockets {
+    // A service that is not reloaded may have the port, and which processes are its own nobody knows.
+    let unnamed = look.iter().any(|(_, result)| match result {
+        Ok(state) => state.untouched && state.processes.is_empty(),
+        Err(_) => false,
+    });
+    let listeners = listeners(look);
+    let asked = checks.iter().map(|check| match asked_here(check)? {
+        (port, Asks::Http) => Some(listeners(port)),
+        // Where nobody is seen it may be another user's, of whom no more is known.
+        (port, Asks::Other) => Some(listeners(port)).filter(|l| !unnamed && !l.is_empty()),
+    });
+    asked.collect()
+}
+
+/// What asks on a port of this host.
+enum Asks {
+    Http,
+    /// A connection or a number.
+    Other,
+}
+
+/// Where a check asks the app itself on this host.
+fn asked_here(check: &Check) -> Option<(u16, Asks)> {
+    match &check.kind {
+        CheckKind::Http(http) => Some((loopback_port(&http.url)?, Asks::Http)),
+        CheckKind::Tcp(tcp) if tcp.own => {
+            Some((tcp.port, Asks::Other)).filter(|_| is_here(&tcp.host))
+        }
+        CheckKind::Metric(metric) if metric.own => {
+            let (MetricSource::Prometheus { url, .. } | MetricSource::Json { url, .. }) =
+                &metric.source;
+            Some((loopback_port(url)?, Asks::Other))
+        }
+        // What else is asked (a database, an exporter) was there before and may well stay.
+        CheckKind::Tcp(_) | CheckKind::Metric(_) => None,
+        CheckKind::Command(_) | CheckKind::Log(_) | CheckKind::File(_) => None,
+    }
+}
+
+/// See [`super::strangers`].
+pub(super) fn strangers(checks: &[Check], look: &[Seen]) -> Vec<(CheckName, u32)> {
+    let named = |(_, result): &Seen| result.as_ref().is_ok_and(|state| !state.processes.is_empty());
+    if look.is_empty() || !look.iter().all(named) {
+        return Vec::new();
+    }
+    let listeners = listeners(look);
+    let strange = |check: &Check| {
+        let (port, Asks::Other) = asked_here(check)? else { return None };
+        let stranger = listeners(port).into_iter().find(|listener| !listener.ours)?;
+        Some((check.name.clone(), stranger.pid))
+    };
+    checks.iter().filter_map(strange).collect()
+}
+
+/// Those who listen on a port, told from the processes of the services.
+fn listeners(look: &[Seen]) -> impl Fn(u16) -> Vec<Listener> {
     let states = || look.iter().filter_map(|(_, result)| result.as_ref().ok());
     let ours: BTreeSet<u32> = states()
         .flat_map(|state| &state.processes)
         .flat_map(|process| procs::family(process.pid))
         .chain(states().flat_map(|state| state.socket_owners.clone()))
         .collect();
-    let listener = |pid: u32| {
-        let started = ProcessId::of(pid)?.start_ticks;
-        Some(Listener { pid, started, ours: ours.contains(&pid) })
-    };
-    let asked = checks.iter().map(|check| {
-        // What else is asked (a database, an exporter) was there before and may well stay.
-        let CheckKind::Http(http) = &check.kind else { return None };
-        loopback_port(&http.url)
-    });
-    asked
-        .map(|port| Some(procs::listeners(port?).into_iter().filter_map(listener).collect()))
-        .collect()
+    move |port| {
+        let listener = |pid: u32| {
+            let started = ProcessId::of(pid)?.start_ticks;
+            Some(Listener { pid, started, ours: ours.contains(&pid) })
+        };
+        procs::listeners(port).into_iter().filter_map(listener).collect()
+    }
 }
 
 pub(super) fn runtime() -> io::Result<Runtime> {

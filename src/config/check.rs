@@ -94,6 +94,8 @@ pub struct TcpCheck {
     pub port: u16,
     /// `expect.banner`: a text that is said first, unasked.
     pub banner: Option<Expected>,
+    /// `own`, default true: who listens there is the app, and must not be older than a reload of it.
+    pub own: bool,
     /// `request_timeout`, from the name's lookup to the end of the banner, default 5 s.
     pub request_timeout: Duration,
 }
@@ -172,6 +174,8 @@ pub struct MetricCheck {
     pub bounds: Bounds,
     /// `metric.rate`, default false: the growth a second from one sample to the next counts, not the number.
     pub rate: bool,
+    /// `own`, default true: who answers is the app, and must not be older than a reload of it.
+    pub own: bool,
     /// `every`: from one sample to the next, default 1 s.
     pub every: Duration,
     /// `request_timeout` of one request, default 5 s.

@@ -119,6 +119,7 @@ fn every_key_is_described() {
         "expect.body",
         "expect.json",
         "tcp",
+        "own",
         "expect.banner",
         "run_timeout",
         "expect.exit",

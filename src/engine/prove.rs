@@ -3,7 +3,7 @@
 use super::EngineError;
 use crate::check::{self, Intent, LogPositions, Proof};
 use crate::config::{self, CheckKind, Config, Selection};
-use crate::model::{CheckEvidence, Narration, Narrator, Plan, RunId, Served, Step};
+use crate::model::{Narration, Narrator, Plan, RunId, Served, Step};
 use crate::site::{Site, intent, observe_services, surroundings};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
@@ -58,16 +58,6 @@ pub(super) fn log_window(
     config.checks.iter().find(|check| matches!(check.kind, CheckKind::Log(_)))?;
     let around = surroundings(site, config, served, run.as_str());
     Some(check::log_positions(&config.checks, &around))
-}
-
-/// Whether no check is worse than before the run, although not all of them pass.
-pub(super) fn no_worse(proof: &Proof, baseline: &[CheckEvidence]) -> bool {
-    let was_failing = |name| baseline.iter().any(|before| before.check == name && before.failed());
-    let any_failing_before = baseline.iter().any(CheckEvidence::failed);
-    any_failing_before
-        && !proof.checks.is_empty()
-        && proof.checks.iter().any(|now| now.passed)
-        && proof.checks.iter().all(|now| !now.failed() || was_failing(now.check.clone()))
 }
 
 fn reloads(plan: &Plan, name: &str) -> bool {

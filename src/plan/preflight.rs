@@ -63,6 +63,7 @@ pub fn preflight(
     witness(&asked, &mut problems);
     tools(site, &composed.plan, &mut problems);
     logs(site, &asked, &composed.plan, &mut problems);
+    listeners(&asked, &composed.plan, observed, &mut problems);
     flags(config, &mut composed.plan, &mut problems);
     room::check(site, composed.room, &mut problems);
     rights(site, &composed.plan, &mut problems);
@@ -240,6 +241,21 @@ fn logs(site: &Site, config: &Config, plan: &Plan, problems: &mut Vec<Problem>) 
                 format!("let {} read it, or name another log", site.binding.run_as),
             ));
         }
+    }
+}
+
+/// Who has a port that a check asks and would have it after the reload, too: no version could be proven then, nor the
+/// one that serves be proven to be back.
+fn listeners(config: &Config, plan: &Plan, observed: &Observed, problems: &mut Vec<Problem>) {
+    let reloads = plan.steps.iter().any(|step| matches!(step, Step::Reload { .. }));
+    if !reloads || config.app.prove == Prove::Weak {
+        return;
+    }
+    for (check, pid) in check::strangers(&config.checks, &observed.services) {
+        problems.push(Problem::new(
+            format!("check {check}: process {pid} listens there and is none of a service's"),
+            "end it if it is the app; say own = false in that [[check]] if it is something else",
+        ));
     }
 }
 

@@ -122,6 +122,39 @@ fn a_log_that_is_cut_in_place_is_read_from_its_start() {
 }
 
 #[test]
+fn a_log_that_is_cut_and_longer_than_before_at_the_next_look_is_read_from_its_start() {
+    let log = Log::new();
+    log.write("of before\n");
+    let positions = log.positions();
+    let file = log.write("");
+    file.set_len(0).unwrap();
+    let anew = format!("FATAL no db\n{}", "later\n".repeat(100));
+    log.write(&anew);
+    let mut reader = log.reader(&positions);
+    assert_eq!(text(&mut reader), anew);
+    // The same between two looks.
+    file.set_len(0).unwrap();
+    let again = format!("FATAL again\n{}", "later\n".repeat(200));
+    log.write(&again);
+    assert_eq!(text(&mut reader), again);
+    log.write("more\n");
+    assert_eq!(text(&mut reader), "more\n");
+    assert!(!reader.lost());
+}
+
+#[test]
+fn a_position_of_an_earlier_version_goes_by_the_length_alone() {
+    let log = Log::new();
+    log.write("old\n");
+    let text_of = serde_json::to_string(&log.positions()).unwrap();
+    let mut value: serde_json::Value = serde_json::from_str(&text_of).unwrap();
+    value["quiet"]["app.log"].as_object_mut().unwrap().remove("before").unwrap();
+    let positions: LogPositions = serde_json::from_value(value).unwrap();
+    log.write("since\n");
+    assert_eq!(text(&mut log.reader(&positions)), "since\n");
+}
+
+#[test]
 fn a_log_that_comes_later_is_read_from_its_start() {
     let log = Log::new();
     let positions = log.positions();

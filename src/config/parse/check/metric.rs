@@ -7,6 +7,7 @@ use toml::de::DeValue;
 
 use super::expected::is_pointer;
 use super::http::url;
+use super::tcp::own;
 use super::{HOUR, Rhythm, limit, most_bytes};
 use crate::config::quantity::show_duration;
 use crate::config::reader::{Item, Table, all, or, quoted};
@@ -17,11 +18,13 @@ pub(super) fn metric(table: &Table<'_>, timeout: Option<Duration>) -> Option<Met
     let bounds = table.need("expect").and_then(|item| bounds(&item));
     let request_timeout = limit(table, "request_timeout", Duration::from_secs(5), timeout);
     let max_bytes = most_bytes(table, 1 << 20);
+    let own = own(table);
     let (source, rate) = source?;
     Some(MetricCheck {
         source,
         bounds: bounds?,
         rate,
+        own: own?,
         every: every(table)?,
         request_timeout: request_timeout?,
         max_bytes: max_bytes?,

@@ -21,8 +21,14 @@ pub(super) fn tcp(table: &Table<'_>, timeout: Option<Duration>) -> Option<TcpChe
     );
     let usual = Duration::from_secs(5);
     let request_timeout = limit(table, "request_timeout", usual, timeout);
+    let own = own(table);
     let (host, port) = address?;
-    Some(TcpCheck { host, port, banner: banner?, request_timeout: request_timeout? })
+    Some(TcpCheck { host, port, banner: banner?, own: own?, request_timeout: request_timeout? })
+}
+
+/// `own`: whether it is the app itself that answers there.
+pub(super) fn own(table: &Table<'_>) -> Option<bool> {
+    or(table.get("own"), || true, |item| item.boolean())
 }
 
 /// `host:port`, an IPv6 address in brackets.

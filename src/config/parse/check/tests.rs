@@ -71,6 +71,12 @@ fn an_address_has_a_host_and_a_port() {
     {
         wrong(&format!("tcp = {text:?}"), "is no host with a port");
     }
+    let own = |more: &str| match parsed(&format!("tcp = \"h:1\"\n{more}")).kind {
+        CheckKind::Tcp(tcp) => tcp.own,
+        _ => panic!(),
+    };
+    assert!(own("") && !own("own = false"));
+    wrong("tcp = \"h:1\"\nown = 1", "own: must be true or false");
     accepts(&check("tcp = \"h:22\"\nexpect = { banner = \"SSH-2.0 {version}\" }"));
     wrong("tcp = \"h:22\"\nexpect = { baner = \"x\" }", "did you mean \"banner\"?");
     wrong("tcp = \"h:22\"\nrun_timeout = \"1s\"", "unknown key \"run_timeout\"");
