@@ -19,7 +19,7 @@ use crate::model::{
 use crate::service::{self, Host};
 use crate::site::Site;
 use crate::system::files;
-use crate::system::procs::Variable;
+use crate::system::procs::{ProcessId, Variable};
 
 /// Where a run keeps the values that nobody may read in its plan.
 const HIDDEN: &str = "hidden-flags.json";
@@ -54,19 +54,26 @@ pub(super) fn change(
 }
 
 /// Puts the flags of every source back that the run changed or began to change.
+///
+/// # Errors
+/// Every source that could not be put back; the others are.
 pub(super) fn restore(site: &Site, run: &Run, config: &Config) -> Result<Vec<String>, StepError> {
-    let mut notes = Vec::new();
+    let (mut notes, mut failures) = (Vec::new(), Vec::new());
     for step in run.plan.steps.iter().rev() {
         let Step::Flags(step) = step else { continue };
         let undo = undo_dir(site, run, &step.source);
         if undo.exists() {
-            let source = source(config, &step.source)?;
             let host = site.host(&run.plan.from, run.id.as_str());
-            let told = flag::restore(&host, source, &undo).map_err(|e| failed(step, &e))?;
-            notes.extend(told);
+            let restored = source(config, &step.source).and_then(|source| {
+                flag::restore(&host, source, &undo).map_err(|e| failed(step, &e))
+            });
+            match restored {
+                Ok(told) => notes.extend(told),
+                Err(error) => failures.push(error),
+            }
         }
     }
-    Ok(notes)
+    StepError::all(failures).map_or(Ok(notes), Err)
 }
 
 /// Removes what was kept for the way back of a run that is over: it may hold secrets.
@@ -106,6 +113,15 @@ pub(super) fn signal(
     let signal = crate::config::Signal::named(signal)
         .ok_or_else(|| StepError::Files(format!("{signal} is no signal this version sends")))?;
     service::signal(&host, service, signal).map_err(failed)
+}
+
+/// Whether a process of a service is known that a signal could be sent to.
+pub(super) fn is_there(site: &Site, run: &Run, config: &Config, name: &ServiceName) -> bool {
+    let host = site.host(&run.plan.from, run.id.as_str());
+    let service = config.services.iter().find(|service| service.name == *name);
+    service
+        .and_then(|service| service::observe(&host, service).ok())
+        .is_some_and(|state| state.processes.iter().any(ProcessId::alive))
 }
 
 /// The declared flags that a service is handed in its environment, by what the sources hold now.

@@ -1,0 +1,77 @@
+//! The way back goes as far as it can: one service that cannot be put back keeps no other down.
+
+mod support;
+
+use std::fs;
+
+use support::*;
+
+/// A service of commands that cannot be started as long as `.git/broken` is there, and one of gitroll's own that is
+/// down while files change and depends on it.
+fn job_and_web<'h>(host: &'h TestEnvironment) -> Scenario<'h> {
+    let config = AppConfig::default().without_builds().settle(1, "200ms").timeout("4s").and(
+        r#"
+[run]
+watchdog = "off"
+
+[service.job]
+manager = "command"
+idempotent = true
+start = ["sh", "-c", "test ! -e .git/broken && touch .git/job"]
+stop = ["rm", "-f", ".git/job"]
+status = ["test", "-e", ".git/job"]
+"#,
+    );
+    let app = host.app(Fixture::Plain);
+    app.configure(&config);
+    let text = app.read("gitroll.toml").replace(
+        "[service.web]\n",
+        "[service.web]\nquiesce = true\ndepends_on = [\"job\"]\n",
+    );
+    app.write("gitroll.toml", &text);
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    s.serves("1.0.0");
+    s
+}
+
+#[test]
+fn what_was_stopped_is_started_though_another_service_cannot_be_put_back() {
+    let host = TestEnvironment::new();
+    let s = job_and_web(&host);
+    let broken = s.app.dir.join(".git/broken");
+    fs::write(&broken, "").expect("it is writable");
+    let deploy = s.release_kept("1.1.0");
+    deploy.exit(21).stderr_has("job").stderr_lacks("web: ");
+    s.serves("1.0.0");
+    host.gitroll(&["abort"]).exit(21).stderr_has("job");
+    s.serves("1.0.0");
+    let status = host.gitroll(&["status"]);
+    status.exit(0).stdout_has("but not up now: job").stdout_lacks("✓ proven");
+    fs::remove_file(&broken).expect("it is there");
+    host.gitroll(&["service", "start"]).exit(0);
+    host.gitroll(&["status"]).exit(0).stdout_has("✓ proven");
+}
+
+#[test]
+fn an_app_that_a_signal_ended_is_started_with_the_flags_of_before() {
+    let host = TestEnvironment::new();
+    let app = host.app(Fixture::Plain);
+    let config = AppConfig::default().without_builds().settle(1, "200ms").and(
+        "[flags]\nfile = \".env\"\napply = { signal = \"USR2\" }\nverify = { timeout = \"2s\", command = [\"true\"] }\n\
+         [component.A]\npaths = [\"a/**\"]\nflag = { name = \"A\", off = \"false\", on = \"true\" }\n",
+    );
+    app.configure(&config);
+    app.write(".gitignore", ".env\n");
+    app.write(".env", "A=true\n");
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host: &host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    // The app does not handle it: the signal ends it.
+    host.gitroll(&["flags", "off", "A"]).exit(20);
+    s.serves("1.0.0");
+    assert_eq!(fs::read_to_string(s.app.dir.join(".env")).expect("ours"), "A=true\n");
+}
