@@ -75,3 +75,38 @@ fn an_app_that_a_signal_ended_is_started_with_the_flags_of_before() {
     s.serves("1.0.0");
     assert_eq!(fs::read_to_string(s.app.dir.join(".env")).expect("ours"), "A=true\n");
 }
+
+#[test]
+fn only_those_are_reloaded_that_a_component_with_the_flag_touches_and_every_start_hands_flags_over() {
+    let host = TestEnvironment::new();
+    let app = host.app(Fixture::Plain);
+    let config = AppConfig::default().without_builds().settle(1, "200ms").and(
+        "[service.worker]\nmanager = \"process\"\ncommand = [\"sleep\", \"1000\"]\n\
+         [flags]\nfile = \"app.env\"\napply = \"environment\"\nverify = \"environ\"\n\
+         [component.A]\npaths = [\"a/**\"]\nservices = [\"web\"]\n\
+         flag = { name = \"A\", off = \"false\", on = \"true\" }\n",
+    );
+    app.configure(&config);
+    app.write(".gitignore", "*.env\n.env\n");
+    app.write("app.env", "A=true\n");
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host: &host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    let off = host.gitroll(&["flags", "off", "A"]);
+    off.exit(0).stderr_has("reload web").stderr_lacks("reload worker");
+    let started_with = || {
+        let text = fs::read(format!("/proc/{}/environ", s.app.pid_served())).expect("it runs");
+        let text = String::from_utf8_lossy(&text).into_owned();
+        text.split('\0').find_map(|v| v.strip_prefix("A=")).map(str::to_owned)
+    };
+    assert_eq!(started_with().as_deref(), Some("false"));
+    host.gitroll(&["service", "restart", "web"]).exit(0);
+    s.serves("1.0.0");
+    assert_eq!(started_with().as_deref(), Some("false"));
+    host.gitroll(&["service", "stop", "web"]).exit(0);
+    fs::write(s.app.dir.join("app.env"), "A=true\n").expect("ours");
+    host.gitroll(&["service", "start", "web"]).exit(0);
+    s.serves("1.0.0");
+    assert_eq!(started_with().as_deref(), Some("true"));
+}

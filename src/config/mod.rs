@@ -26,7 +26,7 @@ pub use check::{
 };
 pub use flags::{
     Apply, DocumentFormat, Flag, FlagApi, FlagFile, FlagSource, FlagSourceKind, Flags, Method,
-    Signal, Token, Verify, declared, readers, verify,
+    Signal, Token, Verify, declared, readers, takers, verify,
 };
 pub use host::{Binding, BindingError, Places, Signing, SigningFormat, Tools};
 pub use parse::{ConfigError, Problem, parse};

@@ -9,7 +9,7 @@ use super::StepError;
 use super::run::Run;
 use crate::config::{
     Apply, Check, CheckGroup, Config, Filled, FlagSource, FlagSourceKind, Verify, declared,
-    readers, verify,
+    readers, takers, verify,
 };
 use crate::flag::{self, Value};
 use crate::model::{
@@ -124,7 +124,8 @@ pub(super) fn is_there(site: &Site, run: &Run, config: &Config, name: &ServiceNa
         .is_some_and(|state| state.processes.iter().any(ProcessId::alive))
 }
 
-/// The declared flags that a service is handed in its environment, by what the sources hold now.
+/// The declared flags that a service is handed in its environment, by what the sources hold now; `None` is one that
+/// is not set.
 ///
 /// # Errors
 /// A source that cannot be read, in words.
@@ -132,7 +133,7 @@ pub fn environment(
     host: &Host<'_>,
     config: &Config,
     service: &ServiceName,
-) -> Result<BTreeMap<String, String>, String> {
+) -> Result<BTreeMap<String, Option<String>>, String> {
     let Some(flags) = &config.flags else { return Ok(BTreeMap::new()) };
     let mut variables = BTreeMap::new();
     for source in flags.sources.iter().filter(|source| source.apply == Apply::Environment) {
@@ -143,9 +144,7 @@ pub fn environment(
             declared(config, flags, source).map(|flag| flag.name.clone()).collect();
         let found = flag::read(host, source, &names)
             .map_err(|e| format!("flags of {}: {e}", source.name))?;
-        variables.extend(
-            found.into_iter().filter_map(|(name, value)| Some((name.to_string(), value.plain()?))),
-        );
+        variables.extend(found.into_iter().map(|(name, value)| (name.to_string(), value.plain())));
     }
     Ok(variables)
 }
@@ -242,7 +241,7 @@ fn in_environment(
     let source = source(config, &change.source)?;
     let host = site.host(served, run.id.as_str());
     let mut processes = 0;
-    for name in readers(config, source) {
+    for name in takers(config, source, &[&change.name]) {
         let Some(service) = config.services.iter().find(|s| s.name == name) else { continue };
         let state = service::observe(&host, service)
             .map_err(|source| StepError::Service { service: name.to_string(), source })?;

@@ -276,7 +276,6 @@ fn start_down(
     run: &RunId,
 ) -> (usize, Vec<StepError>) {
     let mut host = site.host(served, run.as_str());
-    let variables = host.extra.clone();
     let (mut started, mut failures) = (0, Vec::new());
     for service in &config.services {
         if !service::observe(&host, service).is_ok_and(|state| !state.up) {
@@ -285,11 +284,10 @@ fn start_down(
         let begun = flags::environment(&host, config, &service.name)
             .map_err(|problem| StepError::Files(format!("{}: {problem}", service.name)))
             .and_then(|flags| {
-                host.extra.extend(flags);
+                host.flags = flags;
                 let failed = |source| StepError::Service { service: service.name.to_string(), source };
                 service::start(&host, service).map_err(failed)
             });
-        host.extra.clone_from(&variables);
         match begun {
             Ok(()) => started += 1,
             Err(error) => {
@@ -349,8 +347,7 @@ fn reload(
 ) -> Result<Effect, StepError> {
     let mut host = site.host(served, run.as_str());
     let service = named(config, name)?;
-    let flags = flags::environment(&host, config, &service.name).map_err(StepError::Files)?;
-    host.extra.extend(flags);
+    host.flags = flags::environment(&host, config, &service.name).map_err(StepError::Files)?;
     let ticks = service::reload_in_turn(&host, service, between)
         .map_err(|source| StepError::Service { service: name.to_owned(), source })?;
     Ok(Effect { output: Vec::new(), ticks: Some(ticks) })
