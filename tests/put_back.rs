@@ -24,10 +24,9 @@ status = ["test", "-e", ".git/job"]
     );
     let app = host.app(Fixture::Plain);
     app.configure(&config);
-    let text = app.read("gitroll.toml").replace(
-        "[service.web]\n",
-        "[service.web]\nquiesce = true\ndepends_on = [\"job\"]\n",
-    );
+    let text = app
+        .read("gitroll.toml")
+        .replace("[service.web]\n", "[service.web]\nquiesce = true\ndepends_on = [\"job\"]\n");
     app.write("gitroll.toml", &text);
     app.commit_version("1.0.0", Behaviour::Good);
     let s = Scenario { host, app };
@@ -77,7 +76,8 @@ fn an_app_that_a_signal_ended_is_started_with_the_flags_of_before() {
 }
 
 #[test]
-fn only_those_are_reloaded_that_a_component_with_the_flag_touches_and_every_start_hands_flags_over() {
+fn only_those_are_reloaded_that_a_component_with_the_flag_touches_and_every_start_hands_flags_over()
+{
     let host = TestEnvironment::new();
     let app = host.app(Fixture::Plain);
     let config = AppConfig::default().without_builds().settle(1, "200ms").and(

@@ -8,6 +8,7 @@ mod app;
 mod check;
 #[cfg(test)]
 mod docs;
+mod dropped;
 mod flags;
 mod host;
 mod parse;
@@ -24,6 +25,7 @@ pub use check::{
     Bounds, Check, CheckGroup, CheckKind, CommandCheck, Expected, FileCheck, FilePlace, Filled,
     HttpCheck, LogCheck, LogSource, MetricCheck, MetricSource, Selection, TcpCheck,
 };
+pub use dropped::dropped;
 pub use flags::{
     Apply, DocumentFormat, Flag, FlagApi, FlagFile, FlagSource, FlagSourceKind, Flags, Method,
     Signal, Token, Verify, declared, readers, takers, verify,

@@ -8,12 +8,13 @@ use super::run::Run;
 use super::{EngineError, StepError, flags, in_turn, remains, reserve};
 use crate::build;
 use crate::check::{LogWindow, Proof, log_positions};
-use crate::config::{Config, Service};
+use crate::config::{Config, Service, dropped};
 use crate::layout::in_place;
 use crate::model::{
-    Activation, ArtifactEvidence, Narration, Narrator, Oid, Plan, RepoPath, RunId, Served, Step,
+    Activation, ArtifactEvidence, Narration, Narrator, Oid, Plan, RepoPath, RunId, Served,
+    ServiceName, Step,
 };
-use crate::service::{self, Between};
+use crate::service::{self, Between, ServiceError};
 use crate::site::{Site, variables};
 use crate::system::git::{Head, RefEdit};
 use crate::system::procs::Ticks;
@@ -71,6 +72,10 @@ pub(super) fn perform(
             flags::signal(site, run, config, &plan.to, service, signal)?;
             Ok(Effect::default())
         }
+        Step::Stop { service } => {
+            stop_dropped(site, run, service)?;
+            Ok(Effect::default())
+        }
         Step::Reload { service } => {
             let mut between = |settled: &str| in_turn::no_check_fails(config, run, settled);
             reload(site, config, service.as_str(), &plan.to, &run.id, &mut between)
@@ -114,11 +119,7 @@ pub(super) struct TreeBack {
 ///
 /// # Errors
 /// When files of the tree could not be put back: nothing may be started on them.
-pub(super) fn restore_tree(
-    site: &Site,
-    run: &Run,
-    config: &Config,
-) -> Result<TreeBack, StepError> {
+pub(super) fn restore_tree(site: &Site, run: &Run, config: &Config) -> Result<TreeBack, StepError> {
     let flags = restore_flags(site, run, config);
     remains::after_killed_git(site);
     reserve::release(site, &run.id);
@@ -228,6 +229,7 @@ pub(super) fn services_back(
     narrator: &mut Narrator<'_>,
 ) -> ServicesBack {
     let mut back = ServicesBack::default();
+    back.failures.extend(leave_new(site, run, touched));
     for step in &run.plan.steps {
         if let Step::Signal { service, signal } = step {
             // It may have read what was changed, whether it was told to or not. What does not run reads it as it
@@ -267,6 +269,27 @@ pub(super) fn services_back(
     back
 }
 
+/// What only the target has: stopped where the run started it, else made to run what lies there again.
+fn leave_new(site: &Site, run: &Run, touched: bool) -> Vec<StepError> {
+    let Ok((after, before)) = configurations(&run.plan) else { return Vec::new() };
+    let host = site.host(&run.plan.from, run.id.as_str());
+    let left = |service: &Service| {
+        if run.plan.starts.contains(&service.name) {
+            service::stop(&host, service)
+        } else if touched {
+            service::reload(&host, service).map(|_| ())
+        } else {
+            Ok(())
+        }
+    };
+    let new = dropped(&after, &before);
+    let failed = |service: &Service, source| StepError::Service {
+        service: service.name.to_string(),
+        source,
+    };
+    new.iter().filter_map(|one| left(one).err().map(|source| failed(one, source))).collect()
+}
+
 /// Starts the services that are not up: how many, and those that could not be. One that cannot be asked is found by
 /// the proof, and so is one that is not started because the flags it is handed cannot be read.
 fn start_down(
@@ -285,7 +308,8 @@ fn start_down(
             .map_err(|problem| StepError::Files(format!("{}: {problem}", service.name)))
             .and_then(|flags| {
                 host.flags = flags;
-                let failed = |source| StepError::Service { service: service.name.to_string(), source };
+                let failed =
+                    |source| StepError::Service { service: service.name.to_string(), source };
                 service::start(&host, service).map_err(failed)
             });
         match begun {
@@ -363,6 +387,20 @@ fn stop(
     let host = site.host(served, run.as_str());
     service::stop(&host, named(config, name)?)
         .map_err(|source| StepError::Service { service: name.to_owned(), source })
+}
+
+/// Stops a service of before that the target has no more. One that its manager has forgotten does not run.
+fn stop_dropped(site: &Site, run: &Run, name: &ServiceName) -> Result<(), StepError> {
+    let (after, before) =
+        configurations(&run.plan).map_err(|error| StepError::Files(error.to_string()))?;
+    let host = site.host(&run.plan.from, run.id.as_str());
+    for service in dropped(&before, &after).iter().filter(|service| service.name == *name) {
+        match service::stop(&host, service) {
+            Ok(()) | Err(ServiceError::Unknown { .. }) => {}
+            Err(source) => return Err(StepError::Service { service: name.to_string(), source }),
+        }
+    }
+    Ok(())
 }
 
 fn named<'c>(config: &'c Config, name: &str) -> Result<&'c Service, StepError> {

@@ -9,7 +9,9 @@ use super::room;
 use crate::build::Look;
 use crate::config::{Apply, Config, takers};
 use crate::ledger;
-use crate::model::{Activation, ArtifactEvidence, FlagChange, FlagName, FlagStep, Plan, ServiceName, Step};
+use crate::model::{
+    Activation, ArtifactEvidence, FlagChange, FlagName, FlagStep, Plan, ServiceName, Step,
+};
 use crate::site::Site;
 
 /// Composes the plan for the flags of an intent: per source the changes, then what makes the app take them.
@@ -36,6 +38,7 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         warnings: intent.warnings,
         skipped: Vec::new(),
         critical_only: intent.emergency,
+        starts: Vec::new(),
         from: intent.from,
         to: intent.to,
     };

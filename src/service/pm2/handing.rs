@@ -48,8 +48,10 @@ impl Handing {
             return Ok(Self::default());
         }
         let path = host.file(service, ".handed.json")?;
-        let mut notes: BTreeMap<String, Noted> =
-            std::fs::read(&path).ok().and_then(|t| serde_json::from_slice(&t).ok()).unwrap_or_default();
+        let mut notes: BTreeMap<String, Noted> = std::fs::read(&path)
+            .ok()
+            .and_then(|t| serde_json::from_slice(&t).ok())
+            .unwrap_or_default();
         let mut handing = Self::default();
         for (name, wanted) in &host.flags {
             let now = env.and_then(|env| env.get(name)).map(in_text);
