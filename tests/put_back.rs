@@ -55,6 +55,62 @@ fn what_was_stopped_is_started_though_another_service_cannot_be_put_back() {
 }
 
 #[test]
+fn before_a_file_is_written_no_tree_is_in_part_another_and_what_answers_is_not_called_unhealthy() {
+    let host = TestEnvironment::new();
+    let s = job_and_web(&host);
+    let serving = s.app.head();
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    let kill = |place: &str| {
+        let mut deploy = host.gitroll_command(&["deploy", &next, "--yes"]);
+        deploy.env("GITROLL_FAIL_AT", format!("{place}=kill"));
+        assert_eq!(Answer::of(deploy, std::time::Duration::from_secs(60)).code, None);
+    };
+    kill("quiesce web after");
+    s.is_down();
+    let status = host.gitroll(&["status"]);
+    status.exit(0).stdout_has("nothing healthy").stdout_lacks("in part").stdout_lacks("put there");
+    host.gitroll(&["abort"]).exit(0);
+    kill("quiesce web before");
+    fs::remove_file(s.app.dir.join(".git/job")).expect("it is there");
+    let status = host.gitroll(&["status"]);
+    status.exit(0).stdout_has("the checks pass, not seen up: job").stdout_lacks("nothing healthy");
+    host.gitroll(&["abort"]).exit(0);
+    s.serves("1.0.0");
+}
+
+#[test]
+fn a_run_of_flags_that_needs_a_person_says_what_they_are_set_to() {
+    let host = TestEnvironment::new();
+    let s = job_and_web(&host);
+    let text = s.app.read("gitroll.toml");
+    let flags = "\n[flags]\nfile = \"app.env\"\nverify = { command = [\"true\"] }\n\
+                 [flags.source.api]\nhttp = \"http://127.0.0.1:1/flags\"\ntoken = { env = \"ADMIN_TOKEN\" }\n\
+                 [component.A]\npaths = [\"a/**\"]\n\
+                 flag = { name = \"A\", off = \"false\", on = \"true\", source = \"file\" }\n";
+    let text = text.replace("watchdog = \"off\"", "watchdog = \"1h\"");
+    s.app.write("gitroll.toml", &format!("{text}{flags}"));
+    s.app.write(".gitignore", "*.env\n.env\nnode_modules\n");
+    s.app.write("app.env", "A=true\n");
+    s.release_kept("1.1.0").exit(0);
+    host.gitroll(&["doctor"]).stdout_has("without the variable ADMIN_TOKEN");
+    fs::write(s.app.dir.join(".git/broken"), "").expect("it is writable");
+    let off = host.gitroll(&["flags", "off", "A"]);
+    off.exit(21)
+        .stderr_has("A is true in file, as before")
+        .stderr_lacks("tree")
+        .stderr_lacks("not used");
+    let status = host.gitroll(&["status"]);
+    status
+        .exit(0)
+        .stdout_has("A is true in file, as before")
+        .stdout_lacks("the one from the other");
+    status.stdout_lacks("  tree ");
+    host.gitroll(&["abort"]).exit(21).stderr_has("A is true in file, as before");
+    s.serves("1.1.0");
+}
+
+#[test]
 fn an_app_that_a_signal_ended_is_started_with_the_flags_of_before() {
     let host = TestEnvironment::new();
     let app = host.app(Fixture::Plain);

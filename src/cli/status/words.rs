@@ -12,6 +12,12 @@ pub(super) fn serving_words(ui: &Ui, answer: &StatusAnswer, now: jiff::Timestamp
         (false, ..) if answer.healthy => {
             return "not known: the checks do not tell the one from the other".to_owned();
         }
+        (false, ..) if !answer.checks.is_empty() && answer.checks.iter().all(|c| c.passed) => {
+            let down = answer.services.iter().filter(|service| !service.up);
+            let down: Vec<&str> = down.map(|service| service.service.as_str()).collect();
+            let down = down.join(", ");
+            return format!("{} not known: the checks pass, not seen up: {down}", style.bad());
+        }
         (false, ..) => return format!("{} nothing healthy", style.bad()),
         (_, Some(seq), _) if answer.proven => proven_words(ui, answer, seq),
         (_, Some(seq), _) => format!("not proven by a run, #{seq}"),
