@@ -50,6 +50,12 @@ impl Failure {
         self
     }
 
+    /// Adds lines of detail.
+    pub fn details(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.details.extend(lines);
+        self
+    }
+
     /// Adds a next command.
     pub fn next(mut self, command: impl Into<String>, what: impl Into<String>) -> Self {
         self.next.push((command.into(), what.into()));

@@ -9,17 +9,17 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
 use super::ways;
-use crate::check;
 use crate::config::{Component, Config};
-use crate::engine::{self, Ended, Lying, Run, Side};
+use crate::engine::{self, Ended, Run};
 use crate::ledger;
 use crate::model::{
     CheckEvidence, CheckName, Digest, Event, Hold, Plan, RunId, Seq, Served, ServiceEvidence,
 };
-use crate::site::Observed;
 use crate::system::git::Pushed;
 use crate::system::signals;
 use crate::ui::{Ui, duration, escape};
+
+mod person;
 
 /// The answer of `deploy`, `back`, `component ID`, `resume` and `abort`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -196,6 +196,7 @@ pub fn tell(
             format!("{} is in place again, failing as it was before", plan.from),
         )
         .detail(why)
+        .details(ways::flags_now(&session.site, plan))
         .detail("the run is over")
         .next("gitroll deploy REV", "puts any revision in place")
         .next("gitroll back", "goes to an earlier state")),
@@ -204,6 +205,7 @@ pub fn tell(
             format!("{} could not be restored; the run is over as it stands", plan.from),
         )
         .detail(why)
+        .details(ways::flags_now(&session.site, plan))
         .next("gitroll status", "shows what serves")
         .next("gitroll deploy REV", "puts any revision in place")),
         Ended::Stuck { side, why, run } => {
@@ -211,7 +213,7 @@ pub fn tell(
             answer.why = Some(why.clone());
             answer.open_run = Some(run.clone());
             session.ui.document(command, Exit::PersonNeeded.code(), &answer);
-            person_needed(session, plan, &run, side, &why);
+            person::needed(session, plan, &run, side, &why);
             Ok(Exit::PersonNeeded)
         }
         Ended::Left { run } => {
@@ -235,27 +237,6 @@ pub fn tell(
     }
 }
 
-fn person_needed(session: &Session, plan: &Plan, run: &RunId, side: Side, why: &str) {
-    let ui = &session.ui;
-    let host = engine::host_name(plan.writer.as_str());
-    let run = Run::open(&session.site, run);
-    let answers = answering(session, plan);
-    let what = match (&run, answers) {
-        (Ok(run), answers) if side == Side::Before && run.lying() == Lying::Between => {
-            let answers = answers.map(|served| format!("; {served} answers"));
-            format!("{} could not be put back on {host}{}", plan.from, answers.unwrap_or_default())
-        }
-        (_, Some(served)) => format!("{served} answers on {host}, but the run could not be ended"),
-        (_, None) => format!("nothing healthy serves on {host}"),
-    };
-    ui.cry(&format!("{} A PERSON IS NEEDED: {what}. [21]", ui.err.bad()));
-    let lines = run.map(|run| ways::predicament(&run, side, why));
-    for (name, text) in lines.unwrap_or_else(|_| vec![("why", why.to_owned())]) {
-        ui.cry(&format!("  {name:<8} {}", escape(&text)));
-    }
-    ways::print(ui, &ways::stuck(side));
-}
-
 /// The command that makes this plan again: the run is over, so it is not `resume`. `same`: nothing was wrong
 /// with the revision.
 fn as_typed(plan: &Plan, same: bool) -> String {
@@ -264,19 +245,6 @@ fn as_typed(plan: &Plan, same: bool) -> String {
         (Event::Deploy, _) if same => format!("gitroll deploy {}", plan.to.commit.short()),
         (event, _) => format!("gitroll {event}"),
     }
-}
-
-/// Which of the two states of a plan answers as it should, where one does.
-fn answering<'p>(session: &Session, plan: &'p Plan) -> Option<&'p Served> {
-    [(&plan.from, &plan.config_before), (&plan.to, &plan.config)].into_iter().find_map(
-        |(served, config)| {
-            let config = crate::config::parse(config, "gitroll.toml").ok()?;
-            let tells = check::has_witness(&config.checks, &[]);
-            // Without a check that names the version nobody knows which of them it is.
-            let observed = Observed::now(&session.site, &config, served, "");
-            (tells && observed.healthy()).then_some(served)
-        },
-    )
 }
 
 fn recorded(

@@ -9,6 +9,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
 use crate::config::{Config, Service};
+use crate::engine;
 use crate::plan::preflight::nearest;
 use crate::service::{self, ServiceError};
 use crate::ui::{Ui, escape};
@@ -69,11 +70,17 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ServiceArgs) -> Result<Exit, Failu
     let facts = session.facts()?;
     let config = &facts.accepted.config;
     let chosen = chosen(&config.services, args.name.as_deref())?;
-    let host = session.site.host(&facts.serving, &facts.deployment(&session.site));
+    let mut host = session.site.host(&facts.serving, &facts.deployment(&session.site));
     let mut states = Vec::new();
     let stopping = args.action == Action::Stop;
     let order: Vec<&Service> = if stopping { chosen.into_iter().rev().collect() } else { chosen };
     for service in order {
+        if matches!(args.action, Action::Start | Action::Restart) {
+            host.flags = engine::flag_environment(&host, config, &service.name).map_err(|why| {
+                Failure::unchanged(format!("service {}: {why}", service.name))
+                    .detail("it is handed these flags as it starts, and was not touched")
+            })?;
+        }
         let done = match args.action {
             Action::Start => service::start(&host, service),
             Action::Stop => service::stop(&host, service),

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::exit::Exit;
 use super::failure::Failure;
+use crate::config;
 use crate::engine::{self, Course, Lock, Lying, Run, Side, Unsettled};
-use crate::model::Event;
+use crate::flag::{self, Value};
+use crate::model::{Event, FlagChange, Plan};
 use crate::site::Site;
 use crate::ui::{Ui, ago, clock_word, escape, span};
 
@@ -69,8 +71,12 @@ pub fn stuck(side: Side) -> Vec<Way> {
 }
 
 /// What a person has to know who is needed: which tree is there, why, what was not used.
-pub fn predicament(run: &Run, side: Side, why: &str) -> Vec<(&'static str, String)> {
+pub fn predicament(site: &Site, run: &Run, side: Side, why: &str) -> Vec<(&'static str, String)> {
     let plan = &run.plan;
+    if plan.event == Event::Flags {
+        let flags = flags_now(site, plan).into_iter().map(|line| ("flags", line));
+        return flags.chain([("why", why.to_owned())]).collect();
+    }
     let (there, other, why_not) = match side {
         Side::Target => (&plan.to, &plan.from, "it was failing too"),
         Side::Before => (&plan.from, &plan.to, "the run to it did not succeed"),
@@ -83,6 +89,32 @@ pub fn predicament(run: &Run, side: Side, why: &str) -> Vec<(&'static str, Strin
         ("why", why.to_owned()),
         ("not used", format!("{other}: {why_not}")),
     ]
+}
+
+/// What the flags that a plan changes are set to now, a line each: `A is true in file, as before`.
+pub fn flags_now(site: &Site, plan: &Plan) -> Vec<String> {
+    let config = config::parse(&plan.config_before, "gitroll.toml").ok();
+    let flags = config.and_then(|config| config.flags);
+    let host = site.host(&plan.from, "status");
+    let now = |change: &FlagChange| {
+        let (name, at) = (&change.name, &change.source);
+        let Some(source) = flags.as_ref().and_then(|flags| flags.source(Some(at))) else {
+            return format!("{name}: [flags] has no source {at}");
+        };
+        let value = match flag::read(&host, source, std::slice::from_ref(name)) {
+            Ok(mut found) => found.remove(name).unwrap_or(Value::Absent).shown(name),
+            Err(error) => return format!("{name} cannot be read: {error}"),
+        };
+        let which = if value == change.before {
+            "as before"
+        } else if value == change.after {
+            "as the run set it"
+        } else {
+            "which is neither as before nor of the run"
+        };
+        format!("{name} is {} in {at}, {which}", value.plain())
+    };
+    plan.flags().map(now).collect()
 }
 
 /// The failure of a command that waits for the end of an open run, with the question that run may ask.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::model::{FlagChange, FlagName, FlagSourceName, FlagValue, RepoPath, ServiceName};
 
-use super::{CheckKind, Config, FilePlace};
+use super::{CheckKind, Component, Config, FilePlace};
 
 /// `[flags]` and `[flags.source.NAME]`.
 #[derive(Debug, Clone)]
@@ -245,6 +245,31 @@ pub fn readers(config: &Config, source: &FlagSource) -> Vec<ServiceName> {
         return config.services.iter().map(|service| service.name.clone()).collect();
     }
     source.services.clone()
+}
+
+/// The services that take a change of these flags of a source: those that read it; where it names none and only
+/// components with `services` declare the flags, theirs.
+pub fn takers(config: &Config, source: &FlagSource, names: &[&FlagName]) -> Vec<ServiceName> {
+    let all = readers(config, source);
+    if !source.services.is_empty() {
+        return all;
+    }
+    let mut touched = Vec::new();
+    for name in names {
+        let of = |component: &&Component| {
+            let flags = config.flags.as_ref();
+            component.flag.as_ref().is_some_and(|flag| {
+                let kept = flags.and_then(|flags| flags.source(flag.source.as_ref()));
+                flag.name == **name && kept.is_some_and(|kept| kept.name == source.name)
+            })
+        };
+        let components: Vec<&Component> = config.components.iter().filter(of).collect();
+        if components.is_empty() || components.iter().any(|c| c.services.is_empty()) {
+            return all;
+        }
+        touched.extend(components.into_iter().flat_map(|component| &component.services));
+    }
+    all.iter().filter(|name| touched.contains(name)).cloned().collect()
 }
 
 /// The declared flags that a source keeps.

@@ -8,6 +8,7 @@ mod app;
 mod check;
 #[cfg(test)]
 mod docs;
+mod dropped;
 mod flags;
 mod host;
 mod parse;
@@ -24,9 +25,10 @@ pub use check::{
     Bounds, Check, CheckGroup, CheckKind, CommandCheck, Expected, FileCheck, FilePlace, Filled,
     HttpCheck, LogCheck, LogSource, MetricCheck, MetricSource, Selection, TcpCheck,
 };
+pub use dropped::dropped;
 pub use flags::{
     Apply, DocumentFormat, Flag, FlagApi, FlagSource, FlagSourceKind, Flags, Method, Signal, Token,
-    Verify, declared, readers, verify,
+    Verify, declared, readers, takers, verify,
 };
 pub use host::{Binding, BindingError, Places, Signing, SigningFormat, Tools};
 pub use parse::{ConfigError, Problem, parse};

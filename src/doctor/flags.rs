@@ -1,7 +1,7 @@
 //! Feature flags: whether they could be switched off tonight.
 
 use super::Examination;
-use crate::config::{self, Flag, FlagSource, FlagSourceKind, Prove};
+use crate::config::{self, Flag, FlagSource, FlagSourceKind, Prove, Token};
 use crate::flag::{self, Value};
 use crate::model::{FlagChange, FlagValue};
 use crate::plan::facts::Facts;
@@ -31,6 +31,18 @@ pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
         }
         if config.app.prove != Prove::Weak && !could_be_shown(config, source, flag) {
             let what = format!("nothing could show that {} is off: verify is missing", flag.name);
+            found.warning("flags", what, edit());
+        }
+    }
+    if config.run.watchdog.is_some() {
+        for source in config.flags.iter().flat_map(|flags| &flags.sources) {
+            let FlagSourceKind::Http(api) = &source.kind else { continue };
+            let Some(Token::Env(name)) = &api.token else { continue };
+            let what = format!(
+                "{}: the watchdog finishes a run without the variable {name}, where its token is: \
+                 keep that in a file",
+                source.name
+            );
             found.warning("flags", what, edit());
         }
     }

@@ -9,7 +9,7 @@ use super::StepError;
 use super::run::Run;
 use crate::config::{
     Apply, Check, CheckGroup, Config, Filled, FlagSource, FlagSourceKind, Verify, declared,
-    readers, verify,
+    readers, takers, verify,
 };
 use crate::flag::{self, Value};
 use crate::model::{
@@ -19,7 +19,7 @@ use crate::model::{
 use crate::service::{self, Host};
 use crate::site::Site;
 use crate::system::files;
-use crate::system::procs::Variable;
+use crate::system::procs::{ProcessId, Variable};
 
 /// Where a run keeps the values that nobody may read in its plan.
 const HIDDEN: &str = "hidden-flags.json";
@@ -54,19 +54,26 @@ pub(super) fn change(
 }
 
 /// Puts the flags of every source back that the run changed or began to change.
+///
+/// # Errors
+/// Every source that could not be put back; the others are.
 pub(super) fn restore(site: &Site, run: &Run, config: &Config) -> Result<Vec<String>, StepError> {
-    let mut notes = Vec::new();
+    let (mut notes, mut failures) = (Vec::new(), Vec::new());
     for step in run.plan.steps.iter().rev() {
         let Step::Flags(step) = step else { continue };
         let undo = undo_dir(site, run, &step.source);
         if undo.exists() {
-            let source = source(config, &step.source)?;
             let host = site.host(&run.plan.from, run.id.as_str());
-            let told = flag::restore(&host, source, &undo).map_err(|e| failed(step, &e))?;
-            notes.extend(told);
+            let restored = source(config, &step.source).and_then(|source| {
+                flag::restore(&host, source, &undo).map_err(|e| failed(step, &e))
+            });
+            match restored {
+                Ok(told) => notes.extend(told),
+                Err(error) => failures.push(error),
+            }
         }
     }
-    Ok(notes)
+    StepError::all(failures).map_or(Ok(notes), Err)
 }
 
 /// Removes what was kept for the way back of a run that is over: it may hold secrets.
@@ -108,7 +115,17 @@ pub(super) fn signal(
     service::signal(&host, service, signal).map_err(failed)
 }
 
-/// The declared flags that a service is handed in its environment, by what the sources hold now.
+/// Whether a process of a service is known that a signal could be sent to.
+pub(super) fn is_there(site: &Site, run: &Run, config: &Config, name: &ServiceName) -> bool {
+    let host = site.host(&run.plan.from, run.id.as_str());
+    let service = config.services.iter().find(|service| service.name == *name);
+    service
+        .and_then(|service| service::observe(&host, service).ok())
+        .is_some_and(|state| state.processes.iter().any(ProcessId::alive))
+}
+
+/// The declared flags that a service is handed in its environment, by what the sources hold now; `None` is one that
+/// is not set.
 ///
 /// # Errors
 /// A source that cannot be read, in words.
@@ -116,7 +133,7 @@ pub fn environment(
     host: &Host<'_>,
     config: &Config,
     service: &ServiceName,
-) -> Result<BTreeMap<String, String>, String> {
+) -> Result<BTreeMap<String, Option<String>>, String> {
     let Some(flags) = &config.flags else { return Ok(BTreeMap::new()) };
     let mut variables = BTreeMap::new();
     for source in flags.sources.iter().filter(|source| source.apply == Apply::Environment) {
@@ -127,9 +144,7 @@ pub fn environment(
             declared(config, flags, source).map(|flag| flag.name.clone()).collect();
         let found = flag::read(host, source, &names)
             .map_err(|e| format!("flags of {}: {e}", source.name))?;
-        variables.extend(
-            found.into_iter().filter_map(|(name, value)| Some((name.to_string(), value.plain()?))),
-        );
+        variables.extend(found.into_iter().map(|(name, value)| (name.to_string(), value.plain())));
     }
     Ok(variables)
 }
@@ -226,7 +241,7 @@ fn in_environment(
     let source = source(config, &change.source)?;
     let host = site.host(served, run.id.as_str());
     let mut processes = 0;
-    for name in readers(config, source) {
+    for name in takers(config, source, &[&change.name]) {
         let Some(service) = config.services.iter().find(|s| s.name == name) else { continue };
         let state = service::observe(&host, service)
             .map_err(|source| StepError::Service { service: name.to_string(), source })?;

@@ -12,7 +12,8 @@ use crate::system::signals::Until;
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Whether no check fails that passed before the run. Which version answers does not matter: the other
-/// instances are of the version before. A check that fails is asked again as long as its `timeout` allows,
+/// instances are of the version before. Nor is it asked what shows a flag: that is about all of them and other
+/// services, too. A check that fails is asked again as long as its `timeout` allows,
 /// since an instance that was just started may not listen yet.
 pub(super) fn no_check_fails(config: &Config, run: &Run, settled: &str) -> Result<(), String> {
     let failed_before = |name: &CheckName| {
@@ -22,8 +23,13 @@ pub(super) fn no_check_fails(config: &Config, run: &Run, settled: &str) -> Resul
     let over_the_network = |check: &Check| {
         matches!(check.kind, CheckKind::Http(_) | CheckKind::Tcp(_) | CheckKind::Metric(_))
     };
+    let of_a_flag = |check: &Check| {
+        run.plan.flags().any(|change| super::flags::question_name(&change.name) == check.name)
+    };
     let mut checks = Selection::Group(CheckGroup::Quick).of(&config.checks);
-    checks.retain(|check| over_the_network(check) && !failed_before(&check.name));
+    checks.retain(|check| {
+        over_the_network(check) && !failed_before(&check.name) && !of_a_flag(check)
+    });
     let begun = Instant::now();
     while !checks.is_empty() && !Until::Stopped.reached() {
         let failing: Vec<(CheckName, String)> = check::look(&checks, None)

@@ -93,9 +93,16 @@ pub(crate) enum StepError {
     Files(String),
     #[error("interrupted by {0}")]
     Interrupted(&'static str),
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Several(Vec<StepError>),
 }
 
 impl StepError {
+    /// All of them as one; `None` where there are none.
+    pub(crate) fn all(mut errors: Vec<StepError>) -> Option<Self> {
+        if errors.len() > 1 { Some(StepError::Several(errors)) } else { errors.pop() }
+    }
+
     /// The lines of output that say more, each with its source.
     pub(crate) fn lines(&self) -> Vec<(String, String)> {
         match self {
@@ -106,6 +113,7 @@ impl StepError {
             StepError::Service { service, source: ServiceError::Down { lines, .. } } => {
                 lines.iter().map(|line| (service.clone(), line.clone())).collect()
             }
+            StepError::Several(errors) => errors.iter().flat_map(StepError::lines).collect(),
             _ => Vec::new(),
         }
     }

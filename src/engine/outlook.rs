@@ -25,7 +25,7 @@ pub enum Course {
     Stuck(Side),
 }
 
-/// What a run has put into the tree.
+/// What a run has put into the tree, or of flags into their sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lying {
     /// What lay there before the run.
@@ -53,7 +53,10 @@ impl Run {
 
     /// What it has put into the tree, as far as it knows.
     pub fn lying(&self) -> Lying {
-        let activation = steps::activation(&self.plan);
+        // What is stopped before lets the tree lie as it is.
+        let changes = |step: &Step| matches!(step, Step::Activate | Step::Flags(_));
+        let activation = self.plan.steps.iter().position(changes);
+        let activation = activation.unwrap_or_else(|| steps::activation(&self.plan));
         let mut lying = Lying::Before;
         for line in self.journal.lines() {
             lying = match (&line.entry, lying) {

@@ -53,16 +53,25 @@ impl Executor<'_, '_> {
         (self.narrator)(Narration::Begin { step: "activate".to_owned() });
         let restored = pass("restore tree", "before")
             .and_then(|()| steps::restore_tree(self.site, &self.run, &self.config))
-            .and_then(|changed| pass("restore tree", "after").map(|()| changed));
+            .and_then(|back| pass("restore tree", "after").map(|()| back));
         match restored {
-            Ok(changed) => {
+            Ok(steps::TreeBack { mut failures, .. }) if !failures.is_empty() => {
+                // The files are those of before: what was stopped for them need not wait for the rest.
+                let (config, touched) = (&self.config_before, self.touched());
+                let services =
+                    steps::services_back(self.site, &self.run, config, touched, self.narrator);
+                failures.extend(services.failures);
+                let error = StepError::Several(failures);
+                self.stuck_before("activate", begin.elapsed(), &error)
+            }
+            Ok(back) => {
                 let took = begin.elapsed();
                 // What serves again may say what it must as soon as it is reloaded.
                 let (config, run) = (&self.config_before, &self.run);
                 let logs = log_window(self.site, config, &run.plan.from, &run.id);
                 self.write(Entry::TreeRestored { millis: millis(took), logs })?;
                 (self.narrator)(Narration::Done { step: "activate".to_owned(), took });
-                self.warn_of_changed(&changed);
+                self.warn_of_changed(&back.edited);
                 Ok(None)
             }
             Err(error) => self.stuck_before("activate", begin.elapsed(), &error),
@@ -91,7 +100,7 @@ impl Executor<'_, '_> {
 
     pub(super) fn compensate(&mut self) -> Result<Option<Ended>, EngineError> {
         let begin = Instant::now();
-        let touched = self.run.reload_was_announced() || self.run.was_reloaded_above(self.site);
+        let touched = self.touched();
         let result =
             steps::compensate(self.site, &self.run, &self.config_before, touched, self.narrator);
         let result = result.and_then(|done| pass("compensate", "after").map(|()| done));
@@ -122,6 +131,10 @@ impl Executor<'_, '_> {
             return Ok(Some(Ended::PutBack { why }));
         }
         self.stuck_before("prove", begin.elapsed(), &error)
+    }
+
+    fn touched(&self) -> bool {
+        self.run.reload_was_announced() || self.run.was_reloaded_above(self.site)
     }
 
     fn stuck_before(

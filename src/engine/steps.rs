@@ -1,19 +1,20 @@
 //! What each step does, and how the way back is gone. Every function here may be interrupted anywhere and
 //! called again.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::prove::{intended, prove};
 use super::run::Run;
 use super::{EngineError, StepError, flags, in_turn, remains, reserve};
 use crate::build;
 use crate::check::{LogWindow, Proof, log_positions};
-use crate::config::{Config, Service};
+use crate::config::{Config, Service, dropped};
 use crate::layout::in_place;
 use crate::model::{
-    Activation, ArtifactEvidence, Narration, Narrator, Oid, Plan, RepoPath, RunId, Served, Step,
+    Activation, ArtifactEvidence, Narration, Narrator, Oid, Plan, RepoPath, RunId, Served,
+    ServiceName, Step,
 };
-use crate::service::{self, Between};
+use crate::service::{self, Between, ServiceError};
 use crate::site::{Site, variables};
 use crate::system::git::{Head, RefEdit};
 use crate::system::procs::Ticks;
@@ -71,6 +72,10 @@ pub(super) fn perform(
             flags::signal(site, run, config, &plan.to, service, signal)?;
             Ok(Effect::default())
         }
+        Step::Stop { service } => {
+            stop_dropped(site, run, service)?;
+            Ok(Effect::default())
+        }
         Step::Reload { service } => {
             let mut between = |settled: &str| in_turn::no_check_fails(config, run, settled);
             reload(site, config, service.as_str(), &plan.to, &run.id, &mut between)
@@ -99,21 +104,49 @@ fn staying(activation: &Activation, artifacts: &[ArtifactEvidence]) -> Vec<Artif
     artifacts.iter().filter(|artifact| !moves(&artifact.output)).cloned().collect()
 }
 
+/// What is back of flags, tree, artifacts, index and HEAD.
+#[derive(Debug, Default)]
+pub(super) struct TreeBack {
+    /// The artifacts that somebody edited since they were built: they go back as they are, for that is what served
+    /// or shall, and stand for their keys no more.
+    pub(super) edited: Vec<RepoPath>,
+    /// What could not be put back. The files of the tree all are.
+    pub(super) failures: Vec<StepError>,
+}
+
 /// Puts flags, tree, artifacts, index and HEAD back to what they were before the run. What must be down while files
 /// change is stopped again; compensating starts it.
 ///
-/// Returns the artifacts that somebody edited since they were built: they go back as they are, for that is what
-/// served or shall, and stand for their keys no more.
-pub(super) fn restore_tree(
-    site: &Site,
-    run: &Run,
-    config: &Config,
-) -> Result<Vec<RepoPath>, StepError> {
-    for note in flags::restore(site, run, config)? {
-        tracing::warn!("{note}");
-    }
+/// # Errors
+/// When files of the tree could not be put back: nothing may be started on them.
+pub(super) fn restore_tree(site: &Site, run: &Run, config: &Config) -> Result<TreeBack, StepError> {
+    let flags = restore_flags(site, run, config);
     remains::after_killed_git(site);
     reserve::release(site, &run.id);
+    let edited = restore_files(site, run, config)?;
+    let head = restore_head(site, run).and_then(|()| drop_stage(site, run));
+    let failures = [flags, head].into_iter().filter_map(Result::err).collect();
+    Ok(TreeBack { edited, failures })
+}
+
+/// What keeps flags may be a part of the app that is down, its admin API: it is started and asked again then.
+fn restore_flags(site: &Site, run: &Run, config: &Config) -> Result<(), StepError> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let mut restored = flags::restore(site, run, config);
+    if restored.is_err() && start_down(site, config, &run.plan.from, &run.id).0 > 0 {
+        let begun = Instant::now();
+        while restored.is_err() && begun.elapsed() < PATIENCE && !Until::Left.reached() {
+            std::thread::sleep(Duration::from_millis(250));
+            restored = flags::restore(site, run, config);
+        }
+    }
+    for note in restored? {
+        tracing::warn!("{note}");
+    }
+    Ok(())
+}
+
+fn restore_files(site: &Site, run: &Run, config: &Config) -> Result<Vec<RepoPath>, StepError> {
     for step in &run.plan.steps {
         if let Step::Quiesce { service } = step {
             stop(site, config, service.as_str(), &run.plan.to, &run.id)?;
@@ -128,6 +161,10 @@ pub(super) fn restore_tree(
         site.store.note_live(site.top(), &output, None).map_err(store)?;
         changed.push(output);
     }
+    Ok(changed)
+}
+
+fn restore_head(site: &Site, run: &Run) -> Result<(), StepError> {
     for step in &run.plan.steps {
         if let Step::Head { from, branch, .. } = step {
             site.git.reset_index(from)?;
@@ -138,12 +175,13 @@ pub(super) fn restore_tree(
             }
         }
     }
-    drop_stage(site, run)?;
-    Ok(changed)
+    Ok(())
 }
 
-/// Reloads the services that the run has touched, with what serves again, starts those that are down by now
-/// (the machine may have gone down meanwhile), and proves it. The reloads with their times in milliseconds.
+/// Puts the services back and proves it. The reloads with their times in milliseconds.
+///
+/// # Errors
+/// Every service that could not be put back; the others are.
 pub(super) fn compensate(
     site: &Site,
     run: &Run,
@@ -151,18 +189,64 @@ pub(super) fn compensate(
     touched: bool,
     narrator: &mut Narrator<'_>,
 ) -> Result<(Proof, Vec<(String, u64)>), StepError> {
-    let mut fresh_since: Option<Ticks> = None;
-    let mut reloads = Vec::new();
+    let back = services_back(site, run, config, touched, narrator);
+    if let Some(error) = StepError::all(back.failures) {
+        return Err(error);
+    }
+    narrator(Narration::Begin { step: Step::Prove.label() });
+    let not = Some(&run.plan.to).filter(|_| touched);
+    let from = &run.plan.from;
+    let mut intent = intended(site, config, from, &run.id, not, back.fresh_since, Until::Left);
+    // What failed spoke until it was reloaded; what serves again may have said what it must by then.
+    intent.around.window = run.log_window().filter(|_| touched).map(|logs| LogWindow {
+        must: logs.clone(),
+        must_not: log_positions(&config.checks, &intent.around),
+    });
+    let mut proof = prove(site, config, &run.plan, &intent, narrator);
+    if !proof.proven {
+        proof.failures.extend(back.not_started.iter().map(ToString::to_string));
+    }
+    Ok((proof, back.reloads))
+}
+
+/// How the services came back.
+#[derive(Debug, Default)]
+pub(super) struct ServicesBack {
+    fresh_since: Option<Ticks>,
+    reloads: Vec<(String, u64)>,
+    not_started: Vec<StepError>,
+    /// What could not be told or reloaded.
+    pub(super) failures: Vec<StepError>,
+}
+
+/// Reloads the services that the run has touched, with what serves again, and starts those that are down by now (the
+/// run stopped them, or the machine went down meanwhile). One that fails keeps no other from coming back.
+pub(super) fn services_back(
+    site: &Site,
+    run: &Run,
+    config: &Config,
+    touched: bool,
+    narrator: &mut Narrator<'_>,
+) -> ServicesBack {
+    let mut back = ServicesBack::default();
+    back.failures.extend(leave_new(site, run, touched));
+    for step in &run.plan.steps {
+        if let Step::Signal { service, signal } = step {
+            // It may have read what was changed, whether it was told to or not. What does not run reads it as it
+            // is started.
+            if flags::is_there(site, run, config, service)
+                && let Err(error) =
+                    flags::signal(site, run, config, &run.plan.from, service, signal)
+                && flags::is_there(site, run, config, service)
+            {
+                back.failures.push(error);
+            }
+        }
+    }
     let services = run.plan.steps.iter().filter_map(|step| match step {
         Step::Reload { service } if touched => Some((step.label(), service)),
         _ => None,
     });
-    for step in &run.plan.steps {
-        if let Step::Signal { service, signal } = step {
-            // It may have read what was changed, whether it was told to or not.
-            flags::signal(site, run, config, &run.plan.from, service, signal)?;
-        }
-    }
     for (step, service) in services {
         if !config.services.iter().any(|s| s.name == *service) {
             continue;
@@ -170,40 +254,73 @@ pub(super) fn compensate(
         narrator(Narration::Begin { step: step.clone() });
         let begin = Instant::now();
         // On the way back nothing waits for a check.
-        let effect =
-            reload(site, config, service.as_str(), &run.plan.from, &run.id, &mut |_| Ok(()))?;
-        fresh_since = fresh_since.into_iter().chain(effect.ticks).min();
-        let took = begin.elapsed();
-        reloads.push((service.to_string(), u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
-        narrator(Narration::Done { step, took });
-    }
-    start_down(site, config, &run.plan.from, &run.id);
-    narrator(Narration::Begin { step: Step::Prove.label() });
-    let not = Some(&run.plan.to).filter(|_| touched);
-    let from = &run.plan.from;
-    let mut intent = intended(site, config, from, &run.id, not, fresh_since, Until::Left);
-    // What failed spoke until it was reloaded; what serves again may have said what it must by then.
-    intent.around.window = run.log_window().filter(|_| touched).map(|logs| LogWindow {
-        must: logs.clone(),
-        must_not: log_positions(&config.checks, &intent.around),
-    });
-    let proof = prove(site, config, &run.plan, &intent, narrator);
-    Ok((proof, reloads))
-}
-
-/// Starts the services that are not up. One that cannot be asked or started is found by the proof.
-fn start_down(site: &Site, config: &Config, served: &Served, run: &RunId) {
-    let mut host = site.host(served, run.as_str());
-    let variables = host.extra.clone();
-    for service in &config.services {
-        let flags = flags::environment(&host, config, &service.name).unwrap_or_default();
-        host.extra = variables.iter().map(|(k, v)| (k.clone(), v.clone())).chain(flags).collect();
-        if service::observe(&host, service).is_ok_and(|state| !state.up)
-            && let Err(error) = service::start(&host, service)
-        {
-            tracing::warn!("{}: {error}", service.name);
+        match reload(site, config, service.as_str(), &run.plan.from, &run.id, &mut |_| Ok(())) {
+            Ok(effect) => {
+                back.fresh_since = back.fresh_since.into_iter().chain(effect.ticks).min();
+                let took = begin.elapsed();
+                let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                back.reloads.push((service.to_string(), millis));
+                narrator(Narration::Done { step, took });
+            }
+            Err(error) => back.failures.push(error),
         }
     }
+    (_, back.not_started) = start_down(site, config, &run.plan.from, &run.id);
+    back
+}
+
+/// What only the target has: stopped where the run started it, else made to run what lies there again.
+fn leave_new(site: &Site, run: &Run, touched: bool) -> Vec<StepError> {
+    let Ok((after, before)) = configurations(&run.plan) else { return Vec::new() };
+    let host = site.host(&run.plan.from, run.id.as_str());
+    let left = |service: &Service| {
+        if run.plan.starts.contains(&service.name) {
+            service::stop(&host, service)
+        } else if touched {
+            service::reload(&host, service).map(|_| ())
+        } else {
+            Ok(())
+        }
+    };
+    let new = dropped(&after, &before);
+    let failed = |service: &Service, source| StepError::Service {
+        service: service.name.to_string(),
+        source,
+    };
+    new.iter().filter_map(|one| left(one).err().map(|source| failed(one, source))).collect()
+}
+
+/// Starts the services that are not up: how many, and those that could not be. One that cannot be asked is found by
+/// the proof, and so is one that is not started because the flags it is handed cannot be read.
+fn start_down(
+    site: &Site,
+    config: &Config,
+    served: &Served,
+    run: &RunId,
+) -> (usize, Vec<StepError>) {
+    let mut host = site.host(served, run.as_str());
+    let (mut started, mut failures) = (0, Vec::new());
+    for service in &config.services {
+        if !service::observe(&host, service).is_ok_and(|state| !state.up) {
+            continue;
+        }
+        let begun = flags::environment(&host, config, &service.name)
+            .map_err(|problem| StepError::Files(format!("{}: {problem}", service.name)))
+            .and_then(|flags| {
+                host.flags = flags;
+                let failed =
+                    |source| StepError::Service { service: service.name.to_string(), source };
+                service::start(&host, service).map_err(failed)
+            });
+        match begun {
+            Ok(()) => started += 1,
+            Err(error) => {
+                tracing::warn!("{error}");
+                failures.push(error);
+            }
+        }
+    }
+    (started, failures)
 }
 
 /// Where the run was interrupted, also services that it does not reload may be down: nobody starts what the
@@ -254,8 +371,7 @@ fn reload(
 ) -> Result<Effect, StepError> {
     let mut host = site.host(served, run.as_str());
     let service = named(config, name)?;
-    let flags = flags::environment(&host, config, &service.name).map_err(StepError::Files)?;
-    host.extra.extend(flags);
+    host.flags = flags::environment(&host, config, &service.name).map_err(StepError::Files)?;
     let ticks = service::reload_in_turn(&host, service, between)
         .map_err(|source| StepError::Service { service: name.to_owned(), source })?;
     Ok(Effect { output: Vec::new(), ticks: Some(ticks) })
@@ -271,6 +387,20 @@ fn stop(
     let host = site.host(served, run.as_str());
     service::stop(&host, named(config, name)?)
         .map_err(|source| StepError::Service { service: name.to_owned(), source })
+}
+
+/// Stops a service of before that the target has no more. One that its manager has forgotten does not run.
+fn stop_dropped(site: &Site, run: &Run, name: &ServiceName) -> Result<(), StepError> {
+    let (after, before) =
+        configurations(&run.plan).map_err(|error| StepError::Files(error.to_string()))?;
+    let host = site.host(&run.plan.from, run.id.as_str());
+    for service in dropped(&before, &after).iter().filter(|service| service.name == *name) {
+        match service::stop(&host, service) {
+            Ok(()) | Err(ServiceError::Unknown { .. }) => {}
+            Err(source) => return Err(StepError::Service { service: name.to_string(), source }),
+        }
+    }
+    Ok(())
 }
 
 fn named<'c>(config: &'c Config, name: &str) -> Result<&'c Service, StepError> {

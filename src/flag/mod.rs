@@ -126,7 +126,21 @@ pub fn forget(source: &FlagSource, undo: &Path) -> Result<(), FlagError> {
 }
 
 /// The variable `name` in the environment that each process was started with. What a program sets later in
-/// its own environment is not seen.
+/// its own environment is not seen, but what pm2 puts there before it runs a worker of its cluster.
 pub fn in_processes(pids: &[u32], name: &FlagName) -> Vec<(u32, Variable)> {
-    pids.iter().map(|pid| (*pid, procs::variable_of(*pid, name.as_str()))).collect()
+    pids.iter().map(|pid| (*pid, in_process(*pid, name.as_str()))).collect()
+}
+
+fn in_process(pid: u32, name: &str) -> Variable {
+    // All the variables of a worker come in this one, as JSON, and win over those of the daemon that forked it.
+    if let Variable::Set(text) = procs::variable_of(pid, "pm2_env")
+        && let Ok(serde_json::Value::Object(variables)) = serde_json::from_str(&text)
+        && let Some(value) = variables.get(name)
+    {
+        return Variable::Set(match value {
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        });
+    }
+    procs::variable_of(pid, name)
 }

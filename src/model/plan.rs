@@ -56,6 +56,9 @@ pub struct Plan {
     /// Only the checks marked critical prove it: an emergency.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub critical_only: bool,
+    /// Services that what serves does not have and that do not run yet: they are stopped on the way back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub starts: Vec<ServiceName>,
 }
 
 impl Plan {
@@ -155,6 +158,11 @@ pub enum Step {
         /// The service.
         service: ServiceName,
     },
+    /// Stop a service of what serves that the target has no more.
+    Stop {
+        /// Its name in the configuration before.
+        service: ServiceName,
+    },
     /// Make the app's tree and artifacts those of the target.
     Activate,
     /// Make the index and HEAD say so.
@@ -193,6 +201,7 @@ impl Step {
             Step::Stage { .. } => "stage".to_owned(),
             Step::Build(build) => format!("build {}", build.group),
             Step::Quiesce { service } => format!("quiesce {service}"),
+            Step::Stop { service } => format!("stop {service}"),
             Step::Activate => "activate".to_owned(),
             Step::Head { .. } => "head".to_owned(),
             Step::Flags(flags) => format!("flags {}", flags.source),

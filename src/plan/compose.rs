@@ -113,6 +113,9 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
     if whole {
         warnings.extend(migrations(facts, &intent.config, &observed.activation.changes));
     }
+    let configs = (&facts.accepted.config, &intent.config);
+    let differing = super::dropped::look(site, configs, (&from, &to));
+    warnings.extend(differing.warnings);
     let outputs: Vec<RepoPath> = wanted.plan.artifacts.iter().map(|a| a.output.clone()).collect();
     let plan = Plan {
         plan: Plan::VERSION,
@@ -124,7 +127,7 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         recorded: intent.recorded,
         config: intent.config_text,
         config_before: facts.accepted.text.clone(),
-        steps: steps(facts, &from, &to, &wanted.plan, &intent.config, &reloaded),
+        steps: steps(facts, &from, &to, &wanted.plan, &intent.config, (&reloaded, differing.stops)),
         from,
         to,
         artifacts: wanted.plan.artifacts,
@@ -133,6 +136,7 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         warnings,
         skipped: intent.skipped.iter().map(skipped).collect(),
         critical_only: intent.emergency,
+        starts: differing.starts,
     };
     Ok(Composed {
         submodules: observed.submodules,
@@ -365,7 +369,7 @@ fn steps(
     to: &Served,
     builds: &BuildPlan,
     config: &Config,
-    reloaded: &BTreeSet<ServiceName>,
+    (reloaded, stops): (&BTreeSet<ServiceName>, Vec<Step>),
 ) -> Vec<Step> {
     let mut steps = Vec::new();
     if !builds.steps.is_empty() {
@@ -378,6 +382,7 @@ fn steps(
     steps.push(Step::Activate);
     let branch = facts.head.branch.clone().filter(|_| facts.head.commit == from.commit);
     steps.push(Step::Head { from: from.commit.clone(), to: to.commit.clone(), branch });
+    steps.extend(stops);
     let services = config.services.iter().filter(|service| reloaded.contains(&service.name));
     steps.extend(services.map(|s| Step::Reload { service: s.name.clone() }));
     steps.push(Step::Prove);

@@ -62,6 +62,7 @@ pub fn in_detail(plan: &Plan) -> Vec<String> {
             }
             Step::Signal { service, signal } => format!("signal    {signal} to {service}"),
             Step::Quiesce { service } => format!("quiesce   {service} is stopped"),
+            Step::Stop { service } => format!("stop      {service}, no service of it any more"),
             Step::Reload { service } => format!("reload    {service}"),
             Step::Prove => format!("prove     {} serves", plan.to),
             Step::Record => "record    sign, append, publish".to_owned(),

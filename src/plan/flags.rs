@@ -7,9 +7,11 @@ use super::compose::{self, Composed, Intent};
 use super::facts::Facts;
 use super::room;
 use crate::build::Look;
-use crate::config::{Apply, Config, readers};
+use crate::config::{Apply, Config, takers};
 use crate::ledger;
-use crate::model::{Activation, ArtifactEvidence, FlagChange, FlagStep, Plan, ServiceName, Step};
+use crate::model::{
+    Activation, ArtifactEvidence, FlagChange, FlagName, FlagStep, Plan, ServiceName, Step,
+};
 use crate::site::Site;
 
 /// Composes the plan for the flags of an intent: per source the changes, then what makes the app take them.
@@ -36,6 +38,7 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         warnings: intent.warnings,
         skipped: Vec::new(),
         critical_only: intent.emergency,
+        starts: Vec::new(),
         from: intent.from,
         to: intent.to,
     };
@@ -59,12 +62,14 @@ fn steps(config: &Config, changes: &[FlagChange]) -> Vec<Step> {
         if changes.is_empty() {
             continue;
         }
+        let names: Vec<&FlagName> = changes.iter().map(|change| &change.name).collect();
+        let takers = takers(config, source, &names);
         steps.push(Step::Flags(FlagStep { source: source.name.clone(), changes }));
         match source.apply {
-            Apply::Reload | Apply::Environment => reloads.extend(readers(config, source)),
+            Apply::Reload | Apply::Environment => reloads.extend(takers),
             Apply::Signal(signal) => {
                 signals.extend(
-                    readers(config, source)
+                    takers
                         .into_iter()
                         .map(|service| Step::Signal { service, signal: signal.name().to_owned() }),
                 );

@@ -5,6 +5,7 @@ pub mod candidates;
 pub mod component;
 pub mod compose;
 pub mod describe;
+mod dropped;
 pub mod estimate;
 pub mod facts;
 pub mod fit;

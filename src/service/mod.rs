@@ -31,6 +31,8 @@ pub struct Host<'a> {
     pub state: PathBuf,
     /// `GITROLL_VERSION`, `GITROLL_COMMIT`, `GITROLL_DEPLOYMENT`, `GITROLL_RUN`.
     pub extra: BTreeMap<String, String>,
+    /// The flags that the service is handed in its environment; `None` is one that is not set.
+    pub flags: BTreeMap<String, Option<String>>,
 }
 
 /// A service as observed.
@@ -280,9 +282,20 @@ pub fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<Log>, ServiceError
 }
 
 impl Host<'_> {
-    /// The whole environment of a command that is run for the app: that of services, and `GITROLL_*`.
+    /// The flags that are set.
+    fn flag_variables(&self) -> impl Iterator<Item = (OsString, OsString)> {
+        let set = self.flags.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        set.map(|(name, value)| (name.into(), value.into()))
+    }
+
+    /// The whole environment of a command that is run for the app: that of services, flags that are handed over, and
+    /// `GITROLL_*`.
     pub fn command_environment(&self) -> BTreeMap<OsString, OsString> {
-        self.environment().into_iter().chain(self.version_variables()).collect()
+        self.environment()
+            .into_iter()
+            .chain(self.version_variables())
+            .chain(self.flag_variables())
+            .collect()
     }
 
     /// `PATH`, `HOME`, `USER` and `LANG` of the user services run as, and nothing of whoever called

@@ -16,10 +16,12 @@ use crate::system::procs::{self, ProcessId, Ticks};
 use super::{Host, ServiceError, State, log};
 use client::Client;
 use definition::Definition;
+use handing::Handing;
 use listing::Instance;
 
 mod client;
 mod definition;
+mod handing;
 mod listing;
 mod orphans;
 
@@ -123,22 +125,32 @@ pub(super) fn reload(host: &Host<'_>, service: &Service, app: &str) -> Result<Ti
         instances => instances?,
     };
     mark_logs(host, service, &client, log_files(&instances))?;
-    if instances.iter().any(|instance| instance.stale(&host.top).is_some()) {
-        return replace(host, service, &client, &instances);
+    let own = instances.first().and_then(|instance| instance.settings.get("env")?.as_object());
+    let handing = Handing::over(host, service, own)?;
+    let stale = instances.iter().any(|instance| instance.stale(&host.top).is_some());
+    if stale || !handing.unset.is_empty() {
+        return replace(host, service, &client, &instances, &handing);
     }
     let limit = limit(&instances);
+    let change = |command: &str| {
+        let words = handing.words(&[command, app]);
+        client.change_handing(&words, limit, &handing, instances.first())
+    };
     let moment = Ticks::now();
     if instances.iter().all(Instance::is_online) {
         // One that says it is at it already, or that fails otherwise, is found by its old processes.
-        client.change(&["reload", app], limit)?;
+        change("reload")?;
         if all_fresh(&client.instances(app)?, moment) {
             return Ok(moment);
         }
     }
     let moment = Ticks::now();
-    client.change(&["restart", app], limit)?;
+    change("restart")?;
     let now = client.instances(app)?;
-    if all_fresh(&now, moment) { Ok(moment) } else { replace(host, service, &client, &now) }
+    if all_fresh(&now, moment) {
+        return Ok(moment);
+    }
+    replace(host, service, &client, &now, &handing)
 }
 
 pub(super) fn start(host: &Host<'_>, service: &Service, app: &str) -> Result<(), ServiceError> {
@@ -209,17 +221,21 @@ fn start_again(
         })?,
     };
     let definition = definition.moved_to(&host.top, None)?;
+    let handing = Handing::over(host, service, definition.variables())?;
+    let definition = definition.handed(&handing);
     orphans::end(client, app)?;
     mark_logs(host, service, client, definition.logs())?;
     run_definition(host, service, client, &definition)
 }
 
-/// Deletes an app and starts it from the live tree: the only way to mend a stale directory.
+/// Deletes an app and starts it from the live tree: the only way to mend a stale directory, and to take a variable
+/// away.
 fn replace(
     host: &Host<'_>,
     service: &Service,
     client: &Client,
     instances: &[Instance],
+    handing: &Handing,
 ) -> Result<Ticks, ServiceError> {
     let Some(listed) = Definition::of(instances) else {
         return Err(ServiceError::Failed {
@@ -229,6 +245,7 @@ fn replace(
     };
     // Before anything is deleted: this fails where the live tree has no such script.
     let definition = listed.moved_to(&host.top, remembered(host, service).as_ref())?;
+    let definition = definition.handed(handing);
     let app = definition.name();
     let processes: Vec<ProcessId> = instances.iter().filter_map(Instance::process).collect();
     let limit = limit(instances);

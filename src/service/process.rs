@@ -85,6 +85,7 @@ pub(super) fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceErr
     let mut env = host.environment();
     env.extend(settings.env.iter().map(|(name, value)| (name.into(), value.into())));
     env.extend(host.version_variables());
+    env.extend(host.flag_variables());
     env.insert(MARK.into(), mark(host, service));
     let args = args.iter().map(Into::into).collect();
     let invocation = Invocation { args, env, ..Invocation::new(program, &host.top) };

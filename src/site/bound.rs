@@ -93,6 +93,7 @@ impl Site {
             top: self.top().to_owned(),
             state: self.state(),
             extra: variables(served, deployment),
+            flags: BTreeMap::new(),
         }
     }
 }

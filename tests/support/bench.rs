@@ -63,6 +63,7 @@ impl Bench {
             top: self.top.clone(),
             state: self.state.clone(),
             extra: BTreeMap::from([("GITROLL_VERSION".to_owned(), "1.2.3".to_owned())]),
+            flags: BTreeMap::new(),
         }
     }
 

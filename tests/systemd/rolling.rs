@@ -109,3 +109,40 @@ fn services_of_several_managers_are_reloaded_after_those_they_depend_on() {
         assert_eq!(order, ["\"version\": \"1.1.0\",", "queue", "web"]);
     });
 }
+
+/// Says what it was started with.
+const TELLS: &str = r#"
+const fs = require('fs'), http = require('http');
+const read = (file) => fs.readFileSync(file, 'utf8');
+const version = JSON.parse(read('package.json')).version;
+const env = Object.fromEntries(read('.env').split('\n').map((line) => line.split('=')));
+http.createServer((request, response) => {
+  response.writeHead(200, { 'content-type': 'application/json', connection: 'close' });
+  response.end(JSON.stringify({ status: 'healthy', version, pid: process.pid, A: env.A }));
+}).listen(env.PORT, '127.0.0.1');
+"#;
+
+#[test]
+fn a_flag_is_not_asked_for_between_instances_before_all_were_reloaded() {
+    boxed(|host, inside| {
+        let app = host.app(Fixture::Plain);
+        let port = app.port.number();
+        app.write("server.js", TELLS);
+        let more = "web\"\ndepends_on = [\"worker\"]\n[service.worker]\nmanager = \"systemd\"\n\
+            name = \"worker@\"\ninstances = [\"1\", \"2\"]\n#";
+        let flags = format!(
+            "[flags]\nfile = \".env\"\nverify = {{ http = \"http://127.0.0.1:{port}/\", timeout = \"3s\", \
+             expect = {{ status = 200, json = {{ \"/A\" = \"{{value}}\" }} }} }}\n\
+             [component.A]\npaths = [\"a/**\"]\nflag = {{ name = \"A\", off = \"false\" }}\n"
+        );
+        let config = config().served_by(ServedBy::Unit(more.to_owned())).and(&flags);
+        let dotenv = app.read(".env");
+        app.write(".env", &format!("{}\nA=true\n", dotenv.trim_end()));
+        let worker = unit_of(host, &script(host, "worker.sh", "exec sleep 1000\n"), "");
+        let units = [("web.service", web_unit(host, "")), ("worker@.service", worker)];
+        let units: Vec<(&str, &str)> = units.iter().map(|(n, t)| (*n, t.as_str())).collect();
+        let served = Served::of_app(host, inside, app, &config, &units);
+        inside.gitroll(&["flags", "off", "A"]).exit(0).stderr_has("reload worker");
+        served.serves("1.0.0");
+    });
+}

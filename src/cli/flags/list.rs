@@ -137,7 +137,7 @@ fn in_environment(
     let config = &facts.accepted.config;
     let host = session.site.host(&facts.serving, &facts.deployment(&session.site));
     let mut values = BTreeSet::new();
-    for name in config::readers(config, source) {
+    for name in config::takers(config, source, &[&flag.name]) {
         let service = config.services.iter().find(|service| service.name == name);
         let state = service.map(|service| service::observe(&host, service));
         let Some(Ok(state)) = state else { continue };

@@ -47,6 +47,8 @@ pub(super) fn look(session: &Session, facts: &Facts, run: Option<&Run>) -> Resul
         (true, false) => Some(false),
         (false, true) => Some(true),
         (false, false) => None,
+        // Only flags differ.
+        (true, true) if plan.from.commit == plan.to.commit => Some(false),
         // No check tells the one from the other: what was not reloaded is what it was.
         (true, true) => match run.course() {
             Course::Proven => Some(true),

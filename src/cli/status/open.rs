@@ -48,6 +48,8 @@ pub struct OpenRun {
     pub record: Option<Seq>,
     /// What finishes it if nobody does; absent where there is nothing.
     pub watchdog: Option<Watching>,
+    /// What the flags that it changes are set to now; empty where it changes none.
+    pub flags: Vec<String>,
     /// A command of which nobody knows whether it ran to its end: `gitroll resume` asks about it.
     pub unsettled: Option<String>,
     /// Commands of the team's own that go on although the run was killed: process and words.
@@ -82,7 +84,9 @@ impl OpenRun {
         let (done, left) = run.progress(record.is_some());
         let course = run.course();
         let stuck = match course {
-            Course::Stuck(side) => Some(ways::predicament(run, side, &run.last_failure())),
+            Course::Stuck(side) => {
+                Some(ways::predicament(&session.site, run, side, &run.last_failure()))
+            }
             _ => None,
         };
         Self {
@@ -102,6 +106,7 @@ impl OpenRun {
             done,
             left,
             record,
+            flags: ways::flags_now(&session.site, &run.plan),
             unsettled: run.unsettled().map(|Unsettled { command, .. }| command),
             outlived: if holder.is_some() { Vec::new() } else { run.outlived(&session.site) },
             watchdog: Watching::over(&session.site, run),
@@ -134,7 +139,7 @@ impl OpenRun {
     pub(super) fn tree_words(&self, facts: &Facts) -> Option<String> {
         let (from, to) = (&self.from, &self.to);
         let words = match (self.tree.as_str(), self.course.as_str()) {
-            _ if self.stuck.is_some() => None,
+            _ if self.stuck.is_some() || !self.flags.is_empty() => None,
             ("target", _) => Some(format!("{to}, put there by the open run")),
             ("between", "back") => Some(format!("in part {to} still: {from} is being put back")),
             ("between", _) => Some(format!("in part {to}, put there by the open run")),
@@ -152,6 +157,9 @@ impl OpenRun {
     pub(super) fn particulars(&self, now: Timestamp, field: &impl Fn(&str, &str)) {
         for (name, text) in self.stuck.iter().flatten() {
             field(name, &escape(text));
+        }
+        for line in self.flags.iter().filter(|_| self.stuck.is_none()) {
+            field("flags", &escape(line));
         }
         let back = if self.course == "back" { "on the way back: " } else { "" };
         let list = |steps: &[String]| format!("{back}{}", escape(&steps.join(", ")));

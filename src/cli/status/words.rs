@@ -1,6 +1,7 @@
 //! What serves and what was observed, in a line each.
 
 use crate::cli::status::StatusAnswer;
+use crate::model::Seq;
 use crate::ui::{Ui, ago, clock_word, escape, plural, span};
 
 /// What serves, since when, and by whose word.
@@ -11,8 +12,14 @@ pub(super) fn serving_words(ui: &Ui, answer: &StatusAnswer, now: jiff::Timestamp
         (false, ..) if answer.healthy => {
             return "not known: the checks do not tell the one from the other".to_owned();
         }
+        (false, ..) if !answer.checks.is_empty() && answer.checks.iter().all(|c| c.passed) => {
+            let down = answer.services.iter().filter(|service| !service.up);
+            let down: Vec<&str> = down.map(|service| service.service.as_str()).collect();
+            let down = down.join(", ");
+            return format!("{} not known: the checks pass, not seen up: {down}", style.bad());
+        }
         (false, ..) => return format!("{} nothing healthy", style.bad()),
-        (_, Some(seq), _) if answer.proven => format!("{} proven #{seq}", style.ok()),
+        (_, Some(seq), _) if answer.proven => proven_words(ui, answer, seq),
         (_, Some(seq), _) => format!("not proven by a run, #{seq}"),
         (_, None, Some(run)) if answer.serving.commit == run.to.commit => {
             let sign = if answer.proven { style.ok() } else { style.yellow("!") };
@@ -27,6 +34,22 @@ pub(super) fn serving_words(ui: &Ui, answer: &StatusAnswer, now: jiff::Timestamp
         .since
         .map(|since| format!("  since {} ({})", clock_word(since, now), span(ago(since, now))));
     format!("{}{}  {proof}", answer.serving, since.unwrap_or_default())
+}
+
+/// That it was proven, and whether it still is as it was then.
+fn proven_words(ui: &Ui, answer: &StatusAnswer, seq: Seq) -> String {
+    let style = &ui.out;
+    let down = answer.services.iter().filter(|service| !service.up);
+    let down: Vec<&str> = down.map(|service| service.service.as_str()).collect();
+    if !down.is_empty() {
+        return format!("{} proven #{seq}, but not up now: {}", style.bad(), down.join(", "));
+    }
+    let failing = answer.checks.iter().filter(|check| check.failed());
+    let failing: Vec<&str> = failing.map(|check| check.check.as_str()).collect();
+    if !failing.is_empty() {
+        return format!("{} proven #{seq}, but failing now: {}", style.bad(), failing.join(", "));
+    }
+    format!("{} proven #{seq}", style.ok())
 }
 
 /// Checks, services and the tree.

@@ -11,6 +11,7 @@ use crate::system::procs::{self, ProcessId};
 
 use super::super::{Host, ServiceError};
 use super::definition::Definition;
+use super::handing::Handing;
 use super::listing::{self, Instance};
 
 /// How long a question may take.
@@ -25,6 +26,8 @@ pub(super) struct Client {
     home: PathBuf,
     dir: PathBuf,
     env: BTreeMap<OsString, OsString>,
+    /// Where node is: pm2 is a script of it, whose first line looks it up.
+    node: Option<PathBuf>,
 }
 
 impl Client {
@@ -53,12 +56,12 @@ impl Client {
             )));
         }
         let mut env = host.environment();
-        if let Some(dir) = host.binding.tools.node.as_deref().and_then(Path::parent) {
-            // pm2 is a node script: its first line looks node up.
+        let node = host.binding.tools.node.as_deref().and_then(Path::parent).map(Path::to_owned);
+        if let Some(dir) = &node {
             extend_path(&mut env, dir);
         }
         let program = host.binding.tools.pm2.clone().unwrap_or_else(|| "pm2".into());
-        Ok(Self::with(program, home, host.top.clone(), env))
+        Ok(Self { node, ..Self::with(program, home, host.top.clone(), env) })
     }
 
     /// pm2 before there is a binding: with the caller's `PATH` and home.
@@ -82,7 +85,7 @@ impl Client {
         env.insert("PM2_HOME".into(), home.clone().into());
         // No more than needed: what is set here enters the environment of an app that pm2 starts.
         env.insert("PM2_DISABLE_VERSION_CHECK".into(), "true".into());
-        Self { program, home, dir, env }
+        Self { program, home, dir, env, node: None }
     }
 
     /// That there is a pm2 to call.
@@ -172,7 +175,20 @@ impl Client {
         args: &[impl AsRef<OsStr>],
         limit: Duration,
     ) -> Result<Option<String>, ServiceError> {
-        let finished = self.call(args, limit)?;
+        self.change_handing(args, limit, &Handing::default(), None)
+    }
+
+    /// The same, handing variables over to the app.
+    pub(super) fn change_handing(
+        &self,
+        args: &[impl AsRef<OsStr>],
+        limit: Duration,
+        handing: &Handing,
+        app: Option<&Instance>,
+    ) -> Result<Option<String>, ServiceError> {
+        let env = app.map_or_else(|| self.env.clone(), |app| handing.variables(&self.env, app));
+        let env = self.with_node(env);
+        let finished = self.call_in(args, limit, env)?;
         if finished.timed_out {
             return Err(failed(&spelled(args), &finished, limit));
         }
@@ -183,10 +199,26 @@ impl Client {
         Ok(Some(lines.join(" · ")).filter(|lines| !lines.is_empty()))
     }
 
+    fn with_node(&self, mut env: BTreeMap<OsString, OsString>) -> BTreeMap<OsString, OsString> {
+        if let Some(dir) = &self.node {
+            extend_path(&mut env, dir);
+        }
+        env
+    }
+
     fn call(&self, args: &[impl AsRef<OsStr>], limit: Duration) -> Result<Finished, ServiceError> {
+        self.call_in(args, limit, self.env.clone())
+    }
+
+    fn call_in(
+        &self,
+        args: &[impl AsRef<OsStr>],
+        limit: Duration,
+        env: BTreeMap<OsString, OsString>,
+    ) -> Result<Finished, ServiceError> {
         let invocation = Invocation {
             args: args.iter().map(|arg| arg.as_ref().to_owned()).collect(),
-            env: self.env.clone(),
+            env,
             limit,
             ..Invocation::new(&self.program, &self.dir)
         };

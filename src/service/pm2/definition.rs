@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::super::ServiceError;
+use super::handing::Handing;
 use super::listing::{Instance, resolved, runs_a_program};
 
 /// What pm2's ecosystem file calls these and its list calls the same.
@@ -171,6 +172,19 @@ impl Definition {
                 ),
             }),
         }
+    }
+
+    /// The variables it declares.
+    pub(super) fn variables(&self) -> Option<&Map<String, Value>> {
+        self.app.get("env").and_then(Value::as_object)
+    }
+
+    /// The same app, with these flags.
+    pub(super) fn handed(mut self, handing: &Handing) -> Self {
+        let mut env = self.variables().cloned().unwrap_or_default();
+        handing.apply(&mut env);
+        self.app.insert("env".to_owned(), env.into());
+        self
     }
 
     fn at(&self, cwd: &Path, script: &Path) -> Result<Self, ServiceError> {
