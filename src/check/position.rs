@@ -82,6 +82,13 @@ impl LogPositions {
         Some(places.iter().map(reader).collect())
     }
 
+    /// Whether a log of this question could not be read then.
+    pub fn unread(&self, name: &str) -> bool {
+        self.0
+            .get(name)
+            .is_some_and(|places| places.is_empty() || places.values().any(Option::is_none))
+    }
+
     /// Whether no question has any.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

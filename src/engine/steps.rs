@@ -7,11 +7,12 @@ use super::prove::{intended, prove};
 use super::run::Run;
 use super::{EngineError, StepError, flags, in_turn, remains, reserve};
 use crate::build;
-use crate::check::{LogWindow, Proof, log_positions};
-use crate::config::{Config, Service};
+use crate::check::{LogWindow, Proof, Surroundings, log_positions};
+use crate::config::{Check, CheckKind, Config, Service};
 use crate::layout::in_place;
 use crate::model::{
-    Activation, ArtifactEvidence, Narration, Narrator, Oid, Plan, RepoPath, RunId, Served, Step,
+    Activation, ArtifactEvidence, CheckEvidence, Narration, Narrator, Oid, Plan, RepoPath, RunId,
+    Served, Step,
 };
 use crate::service::{self, Between};
 use crate::site::{Site, variables};
@@ -187,8 +188,31 @@ pub(super) fn compensate(
         must: logs.clone(),
         must_not: log_positions(&config.checks, &intent.around),
     });
-    let proof = prove(site, config, &run.plan, &intent, narrator);
+    let (readable, unread) = readable(config, run, &intent.around);
+    for check in &unread {
+        let why = check.skipped.clone().unwrap_or_default();
+        let text = format!("check {} is not asked: {why}", check.check);
+        narrator(Narration::Warning { text });
+    }
+    let mut proof = prove(site, &readable, &run.plan, &intent, narrator);
+    proof.checks.extend(unread);
     Ok((proof, reloads))
+}
+
+/// What is asked on the way back, without the logs that cannot be read and could not be before the run either: that is
+/// no fault of what serves again.
+fn readable(config: &Config, run: &Run, around: &Surroundings) -> (Config, Vec<CheckEvidence>) {
+    let unread = |check: &Check| {
+        let CheckKind::Log(log) = &check.kind else { return None };
+        let no = around.unreadable(log)?;
+        let before = run.logs_before().is_some_and(|logs| logs.unread(check.name.as_str()));
+        let why = format!("{}, as before the run", no.why);
+        before.then(|| CheckEvidence::skipped(check.name.clone(), why))
+    };
+    let unread: Vec<CheckEvidence> = config.checks.iter().filter_map(unread).collect();
+    let mut config = config.clone();
+    config.checks.retain(|check| unread.iter().all(|left| left.check != check.name));
+    (config, unread)
 }
 
 /// Starts the services that are not up. One that cannot be asked or started is found by the proof.

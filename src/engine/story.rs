@@ -125,6 +125,14 @@ impl Run {
         })
     }
 
+    /// Where the logs ended before the run touched what serves.
+    pub(super) fn logs_before(&self) -> Option<&LogPositions> {
+        self.journal.lines().iter().find_map(|line| match &line.entry {
+            Entry::Intent { logs, .. } => logs.as_ref(),
+            _ => None,
+        })
+    }
+
     /// Whether the last thing that was done was a step that failed: the next candidate is to be tried.
     pub fn has_failed(&self) -> bool {
         self.journal.lines().last().is_some_and(|line| matches!(line.entry, Entry::Failed { .. }))
