@@ -82,6 +82,13 @@ impl LogPositions {
         Some(places.iter().map(reader).collect())
     }
 
+    /// These, and for each question of `later` those instead.
+    #[must_use]
+    pub fn with(mut self, later: Self) -> Self {
+        self.0.extend(later.0);
+        self
+    }
+
     /// Whether a log of this question could not be read then.
     pub fn unread(&self, name: &str) -> bool {
         self.0
