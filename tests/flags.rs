@@ -137,6 +137,20 @@ fn the_last_words_of_the_old_process_show_no_flag_and_the_first_of_the_new_one_d
 }
 
 #[test]
+fn doctor_asks_what_shows_a_flag() {
+    let host = TestEnvironment::new();
+    let s = flagged(&host, BY_HTTP);
+    host.gitroll(&["doctor"]).stdout_has("1 flag could be switched");
+    // The app goes on with what nobody set.
+    fs::write(s.app.dir.join(".env"), "ENABLE_UPLOADS=false\n").unwrap();
+    let doctor = host.gitroll(&["doctor"]);
+    doctor.stdout_has(
+        "what shows ENABLE_UPLOADS does not show that it is false: /flags/ENABLE_UPLOADS",
+    );
+    doctor.stdout_lacks("could be switched");
+}
+
+#[test]
 fn the_environment_of_processes_shows_a_flag_that_is_handed_over() {
     let host = TestEnvironment::new();
     let flags = "[flags]\nfile = \".env\"\napply = \"environment\"\nverify = \"environ\"\n";
