@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gitroll::check::{Intent, LogWindow, Proof, Surroundings, log_positions, look, prove};
+use gitroll::check::{
+    Intent, LogWindow, Proof, Seen, Surroundings, log_positions, look, prove, symptoms,
+};
 use gitroll::config::{Check, CheckGroup, Selection, parse};
 use gitroll::model::{CheckEvidence, Redactor, Served};
 use gitroll::system::procs::Ticks;
@@ -177,7 +179,7 @@ fn a_connection_is_accepted_or_not_and_says_what_it_must() {
     let host = Host::new();
     let ssh = Speaker::start(|stream, _| {
         let _ = stream.write_all(b"SSH-2.0-shop 1.0.0\r\n");
-        thread::sleep(Duration::from_millis(300));
+        thread::sleep(Duration::from_millis(50));
     });
     let silent = Speaker::start(|_, _| thread::sleep(Duration::from_secs(2)));
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -490,4 +492,46 @@ fn an_old_listener_fails_every_kind_unless_it_is_said_to_be_something_else() {
     let proof = host.prove(&checks(&format!("{text}\nown = false")));
     assert!(proof.checks[0].passed && !proof.proven, "{proof:?}");
     assert!(proof.failures[0].starts_with("nothing observed can tell"), "{proof:?}");
+}
+
+#[test]
+fn what_was_asked_and_has_not_answered_is_not_said_to_be_not_asked() {
+    let mut host = Host::new();
+    let mut both = checks("command = [\"sleep\", \"2\"]");
+    both.extend(checks("log = { file = \"app.log\" }\nexpect = { must_not = \"Error\" }"));
+    both[1].name = "quiet".parse().unwrap();
+    host.write("app.log", "");
+    host.change(&both);
+    let top = host.top().to_owned();
+    let writer = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(300));
+        fs::write(top.join("app.log"), "Error: x\n").unwrap();
+    });
+    let proof = host.prove(&both);
+    writer.join().unwrap();
+    let last = &proof.checks[0].last;
+    assert_eq!(last.answer, "not answered yet", "{proof:?}");
+    assert!(last.millis >= 100, "{proof:?}");
+}
+
+#[test]
+fn a_question_that_was_killed_or_says_too_much_tells_nothing_of_a_symptom() {
+    let host = Host::new();
+    for (script, wanted) in [
+        ("kill -9 $$", "ended by signal 9"),
+        ("yes | head -c 50000000", "output larger than 1 MiB"),
+    ] {
+        for when in ["holds", "fails"] {
+            let text = format!(
+                "[app]\nname = \"shop\"\n[[rule]]\nsymptom = \"x\"\nseverity = \"P1\"\n\
+                 action = \"code\"\nprobe = {{ command = [\"sh\", \"-c\", {script:?}], \
+                 expect = {{ stdout = \"bad\" }}, when = {when:?} }}\n"
+            );
+            let config = parse(&text, "gitroll.toml").map_err(|e| format!("{:#?}", e.problems));
+            let rule = config.unwrap().rules.remove(0);
+            let seen = symptoms(&[&rule.probe], &host.intent).remove(0);
+            let Seen::Unknown(why) = &seen else { panic!("{script}: {seen:?}") };
+            assert!(why.contains(wanted), "{seen:?}");
+        }
+    }
 }

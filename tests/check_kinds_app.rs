@@ -339,3 +339,50 @@ fn an_old_process_that_keeps_the_port_is_seen_by_a_connection_alone() {
     host.gitroll(&["deploy", &later, "--yes"]).exit(0);
     s.serves("1.2.0");
 }
+
+#[test]
+fn a_log_that_is_gone_is_refused_before_a_change_and_is_no_fault_of_what_serves_again() {
+    let host = TestEnvironment::new();
+    let log = host.path("front.log");
+    fs::write(&log, "").unwrap();
+    let s = serving(&host, &format!("log = {{ file = {log:?} }}\nexpect = {{ must_not = \"E\" }}"));
+    host.gitroll(&["doctor"]).stdout_has("1 of 1 pass, 1 only asked after a change");
+    let one = s.app.head();
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--force", "--detach", &one]);
+    fs::remove_file(&log).unwrap();
+    host.gitroll(&["doctor"]).exit(1).stdout_has("front.log: no such file").stdout_has("optional");
+    let refused = host.gitroll(&["deploy", &next, "--yes"]);
+    refused.exit(1).stderr_has("front.log: no such file").stderr_has("optional = true");
+    assert_eq!(s.app.head(), one);
+    // Where nothing runs yet it may come with the service.
+    host.gitroll(&["service", "stop"]).exit(0);
+    let answer = host.gitroll(&["deploy", &next, "--yes"]);
+    answer.exit(21).stderr_has("more: no such file");
+    let abort = host.gitroll(&["abort"]);
+    abort.exit(0).stderr_has("check more is not asked").stdout_has("observed serving");
+    s.serves("1.0.0");
+    fs::write(&log, "").unwrap();
+    host.gitroll(&["deploy", &next, "--yes"]).exit(0);
+    s.serves("1.1.0");
+}
+
+#[test]
+fn what_must_be_said_is_not_awaited_where_nothing_is_reloaded() {
+    let host = TestEnvironment::new();
+    let app = host.app(Fixture::Plain);
+    let flags = "[flags]\nfile = \".env\"\napply = \"none\"\nverify = { command = [\"test\", \"-n\", \"{value}\"] }\n\
+                 [component.UP]\npaths = [\"server.js\"]\nflag = { name = \"UPLOADS\", off = \"0\", on = \"1\" }\n";
+    let text = "log = { service = \"web\" }\nexpect = { must = \"plain-app {version} listens\" }";
+    app.configure(&AppConfig::default().without_builds().and(&check(text)).and(flags));
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host: &host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    host.gitroll(&["flags", "set", "UPLOADS=1", "--yes"]).exit(0);
+    let show = host.gitroll(&["show", "--json"]).json();
+    let checks = show["result"]["evidence"]["checks"].as_array().unwrap().clone();
+    let more = checks.iter().find(|check| check["check"] == "more").unwrap();
+    assert_eq!(more["skipped"], "nothing is reloaded that could say so", "{more}");
+    s.release("1.1.0", Behaviour::Good).exit(0);
+}

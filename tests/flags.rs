@@ -119,6 +119,38 @@ fn a_log_shows_a_flag_from_the_change_on() {
 }
 
 #[test]
+fn the_last_words_of_the_old_process_show_no_flag_and_the_first_of_the_new_one_do() {
+    let host = TestEnvironment::new();
+    let flags = "[flags]\nfile = \".env\"\n\
+                 verify = { log = { service = \"web\" }, expect = { must = \"sequential uploads\" }, timeout = \"3s\" }\n";
+    let s = flagged(&host, flags);
+    let bye = "process.on('SIGTERM', () => { console.log('sequential uploads (bye)'); process.exit(0); });";
+    let server = s.app.read("server.js");
+    s.app.write("server.js", &server.replace("process.on('SIGTERM', () => process.exit(0));", bye));
+    s.release_kept("1.2.0").exit(0);
+    host.gitroll(&["flags", "off", "QW-001"]).exit(0);
+    host.gitroll(&["back", "--level", "flags", "--yes"]).exit(0);
+    // From here on the app goes on with uploads in parallel, whatever it reads.
+    s.app.write(".git/deaf", "");
+    let off = host.gitroll(&["flags", "off", "QW-001"]);
+    off.exit(20).stderr_has("no line matches \"sequential uploads\"");
+}
+
+#[test]
+fn doctor_asks_what_shows_a_flag() {
+    let host = TestEnvironment::new();
+    let s = flagged(&host, BY_HTTP);
+    host.gitroll(&["doctor"]).stdout_has("1 flag could be switched");
+    // The app goes on with what nobody set.
+    fs::write(s.app.dir.join(".env"), "ENABLE_UPLOADS=false\n").unwrap();
+    let doctor = host.gitroll(&["doctor"]);
+    doctor.stdout_has(
+        "what shows ENABLE_UPLOADS does not show that it is false: /flags/ENABLE_UPLOADS",
+    );
+    doctor.stdout_lacks("could be switched");
+}
+
+#[test]
 fn the_environment_of_processes_shows_a_flag_that_is_handed_over() {
     let host = TestEnvironment::new();
     let flags = "[flags]\nfile = \".env\"\napply = \"environment\"\nverify = \"environ\"\n";

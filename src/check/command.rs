@@ -65,12 +65,13 @@ impl Asker {
             (None, signal) => {
                 let signal = signal.unwrap_or_default();
                 let ended = format!("ended by signal {signal}");
-                return Judged::failed(self.with_line(ended, finished));
+                // Whoever ended it: it did not come to say anything.
+                return Judged::unaskable(self.with_line(ended, finished));
             }
         }
         let most = (*max_bytes).min(KEPT);
         if finished.stdout.len() as u64 > most {
-            return Judged::failed(format!("output larger than {}", size(most)));
+            return Judged::unaskable(format!("output larger than {}", size(most)));
         }
         let found = stdout.iter().map(|text| contains("stdout", text, &finished.stdout, subject));
         Judged::of(&found.collect::<Vec<_>>(), format!("exit {exit}"))

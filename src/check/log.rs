@@ -235,20 +235,27 @@ impl Surroundings {
         }
     }
 
-    /// Why a log cannot be read whatever is started: rights, or what lies in its place. `None` where it can be, or
-    /// where that cannot be told before its service runs.
-    pub fn never_readable(&self, source: &LogSource) -> Option<String> {
-        let places = match self.places_of(source) {
+    /// Why a log cannot be read now: lasting where that is so whatever is started, by rights or by what lies in its
+    /// place, and not where nothing lies there. `None` where it can be, or where that cannot be told before its service
+    /// runs.
+    pub fn unreadable(&self, log: &LogCheck) -> Option<NoLog> {
+        let places = match self.places_of(&log.source) {
             Ok(places) => places,
-            Err(NoLog { why, lasting }) => return lasting.then_some(why),
+            Err(no) => return Some(no).filter(|no| no.lasting),
         };
         let files = places.iter().filter_map(|place| match place {
             LogPlace::File(file) => Some((place, open(&self.top, file).err()?)),
             LogPlace::Journal(_) => None,
         });
         let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-        let mut failing = files.filter(|(_, error)| !gone(error));
-        failing.next().map(|(place, error)| format!("{place} {}", why(&error)))
+        let told =
+            files.filter(|(_, error)| !(log.optional && gone(error))).map(|(place, error)| NoLog {
+                why: format!("{place}: {}", why(&error)),
+                lasting: !gone(&error),
+            });
+        let mut told: Vec<NoLog> = told.collect();
+        told.sort_by_key(|no| !no.lasting);
+        told.into_iter().next()
     }
 
     /// A file below the live tree as one that may not lead out of it; anything else as it is.

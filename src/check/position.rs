@@ -82,6 +82,20 @@ impl LogPositions {
         Some(places.iter().map(reader).collect())
     }
 
+    /// These, and for each question of `later` those instead.
+    #[must_use]
+    pub fn with(mut self, later: Self) -> Self {
+        self.0.extend(later.0);
+        self
+    }
+
+    /// Whether a log of this question could not be read then.
+    pub fn unread(&self, name: &str) -> bool {
+        self.0
+            .get(name)
+            .is_some_and(|places| places.is_empty() || places.values().any(Option::is_none))
+    }
+
     /// Whether no question has any.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -119,13 +119,13 @@ pub(super) fn prove(
             }
             let wait = window.next_look().saturating_sub(clock.elapsed());
             match inbox.recv_timeout(wait.min(ATTENTION)) {
-                Ok((check, answer)) => window.answered(check, answer),
+                Ok(heard) => hear(&mut window, heard),
                 // Not to happen: `answers` is still held here.
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            for (check, answer) in inbox.try_iter() {
-                window.answered(check, answer);
+            for heard in inbox.try_iter() {
+                hear(&mut window, heard);
             }
             if window.next_look() <= clock.elapsed() {
                 observe_once(&mut window, checks, intent, observe, clock);
@@ -134,6 +134,12 @@ pub(super) fn prove(
         // Closing our end is what ends the asking.
         drop(asking);
     });
+    // It is decided: answers that come now change nothing, but what was asked was asked.
+    for heard in inbox.try_iter() {
+        if let (check, Heard::Asked(at)) = heard {
+            window.asked(check, at);
+        }
+    }
     let proof = window.proof(clock.elapsed());
     let mut held = proof.checks.into_iter();
     let evidence = |check: &Check| match left_out(check, intent) {
@@ -141,6 +147,20 @@ pub(super) fn prove(
         None => held.next(),
     };
     Proof { checks: all.iter().filter_map(evidence).collect(), ..proof }
+}
+
+/// What is heard of a check.
+enum Heard {
+    /// Its first question was put at this moment.
+    Asked(Duration),
+    Answered(Answered),
+}
+
+fn hear(window: &mut Window<'_>, (check, heard): (usize, Heard)) {
+    match heard {
+        Heard::Asked(at) => window.asked(check, at),
+        Heard::Answered(answer) => window.answered(check, answer),
+    }
 }
 
 /// Why a check is not asked.
@@ -267,7 +287,7 @@ fn ask_over_and_over(
     checks: &[Check],
     intent: &Intent,
     clock: Instant,
-    answers: &Sender<(usize, Answered)>,
+    answers: &Sender<(usize, Heard)>,
     hangup: UnixStream,
 ) -> io::Result<()> {
     hangup.set_nonblocking(true)?;
@@ -282,12 +302,14 @@ fn ask_over_and_over(
             let subject = Arc::clone(&subject);
             let (answers, pause) = (answers.clone(), interval(check));
             asking.spawn(async move {
+                // Nobody hears it any more only when the proof is over.
+                let _ = answers.send((number, Heard::Asked(clock.elapsed())));
                 loop {
                     let began = clock.elapsed();
                     let (judged, took) = asker.ask(&subject).await;
                     let probe = probe(&judged, took);
                     let answer = Answered { began, ended: clock.elapsed(), judged, probe };
-                    if answers.send((number, answer)).is_err() {
+                    if answers.send((number, Heard::Answered(answer))).is_err() {
                         break;
                     }
                     // A server slower than the interval still gets a breath.
@@ -319,7 +341,7 @@ fn interval(check: &Check) -> Duration {
 
 fn answer_all(
     checks: &[Check],
-    answers: &Sender<(usize, Answered)>,
+    answers: &Sender<(usize, Heard)>,
     clock: Instant,
     error: &io::Error,
 ) {
@@ -328,7 +350,8 @@ fn answer_all(
         let probe = unasked(error);
         let judged = Judged::failed(probe.answer.clone());
         // Nobody listens any more only when the proof is over.
-        let _ = answers.send((number, Answered { began: at, ended: at, judged, probe }));
+        let answer = Answered { began: at, ended: at, judged, probe };
+        let _ = answers.send((number, Heard::Answered(answer)));
     }
 }
 

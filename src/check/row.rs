@@ -35,6 +35,8 @@ pub(super) struct Row {
     held_at: Option<Duration>,
     ever_held: bool,
     ever_passed: bool,
+    /// When the first question was put.
+    asked: Option<Duration>,
     last: Option<Answered>,
     last_failure: Option<String>,
     /// Some answers named the version and some did not.
@@ -58,11 +60,17 @@ impl Row {
             held_at: None,
             ever_held: false,
             ever_passed: false,
+            asked: None,
             last: None,
             last_failure: None,
             mixed: false,
             old: None,
         }
+    }
+
+    /// A question was put at `at`.
+    pub(super) fn asked(&mut self, at: Duration) {
+        self.asked.get_or_insert(at);
     }
 
     /// An answer has come. Answers after `deadline` no longer count.
@@ -172,7 +180,8 @@ impl Row {
         let waited = if whole.as_secs() >= 2 { whole } else { end };
         let within = format!("within {}", seconds(waited.min(self.timeout)));
         let Some(last) = &self.last else {
-            return Some(format!("{}: not answered {within}", self.name));
+            let what = self.asked.map_or("not asked", |_| "not answered");
+            return Some(format!("{}: {what} {within}", self.name));
         };
         if !last.judged.ok {
             let answer = &last.judged.answer;
@@ -204,14 +213,20 @@ impl Row {
         ))
     }
 
-    pub(super) fn evidence(&self) -> CheckEvidence {
+    /// What is known of it at `end`.
+    pub(super) fn evidence(&self, end: Duration) -> CheckEvidence {
         CheckEvidence {
             check: self.name.clone(),
             passed: self.held_at.is_some(),
             passes: self.passes.min(self.wanted),
             wanted: self.wanted,
             last: self.last.as_ref().map_or_else(
-                || Probe { ok: false, millis: 0, answer: "not asked".to_owned() },
+                || {
+                    let waited = self.asked.map_or(Duration::ZERO, |at| end.saturating_sub(at));
+                    let millis = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+                    let answer = self.asked.map_or("not asked", |_| "not answered yet");
+                    Probe { ok: false, millis, answer: answer.to_owned() }
+                },
                 |last| last.probe.clone(),
             ),
             told_version: self.told(),

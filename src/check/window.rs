@@ -55,6 +55,13 @@ impl<'a> Window<'a> {
         }
     }
 
+    /// Check number `check` was asked at `at`.
+    pub(super) fn asked(&mut self, check: usize, at: Duration) {
+        if let Some(row) = self.rows.get_mut(check) {
+            row.asked(at);
+        }
+    }
+
     /// An answer to check number `check` has come.
     pub(super) fn answered(&mut self, check: usize, answer: Answered) {
         let deadline = self.deadline;
@@ -149,7 +156,7 @@ impl<'a> Window<'a> {
         let lines = if proven { Vec::new() } else { self.watch.lines(now, self.settle) };
         Proof {
             proven,
-            checks: self.rows.iter().map(Row::evidence).collect(),
+            checks: self.rows.iter().map(|row| row.evidence(now)).collect(),
             services: self.watch.evidence(self.intent.fresh_since),
             failures,
             lines,

@@ -1,11 +1,13 @@
 //! Feature flags: whether they could be switched off tonight.
 
 use super::Examination;
+use crate::check;
 use crate::config::{self, Flag, FlagSource, FlagSourceKind, Prove, Token};
+use crate::engine;
 use crate::flag::{self, Value};
 use crate::model::{FlagChange, FlagValue};
 use crate::plan::facts::Facts;
-use crate::site::Site;
+use crate::site::{Site, intent};
 
 /// Every declared flag: its source can be read, has a place for it, and something would show it off.
 pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
@@ -26,6 +28,8 @@ pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
                 let value = values.get(&flag.name).cloned().unwrap_or(Value::Absent);
                 if let Err(error) = flag::typed(source, &flag.name, &value, &flag.off) {
                     found.warning("flags", format!("{}: {error}", source.name), edit());
+                } else if let Some(why) = not_shown(site, facts, source, flag, &value) {
+                    found.warning("flags", why, Some("gitroll flags".to_owned()));
                 }
             }
         }
@@ -50,6 +54,31 @@ pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
         let noun = if declared.len() == 1 { "flag" } else { "flags" };
         found.fine("flags", format!("{} {noun} could be switched", declared.len()));
     }
+}
+
+/// Why what is to show the flag does not show what it is now: then nor would it show another value. A log is not asked,
+/// and where nothing is set nobody knows what the app takes it for.
+fn not_shown(
+    site: &Site,
+    facts: &Facts,
+    source: &FlagSource,
+    flag: &Flag,
+    value: &Value,
+) -> Option<String> {
+    if *value == Value::Absent {
+        return None;
+    }
+    let config = &facts.accepted.config;
+    let shown = value.shown(&flag.name);
+    let (source, name) = (source.name.clone(), flag.name.clone());
+    let change = FlagChange { source, name, before: shown.clone(), after: shown };
+    let question = engine::flag_question(config, &change)?;
+    let intent = intent(site, config, &facts.serving, &facts.deployment(site), None);
+    let answer = check::look(&[question], Some(&intent)).into_iter().next()?;
+    let (name, now) = (&flag.name, change.after.plain());
+    answer.failed().then(|| {
+        format!("what shows {name} does not show that it is {now}: {}", answer.last.answer)
+    })
 }
 
 fn could_be_shown(config: &config::Config, source: &FlagSource, flag: &Flag) -> bool {

@@ -116,6 +116,7 @@ pub fn examine(git: Git, binding: Result<Binding, BindingError>, actor: String) 
     serving::tree(&site, &facts, &mut found);
     serving::services(&site, config, &facts.serving, &observed, &mut found);
     way_back::examine(&site, &facts, &mut found);
+    serving::logs(&site, config, &facts.serving, &observed, &mut found);
     serving::checks(config, &observed, &mut found);
     flags::examine(&site, &facts, &mut found);
     in_order(found)

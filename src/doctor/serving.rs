@@ -6,6 +6,7 @@ use crate::config::{self, Config, Manager, Prove};
 use crate::engine;
 use crate::model::{RepoPath, Served};
 use crate::plan::facts::Facts;
+use crate::plan::logs;
 use crate::plan::preflight::{self, Problem};
 use crate::service::{ServiceError, State};
 use crate::site::{Observed, Site, config_in_tree};
@@ -161,6 +162,19 @@ fn standing(run_as: Option<&Account>, name: &str, state: &State, found: &mut Exa
     }
 }
 
+/// Whether the logs can be read that checks ask for after a change.
+pub(super) fn logs(
+    site: &Site,
+    config: &Config,
+    serving: &Served,
+    observed: &Observed,
+    found: &mut Examination,
+) {
+    for problem in logs::unreadable(site, config, serving, observed, None) {
+        found.problem("checks", told(&problem), None);
+    }
+}
+
 /// Whether the checks pass now, and could tell the target from what serves.
 pub(super) fn checks(config: &Config, observed: &Observed, found: &mut Examination) {
     let up = observed.services.iter().all(|(_, state)| state.as_ref().is_ok_and(|s| s.up));
@@ -186,7 +200,13 @@ pub(super) fn checks(config: &Config, observed: &Observed, found: &mut Examinati
         let what = "no [[check]] in gitroll.toml: processes are watched, answers are not";
         found.warning("checks", what, Some("${EDITOR:-vi} gitroll.toml".to_owned()));
     }
-    found.fine("checks", format!("{} of {} pass", observed.checks.len(), config.checks.len()));
+    let asked: Vec<_> = observed.checks.iter().filter(|check| check.skipped.is_none()).collect();
+    let passed = asked.iter().filter(|check| check.passed).count();
+    let later = match observed.checks.len() - asked.len() {
+        0 => String::new(),
+        more => format!(", {more} only asked after a change"),
+    };
+    found.fine("checks", format!("{passed} of {} pass{later}", asked.len()));
 }
 
 fn by_command(manager: &Manager) -> bool {

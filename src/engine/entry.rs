@@ -33,6 +33,9 @@ pub enum Entry {
         output: Vec<String>,
         /// For a reload: no serving process may be older.
         ticks: Option<Ticks>,
+        /// For a reload: where the logs ended that show flags, when what ran before it had ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        logs: Option<LogPositions>,
     },
     /// A step failed.
     Failed {

@@ -84,6 +84,7 @@ pub fn resume(
             millis: 0,
             output: vec![format!("done, says {}", site.actor)],
             ticks: None,
+            logs: None,
         })?;
     }
     executor.guard();
@@ -311,8 +312,9 @@ impl<'a, 'n> Executor<'a, 'n> {
             Some(ticks) => Ok(steps::Effect { output: vec!["not repeated".to_owned()], ticks }),
             None => steps::perform(self.site, &self.run, &self.config, &step),
         };
+        let mut logs = None;
         let performed = pass(&step.label(), "before")
-            .and_then(|()| perform())
+            .and_then(|()| self.noting_last_words(&step, perform, &mut logs))
             .and_then(|effect| pass(&step.label(), "after").map(|()| effect));
         match performed {
             Ok(effect) => {
@@ -322,6 +324,7 @@ impl<'a, 'n> Executor<'a, 'n> {
                     millis: millis(begin.elapsed()),
                     output: effect.output,
                     ticks: effect.ticks,
+                    logs,
                 })?;
                 (self.narrator)(Narration::Done { step: step.label(), took: begin.elapsed() });
                 Ok(None)

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::StepError;
 use super::run::Run;
 use crate::config::{
-    Apply, Check, CheckGroup, Config, Filled, FlagSource, FlagSourceKind, Verify, declared,
-    readers, takers, verify,
+    Apply, Check, CheckGroup, CheckKind, Config, Filled, FlagSource, FlagSourceKind, LogSource,
+    Verify, declared, readers, takers, verify,
 };
 use crate::flag::{self, Value};
 use crate::model::{
@@ -152,6 +152,32 @@ pub fn environment(
 /// The questions that show in the running app what the run's flags are: asked with the checks.
 pub(super) fn questions(config: &Config, plan: &Plan) -> Vec<Check> {
     plan.flags().filter_map(|change| question(config, change)).collect()
+}
+
+/// Of these questions those to a log that `service` writes as it starts with what it read of the flag. Whose a file is
+/// nobody knows: it is taken for that of the first service that is reloaded.
+pub(super) fn questions_by_log(config: &Config, plan: &Plan, service: &ServiceName) -> Vec<Check> {
+    let first = plan.steps.iter().find_map(|step| match step {
+        Step::Reload { service } => Some(service),
+        _ => None,
+    });
+    let writes = |change: &&FlagChange, check: &Check| {
+        let at_start = source(config, &change.source).is_ok_and(|source| {
+            matches!(source.apply, Apply::Reload | Apply::Environment)
+                && readers(config, source).contains(service)
+        });
+        let CheckKind::Log(log) = &check.kind else { return false };
+        at_start
+            && match &log.source {
+                LogSource::Service(name) => name == service,
+                LogSource::File(_) => first == Some(service),
+            }
+    };
+    let asked = plan.flags().filter_map(|change| {
+        let check = question(config, change)?;
+        writes(&change, &check).then_some(check)
+    });
+    asked.collect()
 }
 
 /// The question that shows in the running app that a flag is what it is changed to, where one is declared.

@@ -156,7 +156,14 @@ mod tests {
     }
 
     fn done(step: usize) -> Entry {
-        Entry::Done { step, label: String::new(), millis: 0, output: Vec::new(), ticks: None }
+        Entry::Done {
+            step,
+            label: String::new(),
+            millis: 0,
+            output: Vec::new(),
+            ticks: None,
+            logs: None,
+        }
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! Proving a state with the checks and services of a configuration.
 
 use super::EngineError;
-use crate::check::{self, Intent, LogPositions, Proof};
-use crate::config::{self, CheckKind, Config, Selection};
-use crate::model::{Narration, Narrator, Plan, RunId, Served, Step};
+use super::flags::question_name;
+use super::run::Run;
+use crate::check::{self, Intent, LogPositions, Proof, Surroundings};
+use crate::config::{self, Check, CheckKind, Config, LogSource, Selection, Service};
+use crate::model::{
+    CheckEvidence, CheckName, Event, Narration, Narrator, Plan, RunId, Served, Step,
+};
 use crate::site::{Site, intent, observe_services, surroundings};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
@@ -18,8 +22,9 @@ pub(super) fn prove(
 ) -> Proof {
     let only = if plan.critical_only { Selection::Critical } else { intent.only };
     let intent = &Intent { only, ..intent.clone() };
-    check::prove(
-        &config.checks,
+    let (checks, silent) = awaited(config, plan);
+    let proof = check::prove(
+        &checks,
         intent,
         &mut || {
             let mut look = observe_services(site, config, &intent.served, &intent.deployment);
@@ -31,7 +36,45 @@ pub(super) fn prove(
             look
         },
         &mut |text| narrator(Narration::Progress { text: text.to_owned() }),
-    )
+    );
+    let checks = proof.checks.into_iter().chain(silent).collect();
+    Proof { checks, ..proof }
+}
+
+/// The checks, without the lines that must come from services which this plan does not reload: they say nothing anew.
+/// What shows a flag is awaited all the same. A check that has nothing else to ask is told as skipped.
+fn awaited(config: &Config, plan: &Plan) -> (Vec<Check>, Vec<CheckEvidence>) {
+    let flags: Vec<CheckName> = plan.flags().map(|change| question_name(&change.name)).collect();
+    let (mut checks, mut silent) = (Vec::new(), Vec::new());
+    for check in &config.checks {
+        let mut check = check.clone();
+        if let CheckKind::Log(log) = &mut check.kind
+            && log.must.is_some()
+            && !flags.contains(&check.name)
+            && !speaks_anew(config, plan, &log.source)
+        {
+            if log.must_not.is_none() {
+                let why = "nothing is reloaded that could say so";
+                silent.push(CheckEvidence::skipped(check.name, why.to_owned()));
+                continue;
+            }
+            log.must = None;
+        }
+        checks.push(check);
+    }
+    (checks, silent)
+}
+
+/// Whether what writes a log is reloaded. Whose a file is nobody knows: where only flags change, all must be.
+fn speaks_anew(config: &Config, plan: &Plan, source: &LogSource) -> bool {
+    let reloaded = |service: &Service| reloads(plan, service.name.as_str());
+    match source {
+        LogSource::Service(name) => reloads(plan, name.as_str()),
+        LogSource::File(_) if plan.event == Event::Flags => {
+            !config.services.is_empty() && config.services.iter().all(reloaded)
+        }
+        LogSource::File(_) => config.services.is_empty() || config.services.iter().any(reloaded),
+    }
 }
 
 /// What is to be proven of `served` by this run, and not to be taken for `not`.
@@ -71,4 +114,24 @@ pub(super) fn parsed(text: &str, file: &str) -> Result<Config, EngineError> {
         let first = e.problems.first().map(|p| p.message.clone()).unwrap_or_default();
         EngineError::Config(format!("{e}: {first}"))
     })
+}
+
+/// What is asked on the way back, without the logs that cannot be read and could not be before the run either: that is
+/// no fault of what serves again.
+pub(super) fn readable(
+    config: &Config,
+    run: &Run,
+    around: &Surroundings,
+) -> (Config, Vec<CheckEvidence>) {
+    let unread = |check: &Check| {
+        let CheckKind::Log(log) = &check.kind else { return None };
+        let no = around.unreadable(log)?;
+        let before = run.logs_before().is_some_and(|logs| logs.unread(check.name.as_str()));
+        let why = format!("{}, as before the run", no.why);
+        before.then(|| CheckEvidence::skipped(check.name.clone(), why))
+    };
+    let unread: Vec<CheckEvidence> = config.checks.iter().filter_map(unread).collect();
+    let mut config = config.clone();
+    config.checks.retain(|check| unread.iter().all(|left| left.check != check.name));
+    (config, unread)
 }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::prove::{intended, prove};
+use super::prove::{intended, prove, readable};
 use super::run::Run;
 use super::{EngineError, StepError, flags, in_turn, remains, reserve};
 use crate::build;
@@ -202,7 +202,13 @@ pub(super) fn compensate(
         must: logs.clone(),
         must_not: log_positions(&config.checks, &intent.around),
     });
-    let mut proof = prove(site, config, &run.plan, &intent, narrator);
+    let (readable, unread) = readable(config, run, &intent.around);
+    for check in &unread {
+        let why = check.skipped.clone().unwrap_or_default();
+        narrator(Narration::Warning { text: format!("check {} is not asked: {why}", check.check) });
+    }
+    let mut proof = prove(site, &readable, &run.plan, &intent, narrator);
+    proof.checks.extend(unread);
     if !proof.proven {
         proof.failures.extend(back.not_started.iter().map(ToString::to_string));
     }

@@ -116,12 +116,21 @@ impl Run {
 
     /// Where the logs ended before what is to be proven now was put in place. A person who has mended what was
     /// stuck begins a window of its own, and so does the way back.
-    pub(super) fn log_window(&self) -> Option<&LogPositions> {
+    pub(super) fn log_window(&self) -> Option<LogPositions> {
         self.journal.lines().iter().fold(None, |window, line| match &line.entry {
-            Entry::Intent { logs: Some(logs), .. } => Some(logs),
-            Entry::TreeRestored { logs, .. } => logs.as_ref(),
+            Entry::Intent { logs: Some(logs), .. } => Some(logs.clone()),
+            Entry::Done { logs: Some(later), .. } => window.map(|logs| logs.with(later.clone())),
+            Entry::TreeRestored { logs, .. } => logs.clone(),
             Entry::Restoring { .. } | Entry::Stuck { .. } => None,
             _ => window,
+        })
+    }
+
+    /// Where the logs ended before the run touched what serves.
+    pub(super) fn logs_before(&self) -> Option<&LogPositions> {
+        self.journal.lines().iter().find_map(|line| match &line.entry {
+            Entry::Intent { logs, .. } => logs.as_ref(),
+            _ => None,
         })
     }
 

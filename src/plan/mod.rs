@@ -13,6 +13,7 @@ pub mod flags;
 pub mod held;
 pub mod holds;
 pub mod legacy;
+pub mod logs;
 pub mod names;
 pub mod preflight;
 pub mod retention;

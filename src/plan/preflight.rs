@@ -7,16 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::compose::{self, Composed};
 use super::facts::Facts;
-use super::{held, room};
+use super::{held, logs, room};
 use crate::build::BuildPlan;
 use crate::check;
-use crate::config::{
-    self, CheckKind, Config, FlagSourceKind, Layout, Manager, Prove, Selection, Service, Verify,
-};
+use crate::config::{self, Config, FlagSourceKind, Layout, Manager, Prove, Selection, Service};
 use crate::ledger;
 use crate::model::{CheckedPlan, FlagChange, Plan, Step};
 use crate::service::{self, Host, ServiceError};
-use crate::site::{Observed, Site, held_files, surroundings};
+use crate::site::{Observed, Site, held_files};
 use crate::system::files;
 
 /// One thing in the way.
@@ -62,7 +60,14 @@ pub fn preflight(
     let asked = Config { checks: only.of(&config.checks), ..config.clone() };
     witness(&asked, &mut problems);
     tools(site, &composed.plan, &mut problems);
-    logs(site, &asked, &composed.plan, &mut problems);
+    problems.extend(logs::unreadable(
+        site,
+        &asked,
+        &composed.plan.to,
+        observed,
+        Some(&facts.accepted.config),
+    ));
+    problems.extend(logs::unreadable_by_flags(site, &asked, &composed.plan));
     listeners(&asked, &composed.plan, observed, &mut problems);
     flags(config, &mut composed.plan, &mut problems);
     room::check(site, composed.room, &mut problems);
@@ -75,7 +80,6 @@ pub fn preflight(
             policy: matches!(error, ledger::LedgerError::Untrusted { .. }),
         });
     }
-    let _ = facts;
     if problems.is_empty() {
         Ok(CheckedPlan::after_preflight(composed.plan, composed.hidden))
     } else {
@@ -223,25 +227,6 @@ fn refused(service: &Service, error: &ServiceError) -> Option<Problem> {
         }
     };
     Some(Problem::new(what, hint))
-}
-
-/// What asks for a log that this user may not read: it would fail the proof, and the proof of the way back.
-fn logs(site: &Site, config: &Config, plan: &Plan, problems: &mut Vec<Problem>) {
-    let around = surroundings(site, config, &plan.to, "preflight");
-    let checks = config.checks.iter().map(|check| (format!("check {}", check.name), &check.kind));
-    let shown = plan.flags().filter_map(|change| match config::verify(config, change)? {
-        Verify::Ask { kind, .. } => Some((format!("what shows {}", change.name), kind.as_ref())),
-        Verify::Environ => None,
-    });
-    for (what, kind) in checks.chain(shown) {
-        let CheckKind::Log(log) = kind else { continue };
-        if let Some(why) = around.never_readable(&log.source) {
-            problems.push(Problem::new(
-                format!("{what}: {why}"),
-                format!("let {} read it, or name another log", site.binding.run_as),
-            ));
-        }
-    }
 }
 
 /// Who has a port that a check asks and would have it after the reload, too: no version could be proven then, nor the

@@ -1,12 +1,22 @@
 //! What the proof of the target is asked with.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
 use super::Executor;
-use crate::check::{LogPositions, LogWindow, Proof};
+use crate::check::{LogPositions, LogWindow, Proof, log_positions};
+use crate::config::{Config, Service};
 use crate::engine::prove::{intended, log_window, prove};
-use crate::engine::steps;
+use crate::engine::{flags, steps};
 use crate::model::Step;
-use crate::system::procs::Ticks;
+use crate::service;
+use crate::site::surroundings;
+use crate::system::procs::{self, ProcessId, Ticks};
 use crate::system::signals::Until;
+
+/// How often it is looked whether the processes of before have ended: a new one may speak soon after.
+const LOOK: Duration = Duration::from_millis(1);
 
 impl Executor<'_, '_> {
     /// Where the logs end, before the first step that touches what serves: from there on they speak of what is put
@@ -19,6 +29,57 @@ impl Executor<'_, '_> {
             return None;
         }
         log_window(self.site, &self.config, &run.plan.from, &run.id)
+    }
+
+    /// Reloads a service by `perform` and notes in `logs` where the logs ended that show flags when all that ran before
+    /// had ended: what an old process says last is not what the new one says of a flag. Nothing where no such log is
+    /// asked, and where something of before goes on: then the window stays as it was.
+    pub(super) fn noting_last_words<T>(
+        &self,
+        step: &Step,
+        perform: impl FnOnce() -> T,
+        logs: &mut Option<LogPositions>,
+    ) -> T {
+        let Some(service) = self.shows_flags_by_log(step) else { return perform() };
+        let (site, run) = (self.site, &self.run);
+        let checks = flags::questions_by_log(&self.config, &run.plan, &service.name);
+        let host = site.host(&run.plan.from, run.id.as_str());
+        let state = service::observe(&host, service).ok();
+        let named = state.iter().flat_map(|state| &state.processes);
+        let old: Vec<ProcessId> =
+            named.flat_map(|p| procs::family(p.pid)).filter_map(ProcessId::of).collect();
+        if old.is_empty() {
+            return perform();
+        }
+        let asked = Config { checks, ..self.config.clone() };
+        let around = surroundings(site, &asked, &run.plan.from, run.id.as_str());
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let watching = scope.spawn(|| {
+                loop {
+                    let last = done.load(Ordering::SeqCst);
+                    if !old.iter().any(ProcessId::alive) {
+                        return Some(log_positions(&asked.checks, &around));
+                    }
+                    if last {
+                        return None;
+                    }
+                    thread::sleep(LOOK);
+                }
+            });
+            let performed = perform();
+            done.store(true, Ordering::SeqCst);
+            *logs = watching.join().ok().flatten();
+            performed
+        })
+    }
+
+    /// The service that a step reloads, where its log shows a flag that it reads as it starts.
+    fn shows_flags_by_log(&self, step: &Step) -> Option<&Service> {
+        let Step::Reload { service } = step else { return None };
+        let asked = flags::questions_by_log(&self.config, &self.run.plan, service);
+        let service = self.config.services.iter().find(|one| one.name == *service);
+        service.filter(|_| !asked.is_empty())
     }
 
     /// Somebody may have checked something else out meanwhile: then that is what the next start loads.
@@ -34,7 +95,7 @@ impl Executor<'_, '_> {
         let not = Some(&plan.from).filter(|from| from.commit != plan.to.commit);
         let (run, until) = (&self.run.id, Until::Stopped);
         let mut intent = intended(self.site, &self.config, &plan.to, run, not, since, until);
-        let logs = self.run.log_window().cloned();
+        let logs = self.run.log_window();
         intent.around.window = logs.map(|logs| LogWindow { must: logs.clone(), must_not: logs });
         prove(self.site, &self.config, plan, &intent, self.narrator)
     }
