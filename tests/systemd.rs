@@ -6,6 +6,8 @@ mod support;
 mod beside;
 #[path = "systemd/logs.rs"]
 mod logs;
+#[path = "systemd/place.rs"]
+mod place;
 #[path = "systemd/quiesce.rs"]
 mod quiesce;
 #[path = "systemd/rolling.rs"]

@@ -100,7 +100,7 @@ pub(super) fn services(
     let run_as = Account::named(&site.binding.run_as).unwrap_or_else(Account::current);
     for service in &config.services {
         let name = service.name.as_str();
-        if let Some(problem) = preflight::service(&host, service, observed) {
+        if let Some(problem) = preflight::service(&host, config, service, observed) {
             let missing = observed
                 .services
                 .iter()

@@ -57,9 +57,9 @@ pub fn preflight(
         problems.extend(held::settle(activation, &held_files(site, observed)));
     }
     tree(site, &composed, config, &mut problems);
-    services(site, &composed.plan, config, observed, &mut problems);
     let only = if composed.plan.critical_only { Selection::Critical } else { Selection::All };
     let asked = Config { checks: only.of(&config.checks), ..config.clone() };
+    services(site, &composed.plan, &asked, observed, &mut problems);
     witness(&asked, &mut problems);
     tools(site, &composed.plan, &mut problems);
     logs(site, &asked, &composed.plan, &mut problems);
@@ -191,17 +191,36 @@ fn services(
     problems: &mut Vec<Problem>,
 ) {
     let host = site.host(&plan.from, "preflight");
-    problems.extend(config.services.iter().filter_map(|one| service(&host, one, observed)));
+    problems.extend(config.services.iter().filter_map(|one| service(&host, config, one, observed)));
 }
 
-/// Why a service could not even be asked to run the target.
-pub fn service(host: &Host<'_>, service: &Service, observed: &Observed) -> Option<Problem> {
+/// Why a service could not even be asked to run the target, or could not show that it does.
+pub fn service(
+    host: &Host<'_>,
+    config: &Config,
+    service: &Service,
+    observed: &Observed,
+) -> Option<Problem> {
     let seen = observed.services.iter().find(|(name, _)| *name == service.name.as_str());
     // What was observed is of the configuration before, in which the name may have been another's; units are
     // asked again.
     let asked_again = matches!(service.manager, Manager::Systemd { .. });
     let seen = seen.filter(|_| !asked_again).and_then(|(_, state)| state.as_ref().err());
-    let ready = || service::ready(host, service).err().and_then(|error| refused(service, &error));
+    let ready = || match service::ready(host, service) {
+        Err(error) => refused(service, &error),
+        Ok(Some(_)) if config.app.prove == Prove::Weak => None,
+        Ok(Some(why)) => (!check::has_witness(&config.checks, &[])).then(|| {
+            Problem::new(
+                format!("service {}: {why}; it could not show which version runs", service.name),
+                format!(
+                    "let the unit run in {}, let a check expect json = {{ \"/version\" = \"{{version}}\" }}, or \
+                     say prove = \"weak\" under [app]",
+                    host.top.display()
+                ),
+            )
+        }),
+        Ok(None) => None,
+    };
     seen.and_then(|error| refused(service, error)).or_else(ready)
 }
 

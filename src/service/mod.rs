@@ -53,6 +53,9 @@ pub struct State {
     pub untouched: bool,
     /// Its processes live through a reload: they do not tell old from new, only an answered version does.
     pub kept: bool,
+    /// Nothing shows that its processes run the live tree, why: whatever they are, only an answered version is
+    /// a witness.
+    pub no_witness: Option<String>,
     /// The last lines of its log that say what went wrong.
     pub log: Vec<String>,
 }
@@ -158,14 +161,14 @@ pub fn reload_in_turn(
 }
 
 /// Whether its manager could be asked to make it run the tree: what of that can be known without changing
-/// what serves.
+/// what serves. Why its processes will show nothing about the version, where that is so.
 ///
 /// # Errors
 /// `Unusable`, with what to do; whatever [`observe`] says.
-pub fn ready(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+pub fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>, ServiceError> {
     match &service.manager {
         Manager::Systemd { .. } => systemd::ready(host, service),
-        _ => Ok(()),
+        _ => Ok(None),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Calling systemctl: as this user, or by sudo where that is allowed without a password.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +11,8 @@ use crate::system::procs;
 use crate::system::user::Account;
 
 use super::super::{Host, ServiceError, UnitJournal};
+use super::definition::Definition;
+use super::sudo::needs_no_password;
 use super::unit::{PROPERTIES, Unit};
 
 /// How long a question may take.
@@ -137,6 +139,13 @@ impl Client {
         Ok(units)
     }
 
+    /// What the files of a unit say; `None` where they cannot be read.
+    pub(super) fn definition(&self, name: &str) -> Option<Definition> {
+        let finished = self.ask(&["cat", "--", name], QUESTION).ok()?;
+        let text = String::from_utf8_lossy(&finished.stdout);
+        finished.success().then(|| Definition::parse(&text))
+    }
+
     /// Has systemd change a unit and waits for it. What it says where that fails; an error where it was not
     /// even tried.
     pub(super) fn change(&self, verb: &str, unit: &Unit) -> Result<Option<String>, ServiceError> {
@@ -157,7 +166,7 @@ impl Client {
             return Ok(Some(told(&finished)));
         }
         if is_denied(&said) {
-            return Err(self.denied(&unit.id));
+            return Err(self.denied(verb, &unit.id));
         }
         Err(ServiceError::Failed { command, problem: told(&finished) })
     }
@@ -180,15 +189,45 @@ impl Client {
         Err(ServiceError::Failed { command, problem: told(&finished) })
     }
 
-    /// Whether this user may restart the unit, found out without restarting it.
-    pub(super) fn may_change(&self, name: &str) -> Result<(), ServiceError> {
-        if self.user || self.account.uid == 0 || self.sudo_allows(&["restart", name]) {
+    /// Whether this user may do all this with the unit, found out without doing it.
+    pub(super) fn may_change(&self, name: &str, verbs: &[&str]) -> Result<(), ServiceError> {
+        if self.user || self.account.uid == 0 {
             return Ok(());
         }
+        let Some(verb) = verbs.iter().find(|verb| !self.sudo_allows(&[verb, name])) else {
+            return Ok(());
+        };
         // It wants the same right as a restart, and touches nothing that runs.
         let finished = self.ask(&["reset-failed", name], QUESTION)?;
         let said = String::from_utf8_lossy(&finished.stderr);
-        if is_denied(&said) { Err(self.denied(name)) } else { Ok(()) }
+        if is_denied(&said) { Err(self.denied(verb, name)) } else { Ok(()) }
+    }
+
+    /// Whether this user may have systemd read the changed file of a unit again, found out without doing so.
+    pub(super) fn may_daemon_reload(&self, name: &str) -> Result<(), ServiceError> {
+        if self.user || self.account.uid == 0 || self.sudo_allows(&["daemon-reload"]) {
+            return Ok(());
+        }
+        // Where there is no polkit nobody else may.
+        let process = std::process::id().to_string();
+        let action = "org.freedesktop.systemd1.reload-daemon";
+        let args = ["--action-id", action, "--process", &process].map(Into::into);
+        let path = &self.env.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+        let asked = find_program(Path::new("pkcheck"), &path.to_string_lossy())
+            .and_then(|pkcheck| self.run(&pkcheck, args.into(), QUESTION).ok());
+        if asked.is_some_and(|asked| asked.success()) {
+            return Ok(());
+        }
+        Err(ServiceError::Unusable {
+            problem: format!(
+                "the file of {name} was changed, and {} may not have systemd read it (daemon-reload)",
+                self.account.name
+            ),
+            hint:
+                "sudo systemctl daemon-reload does it once; for always allow it by sudo or polkit \
+                   (docs/guides/systemd.md)"
+                    .into(),
+        })
     }
 
     /// The processes of the manager itself that may hold the socket of a unit.
@@ -217,6 +256,27 @@ impl Client {
         let finished =
             Invocation { args, env, limit, ..Invocation::new(program, &self.dir) }.run().ok()?;
         finished.success().then_some(finished.stdout)
+    }
+
+    /// Whether systemd says in the journal that it ran a unit to its end since a moment, in microseconds since
+    /// 1970; no also where it is not said.
+    pub(super) fn ran_since(&self, name: &str, since: i64) -> bool {
+        /// Its commands begin; its start is over, whether or not there was anything to start; a condition of its
+        /// commands did not hold.
+        const BEGINS: &str = "7d4958e842da4a758f6c1cdc7b36dcc5";
+        const OVER: &str = "39f53479d3a045ac8e11786248231fbf";
+        const SKIPPED: &str = "0e4284a0caca4bfc81c0bb6786972673";
+        let Some(program) = &self.journalctl else { return false };
+        let mut args: Vec<OsString> = Vec::new();
+        args.extend(self.user.then(|| "--user".into()));
+        args.extend(["--no-pager", "--quiet", "--output=cat"].map(Into::into));
+        args.push("--output-fields=MESSAGE_ID".into());
+        args.push(format!("--unit={name}").into());
+        args.push(format!("--since=@{}.{:06}", since / 1_000_000, since % 1_000_000).into());
+        let said =
+            self.run(program, args, QUESTION).map(|finished| finished.stdout).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        [BEGINS, OVER].iter().all(|id| said.contains(id)) && !said.contains(SKIPPED)
     }
 
     /// The journal of a unit, to be read again and again. `None` where there is no journalctl.
@@ -277,7 +337,13 @@ impl Client {
         let Some(sudo) = &self.sudo else { return false };
         let mut args: Vec<OsString> = vec!["-n".into(), "-l".into(), self.systemctl.clone().into()];
         args.extend(words.iter().map(Into::into));
+        let list = || self.run(sudo, vec!["-n".into(), "-l".into()], QUESTION).ok();
+        // That succeeds for a command that wants a password as well, where another one wants none.
         self.run(sudo, args, QUESTION).is_ok_and(|finished| finished.success())
+            && list().is_some_and(|finished| {
+                let list = String::from_utf8_lossy(&finished.stdout);
+                finished.success() && needs_no_password(&list, &self.systemctl, words)
+            })
     }
 
     fn ask(&self, words: &[&str], limit: Duration) -> Result<Finished, ServiceError> {
@@ -308,9 +374,9 @@ impl Client {
         }
     }
 
-    fn denied(&self, name: &str) -> ServiceError {
+    fn denied(&self, verb: &str, name: &str) -> ServiceError {
         ServiceError::Unusable {
-            problem: format!("{} may not restart {name}", self.account.name),
+            problem: format!("{} may not {verb} {name}", self.account.name),
             hint: "allow it by sudo or polkit (docs/guides/systemd.md), or say scope = \"user\""
                 .into(),
         }
