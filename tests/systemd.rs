@@ -4,6 +4,8 @@ mod support;
 
 #[path = "systemd/beside.rs"]
 mod beside;
+#[path = "systemd/beyond.rs"]
+mod beyond;
 #[path = "systemd/logs.rs"]
 mod logs;
 #[path = "systemd/place.rs"]

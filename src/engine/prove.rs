@@ -4,6 +4,7 @@ use super::EngineError;
 use crate::check::{self, Intent, LogPositions, Proof};
 use crate::config::{self, CheckKind, Config, Selection};
 use crate::model::{CheckEvidence, Narration, Narrator, Plan, RunId, Served, Step};
+use crate::service;
 use crate::site::{Site, intent, observe_services, surroundings};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
@@ -18,7 +19,8 @@ pub(super) fn prove(
 ) -> Proof {
     let only = if plan.critical_only { Selection::Critical } else { intent.only };
     let intent = &Intent { only, ..intent.clone() };
-    check::prove(
+    let mut all_up = false;
+    let proof = check::prove(
         &config.checks,
         intent,
         &mut || {
@@ -28,10 +30,21 @@ pub(super) fn prove(
                     state.untouched |= !reloads(plan, name);
                 }
             }
+            all_up = look.iter().all(|(_, state)| state.as_ref().is_ok_and(|state| state.up));
             look
         },
         &mut |text| narrator(Narration::Progress { text: text.to_owned() }),
-    )
+    );
+    if proof.proven || !all_up {
+        return proof;
+    }
+    let host = site.host(&intent.served, &intent.deployment);
+    let mut lines = proof.lines;
+    for service in &config.services {
+        let said = service::last_lines(&host, service);
+        lines.extend(said.into_iter().map(|line| (service.name.to_string(), line)));
+    }
+    Proof { lines, ..proof }
 }
 
 /// What is to be proven of `served` by this run, and not to be taken for `not`.

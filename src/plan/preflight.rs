@@ -206,7 +206,8 @@ pub fn service(
     // asked again.
     let asked_again = matches!(service.manager, Manager::Systemd { .. });
     let seen = seen.filter(|_| !asked_again).and_then(|(_, state)| state.as_ref().err());
-    let ready = || match service::ready(host, service) {
+    let ready = || {
+        match service::ready(host, service) {
         Err(error) => refused(service, &error),
         Ok(Some(_)) if config.app.prove == Prove::Weak => None,
         Ok(Some(why)) => (!check::has_witness(&config.checks, &[])).then(|| {
@@ -220,6 +221,7 @@ pub fn service(
             )
         }),
         Ok(None) => None,
+    }
     };
     seen.and_then(|error| refused(service, error)).or_else(ready)
 }

@@ -251,6 +251,14 @@ pub fn remember(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> 
     }
 }
 
+/// The last lines of its log where [`observe`] leaves them out of a service that is up, since reading them takes long.
+pub fn last_lines(host: &Host<'_>, service: &Service) -> Vec<String> {
+    match &service.manager {
+        Manager::Systemd { .. } => systemd::last_lines(host, service),
+        _ => Vec::new(),
+    }
+}
+
 /// Where the built-in process manager writes what a service says; `None` under another manager.
 pub fn log_file(host: &Host<'_>, service: &Service) -> Option<PathBuf> {
     match &service.manager {

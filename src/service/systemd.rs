@@ -3,10 +3,13 @@
 //! The exit codes of systemctl are not believed: a restart of `Type=simple` succeeds for a program that ends
 //! half a second later. After each change a unit is watched until it holds, and judged by its properties.
 
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::config::{Manager, Scope, Service};
 use crate::system::clock;
+use crate::system::files;
 use crate::system::procs::{ProcessId, Ticks};
 use crate::system::signals::Until;
 
@@ -15,6 +18,7 @@ use client::Client;
 use place::Place;
 use unit::Unit;
 
+mod bound;
 mod client;
 mod definition;
 mod group;
@@ -71,7 +75,8 @@ pub(super) fn reload(
     if units.iter().any(|unit| unit.need_daemon_reload) {
         asked.client.daemon_reload()?;
     }
-    journal::mark(host, service)?;
+    bound::note(host, service, &asked.client, &asked.names)?;
+    journal::mark(host, service, &asked.client, &units)?;
     let moment = Ticks::now();
     for (at, name) in asked.names.iter().enumerate() {
         if at > 0 {
@@ -84,23 +89,35 @@ pub(super) fn reload(
         }
         asked.renew(host, service, name, moment)?;
     }
+    forget_refused(host, service)?;
+    asked.start_bound(host, service)?;
     Ok(moment)
 }
 
 pub(super) fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
     let asked = Asked::of(host, service)?;
-    journal::mark(host, service)?;
-    for unit in asked.client.known(&asked.names)?.iter().filter(|unit| !unit.up()) {
+    let units = asked.client.known(&asked.names)?;
+    journal::mark(host, service, &asked.client, &units)?;
+    for unit in units.iter().filter(|unit| !unit.up()) {
         asked.client.forgive(&unit.id);
         asked.client.change("start", unit)?;
         asked.settle(host, service, &unit.id)?;
     }
-    Ok(())
+    asked.start_bound(host, service)
+}
+
+/// The last lines that the units wrote since they were started, whether or not they are up.
+pub(super) fn last_lines(host: &Host<'_>, service: &Service) -> Vec<String> {
+    let Ok(asked) = Asked::of(host, service) else { return Vec::new() };
+    let units = asked.client.known(&asked.names).unwrap_or_default();
+    journal::said(host, service, &asked.client, &units.iter().collect::<Vec<_>>())
 }
 
 pub(super) fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
     let asked = Asked::of(host, service)?;
-    for unit in asked.client.known(&asked.names)?.iter().rev().filter(|unit| unit.has_begun()) {
+    let units = asked.client.known(&asked.names)?;
+    bound::note(host, service, &asked.client, &asked.names)?;
+    for unit in units.iter().rev().filter(|unit| unit.has_begun()) {
         let refused = asked.client.change("stop", unit)?;
         let now = asked.client.one(&unit.id)?;
         if now.has_begun() {
@@ -119,7 +136,7 @@ pub(super) fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<Log>, Servi
     let asked = Asked::of(host, service)?;
     let mut logs = Vec::new();
     for unit in asked.client.known(&asked.names)? {
-        let Some(files) = journal::files(&unit) else {
+        let Some(files) = journal::files(&asked.client, &unit) else {
             let journal = asked
                 .client
                 .journal_of(&unit.id)
@@ -170,6 +187,9 @@ pub(super) fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>
         asked.may_show_that_it_ran(&unit)?;
         silent = silent.or_else(|| no_witness(&unit, place));
     }
+    for unit in bound::active(&asked.client, &asked.names)? {
+        asked.client.may_change(&unit.id, &["start"])?;
+    }
     Ok(silent)
 }
 
@@ -179,6 +199,21 @@ fn no_witness(unit: &Unit, place: Place) -> Option<String> {
         // What is meant to end is a witness of nothing in any case.
         Place::Unknown(why) if unit.kind != "oneshot" => Some(format!("{} {why}", unit.id)),
         Place::Tree | Place::Unknown(_) | Place::Elsewhere(_) => None,
+    }
+}
+
+/// The mark of a reload that failed: the next change restarts.
+const REFUSED: &str = ".reload-refused";
+
+fn refused_path(host: &Host<'_>, service: &Service) -> PathBuf {
+    host.state.join("services").join(format!("{}{REFUSED}", service.name))
+}
+
+fn forget_refused(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    let path = refused_path(host, service);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(ServiceError::at(&path)(error)),
+        _ => Ok(()),
     }
 }
 
@@ -210,11 +245,15 @@ impl Asked {
         // The start limit counts the starts of bad code and then refuses good code as well.
         self.client.forgive(name);
         let before = self.client.one(name)?;
-        let reload = self.reload && before.can_reload && before.up();
+        let refused_before = refused_path(host, service).exists();
+        let reload = self.reload && before.can_reload && before.up() && !refused_before;
         let verb = if reload { "reload" } else { "restart" };
         let begun = clock::now().as_microsecond();
         let refused = self.client.change(verb, &before)?;
         if let (true, Some(problem)) = (reload, &refused) {
+            // The way back must not fail at it a second time.
+            let path = host.file(service, REFUSED)?;
+            files::write_durably(&path, b"", 0o600).map_err(ServiceError::at(&path))?;
             let command = format!("systemctl reload {name}");
             return Err(ServiceError::Failed { command, problem: problem.clone() });
         }
@@ -232,6 +271,33 @@ impl Asked {
             _ if now.ended_well() && !anew => self.did_run(&now, begun),
             _ => Ok(()),
         }
+    }
+
+    /// Starts what systemd stopped with the units.
+    fn start_bound(&self, host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+        for name in bound::noted(host, service) {
+            let unit = self.client.one(&name)?;
+            // systemd itself starts again what it stopped for a restart.
+            if !unit.has_begun() {
+                self.client.forgive(&name);
+                self.client.change("start", &unit)?;
+            }
+            let down = |why: String, lines| ServiceError::Down {
+                unit: name.clone(),
+                word: format!(
+                    "ran before, was stopped with {} and does not run now: {why}",
+                    service.name
+                ),
+                lines,
+            };
+            match self.settle(host, service, &name) {
+                Ok(unit) if unit.has_begun() || Until::Stopped.reached() => {}
+                Ok(unit) => return Err(down(unit.word(), Vec::new())),
+                Err(ServiceError::Down { word, lines, .. }) => return Err(down(word, lines)),
+                Err(error) => return Err(error),
+            }
+        }
+        bound::forget(host, service)
     }
 
     /// Whether a unit that is meant to end ran since a moment, in microseconds since 1970: systemd starts none

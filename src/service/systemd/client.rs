@@ -124,7 +124,8 @@ impl Client {
         units.pop().ok_or_else(|| self.silent("gave no answer that could be read"))
     }
 
-    fn show(&self, names: &[String]) -> Result<Vec<Unit>, ServiceError> {
+    /// Units, however they are.
+    pub(super) fn show(&self, names: &[String]) -> Result<Vec<Unit>, ServiceError> {
         let property = format!("--property={PROPERTIES}");
         let mut args = vec!["show", &property, "--"];
         args.extend(names.iter().map(String::as_str));
@@ -136,6 +137,23 @@ impl Client {
         if !finished.success() || units.len() != names.len() {
             return Err(self.silent(&told(&finished)));
         }
+        Ok(units)
+    }
+
+    /// The units that are stopped with one of these.
+    pub(super) fn dependents(&self, names: &[String]) -> Result<Vec<String>, ServiceError> {
+        let mut args = vec!["show", "--property=RequiredBy,BoundBy,ConsistsOf", "--"];
+        args.extend(names.iter().map(String::as_str));
+        let finished = self.ask(&args, QUESTION)?;
+        if !finished.success() {
+            return Err(self.silent(&told(&finished)));
+        }
+        let text = String::from_utf8_lossy(&finished.stdout);
+        let lists = text.lines().filter_map(|line| line.split_once('='));
+        let mut units: Vec<String> =
+            lists.flat_map(|(_, list)| list.split_whitespace()).map(str::to_owned).collect();
+        units.sort();
+        units.dedup();
         Ok(units)
     }
 
@@ -239,16 +257,21 @@ impl Client {
         parents.take(1).collect()
     }
 
-    /// What a unit wrote to the journal since a moment, in seconds since 1970: the last lines. `None` where it
+    /// What units wrote to the journal since a moment, in seconds since 1970: the last lines. `None` where it
     /// cannot be read.
-    pub(super) fn journal(&self, name: &str, since: Option<u64>, lines: usize) -> Option<Vec<u8>> {
+    pub(super) fn journal(
+        &self,
+        names: &[&str],
+        since: Option<u64>,
+        lines: usize,
+    ) -> Option<Vec<u8>> {
         let mut args: Vec<OsString> = Vec::new();
         if self.user {
             args.push("--user".into());
         }
         args.extend(["--no-pager", "--quiet", "--output=cat"].map(Into::into));
         args.push(format!("--lines={lines}").into());
-        args.push(format!("--unit={name}").into());
+        args.extend(names.iter().map(|name| format!("--unit={name}").into()));
         args.extend(since.map(|since| format!("--since=@{since}").into()));
         let program = self.journalctl.as_ref()?;
         let limit = Duration::from_secs(3);
