@@ -107,7 +107,8 @@ pub(super) fn services(
                 .any(|(one, state)| one == name && matches!(state, Err(ServiceError::NoTool(_))));
             let edit = "${EDITOR:-vi} gitroll.toml";
             let fix = if missing { INIT } else { edit };
-            found.problem("services", told(&problem), Some(fix.to_owned()));
+            let fix = problem.command.clone().unwrap_or_else(|| fix.to_owned());
+            found.problem("services", told(&problem), Some(fix));
             continue;
         }
         let state = observed.services.iter().find(|(one, _)| one == name).map(|(_, state)| state);

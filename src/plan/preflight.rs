@@ -26,13 +26,15 @@ pub struct Problem {
     pub message: String,
     /// What to do.
     pub hint: String,
+    /// The command that does it or shows more, where there is one.
+    pub command: Option<String>,
     /// Refused by policy (exit code 10), not merely impossible (1).
     pub policy: bool,
 }
 
 impl Problem {
     pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into(), policy: false }
+        Self { message: message.into(), hint: hint.into(), command: None, policy: false }
     }
 }
 
@@ -71,6 +73,7 @@ pub fn preflight(
         problems.push(Problem {
             message: error.to_string(),
             hint: "gitroll init --new-key makes a key of the host's own".into(),
+            command: None,
             policy: matches!(error, ledger::LedgerError::Untrusted { .. }),
         });
     }
@@ -206,24 +209,31 @@ pub fn service(
     // asked again.
     let asked_again = matches!(service.manager, Manager::Systemd { .. });
     let seen = seen.filter(|_| !asked_again).and_then(|(_, state)| state.as_ref().err());
-    let ready = || {
-        match service::ready(host, service) {
+    let ready = || match service::ready(host, service) {
         Err(error) => refused(service, &error),
-        Ok(Some(_)) if config.app.prove == Prove::Weak => None,
-        Ok(Some(why)) => (!check::has_witness(&config.checks, &[])).then(|| {
-            Problem::new(
-                format!("service {}: {why}; it could not show which version runs", service.name),
-                format!(
-                    "let the unit run in {}, let a check expect json = {{ \"/version\" = \"{{version}}\" }}, or \
-                     say prove = \"weak\" under [app]",
-                    host.top.display()
-                ),
-            )
-        }),
-        Ok(None) => None,
-    }
+        Ok(why) => why.and_then(|why| shows_nothing(host, config, service, &why)),
     };
     seen.and_then(|error| refused(service, error)).or_else(ready)
+}
+
+/// Where no check tells the version either.
+fn shows_nothing(
+    host: &Host<'_>,
+    config: &Config,
+    service: &Service,
+    why: &str,
+) -> Option<Problem> {
+    if config.app.prove == Prove::Weak || check::has_witness(&config.checks, &[]) {
+        return None;
+    }
+    let told = "a check expect json = { \"/version\" = \"{version}\" }";
+    Some(Problem::new(
+        format!("service {}: {why}; it could not show which version runs", service.name),
+        format!(
+            "let the unit run in {}, let {told}, or say prove = \"weak\" under [app]",
+            host.top.display()
+        ),
+    ))
 }
 
 /// What an error of a manager means before a run; `None` where a reload may mend it.
@@ -242,7 +252,11 @@ fn refused(service: &Service, error: &ServiceError) -> Option<Problem> {
             return None;
         }
     };
-    Some(Problem::new(what, hint))
+    let command = match error {
+        ServiceError::Unusable { command, .. } => command.clone(),
+        _ => None,
+    };
+    Some(Problem { command, ..Problem::new(what, hint) })
 }
 
 /// What asks for a log that this user may not read: it would fail the proof, and the proof of the way back.

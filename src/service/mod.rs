@@ -91,6 +91,8 @@ pub enum ServiceError {
         problem: String,
         /// What to do.
         hint: String,
+        /// The command that does it or shows more, where it is not a matter of gitroll.toml.
+        command: Option<String>,
     },
     /// It was started, and does not hold.
     #[error("{unit} {word}")]

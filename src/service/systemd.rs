@@ -175,6 +175,7 @@ pub(super) fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>
                      the app's tree needs no [service]",
                     host.top.display()
                 ),
+                command: Some(asked.client.as_root(&format!("edit {}", unit.id))),
             });
         }
         let mut verbs = vec!["restart"];
@@ -338,7 +339,10 @@ impl Asked {
         };
         let hint = "let the unit say RemainAfterExit=yes, or this user read its journal".to_owned();
         let problem = |why| format!("whether {} runs or its condition is not met: {why}", unit.id);
-        why.map_or(Ok(()), |why| Err(ServiceError::Unusable { problem: problem(why), hint }))
+        let command = Some(self.client.as_root(&format!("edit {}", unit.id)));
+        why.map_or(Ok(()), |why| {
+            Err(ServiceError::Unusable { problem: problem(why), hint, command })
+        })
     }
 
     /// Waits until the unit holds: up, with the same main process and no restart, for [`SETTLE`].

@@ -267,6 +267,10 @@ fn a_systemd_that_does_not_answer_is_not_waited_for() {
         inside.gitroll(&["init", "--yes"]);
         let hangs = served.release("1.1.0", Behaviour::Good);
         hangs.exit(1).stderr_has("systemctl show: gave no answer within 10 s");
+        let doctor = inside.gitroll(&["doctor"]);
+        doctor.exit(1).stdout_has("systemctl status").stdout_has("gave no answer within 10 s");
+        let status = inside.gitroll(&["service", "status"]);
+        status.exit(1).stderr_has("gitroll doctor");
         assert!(hangs.took < Duration::from_secs(50), "it took {:?}", hangs.took);
         served.serves("1.0.0");
     });

@@ -1,7 +1,7 @@
 //! Calling systemctl: as this user, or by sudo where that is allowed without a password.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,8 +12,9 @@ use crate::system::user::Account;
 
 use super::super::{Host, ServiceError, UnitJournal};
 use super::definition::Definition;
-use super::sudo::needs_no_password;
 use super::unit::{PROPERTIES, Unit};
+
+mod rights;
 
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(10);
@@ -52,6 +53,7 @@ impl Client {
                         "sudo loginctl enable-linger {} starts it, also at boot",
                         account.name
                     ),
+                    command: Some(format!("sudo loginctl enable-linger {}", account.name)),
                 });
             }
             let bus = runtime.join("bus");
@@ -66,6 +68,7 @@ impl Client {
                 problem: "systemd does not run on this host: there is no /run/systemd/system"
                     .into(),
                 hint: "say manager = \"process\", \"pm2\" or \"command\" in gitroll.toml".into(),
+                command: None,
             });
         }
         let path = &host.binding.path_variable;
@@ -103,6 +106,7 @@ impl Client {
                     return Err(ServiceError::Unusable {
                         problem: format!("{id} is masked: systemd starts it for nobody"),
                         hint: format!("systemctl{} unmask {id}", self.option()),
+                        command: Some(self.as_root(&format!("unmask {id}"))),
                     });
                 }
                 _ => {
@@ -111,7 +115,8 @@ impl Client {
                         why => format!("systemd cannot read {id}: {why}"),
                     };
                     let hint = format!("systemd-analyze{} verify {id}", self.option());
-                    return Err(ServiceError::Unusable { problem, hint });
+                    let command = Some(hint.clone());
+                    return Err(ServiceError::Unusable { problem, hint, command });
                 }
             }
         }
@@ -207,47 +212,6 @@ impl Client {
         Err(ServiceError::Failed { command, problem: told(&finished) })
     }
 
-    /// Whether this user may do all this with the unit, found out without doing it.
-    pub(super) fn may_change(&self, name: &str, verbs: &[&str]) -> Result<(), ServiceError> {
-        if self.user || self.account.uid == 0 {
-            return Ok(());
-        }
-        let Some(verb) = verbs.iter().find(|verb| !self.sudo_allows(&[verb, name])) else {
-            return Ok(());
-        };
-        // It wants the same right as a restart, and touches nothing that runs.
-        let finished = self.ask(&["reset-failed", name], QUESTION)?;
-        let said = String::from_utf8_lossy(&finished.stderr);
-        if is_denied(&said) { Err(self.denied(verb, name)) } else { Ok(()) }
-    }
-
-    /// Whether this user may have systemd read the changed file of a unit again, found out without doing so.
-    pub(super) fn may_daemon_reload(&self, name: &str) -> Result<(), ServiceError> {
-        if self.user || self.account.uid == 0 || self.sudo_allows(&["daemon-reload"]) {
-            return Ok(());
-        }
-        // Where there is no polkit nobody else may.
-        let process = std::process::id().to_string();
-        let action = "org.freedesktop.systemd1.reload-daemon";
-        let args = ["--action-id", action, "--process", &process].map(Into::into);
-        let path = &self.env.get(OsStr::new("PATH")).cloned().unwrap_or_default();
-        let asked = find_program(Path::new("pkcheck"), &path.to_string_lossy())
-            .and_then(|pkcheck| self.run(&pkcheck, args.into(), QUESTION).ok());
-        if asked.is_some_and(|asked| asked.success()) {
-            return Ok(());
-        }
-        Err(ServiceError::Unusable {
-            problem: format!(
-                "the file of {name} was changed, and {} may not have systemd read it (daemon-reload)",
-                self.account.name
-            ),
-            hint:
-                "sudo systemctl daemon-reload does it once; for always allow it by sudo or polkit \
-                   (docs/guides/systemd.md)"
-                    .into(),
-        })
-    }
-
     /// The processes of the manager itself that may hold the socket of a unit.
     pub(super) fn manager(&self, units: &[Unit]) -> Vec<u32> {
         if !self.user {
@@ -313,7 +277,7 @@ impl Client {
         })
     }
 
-    /// What a person types to read the journal of a unit.
+    /// What a person types who may read the journal of a unit.
     pub(super) fn journal_command(&self, name: &str) -> String {
         if self.user {
             format!("journalctl --user -u {name}")
@@ -356,19 +320,6 @@ impl Client {
         }
     }
 
-    fn sudo_allows(&self, words: &[&str]) -> bool {
-        let Some(sudo) = &self.sudo else { return false };
-        let mut args: Vec<OsString> = vec!["-n".into(), "-l".into(), self.systemctl.clone().into()];
-        args.extend(words.iter().map(Into::into));
-        let list = || self.run(sudo, vec!["-n".into(), "-l".into()], QUESTION).ok();
-        // That succeeds for a command that wants a password as well, where another one wants none.
-        self.run(sudo, args, QUESTION).is_ok_and(|finished| finished.success())
-            && list().is_some_and(|finished| {
-                let list = String::from_utf8_lossy(&finished.stdout);
-                finished.success() && needs_no_password(&list, &self.systemctl, words)
-            })
-    }
-
     fn ask(&self, words: &[&str], limit: Duration) -> Result<Finished, ServiceError> {
         let mut args: Vec<OsString> = Vec::new();
         if self.user {
@@ -394,6 +345,7 @@ impl Client {
         ServiceError::Unusable {
             problem: format!("systemctl{} show: {problem}", self.option()),
             hint: format!("systemctl{} status must answer first", self.option()),
+            command: Some(format!("systemctl{} status", self.option())),
         }
     }
 
@@ -402,7 +354,14 @@ impl Client {
             problem: format!("{} may not {verb} {name}", self.account.name),
             hint: "allow it by sudo or polkit (docs/guides/systemd.md), or say scope = \"user\""
                 .into(),
+            command: Some("sudo visudo -f /etc/sudoers.d/gitroll".to_owned()),
         }
+    }
+
+    /// What a person types who may do it.
+    pub(super) fn as_root(&self, words: &str) -> String {
+        let sudo = if self.user || self.account.uid == 0 { "" } else { "sudo " };
+        format!("{sudo}systemctl{} {words}", self.option())
     }
 
     /// ` --user`, for messages.
