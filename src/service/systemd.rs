@@ -189,7 +189,10 @@ pub(super) fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>
         silent = silent.or_else(|| no_witness(&unit, place));
     }
     for unit in bound::active(&asked.client, &asked.names)? {
-        asked.client.may_change(&unit.id, &["start"])?;
+        // A target that a restart of ours takes with it systemd starts again itself.
+        if service.quiesce || !unit.id.ends_with(".target") {
+            asked.client.may_change(&unit.id, &["start"])?;
+        }
     }
     Ok(silent)
 }

@@ -80,7 +80,7 @@ fn a_process_that_an_earlier_start_left_is_named() {
         let served = Served::configured(host, inside, &config(), &[("web.service", &unit)]);
         let bad = served.release("1.1.0", Behaviour::Good);
         assert_eq!(bad.code, Some(21), "{}", bad.stderr);
-        bad.stderr_has(" server.js) is left over from an earlier start: KillMode=process");
+        bad.stderr_has(" server.js) still runs although the unit does not: KillMode=process");
         inside.run("systemctl", &["kill", "--signal=KILL", "web"]);
     });
 }

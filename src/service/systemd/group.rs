@@ -31,7 +31,8 @@ pub(super) fn processes(unit: &Unit) -> Vec<ProcessId> {
     all
 }
 
-/// The processes that an earlier start left in the unit's control group, a sentence each.
+/// The processes in the unit's control group that are older than its main process, or go on although the unit does
+/// not: a sentence each.
 pub(super) fn left_over(unit: &Unit) -> Vec<String> {
     let main = unit.main.and_then(ProcessId::of);
     let members = members(&unit.group).into_iter().filter_map(ProcessId::of);
@@ -47,7 +48,11 @@ pub(super) fn left_over(unit: &Unit) -> Vec<String> {
         let words = procs::command_line(process.pid).unwrap_or_default();
         let words: Vec<String> = words.iter().map(|w| w.to_string_lossy().into_owned()).collect();
         let command: String = words.join(" ").chars().take(COMMAND).collect();
-        format!("process {} ({command}) is left over from an earlier start{why}", process.pid)
+        let how = match &main {
+            Some(_) => "was there before the main process",
+            None => "still runs although the unit does not",
+        };
+        format!("process {} ({command}) {how}{why}", process.pid)
     })
     .collect()
 }

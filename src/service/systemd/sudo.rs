@@ -118,6 +118,12 @@ mod tests {
             ("    (ALL : ALL) NOPASSWD: ALL\n".to_owned(), true),
             ("    (root) NOPASSWD: /opt/systemctl\n".to_owned(), true),
             (format!("    (ALL) ALL\n    (root) NOPASSWD: {restart}\n"), true),
+            (
+                "    (ALL) ALL\n    (root) NOPASSWD: /usr/bin/true, /opt/systemctl stop a\\:b.service, \
+                 PASSWD: /bin/ls, SETENV: NOPASSWD: /opt/systemctl restart web.service\n"
+                    .to_owned(),
+                true,
+            ),
             ("    (ALL) ALL\n    (root) NOPASSWD: /usr/bin/true\n".to_owned(), false),
             (format!("    (root) NOPASSWD: {restart}\n    (ALL) ALL\n"), false),
             (format!("    (root) NOPASSWD: /usr/bin/true, PASSWD: {restart}\n"), false),

@@ -9,7 +9,11 @@ use super::{Client, QUESTION, find_program, is_denied};
 
 impl Client {
     /// Whether this user may do all this with the unit, found out without doing it.
-    pub(in super::super) fn may_change(&self, name: &str, verbs: &[&str]) -> Result<(), ServiceError> {
+    pub(in super::super) fn may_change(
+        &self,
+        name: &str,
+        verbs: &[&str],
+    ) -> Result<(), ServiceError> {
         if self.user || self.account.uid == 0 {
             return Ok(());
         }
