@@ -173,6 +173,7 @@ fn running(processes: Vec<ProcessId>) -> State {
         stale: None,
         untouched: false,
         kept: false,
+        no_witness: None,
         log: vec!["Error: boom".to_owned()],
     }
 }

@@ -4,8 +4,12 @@ mod support;
 
 #[path = "systemd/beside.rs"]
 mod beside;
+#[path = "systemd/beyond.rs"]
+mod beyond;
 #[path = "systemd/logs.rs"]
 mod logs;
+#[path = "systemd/place.rs"]
+mod place;
 #[path = "systemd/quiesce.rs"]
 mod quiesce;
 #[path = "systemd/rolling.rs"]

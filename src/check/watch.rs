@@ -261,6 +261,7 @@ mod tests {
             stale: None,
             untouched: false,
             kept: false,
+            no_witness: None,
             log: vec!["boom".to_owned()],
         }
     }

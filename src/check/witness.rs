@@ -58,7 +58,7 @@ pub(super) fn weigh(
         return Some(Witness::Told);
     }
     let services: Vec<&&State> = services.iter().filter(|service| !service.untouched).collect();
-    if services.iter().any(|service| service.kept) {
+    if services.iter().any(|service| service.kept || service.no_witness.is_some()) {
         return weak.then_some(Witness::Waived);
     }
     let all_named = services.iter().all(|s| !s.processes.is_empty());
@@ -116,6 +116,7 @@ mod tests {
             stale: None,
             untouched: false,
             kept: false,
+            no_witness: None,
             log: Vec::new(),
         }
     }
@@ -139,6 +140,7 @@ mod tests {
         use Witness::{NotDemanded, Processes, Told, Waived};
         let (fresh, old, silent) = (state(&[100, 101]), state(&[100, 99]), state(&[]));
         let left = State { untouched: true, ..state(&[50]) };
+        let beside = State { no_witness: Some("runs /old/x.py".to_owned()), ..state(&[100]) };
         let open = |l: Listener| vec![Some(vec![l])];
         let (none, unseen) = (Sockets::new(), vec![Some(Vec::new())]);
         type Case<'a> =
@@ -182,6 +184,16 @@ mod tests {
                 "one was left",
             ),
             (false, vec![&left], none.clone(), SINCE, false, None, "all were left"),
+            (
+                false,
+                vec![&fresh, &beside],
+                open(listener(100, true)),
+                SINCE,
+                false,
+                None,
+                "one may run another copy",
+            ),
+            (true, vec![&beside], none.clone(), SINCE, false, Some(Told), "and told the version"),
         ];
         for (told, services, sockets, since, weak, wanted, why) in table {
             assert_eq!(weigh(told, &services, &sockets, since, weak), wanted, "{why}");

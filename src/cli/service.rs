@@ -89,7 +89,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ServiceArgs) -> Result<Exit, Failu
         };
         done.and_then(|()| settled(&host, service, args.action))
             .map(|state| states.push(state))
-            .map_err(|error| failed(&session, config, service, &error))?;
+            .map_err(|error| failed(&session, config, service, args.action, &error))?;
     }
     let wanted = !stopping;
     let as_asked = states.iter().all(|state| state.up == wanted);
@@ -137,7 +137,13 @@ fn chosen<'a>(services: &'a [Service], name: Option<&str>) -> Result<Vec<&'a Ser
     })
 }
 
-fn failed(session: &Session, config: &Config, service: &Service, error: &ServiceError) -> Failure {
+fn failed(
+    session: &Session,
+    config: &Config,
+    service: &Service,
+    action: Action,
+    error: &ServiceError,
+) -> Failure {
     let mut failure = Failure::unchanged(format!("service {}: {error}", service.name));
     if let ServiceError::Down { lines, .. } = error {
         let redactor = session.site.redactor(config);
@@ -148,5 +154,8 @@ fn failed(session: &Session, config: &Config, service: &Service, error: &Service
     if let ServiceError::Unusable { hint, .. } = error {
         failure = failure.detail(hint.clone());
     }
-    failure.next("gitroll service status", "shows how they are")
+    match action {
+        Action::Status => failure.next("gitroll doctor", "says what stands in the way"),
+        _ => failure.next("gitroll service status", "shows how they are"),
+    }
 }

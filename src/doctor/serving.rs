@@ -98,14 +98,15 @@ pub(super) fn services(
     let run_as = Account::named(&site.binding.run_as).unwrap_or_else(Account::current);
     for service in &config.services {
         let name = service.name.as_str();
-        if let Some(problem) = preflight::service(&host, service, observed) {
+        if let Some(problem) = preflight::service(&host, config, service, observed) {
             let missing = observed
                 .services
                 .iter()
                 .any(|(one, state)| one == name && matches!(state, Err(ServiceError::NoTool(_))));
             let edit = "${EDITOR:-vi} gitroll.toml";
             let fix = if missing { INIT } else { edit };
-            found.problem("services", told(&problem), Some(fix.to_owned()));
+            let fix = problem.command.clone().unwrap_or_else(|| fix.to_owned());
+            found.problem("services", told(&problem), Some(fix));
             continue;
         }
         let state = observed.services.iter().find(|(one, _)| one == name).map(|(_, state)| state);

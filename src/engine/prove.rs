@@ -8,6 +8,7 @@ use crate::config::{self, Check, CheckKind, Config, LogSource, Selection, Servic
 use crate::model::{
     CheckEvidence, CheckName, Event, Narration, Narrator, Plan, RunId, Served, Step,
 };
+use crate::service;
 use crate::site::{Site, intent, observe_services, surroundings};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
@@ -22,6 +23,7 @@ pub(super) fn prove(
 ) -> Proof {
     let only = if plan.critical_only { Selection::Critical } else { intent.only };
     let intent = &Intent { only, ..intent.clone() };
+    let mut all_up = false;
     let (checks, silent) = awaited(config, plan);
     let proof = check::prove(
         &checks,
@@ -33,12 +35,23 @@ pub(super) fn prove(
                     state.untouched |= !reloads(plan, name);
                 }
             }
+            all_up = look.iter().all(|(_, state)| state.as_ref().is_ok_and(|state| state.up));
             look
         },
         &mut |text| narrator(Narration::Progress { text: text.to_owned() }),
     );
     let checks = proof.checks.into_iter().chain(silent).collect();
-    Proof { checks, ..proof }
+    let proof = Proof { checks, ..proof };
+    if proof.proven || !all_up {
+        return proof;
+    }
+    let host = site.host(&intent.served, &intent.deployment);
+    let mut lines = proof.lines;
+    for service in &config.services {
+        let said = service::last_lines(&host, service);
+        lines.extend(said.into_iter().map(|line| (service.name.to_string(), line)));
+    }
+    Proof { lines, ..proof }
 }
 
 /// The checks, without the lines that must come from services which this plan does not reload: they say nothing anew.

@@ -80,6 +80,7 @@ fn pulled_away(file: &HeldFile, path: &RepoPath, leaves_git: bool) -> Problem {
     Problem {
         message: format!("{}: {what}", open(file)),
         hint: if leaves_git { format!("{}; or {local}", out_of_git(file)) } else { local },
+        command: None,
         policy: false,
     }
 }
@@ -95,6 +96,7 @@ fn in_output(file: &HeldFile, output: &RepoPath) -> Problem {
             "keep data out of what builds make: move it to a directory of its own and tell the app, \
              or take {output} out of `outputs`"
         ),
+        command: None,
         policy: false,
     }
 }

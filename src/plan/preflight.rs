@@ -24,13 +24,15 @@ pub struct Problem {
     pub message: String,
     /// What to do.
     pub hint: String,
+    /// The command that does it or shows more, where there is one.
+    pub command: Option<String>,
     /// Refused by policy (exit code 10), not merely impossible (1).
     pub policy: bool,
 }
 
 impl Problem {
     pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into(), policy: false }
+        Self { message: message.into(), hint: hint.into(), command: None, policy: false }
     }
 }
 
@@ -55,9 +57,9 @@ pub fn preflight(
         problems.extend(held::settle(activation, &held_files(site, observed)));
     }
     tree(site, &composed, config, &mut problems);
-    services(site, &composed.plan, config, observed, &mut problems);
     let only = if composed.plan.critical_only { Selection::Critical } else { Selection::All };
     let asked = Config { checks: only.of(&config.checks), ..config.clone() };
+    services(site, &composed.plan, &asked, observed, &mut problems);
     witness(&asked, &mut problems);
     tools(site, &composed.plan, &mut problems);
     problems.extend(logs::unreadable(
@@ -77,6 +79,7 @@ pub fn preflight(
         problems.push(Problem {
             message: error.to_string(),
             hint: "gitroll init --new-key makes a key of the host's own".into(),
+            command: None,
             policy: matches!(error, ledger::LedgerError::Untrusted { .. }),
         });
     }
@@ -196,18 +199,46 @@ fn services(
     problems: &mut Vec<Problem>,
 ) {
     let host = site.host(&plan.from, "preflight");
-    problems.extend(config.services.iter().filter_map(|one| service(&host, one, observed)));
+    problems.extend(config.services.iter().filter_map(|one| service(&host, config, one, observed)));
 }
 
-/// Why a service could not even be asked to run the target.
-pub fn service(host: &Host<'_>, service: &Service, observed: &Observed) -> Option<Problem> {
+/// Why a service could not even be asked to run the target, or could not show that it does.
+pub fn service(
+    host: &Host<'_>,
+    config: &Config,
+    service: &Service,
+    observed: &Observed,
+) -> Option<Problem> {
     let seen = observed.services.iter().find(|(name, _)| *name == service.name.as_str());
     // What was observed is of the configuration before, in which the name may have been another's; units are
     // asked again.
     let asked_again = matches!(service.manager, Manager::Systemd { .. });
     let seen = seen.filter(|_| !asked_again).and_then(|(_, state)| state.as_ref().err());
-    let ready = || service::ready(host, service).err().and_then(|error| refused(service, &error));
+    let ready = || match service::ready(host, service) {
+        Err(error) => refused(service, &error),
+        Ok(why) => why.and_then(|why| shows_nothing(host, config, service, &why)),
+    };
     seen.and_then(|error| refused(service, error)).or_else(ready)
+}
+
+/// Where no check tells the version either.
+fn shows_nothing(
+    host: &Host<'_>,
+    config: &Config,
+    service: &Service,
+    why: &str,
+) -> Option<Problem> {
+    if config.app.prove == Prove::Weak || check::has_witness(&config.checks, &[]) {
+        return None;
+    }
+    let told = "a check expect json = { \"/version\" = \"{version}\" }";
+    Some(Problem::new(
+        format!("service {}: {why}; it could not show which version runs", service.name),
+        format!(
+            "let the unit run in {}, let {told}, or say prove = \"weak\" under [app]",
+            host.top.display()
+        ),
+    ))
 }
 
 /// What an error of a manager means before a run; `None` where a reload may mend it.
@@ -226,7 +257,11 @@ fn refused(service: &Service, error: &ServiceError) -> Option<Problem> {
             return None;
         }
     };
-    Some(Problem::new(what, hint))
+    let command = match error {
+        ServiceError::Unusable { command, .. } => command.clone(),
+        _ => None,
+    };
+    Some(Problem { command, ..Problem::new(what, hint) })
 }
 
 /// Who has a port that a check asks and would have it after the reload, too: no version could be proven then, nor the

@@ -26,6 +26,7 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<State, Servi
         stale: None,
         untouched: false,
         kept: false,
+        no_witness: None,
         log: log::since_mark(host, service, &[log_path(host, service)?]),
     })
 }

@@ -55,6 +55,9 @@ pub struct State {
     pub untouched: bool,
     /// Its processes live through a reload: they do not tell old from new, only an answered version does.
     pub kept: bool,
+    /// Nothing shows that its processes run the live tree, why: whatever they are, only an answered version is
+    /// a witness.
+    pub no_witness: Option<String>,
     /// The last lines of its log that say what went wrong.
     pub log: Vec<String>,
 }
@@ -90,6 +93,8 @@ pub enum ServiceError {
         problem: String,
         /// What to do.
         hint: String,
+        /// The command that does it or shows more, where it is not a matter of gitroll.toml.
+        command: Option<String>,
     },
     /// It was started, and does not hold.
     #[error("{unit} {word}")]
@@ -160,14 +165,14 @@ pub fn reload_in_turn(
 }
 
 /// Whether its manager could be asked to make it run the tree: what of that can be known without changing
-/// what serves.
+/// what serves. Why its processes will show nothing about the version, where that is so.
 ///
 /// # Errors
 /// `Unusable`, with what to do; whatever [`observe`] says.
-pub fn ready(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+pub fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>, ServiceError> {
     match &service.manager {
         Manager::Systemd { .. } => systemd::ready(host, service),
-        _ => Ok(()),
+        _ => Ok(None),
     }
 }
 
@@ -247,6 +252,14 @@ pub fn remember(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> 
     match &service.manager {
         Manager::Pm2 { app } => pm2::remember(host, service, app),
         _ => Ok(()),
+    }
+}
+
+/// The last lines of its log where [`observe`] leaves them out of a service that is up, since reading them takes long.
+pub fn last_lines(host: &Host<'_>, service: &Service) -> Vec<String> {
+    match &service.manager {
+        Manager::Systemd { .. } => systemd::last_lines(host, service),
+        _ => Vec::new(),
     }
 }
 

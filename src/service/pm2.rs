@@ -89,6 +89,7 @@ pub(super) fn observe(
             stale: None,
             untouched: false,
             kept: false,
+            no_witness: None,
             log: Vec::new(),
         });
     };
@@ -109,6 +110,7 @@ pub(super) fn observe(
         stale: instances.iter().find_map(|instance| instance.stale(&host.top)),
         untouched: false,
         kept: false,
+        no_witness: None,
         log: told(host, service, app, &client, &instances, up),
     })
 }

@@ -54,6 +54,7 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<State, Servi
         stale: main.as_ref().and_then(|main| runs_elsewhere(host, main)),
         untouched: false,
         kept: false,
+        no_witness: None,
         processes: main.into_iter().collect(),
         restarts: 0,
         socket_owners: Vec::new(),

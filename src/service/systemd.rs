@@ -3,20 +3,28 @@
 //! The exit codes of systemctl are not believed: a restart of `Type=simple` succeeds for a program that ends
 //! half a second later. After each change a unit is watched until it holds, and judged by its properties.
 
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::config::{Manager, Scope, Service};
+use crate::system::clock;
+use crate::system::files;
 use crate::system::procs::{ProcessId, Ticks};
 use crate::system::signals::Until;
 
 use super::{Between, Host, Log, ServiceError, State};
 use client::Client;
+use place::Place;
 use unit::Unit;
 
+mod bound;
 mod client;
+mod definition;
 mod group;
 mod journal;
 mod place;
+mod sudo;
 mod unit;
 
 /// For how long a unit that was started must hold before the next one is touched. The proof looks longer.
@@ -45,9 +53,13 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<State, Servi
         restarts: units.iter().map(|unit| unit.restarts).sum(),
         // The manager itself holds the socket of a unit that is started by one.
         socket_owners: asked.client.manager(&units),
-        stale: units.iter().find_map(|unit| place::stale(unit, &host.top)),
+        stale: units.iter().find_map(|unit| match place::running(unit, &host.top) {
+            Place::Elsewhere(what) => Some(what),
+            Place::Tree | Place::Unknown(_) => None,
+        }),
         untouched: units.iter().all(Unit::ended_well),
         kept: asked.reload && units.iter().any(|unit| unit.can_reload),
+        no_witness: units.iter().find_map(|unit| no_witness(unit, place::running(unit, &host.top))),
         log: journal::told(host, service, &asked.client, &units),
     })
 }
@@ -63,7 +75,8 @@ pub(super) fn reload(
     if units.iter().any(|unit| unit.need_daemon_reload) {
         asked.client.daemon_reload()?;
     }
-    journal::mark(host, service)?;
+    bound::note(host, service, &asked.client, &asked.names)?;
+    journal::mark(host, service, &asked.client, &units)?;
     let moment = Ticks::now();
     for (at, name) in asked.names.iter().enumerate() {
         if at > 0 {
@@ -76,23 +89,35 @@ pub(super) fn reload(
         }
         asked.renew(host, service, name, moment)?;
     }
+    forget_refused(host, service)?;
+    asked.start_bound(host, service)?;
     Ok(moment)
 }
 
 pub(super) fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
     let asked = Asked::of(host, service)?;
-    journal::mark(host, service)?;
-    for unit in asked.client.known(&asked.names)?.iter().filter(|unit| !unit.up()) {
+    let units = asked.client.known(&asked.names)?;
+    journal::mark(host, service, &asked.client, &units)?;
+    for unit in units.iter().filter(|unit| !unit.up()) {
         asked.client.forgive(&unit.id);
         asked.client.change("start", unit)?;
         asked.settle(host, service, &unit.id)?;
     }
-    Ok(())
+    asked.start_bound(host, service)
+}
+
+/// The last lines that the units wrote since they were started, whether or not they are up.
+pub(super) fn last_lines(host: &Host<'_>, service: &Service) -> Vec<String> {
+    let Ok(asked) = Asked::of(host, service) else { return Vec::new() };
+    let units = asked.client.known(&asked.names).unwrap_or_default();
+    journal::said(host, service, &asked.client, &units.iter().collect::<Vec<_>>())
 }
 
 pub(super) fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
     let asked = Asked::of(host, service)?;
-    for unit in asked.client.known(&asked.names)?.iter().rev().filter(|unit| unit.has_begun()) {
+    let units = asked.client.known(&asked.names)?;
+    bound::note(host, service, &asked.client, &asked.names)?;
+    for unit in units.iter().rev().filter(|unit| unit.has_begun()) {
         let refused = asked.client.change("stop", unit)?;
         let now = asked.client.one(&unit.id)?;
         if now.has_begun() {
@@ -111,7 +136,7 @@ pub(super) fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<Log>, Servi
     let asked = Asked::of(host, service)?;
     let mut logs = Vec::new();
     for unit in asked.client.known(&asked.names)? {
-        let Some(files) = journal::files(&unit) else {
+        let Some(files) = journal::files(&asked.client, &unit) else {
             let journal = asked
                 .client
                 .journal_of(&unit.id)
@@ -136,10 +161,13 @@ pub(super) fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<Log>, Servi
 
 /// Whether the units run the live tree and this user may restart them: what would otherwise be found when
 /// the tree is changed already. Changes nothing of what serves.
-pub(super) fn ready(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+pub(super) fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>, ServiceError> {
     let asked = Asked::of(host, service)?;
+    let mut silent = None;
     for unit in asked.client.known(&asked.names)? {
-        if let Some(elsewhere) = place::defined_elsewhere(&unit, &host.top) {
+        let files = unit.need_daemon_reload.then(|| asked.client.definition(&unit.id)).flatten();
+        let place = place::defined(&unit, files.as_ref(), &host.top);
+        if let Place::Elsewhere(elsewhere) = &place {
             return Err(ServiceError::Unusable {
                 problem: format!("{} {elsewhere}", unit.id),
                 hint: format!(
@@ -147,11 +175,50 @@ pub(super) fn ready(host: &Host<'_>, service: &Service) -> Result<(), ServiceErr
                      the app's tree needs no [service]",
                     host.top.display()
                 ),
+                command: Some(asked.client.as_root(&format!("edit {}", unit.id))),
             });
         }
-        asked.client.may_change(&unit.id)?;
+        let mut verbs = vec!["restart"];
+        verbs.extend(service.quiesce.then_some(["stop", "start"]).into_iter().flatten());
+        verbs.extend((asked.reload && unit.can_reload).then_some("reload"));
+        asked.client.may_change(&unit.id, &verbs)?;
+        if unit.need_daemon_reload {
+            asked.client.may_daemon_reload(&unit.id)?;
+        }
+        asked.may_show_that_it_ran(&unit)?;
+        silent = silent.or_else(|| no_witness(&unit, place));
     }
-    Ok(())
+    for unit in bound::active(&asked.client, &asked.names)? {
+        // A target that a restart of ours takes with it systemd starts again itself.
+        if service.quiesce || !unit.id.ends_with(".target") {
+            asked.client.may_change(&unit.id, &["start"])?;
+        }
+    }
+    Ok(silent)
+}
+
+/// Why the processes of a unit say nothing about which version runs.
+fn no_witness(unit: &Unit, place: Place) -> Option<String> {
+    match place {
+        // What is meant to end is a witness of nothing in any case.
+        Place::Unknown(why) if unit.kind != "oneshot" => Some(format!("{} {why}", unit.id)),
+        Place::Tree | Place::Unknown(_) | Place::Elsewhere(_) => None,
+    }
+}
+
+/// The mark of a reload that failed: the next change restarts.
+const REFUSED: &str = ".reload-refused";
+
+fn refused_path(host: &Host<'_>, service: &Service) -> PathBuf {
+    host.state.join("services").join(format!("{}{REFUSED}", service.name))
+}
+
+fn forget_refused(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    let path = refused_path(host, service);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(ServiceError::at(&path)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// The units of one service, and who is asked about them.
@@ -182,22 +249,103 @@ impl Asked {
         // The start limit counts the starts of bad code and then refuses good code as well.
         self.client.forgive(name);
         let before = self.client.one(name)?;
-        let reload = self.reload && before.can_reload && before.up();
+        let refused_before = refused_path(host, service).exists();
+        let reload = self.reload && before.can_reload && before.up() && !refused_before;
         let verb = if reload { "reload" } else { "restart" };
+        let begun = clock::now().as_microsecond();
         let refused = self.client.change(verb, &before)?;
         if let (true, Some(problem)) = (reload, &refused) {
+            // The way back must not fail at it a second time.
+            let path = host.file(service, REFUSED)?;
+            files::write_durably(&path, b"", 0o600).map_err(ServiceError::at(&path))?;
             let command = format!("systemctl reload {name}");
             return Err(ServiceError::Failed { command, problem: problem.clone() });
         }
         let now = self.settle(host, service, name)?;
-        let old = |pid: u32| ProcessId::of(pid).is_some_and(|main| main.start_ticks < moment.0);
-        match (refused, now.main) {
-            // It runs, but what runs is what ran before.
-            (Some(problem), Some(main)) if !reload && old(main) => {
+        if reload || Until::Stopped.reached() {
+            return Ok(());
+        }
+        let fresh = |pid: u32| ProcessId::of(pid).is_some_and(|main| main.start_ticks >= moment.0);
+        let anew = now.started > 0 && now.started != before.started;
+        match refused {
+            // What runs is what ran before, if anything does: a dependency that fails leaves it as it was.
+            Some(problem) if !anew && !now.main.is_some_and(fresh) => {
                 Err(ServiceError::Failed { command: format!("systemctl restart {name}"), problem })
             }
+            _ if now.ended_well() && !anew => self.did_run(&now, begun),
             _ => Ok(()),
         }
+    }
+
+    /// Starts what systemd stopped with the units.
+    fn start_bound(&self, host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+        for name in bound::noted(host, service) {
+            let unit = self.client.one(&name)?;
+            // systemd itself starts again what it stopped for a restart.
+            if !unit.has_begun() {
+                self.client.forgive(&name);
+                self.client.change("start", &unit)?;
+            }
+            let down = |why: String, lines| ServiceError::Down {
+                unit: name.clone(),
+                word: format!(
+                    "ran before, was stopped with {} and does not run now: {why}",
+                    service.name
+                ),
+                lines,
+            };
+            match self.settle(host, service, &name) {
+                Ok(unit) if unit.has_begun() || Until::Stopped.reached() => {}
+                Ok(unit) => return Err(down(unit.word(), Vec::new())),
+                Err(ServiceError::Down { word, lines, .. }) => return Err(down(word, lines)),
+                Err(error) => return Err(error),
+            }
+        }
+        bound::forget(host, service)
+    }
+
+    /// Whether a unit that is meant to end ran since a moment, in microseconds since 1970: systemd starts none
+    /// whose conditions are not met, which is no failure, and soon forgets that it ran.
+    fn did_run(&self, unit: &Unit, since: i64) -> Result<(), ServiceError> {
+        const TRIES: usize = 10;
+        let definition = self.client.definition(&unit.id).unwrap_or_default();
+        let conditions = definition.conditions();
+        let forgotten = unit.started == 0 && !unit.remains;
+        // What systemd says may take a moment to get to the journal.
+        let told = || {
+            (0..TRIES).any(|_| {
+                std::thread::sleep(PAUSE);
+                self.client.ran_since(&unit.id, since)
+            })
+        };
+        if unit.commands.is_empty() || forgotten && (conditions.is_empty() || told()) {
+            return Ok(());
+        }
+        let why = match conditions.as_slice() {
+            [] => "systemd did not start it".to_owned(),
+            [one] => format!("{one} is not met"),
+            several => format!("one of these is not met: {}", several.join(", ")),
+        };
+        let word = format!("did not run: {why}");
+        Err(ServiceError::Down { unit: unit.id.clone(), word, lines: Vec::new() })
+    }
+
+    /// Whether it could be told that a unit ran which is meant to end; see [`Self::did_run`].
+    fn may_show_that_it_ran(&self, unit: &Unit) -> Result<(), ServiceError> {
+        let conditions = || self.client.definition(&unit.id).unwrap_or_default().conditions();
+        if unit.kind != "oneshot" || unit.remains || conditions().is_empty() {
+            return Ok(());
+        }
+        let why = match self.client.journal_of(&unit.id) {
+            Some(journal) => journal.readable().err(),
+            None => Some("there is no journalctl".to_owned()),
+        };
+        let hint = "let the unit say RemainAfterExit=yes, or this user read its journal".to_owned();
+        let problem = |why| format!("whether {} runs or its condition is not met: {why}", unit.id);
+        let command = Some(self.client.as_root(&format!("edit {}", unit.id)));
+        why.map_or(Ok(()), |why| {
+            Err(ServiceError::Unusable { problem: problem(why), hint, command })
+        })
     }
 
     /// Waits until the unit holds: up, with the same main process and no restart, for [`SETTLE`].

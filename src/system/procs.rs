@@ -120,6 +120,11 @@ impl Ticks {
         let hundredths = number(seconds) * 100 + number(hundredths);
         Self(hundredths * procfs::ticks_per_second() / 100)
     }
+
+    /// How long ago that was, rounded down to seconds.
+    pub fn ago(self) -> Duration {
+        Duration::from_secs(Self::now().0.saturating_sub(self.0) / procfs::ticks_per_second())
+    }
 }
 
 /// The running processes of this machine with their numbers, as far as this user may see.

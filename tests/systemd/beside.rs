@@ -189,6 +189,13 @@ fn who_may_not_restart_a_unit_of_the_system_learns_it_before_anything_changes() 
 
         // What sudoers allows is done by sudo: here a program that root listens to.
         host.fake_tool("sudo", SUDO);
+        // With a password she may do everything, and `sudo -l COMMAND` succeeds for it.
+        allow(host, &["(ALL) ALL", "(root) NOPASSWD: /usr/bin/true"]);
+        own.init();
+        let asks = own.release("1.1.0", Behaviour::Good);
+        asks.exit(1).stderr_has("ada may not restart web.service");
+        let only = ["systemctl restart web.service", "systemctl reset-failed web.service"];
+        allow(host, &only);
         let listen = script(host, "listen.sh", LISTEN);
         inside.unit("listen.service", &unit_of(host, &listen, ""));
         inside.run("systemctl", &["start", "listen"]).exit(0);
@@ -200,6 +207,21 @@ fn who_may_not_restart_a_unit_of_the_system_learns_it_before_anything_changes() 
         let asked = fs::read_to_string(host.path("asked")).expect("sudo was asked");
         assert!(asked.contains("systemctl restart web.service\n"), "{asked}");
 
+        // A changed unit file must be read again, and a quiesced unit be stopped and started.
+        let unit = web_unit(host, "User=ada\nEnvironment=X=1");
+        inside.write_unit("web.service", &unit);
+        let unread = own.release("1.4.0", Behaviour::Good);
+        unread.exit(1).stderr_has("ada may not have systemd read it (daemon-reload)");
+        allow(host, &[&only[..], &["systemctl daemon-reload"]].concat());
+        own.release("1.4.0", Behaviour::Good).exit(0);
+        own.release("1.2.0", Behaviour::Good).exit(0);
+        let toml = own.app.read("gitroll.toml");
+        let quiet = toml.replace("[service.web]\n", "[service.web]\nquiesce = true\n");
+        own.app.write("gitroll.toml", &quiet);
+        own.release("1.4.0", Behaviour::Good).exit(1).stderr_has("ada may not stop web.service");
+        own.app.write("gitroll.toml", &toml);
+        wait_for_version(&own.app.health(), "1.2.0");
+
         // Nor may she read its journal: that no bad line is seen there would say nothing.
         let toml = own.app.read("gitroll.toml");
         own.app.write("gitroll.toml", &format!("{toml}{}", logs::LOG));
@@ -209,16 +231,28 @@ fn who_may_not_restart_a_unit_of_the_system_learns_it_before_anything_changes() 
     });
 }
 
-/// Allows `systemctl restart web.service` and `reset-failed`, no more.
+/// Allows what `sudoers` lists, a rule each, as the real one tells it: `-l COMMAND` succeeds also for what
+/// wants a password.
 const SUDO: &str = "#!/bin/bash\n\
     cd \"$(dirname \"$0\")/..\"\n\
     [ \"$1\" = -n ] || exit 1\nshift\n\
-    list=; [ \"$1\" = -l ] && { list=yes; shift; }\n\
-    case \"${1##*/} $2 $3\" in 'systemctl restart web.service'|'systemctl reset-failed web.service') ;; *) exit 1 ;; esac\n\
-    [ -z \"$list\" ] || exit 0\n\
-    rm -f done; echo \"$2 $3\" >order.new && mv order.new order\n\
+    if [ \"$1\" = -l ]; then shift\n\
+    if [ -z \"$1\" ]; then echo 'User ada may run the following commands on box:'; cat sudoers; exit; fi\n\
+    grep -q '(ALL) ALL' sudoers || grep -qF -- \"NOPASSWD: $*\" sudoers; exit\nfi\n\
+    grep -qF -- \"NOPASSWD: $*\" sudoers || { echo 'sudo: a password is required' >&2; exit 1; }\n\
+    shift\nrm -f done; echo \"$*\" >order.new && mv order.new order\n\
     until [ -e done ]; do sleep 0.02; done\n\
     cat said >&2; exit $(cat done)\n";
+
+/// Rules of sudoers.
+fn allow(host: &TestEnvironment, rules: &[&str]) {
+    let systemctl = find_tool("systemctl").expect("systemctl is on this machine");
+    let words = |rule: &&str| match rule.strip_prefix("systemctl") {
+        Some(rest) => format!("    (root) NOPASSWD: {}{rest}\n", systemctl.display()),
+        None => format!("    {rule}\n"),
+    };
+    fs::write(host.path("sudoers"), rules.iter().map(words).collect::<String>()).expect("ours");
+}
 
 const LISTEN: &str = "cd ..\nwhile :; do\nif [ -e order ]; then\n\
     words=$(cat order); rm order; echo \"systemctl $words\" >>asked\n\
@@ -233,6 +267,10 @@ fn a_systemd_that_does_not_answer_is_not_waited_for() {
         inside.gitroll(&["init", "--yes"]);
         let hangs = served.release("1.1.0", Behaviour::Good);
         hangs.exit(1).stderr_has("systemctl show: gave no answer within 10 s");
+        let doctor = inside.gitroll(&["doctor"]);
+        doctor.exit(1).stdout_has("systemctl status").stdout_has("gave no answer within 10 s");
+        let status = inside.gitroll(&["service", "status"]);
+        status.exit(1).stderr_has("gitroll doctor");
         assert!(hangs.took < Duration::from_secs(50), "it took {:?}", hangs.took);
         served.serves("1.0.0");
     });

@@ -144,6 +144,59 @@ fn a_oneshot_is_up_when_it_ended_well_and_fails_the_run_when_it_did_not() {
 }
 
 #[test]
+fn a_oneshot_that_did_not_run_is_no_step_done() {
+    boxed(|host, inside| {
+        let job = script(host, "job.sh", "grep version package.json >>../ran\n");
+        let job = unit_of(host, &job, "Type=oneshot");
+        let more = "[service.job]\nmanager = \"systemd\"\n";
+        let web = web_unit(host, "");
+        let db = format!(
+            "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\n\
+             ExecStart=/bin/sh -c 'test ! -e {}'\n",
+            host.path("broken").display()
+        );
+        let needs = job.replace("[Unit]", "[Unit]\nRequires=db.service\nAfter=db.service");
+        let units = [("web.service", web.as_str()), ("job.service", &needs), ("db.service", &db)];
+        let served = Served::configured(host, inside, &config().and(more), &units);
+        let ran = || std::fs::read_to_string(host.path("ran")).unwrap_or_default();
+        served.release("1.1.0", Behaviour::Good).exit(0);
+        assert!(ran().contains("1.1.0"), "{}", ran());
+        // What it needs fails once, on the way forth.
+        std::fs::write(host.path("broken"), "").expect("ours");
+        let failed = served.release("1.2.0", Behaviour::Good);
+        assert_eq!(failed.code, Some(21), "{}", failed.stderr);
+        failed.stderr_has("systemctl restart job.service: A dependency job for job.service failed");
+        std::fs::remove_file(host.path("broken")).expect("ours");
+        inside.gitroll(&["abort"]).exit(0);
+        served.serves("1.1.0");
+        assert!(!ran().contains("1.2.0"), "{}", ran());
+
+        // systemd forgets whether it ran; only the journal knows.
+        inside.run("systemctl", &["log-target", "journal"]).exit(0);
+        let wanted = host.path("wanted");
+        let only = format!("[Unit]\nConditionPathExists={}", wanted.display());
+        std::fs::write(&wanted, "").expect("ours");
+        inside.unit("job.service", &job.replace("[Unit]", &only));
+        served.release("1.3.0", Behaviour::Good).exit(0);
+        assert!(ran().contains("1.3.0"), "{}", ran());
+        std::fs::remove_file(&wanted).expect("ours");
+        for unit in [
+            job.replace("[Unit]", &only),
+            format!("{}RemainAfterExit=yes\n", job.replace("[Unit]", &only)),
+        ] {
+            inside.unit("job.service", &unit);
+            let unmet = served.release("1.4.0", Behaviour::Good);
+            assert_eq!(unmet.code, Some(21), "{}", unmet.stderr);
+            unmet.stderr_has("job.service did not run: ConditionPathExists=");
+            std::fs::write(&wanted, "").expect("ours");
+            inside.gitroll(&["abort"]).exit(0);
+            std::fs::remove_file(&wanted).expect("ours");
+        }
+        served.serves("1.3.0");
+    });
+}
+
+#[test]
 fn what_systemd_cannot_start_is_found_before_anything_changes() {
     boxed(|host, inside| {
         let served = Served::by_unit(host, inside, "");

@@ -88,6 +88,7 @@ fn state(process: Option<(u32, u64)>, restarts: u64) -> State {
         stale: None,
         untouched: false,
         kept: false,
+        no_witness: None,
         log: Vec::new(),
     }
 }

@@ -11,7 +11,10 @@ use crate::system::procs;
 use crate::system::user::Account;
 
 use super::super::{Host, ServiceError, UnitJournal};
+use super::definition::Definition;
 use super::unit::{PROPERTIES, Unit};
+
+mod rights;
 
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(10);
@@ -50,6 +53,7 @@ impl Client {
                         "sudo loginctl enable-linger {} starts it, also at boot",
                         account.name
                     ),
+                    command: Some(format!("sudo loginctl enable-linger {}", account.name)),
                 });
             }
             let bus = runtime.join("bus");
@@ -64,6 +68,7 @@ impl Client {
                 problem: "systemd does not run on this host: there is no /run/systemd/system"
                     .into(),
                 hint: "say manager = \"process\", \"pm2\" or \"command\" in gitroll.toml".into(),
+                command: None,
             });
         }
         let path = &host.binding.path_variable;
@@ -101,6 +106,7 @@ impl Client {
                     return Err(ServiceError::Unusable {
                         problem: format!("{id} is masked: systemd starts it for nobody"),
                         hint: format!("systemctl{} unmask {id}", self.option()),
+                        command: Some(self.as_root(&format!("unmask {id}"))),
                     });
                 }
                 _ => {
@@ -109,7 +115,8 @@ impl Client {
                         why => format!("systemd cannot read {id}: {why}"),
                     };
                     let hint = format!("systemd-analyze{} verify {id}", self.option());
-                    return Err(ServiceError::Unusable { problem, hint });
+                    let command = Some(hint.clone());
+                    return Err(ServiceError::Unusable { problem, hint, command });
                 }
             }
         }
@@ -122,7 +129,8 @@ impl Client {
         units.pop().ok_or_else(|| self.silent("gave no answer that could be read"))
     }
 
-    fn show(&self, names: &[String]) -> Result<Vec<Unit>, ServiceError> {
+    /// Units, however they are.
+    pub(super) fn show(&self, names: &[String]) -> Result<Vec<Unit>, ServiceError> {
         let property = format!("--property={PROPERTIES}");
         let mut args = vec!["show", &property, "--"];
         args.extend(names.iter().map(String::as_str));
@@ -135,6 +143,30 @@ impl Client {
             return Err(self.silent(&told(&finished)));
         }
         Ok(units)
+    }
+
+    /// The units that are stopped with one of these.
+    pub(super) fn dependents(&self, names: &[String]) -> Result<Vec<String>, ServiceError> {
+        let mut args = vec!["show", "--property=RequiredBy,BoundBy,ConsistsOf", "--"];
+        args.extend(names.iter().map(String::as_str));
+        let finished = self.ask(&args, QUESTION)?;
+        if !finished.success() {
+            return Err(self.silent(&told(&finished)));
+        }
+        let text = String::from_utf8_lossy(&finished.stdout);
+        let lists = text.lines().filter_map(|line| line.split_once('='));
+        let mut units: Vec<String> =
+            lists.flat_map(|(_, list)| list.split_whitespace()).map(str::to_owned).collect();
+        units.sort();
+        units.dedup();
+        Ok(units)
+    }
+
+    /// What the files of a unit say; `None` where they cannot be read.
+    pub(super) fn definition(&self, name: &str) -> Option<Definition> {
+        let finished = self.ask(&["cat", "--", name], QUESTION).ok()?;
+        let text = String::from_utf8_lossy(&finished.stdout);
+        finished.success().then(|| Definition::parse(&text))
     }
 
     /// Has systemd change a unit and waits for it. What it says where that fails; an error where it was not
@@ -157,7 +189,7 @@ impl Client {
             return Ok(Some(told(&finished)));
         }
         if is_denied(&said) {
-            return Err(self.denied(&unit.id));
+            return Err(self.denied(verb, &unit.id));
         }
         Err(ServiceError::Failed { command, problem: told(&finished) })
     }
@@ -180,17 +212,6 @@ impl Client {
         Err(ServiceError::Failed { command, problem: told(&finished) })
     }
 
-    /// Whether this user may restart the unit, found out without restarting it.
-    pub(super) fn may_change(&self, name: &str) -> Result<(), ServiceError> {
-        if self.user || self.account.uid == 0 || self.sudo_allows(&["restart", name]) {
-            return Ok(());
-        }
-        // It wants the same right as a restart, and touches nothing that runs.
-        let finished = self.ask(&["reset-failed", name], QUESTION)?;
-        let said = String::from_utf8_lossy(&finished.stderr);
-        if is_denied(&said) { Err(self.denied(name)) } else { Ok(()) }
-    }
-
     /// The processes of the manager itself that may hold the socket of a unit.
     pub(super) fn manager(&self, units: &[Unit]) -> Vec<u32> {
         if !self.user {
@@ -200,16 +221,21 @@ impl Client {
         parents.take(1).collect()
     }
 
-    /// What a unit wrote to the journal since a moment, in seconds since 1970: the last lines. `None` where it
+    /// What units wrote to the journal since a moment, in seconds since 1970: the last lines. `None` where it
     /// cannot be read.
-    pub(super) fn journal(&self, name: &str, since: Option<u64>, lines: usize) -> Option<Vec<u8>> {
+    pub(super) fn journal(
+        &self,
+        names: &[&str],
+        since: Option<u64>,
+        lines: usize,
+    ) -> Option<Vec<u8>> {
         let mut args: Vec<OsString> = Vec::new();
         if self.user {
             args.push("--user".into());
         }
         args.extend(["--no-pager", "--quiet", "--output=cat"].map(Into::into));
         args.push(format!("--lines={lines}").into());
-        args.push(format!("--unit={name}").into());
+        args.extend(names.iter().map(|name| format!("--unit={name}").into()));
         args.extend(since.map(|since| format!("--since=@{since}").into()));
         let program = self.journalctl.as_ref()?;
         let limit = Duration::from_secs(3);
@@ -217,6 +243,27 @@ impl Client {
         let finished =
             Invocation { args, env, limit, ..Invocation::new(program, &self.dir) }.run().ok()?;
         finished.success().then_some(finished.stdout)
+    }
+
+    /// Whether systemd says in the journal that it ran a unit to its end since a moment, in microseconds since
+    /// 1970; no also where it is not said.
+    pub(super) fn ran_since(&self, name: &str, since: i64) -> bool {
+        /// Its commands begin; its start is over, whether or not there was anything to start; a condition of its
+        /// commands did not hold.
+        const BEGINS: &str = "7d4958e842da4a758f6c1cdc7b36dcc5";
+        const OVER: &str = "39f53479d3a045ac8e11786248231fbf";
+        const SKIPPED: &str = "0e4284a0caca4bfc81c0bb6786972673";
+        let Some(program) = &self.journalctl else { return false };
+        let mut args: Vec<OsString> = Vec::new();
+        args.extend(self.user.then(|| "--user".into()));
+        args.extend(["--no-pager", "--quiet", "--output=cat"].map(Into::into));
+        args.push("--output-fields=MESSAGE_ID".into());
+        args.push(format!("--unit={name}").into());
+        args.push(format!("--since=@{}.{:06}", since / 1_000_000, since % 1_000_000).into());
+        let said =
+            self.run(program, args, QUESTION).map(|finished| finished.stdout).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        [BEGINS, OVER].iter().all(|id| said.contains(id)) && !said.contains(SKIPPED)
     }
 
     /// The journal of a unit, to be read again and again. `None` where there is no journalctl.
@@ -230,7 +277,7 @@ impl Client {
         })
     }
 
-    /// What a person types to read the journal of a unit.
+    /// What a person types who may read the journal of a unit.
     pub(super) fn journal_command(&self, name: &str) -> String {
         if self.user {
             format!("journalctl --user -u {name}")
@@ -273,13 +320,6 @@ impl Client {
         }
     }
 
-    fn sudo_allows(&self, words: &[&str]) -> bool {
-        let Some(sudo) = &self.sudo else { return false };
-        let mut args: Vec<OsString> = vec!["-n".into(), "-l".into(), self.systemctl.clone().into()];
-        args.extend(words.iter().map(Into::into));
-        self.run(sudo, args, QUESTION).is_ok_and(|finished| finished.success())
-    }
-
     fn ask(&self, words: &[&str], limit: Duration) -> Result<Finished, ServiceError> {
         let mut args: Vec<OsString> = Vec::new();
         if self.user {
@@ -305,15 +345,23 @@ impl Client {
         ServiceError::Unusable {
             problem: format!("systemctl{} show: {problem}", self.option()),
             hint: format!("systemctl{} status must answer first", self.option()),
+            command: Some(format!("systemctl{} status", self.option())),
         }
     }
 
-    fn denied(&self, name: &str) -> ServiceError {
+    fn denied(&self, verb: &str, name: &str) -> ServiceError {
         ServiceError::Unusable {
-            problem: format!("{} may not restart {name}", self.account.name),
+            problem: format!("{} may not {verb} {name}", self.account.name),
             hint: "allow it by sudo or polkit (docs/guides/systemd.md), or say scope = \"user\""
                 .into(),
+            command: Some("sudo visudo -f /etc/sudoers.d/gitroll".to_owned()),
         }
+    }
+
+    /// What a person types who may do it.
+    pub(super) fn as_root(&self, words: &str) -> String {
+        let sudo = if self.user || self.account.uid == 0 { "" } else { "sudo " };
+        format!("{sudo}systemctl{} {words}", self.option())
     }
 
     /// ` --user`, for messages.

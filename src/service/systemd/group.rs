@@ -9,6 +9,9 @@ use super::unit::Unit;
 /// Where control groups are mounted: all of them, or those of systemd only.
 const MOUNTS: [&str; 3] = ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"];
 
+/// How much of a command is told, in characters.
+const COMMAND: usize = 100;
+
 /// How deep groups lie in one another, at most.
 const DEPTH: usize = 16;
 
@@ -26,6 +29,32 @@ pub(super) fn processes(unit: &Unit) -> Vec<ProcessId> {
     let mut all: Vec<ProcessId> = older.collect();
     all.push(main);
     all
+}
+
+/// The processes in the unit's control group that are older than its main process, or go on although the unit does
+/// not: a sentence each.
+pub(super) fn left_over(unit: &Unit) -> Vec<String> {
+    let main = unit.main.and_then(ProcessId::of);
+    let members = members(&unit.group).into_iter().filter_map(ProcessId::of);
+    let old = members.filter(|member| match &main {
+        Some(main) => member.start_ticks < main.start_ticks,
+        None => !unit.has_begun(),
+    });
+    let why = match unit.kill_mode.as_str() {
+        "process" | "none" | "mixed" => format!(": KillMode={}", unit.kill_mode),
+        _ => String::new(),
+    };
+    old.map(|process| {
+        let words = procs::command_line(process.pid).unwrap_or_default();
+        let words: Vec<String> = words.iter().map(|w| w.to_string_lossy().into_owned()).collect();
+        let command: String = words.join(" ").chars().take(COMMAND).collect();
+        let how = match &main {
+            Some(_) => "was there before the main process",
+            None => "still runs although the unit does not",
+        };
+        format!("process {} ({command}) {how}{why}", process.pid)
+    })
+    .collect()
 }
 
 /// The numbers of all processes in a group and those below it; none where it cannot be read.

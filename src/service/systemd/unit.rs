@@ -5,7 +5,11 @@ use std::time::Duration;
 /// The properties that are asked for.
 pub(super) const PROPERTIES: &str = "Id,LoadState,LoadError,ActiveState,SubState,Result,Type,NRestarts,MainPID,\
     ExecMainCode,ExecMainStatus,ExecMainStartTimestampMonotonic,CanReload,NeedDaemonReload,ControlGroup,\
-    WorkingDirectory,RootDirectory,ExecStart,StandardOutput,StandardError,TimeoutStartUSec,TimeoutStopUSec";
+    WorkingDirectory,RootDirectory,ExecStart,StandardOutput,StandardError,TimeoutStartUSec,TimeoutStopUSec,\
+    FragmentPath,DropInPaths,RemainAfterExit,KillMode";
+
+/// How the value of a command begins.
+const COMMAND: &str = "ExecStart={ ";
 
 /// A unit as systemd shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,8 +36,9 @@ pub(super) struct Unit {
     pub(super) ended: u32,
     /// With which code or signal.
     pub(super) status: u32,
-    /// Whether a main process was ever started.
-    pub(super) ran: bool,
+    /// When its main process was last started, in microseconds since boot; 0 where it never was, or where
+    /// systemd has forgotten.
+    pub(super) started: u64,
     /// It knows how to reload.
     pub(super) can_reload: bool,
     /// Its file was changed and systemd has not read it again.
@@ -46,6 +51,12 @@ pub(super) struct Unit {
     pub(super) root: String,
     /// Its commands, as systemd shows them.
     pub(super) commands: String,
+    /// The files that say so, separated by blanks.
+    pub(super) files: String,
+    /// `RemainAfterExit=yes`
+    pub(super) remains: bool,
+    /// `KillMode=`
+    pub(super) kill_mode: String,
     /// Its output or what it complains goes to a file and not to the journal. Most versions of systemd do not
     /// say to which.
     pub(super) to_file: bool,
@@ -58,12 +69,34 @@ pub(super) struct Unit {
 impl Unit {
     /// Reads the properties of one unit or several, which an empty line separates.
     pub(super) fn parse_all(text: &str) -> Vec<Self> {
-        text.split("\n\n").filter(|block| block.contains('=')).map(Self::parse).collect()
+        let mut blocks: Vec<Vec<String>> = vec![Vec::new()];
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            let mut line = line.to_owned();
+            // An argument may have lines of its own, also empty ones, and one that looks like a property.
+            while line.starts_with(COMMAND) && !is_whole(&line) {
+                let Some(more) = lines.next() else { break };
+                line = format!("{line}\n{more}");
+            }
+            match blocks.last_mut() {
+                Some(block) if !line.is_empty() => block.push(line),
+                _ => blocks.push(Vec::new()),
+            }
+        }
+        let blocks = blocks.iter().filter(|block| !block.is_empty());
+        blocks.map(|block| Self::parse(block)).collect()
     }
 
-    fn parse(block: &str) -> Self {
+    /// The commands that start it, each with its arguments, as systemd shows them: without quotes.
+    pub(super) fn argv(&self) -> impl Iterator<Item = &str> {
+        self.commands.split("argv[]=").skip(1).map(|rest| {
+            rest.split_once(" ; ignore_errors=").map_or(rest, |(arguments, _)| arguments)
+        })
+    }
+
+    fn parse(lines: &[String]) -> Self {
         let mut unit = Self::default();
-        for (name, value) in block.lines().filter_map(|line| line.split_once('=')) {
+        for (name, value) in lines.iter().filter_map(|line| line.split_once('=')) {
             let text = || value.to_owned();
             match name {
                 "Id" => unit.id = text(),
@@ -77,7 +110,7 @@ impl Unit {
                 "MainPID" => unit.main = value.parse().ok().filter(|pid| *pid > 0),
                 "ExecMainCode" => unit.ended = value.parse().unwrap_or(0),
                 "ExecMainStatus" => unit.status = value.parse().unwrap_or(0),
-                "ExecMainStartTimestampMonotonic" => unit.ran = value != "0" && !value.is_empty(),
+                "ExecMainStartTimestampMonotonic" => unit.started = value.parse().unwrap_or(0),
                 "CanReload" => unit.can_reload = value == "yes",
                 "NeedDaemonReload" => unit.need_daemon_reload = value == "yes",
                 "ControlGroup" => unit.group = text(),
@@ -86,6 +119,9 @@ impl Unit {
                     unit.directory = value.trim_start_matches(['!', '-']).to_owned()
                 }
                 "RootDirectory" => unit.root = text(),
+                "FragmentPath" | "DropInPaths" => unit.files = format!("{} {value}", unit.files),
+                "RemainAfterExit" => unit.remains = value == "yes",
+                "KillMode" => unit.kill_mode = text(),
                 // One line for each of its commands.
                 "ExecStart" => unit.commands = format!("{}{value}\n", unit.commands),
                 "StandardOutput" | "StandardError" => {
@@ -132,7 +168,7 @@ impl Unit {
     pub(super) fn word(&self) -> String {
         let word = match self.active.as_str() {
             "active" => return self.sub.clone(),
-            "inactive" if self.up() && self.ran => return "exited".to_owned(),
+            "inactive" if self.up() && self.started > 0 => return "exited".to_owned(),
             "inactive" if self.up() => return self.active.clone(),
             "reloading" | "refreshing" => return self.active.clone(),
             "activating" if self.sub == "auto-restart" => "auto-restart",
@@ -178,6 +214,12 @@ impl Unit {
     }
 }
 
+/// Whether the value of a command ends here.
+fn is_whole(line: &str) -> bool {
+    // Systemd 252 and later show `status=0/0`; all of them close the bracket.
+    line.ends_with(" }") && line.contains(" ; status=")
+}
+
 /// What stands between quotes after the name of a D-Bus error.
 fn sentence(value: &str) -> String {
     let quoted = value.split_once('"').map(|(_, rest)| rest.trim_end_matches('"'));
@@ -210,7 +252,7 @@ mod tests {
     use super::*;
 
     fn unit(text: &str) -> Unit {
-        Unit::parse(&text.replace(' ', "\n"))
+        Unit::parse(&text.split(' ').map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]
@@ -271,9 +313,12 @@ mod tests {
 
     #[test]
     fn several_units_are_told_apart_and_commands_are_put_together() {
-        let units =
-            Unit::parse_all("Id=a\nExecStart={ one }\nExecStart={ two }\n\nId=b\nNRestarts=4\n");
-        assert_eq!((units[0].id.as_str(), units[0].commands.as_str()), ("a", "{ one }\n{ two }\n"));
+        let units = Unit::parse_all(
+            "Id=a\nExecStart={ argv[]=one ; ignore_errors=no ; status=0/0 }\n\
+                ExecStart={ argv[]=two\n\nId=c\nend ; ignore_errors=no ; status=0/0 }\n\nId=b\nNRestarts=4\n",
+        );
+        assert_eq!((units.len(), units[0].id.as_str()), (2, "a"));
+        assert_eq!(units[0].argv().collect::<Vec<_>>(), ["one", "two\n\nId=c\nend"]);
         assert_eq!((units[1].id.as_str(), units[1].restarts), ("b", 4));
     }
 
