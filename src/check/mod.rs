@@ -25,7 +25,7 @@ mod witness;
 mod words;
 
 pub use request::{Reply, Request, ask};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 pub use symptom::Seen;
@@ -35,7 +35,7 @@ pub use find::{Health, find_health};
 pub use position::{FilePosition, FileReader, LogPlace, LogPosition, LogPositions, LogReader};
 
 use crate::config::{Check, CheckKind, Probe, Selection};
-use crate::model::{CheckEvidence, Redactor, Served, ServiceEvidence, ServiceName};
+use crate::model::{CheckEvidence, CheckName, Redactor, Served, ServiceEvidence, ServiceName};
 use crate::service::{ServiceError, State};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
@@ -71,6 +71,8 @@ pub struct Surroundings {
     pub env: BTreeMap<OsString, OsString>,
     /// Takes secrets out of what commands print and files hold.
     pub redactor: Redactor,
+    /// Checks that are asked with a secret: nothing of what is answered to them is told.
+    pub untold: BTreeSet<CheckName>,
     /// The logs of the services that checks name, or why they are not known.
     pub service_logs: BTreeMap<ServiceName, Result<Vec<LogPlace>, NoLog>>,
     /// From where on logs are judged; `None` where nothing was changed.

@@ -22,7 +22,7 @@ pub use app::{
 };
 pub use check::{
     Bounds, Check, CheckGroup, CheckKind, CommandCheck, Expected, FileCheck, FilePlace, Filled,
-    HttpCheck, LogCheck, LogSource, MetricCheck, MetricSource, Selection, TcpCheck,
+    HttpCheck, LogCheck, LogSource, MetricCheck, MetricSource, Selection, Taken, TcpCheck,
 };
 pub use flags::{
     Apply, DocumentFormat, Flag, FlagApi, FlagFile, FlagSource, FlagSourceKind, Flags, Method,

@@ -171,7 +171,8 @@ impl<'a, 'n> Executor<'a, 'n> {
         narrator: &'a mut Narrator<'n>,
     ) -> Result<Self, EngineError> {
         let (mut config, config_before) = steps::configurations(&run.plan)?;
-        config.checks.extend(flags::questions(&config, &run.plan));
+        let hidden = flags::hidden_of(site, &run.id);
+        config.checks.extend(flags::questions(&config, &run.plan, &hidden));
         let guarded = run.by_watchdog;
         let (redo, lost_a_line, saw_it) = (false, false, false);
         Ok(Self { site, run, config, config_before, narrator, redo, guarded, lost_a_line, saw_it })
@@ -292,7 +293,8 @@ impl<'a, 'n> Executor<'a, 'n> {
                 return self.failed(next, "prove", begin.elapsed(), error);
             }
             let served = &self.run.plan.to;
-            let flags = match flags::look(self.site, &self.run, &self.config, served) {
+            let flags = match flags::look(self.site, &self.run, &self.config, served, &proof.checks)
+            {
                 Ok(flags) => flags,
                 Err(error) => return self.failed(next, "prove", begin.elapsed(), error),
             };

@@ -1,25 +1,27 @@
-//! Changing flags as steps of a run, putting them back, and seeing them in the running app.
+//! Changing flags as steps of a run, and putting them back.
+
+mod seen;
+
+pub use seen::{question, question_name};
+pub(super) use seen::{look, questions, untold};
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::StepError;
 use super::run::Run;
 use crate::config::{
-    Apply, Check, CheckGroup, Config, Filled, FlagSource, FlagSourceKind, Verify, declared,
-    readers, verify,
+    Apply, Config, FlagSource, declared, readers,
 };
 use crate::flag::{self, Value};
 use crate::model::{
-    FlagChange, FlagEvidence, FlagName, FlagSourceName, FlagStep, FlagValue, HiddenFlags, Plan,
+    FlagChange, FlagName, FlagSourceName, FlagStep, FlagValue, HiddenFlags,
     RunId, Served, ServiceName, Step,
 };
 use crate::service::{self, Host};
 use crate::site::Site;
 use crate::system::files;
-use crate::system::procs::Variable;
 
 /// Where a run keeps the values that nobody may read in its plan.
 const HIDDEN: &str = "hidden-flags.json";
@@ -132,153 +134,6 @@ pub fn environment(
         );
     }
     Ok(variables)
-}
-
-/// The questions that show in the running app what the run's flags are: asked with the checks.
-pub(super) fn questions(config: &Config, plan: &Plan) -> Vec<Check> {
-    plan.flags().filter_map(|change| question(config, change)).collect()
-}
-
-/// The question that shows in the running app that a flag is what it is changed to, where one is declared.
-pub fn question(config: &Config, change: &FlagChange) -> Option<Check> {
-    let Verify::Ask { kind, timeout, tells_value } = verify(config, change)? else { return None };
-    // What is hidden must not turn up in an answer.
-    if *tells_value && matches!(change.after, FlagValue::Hidden(_)) {
-        return None;
-    }
-    let words = [
-        ("{name}", Filled::Text(change.name.to_string())),
-        ("{value}", value_filled(&change.after)),
-    ];
-    Some(Check {
-        name: question_name(&change.name),
-        kind: kind.filled(&words),
-        critical: true,
-        group: CheckGroup::Quick,
-        passes: 1,
-        settle: Duration::ZERO,
-        timeout: *timeout,
-    })
-}
-
-/// Looks where no question is asked: in the environment of processes, in the answer of an admin API. Says of
-/// every flag what showed it.
-///
-/// # Errors
-/// The first flag that does not show its value.
-pub(super) fn look(
-    site: &Site,
-    run: &Run,
-    config: &Config,
-    served: &Served,
-) -> Result<Vec<FlagEvidence>, StepError> {
-    let hidden = hidden(site, run)?;
-    let mut seen = Vec::new();
-    for change in run.plan.flags() {
-        let wanted = value(change, &hidden)?;
-        let by = match verify(config, change) {
-            Some(Verify::Ask { .. }) => format!("by the check {}", question_name(&change.name)),
-            Some(Verify::Environ) => in_environment(site, run, config, served, change, &wanted)?,
-            None => by_source(site, run, config, served, change, &wanted)?,
-        };
-        seen.push(FlagEvidence {
-            source: change.source.clone(),
-            flag: change.name.clone(),
-            value: change.after.clone(),
-            seen: by,
-        });
-    }
-    Ok(seen)
-}
-
-/// An admin API is the app's own: what it answers is what the app has.
-fn by_source(
-    site: &Site,
-    run: &Run,
-    config: &Config,
-    served: &Served,
-    change: &FlagChange,
-    wanted: &Value,
-) -> Result<String, StepError> {
-    let source = source(config, &change.source)?;
-    if !matches!(source.kind, FlagSourceKind::Http(_)) {
-        return Ok("not looked for: nothing shows it".to_owned());
-    }
-    let host = site.host(served, run.id.as_str());
-    let found = flag::read(&host, source, std::slice::from_ref(&change.name))
-        .map_err(|e| not_seen(change, &e.to_string()))?;
-    let found = found.get(&change.name).cloned().unwrap_or(Value::Absent);
-    if found.same(wanted) {
-        return Ok(format!("{} answers so", change.source));
-    }
-    let found = found.shown(&change.name);
-    Err(not_seen(change, &format!("{} answers {}", change.source, found.plain())))
-}
-
-fn in_environment(
-    site: &Site,
-    run: &Run,
-    config: &Config,
-    served: &Served,
-    change: &FlagChange,
-    wanted: &Value,
-) -> Result<String, StepError> {
-    let source = source(config, &change.source)?;
-    let host = site.host(served, run.id.as_str());
-    let mut processes = 0;
-    for name in readers(config, source) {
-        let Some(service) = config.services.iter().find(|s| s.name == name) else { continue };
-        let state = service::observe(&host, service)
-            .map_err(|source| StepError::Service { service: name.to_string(), source })?;
-        let pids: Vec<u32> = state.processes.iter().map(|process| process.pid).collect();
-        for (pid, found) in flag::in_processes(&pids, &change.name) {
-            let found = match found {
-                Variable::Set(text) => Value::text(text),
-                Variable::Unset => Value::Absent,
-                Variable::Unreadable(why) => {
-                    let what = format!("the environment of {name} (process {pid}): {why}");
-                    return Err(not_seen(change, &what));
-                }
-            };
-            if found.plain() != wanted.plain() {
-                let found = found.shown(&change.name);
-                let what = format!("{name} (process {pid}) was started with {}", found.plain());
-                return Err(not_seen(change, &what));
-            }
-            processes += 1;
-        }
-    }
-    if processes == 0 {
-        return Err(not_seen(change, "no process of a service could be looked at"));
-    }
-    let noun = if processes == 1 { "process" } else { "processes" };
-    Ok(format!("in the environment of {processes} {noun}"))
-}
-
-/// The name of the question that shows a flag.
-pub fn question_name(flag: &FlagName) -> crate::model::CheckName {
-    let plain: String = flag
-        .as_str()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' })
-        .take(50)
-        .collect();
-    format!("flag-{plain}").parse().expect("letters, digits and dashes")
-}
-
-fn value_filled(value: &FlagValue) -> Filled {
-    match value {
-        FlagValue::Known(value) => Filled::Json(value.clone()),
-        other => Filled::Text(other.plain()),
-    }
-}
-
-fn not_seen(change: &FlagChange, why: &str) -> StepError {
-    StepError::Files(format!(
-        "{} was not seen {} in the running app: {why}",
-        change.name,
-        change.after.plain()
-    ))
 }
 
 fn failed(step: &FlagStep, error: &flag::FlagError) -> StepError {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, FlagName, FlagSourceName, IdError};
+use super::{Digest, FlagName, FlagSourceName, IdError, Redactor};
 
 /// What a flag is set to, as far as it may be written down.
 ///
@@ -123,6 +123,15 @@ impl HiddenFlags {
     /// The value that hashes to a digest.
     pub fn value(&self, digest: &Digest) -> Option<&serde_json::Value> {
         self.0.get(&digest.to_string())
+    }
+
+    /// Takes these values out of text.
+    pub fn redactor(&self) -> Redactor {
+        Redactor::new(self.0.values().map(|value| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            // Under a name that says that it is a secret.
+            ("SECRET", text)
+        }))
     }
 
     /// Adds what another one holds.

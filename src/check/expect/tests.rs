@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::config::Taken;
 use crate::model::Served;
 
 const COMMIT: &str = "4be21d9aaaabbbbccccddddeeeeffff000011112";
@@ -36,7 +37,7 @@ fn check() -> HttpCheck {
 }
 
 fn value(value: Value) -> Expected {
-    Expected { value }
+    Expected { value, taken: Taken::AsWritten }
 }
 
 fn with_json(pairs: &[(&str, Value)]) -> HttpCheck {

@@ -3,7 +3,7 @@
 use super::Executor;
 use crate::check::{LogPositions, LogWindow, Proof};
 use crate::engine::prove::{intended, log_window, prove};
-use crate::engine::steps;
+use crate::engine::{flags, steps};
 use crate::model::Step;
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
@@ -36,6 +36,8 @@ impl Executor<'_, '_> {
         let mut intent = intended(self.site, &self.config, &plan.to, run, not, since, until);
         let logs = self.run.log_window().cloned();
         intent.around.window = logs.map(|logs| LogWindow { must: logs.clone(), must_not: logs });
+        intent.around.untold = flags::untold(plan);
+        intent.around.redactor = self.redactor();
         prove(self.site, &self.config, plan, &intent, self.narrator)
     }
 }
