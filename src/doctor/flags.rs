@@ -21,7 +21,11 @@ pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
             continue;
         };
         match flag::read(&host, source, std::slice::from_ref(&flag.name)) {
-            Err(error) => found.warning("flags", format!("{}: {error}", source.name), None),
+            Err(error) => {
+                // What a command printed may be anything.
+                let what = site.redactor(config).text(&format!("{}: {error}", source.name));
+                found.warning("flags", what, None);
+            }
             Ok(values) => {
                 let value = values.get(&flag.name).cloned().unwrap_or(Value::Absent);
                 if let Err(error) = flag::typed(source, &flag.name, &value, &flag.off) {

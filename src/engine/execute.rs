@@ -318,6 +318,11 @@ impl<'a, 'n> Executor<'a, 'n> {
             .and_then(|effect| pass(&step.label(), "after").map(|()| effect));
         match performed {
             Ok(effect) => {
+                if let Step::Flags(_) = step {
+                    for text in &effect.output {
+                        (self.narrator)(Narration::Warning { text: text.clone() });
+                    }
+                }
                 self.write(Entry::Done {
                     step: next,
                     label: step.label(),

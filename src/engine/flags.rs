@@ -10,6 +10,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::StepError;
+use super::entry::Entry;
 use super::run::Run;
 use crate::config::{
     Apply, Config, FlagSource, declared, readers,
@@ -52,21 +53,81 @@ pub(super) fn change(
     files::make_private_dir(&undo)
         .map_err(|e| StepError::Files(format!("{}: {e}", undo.display())))?;
     let host = site.host(&run.plan.to, run.id.as_str());
-    flag::change(&host, source, &wanted, &undo).map_err(|e| failed(step, &e))
+    let mut notes = replaced(&host, source, step).map_err(|e| failed(step, &e))?;
+    notes.extend(flag::change(&host, source, &wanted, &undo).map_err(|e| failed(step, &e))?);
+    Ok(notes)
 }
 
-/// Puts the flags of every source back that the run changed or began to change.
+/// What is said of flags that are neither what they were when the plan was made nor what it sets them to.
+fn replaced(
+    host: &Host<'_>,
+    source: &FlagSource,
+    step: &FlagStep,
+) -> Result<Vec<String>, flag::FlagError> {
+    let names: Vec<FlagName> = step.changes.iter().map(|change| change.name.clone()).collect();
+    let now = flag::read(host, source, &names)?;
+    let theirs = step.changes.iter().filter_map(|change| {
+        let now = now.get(&change.name).unwrap_or(&Value::Absent).shown(&change.name);
+        let known = now == change.before || now == change.after;
+        let (name, now, after) = (&change.name, now.plain(), change.after.plain());
+        (!known).then(|| format!("flag {name} was set to {now} meanwhile; it is replaced by {after}"))
+    });
+    Ok(theirs.collect())
+}
+
+/// Puts the flags of every source back that the run changed or began to change. Returns what a person should know:
+/// what is left as somebody set it meanwhile.
 pub(super) fn restore(site: &Site, run: &Run, config: &Config) -> Result<Vec<String>, StepError> {
     let mut notes = Vec::new();
-    for step in run.plan.steps.iter().rev() {
+    for (number, step) in run.plan.steps.iter().enumerate().rev() {
         let Step::Flags(step) = step else { continue };
-        let undo = undo_dir(site, run, &step.source);
-        if undo.exists() {
-            let source = source(config, &step.source)?;
-            let host = site.host(&run.plan.from, run.id.as_str());
-            let told = flag::restore(&host, source, &undo).map_err(|e| failed(step, &e))?;
-            notes.extend(told);
+        if !began(run, number) {
+            continue;
         }
+        let source = source(config, &step.source)?;
+        let host = site.host(&run.plan.from, run.id.as_str());
+        let undo = undo_dir(site, run, &step.source);
+        let told = match flag::restore(&host, source, &undo).map_err(|e| failed(step, &e))? {
+            Some(told) => told,
+            None => restore_from_plan(site, run, &host, source, step)?,
+        };
+        notes.extend(told);
+    }
+    Ok(notes)
+}
+
+/// Whether the step was announced: what it changed may stand there.
+fn began(run: &Run, number: usize) -> bool {
+    let announced = |entry: &Entry| matches!(entry, Entry::Intent { step, .. } if *step == number);
+    run.journal.lines().iter().any(|line| announced(&line.entry))
+}
+
+/// Where nothing is kept: no change began, or somebody removed it. The plan knows what the flags were.
+fn restore_from_plan(
+    site: &Site,
+    run: &Run,
+    host: &Host<'_>,
+    source: &FlagSource,
+    step: &FlagStep,
+) -> Result<Vec<String>, StepError> {
+    let names: Vec<FlagName> = step.changes.iter().map(|change| change.name.clone()).collect();
+    let now = flag::read(host, source, &names).map_err(|e| failed(step, &e))?;
+    let hidden = hidden(site, run)?;
+    let (mut wanted, mut notes) = (Vec::new(), Vec::new());
+    for change in &step.changes {
+        let now = now.get(&change.name).unwrap_or(&Value::Absent).shown(&change.name);
+        if now == change.before {
+            continue;
+        }
+        if now == change.after {
+            wanted.push((change.name.clone(), value(&change.reversed(), &hidden)?));
+        } else {
+            notes.push(flag::left_alone(&change.name));
+        }
+    }
+    if !wanted.is_empty() {
+        let undo = undo_dir(site, run, &step.source);
+        notes.extend(flag::change(host, source, &wanted, &undo).map_err(|e| failed(step, &e))?);
     }
     Ok(notes)
 }

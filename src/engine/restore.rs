@@ -55,12 +55,15 @@ impl Executor<'_, '_> {
             .and_then(|()| steps::restore_tree(self.site, &self.run, &self.config))
             .and_then(|changed| pass("restore tree", "after").map(|()| changed));
         match restored {
-            Ok(changed) => {
+            Ok((changed, notes)) => {
                 let took = begin.elapsed();
                 // What serves again may say what it must as soon as it is reloaded.
                 let (config, run) = (&self.config_before, &self.run);
                 let logs = log_window(self.site, config, &run.plan.from, &run.id);
-                self.write(Entry::TreeRestored { millis: millis(took), logs })?;
+                for text in &notes {
+                    (self.narrator)(Narration::Warning { text: text.clone() });
+                }
+                self.write(Entry::TreeRestored { millis: millis(took), logs, notes })?;
                 (self.narrator)(Narration::Done { step: "activate".to_owned(), took });
                 self.warn_of_changed(&changed);
                 Ok(None)

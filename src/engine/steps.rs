@@ -103,15 +103,13 @@ fn staying(activation: &Activation, artifacts: &[ArtifactEvidence]) -> Vec<Artif
 /// change is stopped again; compensating starts it.
 ///
 /// Returns the artifacts that somebody edited since they were built: they go back as they are, for that is what
-/// served or shall, and stand for their keys no more.
+/// served or shall, and stand for their keys no more. And what is to be said of flags that were not put back.
 pub(super) fn restore_tree(
     site: &Site,
     run: &Run,
     config: &Config,
-) -> Result<Vec<RepoPath>, StepError> {
-    for note in flags::restore(site, run, config)? {
-        tracing::warn!("{note}");
-    }
+) -> Result<(Vec<RepoPath>, Vec<String>), StepError> {
+    let notes = flags::restore(site, run, config)?;
     remains::after_killed_git(site);
     reserve::release(site, &run.id);
     for step in &run.plan.steps {
@@ -139,7 +137,7 @@ pub(super) fn restore_tree(
         }
     }
     drop_stage(site, run)?;
-    Ok(changed)
+    Ok((changed, notes))
 }
 
 /// Reloads the services that the run has touched, with what serves again, starts those that are down by now

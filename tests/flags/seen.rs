@@ -140,3 +140,97 @@ fn a_placeholder_in_a_value_is_that_value() {
     host.gitroll(&["flags", "set", "ENABLE_UPLOADS={version}"]).exit(0);
     assert_eq!(env(&s), "ENABLE_UPLOADS=\"{version}\"\n");
 }
+
+#[test]
+fn an_edit_by_hand_meanwhile_is_said_whichever_way_the_run_goes_on() {
+    let host = TestEnvironment::new();
+    let s = with_env(&host, "ENABLE_UPLOADS=true\n", BY_HTTP);
+    let killed = || {
+        let mut off = host.gitroll_command(&["flags", "off", "QW-001"]);
+        off.env("GITROLL_FAIL_AT", "reload web before=kill");
+        assert_eq!(off.output().expect("it runs").status.code(), None);
+        fs::write(s.app.dir.join(".env"), "ENABLE_UPLOADS=byhand\n").expect("it is writable");
+    };
+    killed();
+    let said = "ENABLE_UPLOADS was set to something else meanwhile and is left so";
+    host.gitroll(&["abort", "--json"]).exit(0).stderr_has(said).stdout_has(said);
+    assert_eq!(env(&s), "ENABLE_UPLOADS=byhand\n");
+    host.gitroll(&["show", "--json"]).exit(0).stdout_has(said).stdout_lacks("values put back\"");
+    fs::write(s.app.dir.join(".env"), "ENABLE_UPLOADS=true\n").expect("it is writable");
+    killed();
+    let said = "ENABLE_UPLOADS was set to byhand meanwhile; it is replaced by false";
+    host.gitroll(&["resume"]).exit(0).stderr_has(said);
+    assert_eq!(env(&s), "ENABLE_UPLOADS=false\n");
+    host.gitroll(&["show", "--json"]).exit(0).stdout_has(said);
+}
+
+#[test]
+fn the_plan_knows_the_way_back_where_what_was_kept_is_gone() {
+    let host = TestEnvironment::new();
+    let s = with_env(&host, "ENABLE_UPLOADS=true\n", BY_HTTP);
+    let mut off = host.gitroll_command(&["flags", "off", "QW-001"]);
+    off.env("GITROLL_FAIL_AT", "reload web before=kill");
+    assert_eq!(off.output().expect("it runs").status.code(), None);
+    assert_eq!(env(&s), "ENABLE_UPLOADS=false\n");
+    for run in fs::read_dir(s.app.dir.join(".git/gitroll/runs")).expect("it is there") {
+        let _ = fs::remove_dir_all(run.expect("it is readable").path().join("flags"));
+    }
+    host.gitroll(&["abort"]).exit(0);
+    assert_eq!(env(&s), "ENABLE_UPLOADS=true\n");
+}
+
+#[test]
+fn a_value_that_is_a_secret_whatever_its_name_is_written_down_nowhere() {
+    let host = TestEnvironment::new();
+    let s = with_env(&host, "ENABLE_UPLOADS=true\n", BY_HTTP);
+    let set = "ENABLE_UPLOADS=postgres://u:canaryPW77@h/db";
+    host.gitroll(&["flags", "set", set]).exit(0).stdout_lacks("canaryPW77").stderr_lacks("canaryPW77");
+    assert!(env(&s).contains("canaryPW77"));
+    for args in [&["show"][..], &["show", "--json"], &["log"], &["flags"], &["flags", "--json"]] {
+        host.gitroll(args).exit(0).stdout_lacks("canaryPW77").stderr_lacks("canaryPW77");
+    }
+    nowhere_but(&s, "canaryPW77", &["hidden-flags.json"]);
+    host.gitroll(&["flags", "off", "QW-001"]).exit(0);
+    host.gitroll(&["back", "--level", "flags", "--yes"]).exit(0);
+    assert!(env(&s).contains("canaryPW77"));
+    nowhere_but(&s, "canaryPW77", &["hidden-flags.json"]);
+    // The run that kept it is gone: refused before anything changes.
+    host.gitroll(&["flags", "off", "QW-001"]).exit(0);
+    for run in fs::read_dir(s.app.dir.join(".git/gitroll/runs")).expect("it is there") {
+        let _ = fs::remove_file(run.expect("it is readable").path().join("hidden-flags.json"));
+    }
+    host.gitroll(&["back", "--level", "flags", "--yes"]).exit(1).stderr_has("not kept any more");
+    assert_eq!(env(&s), "ENABLE_UPLOADS=false\n");
+}
+
+#[test]
+fn what_a_failing_command_prints_is_shown_without_the_apps_secrets() {
+    let host = TestEnvironment::new();
+    let flags = "[flags]\nget = [\"sh\", \"-c\", \"cat .env; exit 3\", \"{name}\"]\n\
+                 set = [\"true\", \"{name}\", \"{value}\"]\nverify = { command = [\"true\"] }\n";
+    with_env(&host, "API_SECRET=canary-5f1c2e\n", flags);
+    for (args, code) in [(&["flags"][..], 0), (&["flags", "off", "QW-001"], 1), (&["doctor"], 0)] {
+        let told = host.gitroll(args);
+        let all = format!("{}{}", told.stdout, told.stderr);
+        assert!(all.contains("[redacted]") && !all.contains("canary-5f1c2e"), "{all}");
+        if code == 1 {
+            told.exit(1).stderr_has("next").stderr_has("gitroll flags");
+        }
+    }
+    host.gitroll(&["flags", "set", "X"]).exit(2).stderr_has("gitroll flags set X=VALUE");
+}
+
+#[test]
+fn a_kind_that_differs_is_said_and_a_flags_value_is_not_redacted() {
+    let host = TestEnvironment::new();
+    let typed = BY_HTTP.replace("\"/flags/{name}\" = \"{value}\"", "\"/flags/{name}\" = false");
+    let s = with_env(&host, "ENABLE_UPLOADS=true\n", &typed);
+    let off = host.gitroll(&["flags", "off", "QW-001"]);
+    off.exit(20).stderr_has("is \"false\", not false (a text where a boolean is wanted)");
+    let host = TestEnvironment::new();
+    let s2 = with_env(&host, "ENABLE_UPLOADS=parallel\n", BY_HTTP);
+    fs::write(s2.app.dir.join(".git/deaf"), "ENABLE_UPLOADS=sequential\n").expect("it is writable");
+    let set = host.gitroll(&["flags", "set", "ENABLE_UPLOADS=sequentially"]);
+    set.exit(20).stderr_has("is \"sequential\", not \"sequentially\"");
+    drop(s);
+}
