@@ -14,7 +14,7 @@ use crate::config::{Component, Config};
 use crate::engine::{self, Ended, Lying, Run, Side};
 use crate::ledger;
 use crate::model::{
-    CheckEvidence, CheckName, Digest, Event, FlagChange, Hold, Plan, RunId, Seq, Served, ServiceEvidence,
+    CheckEvidence, CheckName, Digest, Event, Hold, Plan, RunId, Seq, Served, ServiceEvidence,
 };
 use crate::site::Observed;
 use crate::system::git::Pushed;
@@ -335,8 +335,8 @@ fn recorded(
 
 /// `ENABLE_UPLOADS false, seen in the running app; `
 fn switched(plan: &Plan) -> String {
-    let word = |c: &FlagChange| format!("{} {}", c.name, escape(&c.after.plain()));
-    let words: Vec<String> = plan.flags().map(word).collect();
+    let words = plan.flags().map(|c| format!("{} {}", c.name, escape(&c.after.plain())));
+    let words: Vec<String> = words.collect();
     if words.is_empty() { String::new() } else { format!("{}; ", words.join(", ")) }
 }
 

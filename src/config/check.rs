@@ -287,7 +287,9 @@ fn names_version(text: &str) -> bool {
 impl CheckKind {
     /// The question with words in braces replaced, besides those that every check has.
     pub fn filled(&self, words: &[(&str, Filled)]) -> Self {
-        self.filled_as(words, |whole| match names_version(whole) {
+        // A word that holds a placeholder itself must not have that filled, not even where this fails the question.
+        let plain = !words.iter().any(|(_, with)| names_version(&with.text()));
+        self.filled_as(words, |whole| match plain && names_version(whole) {
             true => Taken::AsWritten,
             false => Taken::AsItself,
         })
@@ -306,8 +308,11 @@ impl CheckKind {
             }
             _ => Vec::new(),
         };
-        let mut holding =
-            expected.iter().filter_map(|e| e.value.as_str()).filter(|t| t.contains(word)).peekable();
+        let mut holding = expected
+            .iter()
+            .filter_map(|e| e.value.as_str())
+            .filter(|t| t.contains(word))
+            .peekable();
         if holding.peek().is_none() || holding.any(names_version) {
             return None;
         }

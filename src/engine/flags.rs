@@ -2,8 +2,8 @@
 
 mod seen;
 
-pub use seen::{question, question_name};
 pub(super) use seen::{look, questions, untold};
+pub use seen::{question, question_name};
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,13 +12,11 @@ use std::path::PathBuf;
 use super::StepError;
 use super::entry::Entry;
 use super::run::Run;
-use crate::config::{
-    Apply, Config, FlagSource, declared, readers,
-};
+use crate::config::{Apply, Config, FlagSource, declared, readers};
 use crate::flag::{self, Value};
 use crate::model::{
-    FlagChange, FlagName, FlagSourceName, FlagStep, FlagValue, HiddenFlags,
-    RunId, Served, ServiceName, Step,
+    FlagChange, FlagName, FlagSourceName, FlagStep, FlagValue, HiddenFlags, RunId, Served,
+    ServiceName, Step,
 };
 use crate::service::{self, Host};
 use crate::site::Site;
@@ -70,7 +68,8 @@ fn replaced(
         let now = now.get(&change.name).unwrap_or(&Value::Absent).shown(&change.name);
         let known = now == change.before || now == change.after;
         let (name, now, after) = (&change.name, now.plain(), change.after.plain());
-        (!known).then(|| format!("flag {name} was set to {now} meanwhile; it is replaced by {after}"))
+        (!known)
+            .then(|| format!("flag {name} was set to {now} meanwhile; it is replaced by {after}"))
     });
     Ok(theirs.collect())
 }

@@ -200,9 +200,8 @@ fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
     }
     record.plan = Some(plan.digest());
     let evidence = evidence(site, run, outcome);
-    let noted = |line: &Line| {
-        matches!(&line.entry, Entry::TreeRestored { notes, .. } if !notes.is_empty())
-    };
+    let noted =
+        |line: &Line| matches!(&line.entry, Entry::TreeRestored { notes, .. } if !notes.is_empty());
     record.sentence = match run.journal.lines().iter().any(noted) {
         // Not all of them were put back, or nobody knows.
         true => sentence(plan, outcome, was_stopped(&evidence))

@@ -237,7 +237,8 @@ mod tests {
 
     #[test]
     fn a_value_that_is_a_secret_whatever_its_name_is_hidden() {
-        let shown = |value: &str| FlagValue::shown(&"ENABLE_UPLOADS".parse().unwrap(), value.into());
+        let shown =
+            |value: &str| FlagValue::shown(&"ENABLE_UPLOADS".parse().unwrap(), value.into());
         for secret in [
             "postgres://u:canaryPW77@h/db",
             "see https://ci:t0ken@host/x",
@@ -252,8 +253,17 @@ mod tests {
             assert!(matches!(shown(secret), FlagValue::Hidden(_)), "{secret}");
         }
         for plain in [
-            "true", "0.01", "parallel", "https://host/x@y", "sk-learn", "v1.2.3", "eyJ.a.b",
-            "postgres", "npm_config_cache", "AKIA", "a/b:c@d",
+            "true",
+            "0.01",
+            "parallel",
+            "https://host/x@y",
+            "sk-learn",
+            "v1.2.3",
+            "eyJ.a.b",
+            "postgres",
+            "npm_config_cache",
+            "AKIA",
+            "a/b:c@d",
         ] {
             assert!(matches!(shown(plain), FlagValue::Known(_)), "{plain}");
         }

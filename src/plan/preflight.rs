@@ -263,12 +263,7 @@ pub fn witness(config: &Config, problems: &mut Vec<Problem>) {
 }
 
 /// Flags whose new value nothing could show in the running app. Where the values of before are put back that is only said.
-fn flags(
-    config: &Config,
-    plan: &mut Plan,
-    hidden: &HiddenFlags,
-    problems: &mut Vec<Problem>,
-) {
+fn flags(config: &Config, plan: &mut Plan, hidden: &HiddenFlags, problems: &mut Vec<Problem>) {
     for change in plan.flags() {
         if let FlagValue::Hidden(digest) = &change.after
             && hidden.value(digest).is_none()

@@ -175,13 +175,20 @@ fn answer(
                 _ => 0,
             };
             if manner != Manner::Lies {
-                std::thread::spawn(move || {
-                    std::thread::sleep(Duration::from_millis(wait));
+                let take = move || {
                     let mut flags = flags.lock().unwrap();
                     for (name, value) in change.as_object().into_iter().flatten() {
                         flags[name] = value.clone();
                     }
-                });
+                };
+                if wait == 0 {
+                    take();
+                } else {
+                    std::thread::spawn(move || {
+                        std::thread::sleep(Duration::from_millis(wait));
+                        take();
+                    });
+                }
             }
             if manner == Manner::Deaf && first {
                 std::thread::sleep(Duration::from_millis(1500));

@@ -15,7 +15,8 @@ pub fn with_env<'h>(host: &'h TestEnvironment, env: &str, flags: &str) -> Scenar
     let app = host.app(Fixture::Plain);
     let flags = flags.replace("PORT", &app.port.number().to_string());
     let flags = flags.replace("verify = { http", "verify = { timeout = \"4s\", http");
-    let config = AppConfig::default().without_builds().settle(1, "200ms").and(COMPONENT).and(&flags);
+    let config =
+        AppConfig::default().without_builds().settle(1, "200ms").and(COMPONENT).and(&flags);
     app.configure(&config);
     app.write("server.js", &answering_all());
     app.write(".gitignore", ".env\n");
@@ -104,6 +105,8 @@ fn what_is_so_already_is_not_done_again_and_the_way_back_stays() {
     let host = TestEnvironment::new();
     let s = with_env(&host, "ENABLE_UPLOADS=maybe\n", BY_HTTP);
     host.gitroll(&["flags", "on", "QW-001"]).exit(0);
+    let told = host.gitroll(&["flags", "--json"]);
+    told.exit(0).stdout_has("\"value\": \"true\"").stdout_has("\"running\": \"yes\"");
     let pid = s.app.pid_served();
     let records = host.gitroll(&["log", "--json"]).stdout.clone();
     let again = host.gitroll(&["flags", "on", "QW-001"]);
@@ -184,7 +187,10 @@ fn a_value_that_is_a_secret_whatever_its_name_is_written_down_nowhere() {
     let host = TestEnvironment::new();
     let s = with_env(&host, "ENABLE_UPLOADS=true\n", BY_HTTP);
     let set = "ENABLE_UPLOADS=postgres://u:canaryPW77@h/db";
-    host.gitroll(&["flags", "set", set]).exit(0).stdout_lacks("canaryPW77").stderr_lacks("canaryPW77");
+    host.gitroll(&["flags", "set", set])
+        .exit(0)
+        .stdout_lacks("canaryPW77")
+        .stderr_lacks("canaryPW77");
     assert!(env(&s).contains("canaryPW77"));
     for args in [&["show"][..], &["show", "--json"], &["log"], &["flags"], &["flags", "--json"]] {
         host.gitroll(args).exit(0).stdout_lacks("canaryPW77").stderr_lacks("canaryPW77");

@@ -50,6 +50,25 @@ fn answer(body: &str) -> Answer {
 }
 
 #[test]
+fn what_came_from_elsewhere_is_no_template_and_may_be_unwanted() {
+    let taken = |taken, body: &str| {
+        let mut check = check();
+        let value = json!("{version}");
+        check.json = BTreeMap::from([("/status".to_owned(), Expected { value, taken })]);
+        judge(&check, &answer(body), &subject())
+    };
+    assert!(taken(Taken::AsItself, r#"{"status":"{version}"}"#).ok);
+    assert!(!taken(Taken::AsItself, r#"{"status":"{version}"}"#).told);
+    assert!(!taken(Taken::AsItself, r#"{"status":"1.0.0"}"#).ok);
+    for body in ["{}", r#"{"status":null}"#, r#"{"status":"1.0.0"}"#] {
+        assert!(taken(Taken::AsAnythingElse, body).ok, "{body}");
+    }
+    let still = taken(Taken::AsAnythingElse, r#"{"status":"{version}"}"#);
+    assert_eq!((still.ok, still.answer.as_str()), (false, "/status is \"{version}\" still"));
+    assert!(!taken(Taken::AsAnythingElse, "<html>").ok);
+}
+
+#[test]
 fn json_answers_are_put_into_words() {
     let healthy = with_json(&[("/status", json!("ok"))]);
     let judged = judge(&healthy, &answer(r#"{"status":"ok"}"#), &subject());
@@ -61,7 +80,16 @@ fn json_answers_are_put_into_words() {
         (json!("healthy"), r"{}", "/status is missing"),
         (json!("healthy"), r"<html>", "not JSON"),
         (json!("healthy"), "", "not JSON"),
-        (json!(true), r#"{"status":"true"}"#, "/status is \"true\", not true"),
+        (
+            json!(true),
+            r#"{"status":"true"}"#,
+            "/status is \"true\", not true (a text where a boolean is wanted)",
+        ),
+        (
+            json!("1"),
+            r#"{"status":1}"#,
+            "/status is 1, not \"1\" (a number where a text is wanted)",
+        ),
         (json!(1), r#"{"status":2}"#, "/status is 2, not 1"),
         (json!("a"), "{\"status\":\"\\u001b[31m\"}", "/status is \"\\u001b[31m\", not \"a\""),
     ];

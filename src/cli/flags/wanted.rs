@@ -130,7 +130,8 @@ fn place<'c>(
     let host = session.site.host(serving, "");
     let mut known: Vec<String> = Vec::new();
     for source in &flags.sources {
-        let names = flag::list(&host, source).map_err(|e| unreadable(session, config, source, &e))?;
+        let names =
+            flag::list(&host, source).map_err(|e| unreadable(session, config, source, &e))?;
         if names.as_ref().is_some_and(|names| names.contains(name)) {
             return Ok((source, None));
         }

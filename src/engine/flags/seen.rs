@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{hidden, source, value};
-use crate::config::{
-    Check, CheckGroup, Config, Filled, FlagSourceKind, Verify, readers, verify,
-};
+use crate::config::{Check, CheckGroup, Config, Filled, FlagSourceKind, Verify, readers, verify};
 use crate::engine::StepError;
 use crate::engine::run::Run;
 use crate::flag::{self, Value};
@@ -44,10 +42,8 @@ pub fn question(config: &Config, change: &FlagChange, hidden: &HiddenFlags) -> O
         (FlagValue::Absent, set) | (set, _) if *tells_value => known(set, hidden)?,
         _ => serde_json::Value::Null,
     };
-    let words = [
-        ("{name}", Filled::Text(change.name.to_string())),
-        ("{value}", Filled::Json(value)),
-    ];
+    let words =
+        [("{name}", Filled::Text(change.name.to_string())), ("{value}", Filled::Json(value))];
     let kind = match change.after {
         FlagValue::Absent => kind.denied(&words, "{value}")?,
         FlagValue::Known(_) | FlagValue::Hidden(_) => kind.filled(&words),

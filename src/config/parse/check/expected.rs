@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
-use crate::config::{Expected, Taken};
 use crate::config::reader::{Item, all, nearest};
+use crate::config::{Expected, Taken};
 
 /// The texts that are filled in when a check is asked.
 const PLACEHOLDERS: [&str; 3] = ["version", "commit", "deployment"];
