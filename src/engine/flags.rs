@@ -125,7 +125,8 @@ fn restore_from_plan(
         }
     }
     if !wanted.is_empty() {
-        let undo = undo_dir(site, run, &step.source);
+        // Not where a way back is looked for: from here there is none but this.
+        let undo = again_dir(site, run, &step.source);
         notes.extend(flag::change(host, source, &wanted, &undo).map_err(|e| failed(step, &e))?);
     }
     Ok(notes)
@@ -135,11 +136,12 @@ fn restore_from_plan(
 pub(super) fn forget(site: &Site, run: &Run, config: &Config) {
     for step in &run.plan.steps {
         let Step::Flags(step) = step else { continue };
-        let undo = undo_dir(site, run, &step.source);
-        if let Ok(source) = source(config, &step.source)
-            && let Err(error) = flag::forget(source, &undo)
-        {
-            tracing::warn!("{}: {error}", undo.display());
+        for undo in [undo_dir(site, run, &step.source), again_dir(site, run, &step.source)] {
+            if let Ok(source) = source(config, &step.source)
+                && let Err(error) = flag::forget(source, &undo)
+            {
+                tracing::warn!("{}: {error}", undo.display());
+            }
         }
     }
 }
@@ -234,4 +236,9 @@ fn hidden(site: &Site, run: &Run) -> Result<HiddenFlags, StepError> {
 
 fn undo_dir(site: &Site, run: &Run, source: &FlagSourceName) -> PathBuf {
     site.run_dir(&run.id).join("flags").join(source.as_str())
+}
+
+/// Where is kept what was put back by the plan.
+fn again_dir(site: &Site, run: &Run, source: &FlagSourceName) -> PathBuf {
+    site.run_dir(&run.id).join("flags-by-plan").join(source.as_str())
 }

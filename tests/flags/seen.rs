@@ -178,6 +178,11 @@ fn the_plan_knows_the_way_back_where_what_was_kept_is_gone() {
     for run in fs::read_dir(s.app.dir.join(".git/gitroll/runs")).expect("it is there") {
         let _ = fs::remove_dir_all(run.expect("it is readable").path().join("flags"));
     }
+    // Killed on this way back too.
+    let mut abort = host.gitroll_command(&["abort"]);
+    abort.env("GITROLL_FAIL_AT", "restore tree after=kill");
+    assert_eq!(abort.output().expect("it runs").status.code(), None);
+    assert_eq!(env(&s), "ENABLE_UPLOADS=true\n");
     host.gitroll(&["abort"]).exit(0);
     assert_eq!(env(&s), "ENABLE_UPLOADS=true\n");
 }
