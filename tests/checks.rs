@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gitroll::check::{Intent, Proof, Surroundings, look, prove};
-use gitroll::config::{Check, CheckGroup, CheckKind, Expected, HttpCheck, Selection};
+use gitroll::config::{Check, CheckGroup, CheckKind, Expected, HttpCheck, Selection, Taken};
 use gitroll::model::{Probe, Served};
 use gitroll::service::State;
 use gitroll::system::procs::{ProcessId, Ticks};
@@ -123,7 +123,10 @@ fn http(url: String) -> HttpCheck {
 }
 
 fn expecting(url: String, json: &[(&str, Value)]) -> HttpCheck {
-    let json = json.iter().map(|(p, v)| ((*p).to_owned(), Expected { value: v.clone() })).collect();
+    let json = json
+        .iter()
+        .map(|(p, v)| ((*p).to_owned(), Expected { value: v.clone(), taken: Taken::AsWritten }))
+        .collect();
     HttpCheck { json, ..http(url) }
 }
 
@@ -243,7 +246,10 @@ fn answers_are_told_in_words() {
             "version is 1.1.0, not 1.0.0 (what served before)".to_owned(),
         ),
         (
-            HttpCheck { body: Some(Expected { value: json!("ok") }), ..http(degraded.url("/")) },
+            HttpCheck {
+                body: Some(Expected { value: json!("ok"), taken: Taken::AsWritten }),
+                ..http(degraded.url("/"))
+            },
             false,
             "body does not contain \"ok\"".to_owned(),
         ),

@@ -2,6 +2,9 @@
 
 mod support;
 
+#[path = "flags/seen.rs"]
+mod seen;
+
 use std::fs;
 
 use support::*;

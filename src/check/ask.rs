@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::config::{Check, CheckKind, TcpCheck};
 use crate::model::Probe;
 
-use super::expect::Judged;
+use super::expect::{Judged, Reach};
 use super::template::Subject;
 use super::words::seconds;
 use super::{Surroundings, command, file, http, log, metric, tcp};
@@ -17,6 +17,8 @@ use super::{Surroundings, command, file, http, log, metric, tcp};
 pub(super) struct Asker {
     kind: Kind,
     limit: Duration,
+    /// What it answers is told to nobody.
+    untold: bool,
 }
 
 #[derive(Debug)]
@@ -50,7 +52,7 @@ impl Asker {
             CheckKind::File(file) => Kind::File(Arc::new(file::Asker::new(file, around))),
             CheckKind::Metric(metric) => Kind::Metric(Box::new(metric::Asker::new(metric))),
         };
-        Self { kind, limit: check.answer_limit() }
+        Self { kind, limit: check.answer_limit(), untold: around.untold.contains(&check.name) }
     }
 
     /// Asks once, and says how long that took.
@@ -74,8 +76,21 @@ impl Asker {
                 elsewhere(Some(self.limit), move || file.ask(&subject)).await
             }
         };
+        let judged = if self.untold { without_answer(judged) } else { judged };
         (judged, began.elapsed())
     }
+}
+
+/// A judgement that tells nothing of what was said. That nobody answered, and a bare status, is no secret.
+fn without_answer(judged: Judged) -> Judged {
+    let bare = judged.answer.bytes().all(|b| b.is_ascii_digit());
+    let silent = judged.reach == Reach::Silent && judged.answer.starts_with("no ");
+    let answer = match judged.ok {
+        _ if bare || silent => judged.answer,
+        true => "as wanted".to_owned(),
+        false => "not as wanted; what was answered is not told, it may hold a secret".to_owned(),
+    };
+    Judged { answer, ..judged }
 }
 
 /// An answer as it is kept.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::config::{Expected, HttpCheck};
+use crate::config::{Expected, HttpCheck, Taken};
 use crate::model::Oid;
 
 use super::template::{Piece, Subject, Template};
@@ -140,13 +140,16 @@ pub(super) fn document<'a>(
 
 fn header(name: &str, expected: &Expected, answer: &Answer, subject: &Subject) -> Finding {
     let wanted = plain_text(&expected.value);
-    let template = Template::new(&wanted);
+    let template = Template::of(expected, &wanted);
     let values: Vec<String> = answer
         .headers
         .iter()
         .filter(|(found, _)| found.eq_ignore_ascii_case(name))
         .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
         .collect();
+    if expected.taken == Taken::AsAnythingElse {
+        return unlike(name, values.contains(&wanted), &wanted);
+    }
     let Some(first) = values.first() else {
         return absent(name, &template);
     };
@@ -161,15 +164,21 @@ fn header(name: &str, expected: &Expected, answer: &Answer, subject: &Subject) -
 
 fn json(pointer: &str, found: Option<&Value>, expected: &Expected, subject: &Subject) -> Finding {
     let label = if pointer.is_empty() { "the answer" } else { pointer };
-    let Some(text) = expected.value.as_str().filter(|t| Template::new(t).names_version()) else {
+    if expected.taken == Taken::AsAnythingElse {
+        let still = found.is_some_and(|found| same(found, &expected.value));
+        return unlike(label, still, &expected.value.to_string());
+    }
+    let text = expected.value.as_str().filter(|t| Template::of(expected, t).names_version());
+    let Some(text) = text else {
         return match found {
             None => absent(label, &Template::new("")),
             Some(found) if same(found, &expected.value) => Finding::Met,
             Some(found) => Finding::Wrong(format!(
-                "{} is {}, not {}",
+                "{} is {}, not {}{}",
                 shown(label),
                 shown_value(found),
-                shown_value(&expected.value)
+                shown_value(&expected.value),
+                other_kind(found, &expected.value)
             )),
         };
     };
@@ -198,8 +207,11 @@ pub(super) fn contains(
     subject: &Subject,
 ) -> Finding {
     let wanted = plain_text(&expected.value);
-    let template = Template::new(&wanted);
-    if !template.known(subject) {
+    let template = Template::of(expected, &wanted);
+    let there = || String::from_utf8_lossy(bytes).contains(&wanted);
+    if expected.taken == Taken::AsAnythingElse {
+        unlike(what, there(), &wanted)
+    } else if !template.known(subject) {
         Finding::CannotTell
     } else if template.occurs_in(subject, &String::from_utf8_lossy(bytes)) {
         met(&template, subject)
@@ -210,6 +222,30 @@ pub(super) fn contains(
 
 fn met(template: &Template<'_>, subject: &Subject) -> Finding {
     if template.tells(subject) { Finding::Told } else { Finding::Met }
+}
+
+/// What is expected to be anything but `value`.
+fn unlike(label: &str, still: bool, value: &str) -> Finding {
+    match still {
+        true => Finding::Wrong(format!("{} is {} still", shown(label), shown(value))),
+        false => Finding::Met,
+    }
+}
+
+/// Says the kinds where nothing but those differs: `"false"` and `false` are easily taken for the same.
+fn other_kind(found: &Value, expected: &Value) -> String {
+    let kind = |value: &Value| match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) | Value::Object(_) => "no single value",
+    };
+    let (is, wanted) = (kind(found), kind(expected));
+    match is != wanted && plain_text(found) == plain_text(expected) {
+        true => format!(" ({is} where {wanted} is wanted)"),
+        false => String::new(),
+    }
 }
 
 fn absent(label: &str, template: &Template<'_>) -> Finding {

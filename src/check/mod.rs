@@ -25,7 +25,7 @@ mod witness;
 mod words;
 
 pub use request::{Reply, Request, ask};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 pub use symptom::Seen;
@@ -71,6 +71,8 @@ pub struct Surroundings {
     pub env: BTreeMap<OsString, OsString>,
     /// Takes secrets out of what commands print and files hold.
     pub redactor: Redactor,
+    /// Checks that are asked with a secret: nothing of what is answered to them is told.
+    pub untold: BTreeSet<CheckName>,
     /// The logs of the services that checks name, or why they are not known.
     pub service_logs: BTreeMap<ServiceName, Result<Vec<LogPlace>, NoLog>>,
     /// From where on logs are judged; `None` where nothing was changed.

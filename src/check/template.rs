@@ -1,5 +1,6 @@
 //! Expected texts with `{version}`, `{commit}` and `{deployment}` in them.
 
+use crate::config::{Expected, Taken};
 use crate::model::{Oid, Served};
 
 use super::Intent;
@@ -94,6 +95,14 @@ impl<'a> Template<'a> {
             pieces.push(Piece::Literal(rest));
         }
         Self(pieces)
+    }
+
+    /// The text of an expectation: taken apart only where it stands so in `gitroll.toml`.
+    pub(super) fn of(expected: &Expected, text: &'a str) -> Self {
+        match expected.taken {
+            Taken::AsWritten => Self::new(text),
+            Taken::AsItself | Taken::AsAnythingElse => Self(vec![Piece::Literal(text)]),
+        }
     }
 
     /// Whether it names the version, commit or deployment.

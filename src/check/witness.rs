@@ -81,7 +81,7 @@ pub(super) fn weigh(
 /// about what serves.
 pub(super) fn names_version(check: &Check) -> bool {
     let named = |expected: &Expected| {
-        expected.value.as_str().is_some_and(|text| Template::new(text).names_version())
+        expected.value.as_str().is_some_and(|text| Template::of(expected, text).names_version())
     };
     match &check.kind {
         CheckKind::Http(HttpCheck { headers, body, json, .. }) => {

@@ -2,10 +2,11 @@
 
 mod list;
 mod ramp;
+mod running;
 mod wanted;
 
 pub use list::FlagsAnswer;
-pub use wanted::{back_to_before, intent, switched};
+pub use wanted::{back_to_before, intent, switched, unreadable};
 
 use clap::{Args, Subcommand};
 
@@ -13,8 +14,11 @@ use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::flow::{Manner, carry_out};
+use super::outcome::ChangeAnswer;
 use super::session::Session;
-use crate::ui::Ui;
+use crate::plan::compose::Intent;
+use crate::plan::facts::Facts;
+use crate::ui::{Ui, escape};
 
 /// Feature flags: how they stand, and switching them without a deployment
 #[derive(Debug, Args)]
@@ -116,7 +120,26 @@ pub fn run(globals: &Globals, ui: &Ui, args: &FlagsArgs) -> Result<Exit, Failure
         Act::Ramp(_) => Vec::new(),
     };
     let intent = intent(&session, &facts, wanted, common.reason.clone())?;
+    if running::as_wanted(&session, &facts, &intent) {
+        return Ok(nothing_to_do(&session, &facts, &intent));
+    }
     let manner =
         Manner { plan_only: common.plan, yes: true, asks: false, any_candidate: false, further: 1 };
     carry_out(&session, facts, intent, &[], manner)
+}
+
+/// Says that everything is as wanted: nothing is run, so that the way back leads where it led before.
+fn nothing_to_do(session: &Session, facts: &Facts, intent: &Intent) -> Exit {
+    let ui = &session.ui;
+    let words = intent.flags.iter().map(|change| {
+        let value = escape(&change.after.plain());
+        format!("{} {} already, seen in the running app", change.name, value)
+    });
+    for line in words {
+        ui.line(&format!("{} {line}", ui.out.ok()));
+    }
+    ui.line("  nothing was changed or recorded");
+    let answer = ChangeAnswer::of("nothing-to-do", &facts.serving, &facts.serving);
+    ui.document("flags", 0, &answer);
+    Exit::Done
 }

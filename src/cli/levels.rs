@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 use super::exit::Exit;
 use super::failure::Failure;
-use super::flags::{back_to_before, intent, switched};
+use super::flags::{back_to_before, intent, switched, unreadable};
 use super::flow::{Manner, carry_out};
 use super::session::Session;
 use crate::config::Component;
@@ -116,7 +116,7 @@ pub fn is_on(session: &Session, facts: &Facts, component: &Component) -> Result<
     };
     let host = session.site.host(&facts.serving, "");
     let found = flag::read(&host, source, std::slice::from_ref(&flag.name))
-        .map_err(|e| Failure::unchanged(format!("flags of {}: {e}", source.name)))?;
+        .map_err(|e| unreadable(session, &facts.accepted.config, source, &e))?;
     let found = found.get(&flag.name).cloned().unwrap_or(Value::Absent);
     Ok(found.plain().as_ref() != Some(&flag.off))
 }

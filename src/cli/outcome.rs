@@ -43,6 +43,8 @@ pub struct ChangeAnswer {
     pub checks: Vec<CheckEvidence>,
     /// The services that proved it.
     pub services: Vec<ServiceEvidence>,
+    /// What a person should know of it, as in its record.
+    pub warnings: Vec<String>,
     /// Why it failed.
     pub why: Option<String>,
     /// The run that stays open.
@@ -82,6 +84,7 @@ impl ChangeAnswer {
             took_millis: None,
             checks: Vec::new(),
             services: Vec::new(),
+            warnings: Vec::new(),
             why: None,
             open_run: None,
             plan: None,
@@ -163,8 +166,8 @@ pub fn tell(
             if command == "abort" {
                 // Undoing is what was asked for: done is done.
                 let exit = recorded(session, plan, &mut answer, record);
-                let ok = session.ui.out.ok();
-                session.ui.line(&format!("{ok} {} restored, observed serving", plan.from));
+                let (ok, from) = (session.ui.out.ok(), &plan.from);
+                session.ui.line(&format!("{ok} {from} restored, observed serving"));
                 session.ui.document(command, exit.code(), &answer);
                 return Ok(exit);
             }
@@ -263,6 +266,8 @@ fn recorded(
             return Exit::Unrecorded;
         }
     };
+    let evidence = ledger::evidence(&session.site.git, &entry);
+    answer.warnings = evidence.map(|evidence| evidence.warnings).unwrap_or_default();
     answer.record = Some(RecordBrief { seq: entry.record.seq, digest: entry.digest });
     let remote = crate::config::parse(&plan.config, "gitroll.toml").ok().map(|c| c.remote);
     let Some(remote) = remote else { return Exit::Done };
@@ -298,10 +303,8 @@ fn recorded(
 
 /// `ENABLE_UPLOADS false, seen in the running app; `
 fn switched(plan: &Plan) -> String {
-    let words: Vec<String> = plan
-        .flags()
-        .map(|change| format!("{} {}", change.name, escape(&change.after.plain())))
-        .collect();
+    let words = plan.flags().map(|c| format!("{} {}", c.name, escape(&c.after.plain())));
+    let words: Vec<String> = words.collect();
     if words.is_empty() { String::new() } else { format!("{}; ", words.join(", ")) }
 }
 

@@ -225,14 +225,26 @@ pub struct Bounds {
 pub struct Expected {
     /// The value as written, e.g. `"{version}"` or `true`.
     pub value: serde_json::Value,
+    /// How it is taken.
+    pub taken: Taken,
+}
+
+/// How an expected value is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Taken {
+    /// As written in `gitroll.toml`, its placeholders filled.
+    #[default]
+    AsWritten,
+    /// As itself: it came from elsewhere, and no word in it is a placeholder.
+    AsItself,
+    /// Anything but this is expected, nothing at all too.
+    AsAnythingElse,
 }
 
 impl Expected {
     /// Whether this expectation can tell the intended version from another.
     pub fn tells_version(&self) -> bool {
-        self.value.as_str().is_some_and(|t| {
-            ["{version}", "{commit}", "{deployment}"].iter().any(|p| t.contains(p))
-        })
+        self.taken == Taken::AsWritten && self.value.as_str().is_some_and(names_version)
     }
 }
 
@@ -272,17 +284,61 @@ impl Filled {
     }
 }
 
+fn names_version(text: &str) -> bool {
+    ["{version}", "{commit}", "{deployment}"].iter().any(|word| text.contains(word))
+}
+
 impl CheckKind {
     /// The question with words in braces replaced, besides those that every check has.
     pub fn filled(&self, words: &[(&str, Filled)]) -> Self {
+        // A word that holds a placeholder itself must not have that filled, not even where this fails the question.
+        let plain = !words.iter().any(|(_, with)| names_version(&with.text()));
+        self.filled_as(words, |whole| match plain && names_version(whole) {
+            true => Taken::AsWritten,
+            false => Taken::AsItself,
+        })
+    }
+
+    /// The question whether the answer is anything but what it would be with `word` replaced so; `None` where no
+    /// answer could tell that.
+    pub fn denied(&self, words: &[(&str, Filled)], word: &str) -> Option<Self> {
+        let expected: Vec<&Expected> = match self {
+            CheckKind::Http(http) => {
+                http.headers.values().chain(http.json.values()).chain(&http.body).collect()
+            }
+            // What it does with the word in an argument nobody knows.
+            CheckKind::Command(command) if command.command.iter().all(|a| !a.contains(word)) => {
+                command.stdout.iter().collect()
+            }
+            _ => Vec::new(),
+        };
+        let mut holding = expected
+            .iter()
+            .filter_map(|e| e.value.as_str())
+            .filter(|t| t.contains(word))
+            .peekable();
+        if holding.peek().is_none() || holding.any(names_version) {
+            return None;
+        }
+        Some(self.filled_as(words, |whole| match (whole.contains(word), names_version(whole)) {
+            (true, _) => Taken::AsAnythingElse,
+            (false, true) => Taken::AsWritten,
+            (false, false) => Taken::AsItself,
+        }))
+    }
+
+    fn filled_as(&self, words: &[(&str, Filled)], taken: impl Fn(&str) -> Taken) -> Self {
         let text = |text: &String| {
             words.iter().fold(text.clone(), |text, (word, with)| text.replace(word, &with.text()))
         };
         let expected = |expected: &Expected| match expected.value.as_str() {
-            Some(whole) => match words.iter().find(|(word, _)| *word == whole) {
-                Some((_, Filled::Json(value))) => Expected { value: value.clone() },
-                _ => Expected { value: text(&whole.to_owned()).into() },
-            },
+            Some(whole) => {
+                let taken = taken(whole);
+                match words.iter().find(|(word, _)| *word == whole) {
+                    Some((_, Filled::Json(value))) => Expected { value: value.clone(), taken },
+                    _ => Expected { value: text(&whole.to_owned()).into(), taken },
+                }
+            }
             None => expected.clone(),
         };
         let values = |all: &BTreeMap<String, Expected>| {

@@ -224,7 +224,10 @@ pub fn verify<'c>(config: &'c Config, change: &FlagChange) -> Option<&'c Verify>
     // A secret is compared by its digest: what means off is in the configuration, and none.
     let is = |text: &String| {
         let hidden = FlagValue::shown(&change.name, text.as_str().into());
-        change.after.plain() == *text || change.after == hidden
+        match &change.after {
+            FlagValue::Absent => false,
+            after => after.plain() == *text || *after == hidden,
+        }
     };
     let own = declared.clone().find_map(|flag| {
         if is(&flag.off) {

@@ -23,7 +23,7 @@ pub use app::{
 };
 pub use check::{
     Bounds, Check, CheckGroup, CheckKind, CommandCheck, Expected, FileCheck, FilePlace, Filled,
-    HttpCheck, LogCheck, LogSource, MetricCheck, MetricSource, Selection, TcpCheck,
+    HttpCheck, LogCheck, LogSource, MetricCheck, MetricSource, Selection, Taken, TcpCheck,
 };
 pub use dropped::dropped;
 pub use flags::{

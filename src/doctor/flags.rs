@@ -5,7 +5,7 @@ use crate::check;
 use crate::config::{self, Flag, FlagSource, FlagSourceKind, Prove, Token};
 use crate::engine;
 use crate::flag::{self, Value};
-use crate::model::{FlagChange, FlagValue};
+use crate::model::{FlagChange, FlagValue, HiddenFlags};
 use crate::plan::facts::Facts;
 use crate::site::{Site, intent};
 
@@ -23,7 +23,11 @@ pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
             continue;
         };
         match flag::read(&host, source, std::slice::from_ref(&flag.name)) {
-            Err(error) => found.warning("flags", format!("{}: {error}", source.name), None),
+            Err(error) => {
+                // What a command printed may be anything.
+                let what = site.redactor(config).text(&format!("{}: {error}", source.name));
+                found.warning("flags", what, None);
+            }
             Ok(values) => {
                 let value = values.get(&flag.name).cloned().unwrap_or(Value::Absent);
                 if let Err(error) = flag::typed(source, &flag.name, &value, &flag.off) {
@@ -65,15 +69,17 @@ fn not_shown(
     flag: &Flag,
     value: &Value,
 ) -> Option<String> {
-    if *value == Value::Absent {
-        return None;
-    }
+    let Value::Known(known) = value else { return None };
     let config = &facts.accepted.config;
-    let shown = value.shown(&flag.name);
+    let mut hidden = HiddenFlags::default();
+    let shown = hidden.shown(&flag.name, known.clone());
     let (source, name) = (source.name.clone(), flag.name.clone());
     let change = FlagChange { source, name, before: shown.clone(), after: shown };
-    let question = engine::flag_question(config, &change)?;
-    let intent = intent(site, config, &facts.serving, &facts.deployment(site), None);
+    let question = engine::flag_question(config, &change, &hidden)?;
+    let mut intent = intent(site, config, &facts.serving, &facts.deployment(site), None);
+    if !hidden.is_empty() {
+        intent.around.untold.insert(question.name.clone());
+    }
     let answer = check::look(&[question], Some(&intent)).into_iter().next()?;
     let (name, now) = (&flag.name, change.after.plain());
     answer.failed().then(|| {

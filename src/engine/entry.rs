@@ -73,6 +73,9 @@ pub enum Entry {
         /// Where the logs ended that checks read.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         logs: Option<LogPositions>,
+        /// What was not put back, and why.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
     /// What served before was observed serving.
     Restored {

@@ -172,7 +172,8 @@ impl<'a, 'n> Executor<'a, 'n> {
         narrator: &'a mut Narrator<'n>,
     ) -> Result<Self, EngineError> {
         let (mut config, config_before) = steps::configurations(&run.plan)?;
-        config.checks.extend(flags::questions(&config, &run.plan));
+        let hidden = flags::hidden_of(site, &run.id);
+        config.checks.extend(flags::questions(&config, &run.plan, &hidden));
         let guarded = run.by_watchdog;
         let (redo, lost_a_line, saw_it) = (false, false, false);
         Ok(Self { site, run, config, config_before, narrator, redo, guarded, lost_a_line, saw_it })
@@ -293,7 +294,8 @@ impl<'a, 'n> Executor<'a, 'n> {
                 return self.failed(next, "prove", begin.elapsed(), error);
             }
             let served = &self.run.plan.to;
-            let flags = match flags::look(self.site, &self.run, &self.config, served) {
+            let flags = match flags::look(self.site, &self.run, &self.config, served, &proof.checks)
+            {
                 Ok(flags) => flags,
                 Err(error) => return self.failed(next, "prove", begin.elapsed(), error),
             };
@@ -318,6 +320,11 @@ impl<'a, 'n> Executor<'a, 'n> {
             .and_then(|effect| pass(&step.label(), "after").map(|()| effect));
         match performed {
             Ok(effect) => {
+                if let Step::Flags(_) = step {
+                    for text in &effect.output {
+                        (self.narrator)(Narration::Warning { text: text.clone() });
+                    }
+                }
                 self.write(Entry::Done {
                     step: next,
                     label: step.label(),

@@ -1,25 +1,27 @@
-//! Changing flags as steps of a run, putting them back, and seeing them in the running app.
+//! Changing flags as steps of a run, and putting them back.
+
+mod seen;
+
+pub(super) use seen::{look, questions, questions_by_log, untold};
+pub use seen::{question, question_name};
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::StepError;
+use super::entry::Entry;
 use super::run::Run;
-use crate::config::{
-    Apply, Check, CheckGroup, CheckKind, Config, Filled, FlagSource, FlagSourceKind, LogSource,
-    Verify, declared, readers, takers, verify,
-};
+use crate::config::{Apply, Config, FlagSource, declared, readers};
 use crate::flag::{self, Value};
 use crate::model::{
-    FlagChange, FlagEvidence, FlagName, FlagSourceName, FlagStep, FlagValue, HiddenFlags, Plan,
-    RunId, Served, ServiceName, Step,
+    FlagChange, FlagName, FlagSourceName, FlagStep, FlagValue, HiddenFlags, RunId, Served,
+    ServiceName, Step,
 };
 use crate::service::{self, Host};
 use crate::site::Site;
 use crate::system::files;
-use crate::system::procs::{ProcessId, Variable};
+use crate::system::procs::ProcessId;
 
 /// Where a run keeps the values that nobody may read in its plan.
 const HIDDEN: &str = "hidden-flags.json";
@@ -50,24 +52,40 @@ pub(super) fn change(
     files::make_private_dir(&undo)
         .map_err(|e| StepError::Files(format!("{}: {e}", undo.display())))?;
     let host = site.host(&run.plan.to, run.id.as_str());
-    flag::change(&host, source, &wanted, &undo).map_err(|e| failed(step, &e))
+    let mut notes = replaced(&host, source, step).map_err(|e| failed(step, &e))?;
+    notes.extend(flag::change(&host, source, &wanted, &undo).map_err(|e| failed(step, &e))?);
+    Ok(notes)
 }
 
-/// Puts the flags of every source back that the run changed or began to change.
+/// What is said of flags that are neither what they were when the plan was made nor what it sets them to.
+fn replaced(
+    host: &Host<'_>,
+    source: &FlagSource,
+    step: &FlagStep,
+) -> Result<Vec<String>, flag::FlagError> {
+    let names: Vec<FlagName> = step.changes.iter().map(|change| change.name.clone()).collect();
+    let now = flag::read(host, source, &names)?;
+    let theirs = step.changes.iter().filter_map(|change| {
+        let now = now.get(&change.name).unwrap_or(&Value::Absent).shown(&change.name);
+        let known = now == change.before || now == change.after;
+        let (name, now, after) = (&change.name, now.plain(), change.after.plain());
+        (!known)
+            .then(|| format!("flag {name} was set to {now} meanwhile; it is replaced by {after}"))
+    });
+    Ok(theirs.collect())
+}
+
+/// Puts the flags of every source back that the run changed or began to change. Returns what a person should know:
+/// what is left as somebody set it meanwhile.
 ///
 /// # Errors
 /// Every source that could not be put back; the others are.
 pub(super) fn restore(site: &Site, run: &Run, config: &Config) -> Result<Vec<String>, StepError> {
     let (mut notes, mut failures) = (Vec::new(), Vec::new());
-    for step in run.plan.steps.iter().rev() {
+    for (number, step) in run.plan.steps.iter().enumerate().rev() {
         let Step::Flags(step) = step else { continue };
-        let undo = undo_dir(site, run, &step.source);
-        if undo.exists() {
-            let host = site.host(&run.plan.from, run.id.as_str());
-            let restored = source(config, &step.source).and_then(|source| {
-                flag::restore(&host, source, &undo).map_err(|e| failed(step, &e))
-            });
-            match restored {
+        if began(run, number) {
+            match restore_source(site, run, config, step) {
                 Ok(told) => notes.extend(told),
                 Err(error) => failures.push(error),
             }
@@ -76,15 +94,68 @@ pub(super) fn restore(site: &Site, run: &Run, config: &Config) -> Result<Vec<Str
     StepError::all(failures).map_or(Ok(notes), Err)
 }
 
+fn restore_source(
+    site: &Site,
+    run: &Run,
+    config: &Config,
+    step: &FlagStep,
+) -> Result<Vec<String>, StepError> {
+    let source = source(config, &step.source)?;
+    let host = site.host(&run.plan.from, run.id.as_str());
+    let undo = undo_dir(site, run, &step.source);
+    match flag::restore(&host, source, &undo).map_err(|e| failed(step, &e))? {
+        Some(told) => Ok(told),
+        None => restore_from_plan(site, run, &host, source, step),
+    }
+}
+
+/// Whether the step was announced: what it changed may stand there.
+fn began(run: &Run, number: usize) -> bool {
+    let announced = |entry: &Entry| matches!(entry, Entry::Intent { step, .. } if *step == number);
+    run.journal.lines().iter().any(|line| announced(&line.entry))
+}
+
+/// Where nothing is kept: no change began, or somebody removed it. The plan knows what the flags were.
+fn restore_from_plan(
+    site: &Site,
+    run: &Run,
+    host: &Host<'_>,
+    source: &FlagSource,
+    step: &FlagStep,
+) -> Result<Vec<String>, StepError> {
+    let names: Vec<FlagName> = step.changes.iter().map(|change| change.name.clone()).collect();
+    let now = flag::read(host, source, &names).map_err(|e| failed(step, &e))?;
+    let hidden = hidden(site, run)?;
+    let (mut wanted, mut notes) = (Vec::new(), Vec::new());
+    for change in &step.changes {
+        let now = now.get(&change.name).unwrap_or(&Value::Absent).shown(&change.name);
+        if now == change.before {
+            continue;
+        }
+        if now == change.after {
+            wanted.push((change.name.clone(), value(&change.reversed(), &hidden)?));
+        } else {
+            notes.push(flag::left_alone(&change.name));
+        }
+    }
+    if !wanted.is_empty() {
+        // Not where a way back is looked for: from here there is none but this.
+        let undo = again_dir(site, run, &step.source);
+        notes.extend(flag::change(host, source, &wanted, &undo).map_err(|e| failed(step, &e))?);
+    }
+    Ok(notes)
+}
+
 /// Removes what was kept for the way back of a run that is over: it may hold secrets.
 pub(super) fn forget(site: &Site, run: &Run, config: &Config) {
     for step in &run.plan.steps {
         let Step::Flags(step) = step else { continue };
-        let undo = undo_dir(site, run, &step.source);
-        if let Ok(source) = source(config, &step.source)
-            && let Err(error) = flag::forget(source, &undo)
-        {
-            tracing::warn!("{}: {error}", undo.display());
+        for undo in [undo_dir(site, run, &step.source), again_dir(site, run, &step.source)] {
+            if let Ok(source) = source(config, &step.source)
+                && let Err(error) = flag::forget(source, &undo)
+            {
+                tracing::warn!("{}: {error}", undo.display());
+            }
         }
     }
 }
@@ -149,179 +220,6 @@ pub fn environment(
     Ok(variables)
 }
 
-/// The questions that show in the running app what the run's flags are: asked with the checks.
-pub(super) fn questions(config: &Config, plan: &Plan) -> Vec<Check> {
-    plan.flags().filter_map(|change| question(config, change)).collect()
-}
-
-/// Of these questions those to a log that `service` writes as it starts with what it read of the flag. Whose a file is
-/// nobody knows: it is taken for that of the first service that is reloaded.
-pub(super) fn questions_by_log(config: &Config, plan: &Plan, service: &ServiceName) -> Vec<Check> {
-    let first = plan.steps.iter().find_map(|step| match step {
-        Step::Reload { service } => Some(service),
-        _ => None,
-    });
-    let writes = |change: &&FlagChange, check: &Check| {
-        let at_start = source(config, &change.source).is_ok_and(|source| {
-            matches!(source.apply, Apply::Reload | Apply::Environment)
-                && readers(config, source).contains(service)
-        });
-        let CheckKind::Log(log) = &check.kind else { return false };
-        at_start
-            && match &log.source {
-                LogSource::Service(name) => name == service,
-                LogSource::File(_) => first == Some(service),
-            }
-    };
-    let asked = plan.flags().filter_map(|change| {
-        let check = question(config, change)?;
-        writes(&change, &check).then_some(check)
-    });
-    asked.collect()
-}
-
-/// The question that shows in the running app that a flag is what it is changed to, where one is declared.
-pub fn question(config: &Config, change: &FlagChange) -> Option<Check> {
-    let Verify::Ask { kind, timeout, tells_value } = verify(config, change)? else { return None };
-    // What is hidden must not turn up in an answer.
-    if *tells_value && matches!(change.after, FlagValue::Hidden(_)) {
-        return None;
-    }
-    let words = [
-        ("{name}", Filled::Text(change.name.to_string())),
-        ("{value}", value_filled(&change.after)),
-    ];
-    Some(Check {
-        name: question_name(&change.name),
-        kind: kind.filled(&words),
-        critical: true,
-        group: CheckGroup::Quick,
-        passes: 1,
-        settle: Duration::ZERO,
-        timeout: *timeout,
-    })
-}
-
-/// Looks where no question is asked: in the environment of processes, in the answer of an admin API. Says of
-/// every flag what showed it.
-///
-/// # Errors
-/// The first flag that does not show its value.
-pub(super) fn look(
-    site: &Site,
-    run: &Run,
-    config: &Config,
-    served: &Served,
-) -> Result<Vec<FlagEvidence>, StepError> {
-    let hidden = hidden(site, run)?;
-    let mut seen = Vec::new();
-    for change in run.plan.flags() {
-        let wanted = value(change, &hidden)?;
-        let by = match verify(config, change) {
-            Some(Verify::Ask { .. }) => format!("by the check {}", question_name(&change.name)),
-            Some(Verify::Environ) => in_environment(site, run, config, served, change, &wanted)?,
-            None => by_source(site, run, config, served, change, &wanted)?,
-        };
-        seen.push(FlagEvidence {
-            source: change.source.clone(),
-            flag: change.name.clone(),
-            value: change.after.clone(),
-            seen: by,
-        });
-    }
-    Ok(seen)
-}
-
-/// An admin API is the app's own: what it answers is what the app has.
-fn by_source(
-    site: &Site,
-    run: &Run,
-    config: &Config,
-    served: &Served,
-    change: &FlagChange,
-    wanted: &Value,
-) -> Result<String, StepError> {
-    let source = source(config, &change.source)?;
-    if !matches!(source.kind, FlagSourceKind::Http(_)) {
-        return Ok("not looked for: nothing shows it".to_owned());
-    }
-    let host = site.host(served, run.id.as_str());
-    let found = flag::read(&host, source, std::slice::from_ref(&change.name))
-        .map_err(|e| not_seen(change, &e.to_string()))?;
-    let found = found.get(&change.name).cloned().unwrap_or(Value::Absent);
-    if found.same(wanted) {
-        return Ok(format!("{} answers so", change.source));
-    }
-    let found = found.shown(&change.name);
-    Err(not_seen(change, &format!("{} answers {}", change.source, found.plain())))
-}
-
-fn in_environment(
-    site: &Site,
-    run: &Run,
-    config: &Config,
-    served: &Served,
-    change: &FlagChange,
-    wanted: &Value,
-) -> Result<String, StepError> {
-    let source = source(config, &change.source)?;
-    let host = site.host(served, run.id.as_str());
-    let mut processes = 0;
-    for name in takers(config, source, &[&change.name]) {
-        let Some(service) = config.services.iter().find(|s| s.name == name) else { continue };
-        let state = service::observe(&host, service)
-            .map_err(|source| StepError::Service { service: name.to_string(), source })?;
-        let pids: Vec<u32> = state.processes.iter().map(|process| process.pid).collect();
-        for (pid, found) in flag::in_processes(&pids, &change.name) {
-            let found = match found {
-                Variable::Set(text) => Value::text(text),
-                Variable::Unset => Value::Absent,
-                Variable::Unreadable(why) => {
-                    let what = format!("the environment of {name} (process {pid}): {why}");
-                    return Err(not_seen(change, &what));
-                }
-            };
-            if found.plain() != wanted.plain() {
-                let found = found.shown(&change.name);
-                let what = format!("{name} (process {pid}) was started with {}", found.plain());
-                return Err(not_seen(change, &what));
-            }
-            processes += 1;
-        }
-    }
-    if processes == 0 {
-        return Err(not_seen(change, "no process of a service could be looked at"));
-    }
-    let noun = if processes == 1 { "process" } else { "processes" };
-    Ok(format!("in the environment of {processes} {noun}"))
-}
-
-/// The name of the question that shows a flag.
-pub fn question_name(flag: &FlagName) -> crate::model::CheckName {
-    let plain: String = flag
-        .as_str()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' })
-        .take(50)
-        .collect();
-    format!("flag-{plain}").parse().expect("letters, digits and dashes")
-}
-
-fn value_filled(value: &FlagValue) -> Filled {
-    match value {
-        FlagValue::Known(value) => Filled::Json(value.clone()),
-        other => Filled::Text(other.plain()),
-    }
-}
-
-fn not_seen(change: &FlagChange, why: &str) -> StepError {
-    StepError::Files(format!(
-        "{} was not seen {} in the running app: {why}",
-        change.name,
-        change.after.plain()
-    ))
-}
-
 fn failed(step: &FlagStep, error: &flag::FlagError) -> StepError {
     StepError::Files(format!("{}: {error}", step.source))
 }
@@ -360,4 +258,9 @@ fn hidden(site: &Site, run: &Run) -> Result<HiddenFlags, StepError> {
 
 fn undo_dir(site: &Site, run: &Run, source: &FlagSourceName) -> PathBuf {
     site.run_dir(&run.id).join("flags").join(source.as_str())
+}
+
+/// Where is kept what was put back by the plan.
+fn again_dir(site: &Site, run: &Run, source: &FlagSourceName) -> PathBuf {
+    site.run_dir(&run.id).join("flags-by-plan").join(source.as_str())
 }

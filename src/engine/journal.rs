@@ -329,7 +329,7 @@ mod tests {
         let (checks, services, reloads) = (Vec::new(), Vec::new(), Vec::new());
         for entry in [
             Entry::Restoring { why: String::new() },
-            Entry::TreeRestored { millis: 7, logs: None },
+            Entry::TreeRestored { millis: 7, logs: None, notes: Vec::new() },
             Entry::Restored { checks, services, millis: 7, reloads },
         ] {
             journal.write(entry, Timestamp::UNIX_EPOCH).unwrap();

@@ -207,7 +207,7 @@ mod tests {
             begun(),
             Entry::intent(0),
             Entry::Restoring { why: "x".into() },
-            Entry::TreeRestored { millis: 0, logs: None },
+            Entry::TreeRestored { millis: 0, logs: None, notes: Vec::new() },
             stuck(Side::Before),
         ];
         assert_eq!(walk(&before), Ok(Phase::Stuck(Side::Before)));

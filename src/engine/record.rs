@@ -20,6 +20,9 @@ use crate::system::{clock, failpoint, files};
 /// How the warning of a record begins that the watchdog wrote.
 const BY_WATCHDOG: &str = "finished by the watchdog";
 
+/// How the sentence of a change of flags ends that was undone.
+const VALUES_PUT_BACK: &str = ", values put back";
+
 /// How often a lost race for the chain's ref is tried again.
 const TRIES: usize = 20;
 
@@ -197,7 +200,14 @@ fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
     }
     record.plan = Some(plan.digest());
     let evidence = evidence(site, run, outcome);
-    record.sentence = sentence(plan, outcome, was_stopped(&evidence));
+    let noted =
+        |line: &Line| matches!(&line.entry, Entry::TreeRestored { notes, .. } if !notes.is_empty());
+    record.sentence = match run.journal.lines().iter().any(noted) {
+        // Not all of them were put back, or nobody knows.
+        true => sentence(plan, outcome, was_stopped(&evidence))
+            .replace(VALUES_PUT_BACK, ", with a warning about what is there now"),
+        false => sentence(plan, outcome, was_stopped(&evidence)),
+    };
     record.reason.clone_from(&plan.recorded.reason);
     let config = if succeeded { &plan.config } else { &plan.config_before };
     Draft { record, evidence, config: config.clone(), person: site.person() }
@@ -256,7 +266,7 @@ fn flags_sentence(plan: &Plan, outcome: Outcome) -> String {
     match outcome {
         Outcome::Succeeded if many => format!("set flags: {short}"),
         Outcome::Succeeded => format!("set {whole}"),
-        Outcome::Restored => format!("setting flags {} failed, values put back", names.join(", ")),
+        Outcome::Restored => format!("setting flags {} failed{VALUES_PUT_BACK}", names.join(", ")),
         Outcome::Failed => format!("setting flags {} failed", names.join(", ")),
     }
 }
@@ -303,6 +313,7 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
     evidence.steps = lines.iter().flat_map(steps).collect();
     evidence.skipped = plan.skipped.clone();
     evidence.warnings = plan.warnings.clone();
+    evidence.warnings.extend(lines.iter().flat_map(said).cloned());
     if run.by_watchdog {
         let began = run.journal.begun().map_or("somebody", |begun| &begun.actor);
         let text = format!("{BY_WATCHDOG}: the process that {began} began it with was killed");
@@ -346,6 +357,15 @@ fn observed(lines: &[Line]) -> (Vec<CheckEvidence>, Vec<ServiceEvidence>) {
             _ => None,
         })
         .unwrap_or_default()
+}
+
+/// What the run found of flags that somebody set meanwhile.
+fn said(line: &Line) -> &[String] {
+    match &line.entry {
+        Entry::TreeRestored { notes, .. } => notes,
+        Entry::Done { label, output, .. } if label.starts_with("flags ") => output,
+        _ => &[],
+    }
 }
 
 fn shown_flags(entry: &Entry) -> Option<Vec<FlagEvidence>> {

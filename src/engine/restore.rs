@@ -69,7 +69,14 @@ impl Executor<'_, '_> {
                 // What serves again may say what it must as soon as it is reloaded.
                 let (config, run) = (&self.config_before, &self.run);
                 let logs = log_window(self.site, config, &run.plan.from, &run.id);
-                self.write(Entry::TreeRestored { millis: millis(took), logs })?;
+                for text in &back.notes {
+                    (self.narrator)(Narration::Warning { text: text.clone() });
+                }
+                self.write(Entry::TreeRestored {
+                    millis: millis(took),
+                    logs,
+                    notes: back.notes.clone(),
+                })?;
                 (self.narrator)(Narration::Done { step: "activate".to_owned(), took });
                 self.warn_of_changed(&back.edited);
                 Ok(None)

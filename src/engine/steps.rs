@@ -110,6 +110,8 @@ pub(super) struct TreeBack {
     /// The artifacts that somebody edited since they were built: they go back as they are, for that is what served
     /// or shall, and stand for their keys no more.
     pub(super) edited: Vec<RepoPath>,
+    /// What a person should know of flags: those that somebody set meanwhile, and that are left so.
+    pub(super) notes: Vec<String>,
     /// What could not be put back. The files of the tree all are.
     pub(super) failures: Vec<StepError>,
 }
@@ -120,17 +122,20 @@ pub(super) struct TreeBack {
 /// # Errors
 /// When files of the tree could not be put back: nothing may be started on them.
 pub(super) fn restore_tree(site: &Site, run: &Run, config: &Config) -> Result<TreeBack, StepError> {
-    let flags = restore_flags(site, run, config);
+    let (notes, flags) = match restore_flags(site, run, config) {
+        Ok(notes) => (notes, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
     remains::after_killed_git(site);
     reserve::release(site, &run.id);
     let edited = restore_files(site, run, config)?;
     let head = restore_head(site, run).and_then(|()| drop_stage(site, run));
-    let failures = [flags, head].into_iter().filter_map(Result::err).collect();
-    Ok(TreeBack { edited, failures })
+    let failures = [flags, head.err()].into_iter().flatten().collect();
+    Ok(TreeBack { edited, notes, failures })
 }
 
 /// What keeps flags may be a part of the app that is down, its admin API: it is started and asked again then.
-fn restore_flags(site: &Site, run: &Run, config: &Config) -> Result<(), StepError> {
+fn restore_flags(site: &Site, run: &Run, config: &Config) -> Result<Vec<String>, StepError> {
     const PATIENCE: Duration = Duration::from_secs(10);
     let mut restored = flags::restore(site, run, config);
     if restored.is_err() && start_down(site, config, &run.plan.from, &run.id).0 > 0 {
@@ -140,10 +145,7 @@ fn restore_flags(site: &Site, run: &Run, config: &Config) -> Result<(), StepErro
             restored = flags::restore(site, run, config);
         }
     }
-    for note in restored? {
-        tracing::warn!("{note}");
-    }
-    Ok(())
+    restored
 }
 
 fn restore_files(site: &Site, run: &Run, config: &Config) -> Result<Vec<RepoPath>, StepError> {

@@ -108,12 +108,20 @@ impl<'a> Call<'a> {
         if !said.trim().is_empty() {
             problem = format!("{problem}: {}", shown(said.trim()));
         }
-        Err(self.failed(&problem))
+        // Refused by whoever looks at requests before anything is done. Of others nobody knows: something behind may
+        // have taken it.
+        let refused = (400..500).contains(&reply.status) && ![408, 499].contains(&reply.status);
+        Err(match self.failed(&problem) {
+            FlagError::Api { question, problem, .. } => {
+                FlagError::Api { question, problem, settled: refused }
+            }
+            other => other,
+        })
     }
 
     fn failed(&self, problem: &str) -> FlagError {
         let question = format!("{} {}", self.method, Redactor::default().text(&self.url));
-        FlagError::Api { question, problem: problem.to_owned() }
+        FlagError::Api { question, problem: problem.to_owned(), settled: false }
     }
 }
 

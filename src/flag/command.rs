@@ -8,13 +8,16 @@ use crate::model::{FlagName, REDACTED, Redactor, looks_secret};
 use crate::service::Host;
 use crate::system::process::{Finished, Invocation, telling_lines};
 
+/// The most that a value may have.
+const MOST_BYTES: usize = 64 * 1024;
+
 /// How many lines of a failing command are told.
 const LINES: usize = 3;
 
 /// What `get` prints for a flag, as a text without the white space around it.
 ///
 /// # Errors
-/// When it cannot be run, fails, takes too long, or prints no UTF-8.
+/// When it cannot be run, fails, takes too long, prints more than 64 KiB or no UTF-8.
 pub(super) fn value(
     host: &Host<'_>,
     get: &[String],
@@ -22,9 +25,12 @@ pub(super) fn value(
     name: &FlagName,
 ) -> Result<Value, FlagError> {
     let finished = run(host, get, limit, name, "")?;
+    if finished.stdout.len() > MOST_BYTES {
+        return Err(failed(get, "printed more than 64 KiB: that is no value".to_owned(), true));
+    }
     match String::from_utf8(finished.stdout) {
         Ok(text) => Ok(Value::text(text.trim())),
-        Err(_) => Err(failed(get, "printed what is no text".to_owned())),
+        Err(_) => Err(failed(get, "printed what is no text".to_owned(), true)),
     }
 }
 
@@ -60,7 +66,7 @@ fn run(
     let args = filled.map(Into::into).collect();
     let finished = Invocation { args, env, limit, ..Invocation::new(program, &host.top) }
         .run()
-        .map_err(|error| failed(words, error.to_string()))?;
+        .map_err(|error| failed(words, error.to_string(), true))?;
     if finished.success() {
         return Ok(finished);
     }
@@ -80,10 +86,10 @@ fn run(
         let redactor = Redactor::new([(name.as_str(), value)]);
         problem = format!("{problem}: {}", redactor.text(&lines.join(" · ")));
     }
-    Err(failed(words, problem))
+    Err(failed(words, problem, finished.code.is_some() && !finished.timed_out))
 }
 
 /// The command as it stands in `gitroll.toml`: with placeholders, not with values.
-fn failed(words: &[String], problem: String) -> FlagError {
-    FlagError::Command { command: words.join(" "), problem }
+fn failed(words: &[String], problem: String, settled: bool) -> FlagError {
+    FlagError::Command { command: words.join(" "), problem, settled }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::undo::{Kept, Undo, Way, left_alone};
+use super::undo::{Kept, Undo, Way, left_alone, never_seen};
 use super::{FlagError, Value, api, command};
 use crate::config::FlagSourceKind;
 use crate::model::FlagName;
@@ -13,6 +13,9 @@ use crate::system::failpoint;
 /// How often a value that was set is asked for until it is there, and the pause between.
 const ASKED: usize = 6;
 const PAUSE: Duration = Duration::from_millis(300);
+
+/// How often on the way back, where what was sent may come late.
+const WATCHED: usize = 20;
 
 /// A source that answers for one flag at a time.
 pub(super) struct Each<'a> {
@@ -30,10 +33,14 @@ impl Each<'_> {
         wanted: &[(FlagName, Value)],
         kept: &Kept<'_>,
     ) -> Result<Vec<String>, FlagError> {
+        let mut undo = kept.load()?.unwrap_or_default();
         let mut changes = Vec::new();
         for (name, value) in wanted {
             let now = self.value(name)?;
             if now.same(value) {
+                if undo.pending.remove(name) {
+                    kept.save(&undo, None)?;
+                }
                 continue;
             }
             if now == Value::Absent || *value == Value::Absent {
@@ -43,32 +50,58 @@ impl Each<'_> {
             }
             changes.push((name.clone(), now, value.clone()));
         }
-        if changes.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut undo = kept.load()?.unwrap_or_default();
-        undo.add(&changes);
-        kept.save(&undo, None)?;
-        for (name, _, value) in &changes {
-            self.set(name, value)?;
+        for change in &changes {
+            undo.add(std::slice::from_ref(change));
+            let (name, _, value) = change;
+            undo.pending.insert(name.clone());
+            kept.save(&undo, None)?;
+            let done = self.set(name, value, ASKED);
+            if done.as_ref().map_or_else(FlagError::settled, |()| true) {
+                undo.pending.remove(name);
+                kept.save(&undo, None)?;
+            }
+            done?;
         }
         Ok(Vec::new())
     }
 
     pub(super) fn restore(&self, undo: &Undo) -> Result<Vec<String>, FlagError> {
         let mut notes = Vec::new();
-        for name in undo.before.keys() {
+        for (name, before) in &undo.before {
             match undo.way(name, &self.value(name)?) {
+                Way::Back if undo.pending.contains(name) => {
+                    notes.extend(self.send_after(undo, name, before)?);
+                }
                 Way::Back => {}
-                Way::Ours(before) => self.set(name, before)?,
+                Way::Ours(before) => self.set(name, before, WATCHED)?,
                 Way::Theirs => notes.push(left_alone(name)),
             }
         }
         Ok(notes)
     }
 
-    /// Sets it, and asks until it is seen there.
-    fn set(&self, name: &FlagName, value: &Value) -> Result<(), FlagError> {
+    /// What was sent may come yet, although nothing of it is seen: the value of before is sent behind it, and for a
+    /// while what comes is put back.
+    fn send_after(
+        &self,
+        undo: &Undo,
+        name: &FlagName,
+        before: &Value,
+    ) -> Result<Option<String>, FlagError> {
+        self.set(name, before, WATCHED)?;
+        for _ in 0..WATCHED {
+            std::thread::sleep(PAUSE);
+            match undo.way(name, &self.value(name)?) {
+                Way::Back => {}
+                Way::Ours(before) => return self.set(name, before, WATCHED).map(|()| None),
+                Way::Theirs => return Ok(Some(left_alone(name))),
+            }
+        }
+        Ok(Some(never_seen(name)))
+    }
+
+    /// Sets it, and asks until it is seen there, at most so often.
+    fn set(&self, name: &FlagName, value: &Value, asked: usize) -> Result<(), FlagError> {
         failpoint::pass("flags before write").map_err(FlagError::Stopped)?;
         match self.kind {
             FlagSourceKind::Http(api) => api::set(api, name, value)?,
@@ -78,7 +111,7 @@ impl Each<'_> {
             FlagSourceKind::Dotenv(_) | FlagSourceKind::Document { .. } => {}
         }
         failpoint::pass("flags after write").map_err(FlagError::Stopped)?;
-        for turn in 0..ASKED {
+        for turn in 0..asked {
             if turn > 0 {
                 std::thread::sleep(PAUSE);
             }
@@ -86,7 +119,8 @@ impl Each<'_> {
                 return Ok(());
             }
         }
-        Err(FlagError::flag(name, "was set without an error, and still reads as something else"))
+        let problem = "was set without an error, and still reads as something else";
+        Err(FlagError::Unseen { name: name.clone(), problem })
     }
 
     fn value(&self, name: &FlagName) -> Result<Value, FlagError> {

@@ -38,6 +38,14 @@ pub enum FlagError {
         /// Why, and what to do.
         problem: String,
     },
+    /// A flag that was set and is not what it was set to.
+    #[error("flag {name}: {problem}")]
+    Unseen {
+        /// The flag.
+        name: FlagName,
+        /// In words.
+        problem: &'static str,
+    },
     /// The admin API.
     #[error("{question}: {problem}")]
     Api {
@@ -45,6 +53,8 @@ pub enum FlagError {
         question: String,
         /// What came of it.
         problem: String,
+        /// Nothing of what was sent can take effect later.
+        settled: bool,
     },
     /// The secret of the API.
     #[error("the token of the API: {0}")]
@@ -56,6 +66,8 @@ pub enum FlagError {
         command: String,
         /// What came of it.
         problem: String,
+        /// It ended by itself: nothing of it can take effect later.
+        settled: bool,
     },
     /// A test asked for it, or the disk is full.
     #[error(transparent)]
@@ -63,6 +75,19 @@ pub enum FlagError {
 }
 
 impl FlagError {
+    /// Whether what was begun is over: what a flag is set to now it stays.
+    pub(super) fn settled(&self) -> bool {
+        match self {
+            Self::Api { settled, .. } | Self::Command { settled, .. } => *settled,
+            Self::Token(_) | Self::Flag { .. } => true,
+            Self::Io { .. }
+            | Self::Refused { .. }
+            | Self::Busy { .. }
+            | Self::Unseen { .. }
+            | Self::Stopped(_) => false,
+        }
+    }
+
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         |source| Self::Io { path, source }

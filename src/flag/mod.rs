@@ -26,6 +26,7 @@ use text::Text;
 use undo::Kept;
 
 pub use error::FlagError;
+pub use undo::left_alone;
 pub use value::Value;
 
 /// What flags are set to in a source. A source that has no place for a flag says `Absent`.
@@ -97,7 +98,7 @@ pub fn change(
     }
 }
 
-/// Puts back what [`change`] changed, after a kill anywhere too; nothing where no change began. A file that is
+/// Puts back what [`change`] changed, after a kill anywhere too; `None` where nothing was kept for that. A file that is
 /// byte for byte what was written gets its old bytes, or goes if it was not there. In one that was edited
 /// since, only the flags go back. A flag that somebody set to a third value is left, and the returned notes
 /// say so.
@@ -108,13 +109,14 @@ pub fn restore(
     host: &Host<'_>,
     source: &FlagSource,
     undo: &Path,
-) -> Result<Vec<String>, FlagError> {
+) -> Result<Option<Vec<String>>, FlagError> {
     let kept = Kept::new(undo, &source.name);
-    let Some(undo) = kept.load()? else { return Ok(Vec::new()) };
-    match Text::of(host, &source.kind)? {
+    let Some(undo) = kept.load()? else { return Ok(None) };
+    let notes = match Text::of(host, &source.kind)? {
         Some(file) => file.restore(&undo, &kept),
         None => Each { host, kind: &source.kind }.restore(&undo),
-    }
+    };
+    notes.map(Some)
 }
 
 /// Removes what [`change`] kept for the way back, the directory `undo` itself: secrets need not outlive the run that may go back.

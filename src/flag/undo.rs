@@ -1,6 +1,6 @@
 //! What the way back needs, kept before the first change: two files in a private directory of the run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,9 @@ pub(super) struct Undo {
     /// Everything it was set to by us.
     #[serde(default)]
     pub(super) set: BTreeMap<FlagName, Vec<Value>>,
+    /// What was sent and not seen to take effect: it may still come.
+    #[serde(default)]
+    pub(super) pending: BTreeSet<FlagName>,
     /// For a file: its bytes.
     #[serde(default)]
     pub(super) file: Option<Bytes>,
@@ -139,8 +142,16 @@ impl Undo {
     }
 }
 
+/// What is said of a flag whose change was sent and never seen.
+pub(super) fn never_seen(name: &FlagName) -> String {
+    format!(
+        "flag {name}: the change that was sent was never seen; its value of before was sent after it and is there \
+         now: look again later whether it stays so"
+    )
+}
+
 /// What is said of a flag that is left as it is.
-pub(super) fn left_alone(name: &FlagName) -> String {
+pub fn left_alone(name: &FlagName) -> String {
     format!("flag {name} was set to something else meanwhile and is left so")
 }
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, FlagName, FlagSourceName, IdError};
+use super::{Digest, FlagName, FlagSourceName, IdError, Redactor};
 
 /// What a flag is set to, as far as it may be written down.
 ///
@@ -20,12 +20,12 @@ pub enum FlagValue {
     Absent,
     /// A scalar: text, number, boolean or null.
     Known(serde_json::Value),
-    /// A secret by its name: only what its JSON hashes to.
+    /// A secret by its name or by what it looks like: only what its JSON hashes to.
     Hidden(Digest),
 }
 
 impl FlagValue {
-    /// The value, or its digest where `name` looks like that of a secret.
+    /// The value, or its digest where `name` or the value itself looks like that of a secret.
     pub fn shown(name: &FlagName, value: serde_json::Value) -> Self {
         /// What a switch says is no secret, whatever its name.
         const SWITCHES: [&str; 9] = ["", "true", "false", "on", "off", "yes", "no", "0", "1"];
@@ -34,7 +34,8 @@ impl FlagValue {
             serde_json::Value::Number(_) => false,
             _ => true,
         };
-        if super::looks_secret(name.as_str()) && !switch {
+        let secret = value.as_str().is_some_and(super::is_secret_value);
+        if secret || (super::looks_secret(name.as_str()) && !switch) {
             return Self::Hidden(Digest::of(value.to_string().as_bytes()));
         }
         Self::Known(value)
@@ -123,6 +124,15 @@ impl HiddenFlags {
     /// The value that hashes to a digest.
     pub fn value(&self, digest: &Digest) -> Option<&serde_json::Value> {
         self.0.get(&digest.to_string())
+    }
+
+    /// Takes these values out of text.
+    pub fn redactor(&self) -> Redactor {
+        Redactor::new(self.0.values().map(|value| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            // Under a name that says that it is a secret.
+            ("SECRET", text)
+        }))
     }
 
     /// Adds what another one holds.
@@ -223,6 +233,40 @@ mod tests {
         let hidden = FlagValue::shown(&"API_TOKEN".parse().unwrap(), "canary".into());
         assert!(!hidden.to_string().contains("canary"));
         assert_eq!(hidden.to_string().parse::<FlagValue>().unwrap(), hidden);
+    }
+
+    #[test]
+    fn a_value_that_is_a_secret_whatever_its_name_is_hidden() {
+        let shown =
+            |value: &str| FlagValue::shown(&"ENABLE_UPLOADS".parse().unwrap(), value.into());
+        for secret in [
+            "postgres://u:canaryPW77@h/db",
+            "see https://ci:t0ken@host/x",
+            "-----BEGIN RSA PRIVATE KEY-----\nMIIE",
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+            "ghp_0123456789abcdefABCDEF0123456789abcd",
+            "sk_live_0123456789abcdefABCDEF",
+            "AKIAIOSFODNN7EXAMPLE",
+            "Bearer 0123456789abcdef",
+            "Server=db;Password=canary;",
+        ] {
+            assert!(matches!(shown(secret), FlagValue::Hidden(_)), "{secret}");
+        }
+        for plain in [
+            "true",
+            "0.01",
+            "parallel",
+            "https://host/x@y",
+            "sk-learn",
+            "v1.2.3",
+            "eyJ.a.b",
+            "postgres",
+            "npm_config_cache",
+            "AKIA",
+            "a/b:c@d",
+        ] {
+            assert!(matches!(shown(plain), FlagValue::Known(_)), "{plain}");
+        }
     }
 
     #[test]

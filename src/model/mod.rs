@@ -32,4 +32,4 @@ pub use plan::{
 pub use record::{
     Event, HistoryLine, Hold, Judgement, Outcome, Person, Record, Seen, TargetRef, Verdict,
 };
-pub use redact::{REDACTED, Redactor, dotenv_keys, looks_secret, parse_dotenv};
+pub use redact::{REDACTED, Redactor, dotenv_keys, is_secret_value, looks_secret, parse_dotenv};

@@ -226,6 +226,51 @@ pub fn looks_secret(key: &str) -> bool {
     SIGNS.iter().any(|sign| key.contains(sign))
 }
 
+/// Whether a value is a secret by what it looks like, whatever its name: a URL with a password, a private key, a
+/// signed token, the tokens and keys of well-known services.
+pub fn is_secret_value(value: &str) -> bool {
+    const BEGIN: [&str; 18] = [
+        "ghp_",
+        "gho_",
+        "ghu_",
+        "ghs_",
+        "ghr_",
+        "github_pat_",
+        "glpat-",
+        "npm_",
+        "xoxa-",
+        "xoxb-",
+        "xoxp-",
+        "sk_live_",
+        "sk_test_",
+        "rk_live_",
+        "whsec_",
+        "sk-",
+        "AIza",
+        "SG.",
+    ];
+    let words = || value.split(|c: char| c.is_whitespace() || "\"'=,;".contains(c));
+    let long = |word: &str, least: usize| {
+        word.len() >= least
+            && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    let token = |word: &str| {
+        let of_service =
+            BEGIN.iter().any(|begin| word.strip_prefix(begin).is_some_and(|rest| long(rest, 16)));
+        let of_aws = ["AKIA", "ASIA"].iter().any(|begin| word.starts_with(begin))
+            && word.len() == 20
+            && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        let signed = word.starts_with("eyJ") && word.split('.').count() == 3 && long(word, 24);
+        of_service || of_aws || signed
+    };
+    let said = || value.to_ascii_lowercase();
+    !url_passwords(value).is_empty()
+        || value.contains("-----BEGIN ") && value.contains("PRIVATE KEY")
+        || ["bearer ", "basic "].iter().any(|scheme| said().starts_with(scheme) && value.len() > 16)
+        || ["password=", "pwd=", "secret=", "token="].iter().any(|word| said().contains(word))
+        || words().any(token)
+}
+
 fn is_harmless(value: &str) -> bool {
     const COMMON: [&str; 26] = [
         "production",

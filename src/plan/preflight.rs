@@ -12,7 +12,7 @@ use crate::build::BuildPlan;
 use crate::check;
 use crate::config::{self, Config, FlagSourceKind, Layout, Manager, Prove, Selection, Service};
 use crate::ledger;
-use crate::model::{CheckedPlan, FlagChange, Plan, Step};
+use crate::model::{CheckedPlan, FlagChange, FlagValue, HiddenFlags, Plan, Step};
 use crate::service::{self, Host, ServiceError};
 use crate::site::{Observed, Site, held_files};
 use crate::system::files;
@@ -71,7 +71,7 @@ pub fn preflight(
     ));
     problems.extend(logs::unreadable_by_flags(site, &asked, &composed.plan));
     listeners(&asked, &composed.plan, observed, &mut problems);
-    flags(config, &mut composed.plan, &mut problems);
+    flags(config, &mut composed.plan, &composed.hidden, &mut problems);
     room::check(site, composed.room, &mut problems);
     rights(site, &composed.plan, &mut problems);
     locks(site, &mut problems);
@@ -299,13 +299,26 @@ pub fn witness(config: &Config, problems: &mut Vec<Problem>) {
 }
 
 /// Flags whose new value nothing could show in the running app. Where the values of before are put back that is only said.
-fn flags(config: &Config, plan: &mut Plan, problems: &mut Vec<Problem>) {
+fn flags(config: &Config, plan: &mut Plan, hidden: &HiddenFlags, problems: &mut Vec<Problem>) {
+    for change in plan.flags() {
+        if let FlagValue::Hidden(digest) = &change.after
+            && hidden.value(digest).is_none()
+        {
+            let name = &change.name;
+            problems.push(Problem::new(
+                format!("the value of {name} was kept with a run that is not kept any more"),
+                format!("gitroll flags set {name}=VALUE sets it to a value that you know"),
+            ));
+        }
+    }
     let api = |change: &FlagChange| {
         let source = config.flags.as_ref().and_then(|flags| flags.source(Some(&change.source)));
         source.is_some_and(|source| matches!(source.kind, FlagSourceKind::Http(_)))
     };
     let shown = |change: &&FlagChange| config::verify(config, change).is_some() || api(change);
-    let unseen = plan.flags().filter(|change| !shown(change)).map(|change| {
+    // What is taken away is hardly ever told by anything: that is no reason to leave it there.
+    let gone = |change: &&FlagChange| change.after == FlagValue::Absent;
+    let unseen = plan.flags().filter(|change| !shown(change) && !gone(change)).map(|change| {
         let (name, value) = (&change.name, change.after.plain());
         format!("nothing could show that {name} is {value} in the running app")
     });

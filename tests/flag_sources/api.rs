@@ -25,6 +25,10 @@ enum Manner {
     Lies,
     /// Changes are seen a little later.
     Late,
+    /// Each change is seen three seconds later.
+    Tardy,
+    /// Takes changes and answers the first of them too late.
+    Deaf,
     /// Errors that hold what was sent.
     Echoes,
     Rubbish,
@@ -163,15 +167,31 @@ fn answer(
         _ => {
             let change: Json = serde_json::from_str(body).unwrap_or_default();
             let flags = Arc::clone(flags);
-            let later = manner == Manner::Late;
+            let first = body.contains("false");
+            let wait = match manner {
+                Manner::Late => 500,
+                Manner::Tardy => 3000,
+                Manner::Deaf if first => 2500,
+                _ => 0,
+            };
             if manner != Manner::Lies {
-                std::thread::spawn(move || {
-                    std::thread::sleep(Duration::from_millis(if later { 500 } else { 0 }));
+                let take = move || {
                     let mut flags = flags.lock().unwrap();
                     for (name, value) in change.as_object().into_iter().flatten() {
                         flags[name] = value.clone();
                     }
-                });
+                };
+                if wait == 0 {
+                    take();
+                } else {
+                    std::thread::spawn(move || {
+                        std::thread::sleep(Duration::from_millis(wait));
+                        take();
+                    });
+                }
+            }
+            if manner == Manner::Deaf && first {
+                std::thread::sleep(Duration::from_millis(1500));
             }
             say("204 No Content", "", "")
         }
@@ -270,8 +290,36 @@ fn an_api_that_is_strange_is_an_error_in_time() {
     let server = Server::start(json!({"A": true}), Manner::Fails);
     let source = server.source(|_| {});
     said(world.set(&source, false));
-    // Nothing was changed, so nothing is put back; a server that is gone by then is an error.
+    // Whether something behind it took the change nobody knows: the value of before is sent after it, and that fails.
+    assert!(said(world.restore(&source)).contains("answered 500"));
+    let world = World::new();
+    let server = Server::start(json!({"A": true}), Manner::Echoes);
+    let source = server.source(|_| {});
+    said(world.set(&source, false));
+    // It said itself that it takes nothing.
     assert_eq!(world.restore(&source).unwrap(), [""; 0]);
+}
+
+#[test]
+fn a_change_that_comes_after_it_was_given_up_is_put_back() {
+    for (manner, millis) in [(Manner::Tardy, 3000), (Manner::Deaf, 2500)] {
+        let world = World::new();
+        let server = Server::start(json!({"A": true}), manner);
+        let source = server.source(|_| {});
+        said(world.set(&source, false));
+        assert_eq!(server.flags(), json!({"A": true}), "it came too early for this test");
+        assert_eq!(world.restore(&source).unwrap(), [""; 0]);
+        std::thread::sleep(Duration::from_millis(millis));
+        assert_eq!(server.flags(), json!({"A": true}));
+    }
+    // What never comes is said: nobody knows whether it will.
+    let world = World::new();
+    let server = Server::start(json!({"A": true}), Manner::Lies);
+    let source = server.source(|_| {});
+    said(world.set(&source, false));
+    let notes = world.restore(&source).unwrap();
+    assert!(notes.len() == 1 && notes[0].contains("never seen"), "{notes:?}");
+    assert_eq!(server.said().matches("POST ").count(), 2);
 }
 
 #[test]

@@ -75,3 +75,38 @@ fn a_command_that_fails_lies_or_hangs_is_an_error() {
     let error = said(world.change(&tells, &[("API_TOKEN", Value::text("canary-new"))]));
     assert!(error.contains("exit 1"), "{error}");
 }
+
+#[test]
+fn a_value_without_end_is_an_error() {
+    let world = World::new();
+    world.write("flag-A", "x".repeat(64 * 1024));
+    let source = commands(&GET, &SET);
+    assert!(world.value(&source).is_ok());
+    world.write("flag-A", "x".repeat(64 * 1024 + 1));
+    let error = said(world.value(&source));
+    assert!(error.contains("more than 64 KiB") && error.len() < 200, "{error}");
+}
+
+#[test]
+fn a_command_that_was_cut_off_is_answered_by_its_way_back() {
+    let world = World::new();
+    world.write("flag-A", "true\n");
+    // What it began goes on without it.
+    let set = [
+        "sh",
+        "-c",
+        "if [ \"$2\" = false ]; then (setsid sh -c 'sleep 3; echo false > flag-A' &) ; sleep 9; fi; echo \"$2\" > flag-A",
+        "sh",
+        "{name}",
+        "{value}",
+    ];
+    let source = commands(&GET, &set);
+    assert!(said(world.set(&source, "false")).contains("did not end within"));
+    assert_eq!(world.restore(&source).unwrap(), [""; 0]);
+    assert_eq!(world.text("flag-A"), "true\n");
+    // One that ended by itself and changed nothing has no more to come.
+    let source = commands(&GET, &["sh", "-c", "exit 4", "{name}", "{value}"]);
+    flag::forget(&source, &world.undo).unwrap();
+    said(world.set(&source, "false"));
+    assert_eq!(world.restore(&source).unwrap(), [""; 0]);
+}

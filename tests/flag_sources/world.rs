@@ -67,7 +67,7 @@ impl World {
     }
 
     pub fn restore(&self, source: &FlagSource) -> Result<Vec<String>, FlagError> {
-        flag::restore(&self.bench.host(), source, &self.undo)
+        Ok(flag::restore(&self.bench.host(), source, &self.undo)?.unwrap_or_default())
     }
 
     /// What lies in the tree beside the app's own files.
@@ -109,7 +109,7 @@ fn in_a_process_of_its_own() {
         };
         flag::change(&bench.host(), &source, &[(name("A"), value)], &dir.join("undo"))
     } else {
-        flag::restore(&bench.host(), &source, &dir.join("undo"))
+        flag::restore(&bench.host(), &source, &dir.join("undo")).map(Option::unwrap_or_default)
     };
     if let Err(error) = done {
         panic!("told: {error}");

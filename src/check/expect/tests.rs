@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::config::Taken;
 use crate::model::Served;
 
 const COMMIT: &str = "4be21d9aaaabbbbccccddddeeeeffff000011112";
@@ -36,7 +37,7 @@ fn check() -> HttpCheck {
 }
 
 fn value(value: Value) -> Expected {
-    Expected { value }
+    Expected { value, taken: Taken::AsWritten }
 }
 
 fn with_json(pairs: &[(&str, Value)]) -> HttpCheck {
@@ -46,6 +47,25 @@ fn with_json(pairs: &[(&str, Value)]) -> HttpCheck {
 
 fn answer(body: &str) -> Answer {
     Answer { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() }
+}
+
+#[test]
+fn what_came_from_elsewhere_is_no_template_and_may_be_unwanted() {
+    let taken = |taken, body: &str| {
+        let mut check = check();
+        let value = json!("{version}");
+        check.json = BTreeMap::from([("/status".to_owned(), Expected { value, taken })]);
+        judge(&check, &answer(body), &subject())
+    };
+    assert!(taken(Taken::AsItself, r#"{"status":"{version}"}"#).ok);
+    assert!(!taken(Taken::AsItself, r#"{"status":"{version}"}"#).told);
+    assert!(!taken(Taken::AsItself, r#"{"status":"1.0.0"}"#).ok);
+    for body in ["{}", r#"{"status":null}"#, r#"{"status":"1.0.0"}"#] {
+        assert!(taken(Taken::AsAnythingElse, body).ok, "{body}");
+    }
+    let still = taken(Taken::AsAnythingElse, r#"{"status":"{version}"}"#);
+    assert_eq!((still.ok, still.answer.as_str()), (false, "/status is \"{version}\" still"));
+    assert!(!taken(Taken::AsAnythingElse, "<html>").ok);
 }
 
 #[test]
@@ -60,7 +80,16 @@ fn json_answers_are_put_into_words() {
         (json!("healthy"), r"{}", "/status is missing"),
         (json!("healthy"), r"<html>", "not JSON"),
         (json!("healthy"), "", "not JSON"),
-        (json!(true), r#"{"status":"true"}"#, "/status is \"true\", not true"),
+        (
+            json!(true),
+            r#"{"status":"true"}"#,
+            "/status is \"true\", not true (a text where a boolean is wanted)",
+        ),
+        (
+            json!("1"),
+            r#"{"status":1}"#,
+            "/status is 1, not \"1\" (a number where a text is wanted)",
+        ),
         (json!(1), r#"{"status":2}"#, "/status is 2, not 1"),
         (json!("a"), "{\"status\":\"\\u001b[31m\"}", "/status is \"\\u001b[31m\", not \"a\""),
     ];

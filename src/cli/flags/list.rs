@@ -1,23 +1,17 @@
 //! `gitroll flags` without a subcommand: how the declared flags stand.
 
-use std::collections::BTreeSet;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::check;
+use super::running::{Running, running};
 use crate::cli::Globals;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
-use crate::config::{self, Component, Flag, FlagSource, FlagSourceKind, Verify};
-use crate::engine;
+use crate::config::{Component, Flag};
 use crate::flag::{self, Value};
-use crate::model::{ComponentId, FlagChange, FlagName, FlagSourceName, FlagValue};
+use crate::model::{ComponentId, Digest, FlagName, FlagSourceName, FlagValue};
 use crate::plan::facts::Facts;
-use crate::service;
-use crate::site;
-use crate::system::procs::Variable;
 use crate::ui::{Table, Ui, escape};
 
 /// The answer of `flags`.
@@ -40,11 +34,17 @@ pub struct FlagLine {
     pub off: String,
     /// The value that means on, where that is declared.
     pub on: Option<String>,
-    /// What the source has; absent where it cannot be read.
-    pub value: Option<FlagValue>,
-    /// What the running app has: `yes` (the same), another value, or `unknown` where nothing shows it now.
-    pub running: String,
-    /// Why something is not known.
+    /// Whether the source has a value for it; null where it cannot be read.
+    pub set: Option<bool>,
+    /// What the source has; null where it has none, where that is a secret, and where it cannot be read.
+    pub value: Option<serde_json::Value>,
+    /// In the place of a secret: what its JSON hashes to.
+    pub hidden: Option<Digest>,
+    /// Whether the running app has the same.
+    pub running: Running,
+    /// What showed something else in the running app, or why nothing shows it.
+    pub reason: Option<String>,
+    /// Why the source could not be read.
     pub problem: Option<String>,
 }
 
@@ -69,8 +69,11 @@ fn line(session: &Session, facts: &Facts, component: &Component, flag: &Flag) ->
         source: None,
         off: flag.off.clone(),
         on: flag.on.clone(),
+        set: None,
         value: None,
-        running: "unknown".to_owned(),
+        hidden: None,
+        running: Running::Unknown,
+        reason: None,
         problem: None,
     };
     let Some(source) = config.flags.as_ref().and_then(|all| all.source(flag.source.as_ref()))
@@ -83,77 +86,19 @@ fn line(session: &Session, facts: &Facts, component: &Component, flag: &Flag) ->
     let found = match flag::read(&host, source, std::slice::from_ref(&flag.name)) {
         Ok(found) => found.get(&flag.name).cloned().unwrap_or(Value::Absent),
         Err(error) => {
-            line.problem = Some(error.to_string());
+            // What a command printed may be anything.
+            line.problem = Some(session.site.redactor(config).text(&error.to_string()));
             return line;
         }
     };
-    line.value = Some(found.shown(&flag.name));
-    line.running = running(session, facts, source, flag, &found);
+    line.set = Some(found != Value::Absent);
+    match found.shown(&flag.name) {
+        FlagValue::Absent => {}
+        FlagValue::Known(value) => line.value = Some(value),
+        FlagValue::Hidden(digest) => line.hidden = Some(digest),
+    }
+    (line.running, line.reason) = running(session, facts, source, &flag.name, &found);
     line
-}
-
-/// What the running app has, as far as something shows it at this moment. What it once wrote to a log is no
-/// answer about now.
-fn running(
-    session: &Session,
-    facts: &Facts,
-    source: &FlagSource,
-    flag: &Flag,
-    found: &Value,
-) -> String {
-    let config = &facts.accepted.config;
-    let shown = found.shown(&flag.name);
-    let change = FlagChange {
-        source: source.name.clone(),
-        name: flag.name.clone(),
-        before: shown.clone(),
-        after: shown,
-    };
-    match config::verify(config, &change) {
-        None if matches!(source.kind, FlagSourceKind::Http(_)) => "yes".to_owned(),
-        Some(Verify::Ask { .. }) => {
-            let Some(question) = engine::flag_question(config, &change) else {
-                return "unknown".to_owned();
-            };
-            let deployment = facts.deployment(&session.site);
-            let intent = site::intent(&session.site, config, &facts.serving, &deployment, None);
-            match check::look(&[question], Some(&intent)).first() {
-                Some(evidence) if evidence.passed => "yes".to_owned(),
-                Some(evidence) if evidence.failed() => format!("no: {}", evidence.last.answer),
-                _ => "unknown".to_owned(),
-            }
-        }
-        Some(Verify::Environ) | None => in_environment(session, facts, source, flag, found),
-    }
-}
-
-fn in_environment(
-    session: &Session,
-    facts: &Facts,
-    source: &FlagSource,
-    flag: &Flag,
-    found: &Value,
-) -> String {
-    let config = &facts.accepted.config;
-    let host = session.site.host(&facts.serving, &facts.deployment(&session.site));
-    let mut values = BTreeSet::new();
-    for name in config::takers(config, source, &[&flag.name]) {
-        let service = config.services.iter().find(|service| service.name == name);
-        let state = service.map(|service| service::observe(&host, service));
-        let Some(Ok(state)) = state else { continue };
-        let pids: Vec<u32> = state.processes.iter().map(|process| process.pid).collect();
-        for (_, variable) in flag::in_processes(&pids, &flag.name) {
-            if let Variable::Set(text) = variable {
-                let same = Some(&text) == found.plain().as_ref();
-                let other = || Value::text(text.clone()).shown(&flag.name).plain();
-                values.insert(if same { "yes".to_owned() } else { other() });
-            }
-        }
-    }
-    if values.is_empty() {
-        return "unknown".to_owned();
-    }
-    values.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 fn tell(ui: &Ui, answer: &FlagsAnswer) {
@@ -172,8 +117,13 @@ fn tell(ui: &Ui, answer: &FlagsAnswer) {
             line.component.to_string(),
             escape(&format!("off={}{on}", line.off)),
             line.source.as_ref().map_or_else(dash, ToString::to_string),
-            line.value.as_ref().map_or_else(dash, |value| escape(&value.plain())),
-            if line.running == "unknown" { dash() } else { escape(&line.running) },
+            value_in_words(line).map_or_else(dash, |value| escape(&value)),
+            match (line.running, &line.reason) {
+                (Running::Yes, _) => "yes".to_owned(),
+                (Running::No, Some(reason)) => format!("no: {}", escape(reason)),
+                (Running::No, None) => "no".to_owned(),
+                (Running::Unknown, _) => dash(),
+            },
         ]);
     }
     for line in table.lines() {
@@ -183,5 +133,13 @@ fn tell(ui: &Ui, answer: &FlagsAnswer) {
         if let Some(problem) = &line.problem {
             ui.say(&format!("{}: {}", line.flag, escape(problem)));
         }
+    }
+}
+
+fn value_in_words(line: &FlagLine) -> Option<String> {
+    match (line.set?, &line.hidden, &line.value) {
+        (false, ..) => Some("not set".to_owned()),
+        (true, Some(digest), _) => Some(digest.to_string()),
+        (true, None, value) => Some(FlagValue::Known(value.clone().unwrap_or_default()).plain()),
     }
 }

@@ -26,6 +26,8 @@ pub struct Wanted {
     pub to: To,
     /// The component it is declared for.
     pub component: Option<ComponentId>,
+    /// What the change left that is taken back: is it something else by now, that is said.
+    pub left_at: Option<FlagValue>,
 }
 
 /// What a flag shall be.
@@ -63,6 +65,7 @@ fn one_switched(config: &Config, name: &str, on: bool) -> Result<Wanted, Failure
         name: flag.name.clone(),
         to: To::Text(to),
         component: Some(component.id.clone()),
+        left_at: None,
     })
 }
 
@@ -81,7 +84,9 @@ pub fn settings(
     for setting in settings {
         let Some((name, value)) = setting.split_once('=') else {
             let what = format!("{setting}: write NAME=VALUE");
-            return Err(Failure::new(Exit::Usage, what));
+            return Err(Failure::new(Exit::Usage, what)
+                .next(format!("gitroll flags set {setting}=VALUE"), "sets it")
+                .next("gitroll flags", "shows how the declared flags stand"));
         };
         let name: FlagName = name
             .parse()
@@ -92,7 +97,8 @@ pub fn settings(
         }
         let (source, component) = place(config, session, serving, &name, source)?;
         let to = To::Text(value.to_owned());
-        wanted.push(Wanted { source: source.name.clone(), name, to, component });
+        let source = source.name.clone();
+        wanted.push(Wanted { source, name, to, component, left_at: None });
     }
     Ok(wanted)
 }
@@ -124,7 +130,8 @@ fn place<'c>(
     let host = session.site.host(serving, "");
     let mut known: Vec<String> = Vec::new();
     for source in &flags.sources {
-        let names = flag::list(&host, source).map_err(|e| unreadable(source, &e))?;
+        let names =
+            flag::list(&host, source).map_err(|e| unreadable(session, config, source, &e))?;
         if names.as_ref().is_some_and(|names| names.contains(name)) {
             return Ok((source, None));
         }
@@ -154,28 +161,34 @@ pub fn intent(
     let flags = sources(config)?;
     let host = session.site.host(&facts.serving, &facts.deployment(&session.site));
     let mut hidden = HiddenFlags::default();
-    let mut changes = Vec::new();
+    let (mut changes, mut warnings) = (Vec::new(), Vec::new());
     let mut components: Vec<ComponentId> = Vec::new();
     for one in wanted {
         let source = flags
             .source(Some(&one.source))
             .ok_or_else(|| Failure::unchanged(format!("[flags] has no source {}", one.source)))?;
         let names = std::slice::from_ref(&one.name);
-        let found = flag::read(&host, source, names).map_err(|e| unreadable(source, &e))?;
+        let found = flag::read(&host, source, names)
+            .map_err(|e| unreadable(session, config, source, &e))?;
         let found = found.get(&one.name).cloned().unwrap_or(Value::Absent);
         let after = match one.to {
             To::Text(text) => {
                 let value = flag::typed(source, &one.name, &found, &text);
-                noted(&mut hidden, &one.name, value.map_err(|e| unreadable(source, &e))?)
+                let value = value.map_err(|e| unreadable(session, config, source, &e))?;
+                noted(&mut hidden, &one.name, value)
             }
             To::Recorded(value) => value,
         };
-        changes.push(FlagChange {
-            source: one.source,
-            before: noted(&mut hidden, &one.name, found),
-            after,
-            name: one.name,
-        });
+        let before = noted(&mut hidden, &one.name, found);
+        if let Some(left) = one.left_at.filter(|left| *left != before) {
+            warnings.push(format!(
+                "{} is {} and not {}, which its last change left: somebody set it since",
+                one.name,
+                before.plain(),
+                left.plain()
+            ));
+        }
+        changes.push(FlagChange { source: one.source, before, after, name: one.name });
         components.extend(one.component.filter(|id| !components.contains(id)));
     }
     Ok(Intent {
@@ -188,7 +201,7 @@ pub fn intent(
         groups: GroupsOf::Target,
         recorded: Recorded { reason, components, ..Recorded::default() },
         skipped: Vec::new(),
-        warnings: Vec::new(),
+        warnings,
         flags: changes,
         hidden,
         emergency: false,
@@ -207,14 +220,18 @@ pub fn back_to_before(
         record.event == Event::Flags
             && record.outcome == Outcome::Succeeded
             && record.lifts.is_empty()
+            // What was only applied anew changed nothing that could go back.
+            && record.flags.iter().any(|change| change.before != change.after)
             && !lifted(own, &entry.digest)
     })?;
     let component = last.record.components.first();
-    let wanted = last.record.flags.iter().rev().map(|change| Wanted {
+    let changed = last.record.flags.iter().rev().filter(|change| change.before != change.after);
+    let wanted = changed.map(|change| Wanted {
         source: change.source.clone(),
         name: change.name.clone(),
         to: To::Recorded(change.before.clone()),
         component: component.cloned(),
+        left_at: Some(change.after.clone()),
     });
     let run = ledger::evidence(&session.site.git, last).ok()?.run;
     let hidden = run.map(|run| engine::hidden_flags(&session.site, &run)).unwrap_or_default();
@@ -270,6 +287,16 @@ fn sources(config: &Config) -> Result<&Flags, Failure> {
     })
 }
 
-fn unreadable(source: &FlagSource, error: &flag::FlagError) -> Failure {
-    Failure::unchanged(format!("flags of {}: {error}", source.name))
+/// Why a source cannot be read or does not take a value, the app's secrets taken out: what a command printed may be
+/// anything.
+pub fn unreadable(
+    session: &Session,
+    config: &Config,
+    source: &FlagSource,
+    error: &flag::FlagError,
+) -> Failure {
+    let what = format!("flags of {}: {error}", source.name);
+    Failure::unchanged(session.site.redactor(config).text(&what))
+        .next("gitroll flags", "shows which flags can be read")
+        .next("the same command", "again, when that is mended")
 }

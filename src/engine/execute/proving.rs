@@ -42,7 +42,12 @@ impl Executor<'_, '_> {
     ) -> T {
         let Some(service) = self.shows_flags_by_log(step) else { return perform() };
         let (site, run) = (self.site, &self.run);
-        let checks = flags::questions_by_log(&self.config, &run.plan, &service.name);
+        let checks = flags::questions_by_log(
+            &self.config,
+            &run.plan,
+            &flags::hidden_of(site, &run.id),
+            &service.name,
+        );
         let host = site.host(&run.plan.from, run.id.as_str());
         let state = service::observe(&host, service).ok();
         let named = state.iter().flat_map(|state| &state.processes);
@@ -77,7 +82,8 @@ impl Executor<'_, '_> {
     /// The service that a step reloads, where its log shows a flag that it reads as it starts.
     fn shows_flags_by_log(&self, step: &Step) -> Option<&Service> {
         let Step::Reload { service } = step else { return None };
-        let asked = flags::questions_by_log(&self.config, &self.run.plan, service);
+        let hidden = flags::hidden_of(self.site, &self.run.id);
+        let asked = flags::questions_by_log(&self.config, &self.run.plan, &hidden, service);
         let service = self.config.services.iter().find(|one| one.name == *service);
         service.filter(|_| !asked.is_empty())
     }
@@ -97,6 +103,8 @@ impl Executor<'_, '_> {
         let mut intent = intended(self.site, &self.config, &plan.to, run, not, since, until);
         let logs = self.run.log_window();
         intent.around.window = logs.map(|logs| LogWindow { must: logs.clone(), must_not: logs });
+        intent.around.untold = flags::untold(plan);
+        intent.around.redactor = self.redactor();
         prove(self.site, &self.config, plan, &intent, self.narrator)
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{EngineError, Executor, StepError, millis};
 use crate::engine::entry::Entry;
-use crate::model::{Narration, RepoPath};
+use crate::engine::flags;
+use crate::model::{Narration, Redactor, RepoPath};
 
 impl Executor<'_, '_> {
     /// Local edits that came after the plan are not the intended version; they are named.
@@ -31,6 +32,12 @@ impl Executor<'_, '_> {
         }
     }
 
+    /// Takes the app's secrets out, and those that this run sets flags to and from.
+    pub(in crate::engine) fn redactor(&self) -> Redactor {
+        let hidden = flags::hidden_of(self.site, &self.run.id);
+        self.site.redactor(&self.config).and(hidden.redactor())
+    }
+
     /// Tells and journals a failure, the app's secrets taken out; returns it in one line.
     pub(in crate::engine) fn tell_failure(
         &mut self,
@@ -38,7 +45,7 @@ impl Executor<'_, '_> {
         took: Duration,
         error: &StepError,
     ) -> Result<String, EngineError> {
-        let redactor = self.site.redactor(&self.config);
+        let redactor = self.redactor();
         let what = redactor.text(&error.to_string());
         let lines: Vec<(String, String)> = error
             .lines()

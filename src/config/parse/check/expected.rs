@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
-use crate::config::Expected;
 use crate::config::reader::{Item, all, nearest};
+use crate::config::{Expected, Taken};
 
 /// The texts that are filled in when a check is asked.
 const PLACEHOLDERS: [&str; 3] = ["version", "commit", "deployment"];
@@ -23,7 +23,7 @@ pub(super) fn text(item: &Item<'_>) -> Option<Expected> {
         return None;
     }
     placeholders(item, text)?;
-    Some(Expected { value: text.into() })
+    Some(Expected { value: text.into(), taken: Taken::AsWritten })
 }
 
 /// JSON pointers and the values wanted there.
@@ -34,7 +34,7 @@ pub(super) fn json(item: &Item<'_>) -> Option<BTreeMap<String, Expected>> {
             value.add("is no JSON pointer: it begins with `/`, such as \"/status\"");
             return None;
         }
-        Some((pointer.to_owned(), Expected { value: expected? }))
+        Some((pointer.to_owned(), Expected { value: expected?, taken: Taken::AsWritten }))
     });
     all(wanted.collect::<Vec<_>>()).map(|wanted| wanted.into_iter().collect())
 }
