@@ -16,6 +16,7 @@ mod prometheus;
 mod prove;
 mod request;
 mod row;
+mod since;
 mod symptom;
 mod tcp;
 mod template;
@@ -28,6 +29,7 @@ pub use request::{Reply, Request, ask};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
+pub use since::LogsSince;
 pub use symptom::Seen;
 pub use words::shown;
 

@@ -5,6 +5,7 @@ mod ramp;
 mod wanted;
 
 pub use list::FlagsAnswer;
+pub use ramp::RampAnswer;
 pub use wanted::{back_to_before, intent, switched};
 
 use clap::{Args, Subcommand};

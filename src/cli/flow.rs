@@ -6,7 +6,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::further::{self, Going};
 use super::outcome::ChangeAnswer;
-use super::session::Session;
+use super::session::{Session, between_runs};
 use crate::engine::{self, Further, OnFailure, Terms};
 use crate::ledger::{self, Draft};
 use crate::model::{
@@ -46,6 +46,22 @@ pub fn carry_out(
     further: &[Candidate],
     manner: Manner,
 ) -> Result<Exit, Failure> {
+    // The values of before are put back, however the app was with them.
+    carry_out_or(session, facts, intent, further, manner, OnFailure::Restore)
+}
+
+/// As [`carry_out`]; a change of flags that fails is answered as `flags_fail` says.
+///
+/// # Errors
+/// As [`carry_out`].
+pub fn carry_out_or(
+    session: &Session,
+    facts: Facts,
+    intent: Intent,
+    further: &[Candidate],
+    manner: Manner,
+    flags_fail: OnFailure,
+) -> Result<Exit, Failure> {
     let mut begin = Instant::now();
     let command = intent.event.clone();
     let further = named(further, manner);
@@ -80,8 +96,7 @@ pub fn carry_out(
     }
     let terms = Terms {
         on_failure: match command {
-            // The values of before are put back, however the app was with them.
-            Event::Flags => OnFailure::Restore,
+            Event::Flags => flags_fail,
             _ => policy(ready.observed.healthy(), !further.is_empty()),
         },
         baseline: ready.observed.checks,
@@ -90,12 +105,15 @@ pub fn carry_out(
         by_watchdog: false,
     };
     session.heed_signals();
+    between_runs(None);
     let mut live = Live::new(&session.ui);
     let ended = engine::execute(&session.site, &ready.checked, terms, &mut |narration| {
         live.tell(narration)
     })?;
     let going = Going { session, command: command.as_str(), watchdog: None, begin };
-    further::conclude(&going, plan, ended)
+    let concluded = further::conclude(&going, plan, ended);
+    between_runs(Some("stopping; nothing more is begun"));
+    concluded
 }
 
 /// A checked plan and what was observed for it.

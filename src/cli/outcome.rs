@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
+use super::soak::WatchedAnswer;
 use super::ways;
 use crate::check;
 use crate::config::{Component, Config};
@@ -22,7 +23,7 @@ use crate::system::signals;
 use crate::ui::{Ui, duration, escape};
 
 /// The answer of `deploy`, `back`, `component ID`, `resume` and `abort`.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ChangeAnswer {
     /// `planned`, `serving`, `already-serving`, `nothing-to-do`, `restored`, `unchanged`,
     /// `left-open` or `person-needed`.
@@ -49,6 +50,8 @@ pub struct ChangeAnswer {
     pub open_run: Option<RunId>,
     /// The plan, where only that was asked for.
     pub plan: Option<Plan>,
+    /// What came of watching it afterwards, where that was asked for.
+    pub watched: Option<WatchedAnswer>,
 }
 
 /// A record in short.
@@ -85,6 +88,7 @@ impl ChangeAnswer {
             why: None,
             open_run: None,
             plan: None,
+            watched: None,
         }
     }
 }
