@@ -50,7 +50,7 @@ fn a_hidden_value_comes_back_too() {
     let host = TestEnvironment::new();
     let flags = "[flags]\nfile = \".env\"\nverify = { command = [\"true\"] }\n\
                  [component.LOGIN]\npaths = [\"login/**\"]\n\
-                 flag = { name = \"AUTH_TOKEN\", off = \"0\", on = \"1\" }\n";
+                 flag = { name = \"AUTH_TOKEN\", off = \"0\", on = \"1\", verify = { command = [\"true\"] } }\n";
     let s = flagged(&host, flags);
     let ramp = ["flags", "ramp", "LOGIN", "10%,50%,100%", "--every", "4s"];
     host.gitroll(&[&ramp[..], &["--plan"]].concat()).exit(0).stdout_lacks("0.5");

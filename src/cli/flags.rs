@@ -6,7 +6,7 @@ mod wanted;
 
 pub use list::FlagsAnswer;
 pub use ramp::RampAnswer;
-pub use wanted::{back_to_before, intent, switched};
+pub use wanted::{To, Wanted, back_to_before, intent, switched};
 
 use clap::{Args, Subcommand};
 

@@ -7,6 +7,7 @@ use super::failure::Failure;
 use super::further::{self, Going};
 use super::outcome::ChangeAnswer;
 use super::session::{Session, between_runs};
+use crate::config::Selection;
 use crate::engine::{self, Further, OnFailure, Terms};
 use crate::ledger::{self, Draft};
 use crate::model::{
@@ -162,11 +163,13 @@ fn observe(session: &Session, facts: &Facts, intent: &Intent) -> Observed {
     let site = &session.site;
     let deployment = facts.deployment(site);
     let accepted = &facts.accepted.config;
-    let observed = Observed::now(site, accepted, &intent.from, &deployment);
+    // In an emergency what is not critical decides nothing: not whether there is something to return to either.
+    let only = if intent.emergency { Selection::Critical } else { Selection::All };
+    let observed = Observed::by(site, accepted, &intent.from, &deployment, only);
     if observed.healthy() || intent.from.commit == facts.serving.commit {
         return observed;
     }
-    let other = Observed::now(site, accepted, &facts.serving, &deployment);
+    let other = Observed::by(site, accepted, &facts.serving, &deployment, only);
     if other.healthy() { other } else { observed }
 }
 

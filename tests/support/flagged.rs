@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use super::{App, AppConfig, Behaviour, Fixture, Scenario, TestEnvironment, wait_until};
 
 /// Reads `.env` as it starts. It fails while `.git/sick-flag` is there and its flag is on, while `.git/sick-code`
-/// is there and it is not 1.0.0, and while `.git/sick-both` is there.
+/// is there and it is not 1.0.0, while `.git/sick-files` is there and the feature is in the tree, and while
+/// `.git/sick-both` is there.
 const SERVER: &str = r#"
 const fs = require('fs'), http = require('http'), path = require('path');
 const version = JSON.parse(fs.readFileSync(path.join(__dirname, 'package.json'))).version;
@@ -21,8 +22,9 @@ let env = read();
 const value = () => flag(env, 'ENABLE_UPLOADS') ?? 'absent';
 process.on('SIGTERM', () => process.exit(0));
 const sick = (kind) => fs.existsSync(path.join(__dirname, '.git/sick-' + kind));
+const parallel = () => fs.readFileSync(path.join(__dirname, 'features/upload/index.js'), 'utf8').includes('all at once');
 http.createServer((request, response) => {
-  const bad = (sick('flag') && value() !== 'false') || (sick('code') && version !== '1.0.0') || sick('both');
+  const bad = (sick('flag') && value() !== 'false') || (sick('code') && version !== '1.0.0') || sick('both') || (sick('files') && parallel());
   response.writeHead(bad ? 500 : 200, { 'content-type': 'application/json', connection: 'close' });
   response.end(JSON.stringify({ status: bad ? 'failing' : 'healthy', version, pid: process.pid, flags: { ENABLE_UPLOADS: value() } }));
 }).listen(process.env.PORT, '127.0.0.1');
@@ -49,7 +51,7 @@ verify = { http = "http://127.0.0.1:PORT/api/health", expect = { json = { "/flag
 pub fn flagged<'h>(host: &'h TestEnvironment, more: &str) -> Scenario<'h> {
     let app: App<'h> = host.app(Fixture::Plain);
     let more = more.replace("PORT", &app.port.number().to_string());
-    let quick = AppConfig::default().without_builds().settle(1, "200ms").timeout("4s");
+    let quick = AppConfig::default().without_builds().settle(1, "200ms").timeout("4s").min_served("0s");
     app.configure(&quick.and(&more));
     app.write("server.js", SERVER);
     app.write(".gitignore", ".env\n");
@@ -66,7 +68,7 @@ pub fn flagged<'h>(host: &'h TestEnvironment, more: &str) -> Scenario<'h> {
 }
 
 impl Scenario<'_> {
-    /// From now on the app fails as `flagged` says of this kind: `flag`, `code` or `both`.
+    /// From now on the app fails as the server says of this kind: `flag`, `code`, `files` or `both`.
     pub fn sicken(&self, kind: &str) {
         let path = self.app.dir.join(format!(".git/sick-{kind}"));
         fs::write(path, "").expect("the app's directory is writable");
