@@ -48,9 +48,9 @@ fn a_step_that_no_step_cures_comes_down_all_the_same() {
 #[test]
 fn a_hidden_value_comes_back_too() {
     let host = TestEnvironment::new();
-    let flags = "[flags]\nfile = \".env\"\nverify = { command = [\"true\"] }\n\
+    let flags = "[flags]\nfile = \".env\"\napply = \"environment\"\nverify = \"environ\"\n\
                  [component.LOGIN]\npaths = [\"login/**\"]\n\
-                 flag = { name = \"AUTH_TOKEN\", off = \"0\", on = \"1\", verify = { command = [\"true\"] } }\n";
+                 flag = { name = \"AUTH_TOKEN\", off = \"0\", on = \"1\" }\n";
     let s = flagged(&host, flags);
     let ramp = ["flags", "ramp", "LOGIN", "10%,50%,100%", "--every", "4s"];
     host.gitroll(&[&ramp[..], &["--plan"]].concat()).exit(0).stdout_lacks("0.5");

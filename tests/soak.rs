@@ -202,3 +202,34 @@ fn signing_key(host: &TestEnvironment) -> PathBuf {
     let keys = found.stdout.lines().filter(|line| !line.ends_with(".pub"));
     keys.map(PathBuf::from).find(|path| path.is_file()).expect("the host has a key of its own")
 }
+
+/// At every look the app is up: its manager starts it anew at once.
+#[test]
+fn a_crash_that_the_manager_mends_at_once_is_a_fault_all_the_same() {
+    let host = TestEnvironment::new();
+    let pm2 = test_tools().join("pm2/node_modules/.bin/pm2");
+    assert!(pm2.is_file(), "pm2 is not installed yet: tests/run installs it");
+    host.fake_tool("pm2", &format!("#!/bin/sh\nexec '{}' \"$@\"\n", pm2.display()));
+    let app = host.app(Fixture::Plain);
+    let config = AppConfig::default().without_builds().settle(1, "200ms").timeout("20s");
+    app.configure(&config.served_by(ServedBy::Pm2("web".to_owned())));
+    app.commit_version("1.0.0", Behaviour::Good);
+    let one = app.head();
+    let mut start = host.command("pm2");
+    start.args(["start", "server.js", "--name", "web"]).env("PORT", app.port.number().to_string());
+    Answer::of(start, std::time::Duration::from_secs(60)).exit(0);
+    wait_for_version(&app.health(), "1.0.0");
+    let s = Scenario { host: &host, app };
+    s.bind().stdout_has("adopted");
+    let two = s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", &one]);
+    let going = soaks(&host, &two, &["--soak", "60s"]);
+    let pid = s.app.pid_served();
+    host.run("kill", &["-KILL", &pid.to_string()]).exit(0);
+    wait_until("it is up again", || {
+        http_get(&s.app.health()).is_ok_and(|answer| answer.status == 200)
+    });
+    let (_, told) = going.ends(20);
+    assert!(told.contains("web was restarted once while it was watched"), "{told}");
+    s.serves("1.0.0");
+}
