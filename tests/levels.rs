@@ -165,7 +165,10 @@ fn undo_returns_to_what_the_last_change_of_flags_left() {
     host.gitroll(&["flags", "off", "QW-001"]).exit(0);
     host.gitroll(&["back", "--level", "flags", "--yes"]).exit(0);
     assert!(s.env().contains("ENABLE_UPLOADS=true"), "{}", s.env());
-    host.gitroll(&["log"]).exit(0).stdout_has("flags back").stdout_has("ENABLE_UPLOADS true, was false");
+    host.gitroll(&["log"])
+        .exit(0)
+        .stdout_has("flags back")
+        .stdout_has("ENABLE_UPLOADS true, was false");
     host.gitroll(&["back", "--undo", "--yes"]).exit(0);
     assert!(s.env().contains("ENABLE_UPLOADS=false"), "{}", s.env());
     host.gitroll(&["back", "--undo", "--yes"]).exit(0);

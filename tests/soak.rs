@@ -198,7 +198,8 @@ fn what_serves_already_is_watched_too() {
 }
 
 fn signing_key(host: &TestEnvironment) -> PathBuf {
-    let found = host.run("find", &[host.path("gitroll").to_str().expect("UTF-8"), "-name", "*key*"]);
+    let found =
+        host.run("find", &[host.path("gitroll").to_str().expect("UTF-8"), "-name", "*key*"]);
     let keys = found.stdout.lines().filter(|line| !line.ends_with(".pub"));
     keys.map(PathBuf::from).find(|path| path.is_file()).expect("the host has a key of its own")
 }

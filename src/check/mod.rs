@@ -26,10 +26,10 @@ mod witness;
 mod words;
 
 pub use request::{Reply, Request, ask};
+pub use since::LogsSince;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
-pub use since::LogsSince;
 pub use symptom::Seen;
 pub use words::shown;
 

@@ -164,7 +164,8 @@ fn via(
             Ok(Gone::Files(Box::new(session.facts()?), true))
         }
         Came::Refused(why) => {
-            decisions.tell(session, &format!("{id}: its flag is not switched: {why}; its files then"));
+            decisions
+                .tell(session, &format!("{id}: its flag is not switched: {why}; its files then"));
             files(session.facts()?)
         }
     }
@@ -243,13 +244,7 @@ fn files(
         hidden: Default::default(),
         emergency: false,
     };
-    let manner = Manner {
-        plan_only: args.plan,
-        yes,
-        asks: true,
-        any_candidate: false,
-        further: 1,
-    };
+    let manner = Manner { plan_only: args.plan, yes, asks: true, any_candidate: false, further: 1 };
     carry_out(session, facts, intent, &[], manner)
 }
 

@@ -93,12 +93,7 @@ fn abandoned(going: &Going<'_>, run: Run, why: &str) -> Result<Stopped, Failure>
     going.on(run, engine::settle)
 }
 
-fn attempt(
-    going: &Going<'_>,
-    failed: &Run,
-    next: &Further,
-    why: &str,
-) -> Result<Stopped, Failure> {
+fn attempt(going: &Going<'_>, failed: &Run, next: &Further, why: &str) -> Result<Stopped, Failure> {
     let session = going.session;
     let facts = session.facts()?;
     let intent = intent(session, &facts, failed, next, why)?;
@@ -131,7 +126,9 @@ fn intent(
     why: &str,
 ) -> Result<Intent, Failure> {
     let mut recorded = failed.plan.recorded.clone();
-    recorded.decisions.push(format!("{} did not serve: {why}; on to {}", failed.plan.to, next.name));
+    recorded
+        .decisions
+        .push(format!("{} did not serve: {why}; on to {}", failed.plan.to, next.name));
     let emergency = failed.plan.critical_only;
     let mut to = facts.names.served(&session.site.git, &next.commit, None)?;
     to.name.clone_from(&next.name);

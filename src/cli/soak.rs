@@ -187,12 +187,8 @@ impl<'a> Watch<'a> {
     fn counted(&self) -> BTreeMap<String, u64> {
         let config = &self.facts.accepted.config;
         let deployment = self.facts.deployment(&self.site);
-        let seen = crate::site::observe_services(
-            &self.site,
-            config,
-            &self.facts.serving,
-            &deployment,
-        );
+        let seen =
+            crate::site::observe_services(&self.site, config, &self.facts.serving, &deployment);
         counts(&Observed { checks: Vec::new(), services: seen }).collect()
     }
 

@@ -51,7 +51,8 @@ verify = { http = "http://127.0.0.1:PORT/api/health", expect = { json = { "/flag
 pub fn flagged<'h>(host: &'h TestEnvironment, more: &str) -> Scenario<'h> {
     let app: App<'h> = host.app(Fixture::Plain);
     let more = more.replace("PORT", &app.port.number().to_string());
-    let quick = AppConfig::default().without_builds().settle(1, "200ms").timeout("4s").min_served("0s");
+    let quick =
+        AppConfig::default().without_builds().settle(1, "200ms").timeout("4s").min_served("0s");
     app.configure(&quick.and(&more));
     app.write("server.js", SERVER);
     app.write(".gitignore", ".env\n");

@@ -162,7 +162,9 @@ impl Ramp<'_> {
             )),
             Watched::Stopped => {
                 let stands = match is_set {
-                    Some(true) => format!("{name} stays at {shown}, which was seen in the running app"),
+                    Some(true) => {
+                        format!("{name} stays at {shown}, which was seen in the running app")
+                    }
                     _ => format!("{name} is {} now", self.now()),
                 };
                 Err(self.ends("stopped: the steps that follow were not taken".to_owned(), stands))

@@ -123,9 +123,12 @@ impl Soak<'_> {
         let faults = watch.look();
         let (facts, deployed) = (&watch.facts, self.deployed);
         let now = &facts.serving;
-        let last = facts.own(&watch.site).iter().rev().map(|entry| &entry.record).find(|record| {
-            record.event.serves() && record.outcome == Outcome::Succeeded
-        });
+        let last = facts
+            .own(&watch.site)
+            .iter()
+            .rev()
+            .map(|entry| &entry.record)
+            .find(|record| record.event.serves() && record.outcome == Outcome::Succeeded);
         let by = match last {
             Some(record) if !facts.by_hand() => format!("by gitroll {}", record.event),
             _ => "by hand".to_owned(),
@@ -149,7 +152,8 @@ impl Soak<'_> {
 
     fn go_back(&self, watch: &Watch<'_>, why: &str) -> Result<Exit, Failure> {
         let Some(before) = self.before else {
-            let what = format!("{} was proven, and did not hold while it was watched", self.deployed);
+            let what =
+                format!("{} was proven, and did not hold while it was watched", self.deployed);
             return Err(self.needed(what));
         };
         let reason = format!("it did not hold while it was watched: {why}");
