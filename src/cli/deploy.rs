@@ -51,7 +51,7 @@ pub struct DeployArgs {
     /// Go on although imports would not find their file with the files that are kept
     #[arg(long, requires = "keep_component")]
     force: bool,
-    /// Keep checking for so long after the proof, and go back by itself where a check fails: 20
+    /// Keep checking for so long after the proof, and go back by itself where that fails: 20, or 21 where it cannot
     #[arg(long, value_name = "DURATION", value_parser = config::duration, conflicts_with = "plan")]
     soak: Option<Duration>,
     /// Show what would be done and stop
