@@ -145,7 +145,7 @@ fn doctor_asks_what_shows_a_flag() {
     let s = flagged(&host, BY_HTTP);
     host.gitroll(&["doctor"]).stdout_has("1 flag could be switched");
     // The app goes on with what nobody set.
-    fs::write(s.app.dir.join(".env"), "ENABLE_UPLOADS=false\n").unwrap();
+    fs::write(s.app.dir.join(".env"), "ENABLE_UPLOADS=false\n").expect("it is writable");
     let doctor = host.gitroll(&["doctor"]);
     doctor.stdout_has(
         "what shows ENABLE_UPLOADS does not show that it is false: /flags/ENABLE_UPLOADS",

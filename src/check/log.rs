@@ -77,6 +77,16 @@ impl Asker {
         }
     }
 
+    /// As [`Self::ask`], with a limit of its own for what was written since the question before.
+    pub(super) fn ask_anew(&self) -> Judged {
+        if let Ok(mut state) = self.state.try_lock()
+            && let Ok(State { never: Some(never), .. }) = &mut *state
+        {
+            never.lines.read = 0;
+        }
+        self.ask()
+    }
+
     fn read(&self, state: &mut State) -> Result<Judged, String> {
         let hopeless = |why: String| Ok(Judged { hopeless: true, ..Judged::failed(why) });
         let most = self.check.max_bytes;

@@ -16,6 +16,7 @@ mod prometheus;
 mod prove;
 mod request;
 mod row;
+mod since;
 mod symptom;
 mod tcp;
 mod template;
@@ -25,6 +26,7 @@ mod witness;
 mod words;
 
 pub use request::{Reply, Request, ask};
+pub use since::LogsSince;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;

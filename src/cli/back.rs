@@ -9,9 +9,10 @@ use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::flow::{Manner, carry_out, judgement};
-use super::levels::{self, Came, Level};
+use super::levels::{self, Came, Decisions, Level};
 use super::outcome::ChangeAnswer;
 use super::session::Session;
+use crate::config::Selection;
 use crate::model::{Event, Oid, Outcome, Recorded};
 use crate::plan::candidates::{self, Candidates};
 use crate::plan::component;
@@ -19,8 +20,9 @@ use crate::plan::compose::{GroupsOf, Intent};
 use crate::plan::facts::Facts;
 use crate::site::Observed;
 use crate::target::{Candidate, Request, RequestError, Resolution, Standing, resolve};
-use crate::ui::{Ui, escape, plural, span};
-use emergency::{left_out, why_afterwards, without_a_build};
+use crate::ui::{Ui, plural, span};
+pub(super) use emergency::left_out;
+use emergency::{why_afterwards, without_a_build};
 use refusal::lost_tags;
 pub(super) use refusal::refusal;
 
@@ -101,21 +103,25 @@ pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure>
         further: args.cascade.unwrap_or(1),
         any_candidate: args.to.as_deref().is_none_or(|to| WORDS.contains(&to)),
     };
-    if args.undo && flags_came_last(&session, &facts) {
-        return levels::flags_before(&session, facts, args.reason.clone(), manner);
-    }
     if args.undo {
-        let intent = undo(&session, &facts, args)?;
-        return carry_out(&session, facts, intent, &[], manner);
+        return undone(&session, facts, args, manner);
     }
     let ended = match args.level {
         Level::Flags if args.to.is_some() => Err(Failure::new(
             Exit::Usage,
             "--to names code; --level flags puts back what flags were before their last change",
         )),
-        Level::Flags => levels::flags_before(&session, facts, args.reason.clone(), manner),
-        Level::Code => code(&session, facts, args, manner),
-        Level::Auto => auto(&session, facts, args, manner),
+        Level::Flags => {
+            levels::flags_before(&session, facts, args.reason.clone(), args.emergency, manner)
+        }
+        Level::Code => {
+            let ended = code(&session, facts, args, manner, &mut Decisions::default());
+            levels::name_flags_still_on(&session, ended)
+        }
+        Level::Auto => {
+            let ended = auto(&session, facts, args, manner);
+            levels::name_flags_still_on(&session, ended)
+        }
     };
     if args.emergency && args.reason.is_none() {
         why_afterwards(&session, &ended);
@@ -126,22 +132,31 @@ pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure>
 /// The flags of the suspect components first; where that does not help, the code.
 fn auto(session: &Session, facts: Facts, args: &BackArgs, manner: Manner) -> Result<Exit, Failure> {
     let all = candidates::gather(&session.site, &facts)?;
-    let good = find(session, &facts, &all, &request(args))?.ok().and_then(|r| r.chosen.commit);
-    let tell = |text: &str| session.ui.say(&format!("level {text}"));
-    match levels::suspects_off(session, &facts, good.as_ref(), args.reason.as_ref())? {
-        None => tell("flags: no component that changed has a flag that is on"),
-        Some(intent) => {
-            let names: Vec<&str> = intent.flags.iter().map(|flag| flag.name.as_str()).collect();
-            let what = if good.is_some() { "the last good state" } else { "all that is declared" };
-            tell(&format!("flags: {} of components that differ from {what}", names.join(", ")));
-            if let Came::Ended(exit) = levels::try_level(session, facts, intent, manner)? {
-                return Ok(exit);
-            }
-            tell("flags: not enough, and put back");
-        }
+    let found = find(session, &facts, &all, &request(args))?.ok();
+    // What the code level might come to, the most likely first.
+    let mut states: Vec<Candidate> = Vec::new();
+    if let Some(found) = found {
+        let further = found.further.into_iter().take(args.cascade.unwrap_or(1).max(1));
+        states = std::iter::once(found.chosen).chain(further).collect();
     }
-    tell("code: to an earlier state");
-    code(session, session.facts()?, args, manner)
+    let mut decisions = Decisions::default();
+    let reason = args.reason.as_ref();
+    if let Some(mut intent) =
+        levels::suspects_off(session, &facts, &states, reason, &mut decisions)?
+    {
+        if args.emergency {
+            intent.emergency = true;
+            intent.warnings.extend(left_out(&facts, None));
+        }
+        let told = match levels::try_level(session, facts, intent, manner)? {
+            Came::Ended(exit) => return Ok(exit),
+            Came::NotEnough => "flags: not enough, and put back".to_owned(),
+            Came::Refused(why) => format!("flags: not switched, nothing was changed: {why}"),
+        };
+        decisions.tell(session, &format!("level {told}"));
+    }
+    decisions.tell(session, "level code: to an earlier state");
+    code(session, session.facts()?, args, manner, &mut decisions)
 }
 
 fn request(args: &BackArgs) -> Request {
@@ -149,13 +164,19 @@ fn request(args: &BackArgs) -> Request {
     to.parse().unwrap_or_else(|never: std::convert::Infallible| match never {})
 }
 
-fn code(session: &Session, facts: Facts, args: &BackArgs, manner: Manner) -> Result<Exit, Failure> {
+fn code(
+    session: &Session,
+    facts: Facts,
+    args: &BackArgs,
+    manner: Manner,
+    decisions: &mut Decisions,
+) -> Result<Exit, Failure> {
     let request = request(args);
     let all = candidates::gather(&session.site, &facts)?;
     let mut found = choose(session, &facts, &all, &request)?;
     let passed_over =
         if args.emergency && args.to.is_none() { without_a_build(&mut found) } else { None };
-    if let Some(exit) = already_there(session, &facts, &found.chosen)? {
+    if let Some(exit) = already_there(session, &facts, &found.chosen, args.emergency)? {
         return Ok(exit);
     }
     let mut intent = intent(session, &facts, &all, &request, &found, args)?;
@@ -163,17 +184,25 @@ fn code(session: &Session, facts: Facts, args: &BackArgs, manner: Manner) -> Res
         intent.emergency = true;
         intent.warnings.extend(left_out(&facts, passed_over));
     }
+    intent.recorded.decisions = decisions.lines();
+    let mut tried = found.chosen.name.clone();
     let mut ended = carry_out(session, facts, intent, &found.further, manner);
     // What served was healthy: each was undone before the next.
     for older in found.further.iter().take(args.cascade.unwrap_or(0)) {
         if !matches!(ended, Ok(Exit::Restored)) || session.was_stopped() {
             break;
         }
-        session.ui.say(&format!("cascade: on to {}", escape(&older.name)));
+        let line = format!("cascade: on to {}, for {tried} was tried and undone", older.name);
+        decisions.tell(session, &line);
+        tried.clone_from(&older.name);
         let facts = session.facts()?;
         let found = Resolution { chosen: older.clone(), ..found.clone() };
         let mut next = self::intent(session, &facts, &all, &request, &found, args)?;
-        next.emergency = args.emergency;
+        if args.emergency {
+            next.emergency = true;
+            next.warnings.extend(left_out(&facts, None));
+        }
+        next.recorded.decisions = decisions.lines();
         ended = carry_out(session, facts, next, &[], Manner { yes: true, ..manner });
     }
     ended
@@ -213,6 +242,7 @@ fn already_there(
     session: &Session,
     facts: &Facts,
     chosen: &Candidate,
+    emergency: bool,
 ) -> Result<Option<Exit>, Failure> {
     if chosen.standing != Standing::Serving {
         return Ok(None);
@@ -222,7 +252,8 @@ fn already_there(
     }
     let config = &facts.accepted.config;
     let deployment = facts.deployment(&session.site);
-    let observed = Observed::now(&session.site, config, &facts.serving, &deployment);
+    let only = if emergency { Selection::Critical } else { Selection::All };
+    let observed = Observed::by(&session.site, config, &facts.serving, &deployment, only);
     let ui = &session.ui;
     let edited = session.site.git.edited(&facts.serving.commit)?;
     if observed.healthy() && edited.iter().all(|path| config.app.local.matches(path)) {
@@ -339,12 +370,26 @@ fn other_choice(
     ))
 }
 
-/// Whether the last thing that was done here was a change of flags.
-fn flags_came_last(session: &Session, facts: &Facts) -> bool {
+/// Returns to what the last rollback or change of flags left.
+fn undone(
+    session: &Session,
+    facts: Facts,
+    args: &BackArgs,
+    manner: Manner,
+) -> Result<Exit, Failure> {
     let own = facts.own(&session.site).iter().rev();
     let mut done = own.filter(|entry| entry.record.outcome == Outcome::Succeeded);
-    let last = done.find(|entry| entry.record.event.serves());
-    last.is_some_and(|entry| entry.record.event == Event::Flags && entry.record.lifts.is_empty())
+    let last = done.find(|entry| entry.record.event.serves()).cloned();
+    match last.filter(|entry| entry.record.event == Event::Flags) {
+        Some(last) if last.record.lifts.is_empty() => {
+            levels::flags_before(session, facts, args.reason.clone(), false, manner)
+        }
+        Some(last) => levels::flags_again(session, facts, &last, args.reason.clone(), manner),
+        None => {
+            let intent = undo(session, &facts, args)?;
+            carry_out(session, facts, intent, &[], manner)
+        }
+    }
 }
 
 /// The intent to return to what the last rollback left.

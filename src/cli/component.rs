@@ -16,7 +16,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::flags::{intent, switched};
 use super::flow::{Manner, carry_out};
-use super::levels::{self, Came};
+use super::levels::{self, Came, Decisions};
 use super::outcome::ChangeAnswer;
 use super::session::Session;
 use crate::config::Component;
@@ -93,17 +93,18 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ComponentArgs) -> Result<Exit, Fai
     let session = Session::change(globals, ui, "component")?;
     let facts = session.facts()?;
     let component = find(&facts, id)?.clone();
-    let facts = match via(&session, facts, &component, args)? {
-        Gone::Ended(exit) => return Ok(exit),
-        Gone::Files(facts) => *facts,
-    };
-    files(&session, facts, &component, args)
+    let mut decisions = Decisions::default();
+    match via(&session, facts, &component, args, &mut decisions)? {
+        Gone::Ended(exit) => Ok(exit),
+        Gone::Files(facts, yes) => files(&session, *facts, &component, args, yes, &decisions),
+    }
 }
 
 /// What is left to do after the flag.
 enum Gone {
     Ended(Exit),
-    Files(Box<Facts>),
+    /// Its files, and whether nobody is asked about them any more.
+    Files(Box<Facts>, bool),
 }
 
 /// By the flag, where that is the way.
@@ -112,9 +113,10 @@ fn via(
     facts: Facts,
     component: &Component,
     args: &ComponentArgs,
+    decisions: &mut Decisions,
 ) -> Result<Gone, Failure> {
     let id = &component.id;
-    let files = |facts| Ok(Gone::Files(Box::new(facts)));
+    let files = |facts| Ok(Gone::Files(Box::new(facts), args.yes));
     let way = match (args.via, &component.flag) {
         (Some(Via::Flag), None) => {
             return Err(Failure::unchanged(format!("{id} has no flag"))
@@ -134,9 +136,17 @@ fn via(
     if way == Some(Via::Files) {
         return files(facts);
     }
-    if way.is_none() && !levels::is_on(session, &facts, component)? {
-        session.ui.say(&format!("{id}: its flag is not on; its files then"));
-        return files(facts);
+    if way.is_none() {
+        let why = match levels::is_on(session, &facts, component) {
+            Ok(true) => None,
+            Ok(false) => Some("its flag is not on".to_owned()),
+            // The app that has it may be the one that is down.
+            Err(failure) => Some(format!("its flag passed over: {}", failure.message)),
+        };
+        if let Some(why) = why {
+            decisions.tell(session, &format!("{id}: {why}; its files then"));
+            return files(facts);
+        }
     }
     let which = [id.to_string()];
     let wanted = switched(&facts.accepted.config, &which, false)?;
@@ -149,7 +159,13 @@ fn via(
     match levels::try_level(session, facts, intent, manner)? {
         Came::Ended(exit) => Ok(Gone::Ended(exit)),
         Came::NotEnough => {
-            session.ui.say(&format!("{id}: its flag is not enough; its files then"));
+            decisions.tell(session, &format!("{id}: its flag is not enough; its files then"));
+            // The flag was tried because nobody is there to be asked: that goes for its files.
+            Ok(Gone::Files(Box::new(session.facts()?), true))
+        }
+        Came::Refused(why) => {
+            decisions
+                .tell(session, &format!("{id}: its flag is not switched: {why}; its files then"));
             files(session.facts()?)
         }
     }
@@ -160,6 +176,8 @@ fn files(
     facts: Facts,
     component: &Component,
     args: &ComponentArgs,
+    yes: bool,
+    decisions: &Decisions,
 ) -> Result<Exit, Failure> {
     let id = &component.id;
     let (chosen, mut warnings) = source(session, &facts, component, args)?;
@@ -208,6 +226,7 @@ fn files(
         subject: Some(left.clone()),
         hold: judged.then(|| Hold::Component { id: component.id.clone(), content }),
         components: vec![component.id.clone()],
+        decisions: decisions.lines(),
         ..Recorded::default()
     };
     let intent = Intent {
@@ -225,13 +244,7 @@ fn files(
         hidden: Default::default(),
         emergency: false,
     };
-    let manner = Manner {
-        plan_only: args.plan,
-        yes: args.yes,
-        asks: true,
-        any_candidate: false,
-        further: 1,
-    };
+    let manner = Manner { plan_only: args.plan, yes, asks: true, any_candidate: false, further: 1 };
     carry_out(session, facts, intent, &[], manner)
 }
 

@@ -51,7 +51,7 @@ pub struct DeployArgs {
     /// Go on although imports would not find their file with the files that are kept
     #[arg(long, requires = "keep_component")]
     force: bool,
-    /// Keep checking for so long after the proof, and go back by itself where a check fails: 20
+    /// Keep checking for so long after the proof, and go back by itself where that fails: 20, or 21 where it cannot
     #[arg(long, value_name = "DURATION", value_parser = config::duration, conflicts_with = "plan")]
     soak: Option<Duration>,
     /// Show what would be done and stop
@@ -86,7 +86,13 @@ pub fn run(globals: &Globals, ui: &Ui, args: &DeployArgs) -> Result<Exit, Failur
         to.name = format!("v{version}");
     }
     if let Some(exit) = already_serving(&session, &facts, &to)? {
-        return Ok(exit);
+        return match args.soak {
+            Some(time) => {
+                drop(session);
+                soak::after_deploy(globals, ui, &to, &to, time)
+            }
+            None => Ok(exit),
+        };
     }
     not_failed_just_now(&session, &facts, &to, args)?;
     let lifts = allowed(&session, &facts, &to, args)?;
@@ -115,7 +121,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &DeployArgs) -> Result<Exit, Failur
         hidden: Default::default(),
         emergency: false,
     };
-    let before = intent.from.clone();
+    let (before, deployed) = (intent.from.clone(), intent.to.clone());
     let further = last_good(&session, &facts, &intent)?;
     let manner = Manner {
         plan_only: args.plan,
@@ -129,7 +135,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &DeployArgs) -> Result<Exit, Failur
         Some(time) if exit == Exit::Done => {
             // Others may act meanwhile; then it is not watched any more.
             drop(session);
-            soak::after_deploy(globals, ui, &before, time)
+            soak::after_deploy(globals, ui, &before, &deployed, time)
         }
         _ => Ok(exit),
     }

@@ -29,6 +29,21 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Whether it says that nothing was changed.
+    pub fn unchanged(self) -> bool {
+        match self {
+            Exit::Unchanged | Exit::Usage | Exit::Refused | Exit::ApprovalMissing | Exit::Busy => {
+                true
+            }
+            Exit::Done
+            | Exit::Restored
+            | Exit::PersonNeeded
+            | Exit::RunOpen
+            | Exit::Unrecorded
+            | Exit::Bug => false,
+        }
+    }
+
     /// The number.
     pub fn code(self) -> u8 {
         self as u8

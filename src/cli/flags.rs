@@ -6,7 +6,8 @@ mod running;
 mod wanted;
 
 pub use list::FlagsAnswer;
-pub use wanted::{back_to_before, intent, switched, unreadable};
+pub use ramp::RampAnswer;
+pub use wanted::{To, Wanted, back_to_before, intent, switched, unreadable};
 
 use clap::{Args, Subcommand};
 

@@ -6,7 +6,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::further::{self, Going};
 use super::outcome::ChangeAnswer;
-use super::session::Session;
+use super::session::{Session, between_runs};
+use crate::config::Selection;
 use crate::engine::{self, Further, OnFailure, Terms};
 use crate::ledger::{self, Draft};
 use crate::model::{
@@ -46,6 +47,22 @@ pub fn carry_out(
     further: &[Candidate],
     manner: Manner,
 ) -> Result<Exit, Failure> {
+    // The values of before are put back, however the app was with them.
+    carry_out_or(session, facts, intent, further, manner, OnFailure::Restore)
+}
+
+/// As [`carry_out`]; a change of flags that fails is answered as `flags_fail` says.
+///
+/// # Errors
+/// As [`carry_out`].
+pub fn carry_out_or(
+    session: &Session,
+    facts: Facts,
+    intent: Intent,
+    further: &[Candidate],
+    manner: Manner,
+    flags_fail: OnFailure,
+) -> Result<Exit, Failure> {
     let mut begin = Instant::now();
     let command = intent.event.clone();
     let further = named(further, manner);
@@ -80,8 +97,7 @@ pub fn carry_out(
     }
     let terms = Terms {
         on_failure: match command {
-            // The values of before are put back, however the app was with them.
-            Event::Flags => OnFailure::Restore,
+            Event::Flags => flags_fail,
             _ => policy(ready.observed.healthy(), !further.is_empty()),
         },
         baseline: ready.observed.checks,
@@ -90,12 +106,15 @@ pub fn carry_out(
         by_watchdog: false,
     };
     session.heed_signals();
+    between_runs(None);
     let mut live = Live::new(&session.ui);
     let ended = engine::execute(&session.site, &ready.checked, terms, &mut |narration| {
         live.tell(narration)
     })?;
     let going = Going { session, command: command.as_str(), watchdog: None, begin };
-    further::conclude(&going, plan, ended)
+    let concluded = further::conclude(&going, plan, ended);
+    between_runs(Some("stopping; nothing more is begun"));
+    concluded
 }
 
 /// A checked plan and what was observed for it.
@@ -144,11 +163,13 @@ fn observe(session: &Session, facts: &Facts, intent: &Intent) -> Observed {
     let site = &session.site;
     let deployment = facts.deployment(site);
     let accepted = &facts.accepted.config;
-    let observed = Observed::now(site, accepted, &intent.from, &deployment);
+    // In an emergency what is not critical decides nothing: not whether there is something to return to either.
+    let only = if intent.emergency { Selection::Critical } else { Selection::All };
+    let observed = Observed::by(site, accepted, &intent.from, &deployment, only);
     if observed.healthy() || intent.from.commit == facts.serving.commit {
         return observed;
     }
-    let other = Observed::now(site, accepted, &facts.serving, &deployment);
+    let other = Observed::by(site, accepted, &facts.serving, &deployment, only);
     if other.healthy() { other } else { observed }
 }
 

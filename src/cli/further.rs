@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::back::left_out;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::flow::{self, Ready};
@@ -73,7 +74,7 @@ fn abandoned(going: &Going<'_>, run: Run, why: &str) -> Result<Stopped, Failure>
     let Some(next) = next.filter(|_| !going.session.was_stopped()) else {
         return going.on(run, engine::settle);
     };
-    let failure = match attempt(going, &run, &next) {
+    let failure = match attempt(going, &run, &next, why) {
         Err(failure) => failure,
         tried => return tried,
     };
@@ -92,10 +93,10 @@ fn abandoned(going: &Going<'_>, run: Run, why: &str) -> Result<Stopped, Failure>
     going.on(run, engine::settle)
 }
 
-fn attempt(going: &Going<'_>, failed: &Run, next: &Further) -> Result<Stopped, Failure> {
+fn attempt(going: &Going<'_>, failed: &Run, next: &Further, why: &str) -> Result<Stopped, Failure> {
     let session = going.session;
     let facts = session.facts()?;
-    let intent = intent(session, &facts, failed, next)?;
+    let intent = intent(session, &facts, failed, next, why)?;
     let Ready { checked, observed } = flow::ready(session, &facts, intent)?;
     let plan = checked.plan().clone();
     flow::show(session, &plan, &observed, &facts, false);
@@ -122,7 +123,13 @@ fn intent(
     facts: &Facts,
     failed: &Run,
     next: &Further,
+    why: &str,
 ) -> Result<Intent, Failure> {
+    let mut recorded = failed.plan.recorded.clone();
+    recorded
+        .decisions
+        .push(format!("{} did not serve: {why}; on to {}", failed.plan.to, next.name));
+    let emergency = failed.plan.critical_only;
     let mut to = facts.names.served(&session.site.git, &next.commit, None)?;
     to.name.clone_from(&next.name);
     Ok(Intent {
@@ -133,12 +140,12 @@ fn intent(
         config: facts.accepted.config.clone(),
         config_text: facts.accepted.text.clone(),
         groups: GroupsOf::Target,
-        recorded: failed.plan.recorded.clone(),
+        recorded,
         skipped: Vec::new(),
-        warnings: Vec::new(),
+        warnings: if emergency { left_out(facts, None) } else { Vec::new() },
         flags: Vec::new(),
         hidden: Default::default(),
-        emergency: false,
+        emergency,
     })
 }
 

@@ -127,7 +127,7 @@ fn table(lines: &[LogLine], style: &Style) -> Table {
         table.row(vec![
             record.seq.to_string(),
             clock_word(line.signer.time, now),
-            escape(record.event.as_str()),
+            escape(act(record)),
             escape(&serves(line)),
             result,
             took.unwrap_or_default(),
@@ -136,6 +136,30 @@ fn table(lines: &[LogLine], style: &Style) -> Table {
         ]);
     }
     table
+}
+
+/// What was done. Putting flags back is told from setting them.
+fn act(record: &Record) -> &str {
+    let put_back = record.event == Event::Flags && !record.lifts.is_empty();
+    if put_back { "flags back" } else { record.event.as_str() }
+}
+
+/// `ENABLE_UPLOADS false, was true`; values that are secret by their names as digests.
+fn flags(record: &Record) -> Option<String> {
+    let words = record.flags.iter().map(|change| {
+        let [after, before] = [&change.after, &change.before].map(|value| short(&value.plain()));
+        format!("{} {after}, was {before}", change.name)
+    });
+    let words: Vec<String> = words.collect();
+    (!words.is_empty()).then(|| words.join("; "))
+}
+
+/// A digest needs no more than its beginning to be told from another.
+fn short(value: &str) -> String {
+    match value.strip_prefix("sha256:") {
+        Some(digest) => format!("sha256:{}…", digest.chars().take(7).collect::<String>()),
+        None => value.to_owned(),
+    }
 }
 
 /// The person who acted, and the watchdog where it had to finish that.
@@ -163,8 +187,9 @@ fn tried(record: &Record, why: &str) -> String {
 }
 
 fn why(line: &LogLine) -> String {
-    const WIDTH: usize = 48;
     let record = &line.record;
+    // A name and two values: cut off they would say the wrong thing.
+    let width = if record.flags.is_empty() { 48 } else { 96 };
     let text = record
         .reason
         .as_deref()
@@ -173,9 +198,15 @@ fn why(line: &LogLine) -> String {
         .or_else(|| line.failure.as_deref().map(|why| tried(record, why)))
         .or_else(|| record.verdict.map(|v| format!("{v}, no reason given")))
         .unwrap_or_default();
+    // What was set says more than why, and both may have room.
+    let text = match flags(record) {
+        Some(flags) if text.is_empty() => flags,
+        Some(flags) => format!("{flags}: {text}"),
+        None => text,
+    };
     let first = text.lines().next().unwrap_or_default();
-    if first.chars().count() > WIDTH {
-        first.chars().take(WIDTH - 1).chain(['…']).collect()
+    if first.chars().count() > width {
+        first.chars().take(width - 1).chain(['…']).collect()
     } else {
         first.to_owned()
     }

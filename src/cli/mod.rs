@@ -255,9 +255,13 @@ pub fn main() -> Exit {
     let ui = Ui::new(cli.globals.json, cli.globals.quiet);
     let verb = cli.verb.name();
     match cli.verb.run(&cli.globals, &ui) {
-        Ok(exit) => answered(exit, &cli.verb, &ui),
+        Ok(exit) => {
+            ui.print_document(exit.code());
+            answered(exit, &cli.verb, &ui)
+        }
         Err(failure) => {
             failure.print(&ui, verb);
+            ui.print_document(failure.exit.code());
             failure.exit
         }
     }

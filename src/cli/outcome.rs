@@ -1,9 +1,10 @@
 //! How a change ended: the lines a person reads first, the JSON a program reads, the exit code.
 
-use std::time::Duration;
+mod answer;
 
-use schemars::JsonSchema;
-use serde::Serialize;
+pub use answer::{ChangeAnswer, RecordBrief};
+
+use std::time::Duration;
 
 use super::exit::Exit;
 use super::failure::Failure;
@@ -12,85 +13,12 @@ use super::ways;
 use crate::config::{Component, Config};
 use crate::engine::{self, Ended, Run};
 use crate::ledger;
-use crate::model::{
-    CheckEvidence, CheckName, Digest, Event, Hold, Plan, RunId, Seq, Served, ServiceEvidence,
-};
+use crate::model::{CheckEvidence, CheckName, Event, Hold, Plan, ServiceEvidence};
 use crate::system::git::Pushed;
 use crate::system::signals;
 use crate::ui::{Ui, duration, escape};
 
 mod person;
-
-/// The answer of `deploy`, `back`, `component ID`, `resume` and `abort`.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct ChangeAnswer {
-    /// `planned`, `serving`, `already-serving`, `nothing-to-do`, `restored`, `unchanged`,
-    /// `left-open` or `person-needed`.
-    pub outcome: String,
-    /// What served before.
-    pub from: Served,
-    /// What was to serve.
-    pub to: Served,
-    /// The record of it.
-    pub record: Option<RecordBrief>,
-    /// The record waits to be signed, and why.
-    pub unsigned: Option<String>,
-    /// Whether the record is on the remote; absent without a remote.
-    pub published: Option<bool>,
-    /// From the command's start to the proof, in milliseconds.
-    pub took_millis: Option<u64>,
-    /// The checks that proved it.
-    pub checks: Vec<CheckEvidence>,
-    /// The services that proved it.
-    pub services: Vec<ServiceEvidence>,
-    /// What a person should know of it, as in its record.
-    pub warnings: Vec<String>,
-    /// Why it failed.
-    pub why: Option<String>,
-    /// The run that stays open.
-    pub open_run: Option<RunId>,
-    /// The plan, where only that was asked for.
-    pub plan: Option<Plan>,
-}
-
-/// A record in short.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct RecordBrief {
-    /// Its position in the chain.
-    pub seq: Seq,
-    /// Its digest.
-    pub digest: Digest,
-}
-
-impl ChangeAnswer {
-    /// The answer of `--plan`.
-    pub fn planned(plan: &Plan) -> Self {
-        Self { plan: Some(plan.clone()), ..Self::about("planned", plan) }
-    }
-
-    fn about(outcome: &str, plan: &Plan) -> Self {
-        Self::of(outcome, &plan.from, &plan.to)
-    }
-
-    /// An answer without particulars.
-    pub fn of(outcome: &str, from: &Served, to: &Served) -> Self {
-        Self {
-            outcome: outcome.to_owned(),
-            from: from.clone(),
-            to: to.clone(),
-            record: None,
-            unsigned: None,
-            published: None,
-            took_millis: None,
-            checks: Vec::new(),
-            services: Vec::new(),
-            warnings: Vec::new(),
-            why: None,
-            open_run: None,
-            plan: None,
-        }
-    }
-}
 
 /// Tells how a run ended, as the answer of `command`. `intended`: serving this target is what was asked
 /// for.

@@ -46,6 +46,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("log", schema_for!(log::LogAnswer)),
         ("plan", schema_for!(Plan)),
         ("promote", schema_for!(promote::PromoteAnswer)),
+        ("ramp", schema_for!(flags::RampAnswer)),
         ("service", schema_for!(service::ServiceAnswer)),
         ("show", schema_for!(show::ShowAnswer)),
         ("stated", schema_for!(mark::StatedAnswer)),

@@ -1,6 +1,7 @@
 //! Opening a checkout for a command: as the right user, bound, locked, with no run open.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::exit::Exit;
@@ -161,7 +162,10 @@ impl Session {
         let (top, binding) = (self.site.top().to_owned(), self.site.binding.clone());
         let told = signals::listen(move |asked| {
             ui.say(&match asked {
-                Asked::Stop => stopping(course(&top, &binding)).to_owned(),
+                Asked::Stop => match BETWEEN.lock().ok().and_then(|between| *between) {
+                    Some(text) => text.to_owned(),
+                    None => stopping(course(&top, &binding)).to_owned(),
+                },
                 Asked::StopAgain => {
                     "heard already; twice within 2 s leaves the run open".to_owned()
                 }
@@ -210,6 +214,17 @@ impl Session {
                 ));
             }
         }
+    }
+}
+
+/// What is true while this command has no run open although it began some.
+static BETWEEN: Mutex<Option<&'static str>> = Mutex::new(None);
+
+/// From here on no run of this command is open: what a person is told who stops it now. `None`: one is going to
+/// be begun.
+pub fn between_runs(text: Option<&'static str>) {
+    if let Ok(mut between) = BETWEEN.lock() {
+        *between = text;
     }
 }
 

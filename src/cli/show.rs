@@ -208,6 +208,9 @@ fn observed(ui: &Ui, evidence: &Evidence) {
     for skipped in &evidence.skipped {
         field("skipped", &format!("{}: {}", skipped.name, skipped.why));
     }
+    for decision in &evidence.decisions {
+        field("decided", decision);
+    }
     for warning in &evidence.warnings {
         field("warning", warning);
     }

@@ -68,6 +68,20 @@ impl Lock {
         held.process.as_ref().is_some_and(ProcessId::alive).then_some(held)
     }
 
+    /// Whether any process holds the lock now, by what the kernel says. The lock is not touched: nobody who wants
+    /// it meanwhile finds it taken.
+    pub fn is_held(state: &Path) -> bool {
+        let Ok(inode) = state.join("lock").metadata().map(|file| file.ino()) else { return false };
+        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+        locks.lines().any(|line| {
+            // `1: FLOCK  ADVISORY  WRITE 4711 fe:01:123456 0 EOF`
+            let mut words = line.split_whitespace();
+            words.nth(1) == Some("FLOCK")
+                && words.nth(3).and_then(|file| file.rsplit(':').next()?.parse().ok())
+                    == Some(inode)
+        })
+    }
+
     /// Takes the lock in gitroll's state directory (made with mode 0700 where missing), waiting up to
     /// `wait` for it.
     ///
@@ -152,7 +166,9 @@ mod tests {
             Err(LockError::Busy(Some(who))) => assert_eq!(*who, held),
             other => panic!("expected a busy lock, got {other:?}"),
         }
+        assert!(Lock::is_held(state.path()));
         drop(first);
+        assert!(!Lock::is_held(state.path()));
         Lock::take(state.path(), &held, Duration::ZERO).unwrap();
     }
 }

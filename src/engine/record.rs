@@ -314,6 +314,7 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
     evidence.skipped = plan.skipped.clone();
     evidence.warnings = plan.warnings.clone();
     evidence.warnings.extend(lines.iter().flat_map(said).cloned());
+    evidence.decisions = plan.recorded.decisions.clone();
     if run.by_watchdog {
         let began = run.journal.begun().map_or("somebody", |begun| &begun.actor);
         let text = format!("{BY_WATCHDOG}: the process that {began} began it with was killed");

@@ -56,6 +56,9 @@ pub struct Evidence {
     /// Candidates that were passed over, and why.
     #[serde(default)]
     pub skipped: Vec<SkippedTarget>,
+    /// What was decided on the way to it, in order: which level and candidate was taken or passed over, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<String>,
     /// The flags that were switched, and what showed them in the running app.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<FlagEvidence>,
@@ -89,6 +92,7 @@ impl Evidence {
             environment_keys: Vec::new(),
             saved: Vec::new(),
             skipped: Vec::new(),
+            decisions: Vec::new(),
             flags: Vec::new(),
             failure: None,
             warnings: Vec::new(),

@@ -140,6 +140,9 @@ pub struct Recorded {
     pub lifts: Vec<Digest>,
     /// The components this is about.
     pub components: Vec<ComponentId>,
+    /// What was decided on the way to this plan, in order: levels, candidates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<String>,
 }
 
 /// One step of a run.

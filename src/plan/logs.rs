@@ -27,7 +27,8 @@ pub fn unreadable(
     let problem = |check: &config::Check| {
         let CheckKind::Log(log) = &check.kind else { return None };
         let no = around.unreadable(log)?;
-        if !no.lasting && !(runs(observed, &log.source) && known(&log.source)) {
+        let will_come = !runs(observed, &log.source) || !known(&log.source);
+        if !no.lasting && will_come {
             return None;
         }
         Some(told(site, &format!("check {}", check.name), &no))

@@ -20,7 +20,18 @@ pub struct Observed {
 impl Observed {
     /// Looks once, without settling.
     pub fn now(site: &Site, config: &Config, served: &Served, deployment: &str) -> Self {
-        let intent = intent(site, config, served, deployment, None);
+        Self::by(site, config, served, deployment, Selection::All)
+    }
+
+    /// As [`Self::now`], asking some of the checks only.
+    pub fn by(
+        site: &Site,
+        config: &Config,
+        served: &Served,
+        deployment: &str,
+        only: Selection,
+    ) -> Self {
+        let intent = Intent { only, ..intent(site, config, served, deployment, None) };
         let checks = check::look(&config.checks, Some(&intent));
         Self { checks, services: observe_services(site, config, served, deployment) }
     }

@@ -53,23 +53,40 @@ impl Ui {
         note_loss(io::stdout().write_all(bytes));
     }
 
-    /// Prints the answer as JSON, where that was asked for.
+    /// The answer as JSON, where that was asked for. A command that does several things answers once: what is
+    /// given last is printed, by [`Ui::print_document`].
     pub fn document(&self, command: &str, exit: u8, result: &impl Serialize) {
-        if self.json {
-            let document = serde_json::json!({
-                "gitroll": JSON_VERSION, "command": command, "exit": exit, "result": result,
-            });
-            note_loss(writeln!(io::stdout(), "{document:#}"));
+        self.answer(serde_json::json!({
+            "gitroll": JSON_VERSION, "command": command, "exit": exit, "result": result,
+        }));
+    }
+
+    /// An error as JSON, where that was asked for: as [`Ui::document`].
+    pub fn error_document(&self, command: &str, exit: u8, error: &impl Serialize) {
+        self.answer(serde_json::json!({
+            "gitroll": JSON_VERSION, "command": command, "exit": exit, "error": error,
+        }));
+    }
+
+    /// What [`Ui::document`] was given last, which is then not the answer any more.
+    pub fn take_document(&self) -> Option<serde_json::Value> {
+        ANSWER.lock().ok()?.take()
+    }
+
+    /// The answer of a command that is over, as one document.
+    pub fn answer(&self, document: serde_json::Value) {
+        if self.json
+            && let Ok(mut answer) = ANSWER.lock()
+        {
+            *answer = Some(document);
         }
     }
 
-    /// Prints an error as JSON, where that was asked for.
-    pub fn error_document(&self, command: &str, exit: u8, error: &impl Serialize) {
-        if self.json {
-            let document = serde_json::json!({
-                "gitroll": JSON_VERSION, "command": command, "exit": exit, "error": error,
-            });
-            let _ = writeln!(io::stdout(), "{document:#}");
+    /// Prints the one document of this command, with the code it exits with.
+    pub fn print_document(&self, exit: u8) {
+        if let Some(mut document) = self.take_document() {
+            document["exit"] = exit.into();
+            note_loss(writeln!(io::stdout(), "{document:#}"));
         }
     }
 
@@ -85,6 +102,9 @@ impl Ui {
         let _ = writeln!(io::stderr(), "{text}");
     }
 }
+
+/// The answer of this command as far as it is known.
+static ANSWER: Mutex<Option<serde_json::Value>> = Mutex::new(None);
 
 /// The first thing that kept a part of the answer from being written.
 static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
