@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -14,12 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::procs::ProcessId;
 use super::signals::Until;
 use capture::Capture;
+pub(super) use inherited::end_with_us;
+use inherited::seal;
 
 pub use lines::telling_lines;
 use log::open_log;
@@ -28,6 +28,7 @@ use program::located;
 pub use program::{find_program, own_program};
 
 mod capture;
+mod inherited;
 mod lines;
 mod log;
 mod noted;
@@ -349,54 +350,6 @@ fn spawn(command: &mut Command) -> io::Result<Child> {
         }
     }
     command.spawn()
-}
-
-/// Lets nothing that this process was given by its own caller through to the child, which may live on
-/// as a service or start one (as pm2 does): such a service must not hold a terminal, the pipe of a CI
-/// job or a lock open. `session` makes the child the leader of a session of its own, too.
-#[allow(unsafe_code)]
-fn seal(command: &mut Command, session: bool) {
-    let inherited: Vec<RawFd> = std::fs::read_dir("/proc/self/fd").map_or_else(
-        |_| Vec::new(),
-        |files| {
-            let numbers = files.filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok());
-            numbers.filter(|number| *number > 2).collect()
-        },
-    );
-    // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe calls
-    // are allowed: setsid and fcntl are plain system calls and nothing here allocates. The descriptors
-    // are only marked close-on-exec in the child's own table; one that was closed since gives EBADF,
-    // which is ignored.
-    unsafe {
-        command.pre_exec(move || {
-            if session {
-                rustix::process::setsid()?;
-            }
-            for number in &inherited {
-                let _ = rustix::io::fcntl_setfd(BorrowedFd::borrow_raw(*number), FdFlags::CLOEXEC);
-            }
-            Ok(())
-        });
-    }
-}
-
-/// Lets the child get TERM when this thread ends before it, however it ends: git then removes its lock files
-/// and goes.
-#[allow(unsafe_code)]
-pub(super) fn end_with_us(command: &mut Command) {
-    let us = rustix::process::getpid();
-    // SAFETY: the closure runs in the child between fork and exec; it only makes two plain system calls and
-    // allocates nothing.
-    unsafe {
-        command.pre_exec(move || {
-            rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
-            match rustix::process::getppid() {
-                Some(parent) if parent == us => Ok(()),
-                // We ended before the signal was asked for.
-                _ => Err(rustix::io::Errno::SRCH.into()),
-            }
-        });
-    }
 }
 
 /// Tells when the child has ended, without waiting for it: until it is waited for its number, which is

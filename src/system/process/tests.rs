@@ -142,7 +142,7 @@ fn a_detached_program_holds_no_descriptor_of_its_caller() {
     let dir = tempfile::tempdir().unwrap();
     let lock = File::create(dir.path().join("lock")).unwrap();
     // As the shell of a CI job hands descriptors down: open across exec.
-    rustix::io::fcntl_setfd(&lock, FdFlags::empty()).unwrap();
+    rustix::io::fcntl_setfd(&lock, rustix::io::FdFlags::empty()).unwrap();
     let id = shell("exec sleep 60").spawn_detached(&dir.path().join("log")).unwrap();
     let name = format!("/proc/{}/comm", id.pid);
     let end = Instant::now() + Duration::from_secs(5);
@@ -165,7 +165,7 @@ fn a_detached_program_holds_no_descriptor_of_its_caller() {
 fn a_program_that_is_waited_for_holds_no_descriptor_of_its_caller_either() {
     let dir = tempfile::tempdir().unwrap();
     let lock = File::create(dir.path().join("lock")).unwrap();
-    rustix::io::fcntl_setfd(&lock, FdFlags::empty()).unwrap();
+    rustix::io::fcntl_setfd(&lock, rustix::io::FdFlags::empty()).unwrap();
     let held = shell("readlink /proc/self/fd/*").run().unwrap().stdout;
     assert!(!String::from_utf8_lossy(&held).contains("lock"));
 }

@@ -1,0 +1,91 @@
+use super::*;
+
+#[test]
+fn a_secret_value_is_replaced_wherever_it_turns_up() {
+    let redactor = Redactor::of_dotenv("API_TOKEN=canary-7f3a\nGREETING=good morning\n");
+    assert_eq!(redactor.text("a=canary-7f3a;b=canary-7f3a"), "a=[redacted];b=[redacted]");
+    assert_eq!(redactor.text("says good morning"), "says [redacted]");
+    assert_eq!(redactor.text("nothing to hide"), "nothing to hide");
+}
+
+#[test]
+fn harmless_values_stay_readable_unless_their_key_looks_secret() {
+    let redactor = Redactor::new([
+        ("NODE_ENV", "production"),
+        ("PORT", "3000123"),
+        ("DEBUG", "false"),
+        ("NAME", "shop"),
+        ("DB_PASSWORD", "shop"),
+        ("PIN_TOKEN", "1234567"),
+        ("X_KEY", "ab"),
+    ]);
+    let text = "production on 3000123, debug false, ab, shopping";
+    assert_eq!(redactor.text(text), text);
+    assert_eq!(redactor.text("shop 1234567"), "[redacted] [redacted]");
+}
+
+#[test]
+fn the_password_in_a_url_is_a_secret_alone_decoded_and_in_unknown_urls() {
+    let redactor = Redactor::new([("DATABASE_URL", "postgres://ana:p%40ss:w0rd@db/shop")]);
+    assert_eq!(redactor.text("password p@ss:w0rd refused"), "password [redacted] refused");
+    assert_eq!(redactor.text("auth p%40ss:w0rd"), "auth [redacted]");
+    assert_eq!(
+        Redactor::default().text("get https://ci:t0ken@host/x failed"),
+        "get https://ci:[redacted]@host/x failed"
+    );
+    assert_eq!(Redactor::default().text("http://[::1]:3000/a@b"), "http://[::1]:3000/a@b");
+}
+
+#[test]
+fn a_value_of_several_lines_is_replaced_whole_and_line_by_line() {
+    let pem = "-----BEGIN KEY-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQ\n-----END KEY-----";
+    for dotenv in [format!("PRIVATE=\"{pem}\"\nNEXT=after-it"), {
+        format!("PRIVATE=\"{}\"\nNEXT=after-it", pem.replace('\n', "\\n"))
+    }] {
+        let redactor = Redactor::of_dotenv(&dotenv);
+        assert_eq!(redactor.text(&format!("<{pem}>")), "<[redacted]>");
+        assert_eq!(redactor.text("bad line kqhkiG9w0BAQ"), "bad line [redacted]");
+        assert_eq!(redactor.text(&pem.replace('\n', "\\n")), "[redacted]");
+        assert_eq!(redactor.text("after-it"), "[redacted]");
+        assert_eq!(redactor.lines(&["a", "MIIEvQIBADANBg", "b"]), ["a", "[redacted]", "b"]);
+    }
+}
+
+#[test]
+fn overlapping_secrets_leave_nothing_of_either() {
+    let redactor = Redactor::new([("A", "abcdefgh"), ("B", "efghijkl"), ("C", "abcdef")]);
+    assert_eq!(redactor.text("xabcdefghijklx"), "x[redacted]x");
+}
+
+#[test]
+fn json_and_url_spellings_of_a_secret_are_found_too() {
+    let redactor = Redactor::new([("A_SECRET", "say \"hello\" & go")]);
+    assert_eq!(redactor.text(r#"{"v":"say \"hello\" & go"}"#), r#"{"v":"[redacted]"}"#);
+    assert_eq!(redactor.text("?q=say%20%22hello%22%20%26%20go"), "?q=[redacted]");
+}
+
+#[test]
+fn dotenv_files_are_read_as_node_reads_them() {
+    let text = "\u{feff}# comment\nA=1\n export B = two words # said\nC='it''s'\nD=\"x\\ny\" # z\n\
+                E=\nF: yaml like\nnot a pair\n=no key\nG=`a\nb`\r\nH=pa#ss\nI=\"open\nJ=j\r\n";
+    let pairs = parse_dotenv(text);
+    let find = |key: &str| -> Vec<&str> {
+        pairs.iter().filter(|(k, _)| k == key).map(|(_, v)| v.as_str()).collect()
+    };
+    assert_eq!(find("A"), ["1"]);
+    assert_eq!(find("B"), ["two words"]);
+    assert_eq!(find("D"), ["x\ny"]);
+    assert_eq!(find("E"), [""]);
+    assert_eq!(find("F"), ["yaml like"]);
+    assert_eq!(find("G"), ["a\nb"]);
+    assert_eq!(find("H"), ["pa#ss", "pa"]);
+    assert_eq!(find("I"), ["\"open"]);
+    assert_eq!(find("J"), ["j"]);
+    assert_eq!(dotenv_keys("B=1\nA=2\nB=3\n"), ["A", "B"]);
+}
+
+#[test]
+fn debugging_a_redactor_shows_no_secret() {
+    let redactor = Redactor::new([("TOKEN", "canary-value")]);
+    assert!(!format!("{redactor:?}").contains("canary"));
+}
