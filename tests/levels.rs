@@ -174,3 +174,22 @@ fn undo_returns_to_what_the_last_change_of_flags_left() {
     host.gitroll(&["back", "--undo", "--yes"]).exit(0);
     assert!(s.env().contains("ENABLE_UPLOADS=true"), "{}", s.env());
 }
+
+#[test]
+fn a_flag_that_was_tried_in_vain_is_no_success_where_the_files_are_the_same() {
+    let host = TestEnvironment::new();
+    let s = uploads(&host);
+    s.release_kept("1.2.0").exit(0);
+    s.sicken("both");
+    let component = host.gitroll(&["component", "QW-001"]);
+    component
+        .exit(21)
+        .stderr_has("QW-001 is the same in")
+        .stderr_has("the flag was switched before that");
+    assert!(s.env().contains("ENABLE_UPLOADS=true"), "{}", s.env());
+    s.cure("both");
+    fs::remove_file(s.app.dir.join(".env")).expect("it is there");
+    fs::create_dir(s.app.dir.join(".env")).expect("the app's directory is writable");
+    let component = host.gitroll(&["component", "QW-001"]);
+    component.exit(1).stderr_has("its flag could not be switched");
+}

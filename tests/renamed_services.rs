@@ -47,6 +47,8 @@ fn what_is_no_service_any_more_is_stopped_and_started_again_on_every_way_back() 
     s.serves("1.2.0");
     assert!(!worker_runs(&s));
     host.gitroll(&["show"]).exit(0);
+    // Going back goes by what was accepted last, and says what that leaves out.
+    host.gitroll(&["back", "--plan"]).exit(0).says("worker was a service of v1.0.0");
 
     // With a person's own revision comes its configuration.
     let first = s.app.git(&["rev-list", "--max-parents=0", "HEAD"]);

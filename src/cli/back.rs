@@ -1,5 +1,6 @@
 //! `gitroll back`
 
+mod auto;
 mod emergency;
 mod refusal;
 
@@ -9,18 +10,19 @@ use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::flow::{Manner, carry_out, judgement};
-use super::levels::{self, Came, Decisions, Level};
+use super::levels::{self, Decisions, Level};
 use super::outcome::ChangeAnswer;
 use super::session::Session;
-use crate::config::Selection;
+use crate::config::{self, Selection, Service};
 use crate::model::{Event, Oid, Outcome, Recorded};
 use crate::plan::candidates::{self, Candidates};
 use crate::plan::component;
-use crate::plan::compose::{GroupsOf, Intent};
+use crate::plan::compose::{GroupsOf, Intent, file_of};
 use crate::plan::facts::Facts;
 use crate::site::Observed;
 use crate::target::{Candidate, Request, RequestError, Resolution, Standing, resolve};
 use crate::ui::{Ui, plural, span};
+use auto::auto;
 pub(super) use emergency::left_out;
 use emergency::{why_afterwards, without_a_build};
 use refusal::lost_tags;
@@ -127,36 +129,6 @@ pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure>
         why_afterwards(&session, &ended);
     }
     ended
-}
-
-/// The flags of the suspect components first; where that does not help, the code.
-fn auto(session: &Session, facts: Facts, args: &BackArgs, manner: Manner) -> Result<Exit, Failure> {
-    let all = candidates::gather(&session.site, &facts)?;
-    let found = find(session, &facts, &all, &request(args))?.ok();
-    // What the code level might come to, the most likely first.
-    let mut states: Vec<Candidate> = Vec::new();
-    if let Some(found) = found {
-        let further = found.further.into_iter().take(args.cascade.unwrap_or(1).max(1));
-        states = std::iter::once(found.chosen).chain(further).collect();
-    }
-    let mut decisions = Decisions::default();
-    let reason = args.reason.as_ref();
-    if let Some(mut intent) =
-        levels::suspects_off(session, &facts, &states, reason, &mut decisions)?
-    {
-        if args.emergency {
-            intent.emergency = true;
-            intent.warnings.extend(left_out(&facts, None));
-        }
-        let told = match levels::try_level(session, facts, intent, manner)? {
-            Came::Ended(exit) => return Ok(exit),
-            Came::NotEnough => "flags: not enough, and put back".to_owned(),
-            Came::Refused(why) => format!("flags: not switched, nothing was changed: {why}"),
-        };
-        decisions.tell(session, &format!("level {told}"));
-    }
-    decisions.tell(session, "level code: to an earlier state");
-    code(session, session.facts()?, args, manner, &mut decisions)
 }
 
 fn request(args: &BackArgs) -> Request {
@@ -295,6 +267,7 @@ fn intent(
     }
     warnings.extend(other_choice(session, all, request, &commit));
     warnings.extend(lost_tags(session, facts));
+    warnings.extend(not_started(session, facts, &commit, &to.name)?);
     Ok(Intent {
         event: Event::Back,
         from: facts.serving.clone(),
@@ -310,6 +283,26 @@ fn intent(
         hidden: Default::default(),
         emergency: false,
     })
+}
+
+/// Services that the target had and the accepted configuration has no more: going back starts none of them.
+fn not_started(
+    session: &Session,
+    facts: &Facts,
+    commit: &Oid,
+    name: &str,
+) -> Result<Vec<String>, Failure> {
+    let text = file_of(&session.site, commit)?.unwrap_or_default();
+    let Ok(own) = config::parse(&text, "gitroll.toml") else { return Ok(Vec::new()) };
+    let lost = config::dropped(&own, &facts.accepted.config);
+    let warning = |service: &Service| {
+        let service = &service.name;
+        format!(
+            "{service} was a service of {name}, and is none of the accepted gitroll.toml: it is not started; \
+             gitroll deploy {name} goes by its own file"
+        )
+    };
+    Ok(lost.iter().map(warning).collect())
 }
 
 /// Whether `target` is older than what is left: its ancestor, or, in unrelated histories, put in place

@@ -96,15 +96,29 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ComponentArgs) -> Result<Exit, Fai
     let mut decisions = Decisions::default();
     match via(&session, facts, &component, args, &mut decisions)? {
         Gone::Ended(exit) => Ok(exit),
-        Gone::Files(facts, yes) => files(&session, *facts, &component, args, yes, &decisions),
+        Gone::Files(facts, tried) => {
+            let ended = files(&session, *facts, &component, args, &tried, &decisions);
+            let before = if let Tried::Flag(exit) = tried { Some(exit) } else { None };
+            levels::after(before, ended)
+        }
     }
 }
 
 /// What is left to do after the flag.
 enum Gone {
     Ended(Exit),
-    /// Its files, and whether nobody is asked about them any more.
-    Files(Box<Facts>, bool),
+    /// Its files.
+    Files(Box<Facts>, Tried),
+}
+
+/// What became of the flag before it came to the files.
+enum Tried {
+    /// It is no way, or is off already.
+    Nothing,
+    /// It could not be read or switched.
+    PassedOver,
+    /// It was switched, did not help and was put back: how that ended.
+    Flag(Exit),
 }
 
 /// By the flag, where that is the way.
@@ -116,7 +130,7 @@ fn via(
     decisions: &mut Decisions,
 ) -> Result<Gone, Failure> {
     let id = &component.id;
-    let files = |facts| Ok(Gone::Files(Box::new(facts), args.yes));
+    let files = |facts, tried| Ok(Gone::Files(Box::new(facts), tried));
     let way = match (args.via, &component.flag) {
         (Some(Via::Flag), None) => {
             return Err(Failure::unchanged(format!("{id} has no flag"))
@@ -134,18 +148,20 @@ fn via(
         (way, _) => way,
     };
     if way == Some(Via::Files) {
-        return files(facts);
+        return files(facts, Tried::Nothing);
     }
     if way.is_none() {
         let why = match levels::is_on(session, &facts, component) {
             Ok(true) => None,
-            Ok(false) => Some("its flag is not on".to_owned()),
+            Ok(false) => Some(("its flag is not on".to_owned(), Tried::Nothing)),
             // The app that has it may be the one that is down.
-            Err(failure) => Some(format!("its flag passed over: {}", failure.message)),
+            Err(failure) => {
+                Some((format!("its flag passed over: {}", failure.message), Tried::PassedOver))
+            }
         };
-        if let Some(why) = why {
+        if let Some((why, tried)) = why {
             decisions.tell(session, &format!("{id}: {why}; its files then"));
-            return files(facts);
+            return files(facts, tried);
         }
     }
     let which = [id.to_string()];
@@ -158,15 +174,14 @@ fn via(
     }
     match levels::try_level(session, facts, intent, manner)? {
         Came::Ended(exit) => Ok(Gone::Ended(exit)),
-        Came::NotEnough => {
+        Came::NotEnough(exit) => {
             decisions.tell(session, &format!("{id}: its flag is not enough; its files then"));
-            // The flag was tried because nobody is there to be asked: that goes for its files.
-            Ok(Gone::Files(Box::new(session.facts()?), true))
+            files(session.facts()?, Tried::Flag(exit))
         }
         Came::Refused(why) => {
             decisions
                 .tell(session, &format!("{id}: its flag is not switched: {why}; its files then"));
-            files(session.facts()?)
+            files(session.facts()?, Tried::PassedOver)
         }
     }
 }
@@ -176,9 +191,11 @@ fn files(
     facts: Facts,
     component: &Component,
     args: &ComponentArgs,
-    yes: bool,
+    tried: &Tried,
     decisions: &Decisions,
 ) -> Result<Exit, Failure> {
+    // The flag was tried because nobody is there to be asked: that goes for its files.
+    let yes = args.yes || matches!(tried, Tried::Flag(_));
     let id = &component.id;
     let (chosen, mut warnings) = source(session, &facts, component, args)?;
     let source =
@@ -191,7 +208,7 @@ fn files(
         site.git.edited(left)?.into_iter().filter(|path| own_edit(path)).collect();
     let commit = match component::synthesise(&site.git, left, &source, component)? {
         Some(commit) => commit,
-        None if edited.is_empty() => return same(session, &facts, component, &chosen),
+        None if edited.is_empty() => return same(session, &facts, component, &chosen, tried),
         None => {
             let name = &chosen.name;
             warnings.push(format!("{id} is the same in {name}: only edits of this host go"));
@@ -358,9 +375,24 @@ fn same(
     facts: &Facts,
     component: &Component,
     chosen: &Candidate,
+    tried: &Tried,
 ) -> Result<Exit, Failure> {
     let site = &session.site;
     let (ui, id) = (&session.ui, &component.id);
+    let others =
+        || (format!("gitroll component {id} --to TARGET"), "takes the files of another state");
+    if !matches!(tried, Tried::Nothing) {
+        let what = if matches!(tried, Tried::PassedOver) {
+            "its flag could not be switched"
+        } else {
+            "its flag did not help"
+        };
+        let what = format!("{id} is the same in {}, and {what}", chosen.name);
+        let (command, does) = others();
+        return Err(Failure::unchanged(what)
+            .next(command, does)
+            .next("gitroll back", "goes back to the last good state"));
+    }
     let deployment = facts.deployment(site);
     let observed = Observed::now(site, &facts.accepted.config, &facts.serving, &deployment);
     if !observed.healthy() {
@@ -368,7 +400,7 @@ fn same(
         let what = format!("{id} is the same in {}, and what serves is not well", chosen.name);
         return Err(Failure::unchanged(what)
             .detail(faults)
-            .next(format!("gitroll component {id} --to TARGET"), "takes the files of another state")
+            .next(others().0, others().1)
             .next("gitroll back", "goes back to the last good state"));
     }
     ui.line(&format!(

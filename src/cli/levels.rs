@@ -34,8 +34,8 @@ pub enum Level {
 pub enum Came {
     /// It helped, or nothing more can be tried: how it ended.
     Ended(Exit),
-    /// It did not help, and what was before it is in place again.
-    NotEnough,
+    /// It did not help, and what was before it is in place again: how that ended.
+    NotEnough(Exit),
     /// It could not be begun: why. Nothing was changed.
     Refused(String),
 }
@@ -142,7 +142,8 @@ pub fn suspects_off(
     let suspects = suspected(session, facts, states, &on)?;
     if suspects.is_empty() {
         let what = if on.is_empty() { "" } else { " that changed since the last promoted state" };
-        let line = format!("level flags: no component{what} has a flag that is on");
+        let other = if decisions.0.is_empty() { "" } else { " other" };
+        let line = format!("level flags: no{other} component{what} has a flag that is on");
         decisions.tell(session, &line);
         return Ok(None);
     }
@@ -223,16 +224,28 @@ pub fn try_level(
     let refused = |failure: &Failure| failure.exit == Exit::Usage || failure.exit == Exit::Busy;
     match carry_out(session, facts, intent, &[], manner) {
         // Who stopped this level did not ask for the next one.
-        Ok(Exit::Restored) if !session.was_stopped() => Ok(Came::NotEnough),
+        Ok(Exit::Restored) if !session.was_stopped() => Ok(Came::NotEnough(Exit::Restored)),
         Ok(exit) => Ok(Came::Ended(exit)),
         Err(failure) if session.was_stopped() || refused(&failure) => Err(failure),
         Err(failure) if failure.exit.unchanged() => Ok(Came::Refused(failure.message)),
         // Back to what was failing before.
         Err(failure) if engine::open_runs(&session.site)?.is_empty() => {
             session.ui.say(&format!("  {} {}", session.ui.err.bad(), escape(&failure.message)));
-            Ok(Came::NotEnough)
+            Ok(Came::NotEnough(failure.exit))
         }
         Err(failure) => Err(failure),
+    }
+}
+
+/// How it ended where a level was tried before that ended with `tried`: a level that changes nothing does not undo
+/// that something was changed.
+pub fn after(tried: Option<Exit>, ended: Result<Exit, Failure>) -> Result<Exit, Failure> {
+    match (tried, ended) {
+        (Some(tried), Err(mut failure)) if failure.exit.unchanged() => {
+            failure.exit = tried;
+            Err(failure.detail("the flag was switched before that, did not help and was put back"))
+        }
+        (_, ended) => ended,
     }
 }
 

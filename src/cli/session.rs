@@ -162,6 +162,11 @@ impl Session {
         let (top, binding) = (self.site.top().to_owned(), self.site.binding.clone());
         let told = signals::listen(move |asked| {
             ui.say(&match asked {
+                Asked::Stop if signals::goes_to_its_end() => {
+                    "not stopping: what did not hold is put back. Once more within 2 s leaves the \
+                     run open"
+                        .to_owned()
+                }
                 Asked::Stop => match BETWEEN.lock().ok().and_then(|between| *between) {
                     Some(text) => text.to_owned(),
                     None => stopping(course(&top, &binding)).to_owned(),

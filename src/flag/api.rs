@@ -108,12 +108,12 @@ impl<'a> Call<'a> {
         if !said.trim().is_empty() {
             problem = format!("{problem}: {}", shown(said.trim()));
         }
-        // Refused by whoever looks at requests before anything is done. Of others nobody knows: something behind may
-        // have taken it.
-        let refused = (400..500).contains(&reply.status) && ![408, 499].contains(&reply.status);
+        // Who says this is done with it, for better or worse: what became of it shows now. Only of these nobody
+        // knows: something behind who answered may have taken it, and be at it still.
+        let unknown = [408, 499, 502, 503, 504].contains(&reply.status);
         Err(match self.failed(&problem) {
             FlagError::Api { question, problem, .. } => {
-                FlagError::Api { question, problem, settled: refused }
+                FlagError::Api { question, problem, settled: !unknown }
             }
             other => other,
         })

@@ -19,6 +19,7 @@ const INSISTING: Duration = Duration::from_secs(2);
 
 static STOP: AtomicI32 = AtomicI32::new(0);
 static LEAVE: AtomicBool = AtomicBool::new(false);
+static TO_ITS_END: AtomicBool = AtomicBool::new(false);
 
 /// What a person, or a machine that goes down, asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +74,25 @@ pub fn take_size_limits_as_errors() -> io::Result<()> {
     flag::register(SIGXFSZ, Arc::default()).map(drop)
 }
 
-/// The signal that asked to stop, if one did.
+/// Does what goes on to its end although somebody asks to stop: putting back what was. Only the wish to leave
+/// everything as it stands ends it.
+pub fn to_its_end<T>(act: impl FnOnce() -> T) -> T {
+    TO_ITS_END.store(true, Ordering::SeqCst);
+    let done = act();
+    TO_ITS_END.store(false, Ordering::SeqCst);
+    done
+}
+
+/// Whether it goes on to its end at this moment.
+pub fn goes_to_its_end() -> bool {
+    TO_ITS_END.load(Ordering::SeqCst)
+}
+
+/// The signal that asked to stop, if one did and is heeded.
 pub fn stop_asked() -> Option<&'static str> {
+    if goes_to_its_end() {
+        return None;
+    }
     match STOP.load(Ordering::SeqCst) {
         0 => None,
         SIGINT => Some("SIGINT"),

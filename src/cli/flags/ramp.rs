@@ -17,6 +17,7 @@ use crate::cli::soak::{Heeds, Watch, Watched, patience, wait};
 use crate::config::{self, Flag};
 use crate::engine::OnFailure;
 use crate::model::{FlagName, FlagValue, HiddenFlags};
+use crate::system::signals;
 use crate::ui::{Ui, escape, span};
 
 #[derive(Debug, Args)]
@@ -183,7 +184,9 @@ impl Ramp<'_> {
         let begun = Instant::now();
         let ended = loop {
             let to = To::Recorded(before.shown.clone());
-            let ended = self.set(to, before.hidden.clone(), reason.clone(), OnFailure::Stay);
+            let ended = signals::to_its_end(|| {
+                self.set(to, before.hidden.clone(), reason.clone(), OnFailure::Stay)
+            });
             match ended {
                 // Whoever is at it must not be the reason that it stays.
                 Err(failure)

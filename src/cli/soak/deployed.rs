@@ -14,6 +14,7 @@ use crate::cli::failure::Failure;
 use crate::cli::session::between_runs;
 use crate::engine::Lock;
 use crate::model::{Event, Outcome, Served};
+use crate::system::signals;
 use crate::ui::{Ui, escape, span};
 
 /// What came of `deploy --soak`.
@@ -159,7 +160,8 @@ impl Soak<'_> {
         let reason = format!("it did not hold while it was watched: {why}");
         let reason = crate::ledger::check_reason(&reason).is_ok().then_some(reason);
         between_runs(None);
-        let exit = back::run(self.globals, self.ui, &BackArgs::to(&before.commit, reason))?;
+        let to = BackArgs::to(&before.commit, reason);
+        let exit = signals::to_its_end(|| back::run(self.globals, self.ui, &to))?;
         let serves = |served: &Served| {
             let facts = crate::plan::facts::Facts::gather(&watch.site);
             facts.is_ok_and(|facts| facts.serving.commit == served.commit)
