@@ -115,3 +115,19 @@ fn an_empty_step_is_refused() {
     }
     assert_eq!(s.env(), before);
 }
+
+#[test]
+fn who_stops_the_ramp_while_it_puts_a_step_back_does_not_bring_that_step_back() {
+    let host = TestEnvironment::new();
+    let s = off(&host);
+    let going = ramps(&host, &["QW-001", "10%,50%,100%", "--every", "4s"]);
+    going.tells("ENABLE_UPLOADS = 0.5 is watched");
+    s.sicken("both");
+    wait_until("the step before is set again", || s.env().contains("ENABLE_UPLOADS=0.1"));
+    going.interrupt();
+    going.tells("not stopping: what did not hold is put back");
+    s.cure("both");
+    let (_, told) = going.ends(20);
+    assert!(told.contains("it is 0.1 again, as before that step"), "{told}");
+    assert!(s.env().contains("ENABLE_UPLOADS=0.1"), "{}", s.env());
+}
