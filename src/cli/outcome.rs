@@ -67,7 +67,11 @@ pub fn tell(
             Ok(exit)
         }
         Ended::NoLonger { why, lines } => {
-            let what = format!("{} was observed serving, and does not serve any more", plan.to);
+            let what = if plan.event == Event::Flags {
+                "the flags were seen as they were to be, and are not any more".to_owned()
+            } else {
+                format!("{} was observed serving, and does not serve any more", plan.to)
+            };
             let failure = Failure::new(Exit::PersonNeeded, what).detail(why);
             let failure = lines.into_iter().fold(failure, |failure, (source, line)| {
                 failure.detail(format!("{source} log  {line}"))

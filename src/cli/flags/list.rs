@@ -63,12 +63,14 @@ pub(super) fn run(globals: &Globals, ui: &Ui) -> Result<Exit, Failure> {
 
 fn line(session: &Session, facts: &Facts, component: &Component, flag: &Flag) -> FlagLine {
     let config = &facts.accepted.config;
+    // A value that looks secret is told nowhere, though it is declared for all who can read the repository.
+    let shown = |text: &String| FlagValue::shown(&flag.name, text.as_str().into()).plain();
     let mut line = FlagLine {
         flag: flag.name.clone(),
         component: component.id.clone(),
         source: None,
-        off: flag.off.clone(),
-        on: flag.on.clone(),
+        off: shown(&flag.off),
+        on: flag.on.as_ref().map(shown),
         set: None,
         value: None,
         hidden: None,
