@@ -7,17 +7,6 @@ use std::process::Stdio;
 
 use support::*;
 
-/// A check that always fails and is not critical, and one that is.
-const CHECKS: &str = r#"
-[[check]]
-name = "report"
-command = ["sh", "-c", "exit 3"]
-critical = false
-passes = 1
-settle = "0s"
-timeout = "1s"
-"#;
-
 fn quick() -> AppConfig {
     AppConfig::default().without_builds().settle(1, "200ms").timeout("3s")
 }
@@ -28,7 +17,7 @@ fn an_emergency_asks_nothing_and_lists_what_it_left_out() {
     let s = Scenario::serving(&host, Fixture::Plain, &quick());
     s.release("1.1.0", Behaviour::Good).exit(0);
     // From here on a check fails that does not matter much.
-    s.app.configure(&quick().and(CHECKS));
+    s.app.configure(&quick().and(NOT_CRITICAL));
     let commit = s.app.commit_version("1.2.0", Behaviour::Good);
     host.gitroll(&["deploy", &commit, "--yes"]).exit(20);
     host.gitroll(&["back", "--to", "v1.0.0-stable", "--emergency"]).exit(0);

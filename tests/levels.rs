@@ -6,17 +6,6 @@ use std::fs;
 
 use support::*;
 
-/// A check that always fails and is not critical.
-const NOT_CRITICAL: &str = r#"
-[[check]]
-name = "report"
-command = ["sh", "-c", "exit 3"]
-critical = false
-passes = 1
-settle = "0s"
-timeout = "1s"
-"#;
-
 fn uploads<'h>(host: &'h TestEnvironment) -> Scenario<'h> {
     flagged(host, &format!("{UPLOADS}{SHOWN_BY_HTTP}"))
 }

@@ -1,8 +1,6 @@
 //! The lines that were written to a log lately, without a change that would open its window.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,7 +18,7 @@ use super::Surroundings;
 use super::expect::Judged;
 use super::file::why;
 use super::line::Line;
-use super::position::{LogPlace, open};
+use super::position::{LogPlace, open, read_at};
 use super::template::Subject;
 use super::words::{seconds, shown};
 
@@ -134,29 +132,13 @@ impl Lately {
             return Ok(String::new());
         }
         let from = found.size.saturating_sub(self.most);
-        let bytes = read_at(&file, from, found.size - from)?;
+        let bytes = read_at(&file, from, usize::try_from(found.size - from).unwrap_or(usize::MAX))?;
         let begin = match from {
             0 => 0,
             _ => bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1),
         };
         Ok(String::from_utf8_lossy(&bytes[begin..]).into_owned())
     }
-}
-
-fn read_at(file: &File, from: u64, length: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-    let mut done = 0;
-    while done < bytes.len() {
-        match file.read_at(&mut bytes[done..], from + done as u64) {
-            // Cut just now.
-            Ok(0) => break,
-            Ok(read) => done += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(done);
-    Ok(bytes)
 }
 
 /// `15 min`, `90 s`.

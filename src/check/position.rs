@@ -356,7 +356,7 @@ impl Known {
 }
 
 /// What lies at `offset`, `wanted` bytes or as many as there are.
-fn read_at(file: &File, offset: u64, wanted: usize) -> io::Result<Vec<u8>> {
+pub(super) fn read_at(file: &File, offset: u64, wanted: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; wanted];
     let mut done = 0;
     while done < wanted {

@@ -38,6 +38,17 @@ paths = ["features/upload/**"]
 flag = { name = "ENABLE_UPLOADS", off = "false", on = "true" }
 "#;
 
+/// A check that always fails and is not critical.
+pub const NOT_CRITICAL: &str = r#"
+[[check]]
+name = "report"
+command = ["sh", "-c", "exit 3"]
+critical = false
+passes = 1
+settle = "0s"
+timeout = "1s"
+"#;
+
 /// Where it is kept, and how the app shows it.
 pub const SHOWN_BY_HTTP: &str = r#"
 [flags]
