@@ -44,23 +44,10 @@ symptoms = ["HTTP 207"]
 
 /// 1.0.0 and 1.1.0 of an app with a flag, the second serving.
 fn flagged<'h>(host: &'h TestEnvironment, flags: &str) -> Scenario<'h> {
-    let app = host.app(Fixture::Plain);
-    let port = app.port.number();
-    let flags = flags.replace("PORT", &port.to_string());
-    let config =
-        AppConfig::default().without_builds().settle(1, "200ms").and(COMPONENT).and(&flags);
-    app.configure(&config);
-    app.write("server.js", SERVER);
-    app.write(".gitignore", ".env\n");
-    app.write("features/upload/index.js", "// one at a time\n");
-    app.write(".env", "# the app's own\nOTHER=1\nENABLE_UPLOADS=true # since May\n");
-    app.commit_version("1.0.0", Behaviour::Good);
-    let s = Scenario { host, app };
-    s.bind();
-    host.gitroll(&["deploy", "--yes"]).exit(0);
-    s.promote("v1.0.0");
-    s.app.write("features/upload/index.js", "// all at once\n");
-    s.release_kept("1.1.0").exit(0);
+    let config = AppConfig::default().without_builds().settle(1, "200ms").and(COMPONENT);
+    let env = "# the app's own\nOTHER=1\nENABLE_UPLOADS=true # since May\n";
+    let s = without_the_feature(host, SERVER, env, config, flags);
+    s.with_the_feature();
     s
 }
 

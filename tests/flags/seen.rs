@@ -12,21 +12,9 @@ pub fn answering_all() -> String {
 
 /// 1.0.0 of an app with `env` as its `.env`, which answers with all of it.
 pub fn with_env<'h>(host: &'h TestEnvironment, env: &str, flags: &str) -> Scenario<'h> {
-    let app = host.app(Fixture::Plain);
-    let flags = flags.replace("PORT", &app.port.number().to_string());
     let flags = flags.replace("verify = { http", "verify = { timeout = \"4s\", http");
-    let config =
-        AppConfig::default().without_builds().settle(1, "200ms").and(COMPONENT).and(&flags);
-    app.configure(&config);
-    app.write("server.js", &answering_all());
-    app.write(".gitignore", ".env\n");
-    app.write("features/upload/index.js", "// one at a time\n");
-    app.write(".env", env);
-    app.commit_version("1.0.0", Behaviour::Good);
-    let s = Scenario { host, app };
-    s.bind();
-    host.gitroll(&["deploy", "--yes"]).exit(0);
-    s
+    let config = AppConfig::default().without_builds().settle(1, "200ms").and(COMPONENT);
+    without_the_feature(host, &answering_all(), env, config, &flags)
 }
 
 /// Nothing of gitroll's own, not even its journals, holds the text, but files of these names.

@@ -60,26 +60,45 @@ verify = { http = "http://127.0.0.1:PORT/api/health", expect = { json = { "/flag
 /// the app's.
 #[track_caller]
 pub fn flagged<'h>(host: &'h TestEnvironment, more: &str) -> Scenario<'h> {
-    let app: App<'h> = host.app(Fixture::Plain);
-    let more = more.replace("PORT", &app.port.number().to_string());
     let quick =
         AppConfig::default().without_builds().settle(1, "200ms").timeout("4s").min_served("0s");
-    app.configure(&quick.and(&more));
-    app.write("server.js", SERVER);
+    let env = "# the app's own\nENABLE_UPLOADS=true\n";
+    let s = without_the_feature(host, SERVER, env, quick, more);
+    s.with_the_feature();
+    s
+}
+
+/// 1.0.0 of an app that reads `.env`, serving without the feature. `PORT` in `more` is the app's.
+#[track_caller]
+pub fn without_the_feature<'h>(
+    host: &'h TestEnvironment,
+    server: &str,
+    env: &str,
+    config: AppConfig,
+    more: &str,
+) -> Scenario<'h> {
+    let app: App<'h> = host.app(Fixture::Plain);
+    app.configure(&config.and(&more.replace("PORT", &app.port.number().to_string())));
+    app.write("server.js", server);
     app.write(".gitignore", ".env\n");
     app.write("features/upload/index.js", "// one at a time\n");
-    app.write(".env", "# the app's own\nENABLE_UPLOADS=true\n");
+    app.write(".env", env);
     app.commit_version("1.0.0", Behaviour::Good);
     let s = Scenario { host, app };
     s.bind();
     host.gitroll(&["deploy", "--yes"]).exit(0);
-    s.promote("v1.0.0");
-    s.app.write("features/upload/index.js", "// all at once\n");
-    s.release_kept("1.1.0").exit(0);
     s
 }
 
 impl Scenario<'_> {
+    /// What serves is promoted as 1.0.0, and 1.1.0 brings the feature.
+    #[track_caller]
+    pub fn with_the_feature(&self) {
+        self.promote("v1.0.0");
+        self.app.write("features/upload/index.js", "// all at once\n");
+        self.release_kept("1.1.0").exit(0);
+    }
+
     /// From now on the app fails as the server says of this kind: `flag`, `code`, `files` or `both`.
     pub fn sicken(&self, kind: &str) {
         let path = self.app.dir.join(format!(".git/sick-{kind}"));

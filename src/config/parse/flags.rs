@@ -324,3 +324,7 @@ fn setting(item: &Item<'_>) -> Option<String> {
     }
     Some(text.to_owned())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
