@@ -33,20 +33,20 @@ pub use eject::{
     Branch, EjectError, Ejection, carry_out as eject, finish as finish_eject, plan as eject_plan,
 };
 pub use ended::{Ended, Repeat};
-pub use entry::{Begun, Entry, Further, OnFailure, Terms};
+pub use entry::{Further, OnFailure, Terms};
 pub use execute::{abort, execute, resume, undo};
 pub use flags::{
     environment as flag_environment, hidden_of as hidden_flags, question as flag_question,
     question_name as flag_question_name,
 };
-pub use journal::{Journal, JournalError, Line};
+pub use journal::JournalError;
 pub use lock::{Held, Lock, LockError};
 pub use outlook::{Course, Lying};
 pub use phase::{Phase, Side};
 pub use record::{
     append, by_watchdog, host_name, publish, published_head, queued, sign_queued, was_stopped,
 };
-pub use remains::{Cleaned, clean};
+pub use remains::clean;
 pub use run::{Run, forget, last_run, open_runs, tidy};
 pub use story::Unsettled;
 

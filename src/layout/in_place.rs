@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-pub use super::observe::{Commits, Observed, observe_activation, tracked_outputs};
+#[cfg(test)]
+pub use super::observe::Observed;
+pub use super::observe::{Commits, observe_activation, tracked_outputs};
 pub use super::stage::{remove_stage, stage, unfinished};
 
 use super::content::AtPath as _;

@@ -192,6 +192,10 @@ impl History {
     }
 
     /// The writers on whose hosts a commit was observed serving by a run.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "part of what the fold knows; only its tests ask so far")
+    )]
     pub fn proven_by(&self, commit: &Oid) -> impl Iterator<Item = &WriterId> {
         self.proven_by.get(commit).into_iter().flatten()
     }
@@ -234,6 +238,10 @@ impl History {
     }
 
     /// The reasons that were added to a record afterwards, oldest first.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "part of what the fold knows; only its tests ask so far")
+    )]
     pub fn added_reasons(&self, record: &Digest) -> &[AddedReason] {
         self.reasons.get(record).map_or(&[], Vec::as_slice)
     }

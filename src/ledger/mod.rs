@@ -19,7 +19,7 @@ mod tags;
 mod trailers;
 mod trust;
 
-pub use fold::{AddedReason, Held, History, JudgedBy, Pinned, ServedSpan, Standing};
+pub use fold::{Held, History, Pinned, ServedSpan, Standing};
 
 use crate::config::Binding;
 use crate::model::{

@@ -45,11 +45,6 @@ impl Content {
         Digest::of(&bytes)
     }
 
-    /// Its files, sorted by path.
-    pub fn entries(&self) -> &BTreeMap<RepoPath, TreeEntry> {
-        &self.entries
-    }
-
     /// How many files it has.
     pub fn len(&self) -> usize {
         self.entries.len()

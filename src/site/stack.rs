@@ -16,7 +16,9 @@ use crate::model::{AppName, Oid, RepoPath};
 use crate::service::Found;
 
 pub use crate::check::Health;
-pub use package::{LockFile, Package, Start};
+#[cfg(test)]
+pub use package::Start;
+pub use package::{LockFile, Package};
 
 /// Where to look, and what is known already.
 pub struct Surroundings<'a> {

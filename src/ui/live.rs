@@ -1,7 +1,7 @@
 //! Narration of a run: one live line per running step on a terminal, one line when it ends in a pipe.
 
 use std::io::{self, Write as _};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -13,14 +13,13 @@ pub struct Live<'a> {
     ui: &'a Ui,
     bar: Option<ProgressBar>,
     step: String,
-    begin: Instant,
     restoring: bool,
 }
 
 impl<'a> Live<'a> {
     /// Nothing told yet.
     pub fn new(ui: &'a Ui) -> Self {
-        Self { ui, bar: None, step: String::new(), begin: Instant::now(), restoring: false }
+        Self { ui, bar: None, step: String::new(), restoring: false }
     }
 
     /// Tells one thing.
@@ -59,11 +58,6 @@ impl<'a> Live<'a> {
                 self.ui.say(&format!("  {}", escape(&text)));
             }
         }
-    }
-
-    /// How long it has been since the first step began.
-    pub fn elapsed(&self) -> Duration {
-        self.begin.elapsed()
     }
 
     fn begin(&mut self, step: String) {

@@ -10,10 +10,13 @@ mod suspect;
 
 pub use commits::{CommitLine, Commits};
 pub use environment::{EnvironmentChange, live_keys};
-pub use files::{Change, FileChange, Part, Totals};
+#[cfg(test)]
+pub use files::Change;
+pub use files::{FileChange, Part, Totals};
 pub use lock::LockChange;
-pub use npm_lock::{Class, LockError, PackageChange, Relation};
-pub use suspect::{Suspect, SuspectKind};
+pub use suspect::Suspect;
+#[cfg(test)]
+pub use suspect::SuspectKind;
 
 use schemars::JsonSchema;
 use serde::Serialize;
