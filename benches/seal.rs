@@ -9,7 +9,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use gitroll::build::{Look, Store};
+use gitroll::build::{Depth, Store};
 use gitroll::model::{BuildKey, RepoPath};
 
 const ROUNDS: usize = 9;
@@ -35,7 +35,7 @@ fn main() {
     let (mut looks, mut finds) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         looks.push(timed(|| {
-            assert!(store.keeps(&key, &output, Look::Closely).expect("it can be looked at"));
+            assert!(store.keeps(&key, &output, Depth::Deep).expect("it can be looked at"));
         }));
         finds.push(timed(|| {
             let mut find = Command::new("find");

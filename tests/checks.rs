@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gitroll::check::{Intent, Proof, Surroundings, look, prove};
-use gitroll::config::{Check, CheckGroup, CheckKind, Expected, HttpCheck, Selection, Taken};
+use gitroll::config::{Check, CheckGroup, CheckKind, Comparison, Expected, HttpCheck, Selection};
 use gitroll::model::{Probe, Served};
 use gitroll::service::State;
 use gitroll::system::procs::{ProcessId, Ticks};
@@ -125,7 +125,9 @@ fn http(url: String) -> HttpCheck {
 fn expecting(url: String, json: &[(&str, Value)]) -> HttpCheck {
     let json = json
         .iter()
-        .map(|(p, v)| ((*p).to_owned(), Expected { value: v.clone(), taken: Taken::AsWritten }))
+        .map(|(p, v)| {
+            ((*p).to_owned(), Expected { value: v.clone(), comparison: Comparison::Filled })
+        })
         .collect();
     HttpCheck { json, ..http(url) }
 }
@@ -247,7 +249,7 @@ fn answers_are_told_in_words() {
         ),
         (
             HttpCheck {
-                body: Some(Expected { value: json!("ok"), taken: Taken::AsWritten }),
+                body: Some(Expected { value: json!("ok"), comparison: Comparison::Filled }),
                 ..http(degraded.url("/"))
             },
             false,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::key::{carried, io_at};
-use super::{BuildError, Look, Store};
+use super::{BuildError, Depth, Store};
 use crate::config::Binding;
 use crate::model::{BuildKey, BuildStep, Redactor, RepoPath};
 use crate::system::call;
@@ -103,11 +103,11 @@ fn source(
     output: &RepoPath,
     live: &Path,
 ) -> io::Result<Option<Spot>> {
-    if store.keeps(key, output, Look::Closely)? {
+    if store.keeps(key, output, Depth::Deep)? {
         return store.spot(key, output).map(Some);
     }
     let serves = store
-        .live(live, std::slice::from_ref(output), Look::Closely)?
+        .live(live, std::slice::from_ref(output), Depth::Deep)?
         .iter()
         .any(|artifact| artifact.known && artifact.key == *key);
     if serves { Beneath::open(live)?.spot(output) } else { Ok(None) }

@@ -13,9 +13,9 @@ use crate::model::{ArtifactEvidence, BuildKey, BuildStep, Oid, RepoPath};
 use crate::system::git::{Git, GitError};
 
 pub use group::build;
-pub use seal::Look;
+pub use seal::Depth;
 pub use store::{LiveArtifact, Store};
-pub use take::Taken;
+pub use take::TakeOutcome;
 
 /// Why a build failed.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +108,7 @@ pub fn plan(
     groups: &[Build],
     commit: &Oid,
     live: &[LiveArtifact],
-    look: Look,
+    depth: Depth,
 ) -> Result<BuildPlan, BuildError> {
     let mut plan = BuildPlan::default();
     if groups.is_empty() {
@@ -127,7 +127,7 @@ pub fn plan(
                 let mut all = true;
                 for output in outputs {
                     let keeps =
-                        || store.keeps(&key, output, look).map_err(|e| key::io_at(&store.dir, e));
+                        || store.keeps(&key, output, depth).map_err(|e| key::io_at(&store.dir, e));
                     all = all && (serves(output) || keeps()?);
                 }
                 all

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::store::Noted;
+use super::store::LiveNote;
 use super::{LiveArtifact, Store};
 use crate::model::{ArtifactEvidence, BuildKey, RepoPath};
 use crate::system::files::{self, Beneath, Census, Identity, Spot};
@@ -19,16 +19,16 @@ const FEW: u64 = 16;
 
 /// How closely an artifact is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum Depth {
     /// At the top directory only: at once, and blind for an edit below it.
-    Lightly,
+    Shallow,
     /// At every entry below it, against its seal: some microseconds for each.
-    Closely,
+    Deep,
 }
 
 /// What a close look at an artifact finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Judged {
+pub(super) enum SealState {
     /// Nothing is known of it: an earlier version put it here, or the whole store was copied from elsewhere.
     Unsealed,
     /// What it was when it was sealed; entries that were added since do not count.
@@ -82,12 +82,12 @@ impl Seals {
         self.keys.get(key).and_then(|outputs| outputs.get(output)).map_or(&[], Vec::as_slice)
     }
 
-    fn judge(&self, key: &BuildKey, output: &RepoPath, spot: &Spot) -> io::Result<Judged> {
-        let Some(found) = spot.find()? else { return Ok(Judged::Changed) };
+    fn judge(&self, key: &BuildKey, output: &RepoPath, spot: &Spot) -> io::Result<SealState> {
+        let Some(found) = spot.find()? else { return Ok(SealState::Changed) };
         match self.of(key, output).iter().find(|seal| seal.identity == found.identity) {
-            None => Ok(Judged::Unsealed),
-            Some(seal) if seal.intact(spot)? => Ok(Judged::Intact),
-            Some(_) => Ok(Judged::Changed),
+            None => Ok(SealState::Unsealed),
+            Some(seal) if seal.intact(spot)? => Ok(SealState::Intact),
+            Some(_) => Ok(SealState::Changed),
         }
     }
 
@@ -104,12 +104,12 @@ impl Store {
     ///
     /// # Errors
     /// Any I/O error.
-    pub fn keeps(&self, key: &BuildKey, output: &RepoPath, look: Look) -> io::Result<bool> {
-        Ok(match look {
-            Look::Lightly => self.has(key, output),
-            Look::Closely => {
+    pub fn keeps(&self, key: &BuildKey, output: &RepoPath, depth: Depth) -> io::Result<bool> {
+        Ok(match depth {
+            Depth::Shallow => self.has(key, output),
+            Depth::Deep => {
                 self.has(key, output)
-                    && self.judge_kept(&self.seals()?, key, output)? != Some(Judged::Changed)
+                    && self.judge_kept(&self.seals()?, key, output)? != Some(SealState::Changed)
             }
         })
     }
@@ -125,7 +125,7 @@ impl Store {
         for ArtifactEvidence { key, output, .. } in artifacts {
             if let Some(spot) = live_spot(&beneath, output)?
                 && spot.find()?.is_some()
-                && seals.judge(key, output, &spot)? == Judged::Changed
+                && seals.judge(key, output, &spot)? == SealState::Changed
             {
                 changed.push(output.clone());
             }
@@ -138,7 +138,7 @@ impl Store {
     /// # Errors
     /// Any I/O error.
     pub fn is_changed(&self, key: &BuildKey, output: &RepoPath, spot: &Spot) -> io::Result<bool> {
-        Ok(self.seals()?.judge(key, output, spot)? == Judged::Changed)
+        Ok(self.seals()?.judge(key, output, spot)? == SealState::Changed)
     }
 
     /// Seals an artifact that lies here, where nothing is known of it.
@@ -180,7 +180,7 @@ impl Store {
         copy: &Spot,
     ) -> io::Result<()> {
         // After copying: an edit that came while it was copied is an edit.
-        let broken = self.seals()?.judge(key, output, from)? == Judged::Changed;
+        let broken = self.seals()?.judge(key, output, from)? == SealState::Changed;
         self.seal(key, output, copy, broken)
     }
 
@@ -200,7 +200,7 @@ impl Store {
     }
 
     /// Forgets the seals of artifacts that neither lie here nor serve.
-    pub(super) fn forget_seals(&self, live: &BTreeMap<RepoPath, Noted>) -> io::Result<()> {
+    pub(super) fn forget_seals(&self, live: &BTreeMap<RepoPath, LiveNote>) -> io::Result<()> {
         let mut seals = self.seals()?;
         let before = seals.keys.len();
         let serves = |key: &BuildKey| live.values().any(|noted| noted.key == *key);
@@ -211,7 +211,7 @@ impl Store {
     /// What a close look makes of a live artifact that a light look took for `light`.
     pub(super) fn closely(&self, spot: &Spot, light: LiveArtifact) -> io::Result<LiveArtifact> {
         let LiveArtifact { output, key, .. } = &light;
-        if self.seals()?.judge(key, output, spot)? != Judged::Changed {
+        if self.seals()?.judge(key, output, spot)? != SealState::Changed {
             return Ok(light);
         }
         let (Some(found), census) = (spot.find()?, Census::of(spot)?) else { return Ok(light) };
@@ -225,15 +225,15 @@ impl Store {
         seals: &Seals,
         key: &BuildKey,
         output: &RepoPath,
-    ) -> io::Result<Option<Judged>> {
+    ) -> io::Result<Option<SealState>> {
         let Some(found) = self.find(key, output)? else { return Ok(None) };
         let known = seals.of(key, output);
         if known.is_empty() {
-            return Ok(Some(Judged::Unsealed));
+            return Ok(Some(SealState::Unsealed));
         }
         // Sealed, and another directory lies in its place.
         if !seals.knows(key, output, found.identity) {
-            return Ok(Some(Judged::Changed));
+            return Ok(Some(SealState::Changed));
         }
         match self.spot_kept(key, output)? {
             Some(spot) => seals.judge(key, output, &spot).map(Some),

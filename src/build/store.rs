@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
 use serde::{Deserialize, Serialize};
 
-use super::Look;
+use super::Depth;
 use crate::model::{BuildKey, Digest, RepoPath};
 use crate::system::files::{self, Beneath, Census, Found, Identity, Kind, Spot};
 use crate::system::git::Git;
@@ -44,14 +44,14 @@ pub struct LiveArtifact {
 /// makes an entry in the top directory, e.g. `node_modules/.cache` on its first start: such a directory is
 /// taken for changed too, and going back to it means a build. That errs on the safe side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Noted {
+pub(super) struct LiveNote {
     pub(super) key: BuildKey,
     identity: Identity,
     modified: (i64, u32),
     changed: (i64, u32),
 }
 
-impl Noted {
+impl LiveNote {
     fn of(key: &BuildKey, found: &Found) -> Self {
         Self {
             key: key.clone(),
@@ -137,7 +137,7 @@ impl Store {
         &self,
         top: &Path,
         outputs: &[RepoPath],
-        look: Look,
+        depth: Depth,
     ) -> io::Result<Vec<LiveArtifact>> {
         let noted = self.noted()?;
         let beneath = Beneath::open(top)?;
@@ -149,7 +149,7 @@ impl Store {
             let Some(found) = spot.find()? else {
                 continue;
             };
-            let same = noted.get(output).filter(|n| **n == Noted::of(&n.key, &found));
+            let same = noted.get(output).filter(|n| **n == LiveNote::of(&n.key, &found));
             let light = match same {
                 Some(noted) => {
                     let (output, key) = (output.clone(), noted.key.clone());
@@ -160,9 +160,9 @@ impl Store {
                     LiveArtifact { output: output.clone(), key, known: false, changed: false }
                 }
             };
-            live.push(match look {
-                Look::Lightly => light,
-                Look::Closely => self.closely(&spot, light)?,
+            live.push(match depth {
+                Depth::Shallow => light,
+                Depth::Deep => self.closely(&spot, light)?,
             });
         }
         Ok(live)
@@ -181,7 +181,7 @@ impl Store {
         let mut noted = self.noted()?;
         let found = Beneath::open(top)?.find(output)?;
         let before = match (key, found) {
-            (Some(key), Some(found)) => noted.insert(output.clone(), Noted::of(key, &found)),
+            (Some(key), Some(found)) => noted.insert(output.clone(), LiveNote::of(key, &found)),
             _ => noted.remove(output),
         };
         if before.as_ref() == noted.get(output) {
@@ -258,7 +258,7 @@ impl Store {
         files::sync_file_system(&self.dir)?;
         let inside = Beneath::open(incoming)?;
         for output in outputs.clone() {
-            if self.has(key, output) && !self.keeps(key, output, Look::Closely)? {
+            if self.has(key, output) && !self.keeps(key, output, Depth::Deep)? {
                 self.put_changed_aside(key, output)?;
             }
             if let (false, Some(made)) = (self.has(key, output), inside.spot(output)?) {
@@ -335,7 +335,7 @@ impl Store {
     }
 
     /// A file that cannot be read as ours only means that nothing is known.
-    fn noted(&self) -> io::Result<BTreeMap<RepoPath, Noted>> {
+    fn noted(&self) -> io::Result<BTreeMap<RepoPath, LiveNote>> {
         match std::fs::read(self.live_file()) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),

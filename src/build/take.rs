@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::{LiveArtifact, Look, Store};
+use super::{Depth, LiveArtifact, Store};
 use crate::system::files::{self, Beneath, Kind};
 
 /// Left free on the disk, whatever is taken.
@@ -13,7 +13,7 @@ const PER_ENTRY: u64 = 4096;
 
 /// What came of taking a live artifact into the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
+pub enum TakeOutcome {
     /// It is kept: since now, or since earlier.
     Kept,
     /// There is not room enough for a copy, in bytes or in entries; nothing was written.
@@ -37,24 +37,26 @@ impl Store {
     ///
     /// # Errors
     /// Any I/O error; what was copied so far is removed.
-    pub fn take(&self, top: &Path, artifact: &LiveArtifact) -> io::Result<Taken> {
+    pub fn take(&self, top: &Path, artifact: &LiveArtifact) -> io::Result<TakeOutcome> {
         let LiveArtifact { output, key, .. } = artifact;
-        if self.keeps(key, output, Look::Closely)? {
-            return Ok(Taken::Kept);
+        if self.keeps(key, output, Depth::Deep)? {
+            return Ok(TakeOutcome::Kept);
         }
         self.sweep()?;
         let Some(live) = Beneath::open(top)?.spot(output)? else {
-            return Ok(Taken::Not("it is gone"));
+            return Ok(TakeOutcome::Not("it is gone"));
         };
         match live.find()?.map(|found| found.kind) {
             Some(Kind::Directory | Kind::File) => {}
             Some(Kind::Symlink) => {
-                return Ok(Taken::Not(
+                return Ok(TakeOutcome::Not(
                     "it is a symbolic link: what it leads to is not the app's own",
                 ));
             }
-            Some(Kind::Other) => return Ok(Taken::Not("it is neither a directory nor a file")),
-            None => return Ok(Taken::Not("it is gone")),
+            Some(Kind::Other) => {
+                return Ok(TakeOutcome::Not("it is neither a directory nor a file"));
+            }
+            None => return Ok(TakeOutcome::Not("it is gone")),
         }
         files::make_private_dir(&self.dir)?;
         let (bytes, entries) = files::size_of_tree(&live.real_path());
@@ -62,7 +64,7 @@ impl Store {
         let space = files::free_space(&self.dir)?;
         let few = space.inodes.is_some_and(|inodes| inodes < entries);
         if space.bytes < needed.saturating_add(LEFT_FREE) || few {
-            return Ok(Taken::NoRoom { needed, free: space.bytes });
+            return Ok(TakeOutcome::NoRoom { needed, free: space.bytes });
         }
         // What is live goes on serving: an edit of it is told from what was taken.
         self.seal_live(top, output, key)?;
@@ -70,17 +72,17 @@ impl Store {
         let copied = (|| {
             live.copy(&Beneath::open(&incoming)?.spot_made(output)?)?;
             // An install that went on meanwhile is not what served.
-            let now = self.live(top, std::slice::from_ref(output), Look::Closely)?;
+            let now = self.live(top, std::slice::from_ref(output), Depth::Deep)?;
             Ok(now.first().is_some_and(|now| now.key == *key))
         })();
         match copied {
             Ok(true) => {
                 self.accept(key, &incoming, [output])?;
-                Ok(Taken::Kept)
+                Ok(TakeOutcome::Kept)
             }
             Ok(false) => {
                 std::fs::remove_dir_all(&incoming)?;
-                Ok(Taken::Not("it changed while it was copied"))
+                Ok(TakeOutcome::Not("it changed while it was copied"))
             }
             Err(error) => {
                 // What cannot be removed now is removed by the next sweep.
@@ -117,7 +119,7 @@ mod tests {
 
         fn live(&self) -> LiveArtifact {
             let output = RepoPath::new("node_modules").unwrap();
-            self.store.live(&self.top, &[output], Look::Closely).unwrap().remove(0)
+            self.store.live(&self.top, &[output], Depth::Deep).unwrap().remove(0)
         }
 
         fn kept(&self, artifact: &LiveArtifact) -> std::path::PathBuf {
@@ -129,7 +131,7 @@ mod tests {
     fn what_is_taken_stays_as_it_was_whatever_becomes_of_the_live_one() {
         let tree = Tree::new();
         let live = tree.live();
-        assert_eq!(tree.store.take(&tree.top, &live).unwrap(), Taken::Kept);
+        assert_eq!(tree.store.take(&tree.top, &live).unwrap(), TakeOutcome::Kept);
         assert_eq!(tree.live().key, live.key, "taking it changes nothing that is live");
         let file = tree.top.join("node_modules/a/index.js");
         // In place, as a rebuild writes.
@@ -150,7 +152,7 @@ mod tests {
         // In depth: the directory itself shows nothing of it.
         std::fs::write(tree.top.join("node_modules/a/index.js"), "two").unwrap();
         assert_ne!(tree.live().key, live.key);
-        assert!(tree.store.keeps(&live.key, &live.output, Look::Closely).unwrap());
+        assert!(tree.store.keeps(&live.key, &live.output, Depth::Deep).unwrap());
     }
 
     #[test]
@@ -163,10 +165,10 @@ mod tests {
         let other = tree.store.dir.join(format!("{}.tmp-1", live.key));
         std::fs::rename(&half, &other).unwrap();
         assert!(!tree.store.has(&live.key, &live.output));
-        assert_eq!(tree.store.take(&tree.top, &live).unwrap(), Taken::Kept);
+        assert_eq!(tree.store.take(&tree.top, &live).unwrap(), TakeOutcome::Kept);
         assert!(tree.kept(&live).join("a/index.js").exists());
         assert!(!other.exists());
-        assert_eq!(tree.store.take(&tree.top, &live).unwrap(), Taken::Kept);
+        assert_eq!(tree.store.take(&tree.top, &live).unwrap(), TakeOutcome::Kept);
     }
 
     #[test]
@@ -182,6 +184,6 @@ mod tests {
         std::fs::rename(tree.top.join("node_modules"), tree.top.join("shared")).unwrap();
         std::os::unix::fs::symlink("shared", tree.top.join("node_modules")).unwrap();
         let taken = tree.store.take(&tree.top, &tree.live()).unwrap();
-        assert!(matches!(taken, Taken::Not(why) if why.contains("symbolic link")));
+        assert!(matches!(taken, TakeOutcome::Not(why) if why.contains("symbolic link")));
     }
 }

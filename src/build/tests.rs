@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{BuildError, BuildPlan, LiveArtifact, Look, build, plan};
+use super::{BuildError, BuildPlan, Depth, LiveArtifact, build, plan};
 use crate::config::{Binding, Build, Signing, SigningFormat, Tools};
 use crate::layout::in_place::stage;
 use crate::layout::testing::{App, Node, Tree, files, memory, path, patterns};
@@ -43,7 +43,7 @@ fn group(name: &str, run: &[&[&str]], inputs: &[&str], outputs: &[&str]) -> Buil
 }
 
 fn planned(app: &App, groups: &[Build], commit: &Oid, live: &[LiveArtifact]) -> BuildPlan {
-    plan(&app.git, &binding(app), &app.store, groups, commit, live, Look::Closely).unwrap()
+    plan(&app.git, &binding(app), &app.store, groups, commit, live, Depth::Deep).unwrap()
 }
 
 fn keys(app: &App, groups: &[Build], commit: &Oid) -> Vec<BuildKey> {
@@ -150,7 +150,7 @@ fn a_carried_file_and_the_node_version_are_part_of_the_key() {
     );
     let mut other = binding(&app);
     other.tools.node = Some(node);
-    let after = plan(&app.git, &other, &app.store, &groups, &commit, &[], Look::Closely).unwrap();
+    let after = plan(&app.git, &other, &app.store, &groups, &commit, &[], Depth::Deep).unwrap();
     assert_ne!(after.artifacts[0].key, before[0]);
 }
 
@@ -165,9 +165,8 @@ fn a_carried_file_that_is_missing_or_a_link_is_refused_and_never_followed() {
     fs::create_dir(&secret).unwrap();
     fs::write(secret.join(".env"), "theirs").unwrap();
     let refuse = |what: &str| {
-        let error =
-            plan(&app.git, &binding(&app), &app.store, &groups, &commit, &[], Look::Closely)
-                .unwrap_err();
+        let error = plan(&app.git, &binding(&app), &app.store, &groups, &commit, &[], Depth::Deep)
+            .unwrap_err();
         assert!(
             matches!(&error, BuildError::Io { path, .. } if path.ends_with("conf/.env")),
             "{what}"
@@ -236,7 +235,7 @@ fn npm_builds_in_the_stage_and_a_second_plan_has_nothing_to_build() {
     fs::rename(&modules, app.top.join("node_modules")).unwrap();
     let key = &first.steps[0].key;
     app.store.note_live(&app.top, &path("node_modules"), Some(key)).unwrap();
-    let live = app.store.live(&app.top, &[path("node_modules")], Look::Closely).unwrap();
+    let live = app.store.live(&app.top, &[path("node_modules")], Depth::Deep).unwrap();
     assert_eq!(planned(&app, &groups, &commit, &live).steps, []);
     fs::remove_dir_all(app.store.dir.join(first.steps[1].key.as_str())).unwrap();
     let third = planned(&app, &groups, &commit, &live);
@@ -353,7 +352,7 @@ fn what_serves_but_was_changed_by_hand_does_not_stand_for_its_key() {
     let key = keys(&app, &groups, &commit).remove(0);
     app.put("dist/x", &Node::File(Vec::new()));
     app.store.note_live(&app.top, &path("dist"), Some(&key)).unwrap();
-    let live = || app.store.live(&app.top, &[path("dist")], Look::Closely).unwrap();
+    let live = || app.store.live(&app.top, &[path("dist")], Depth::Deep).unwrap();
     assert_eq!(planned(&app, &groups, &commit, &live()).steps, []);
     app.put("dist/by-hand", &Node::File(Vec::new()));
     assert_eq!(planned(&app, &groups, &commit, &live()).steps.len(), 1);

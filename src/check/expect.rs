@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::config::{Expected, HttpCheck, Taken};
+use crate::config::{Comparison, Expected, HttpCheck};
 use crate::model::Oid;
 
 use super::template::{Piece, Subject, Template};
@@ -147,7 +147,7 @@ fn header(name: &str, expected: &Expected, answer: &Answer, subject: &Subject) -
         .filter(|(found, _)| found.eq_ignore_ascii_case(name))
         .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
         .collect();
-    if expected.taken == Taken::AsAnythingElse {
+    if expected.comparison == Comparison::NotLiteral {
         return unlike(name, values.contains(&wanted), &wanted);
     }
     let Some(first) = values.first() else {
@@ -164,7 +164,7 @@ fn header(name: &str, expected: &Expected, answer: &Answer, subject: &Subject) -
 
 fn json(pointer: &str, found: Option<&Value>, expected: &Expected, subject: &Subject) -> Finding {
     let label = if pointer.is_empty() { "the answer" } else { pointer };
-    if expected.taken == Taken::AsAnythingElse {
+    if expected.comparison == Comparison::NotLiteral {
         let still = found.is_some_and(|found| same(found, &expected.value));
         return unlike(label, still, &expected.value.to_string());
     }
@@ -209,7 +209,7 @@ pub(super) fn contains(
     let wanted = plain_text(&expected.value);
     let template = Template::of(expected, &wanted);
     let there = || String::from_utf8_lossy(bytes).contains(&wanted);
-    if expected.taken == Taken::AsAnythingElse {
+    if expected.comparison == Comparison::NotLiteral {
         unlike(what, there(), &wanted)
     } else if !template.known(subject) {
         Finding::CannotTell

@@ -36,7 +36,7 @@ pub use words::shown;
 pub use find::{Health, find_health};
 pub use position::{FilePosition, FileReader, LogPlace, LogPosition, LogPositions, LogReader};
 
-use crate::config::{Check, CheckKind, Probe, Selection};
+use crate::config::{Check, CheckKind, Selection, SymptomProbe};
 use crate::model::{CheckEvidence, CheckName, Redactor, Served, ServiceEvidence, ServiceName};
 use crate::service::{ServiceError, State};
 use crate::system::procs::Ticks;
@@ -162,7 +162,7 @@ pub fn look(checks: &[Check], intent: Option<&Intent>) -> Vec<CheckEvidence> {
 
 /// Puts the questions of rules, all at the same time, each once: whether a symptom shows now. Takes as long as
 /// the longest of them.
-pub fn symptoms(probes: &[&Probe], intent: &Intent) -> Vec<Seen> {
+pub fn symptoms(probes: &[&SymptomProbe], intent: &Intent) -> Vec<Seen> {
     symptom::symptoms(probes, intent)
 }
 

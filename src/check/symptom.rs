@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::config::{Check, CheckGroup, CheckKind, Probe, When};
+use crate::config::{Check, CheckGroup, CheckKind, SymptomProbe, When};
 use crate::model::CheckName;
 
 use super::ask::{Asker, elsewhere};
@@ -27,7 +27,7 @@ pub enum Seen {
 }
 
 /// See [`super::symptoms`].
-pub(super) fn symptoms(probes: &[&Probe], intent: &Intent) -> Vec<Seen> {
+pub(super) fn symptoms(probes: &[&SymptomProbe], intent: &Intent) -> Vec<Seen> {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return vec![Seen::Unknown(format!("cannot ask: {error}")); probes.len()],
@@ -60,7 +60,7 @@ enum Question {
 }
 
 impl Question {
-    fn new(probe: &Probe, around: &Surroundings, subject: &Subject) -> Self {
+    fn new(probe: &SymptomProbe, around: &Surroundings, subject: &Subject) -> Self {
         let check = as_check(&probe.kind);
         if let CheckKind::Log(log) = &check.kind {
             let lately = Lately::new(log, probe.since, around, subject);

@@ -1,6 +1,6 @@
 //! Expected texts with `{version}`, `{commit}` and `{deployment}` in them.
 
-use crate::config::{Expected, Taken};
+use crate::config::{Comparison, Expected};
 use crate::model::{Oid, Served};
 
 use super::Intent;
@@ -99,9 +99,9 @@ impl<'a> Template<'a> {
 
     /// The text of an expectation: taken apart only where it stands so in `gitroll.toml`.
     pub(super) fn of(expected: &Expected, text: &'a str) -> Self {
-        match expected.taken {
-            Taken::AsWritten => Self::new(text),
-            Taken::AsItself | Taken::AsAnythingElse => Self(vec![Piece::Literal(text)]),
+        match expected.comparison {
+            Comparison::Filled => Self::new(text),
+            Comparison::Literal | Comparison::NotLiteral => Self(vec![Piece::Literal(text)]),
         }
     }
 

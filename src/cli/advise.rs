@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::levels;
 use super::session::Session;
 use crate::check::{self, Seen};
-use crate::config::{Action, Rule};
+use crate::config::{Rule, RuleAction};
 use crate::engine;
 use crate::model::{ComponentId, Served};
 use crate::plan::candidates;
@@ -129,7 +129,7 @@ fn standing(
         ..Standing::default()
     };
     for (rule, _) in showing {
-        let Action::Flags(ids) = &rule.action else { continue };
+        let RuleAction::Flags(ids) = &rule.action else { continue };
         for id in ids {
             if let Err(why) = look_at_flag(session, facts, id, &mut standing) {
                 standing.unread.insert(id.clone(), why.message);

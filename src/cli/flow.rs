@@ -276,7 +276,7 @@ fn predeploy(
     let outputs: Vec<_> =
         facts.accepted.config.build.iter().flat_map(|group| group.outputs.clone()).collect();
     evidence.artifacts =
-        compose::artifacts_now(&facts.live(site, &outputs, crate::build::Look::Closely)?);
+        compose::artifacts_now(&facts.live(site, &outputs, crate::build::Depth::Deep)?);
     let host = engine::host_name(binding.writer.as_str());
     let mut record = statement(session, Event::Predeploy);
     record.outcome = if healthy { Outcome::Succeeded } else { Outcome::Failed };

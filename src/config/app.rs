@@ -37,7 +37,7 @@ pub struct Config {
     /// `[remote]`
     pub remote: Remote,
     /// `[run]`
-    pub run: Run,
+    pub run: RunSettings,
     /// `[retention]`
     pub retention: Retention,
     /// `[rto]`
@@ -89,12 +89,12 @@ pub struct Patterns {
 #[derive(Debug, Clone)]
 pub struct Deploy {
     /// `ref`, e.g. `origin/main`: what `deploy` without a revision fetches and takes.
-    pub upstream: Option<Upstream>,
+    pub upstream: Option<UpstreamBranch>,
 }
 
 /// A branch of a remote, written `origin/main`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream {
+pub struct UpstreamBranch {
     /// The remote.
     pub remote: String,
     /// The branch there.
@@ -259,7 +259,7 @@ pub struct Remote {
 
 /// `[run]`
 #[derive(Debug, Clone)]
-pub struct Run {
+pub struct RunSettings {
     /// `watchdog`: how long after it began to touch what serves a run whose process died is finished by
     /// itself, default 5 min; `None` is off.
     pub watchdog: Option<Duration>,

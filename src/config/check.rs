@@ -225,26 +225,26 @@ pub struct Bounds {
 pub struct Expected {
     /// The value as written, e.g. `"{version}"` or `true`.
     pub value: serde_json::Value,
-    /// How it is taken.
-    pub taken: Taken,
+    /// How it is compared with what is found.
+    pub comparison: Comparison,
 }
 
-/// How an expected value is taken.
+/// How an expected value is compared with what is found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Taken {
+pub enum Comparison {
     /// As written in `gitroll.toml`, its placeholders filled.
     #[default]
-    AsWritten,
+    Filled,
     /// As itself: it came from elsewhere, and no word in it is a placeholder.
-    AsItself,
+    Literal,
     /// Anything but this is expected, nothing at all too.
-    AsAnythingElse,
+    NotLiteral,
 }
 
 impl Expected {
     /// Whether this expectation can tell the intended version from another.
     pub fn tells_version(&self) -> bool {
-        self.taken == Taken::AsWritten && self.value.as_str().is_some_and(names_version)
+        self.comparison == Comparison::Filled && self.value.as_str().is_some_and(names_version)
     }
 }
 
@@ -268,18 +268,18 @@ impl Selection {
 
 /// What stands for a word in braces.
 #[derive(Debug, Clone)]
-pub enum Filled {
+pub enum Filler {
     /// A text.
     Text(String),
     /// A value: where a text is wanted, that of its JSON without quotes.
     Json(serde_json::Value),
 }
 
-impl Filled {
+impl Filler {
     fn text(&self) -> String {
         match self {
-            Filled::Text(text) | Filled::Json(serde_json::Value::String(text)) => text.clone(),
-            Filled::Json(value) => value.to_string(),
+            Filler::Text(text) | Filler::Json(serde_json::Value::String(text)) => text.clone(),
+            Filler::Json(value) => value.to_string(),
         }
     }
 }
@@ -290,18 +290,18 @@ fn names_version(text: &str) -> bool {
 
 impl CheckKind {
     /// The question with words in braces replaced, besides those that every check has.
-    pub fn filled(&self, words: &[(&str, Filled)]) -> Self {
+    pub fn filled(&self, words: &[(&str, Filler)]) -> Self {
         // A word that holds a placeholder itself must not have that filled, not even where this fails the question.
         let plain = !words.iter().any(|(_, with)| names_version(&with.text()));
         self.filled_as(words, |whole| match plain && names_version(whole) {
-            true => Taken::AsWritten,
-            false => Taken::AsItself,
+            true => Comparison::Filled,
+            false => Comparison::Literal,
         })
     }
 
     /// The question whether the answer is anything but what it would be with `word` replaced so; `None` where no
     /// answer could tell that.
-    pub fn denied(&self, words: &[(&str, Filled)], word: &str) -> Option<Self> {
+    pub fn denied(&self, words: &[(&str, Filler)], word: &str) -> Option<Self> {
         let expected: Vec<&Expected> = match self {
             CheckKind::Http(http) => {
                 http.headers.values().chain(http.json.values()).chain(&http.body).collect()
@@ -321,22 +321,22 @@ impl CheckKind {
             return None;
         }
         Some(self.filled_as(words, |whole| match (whole.contains(word), names_version(whole)) {
-            (true, _) => Taken::AsAnythingElse,
-            (false, true) => Taken::AsWritten,
-            (false, false) => Taken::AsItself,
+            (true, _) => Comparison::NotLiteral,
+            (false, true) => Comparison::Filled,
+            (false, false) => Comparison::Literal,
         }))
     }
 
-    fn filled_as(&self, words: &[(&str, Filled)], taken: impl Fn(&str) -> Taken) -> Self {
+    fn filled_as(&self, words: &[(&str, Filler)], comparison: impl Fn(&str) -> Comparison) -> Self {
         let text = |text: &String| {
             words.iter().fold(text.clone(), |text, (word, with)| text.replace(word, &with.text()))
         };
         let expected = |expected: &Expected| match expected.value.as_str() {
             Some(whole) => {
-                let taken = taken(whole);
+                let comparison = comparison(whole);
                 match words.iter().find(|(word, _)| *word == whole) {
-                    Some((_, Filled::Json(value))) => Expected { value: value.clone(), taken },
-                    _ => Expected { value: text(&whole.to_owned()).into(), taken },
+                    Some((_, Filler::Json(value))) => Expected { value: value.clone(), comparison },
+                    _ => Expected { value: text(&whole.to_owned()).into(), comparison },
                 }
             }
             None => expected.clone(),

@@ -5,7 +5,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Binding, Places, parse};
+use super::{Binding, BindingPlaces, parse};
 
 /// The ```` ```toml ```` blocks of a page, with the line each begins at.
 fn blocks(page: &Path) -> Vec<(usize, String)> {
@@ -62,7 +62,7 @@ fn the_host_binding_in_the_docs_is_valid() {
     std::fs::write(&file, block).unwrap();
     // Whatever the umask of whoever runs the tests.
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let places = Places { exact: Some(dir.path().to_owned()), ..Places::default() };
+    let places = BindingPlaces { exact: Some(dir.path().to_owned()), ..BindingPlaces::default() };
     let binding = Binding::find_in(Path::new("/opt/shop"), &places).unwrap();
     assert_eq!(binding.writer.as_str(), "web-1.k3f9");
     assert!(binding.tools.gpg.is_some() && binding.openpgp.len() == 1);

@@ -84,7 +84,7 @@ pub struct FlagApi {
     /// `pointer` to the value in that answer, default `/{name}`.
     pub pointer: String,
     /// `token`, sent as `Authorization: Bearer …`.
-    pub token: Option<Token>,
+    pub token: Option<ApiToken>,
     /// `request_timeout` of one request, default 5 s.
     pub request_timeout: Duration,
 }
@@ -102,7 +102,7 @@ pub enum Method {
 
 /// Where the secret of an API is found. Never the secret itself: the file is in the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Token {
+pub enum ApiToken {
     /// `{ env = NAME }`: a variable of whoever runs gitroll.
     Env(String),
     /// `{ file = PATH }`: a file on the host that others cannot read.

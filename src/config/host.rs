@@ -121,7 +121,7 @@ impl Binding {
     /// # Errors
     /// See [`BindingError`].
     pub fn find(top: &Path) -> Result<Self, BindingError> {
-        Self::find_in(top, &Places::of_this_process())
+        Self::find_in(top, &BindingPlaces::of_this_process())
     }
 
     /// As [`Binding::find`], in these places.
@@ -129,7 +129,7 @@ impl Binding {
     /// # Errors
     /// See [`BindingError`]. A binding that cannot be used is an error only when no other one fits, so that
     /// one app's broken file does not stop another app.
-    pub fn find_in(top: &Path, places: &Places) -> Result<Self, BindingError> {
+    pub fn find_in(top: &Path, places: &BindingPlaces) -> Result<Self, BindingError> {
         let top = std::fs::canonicalize(top).unwrap_or_else(|_| top.to_owned());
         let mut elsewhere = Vec::new();
         let mut broken = None;
@@ -202,7 +202,7 @@ const TRUST: &str = "trust";
 
 /// Where bindings are looked for and made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Places {
+pub struct BindingPlaces {
     /// `$GITROLL_HOME`: the directory of the one binding.
     pub exact: Option<PathBuf>,
     /// `/etc/gitroll`: a directory for each binding.
@@ -212,7 +212,7 @@ pub struct Places {
     pub user: Option<PathBuf>,
 }
 
-impl Places {
+impl BindingPlaces {
     /// The places this process's environment names. A relative `XDG_CONFIG_HOME` or `HOME` is no place.
     pub fn of_this_process() -> Self {
         Self::from_environment(|name| std::env::var_os(name).map(PathBuf::from))

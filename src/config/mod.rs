@@ -19,19 +19,19 @@ mod rule;
 
 pub use app::{
     App, Build, Component, Config, Deploy, Layout, Manager, Migrate, Notify, Patterns, Prove,
-    Remote, Retention, Rto, Run, Scope, Service, Stable, Upstream,
+    Remote, Retention, Rto, RunSettings, Scope, Service, Stable, UpstreamBranch,
 };
 pub use check::{
-    Bounds, Check, CheckGroup, CheckKind, CommandCheck, Expected, FileCheck, FilePlace, Filled,
-    HttpCheck, LogCheck, LogSource, MetricCheck, MetricSource, Selection, Taken, TcpCheck,
+    Bounds, Check, CheckGroup, CheckKind, CommandCheck, Comparison, Expected, FileCheck, FilePlace,
+    Filler, HttpCheck, LogCheck, LogSource, MetricCheck, MetricSource, Selection, TcpCheck,
 };
 pub use dropped::dropped;
 pub use flags::{
-    Apply, DocumentFormat, Flag, FlagApi, FlagSource, FlagSourceKind, Flags, Method, Signal, Token,
-    Verify, declared, readers, takers, verify,
+    ApiToken, Apply, DocumentFormat, Flag, FlagApi, FlagSource, FlagSourceKind, Flags, Method,
+    Signal, Verify, declared, readers, takers, verify,
 };
-pub use host::{Binding, BindingError, Places, Signing, SigningFormat, Tools};
-pub use parse::{ConfigError, Problem, parse};
+pub use host::{Binding, BindingError, BindingPlaces, Signing, SigningFormat, Tools};
+pub use parse::{ConfigError, ConfigProblem, parse};
 pub use quantity::{duration, show_duration, show_size, size};
 pub use quote::quote;
-pub use rule::{Action, Probe, Rule, Severity, Timeline, When};
+pub use rule::{Rule, RuleAction, Severity, SymptomProbe, Timeline, When};

@@ -25,12 +25,12 @@ pub struct ConfigError {
     /// Which file, as a person knows it.
     pub file: String,
     /// The problems.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ConfigProblem>,
 }
 
 /// One thing wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// Line, from 1.
     pub line: usize,
     /// Column in characters, from 1.
@@ -69,7 +69,7 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
     }
 }
 
-impl std::fmt::Display for Problem {
+impl std::fmt::Display for ConfigProblem {
     /// `line:column: message`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}: {}", self.line, self.column, self.message)

@@ -13,7 +13,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::parse::Problem;
+use super::parse::ConfigProblem;
 use super::quantity::{duration, show_duration, show_size, size};
 
 /// The problems found in one text so far.
@@ -35,7 +35,7 @@ impl<'t> Report<'t> {
     }
 
     /// The problems in order of position, each once.
-    pub(super) fn problems(&self) -> Vec<Problem> {
+    pub(super) fn problems(&self) -> Vec<ConfigProblem> {
         let mut found = self.found.borrow().clone();
         found.sort_by_key(|(at, _)| *at);
         found.dedup();
@@ -52,7 +52,7 @@ impl<'t> Report<'t> {
                 }
             }
             from = at;
-            problems.push(Problem { line, column, message });
+            problems.push(ConfigProblem { line, column, message });
         }
         problems
     }

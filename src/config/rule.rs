@@ -12,11 +12,11 @@ pub struct Rule {
     /// `symptom`, for people: one line.
     pub symptom: String,
     /// `probe`: how it is seen.
-    pub probe: Probe,
+    pub probe: SymptomProbe,
     /// `severity`
     pub severity: Severity,
     /// `action`
-    pub action: Action,
+    pub action: RuleAction,
     /// `timeline`: by when.
     pub timeline: Option<Timeline>,
     /// `why` this is the action: one line.
@@ -25,7 +25,7 @@ pub struct Rule {
 
 /// A question whose answer shows a symptom, or does not.
 #[derive(Debug, Clone)]
-pub struct Probe {
+pub struct SymptomProbe {
     /// The question.
     pub kind: CheckKind,
     /// `when`: which answer shows the symptom, default [`When::Holds`].
@@ -60,7 +60,7 @@ pub enum Severity {
 
 /// What to do about a symptom, the shallowest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub enum RuleAction {
     /// `flags:ID` or `flags:ID,ID`: switch the components' flags off.
     Flags(Vec<ComponentId>),
     /// `code`: back to an earlier state.
@@ -92,14 +92,14 @@ impl Severity {
     }
 }
 
-impl Action {
+impl RuleAction {
     /// How deep it cuts: 0 is the shallowest. To change nothing comes last, since it ends no incident.
     pub fn depth(&self) -> u8 {
         match self {
-            Action::Flags(_) => 0,
-            Action::Code => 1,
-            Action::Full => 2,
-            Action::FixForward => 3,
+            RuleAction::Flags(_) => 0,
+            RuleAction::Code => 1,
+            RuleAction::Full => 2,
+            RuleAction::FixForward => 3,
         }
     }
 }
@@ -110,16 +110,16 @@ impl fmt::Display for Severity {
     }
 }
 
-impl fmt::Display for Action {
+impl fmt::Display for RuleAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Action::Flags(ids) => {
+            RuleAction::Flags(ids) => {
                 let ids: Vec<&str> = ids.iter().map(ComponentId::as_str).collect();
                 write!(f, "flags:{}", ids.join(","))
             }
-            Action::Code => f.write_str("code"),
-            Action::Full => f.write_str("full"),
-            Action::FixForward => f.write_str("fix-forward"),
+            RuleAction::Code => f.write_str("code"),
+            RuleAction::Full => f.write_str("full"),
+            RuleAction::FixForward => f.write_str("fix-forward"),
         }
     }
 }

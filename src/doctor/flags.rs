@@ -2,7 +2,7 @@
 
 use super::Examination;
 use crate::check;
-use crate::config::{self, Flag, FlagSource, FlagSourceKind, Prove, Token};
+use crate::config::{self, ApiToken, Flag, FlagSource, FlagSourceKind, Prove};
 use crate::engine;
 use crate::flag::{self, Value};
 use crate::model::{FlagChange, FlagValue, HiddenFlags};
@@ -45,7 +45,7 @@ pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
     if config.run.watchdog.is_some() {
         for source in config.flags.iter().flat_map(|flags| &flags.sources) {
             let FlagSourceKind::Http(api) = &source.kind else { continue };
-            let Some(Token::Env(name)) = &api.token else { continue };
+            let Some(ApiToken::Env(name)) = &api.token else { continue };
             let what = format!(
                 "{}: the watchdog finishes a run without the variable {name}, where its token is: \
                  keep that in a file",

@@ -2,7 +2,7 @@
 
 use super::serving::told;
 use super::{Examination, host, on_path};
-use crate::build::Look;
+use crate::build::Depth;
 use crate::ledger;
 use crate::model::{ArtifactEvidence, Event, Recorded, Served};
 use crate::plan::compose::{self, Composed, GroupsOf, Intent};
@@ -164,5 +164,5 @@ fn artifacts(
 
 /// Whether it is still what was built; where that cannot be seen, going there will say why.
 fn keeps(site: &Site, artifact: &ArtifactEvidence) -> bool {
-    site.store.keeps(&artifact.key, &artifact.output, Look::Closely).unwrap_or(true)
+    site.store.keeps(&artifact.key, &artifact.output, Depth::Deep).unwrap_or(true)
 }

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::fill::fill;
 use super::{FlagError, Value};
 use crate::check::{Reply, Request, ask, shown};
-use crate::config::{FlagApi, Method, Token};
+use crate::config::{ApiToken, FlagApi, Method};
 use crate::model::{FlagName, Redactor};
 
 /// The largest answer that is read.
@@ -23,7 +23,7 @@ const MOST_TOKEN: u64 = 64 * 1024;
 /// # Errors
 /// The token, the connection, a status other than 2xx, an answer that is no JSON or no single value.
 pub(super) fn value(api: &FlagApi, name: &FlagName) -> Result<Value, FlagError> {
-    let call = Call::new(api, "GET", &api.read, name)?;
+    let call = ApiCall::new(api, "GET", &api.read, name)?;
     let reply = call.send(None, &Redactor::default())?;
     let json: Json =
         serde_json::from_slice(&reply.body).map_err(|_| call.failed("its answer is no JSON"))?;
@@ -53,18 +53,18 @@ pub(super) fn set(api: &FlagApi, name: &FlagName, value: &Value) -> Result<(), F
     let inside = Json::from(name.as_str()).to_string();
     let body = fill(&api.body, inside.trim_matches('"'), &json.to_string());
     let redactor = Redactor::new([(name.as_str(), value.plain().unwrap_or_default())]);
-    Call::new(api, method, &api.url, name)?.send(Some(body), &redactor).map(drop)
+    ApiCall::new(api, method, &api.url, name)?.send(Some(body), &redactor).map(drop)
 }
 
 /// One request, ready but for its body.
-struct Call<'a> {
+struct ApiCall<'a> {
     api: &'a FlagApi,
     method: &'static str,
     url: String,
     token: Option<String>,
 }
 
-impl<'a> Call<'a> {
+impl<'a> ApiCall<'a> {
     fn new(
         api: &'a FlagApi,
         method: &'static str,
@@ -126,14 +126,14 @@ impl<'a> Call<'a> {
 }
 
 /// The token itself.
-fn secret(token: &Token) -> Result<String, FlagError> {
+fn secret(token: &ApiToken) -> Result<String, FlagError> {
     let text = match token {
-        Token::Env(name) => std::env::var(name).map_err(|_| {
+        ApiToken::Env(name) => std::env::var(name).map_err(|_| {
             FlagError::Token(format!(
                 "the variable {name} is not set for whoever runs gitroll: set it, or keep the token in a file"
             ))
         })?,
-        Token::File(path) => token_file(path)?,
+        ApiToken::File(path) => token_file(path)?,
     };
     let text = text.trim();
     if text.is_empty() || text.chars().any(|c| c.is_control() || !c.is_ascii()) {

@@ -22,7 +22,7 @@ struct Node {
 #[derive(Debug, Clone)]
 enum Kind {
     Scalar(Json),
-    Object(Vec<Entry>),
+    Object(Vec<Member>),
     List(Vec<Node>),
     /// What is left alone: what it is, and what tells two of them apart.
     Other(&'static str, String),
@@ -30,7 +30,7 @@ enum Kind {
 
 /// A name in an object, and its value.
 #[derive(Debug, Clone)]
-struct Entry {
+struct Member {
     name: String,
     /// Where the name stands.
     span: Range<usize>,
@@ -128,7 +128,7 @@ fn written(format: DocumentFormat, value: &Json, old: Option<&str>) -> Result<St
 
 /// The object that `pointer` leads to, with its entries. No object is made on the way, and none is chosen
 /// among several of one name.
-fn object<'a>(root: &'a Node, pointer: &str) -> Result<(&'a Node, &'a [Entry]), String> {
+fn object<'a>(root: &'a Node, pointer: &str) -> Result<(&'a Node, &'a [Member]), String> {
     let mut node = root;
     for part in pointer.split('/').skip(1) {
         let part = part.replace("~1", "/").replace("~0", "~");
@@ -151,7 +151,7 @@ fn object<'a>(root: &'a Node, pointer: &str) -> Result<(&'a Node, &'a [Entry]), 
     Ok((node, entries))
 }
 
-fn unique(entries: &[Entry]) -> Result<(), String> {
+fn unique(entries: &[Member]) -> Result<(), String> {
     let mut names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -168,7 +168,7 @@ fn changed(root: &Node, pointer: &str, name: &str, value: Option<&Json>) -> Node
     fn entries_at<'a>(
         node: &'a mut Node,
         mut parts: std::str::Split<'_, char>,
-    ) -> Option<&'a mut Vec<Entry>> {
+    ) -> Option<&'a mut Vec<Member>> {
         let Some(part) = parts.next() else {
             return match &mut node.kind {
                 Kind::Object(entries) => Some(entries),
@@ -194,7 +194,9 @@ fn changed(root: &Node, pointer: &str, name: &str, value: Option<&Json>) -> Node
         match (place, value) {
             (Some(at), Some(value)) => entries[at].value = value,
             (Some(at), None) => drop(entries.remove(at)),
-            (None, Some(value)) => entries.push(Entry { name: name.to_owned(), span: 0..0, value }),
+            (None, Some(value)) => {
+                entries.push(Member { name: name.to_owned(), span: 0..0, value })
+            }
             (None, None) => {}
         }
     }
@@ -210,7 +212,7 @@ fn same(a: &Node, b: &Node) -> bool {
         }
         (Kind::Other(_, a), Kind::Other(_, b)) => a == b,
         (Kind::Object(a), Kind::Object(b)) => {
-            let sorted = |entries: &[Entry]| {
+            let sorted = |entries: &[Member]| {
                 let mut sorted = entries.to_vec();
                 sorted.sort_by(|a, b| a.name.cmp(&b.name));
                 sorted
@@ -224,7 +226,7 @@ fn same(a: &Node, b: &Node) -> bool {
 }
 
 /// The line that an entry has to itself.
-fn line_of(text: &str, entry: &Entry) -> Result<Edit, String> {
+fn line_of(text: &str, entry: &Member) -> Result<Edit, String> {
     let begin = text[..entry.span.start].rfind('\n').map_or(0, |at| at + 1);
     let (before, behind) = (&text[begin..entry.span.start], &text[entry.value.span.end..]);
     let (rest, next) =

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::undo::{Kept, Undo, Way, left_alone, never_seen};
+use super::undo::{Undo, UndoState, UndoStore, left_alone, never_seen};
 use super::{FlagError, Value, api, command};
 use crate::config::FlagSourceKind;
 use crate::model::FlagName;
@@ -18,12 +18,12 @@ const PAUSE: Duration = Duration::from_millis(300);
 const WATCHED: usize = 20;
 
 /// A source that answers for one flag at a time.
-pub(super) struct Each<'a> {
+pub(super) struct PerFlagSource<'a> {
     pub(super) host: &'a Host<'a>,
     pub(super) kind: &'a FlagSourceKind,
 }
 
-impl Each<'_> {
+impl PerFlagSource<'_> {
     pub(super) fn read(&self, names: &[FlagName]) -> Result<BTreeMap<FlagName, Value>, FlagError> {
         names.iter().map(|name| Ok((name.clone(), self.value(name)?))).collect()
     }
@@ -31,7 +31,7 @@ impl Each<'_> {
     pub(super) fn change(
         &self,
         wanted: &[(FlagName, Value)],
-        kept: &Kept<'_>,
+        kept: &UndoStore<'_>,
     ) -> Result<Vec<String>, FlagError> {
         let mut undo = kept.load()?.unwrap_or_default();
         let mut changes = Vec::new();
@@ -69,12 +69,12 @@ impl Each<'_> {
         let mut notes = Vec::new();
         for (name, before) in &undo.before {
             match undo.way(name, &self.value(name)?) {
-                Way::Back if undo.pending.contains(name) => {
+                UndoState::Back if undo.pending.contains(name) => {
                     notes.extend(self.send_after(undo, name, before)?);
                 }
-                Way::Back => {}
-                Way::Ours(before) => self.set(name, before, WATCHED)?,
-                Way::Theirs => notes.push(left_alone(name)),
+                UndoState::Back => {}
+                UndoState::Ours(before) => self.set(name, before, WATCHED)?,
+                UndoState::Theirs => notes.push(left_alone(name)),
             }
         }
         Ok(notes)
@@ -92,9 +92,9 @@ impl Each<'_> {
         for _ in 0..WATCHED {
             std::thread::sleep(PAUSE);
             match undo.way(name, &self.value(name)?) {
-                Way::Back => {}
-                Way::Ours(before) => return self.set(name, before, WATCHED).map(|()| None),
-                Way::Theirs => return Ok(Some(left_alone(name))),
+                UndoState::Back => {}
+                UndoState::Ours(before) => return self.set(name, before, WATCHED).map(|()| None),
+                UndoState::Theirs => return Ok(Some(left_alone(name))),
             }
         }
         Ok(Some(never_seen(name)))

@@ -21,9 +21,9 @@ use crate::model::FlagName;
 use crate::service::Host;
 use crate::system::procs::{self, Variable};
 
-use each::Each;
-use text::Text;
-use undo::Kept;
+use each::PerFlagSource;
+use text::FlagFile;
+use undo::UndoStore;
 
 pub use error::FlagError;
 pub use undo::left_alone;
@@ -38,9 +38,9 @@ pub fn read(
     source: &FlagSource,
     names: &[FlagName],
 ) -> Result<BTreeMap<FlagName, Value>, FlagError> {
-    match Text::of(host, &source.kind)? {
+    match FlagFile::of(host, &source.kind)? {
         Some(file) => file.read(names),
-        None => Each { host, kind: &source.kind }.read(names),
+        None => PerFlagSource { host, kind: &source.kind }.read(names),
     }
 }
 
@@ -50,7 +50,7 @@ pub fn read(
 /// # Errors
 /// As [`read`].
 pub fn list(host: &Host<'_>, source: &FlagSource) -> Result<Option<Vec<FlagName>>, FlagError> {
-    Text::of(host, &source.kind)?.map(|file| file.list()).transpose()
+    FlagFile::of(host, &source.kind)?.map(|file| file.list()).transpose()
 }
 
 /// What the source would hold for the `text` that a person typed, where it now holds `found`.
@@ -91,10 +91,10 @@ pub fn change(
     wanted: &[(FlagName, Value)],
     undo: &Path,
 ) -> Result<Vec<String>, FlagError> {
-    let kept = Kept::new(undo, &source.name);
-    match Text::of(host, &source.kind)? {
+    let kept = UndoStore::new(undo, &source.name);
+    match FlagFile::of(host, &source.kind)? {
         Some(file) => file.change(wanted, &kept),
-        None => Each { host, kind: &source.kind }.change(wanted, &kept),
+        None => PerFlagSource { host, kind: &source.kind }.change(wanted, &kept),
     }
 }
 
@@ -110,11 +110,11 @@ pub fn restore(
     source: &FlagSource,
     undo: &Path,
 ) -> Result<Option<Vec<String>>, FlagError> {
-    let kept = Kept::new(undo, &source.name);
+    let kept = UndoStore::new(undo, &source.name);
     let Some(undo) = kept.load()? else { return Ok(None) };
-    let notes = match Text::of(host, &source.kind)? {
+    let notes = match FlagFile::of(host, &source.kind)? {
         Some(file) => file.restore(&undo, &kept),
-        None => Each { host, kind: &source.kind }.restore(&undo),
+        None => PerFlagSource { host, kind: &source.kind }.restore(&undo),
     };
     notes.map(Some)
 }
@@ -124,7 +124,7 @@ pub fn restore(
 /// # Errors
 /// Any I/O error.
 pub fn forget(source: &FlagSource, undo: &Path) -> Result<(), FlagError> {
-    Kept::new(undo, &source.name).remove()
+    UndoStore::new(undo, &source.name).remove()
 }
 
 /// The variable `name` in the environment that each process was started with. What a program sets later in

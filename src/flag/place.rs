@@ -28,7 +28,7 @@ const NEW_MODE: u32 = 0o600;
 
 /// The place of the file.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct FileOnDisk {
     spot: Spot,
     /// For messages.
     pub(super) path: PathBuf,
@@ -43,7 +43,7 @@ pub(super) struct Snapshot {
     found: Found,
 }
 
-impl Place {
+impl FileOnDisk {
     /// The place of `file`, in a live tree whose top is `top`.
     ///
     /// # Errors

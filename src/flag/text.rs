@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use super::place::{Place, Snapshot};
-use super::undo::{Bytes, Kept, Undo, Way, left_alone};
+use super::place::{FileOnDisk, Snapshot};
+use super::undo::{Bytes, Undo, UndoState, UndoStore, left_alone};
 use super::{FlagError, Value, document, dotenv};
 use crate::config::{DocumentFormat, FilePlace, FlagSourceKind};
 use crate::model::{Digest, FlagName};
@@ -15,8 +15,8 @@ use crate::service::Host;
 const TRIES: usize = 20;
 
 /// A source that is a file.
-pub(super) struct Text<'a> {
-    place: Place,
+pub(super) struct FlagFile<'a> {
+    place: FileOnDisk,
     format: Format<'a>,
 }
 
@@ -26,7 +26,7 @@ enum Format<'a> {
     Document(DocumentFormat, &'a str),
 }
 
-impl<'a> Text<'a> {
+impl<'a> FlagFile<'a> {
     /// The file of a source; `None` for a source that is no file.
     pub(super) fn of(host: &Host<'_>, kind: &'a FlagSourceKind) -> Result<Option<Self>, FlagError> {
         let (file, format): (&FilePlace, _) = match kind {
@@ -36,7 +36,7 @@ impl<'a> Text<'a> {
             }
             FlagSourceKind::Http(_) | FlagSourceKind::Command { .. } => return Ok(None),
         };
-        Ok(Some(Self { place: Place::of(&host.top, file)?, format }))
+        Ok(Some(Self { place: FileOnDisk::of(&host.top, file)?, format }))
     }
 
     pub(super) fn read(&self, names: &[FlagName]) -> Result<BTreeMap<FlagName, Value>, FlagError> {
@@ -59,7 +59,7 @@ impl<'a> Text<'a> {
     pub(super) fn change(
         &self,
         wanted: &[(FlagName, Value)],
-        kept: &Kept<'_>,
+        kept: &UndoStore<'_>,
     ) -> Result<Vec<String>, FlagError> {
         self.place.clean()?;
         for _ in 0..TRIES {
@@ -86,7 +86,11 @@ impl<'a> Text<'a> {
         Err(FlagError::Busy { path: self.place.path.clone() })
     }
 
-    pub(super) fn restore(&self, undo: &Undo, kept: &Kept<'_>) -> Result<Vec<String>, FlagError> {
+    pub(super) fn restore(
+        &self,
+        undo: &Undo,
+        kept: &UndoStore<'_>,
+    ) -> Result<Vec<String>, FlagError> {
         self.place.clean()?;
         for _ in 0..TRIES {
             let found = self.place.read()?;
@@ -117,9 +121,9 @@ impl<'a> Text<'a> {
             let (mut new, mut notes) = (old.to_vec(), Vec::new());
             for (name, value) in &values {
                 match undo.way(name, value) {
-                    Way::Back => {}
-                    Way::Ours(before) => new = self.with(&new, name, before)?,
-                    Way::Theirs => notes.push(left_alone(name)),
+                    UndoState::Back => {}
+                    UndoState::Ours(before) => new = self.with(&new, name, before)?,
+                    UndoState::Theirs => notes.push(left_alone(name)),
                 }
             }
             if new == old || self.place.replace(found.as_ref(), &new)? {
@@ -205,7 +209,7 @@ impl<'a> Text<'a> {
 
 /// Keeps the way back from `new` to what lies there, and on to where the run began.
 fn keep(
-    kept: &Kept<'_>,
+    kept: &UndoStore<'_>,
     found: Option<&Snapshot>,
     new: &[u8],
     changes: &[(FlagName, Value, Value)],

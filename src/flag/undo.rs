@@ -41,7 +41,7 @@ pub(super) struct Bytes {
 }
 
 /// What an undo says about one flag.
-pub(super) enum Way<'a> {
+pub(super) enum UndoState<'a> {
     /// Nothing was changed, or it is as it was.
     Back,
     /// It is as we set it.
@@ -51,12 +51,12 @@ pub(super) enum Way<'a> {
 }
 
 /// Where the undo of a source is kept.
-pub(super) struct Kept<'a> {
+pub(super) struct UndoStore<'a> {
     dir: &'a Path,
     source: &'a FlagSourceName,
 }
 
-impl<'a> Kept<'a> {
+impl<'a> UndoStore<'a> {
     pub(super) fn new(dir: &'a Path, source: &'a FlagSourceName) -> Self {
         Self { dir, source }
     }
@@ -129,14 +129,14 @@ impl Undo {
     }
 
     /// How `name`, found set to `now`, goes back.
-    pub(super) fn way(&self, name: &FlagName, now: &Value) -> Way<'_> {
+    pub(super) fn way(&self, name: &FlagName, now: &Value) -> UndoState<'_> {
         match self.before.get(name) {
-            None => Way::Back,
-            Some(before) if before.same(now) => Way::Back,
+            None => UndoState::Back,
+            Some(before) if before.same(now) => UndoState::Back,
             Some(before) => {
                 let ours =
                     self.set.get(name).is_some_and(|set| set.iter().any(|set| set.same(now)));
-                if ours { Way::Ours(before) } else { Way::Theirs }
+                if ours { UndoState::Ours(before) } else { UndoState::Theirs }
             }
         }
     }
@@ -166,7 +166,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let source = "file".parse().unwrap();
         let undo_dir = dir.path().join("undo");
-        let kept = Kept::new(&undo_dir, &source);
+        let kept = UndoStore::new(&undo_dir, &source);
         assert!(kept.load().unwrap().is_none());
         let name: FlagName = "API_TOKEN".parse().unwrap();
         let mut undo = Undo::default();
@@ -183,9 +183,9 @@ mod tests {
         }
         assert_eq!(undo_dir.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         assert!(!format!("{read:?}").contains("canary"));
-        assert!(matches!(read.way(&name, &Value::text("next")), Way::Ours(_)));
-        assert!(matches!(read.way(&name, &Value::text("canary")), Way::Back));
-        assert!(matches!(read.way(&name, &Value::text("third")), Way::Theirs));
+        assert!(matches!(read.way(&name, &Value::text("next")), UndoState::Ours(_)));
+        assert!(matches!(read.way(&name, &Value::text("canary")), UndoState::Back));
+        assert!(matches!(read.way(&name, &Value::text("third")), UndoState::Theirs));
         std::fs::write(undo_dir.join("file.json"), "{}").unwrap();
         assert!(kept.load().unwrap().unwrap().before.is_empty());
     }

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::in_place::{LayoutError, RunPlaces, converge_back, converge_forward, tracked_outputs};
 use super::testing::{App, Node, files, key, path};
-use crate::build::Look;
+use crate::build::Depth;
 use crate::model::{Activation, ArtifactMove};
 use crate::system::files::fault;
 
@@ -72,7 +72,7 @@ fn check_every_kill(app: &App, incoming: bool, outgoing: bool) {
     let before = state(outgoing.then_some("old"), None, incoming.then_some("new"));
     let after = state(incoming.then_some("new"), outgoing.then_some("old"), None);
     let live_key = || {
-        let live = app.store.live(&app.top, &[path(OUTPUT)], Look::Closely).unwrap();
+        let live = app.store.live(&app.top, &[path(OUTPUT)], Depth::Deep).unwrap();
         live.into_iter().find(|l| l.known).map(|l| l.key)
     };
     prepare(app, incoming, outgoing);
@@ -246,12 +246,8 @@ fn a_tree_that_tracks_what_another_builds_swaps_cleanly_both_ways() {
     // And from the tracked one to the built one.
     converge_forward(&app.git, &app.store, &places, &activation).unwrap();
     let before = app.snapshot();
-    let seen = app
-        .store
-        .live(&app.top, std::slice::from_ref(&output), Look::Closely)
-        .unwrap()
-        .remove(0)
-        .key;
+    let seen =
+        app.store.live(&app.top, std::slice::from_ref(&output), Depth::Deep).unwrap().remove(0).key;
     let comes = ArtifactMove { output, incoming: Some(key('a')), outgoing: Some(seen) };
     let activation = app.observe_with(&tracked, &built, &[], &[], vec![comes]).activation;
     let places = app.run();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::PlanError;
 use super::facts::Facts;
 use super::room::{self, Room};
-use crate::build::{self, BuildPlan, LiveArtifact, Look};
+use crate::build::{self, BuildPlan, Depth, LiveArtifact};
 use crate::config::{self, Build, Component, Config};
 use crate::layout::in_place::{self, Commits};
 use crate::ledger;
@@ -89,7 +89,7 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         let touched = components(&intent);
         edited.retain(|path| touched.iter().any(|component| component.paths.covers(path)));
     }
-    let mut wanted = wanted(site, facts, &to, intent.groups, &intent.config, Look::Closely)?;
+    let mut wanted = wanted(site, facts, &to, intent.groups, &intent.config, Depth::Deep)?;
     if only_components(&intent) {
         leave_unchanged(site, facts, &from.commit, &mut wanted)?;
     }
@@ -194,7 +194,7 @@ fn leave_unchanged(
     let serving: Vec<_> = recorded.into_iter().filter(lies_there).collect();
     let (git, store) = (&site.git, &site.store);
     let (binding, groups, live) = (&site.binding, &wanted.groups, &wanted.live);
-    let before = build::plan(git, binding, store, groups, made_from, live, Look::Lightly)?;
+    let before = build::plan(git, binding, store, groups, made_from, live, Depth::Shallow)?;
     wanted.plan.keep_unchanged(&before, &serving);
     Ok(())
 }
@@ -206,7 +206,7 @@ fn leave_unchanged(
 pub fn needed(site: &Site, facts: &Facts, commit: &Oid) -> Result<Needed, PlanError> {
     let to = facts.names.served(&site.git, commit, None)?;
     let config = &facts.accepted.config;
-    let wanted = wanted(site, facts, &to, GroupsOf::Target, config, Look::Lightly)?;
+    let wanted = wanted(site, facts, &to, GroupsOf::Target, config, Depth::Shallow)?;
     if wanted.plan.steps.is_empty() {
         return Ok(Needed::Nothing);
     }
@@ -250,7 +250,7 @@ fn wanted(
     to: &Served,
     source: GroupsOf,
     config: &Config,
-    look: Look,
+    depth: Depth,
 ) -> Result<Wanted, PlanError> {
     let record = facts.last_record_of(site, &to.commit);
     let kept = match record {
@@ -270,10 +270,10 @@ fn wanted(
         .flat_map(|group| group.outputs.iter().cloned())
         .chain(kept.iter().map(|artifact| artifact.output.clone()))
         .collect();
-    let live = facts.live(site, &outputs.into_iter().collect::<Vec<_>>(), look)?;
+    let live = facts.live(site, &outputs.into_iter().collect::<Vec<_>>(), depth)?;
     let available = |artifact: &ArtifactEvidence| {
         live.iter().any(|l| l.output == artifact.output && l.key == artifact.key)
-            || site.store.keeps(&artifact.key, &artifact.output, look).unwrap_or(false)
+            || site.store.keeps(&artifact.key, &artifact.output, depth).unwrap_or(false)
     };
     let complete = groups
         .iter()
@@ -283,12 +283,12 @@ fn wanted(
     let plan = if source == GroupsOf::Target && complete && gone.is_empty() {
         BuildPlan { steps: Vec::new(), artifacts: kept }
     } else {
-        build::plan(&site.git, &site.binding, &site.store, &groups, &to.commit, &live, look)?
+        build::plan(&site.git, &site.binding, &site.store, &groups, &to.commit, &live, depth)?
     };
     let built = plan.artifacts.iter().filter(|a| plan.steps.iter().any(|s| s.key == a.key));
     let kept_changed = gone.iter().chain(built).filter(|a| {
-        let keeps = |look| site.store.keeps(&a.key, &a.output, look).unwrap_or(false);
-        look == Look::Closely && keeps(Look::Lightly) && !keeps(look)
+        let keeps = |depth| site.store.keeps(&a.key, &a.output, depth).unwrap_or(false);
+        depth == Depth::Deep && keeps(Depth::Shallow) && !keeps(depth)
     });
     let live_changed = live.iter().filter(|live| live.changed).map(|live| &live.output);
     let changed = live_changed.chain(kept_changed.map(|a| &a.output)).cloned().collect();

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::PlanError;
 use super::component::{self, HeldContent};
 use super::names::Names;
-use crate::build::{LiveArtifact, Look};
+use crate::build::{Depth, LiveArtifact};
 use crate::config::{self, Config};
 use crate::ledger::{self, Chain, Entry, History, Ledger, Standing};
 use crate::model::{Oid, RepoPath, Seq, Served};
@@ -135,10 +135,10 @@ impl Facts {
         &self,
         site: &Site,
         outputs: &[RepoPath],
-        look: Look,
+        depth: Depth,
     ) -> Result<Vec<LiveArtifact>, PlanError> {
         site.store
-            .live(site.top(), outputs, look)
+            .live(site.top(), outputs, depth)
             .map_err(|source| PlanError::Io { path: site.top().to_owned(), source })
     }
 

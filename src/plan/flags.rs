@@ -6,7 +6,7 @@ use super::PlanError;
 use super::compose::{self, Composed, Intent};
 use super::facts::Facts;
 use super::room;
-use crate::build::Look;
+use crate::build::Depth;
 use crate::config::{Apply, Config, takers};
 use crate::ledger;
 use crate::model::{
@@ -96,5 +96,5 @@ fn artifacts(site: &Site, facts: &Facts) -> Result<Vec<ArtifactEvidence>, PlanEr
     }
     let groups = &facts.accepted.config.build;
     let outputs: Vec<_> = groups.iter().flat_map(|group| group.outputs.clone()).collect();
-    Ok(compose::artifacts_now(&facts.live(site, &outputs, Look::Lightly)?))
+    Ok(compose::artifacts_now(&facts.live(site, &outputs, Depth::Shallow)?))
 }

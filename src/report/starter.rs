@@ -6,7 +6,7 @@
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 
-use crate::config::{self, ConfigError, Upstream, quote};
+use crate::config::{self, ConfigError, UpstreamBranch, quote};
 use crate::model::AppName;
 use crate::site::stack::{LockFile, Stack};
 
@@ -29,7 +29,7 @@ pub enum StarterError {
 pub fn render(
     name: &AppName,
     stack: &Stack,
-    upstream: Option<&Upstream>,
+    upstream: Option<&UpstreamBranch>,
     local: &[String],
 ) -> Result<String, StarterError> {
     let mut environment = Environment::new();
@@ -86,7 +86,12 @@ impl Kind {
     }
 }
 
-fn facts(name: &AppName, stack: &Stack, upstream: Option<&Upstream>, local: &[String]) -> Value {
+fn facts(
+    name: &AppName,
+    stack: &Stack,
+    upstream: Option<&UpstreamBranch>,
+    local: &[String],
+) -> Value {
     let package = stack.package.clone().unwrap_or_default();
     let installs = package.dependencies && !package.vendored;
     let install = package.lock.filter(|_| installs).map(LockFile::install);

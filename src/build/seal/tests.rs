@@ -56,7 +56,7 @@ impl Kept {
     }
 
     fn intact(&self) -> bool {
-        self.store.keeps(&key(), &out(), Look::Closely).unwrap()
+        self.store.keeps(&key(), &out(), Depth::Deep).unwrap()
     }
 }
 
@@ -155,7 +155,7 @@ fn without_seals_or_in_a_copy_of_the_whole_store_only_a_light_look_counts() {
     assert!(!kept.intact());
     let copy = Store { dir: kept.top.join("copy") };
     files::copy_tree(&kept.store.dir, &copy.dir).unwrap();
-    assert!(copy.keeps(&key(), &out(), Look::Closely).unwrap());
+    assert!(copy.keeps(&key(), &out(), Depth::Deep).unwrap());
     fs::write(kept.store.seals_file(), "{\"keys\": 7").unwrap();
     assert!(kept.intact());
     fs::remove_file(kept.store.seals_file()).unwrap();
@@ -203,13 +203,13 @@ fn a_live_artifact_that_was_edited_in_depth_does_not_stand_for_its_key() {
     fs::rename(kept.place(), kept.top.join("dist")).unwrap();
     kept.store.note_live(&kept.top, &out(), Some(&key())).unwrap();
     let live = |look| kept.store.live(&kept.top, &[out()], look).unwrap().remove(0);
-    assert!(live(Look::Closely).known);
+    assert!(live(Depth::Deep).known);
     let mut keys = Vec::new();
     for text in ["mine", "yours"] {
         later();
         fs::write(kept.top.join("dist/deep/er/1"), text).unwrap();
-        let close = live(Look::Closely);
-        assert!(live(Look::Lightly).known && !close.known && close.changed);
+        let close = live(Depth::Deep);
+        assert!(live(Depth::Shallow).known && !close.known && close.changed);
         keys.push(close.key);
     }
     assert_ne!(keys[0], keys[1]);
@@ -217,7 +217,7 @@ fn a_live_artifact_that_was_edited_in_depth_does_not_stand_for_its_key() {
     assert_eq!(kept.store.changed(&kept.top, &[evidence]).unwrap(), [out()]);
     // Forgotten with the artifact, not before.
     kept.store.prune(&Default::default(), 0).unwrap();
-    assert!(live(Look::Closely).changed);
+    assert!(live(Depth::Deep).changed);
     kept.store.note_live(&kept.top, &out(), None).unwrap();
     kept.store.prune(&Default::default(), 0).unwrap();
     assert_eq!(kept.store.seals().unwrap().keys.len(), 0);

@@ -22,7 +22,7 @@ fn store_and_top() -> (tempfile::TempDir, Store, PathBuf) {
 fn a_live_directory_is_known_until_an_entry_is_added_to_it_or_it_is_replaced() {
     let (_dir, store, top) = store_and_top();
     let out = output("node_modules");
-    let live = || store.live(&top, std::slice::from_ref(&out), Look::Lightly).unwrap().remove(0);
+    let live = || store.live(&top, std::slice::from_ref(&out), Depth::Shallow).unwrap().remove(0);
     let before = live();
     assert!(!before.known && before.key.as_str().starts_with("seen-"));
     assert_eq!(live(), before, "looking twice finds the same");
@@ -44,7 +44,7 @@ fn a_live_directory_is_known_until_an_entry_is_added_to_it_or_it_is_replaced() {
     store.note_live(&top, &out, None).unwrap();
     assert!(!live().known);
     std::fs::remove_dir(top.join("node_modules")).unwrap();
-    assert_eq!(store.live(&top, std::slice::from_ref(&out), Look::Lightly).unwrap(), []);
+    assert_eq!(store.live(&top, std::slice::from_ref(&out), Depth::Shallow).unwrap(), []);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_damaged_note_means_that_nothing_is_known() {
     let out = output("node_modules");
     store.note_live(&top, &out, Some(&key('a'))).unwrap();
     std::fs::write(store.live_file(), b"{\"node_modules\": 7").unwrap();
-    assert!(!store.live(&top, &[out], Look::Lightly).unwrap()[0].known);
+    assert!(!store.live(&top, &[out], Depth::Shallow).unwrap()[0].known);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::config::Taken;
+use crate::config::Comparison;
 use crate::model::Served;
 
 const COMMIT: &str = "4be21d9aaaabbbbccccddddeeeeffff000011112";
@@ -37,7 +37,7 @@ fn check() -> HttpCheck {
 }
 
 fn value(value: Value) -> Expected {
-    Expected { value, taken: Taken::AsWritten }
+    Expected { value, comparison: Comparison::Filled }
 }
 
 fn with_json(pairs: &[(&str, Value)]) -> HttpCheck {
@@ -54,18 +54,19 @@ fn what_came_from_elsewhere_is_no_template_and_may_be_unwanted() {
     let taken = |taken, body: &str| {
         let mut check = check();
         let value = json!("{version}");
-        check.json = BTreeMap::from([("/status".to_owned(), Expected { value, taken })]);
+        check.json =
+            BTreeMap::from([("/status".to_owned(), Expected { value, comparison: taken })]);
         judge(&check, &answer(body), &subject())
     };
-    assert!(taken(Taken::AsItself, r#"{"status":"{version}"}"#).ok);
-    assert!(!taken(Taken::AsItself, r#"{"status":"{version}"}"#).told);
-    assert!(!taken(Taken::AsItself, r#"{"status":"1.0.0"}"#).ok);
+    assert!(taken(Comparison::Literal, r#"{"status":"{version}"}"#).ok);
+    assert!(!taken(Comparison::Literal, r#"{"status":"{version}"}"#).told);
+    assert!(!taken(Comparison::Literal, r#"{"status":"1.0.0"}"#).ok);
     for body in ["{}", r#"{"status":null}"#, r#"{"status":"1.0.0"}"#] {
-        assert!(taken(Taken::AsAnythingElse, body).ok, "{body}");
+        assert!(taken(Comparison::NotLiteral, body).ok, "{body}");
     }
-    let still = taken(Taken::AsAnythingElse, r#"{"status":"{version}"}"#);
+    let still = taken(Comparison::NotLiteral, r#"{"status":"{version}"}"#);
     assert_eq!((still.ok, still.answer.as_str()), (false, "/status is \"{version}\" still"));
-    assert!(!taken(Taken::AsAnythingElse, "<html>").ok);
+    assert!(!taken(Comparison::NotLiteral, "<html>").ok);
 }
 
 #[test]

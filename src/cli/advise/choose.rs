@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::config::{Action, CheckKind, Rule};
+use crate::config::{CheckKind, Rule, RuleAction};
 use crate::ledger;
 use crate::model::{ComponentId, Served};
 
@@ -78,16 +78,16 @@ pub fn choose(showing: &[(&Rule, &str)], standing: &Standing) -> Option<Advice> 
     };
     let reason = reason(&deciding);
     match &rule.action {
-        Action::Flags(_) => flags(&mut advice, &deciding, standing, &reason),
-        Action::Code => code(&mut advice, standing, &reason),
-        Action::Full => full(&mut advice, standing, &reason),
-        Action::FixForward => fix_forward(&mut advice),
+        RuleAction::Flags(_) => flags(&mut advice, &deciding, standing, &reason),
+        RuleAction::Code => code(&mut advice, standing, &reason),
+        RuleAction::Full => full(&mut advice, standing, &reason),
+        RuleAction::FixForward => fix_forward(&mut advice),
     }
     let asked = match &rule.action {
-        Action::Flags(_) => "flags",
-        Action::Code => "code",
-        Action::Full => "full",
-        Action::FixForward => "fix-forward",
+        RuleAction::Flags(_) => "flags",
+        RuleAction::Code => "code",
+        RuleAction::Full => "full",
+        RuleAction::FixForward => "fix-forward",
     };
     asked.clone_into(&mut advice.asked);
     if standing.open_run {
@@ -124,7 +124,7 @@ fn soonest(deciding: &[&(&Rule, &str)]) -> Option<String> {
 fn flags(advice: &mut Advice, deciding: &[&(&Rule, &str)], standing: &Standing, reason: &str) {
     let (mut on, mut off): (Vec<&ComponentId>, Vec<&ComponentId>) = Default::default();
     let named = deciding.iter().flat_map(|(rule, _)| match &rule.action {
-        Action::Flags(ids) => ids.as_slice(),
+        RuleAction::Flags(ids) => ids.as_slice(),
         _ => &[],
     });
     for id in named {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::build::{Look, Taken};
+use crate::build::{Depth, TakeOutcome};
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::config::Config;
@@ -29,12 +29,12 @@ pub(super) fn keep(
     let outputs: Vec<_> = config.build.iter().flat_map(|group| group.outputs.clone()).collect();
     let live = site
         .store
-        .live(site.top(), &outputs, Look::Closely)
+        .live(site.top(), &outputs, Depth::Deep)
         .map_err(|e| Failure::unchanged(format!("{}: {e}", site.top().display())))?;
     let mut artifacts = Artifacts { live: compose::artifacts_now(&live), ..Artifacts::default() };
     let mut narrator = Live::new(&session.ui);
     for (artifact, evidence) in live.iter().zip(&artifacts.live) {
-        let kept = || site.store.keeps(&artifact.key, &artifact.output, Look::Closely);
+        let kept = || site.store.keeps(&artifact.key, &artifact.output, Depth::Deep);
         if artifact.known || !wanted(evidence) || kept().unwrap_or(false) {
             continue;
         }
@@ -43,17 +43,17 @@ pub(super) fn keep(
         let begin = Instant::now();
         narrator.tell(Narration::Begin { step: step.clone() });
         let why = match site.store.take(site.top(), artifact) {
-            Ok(Taken::Kept) => {
+            Ok(TakeOutcome::Kept) => {
                 narrator.tell(Narration::Done { step, took: begin.elapsed() });
                 artifacts.kept.push(output);
                 continue;
             }
-            Ok(Taken::NoRoom { needed, free }) => format!(
+            Ok(TakeOutcome::NoRoom { needed, free }) => format!(
                 "a copy may need {} MiB and {} MiB are free: make room, then gitroll init again",
                 needed >> 20,
                 free >> 20
             ),
-            Ok(Taken::Not(why)) => why.to_owned(),
+            Ok(TakeOutcome::Not(why)) => why.to_owned(),
             Err(error) => error.to_string(),
         };
         narrator.tell(Narration::Warning { text: format!("{output} was not kept: {why}") });

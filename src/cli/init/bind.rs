@@ -6,7 +6,7 @@ use super::InitArgs;
 use super::edited::{self, EditedFile};
 use super::questions::{ask, name};
 use crate::cli::failure::Failure;
-use crate::config::{Binding, Places, Signing, SigningFormat, Tools, Upstream};
+use crate::config::{Binding, BindingPlaces, Signing, SigningFormat, Tools, UpstreamBranch};
 use crate::ledger::{self, LedgerError};
 use crate::model::{AppName, EnvironmentName, WriterId};
 use crate::report::starter;
@@ -154,11 +154,12 @@ fn fresh(
     let app: AppName = name(configured.as_deref().unwrap_or(&said.app))?;
     let environment: EnvironmentName = name(&said.environment)?;
     let writer = writer(&said.name)?;
-    let dir = Places::of_this_process().directory_for(&app, args.system).ok_or_else(|| {
-        Failure::unchanged("there is no HOME to put the binding into")
-            .next("gitroll init --system", "puts it into /etc/gitroll")
-            .next("GITROLL_HOME=DIR gitroll init", "puts it into DIR")
-    })?;
+    let dir =
+        BindingPlaces::of_this_process().directory_for(&app, args.system).ok_or_else(|| {
+            Failure::unchanged("there is no HOME to put the binding into")
+                .next("gitroll init --system", "puts it into /etc/gitroll")
+                .next("GITROLL_HOME=DIR gitroll init", "puts it into DIR")
+        })?;
     let dir = free_directory(dir, git.top());
     Ok(Binding {
         dir,
@@ -246,7 +247,7 @@ fn tools(path_variable: &str) -> Tools {
     }
 }
 
-fn upstream(git: &Git) -> Option<Upstream> {
+fn upstream(git: &Git) -> Option<UpstreamBranch> {
     let remotes = git.remotes();
     let remote = remotes.iter().find(|name| *name == "origin").or_else(|| remotes.first())?;
     let branch = git
@@ -254,7 +255,7 @@ fn upstream(git: &Git) -> Option<Upstream> {
         .ok()
         .and_then(|head| Some(head.branch?.strip_prefix("refs/heads/")?.to_owned()))
         .unwrap_or_else(|| "main".to_owned());
-    Some(Upstream { remote: remote.clone(), branch })
+    Some(UpstreamBranch { remote: remote.clone(), branch })
 }
 
 fn read_config(top: &Path) -> Result<Option<String>, Failure> {

@@ -47,9 +47,9 @@ impl Place {
         dir
     }
 
-    fn shelves(&self) -> Places {
+    fn shelves(&self) -> BindingPlaces {
         let shelf = |name| Some(self.root.path().join(name));
-        Places { exact: None, system: shelf("etc"), user: shelf("user") }
+        BindingPlaces { exact: None, system: shelf("etc"), user: shelf("user") }
     }
 
     fn write(&self, dir: &str, text: &str) -> PathBuf {
@@ -116,9 +116,9 @@ fn the_system_comes_before_the_user_and_the_named_directory_before_both() {
     let system = place.bind("etc/shop", &place.top);
     assert_eq!(place.find().unwrap().dir, system);
     let exact = place.bind("exact", &place.top);
-    let places = Places { exact: Some(exact.join("")), ..place.shelves() };
+    let places = BindingPlaces { exact: Some(exact.join("")), ..place.shelves() };
     assert_eq!(Binding::find_in(&place.top, &places).unwrap().dir, exact);
-    let places = Places { exact: Some(place.dir("empty")), ..place.shelves() };
+    let places = BindingPlaces { exact: Some(place.dir("empty")), ..place.shelves() };
     let found = Binding::find_in(&place.top, &places);
     assert!(matches!(found, Err(BindingError::Unbound { .. })), "{found:?}");
 }
@@ -133,7 +133,7 @@ fn an_unbound_work_tree_hears_of_bindings_elsewhere() {
         }
         other => panic!("{other:?}"),
     }
-    let nowhere = Binding::find_in(&place.top, &Places::default());
+    let nowhere = Binding::find_in(&place.top, &BindingPlaces::default());
     assert!(matches!(nowhere, Err(BindingError::Unbound { .. })), "{nowhere:?}");
 }
 
@@ -226,7 +226,7 @@ fn every_wrong_line_is_told_with_its_place() {
 #[test]
 fn places_come_from_the_environment_and_home_may_be_missing() {
     let places = |set: &[(&str, &str)]| {
-        Places::from_environment(|name| {
+        BindingPlaces::from_environment(|name| {
             set.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value))
         })
     };

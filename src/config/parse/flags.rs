@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::{check, service, value};
 use crate::config::reader::{Item, Report, Table, all, nearest, or};
 use crate::config::{
-    Apply, DocumentFormat, FilePlace, Flag, FlagApi, FlagSource, FlagSourceKind, Flags, Method,
-    Signal, Token, Verify,
+    ApiToken, Apply, DocumentFormat, FilePlace, Flag, FlagApi, FlagSource, FlagSourceKind, Flags,
+    Method, Signal, Verify,
 };
 use crate::model::{FlagName, FlagSourceName, RepoPath, ServiceName};
 
@@ -254,11 +254,11 @@ fn headers(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
     all(headers.collect::<Vec<_>>()).map(|headers| headers.into_iter().collect())
 }
 
-fn token(item: &Item<'_>) -> Option<Token> {
+fn token(item: &Item<'_>) -> Option<ApiToken> {
     let table = item.table("token")?;
     let found = match (table.get("env"), table.get("file")) {
-        (Some(item), None) => item.line().map(|name| Token::Env(name.to_owned())),
-        (None, Some(item)) => value::host_file(&item).map(Token::File),
+        (Some(item), None) => item.line().map(|name| ApiToken::Env(name.to_owned())),
+        (None, Some(item)) => value::host_file(&item).map(ApiToken::File),
         _ => {
             table.add("token: is { env = \"NAME\" } or { file = \"/full/path\" }");
             None

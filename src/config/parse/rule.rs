@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::{Placed, check};
 use crate::config::quantity::{duration, show_duration};
 use crate::config::reader::{Item, Report, Table, all, nearest, or, quoted};
-use crate::config::{Action, CheckKind, Component, Probe, Rule, Severity, Timeline, When};
+use crate::config::{
+    CheckKind, Component, Rule, RuleAction, Severity, SymptomProbe, Timeline, When,
+};
 use crate::model::ComponentId;
 
 /// A rule and where its action stands.
@@ -60,7 +62,7 @@ pub(super) fn check_components<'c>(
     components: impl Iterator<Item = &'c Component> + Clone,
 ) {
     for Read { rule, action_at } in rules {
-        let Action::Flags(ids) = &rule.action else { continue };
+        let RuleAction::Flags(ids) = &rule.action else { continue };
         for id in ids {
             match components.clone().find(|component| component.id == *id) {
                 None => {
@@ -77,7 +79,7 @@ pub(super) fn check_components<'c>(
     }
 }
 
-fn probe(item: &Item<'_>, services: &[&str]) -> Option<Probe> {
+fn probe(item: &Item<'_>, services: &[&str]) -> Option<SymptomProbe> {
     let table = item.table("probe")?;
     let ways = [("holds", When::Holds), ("fails", When::Fails)];
     let when = or(table.get("when"), || When::Holds, |item| item.word(&ways));
@@ -113,19 +115,19 @@ fn probe(item: &Item<'_>, services: &[&str]) -> Option<Probe> {
         }
     }
     let samples = u32::try_from(samples).unwrap_or(u32::MAX);
-    Some(Probe { kind, when, since: since?, samples })
+    Some(SymptomProbe { kind, when, since: since?, samples })
 }
 
-fn action(item: &Item<'_>) -> Option<Action> {
+fn action(item: &Item<'_>) -> Option<RuleAction> {
     let text = item.text()?;
     if let Some(ids) = text.strip_prefix(FLAGS) {
         let ids = ids.split(',').map(|id| item.id_of::<ComponentId>(id.trim()));
-        return ids.collect::<Option<Vec<_>>>().map(Action::Flags);
+        return ids.collect::<Option<Vec<_>>>().map(RuleAction::Flags);
     }
     match text {
-        "code" => Some(Action::Code),
-        "full" => Some(Action::Full),
-        "fix-forward" => Some(Action::FixForward),
+        "code" => Some(RuleAction::Code),
+        "full" => Some(RuleAction::Full),
+        "fix-forward" => Some(RuleAction::FixForward),
         "flags" => {
             item.add("says whose: \"flags:\" and the component, such as \"flags:QW-001\"");
             None

@@ -8,7 +8,8 @@ use globset::GlobBuilder;
 use super::value;
 use crate::config::reader::{Item, Table, or, quoted};
 use crate::config::{
-    App, Deploy, Layout, Migrate, Notify, Prove, Remote, Retention, Rto, Run, Stable, Upstream,
+    App, Deploy, Layout, Migrate, Notify, Prove, Remote, Retention, Rto, RunSettings, Stable,
+    UpstreamBranch,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -44,7 +45,7 @@ pub(super) fn deploy(root: &Table<'_>) -> Option<Deploy> {
     Some(Deploy { upstream: upstream? })
 }
 
-fn upstream(item: &Item<'_>) -> Option<Upstream> {
+fn upstream(item: &Item<'_>) -> Option<UpstreamBranch> {
     let text = item.text()?;
     let parts = text
         .split_once('/')
@@ -56,7 +57,7 @@ fn upstream(item: &Item<'_>) -> Option<Upstream> {
         ));
         return None;
     };
-    Some(Upstream { remote: remote.to_owned(), branch: branch.to_owned() })
+    Some(UpstreamBranch { remote: remote.to_owned(), branch: branch.to_owned() })
 }
 
 /// The rules of `git check-ref-format`, and no leading `-`.
@@ -139,9 +140,9 @@ pub(super) fn remote(root: &Table<'_>) -> Option<Remote> {
     Some(Remote { name: name?, required: required?, push_tags: push_tags? })
 }
 
-pub(super) fn run(root: &Table<'_>) -> Option<Run> {
+pub(super) fn run(root: &Table<'_>) -> Option<RunSettings> {
     let usual = || Some(5 * MINUTE);
-    let Some(item) = root.get("run") else { return Some(Run { watchdog: usual() }) };
+    let Some(item) = root.get("run") else { return Some(RunSettings { watchdog: usual() }) };
     let table = item.table("[run]")?;
     let watchdog = or(table.get("watchdog"), usual, |item| {
         if item.value().as_str() == Some("off") {
@@ -154,7 +155,7 @@ pub(super) fn run(root: &Table<'_>) -> Option<Run> {
         item.duration(Duration::from_secs(1)..=DAY).map(Some)
     });
     table.finish();
-    Some(Run { watchdog: watchdog? })
+    Some(RunSettings { watchdog: watchdog? })
 }
 
 pub(super) fn retention(root: &Table<'_>) -> Option<Retention> {

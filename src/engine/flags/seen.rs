@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{hidden, source, value};
 use crate::config::{
-    Apply, Check, CheckGroup, CheckKind, Config, Filled, FlagSourceKind, LogSource, Verify,
+    Apply, Check, CheckGroup, CheckKind, Config, Filler, FlagSourceKind, LogSource, Verify,
     readers, takers, verify,
 };
 use crate::engine::StepError;
@@ -77,7 +77,7 @@ pub fn question(config: &Config, change: &FlagChange, hidden: &HiddenFlags) -> O
         _ => serde_json::Value::Null,
     };
     let words =
-        [("{name}", Filled::Text(change.name.to_string())), ("{value}", Filled::Json(value))];
+        [("{name}", Filler::Text(change.name.to_string())), ("{value}", Filler::Json(value))];
     let kind = match change.after {
         FlagValue::Absent => kind.denied(&words, "{value}")?,
         FlagValue::Known(_) | FlagValue::Hidden(_) => kind.filled(&words),

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde_json::Value as Json;
 
-use super::{Edit, Entry, Kind, Node};
+use super::{Edit, Kind, Member, Node};
 
 /// The document.
 ///
@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str) -> Result<Node, String> {
         let (line, column) = (error.line(), error.column());
         return Err(format!("is no valid JSON from line {line}, column {column} on"));
     }
-    let mut reader = Reader { text, at: start };
+    let mut reader = JsonReader { text, at: start };
     reader.value().ok_or_else(|| "is JSON that cannot be followed".to_owned())
 }
 
@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str) -> Result<Node, String> {
 pub(super) fn insert(
     text: &str,
     holder: &Node,
-    object: &[Entry],
+    object: &[Member],
     name: &str,
     value: &Json,
 ) -> Edit {
@@ -51,7 +51,7 @@ pub(super) fn insert(
 }
 
 /// An entry with the comma that it no longer needs.
-pub(super) fn remove(holder: &Node, object: &[Entry], entry: &Entry) -> Edit {
+pub(super) fn remove(holder: &Node, object: &[Member], entry: &Member) -> Edit {
     let at = object.iter().position(|other| other.span == entry.span).unwrap_or_default();
     let span = match (at.checked_sub(1).map(|at| &object[at]), object.get(at + 1)) {
         (Some(before), _) => before.value.span.end..entry.value.span.end,
@@ -61,12 +61,12 @@ pub(super) fn remove(holder: &Node, object: &[Entry], entry: &Entry) -> Edit {
     Edit { span, text: String::new() }
 }
 
-struct Reader<'a> {
+struct JsonReader<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl Reader<'_> {
+impl JsonReader<'_> {
     fn value(&mut self) -> Option<Node> {
         self.space();
         let start = self.at;
@@ -85,12 +85,12 @@ impl Reader<'_> {
         Some(Node { span: start..self.at, kind })
     }
 
-    fn entry(&mut self) -> Option<Entry> {
+    fn entry(&mut self) -> Option<Member> {
         self.space();
         let (name, span) = self.string()?;
         self.space();
         self.at += 1;
-        Some(Entry { name, span, value: self.value()? })
+        Some(Member { name, span, value: self.value()? })
     }
 
     fn items<T>(&mut self, end: u8, item: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {

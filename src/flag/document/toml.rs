@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::Value as Json;
 use toml::de::{DeTable, DeValue};
 
-use super::{Edit, Entry, Kind, Node, line_end};
+use super::{Edit, Kind, Member, Node, line_end};
 
 /// The document.
 ///
@@ -27,7 +27,7 @@ fn table(table: &DeTable<'_>) -> Kind {
     let entry = |(name, value): (
         &toml::Spanned<std::borrow::Cow<'_, str>>,
         &toml::Spanned<DeValue<'_>>,
-    )| Entry {
+    )| Member {
         name: name.get_ref().to_string(),
         span: name.span(),
         value: node(value.span(), value.get_ref()),
@@ -95,7 +95,12 @@ fn basic(text: &str) -> String {
 ///
 /// # Errors
 /// A table without a value says nowhere how its next one should look.
-pub(super) fn insert(text: &str, table: &[Entry], name: &str, value: &str) -> Result<Edit, String> {
+pub(super) fn insert(
+    text: &str,
+    table: &[Member],
+    name: &str,
+    value: &str,
+) -> Result<Edit, String> {
     let values = table.iter().filter(|entry| !matches!(entry.value.kind, Kind::Object(_)));
     let Some(last) = values.max_by_key(|entry| entry.value.span.end) else {
         return Err(format!(

@@ -6,7 +6,7 @@ use std::ops::Range;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use serde_json::Value as Json;
 
-use super::{Edit, Entry, Kind, Node, line_end};
+use super::{Edit, Kind, Member, Node, line_end};
 
 const DEEPEST: usize = 100;
 
@@ -18,7 +18,7 @@ const OLD_BOOLEANS: [&str; 8] = ["yes", "no", "on", "off", "y", "n", "t", "f"];
 /// # Errors
 /// Where it stops being YAML, or what in it is left alone.
 pub(super) fn parse(text: &str) -> Result<Node, String> {
-    let mut reader = Reader {
+    let mut reader = YamlReader {
         parser: Parser::new_from_str(text),
         text,
         bytes: text.char_indices().map(|(at, _)| at).chain([text.len()]).collect(),
@@ -40,14 +40,14 @@ pub(super) fn parse(text: &str) -> Result<Node, String> {
     document.ok_or_else(|| "is empty".to_owned())
 }
 
-struct Reader<'a> {
+struct YamlReader<'a> {
     text: &'a str,
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
     /// Where each character begins: the parser counts characters.
     bytes: Vec<usize>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> YamlReader<'a> {
     fn next(&mut self) -> Result<(Event<'a>, Span), String> {
         match self.parser.next() {
             Some(Ok(event)) => Ok(event),
@@ -120,13 +120,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn entry(name: Node, value: Node) -> Result<Entry, String> {
+fn entry(name: Node, value: Node) -> Result<Member, String> {
     let text = match &name.kind {
         Kind::Scalar(Json::String(text)) => text.clone(),
         Kind::Scalar(other) => other.to_string(),
         _ => return Err("has a name that is no plain text".to_owned()),
     };
-    Ok(Entry { name: text, span: name.span, value })
+    Ok(Member { name: text, span: name.span, value })
 }
 
 /// A plain scalar by the core schema of YAML 1.2.
@@ -187,14 +187,14 @@ fn is_plain_word(text: &str) -> bool {
 pub(super) fn insert(
     text: &str,
     holder: &Node,
-    object: &[Entry],
+    object: &[Member],
     name: &str,
     value: &Json,
 ) -> Result<Edit, String> {
     if text[holder.span.start..].starts_with('{') {
         return Err(format!("{name} would be added between braces: write it there by hand"));
     }
-    let single = |entry: &&Entry| {
+    let single = |entry: &&Member| {
         entry.value.scalar().is_some()
             && !text[entry.span.start..entry.value.span.end.max(entry.span.end)].contains('\n')
     };

@@ -11,7 +11,7 @@ use crate::service::Found;
 use crate::site::stack::{Health, Package, Port, Start};
 
 fn read(stack: &Stack) -> (Config, String) {
-    let upstream = Upstream { remote: "origin".to_owned(), branch: "main".to_owned() };
+    let upstream = UpstreamBranch { remote: "origin".to_owned(), branch: "main".to_owned() };
     let text = render(&"shop".parse().unwrap(), stack, Some(&upstream), &[]).unwrap();
     (config::parse(&text, "gitroll.toml").unwrap(), text)
 }

@@ -22,7 +22,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Site;
-use crate::config::{Config, Manager, Upstream};
+use crate::config::{Config, Manager, UpstreamBranch};
 use crate::system::process;
 use crate::system::user::Account;
 
@@ -74,7 +74,7 @@ pub struct App {
     /// Its name.
     pub name: String,
     /// What `gitroll deploy` takes by itself.
-    pub upstream: Option<Upstream>,
+    pub upstream: Option<UpstreamBranch>,
     /// Its services, and the pm2 app each runs as.
     pub services: Vec<(String, Option<String>)>,
     /// The user it runs as.
@@ -151,7 +151,7 @@ impl App {
     /// `revision`, unless that is what `gitroll deploy` takes without being told.
     fn unless_followed(&self, revision: &str) -> Option<String> {
         let plain = revision.trim_matches(['"', '\'']);
-        let own = |upstream: &Upstream| {
+        let own = |upstream: &UpstreamBranch| {
             plain == upstream.branch || plain == format!("{}/{}", upstream.remote, upstream.branch)
         };
         let usual = || matches!(plain.rsplit('/').next(), Some("main" | "master"));

@@ -34,7 +34,7 @@ fn app(top: &Path) -> App {
         top: top.to_owned(),
         git_dir: top.join(".git"),
         name: "shop".to_owned(),
-        upstream: Some(Upstream { remote: "origin".to_owned(), branch: "main".to_owned() }),
+        upstream: Some(UpstreamBranch { remote: "origin".to_owned(), branch: "main".to_owned() }),
         services: vec![("web".to_owned(), Some("shop-web".to_owned()))],
         user: "app".to_owned(),
         host: "web-1".to_owned(),

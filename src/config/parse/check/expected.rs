@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 use crate::config::reader::{Item, all, nearest};
-use crate::config::{Expected, Taken};
+use crate::config::{Comparison, Expected};
 
 /// The texts that are filled in when a check is asked.
 const PLACEHOLDERS: [&str; 3] = ["version", "commit", "deployment"];
@@ -23,7 +23,7 @@ pub(super) fn text(item: &Item<'_>) -> Option<Expected> {
         return None;
     }
     placeholders(item, text)?;
-    Some(Expected { value: text.into(), taken: Taken::AsWritten })
+    Some(Expected { value: text.into(), comparison: Comparison::Filled })
 }
 
 /// JSON pointers and the values wanted there.
@@ -34,7 +34,7 @@ pub(super) fn json(item: &Item<'_>) -> Option<BTreeMap<String, Expected>> {
             value.add("is no JSON pointer: it begins with `/`, such as \"/status\"");
             return None;
         }
-        Some((pointer.to_owned(), Expected { value: expected?, taken: Taken::AsWritten }))
+        Some((pointer.to_owned(), Expected { value: expected?, comparison: Comparison::Filled }))
     });
     all(wanted.collect::<Vec<_>>()).map(|wanted| wanted.into_iter().collect())
 }

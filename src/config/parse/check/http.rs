@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::expected::{json, placeholders, text};
 use super::{limit, most_bytes};
 use crate::config::reader::{Item, Table, all, or, quoted};
-use crate::config::{Expected, HttpCheck, Taken};
+use crate::config::{Comparison, Expected, HttpCheck};
 
 pub(super) fn http(table: &Table<'_>, timeout: Option<Duration>) -> Option<HttpCheck> {
     let url = table.need("http").and_then(|item| url(&item));
@@ -114,7 +114,7 @@ fn headers(item: &Item<'_>) -> Option<BTreeMap<String, Expected>> {
         }
         let text = value.line()?;
         placeholders(&value, text)?;
-        Some((name.to_owned(), Expected { value: text.into(), taken: Taken::AsWritten }))
+        Some((name.to_owned(), Expected { value: text.into(), comparison: Comparison::Filled }))
     });
     all(headers.collect::<Vec<_>>()).map(|headers| headers.into_iter().collect())
 }
