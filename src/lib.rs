@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! cli      one file per verb: arguments, what it does, its exit code
+//!  ├ act      one file per act: request → plan → run → outcome; knows neither arguments nor terminal
 //!  ├ ui       the only place that prints: text or JSON, prompts, progress
 //!  ├ plan     facts by observing → candidates → a frozen plan → preflight
 //!  │  └ target   which state to go back to, and why not the others (pure)
@@ -26,6 +27,7 @@
 //!
 //! `docs/architecture.md` follows one rollback through these modules.
 
+pub(crate) mod act;
 pub mod build;
 pub mod check;
 pub mod cli;

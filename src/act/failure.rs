@@ -1,25 +1,61 @@
-//! An error at the edge: what happened and where, the next commands, the exit code.
+//! Why an act ended without doing what was asked: what happened and where, the next commands, and how that left things.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::exit::Exit;
-use super::ways;
+use super::caller::Unanswered;
+use super::next_steps::{self, since};
 use crate::config::{BindingError, ConfigError};
-use crate::engine::{EngineError, JournalError, LockError};
+use crate::engine::{EngineError, JournalError, LockError, Run, Unsettled};
 use crate::ledger::LedgerError;
 use crate::plan::PlanError;
 use crate::plan::preflight::Problem;
 use crate::system::failpoint;
 use crate::system::git::{GitError, OpenError};
-use crate::ui::{AskError, Ui, escape};
 
-/// Why a command ended without doing what was asked.
+/// How an act left things: what a caller decides by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Done; the intended version was observed serving.
+    Done,
+    /// Nothing changed: a configuration, repository or environment error.
+    Unchanged,
+    /// Nothing changed: it was not asked for in the right way, or a question was not answered.
+    Usage,
+    /// Refused by policy; nothing changed.
+    Refused,
+    /// Another command is at work; nothing changed.
+    Busy,
+    /// It failed; the previous state was restored and observed serving.
+    Restored,
+    /// A person is needed; the run stays open.
+    PersonNeeded,
+    /// A run is open, to be resumed or aborted.
+    RunOpen,
+    /// Serving and proven, but not recorded or not published as required.
+    Unrecorded,
+}
+
+impl Status {
+    /// Whether nothing was changed.
+    pub fn unchanged(self) -> bool {
+        match self {
+            Status::Unchanged | Status::Usage | Status::Refused | Status::Busy => true,
+            Status::Done
+            | Status::Restored
+            | Status::PersonNeeded
+            | Status::RunOpen
+            | Status::Unrecorded => false,
+        }
+    }
+}
+
+/// Why an act ended without doing what was asked.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Failure {
-    /// The exit code.
+    /// How things are left.
     #[serde(skip)]
-    pub exit: Exit,
+    pub status: Status,
     /// What happened and where, in one sentence.
     pub message: String,
     /// More of it, a line each.
@@ -29,19 +65,19 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// An error with its exit code.
-    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), details: Vec::new(), next: Vec::new() }
+    /// Without details and next commands.
+    pub fn new(status: Status, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), details: Vec::new(), next: Vec::new() }
     }
 
     /// Nothing changed: configuration, repository, environment.
     pub fn unchanged(message: impl Into<String>) -> Self {
-        Self::new(Exit::Unchanged, message)
+        Self::new(Status::Unchanged, message)
     }
 
     /// Refused by policy.
     pub fn refused(message: impl Into<String>) -> Self {
-        Self::new(Exit::Refused, message)
+        Self::new(Status::Refused, message)
     }
 
     /// Adds a line of detail.
@@ -62,26 +98,22 @@ impl Failure {
         self
     }
 
-    /// Prints it.
-    pub fn print(&self, ui: &Ui, command: &str) {
-        self.tell(ui);
-        ui.error_document(command, self.exit.code(), self);
+    /// A command that waits for the end of an open run, with the question that run may ask.
+    pub fn run_open(run: &Run) -> Self {
+        let what = next_steps::what(run);
+        let mut failure = Self::new(Status::RunOpen, format!("a run is open: {what}"));
+        if let Some(Unsettled { label, command, .. }) = run.unsettled() {
+            failure = failure
+                .detail(format!("{label} was interrupted: did its command run to its end?"))
+                .detail(format!("command  {command}"));
+        }
+        failure.next("gitroll status", "shows where it stands").next_steps(run)
     }
 
-    /// Tells it beside an answer that was given all the same.
-    pub fn tell(&self, ui: &Ui) {
-        let sign = ui.err.bad();
-        let code = self.exit.code();
-        ui.cry(&format!("{sign} {} [{code}]", escape(&self.message)));
-        for line in &self.details {
-            ui.cry(&format!("  {}", escape(line)));
-        }
-        let width = self.next.iter().map(|(c, _)| c.len()).max().unwrap_or(0);
-        for (index, (next, what)) in self.next.iter().enumerate() {
-            let label = if index == 0 { "next" } else { "" };
-            let line = format!("  {label:<8} {:<width$}   {}", escape(next), escape(what));
-            ui.cry(line.trim_end());
-        }
+    /// Adds the ways on from a run.
+    pub fn next_steps(mut self, run: &Run) -> Self {
+        self.next.extend(next_steps::of(run));
+        self
     }
 }
 
@@ -171,9 +203,9 @@ impl From<LedgerError> for Failure {
             }
             LedgerError::Sign(_) => Self::unchanged(error.to_string())
                 .next("gitroll init --new-key", "makes a key of the host's own"),
-            LedgerError::Reason(_) => Self::new(Exit::Usage, error.to_string()),
+            LedgerError::Reason(_) => Self::new(Status::Usage, error.to_string()),
             LedgerError::Raced => {
-                Self::new(Exit::Busy, error.to_string()).next("the same command", "try again")
+                Self::new(Status::Busy, error.to_string()).next("the same command", "try again")
             }
             LedgerError::Git(_) => Self::unchanged(error.to_string()),
         }
@@ -215,11 +247,11 @@ impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         match &error {
             LockError::Busy(held) => {
-                let mut failure = Self::new(Exit::Busy, error.to_string());
+                let mut failure = Self::new(Status::Busy, error.to_string());
                 if let Some(held) = held {
                     let pid = held.process.as_ref().map(|p| p.pid.to_string()).unwrap_or_default();
                     let (command, who) = (&held.command, held.who());
-                    let since = ways::since(held.since, crate::system::clock::now());
+                    let since = since(held.since, crate::system::clock::now());
                     failure = failure
                         .detail(format!("gitroll {command} by {who} since {since}, pid {pid}"));
                 }
@@ -245,7 +277,7 @@ impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         match &error {
             JournalError::Damaged { .. } | JournalError::Lost { .. } => {
-                let failure = Self::new(Exit::PersonNeeded, error.to_string())
+                let failure = Self::new(Status::PersonNeeded, error.to_string())
                     .next("gitroll check", "shows whether what serves is healthy");
                 let run = error.damaged_run();
                 match (run, run.and_then(|run| run.parent()?.parent())) {
@@ -265,7 +297,7 @@ impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Journal(JournalError::Io { .. }) | EngineError::Ledger(_) => {
-                Self::new(Exit::RunOpen, error.to_string())
+                Self::new(Status::RunOpen, error.to_string())
                     .detail("the run stays open: mend that first")
                     .next("gitroll status", "shows where it stands, and both ways on")
                     .next("gitroll resume", "goes on the way it was on")
@@ -275,18 +307,18 @@ impl From<EngineError> for Failure {
             EngineError::NotBegun(_) => Self::unchanged(error.to_string())
                 .detail("nothing was changed")
                 .next("gitroll doctor", "looks for what is in the way"),
-            EngineError::Config(_) => Self::new(Exit::PersonNeeded, error.to_string()),
+            EngineError::Config(_) => Self::new(Status::PersonNeeded, error.to_string()),
             // Nothing was changed by this, but the run is open still: 22 says what has to be done first.
             EngineError::TooLate(ref run) => {
-                ways::with_ways(Self::new(Exit::RunOpen, error.to_string()), run)
+                Self::new(Status::RunOpen, error.to_string()).next_steps(run)
             }
         }
     }
 }
 
-impl From<AskError> for Failure {
-    fn from(error: AskError) -> Self {
-        Self::new(Exit::Usage, error.to_string())
+impl From<Unanswered> for Failure {
+    fn from(error: Unanswered) -> Self {
+        Self::new(Status::Usage, error.to_string())
             .detail("nothing was changed")
             .next("the same command with --yes", "answers it beforehand")
     }
@@ -295,11 +327,12 @@ impl From<AskError> for Failure {
 impl From<Vec<Problem>> for Failure {
     fn from(problems: Vec<Problem>) -> Self {
         let policy = problems.iter().any(|p| p.policy);
-        let exit = if policy { Exit::Refused } else { Exit::Unchanged };
+        let status = if policy { Status::Refused } else { Status::Unchanged };
         let mut failure = match problems.as_slice() {
-            [only] => Self::new(exit, only.message.clone()).detail(only.hint.clone()),
+            [only] => Self::new(status, only.message.clone()).detail(only.hint.clone()),
             many => {
-                let mut failure = Self::new(exit, format!("{} things are in the way", many.len()));
+                let mut failure =
+                    Self::new(status, format!("{} things are in the way", many.len()));
                 for problem in many {
                     failure = failure.detail(problem.message.clone());
                     failure = failure.detail(format!("  {}", problem.hint));

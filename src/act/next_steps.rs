@@ -1,22 +1,20 @@
-//! The ways on from an open run, in the same words wherever they are named: what `resume` and `abort` will
+//! What to do next about an open run, in the same words wherever they are named: what `resume` and `abort` will
 //! really do with it.
 
 use std::time::Duration;
 
-use super::exit::Exit;
-use super::failure::Failure;
 use crate::config;
-use crate::engine::{self, Course, Lock, Lying, Run, Side, Unsettled};
+use crate::engine::{Course, Lying, Run, Side};
 use crate::flag::{self, Value};
 use crate::model::{Event, FlagChange, Plan};
 use crate::site::Site;
-use crate::ui::{Ui, ago, clock_word, escape, span};
+use crate::system::text::{ago, clock_word, span};
 
 /// A command, and what it does.
-pub type Way = (String, String);
+pub type NextStep = (String, String);
 
 /// The ways on from a run that is not over, the likelier first.
-pub fn ways(run: &Run) -> Vec<Way> {
+pub fn of(run: &Run) -> Vec<NextStep> {
     let way = |command: &str, what: String| (command.to_owned(), what);
     let (from, to) = (&run.plan.from, &run.plan.to);
     if run.unsettled().is_some() {
@@ -50,7 +48,7 @@ pub fn ways(run: &Run) -> Vec<Way> {
 }
 
 /// What leads back from a run that it is too late to abort, once that is on record.
-fn after_the_proof(run: &Run) -> Way {
+fn after_the_proof(run: &Run) -> NextStep {
     let command = match run.plan.event {
         Event::Back | Event::Component => "gitroll back --undo",
         _ => "gitroll back",
@@ -59,7 +57,7 @@ fn after_the_proof(run: &Run) -> Way {
 }
 
 /// The ways on from a run that needs a person.
-pub fn stuck(side: Side) -> Vec<Way> {
+pub fn stuck(side: Side) -> Vec<NextStep> {
     let given_up = match side {
         Side::Target => "puts back what served before, failing as it was",
         Side::Before => "tries once more, then gives up on it: the run is closed as it stands",
@@ -71,7 +69,7 @@ pub fn stuck(side: Side) -> Vec<Way> {
 }
 
 /// What a person has to know who is needed: which tree is there, why, what was not used.
-pub fn predicament(site: &Site, run: &Run, side: Side, why: &str) -> Vec<(&'static str, String)> {
+pub fn explain_stuck(site: &Site, run: &Run, side: Side, why: &str) -> Vec<(&'static str, String)> {
     let plan = &run.plan;
     if plan.event == Event::Flags {
         let flags = flags_now(site, plan).into_iter().map(|line| ("flags", line));
@@ -117,47 +115,9 @@ pub fn flags_now(site: &Site, plan: &Plan) -> Vec<String> {
     plan.flags().map(now).collect()
 }
 
-/// The failure of a command that waits for the end of an open run, with the question that run may ask.
-pub fn run_open(run: &Run) -> Failure {
-    let mut failure = Failure::new(Exit::RunOpen, format!("a run is open: {}", what(run)));
-    if let Some(Unsettled { label, command, .. }) = run.unsettled() {
-        failure = failure
-            .detail(format!("{label} was interrupted: did its command run to its end?"))
-            .detail(format!("command  {command}"));
-    }
-    with_ways(failure.next("gitroll status", "shows where it stands"), run)
-}
-
-/// Adds the ways on from a run to a failure.
-pub fn with_ways(failure: Failure, run: &Run) -> Failure {
-    ways(run).into_iter().fold(failure, |failure, (command, what)| failure.next(command, what))
-}
-
 /// `deploy to v1.3.0 (7c1e0a4)`
 pub fn what(run: &Run) -> String {
     format!("{} to {}", run.plan.event, run.plan.to)
-}
-
-/// The run that is not over, for a command that only looks: what it says may be about to change, and one line
-/// says so.
-pub fn mention_open_run(site: &Site, ui: &Ui) -> Option<Run> {
-    let run = engine::open_runs(site).ok()?.into_iter().next()?;
-    let stands = match Lock::holder(&site.state()) {
-        Some(held) if held.watchdog => "the watchdog is at work on it",
-        Some(_) => "at work just now",
-        None => "nobody is at work on it",
-    };
-    ui.say(&format!("a run is open: {}: {stands}; gitroll status says more", escape(&what(&run))));
-    Some(run)
-}
-
-/// Prints the commands to run next, each with what it does.
-pub fn print(ui: &Ui, ways: &[Way]) {
-    let width = ways.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
-    for (index, (command, what)) in ways.iter().enumerate() {
-        let label = if index == 0 { "next" } else { "" };
-        ui.cry(&format!("  {label:<8} {command:<width$}   {}", escape(what)));
-    }
 }
 
 /// `today 16:51 (3 min ago)`

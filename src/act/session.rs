@@ -1,12 +1,10 @@
-//! Opening a checkout for a command: as the right user, bound, locked, with no run open.
+//! Opening a checkout for an act: as the right user, bound, locked, with no run open.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::Duration;
 
-use super::exit::Exit;
-use super::failure::{Failure, at};
-use super::{Globals, ways};
+use super::caller::{Caller, Notice};
+use super::failure::{Failure, Status, at};
 use crate::config::{Binding, BindingError};
 use crate::engine::{self, Course, Held, Lock, LockError, Note};
 use crate::plan::facts::Facts;
@@ -14,15 +12,13 @@ use crate::site::{Site, exposed};
 use crate::system::git::Git;
 use crate::system::procs::ProcessId;
 use crate::system::signals::{self, Asked};
+use crate::system::text::{plural, span};
 use crate::system::{clock, switch, user};
-use crate::ui::{Ui, escape, plural, span};
 
-/// A bound checkout, opened for one command.
+/// A bound checkout, opened for one act.
 pub struct Session {
-    /// How to speak.
-    pub ui: Ui,
-    /// The checkout and host.
     pub site: Site,
+    pub caller: Caller,
     // Before the lock, so that it is gone when the next command may look.
     _note: Option<Note>,
     _lock: Option<Lock>,
@@ -30,8 +26,7 @@ pub struct Session {
 
 /// Who takes the lock, and for what.
 #[derive(Debug, Clone, Copy)]
-pub struct Taking<'a> {
-    /// The command.
+pub struct LockRequest<'a> {
     pub command: &'a str,
     /// The binding was found, and is not only going to be written.
     pub bound: bool,
@@ -44,18 +39,18 @@ impl Session {
     ///
     /// # Errors
     /// When the repository is refused or not bound.
-    pub fn look(globals: &Globals, ui: &Ui) -> Result<Self, Failure> {
-        let (git, binding) = open(globals)?;
+    pub fn look(caller: &Caller) -> Result<Self, Failure> {
+        let (git, binding) = open(caller)?;
         let site = Site::new(git, binding?, user::actor());
-        Ok(Self { ui: ui.clone(), site, _note: None, _lock: None })
+        Ok(Self { site, caller: caller.clone(), _note: None, _lock: None })
     }
 
     /// Opens to change: takes the lock, signs what is queued, refuses while a run is open.
     ///
     /// # Errors
     /// As [`Session::look`]; busy; a run is open.
-    pub fn change(globals: &Globals, ui: &Ui, command: &str) -> Result<Self, Failure> {
-        let session = Self::change_beside_run(globals, ui, command, false)?;
+    pub fn change(caller: &Caller, command: &str) -> Result<Self, Failure> {
+        let session = Self::change_beside_run(caller, command, false)?;
         session.refuse_beside_run()?;
         engine::tidy(&session.site);
         Ok(session)
@@ -66,14 +61,13 @@ impl Session {
     /// # Errors
     /// As [`Session::look`]; busy.
     pub fn change_beside_run(
-        globals: &Globals,
-        ui: &Ui,
+        caller: &Caller,
         command: &str,
         watchdog: bool,
     ) -> Result<Self, Failure> {
-        let (git, binding) = open(globals)?;
-        let taking = Taking { command, bound: true, watchdog };
-        let session = Self::lock(globals, ui, git, binding?, taking)?;
+        let (git, binding) = open(caller)?;
+        let request = LockRequest { command, bound: true, watchdog };
+        let session = Self::lock(caller, git, binding?, request)?;
         session.sign_queued();
         Ok(session)
     }
@@ -84,17 +78,16 @@ impl Session {
     /// # Errors
     /// Busy, or bound or given back meanwhile. A run being open is for [`Session::refuse_beside_run`] to say.
     pub fn lock(
-        globals: &Globals,
-        ui: &Ui,
+        caller: &Caller,
         git: Git,
         binding: Binding,
-        taking: Taking<'_>,
+        request: LockRequest<'_>,
     ) -> Result<Self, Failure> {
-        let Taking { command, bound, watchdog } = taking;
+        let LockRequest { command, bound, watchdog } = request;
         let mut site = Site::new(git, binding, user::actor());
         must_be_owner(&site)?;
         let held = Held { watchdog, ..held(command, &site.actor) };
-        let lock = take_lock(&site, &held, globals.wait.unwrap_or_default(), ui)?;
+        let lock = take_lock(&site, &held, caller)?;
         // Whoever held the lock until now may have been `init` or `eject`.
         match (Binding::find(site.top()), bound) {
             (Ok(binding), true) => site.binding = binding,
@@ -106,13 +99,13 @@ impl Session {
             (Ok(_), false) => {
                 let what = "this checkout was bound meanwhile by another command";
                 return Err(
-                    Failure::new(Exit::Busy, what).next("the same command", "goes on from there")
+                    Failure::new(Status::Busy, what).next("the same command", "goes on from there")
                 );
             }
             (Err(error), _) => return Err(error.into()),
         }
-        let note = at_work(&site, ui, command)?;
-        let session = Self { ui: ui.clone(), site, _note: note, _lock: Some(lock) };
+        let note = at_work(&site, caller, command)?;
+        let session = Self { site, caller: caller.clone(), _note: note, _lock: Some(lock) };
         at("lock taken")?;
         Ok(session)
     }
@@ -121,8 +114,8 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::look`].
-    pub fn rebind(&mut self, globals: &Globals) -> Result<(), Failure> {
-        let (git, binding) = open(globals)?;
+    pub fn rebind(&mut self, caller: &Caller) -> Result<(), Failure> {
+        let (git, binding) = open(caller)?;
         self.site = Site::new(git, binding?, self.site.actor.clone());
         self.sign_queued();
         Ok(())
@@ -135,7 +128,7 @@ impl Session {
     pub fn refuse_beside_run(&self) -> Result<(), Failure> {
         match engine::open_runs(&self.site)?.last() {
             None => Ok(()),
-            Some(run) => Err(ways::run_open(run)),
+            Some(run) => Err(Failure::run_open(run)),
         }
     }
 
@@ -146,11 +139,7 @@ impl Session {
     pub fn facts(&self) -> Result<Facts, Failure> {
         let facts = Facts::gather(&self.site)?;
         for (chain, why) in &facts.ledger.refused {
-            self.ui.say(&format!(
-                "warning: {}: not believed: {}",
-                escape(chain),
-                escape(&why.to_string())
-            ));
+            self.caller.warn(format!("{chain}: not believed: {why}"));
         }
         Ok(facts)
     }
@@ -158,27 +147,24 @@ impl Session {
     /// From here INT and TERM stop the run and undo it, a second one leaves it, and a closed connection does
     /// nothing.
     pub fn heed_signals(&self) {
-        let ui = self.ui.clone();
+        let caller = self.caller.clone();
         let (top, binding) = (self.site.top().to_owned(), self.site.binding.clone());
-        let told = signals::listen(move |asked| {
-            ui.say(&match asked {
+        let heeded = signals::listen(move |asked| {
+            caller.info(match asked {
                 Asked::Stop if signals::goes_to_its_end() => {
                     "not stopping: what did not hold is put back. Once more within 2 s leaves the \
                      run open"
-                        .to_owned()
                 }
-                Asked::Stop => match BETWEEN.lock().ok().and_then(|between| *between) {
-                    Some(text) => text.to_owned(),
-                    None => stopping(course(&top, &binding)).to_owned(),
+                Asked::Stop => match caller.told_when_stopped() {
+                    Some(text) => text,
+                    None => stopping(course(&top, &binding)),
                 },
-                Asked::StopAgain => {
-                    "heard already; twice within 2 s leaves the run open".to_owned()
-                }
-                Asked::Leave => "leaving everything as it stands".to_owned(),
+                Asked::StopAgain => "heard already; twice within 2 s leaves the run open",
+                Asked::Leave => "leaving everything as it stands",
             });
         });
-        if let Err(error) = told {
-            self.ui.say(&format!("warning: signals are not heeded: {error}"));
+        if let Err(error) = heeded {
+            self.caller.warn(format!("signals are not heeded: {error}"));
         }
     }
 
@@ -192,44 +178,23 @@ impl Session {
     pub fn warn_of_other_config(&self, facts: &Facts) {
         if facts.config_was_changed(&self.site) {
             let seq = facts.accepted.seq;
-            self.ui.say(&format!(
-                "warning: gitroll.toml differs from the one of record #{seq}, which is used"
-            ));
-            self.ui.say("  next     gitroll init    accepts the one in the tree");
+            self.caller
+                .warn(format!("gitroll.toml differs from the one of record #{seq}, which is used"));
+            self.caller.tell(Notice::Next("gitroll init", "accepts the one in the tree"));
         }
-    }
-
-    /// `shop · production · web-1`.
-    pub fn place(&self) -> String {
-        let dot = self.ui.err.dot();
-        let binding = &self.site.binding;
-        let host = engine::host_name(binding.writer.as_str());
-        format!("{} {dot} {} {dot} {host}", binding.app, binding.environment)
     }
 
     fn sign_queued(&self) {
         match engine::sign_queued(&self.site) {
             Ok(0) => {}
-            Ok(count) => self.ui.say(&format!("signed {} that waited", plural(count, "record"))),
+            Ok(count) => {
+                self.caller.info(format!("signed {} that waited", plural(count, "record")))
+            }
             Err(error) => {
                 let waiting = plural(engine::queued(&self.site).len(), "record");
-                self.ui.say(&format!(
-                    "warning: {waiting} cannot be signed: {}",
-                    escape(&error.to_string())
-                ));
+                self.caller.warn(format!("{waiting} cannot be signed: {error}"));
             }
         }
-    }
-}
-
-/// What is true while this command has no run open although it began some.
-static BETWEEN: Mutex<Option<&'static str>> = Mutex::new(None);
-
-/// From here on no run of this command is open: what a person is told who stops it now. `None`: one is going to
-/// be begun.
-pub fn between_runs(text: Option<&'static str>) {
-    if let Ok(mut between) = BETWEEN.lock() {
-        *between = text;
     }
 }
 
@@ -266,7 +231,8 @@ pub fn held(command: &str, actor: &str) -> Held {
 }
 
 /// Takes the lock at once, or waits for it and says for whom.
-fn take_lock(site: &Site, held: &Held, wait: Duration, ui: &Ui) -> Result<Lock, Failure> {
+fn take_lock(site: &Site, held: &Held, caller: &Caller) -> Result<Lock, Failure> {
+    let wait = caller.wait.unwrap_or_default();
     let state = site.state();
     let busy = match Lock::take(&state, held, Duration::ZERO) {
         Err(LockError::Busy(holder)) => holder,
@@ -275,9 +241,9 @@ fn take_lock(site: &Site, held: &Held, wait: Duration, ui: &Ui) -> Result<Lock, 
     let holder = Lock::holder(&state).or(busy.map(|holder| *holder));
     if !wait.is_zero() {
         let who = holder.as_ref().map_or("another command".to_owned(), |holder| {
-            format!("gitroll {} by {}", holder.command, escape(&holder.who()))
+            format!("gitroll {} by {}", holder.command, holder.who())
         });
-        ui.say(&format!("waiting at most {} for {who}", span(wait)));
+        caller.info(format!("waiting at most {} for {who}", span(wait)));
     }
     match Lock::take(&state, held, wait) {
         Err(error @ LockError::Busy(_)) => {
@@ -301,8 +267,8 @@ pub type Opened = (Git, Result<Binding, BindingError>);
 ///
 /// # Errors
 /// When the repository is refused.
-pub fn open(globals: &Globals) -> Result<Opened, Failure> {
-    let (git, binding) = open_as_it_stands(globals)?;
+pub fn open(caller: &Caller) -> Result<Opened, Failure> {
+    let (git, binding) = open_as_it_stands(caller)?;
     if binding.is_ok() {
         check_state(&git.state_dir())?;
     }
@@ -314,8 +280,8 @@ pub fn open(globals: &Globals) -> Result<Opened, Failure> {
 ///
 /// # Errors
 /// When the repository is refused.
-pub fn open_as_it_stands(globals: &Globals) -> Result<Opened, Failure> {
-    let dir = directory(globals)?;
+pub fn open_as_it_stands(caller: &Caller) -> Result<Opened, Failure> {
+    let dir = directory(caller)?;
     if let Some(top) = switch::find_upwards(&dir, ".git") {
         become_owner(&top)?;
     }
@@ -343,8 +309,8 @@ fn check_state(state: &Path) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When it is not there.
-pub fn directory(globals: &Globals) -> Result<PathBuf, Failure> {
-    let dir = globals.dir.clone().unwrap_or_else(|| PathBuf::from("."));
+fn directory(caller: &Caller) -> Result<PathBuf, Failure> {
+    let dir = &caller.dir;
     dir.canonicalize().map_err(|e| Failure::unchanged(format!("{}: {e}", dir.display())))
 }
 
@@ -361,17 +327,17 @@ fn become_owner(top: &Path) -> Result<(), Failure> {
 
 /// Cleans up after a command that was killed, then notes that this one is at work. Where the disk is full and
 /// an earlier run waits to be finished or undone, that goes on without the note.
-fn at_work(site: &Site, ui: &Ui, command: &str) -> Result<Option<Note>, Failure> {
+fn at_work(site: &Site, caller: &Caller, command: &str) -> Result<Option<Note>, Failure> {
     let cleaned = engine::clean(site);
     let mut doubted = Vec::new();
     if let Some(cleaned) = &cleaned {
         if let Some(told) = cleaned.told() {
-            ui.say(&escape(&told));
+            caller.info(told);
         }
         for path in &cleaned.in_doubt {
-            let path = escape(&path.display().to_string());
-            ui.say(&format!(
-                "warning: {path} may be what gitroll {} left when it was killed, but a git command is at work \
+            let path = path.display();
+            caller.warn(format!(
+                "{path} may be what gitroll {} left when it was killed, but a git command is at work \
                  here; once that has ended and it is still there: rm {path}",
                 cleaned.after.command
             ));

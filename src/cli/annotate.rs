@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::Globals;
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, Status};
 use super::session::Session;
 use super::{flow, mark};
 use crate::engine;
@@ -37,7 +37,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &AnnotateArgs) -> Result<Exit, Fail
         .as_deref()
         .map(|text| text.strip_prefix('#').unwrap_or(text).parse::<Seq>())
         .transpose()
-        .map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
+        .map_err(|e| Failure::new(Status::Usage, e.to_string()))?;
     let session = Session::change(globals, ui, "annotate")?;
     let facts = session.facts()?;
     let own = facts.own(&session.site);

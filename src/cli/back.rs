@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::Globals;
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, Status};
 use super::flow::{Manner, carry_out, judgement};
 use super::levels::{self, Decisions, Level};
 use super::outcome::ChangeAnswer;
@@ -110,7 +110,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure>
     }
     let ended = match args.level {
         Level::Flags if args.to.is_some() => Err(Failure::new(
-            Exit::Usage,
+            Status::Usage,
             "--to names code; --level flags puts back what flags were before their last change",
         )),
         Level::Flags => {

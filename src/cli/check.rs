@@ -10,7 +10,8 @@ use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
-use super::ways;
+use super::{failure, reader};
+use crate::act::next_steps;
 use crate::check::{self, Intent};
 use crate::config::{Check, CheckGroup, CheckKind, Selection};
 use crate::model::{CheckEvidence, Served, ServiceEvidence};
@@ -60,7 +61,7 @@ pub struct CheckAnswer {
 /// When the repository or the own chain cannot be read.
 pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure> {
     let session = Session::look(globals, ui)?;
-    let open = ways::mention_open_run(&session.site, ui);
+    let open = reader::mention_open_run(&session.site, ui);
     let facts = session.facts()?;
     let site = &session.site;
     let config = &facts.accepted.config;
@@ -109,7 +110,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
             ui.cry(&format!("    {} {}", escape(service), escape(line)));
         }
         let back = || vec![("gitroll back".to_owned(), "goes to an earlier state".to_owned())];
-        ways::print(ui, &open.as_ref().map_or_else(back, ways::ways));
+        failure::print_next_steps(ui, &open.as_ref().map_or_else(back, next_steps::of));
     }
     ui.document("check", exit.code(), &answer);
     Ok(exit)

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use super::Globals;
 use super::back;
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, Status};
 use super::flags::{intent, switched};
 use super::flow::{Manner, carry_out};
 use super::levels::{self, Came, Decisions};
@@ -118,7 +118,7 @@ enum Tried {
     /// It could not be read or switched.
     PassedOver,
     /// It was switched, did not help and was put back: how that ended.
-    Flag(Exit),
+    Flag(Status),
 }
 
 /// By the flag, where that is the way.

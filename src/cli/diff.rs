@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::Globals;
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, Status};
 use super::reader::Reader;
 use crate::config::{Component, Config};
 use crate::plan::preflight::nearest;
@@ -61,7 +61,7 @@ pub struct DiffArgs {
 /// When a state is unknown, or its objects are not here.
 pub fn run(globals: &Globals, ui: &Ui, args: &DiffArgs) -> Result<Exit, Failure> {
     if args.patch && ui.json {
-        return Err(Failure::new(Exit::Usage, "--patch is for people, --json for programs")
+        return Err(Failure::new(Status::Usage, "--patch is for people, --json for programs")
             .next("gitroll diff --json", "without the lines")
             .next("gitroll diff --patch", "the lines"));
     }

@@ -46,7 +46,7 @@ pub struct DoctorAnswer {
 /// # Errors
 /// When the repository is refused.
 pub fn run(globals: &Globals, ui: &Ui, _args: &DoctorArgs) -> Result<Exit, Failure> {
-    let (git, binding) = session::open_as_it_stands(globals)?;
+    let (git, binding) = session::open_as_it_stands(globals, ui)?;
     let dot = ui.out.dot();
     let bound = binding
         .as_ref()

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Globals;
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, Status};
 use super::session::{self, Session, held};
 use crate::config::{Binding, BindingError, Manager};
 use crate::doctor::quoted;
@@ -97,9 +97,9 @@ const DELETE_RECORDS: &str = "git for-each-ref --format='delete %(refname)' refs
 /// When a run is open, records wait to be signed, the branch cannot be used, or it was not confirmed.
 pub fn run(globals: &Globals, ui: &Ui, args: &EjectArgs) -> Result<Exit, Failure> {
     if let Some(name) = args.branch.as_deref().filter(|name| !safe_name(name) || *name == "HEAD") {
-        return Err(Failure::new(Exit::Usage, format!("{name:?} is no name for a branch")));
+        return Err(Failure::new(Status::Usage, format!("{name:?} is no name for a branch")));
     }
-    let (git, binding) = session::open(globals)?;
+    let (git, binding) = session::open(globals, ui)?;
     if let Err(BindingError::Unbound { .. }) = binding {
         engine::finish_eject(&git.state_dir(), &held("eject", &user::actor()))?;
         ui.line(&format!("{} this checkout is plain git already: not bound", ui.out.ok()));
@@ -129,7 +129,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &EjectArgs) -> Result<Exit, Failure
         return Ok(Exit::Done);
     }
     if !args.yes && !confirm(ui, "Eject?", false)? {
-        return Err(Failure::new(Exit::Unchanged, "not confirmed; nothing was changed"));
+        return Err(Failure::new(Status::Unchanged, "not confirmed; nothing was changed"));
     }
     engine::eject(site, &ejection).map_err(|error| failure(error, args, &ejection))?;
     answer.outcome = "ejected".to_owned();
@@ -278,7 +278,7 @@ impl EjectAnswer {
 /// What is left, and the command that finishes it.
 fn failure(error: EjectError, args: &EjectArgs, ejection: &Ejection) -> Failure {
     let EjectError::Unfinished { left, .. } = &error else { return error.into() };
-    let mut failure = Failure::new(Exit::RunOpen, error.to_string())
+    let mut failure = Failure::new(Status::RunOpen, error.to_string())
         .detail("what serves was not touched; this is still to be removed:");
     for path in left {
         failure = failure.detail(format!("  {}", path.display()));

@@ -1,5 +1,7 @@
 //! Exit codes: the whole table, in one place.
 
+use crate::act::failure::Status;
+
 /// What the process says at its end. The numbers are a promise; `docs/exit-codes.md` explains them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -29,23 +31,24 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Whether it says that nothing was changed.
-    pub fn unchanged(self) -> bool {
-        match self {
-            Exit::Unchanged | Exit::Usage | Exit::Refused | Exit::ApprovalMissing | Exit::Busy => {
-                true
-            }
-            Exit::Done
-            | Exit::Restored
-            | Exit::PersonNeeded
-            | Exit::RunOpen
-            | Exit::Unrecorded
-            | Exit::Bug => false,
-        }
-    }
-
     /// The number.
     pub fn code(self) -> u8 {
         self as u8
+    }
+}
+
+impl From<Status> for Exit {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Done => Exit::Done,
+            Status::Unchanged => Exit::Unchanged,
+            Status::Usage => Exit::Usage,
+            Status::Refused => Exit::Refused,
+            Status::Busy => Exit::Busy,
+            Status::Restored => Exit::Restored,
+            Status::PersonNeeded => Exit::PersonNeeded,
+            Status::RunOpen => Exit::RunOpen,
+            Status::Unrecorded => Exit::Unrecorded,
+        }
     }
 }

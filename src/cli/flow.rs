@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, Status};
 use super::further::{self, Going};
 use super::outcome::ChangeAnswer;
-use super::session::{Session, between_runs};
+use super::session::Session;
 use crate::config::Selection;
 use crate::engine::{self, Further, OnFailure, Terms};
 use crate::ledger::{self, Draft};
@@ -86,7 +86,7 @@ pub fn carry_out_or(
         };
         let asking = Instant::now();
         if !confirm(&session.ui, &asked, true)? {
-            return Err(Failure::new(Exit::Unchanged, "not confirmed; nothing was changed"));
+            return Err(Failure::new(Status::Unchanged, "not confirmed; nothing was changed"));
         }
         // How long a person thinks is no part of what is promised.
         begin += asking.elapsed();
@@ -106,14 +106,14 @@ pub fn carry_out_or(
         by_watchdog: false,
     };
     session.heed_signals();
-    between_runs(None);
+    session.caller.between_runs(None);
     let mut live = Live::new(&session.ui);
     let ended = engine::execute(&session.site, &ready.checked, terms, &mut |narration| {
         live.tell(narration)
     })?;
     let going = Going { session, command: command.as_str(), watchdog: None, begin };
     let concluded = further::conclude(&going, plan, ended);
-    between_runs(Some("stopping; nothing more is begun"));
+    session.caller.between_runs(Some("stopping; nothing more is begun"));
     concluded
 }
 

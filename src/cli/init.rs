@@ -19,7 +19,7 @@ use super::Globals;
 use super::exit::Exit;
 use super::failure::{Failure, at};
 use super::outcome::RecordBrief;
-use super::session::{self, Session, Taking};
+use super::session::{self, LockRequest, Session};
 use crate::config::{self, BindingError, Config};
 use crate::engine;
 use crate::ledger;
@@ -115,12 +115,12 @@ pub struct InitAnswer {
 /// # Errors
 /// When the repository is refused, a name is wrong, gitroll.toml does not parse or nothing can sign.
 pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure> {
-    let (git, binding) = session::open(globals)?;
+    let (git, binding) = session::open(globals, ui)?;
     let head = git.head().map_err(|_| {
         Failure::unchanged(format!("{} has no commit yet", git.top().display()))
             .next("git commit", "commit the app first")
     })?;
-    let taking = |bound| Taking { command: "init", bound, watchdog: false };
+    let taking = |bound| LockRequest { command: "init", bound, watchdog: false };
     // Lock and open run come before everything that is written: the binding says whose run it is.
     let (mut session, draft) = match binding {
         Ok(bound) => {

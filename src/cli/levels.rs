@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 use super::back::left_out;
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, Status};
 use super::flags::{To, Wanted, back_to_before, intent, switched, unreadable};
 use super::flow::{Manner, carry_out};
 use super::session::Session;
@@ -35,7 +35,7 @@ pub enum Came {
     /// It helped, or nothing more can be tried: how it ended.
     Ended(Exit),
     /// It did not help, and what was before it is in place again: how that ended.
-    NotEnough(Exit),
+    NotEnough(Status),
     /// It could not be begun: why. Nothing was changed.
     Refused(String),
 }
@@ -221,17 +221,17 @@ pub fn try_level(
     intent: Intent,
     manner: Manner,
 ) -> Result<Came, Failure> {
-    let refused = |failure: &Failure| failure.exit == Exit::Usage || failure.exit == Exit::Busy;
+    let refused = |failure: &Failure| matches!(failure.status, Status::Usage | Status::Busy);
     match carry_out(session, facts, intent, &[], manner) {
         // Who stopped this level did not ask for the next one.
-        Ok(Exit::Restored) if !session.was_stopped() => Ok(Came::NotEnough(Exit::Restored)),
+        Ok(Exit::Restored) if !session.was_stopped() => Ok(Came::NotEnough(Status::Restored)),
         Ok(exit) => Ok(Came::Ended(exit)),
         Err(failure) if session.was_stopped() || refused(&failure) => Err(failure),
-        Err(failure) if failure.exit.unchanged() => Ok(Came::Refused(failure.message)),
+        Err(failure) if failure.status.unchanged() => Ok(Came::Refused(failure.message)),
         // Back to what was failing before.
         Err(failure) if engine::open_runs(&session.site)?.is_empty() => {
             session.ui.say(&format!("  {} {}", session.ui.err.bad(), escape(&failure.message)));
-            Ok(Came::NotEnough(failure.exit))
+            Ok(Came::NotEnough(failure.status))
         }
         Err(failure) => Err(failure),
     }
@@ -239,10 +239,10 @@ pub fn try_level(
 
 /// How it ended where a level was tried before that ended with `tried`: a level that changes nothing does not undo
 /// that something was changed.
-pub fn after(tried: Option<Exit>, ended: Result<Exit, Failure>) -> Result<Exit, Failure> {
+pub fn after(tried: Option<Status>, ended: Result<Exit, Failure>) -> Result<Exit, Failure> {
     match (tried, ended) {
-        (Some(tried), Err(mut failure)) if failure.exit.unchanged() => {
-            failure.exit = tried;
+        (Some(tried), Err(mut failure)) if failure.status.unchanged() => {
+            failure.status = tried;
             Err(failure.detail("the flag was switched before that, did not help and was put back"))
         }
         (_, ended) => ended,
@@ -260,7 +260,7 @@ pub fn name_flags_still_on(
 ) -> Result<Exit, Failure> {
     let needed = match &ended {
         Ok(exit) => *exit,
-        Err(failure) => failure.exit,
+        Err(failure) => failure.exit(),
     };
     let Ok(facts) = Facts::gather(&session.site) else { return ended };
     if needed != Exit::PersonNeeded {

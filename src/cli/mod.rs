@@ -4,6 +4,7 @@ mod abort;
 mod advise;
 mod annotate;
 mod back;
+mod caller;
 mod check;
 mod component;
 mod demo;
@@ -33,10 +34,10 @@ mod status;
 mod targets;
 mod unhold;
 mod watchdog;
-mod ways;
 
 pub use exit::Exit;
 pub use failure::Failure;
+use failure::Status;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -243,7 +244,7 @@ pub fn main() -> Exit {
         Ok(cli) => cli,
         Err(error) => {
             match expected_verb(&error) {
-                Some(command) => Failure::new(Exit::Usage, "there is no such command")
+                Some(command) => Failure::new(Status::Usage, "there is no such command")
                     .next(command, "goes back")
                     .next("gitroll --help", "shows all of them")
                     .print(&Ui::new(false, false), ""),
@@ -261,8 +262,8 @@ pub fn main() -> Exit {
         }
         Err(failure) => {
             failure.print(&ui, verb);
-            ui.print_document(failure.exit.code());
-            failure.exit
+            ui.print_document(failure.exit().code());
+            failure.exit()
         }
     }
 }
@@ -335,7 +336,7 @@ fn unknown_name(
 fn check_reason(reason: Option<&str>) -> Result<(), Failure> {
     match reason {
         Some("…" | "..." | "WHY") => {
-            Err(Failure::new(Exit::Usage, "say why in your own words: it is signed and stays"))
+            Err(Failure::new(Status::Usage, "say why in your own words: it is signed and stays"))
         }
         Some(reason) => Ok(crate::ledger::check_reason(reason)?),
         None => Ok(()),

@@ -7,9 +7,9 @@ pub use answer::{ChangeAnswer, RecordBrief};
 use std::time::Duration;
 
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, Status, print_next_steps};
 use super::session::Session;
-use super::ways;
+use crate::act::next_steps;
 use crate::config::{Component, Config};
 use crate::engine::{self, Ended, Run};
 use crate::ledger;
@@ -72,7 +72,7 @@ pub fn tell(
             } else {
                 format!("{} was observed serving, and does not serve any more", plan.to)
             };
-            let failure = Failure::new(Exit::PersonNeeded, what).detail(why);
+            let failure = Failure::new(Status::PersonNeeded, what).detail(why);
             let failure = lines.into_iter().fold(failure, |failure, (source, line)| {
                 failure.detail(format!("{source} log  {line}"))
             });
@@ -127,20 +127,20 @@ pub fn tell(
             Ok(Exit::Restored)
         }
         Ended::PutBack { why } => Err(Failure::new(
-            Exit::PersonNeeded,
+            Status::PersonNeeded,
             format!("{} is in place again, failing as it was before", plan.from),
         )
         .detail(why)
-        .details(ways::flags_now(&session.site, plan))
+        .details(next_steps::flags_now(&session.site, plan))
         .detail("the run is over")
         .next("gitroll deploy REV", "puts any revision in place")
         .next("gitroll back", "goes to an earlier state")),
         Ended::GivenUp { why } => Err(Failure::new(
-            Exit::PersonNeeded,
+            Status::PersonNeeded,
             format!("{} could not be restored; the run is over as it stands", plan.from),
         )
         .detail(why)
-        .details(ways::flags_now(&session.site, plan))
+        .details(next_steps::flags_now(&session.site, plan))
         .next("gitroll status", "shows what serves")
         .next("gitroll deploy REV", "puts any revision in place")),
         Ended::Stuck { side, why, run } => {
@@ -160,14 +160,14 @@ pub fn tell(
             session.ui.cry(&format!("{bad} Left as it stands; the run {run} is open. [22]"));
             let status =
                 ("gitroll status".to_owned(), "shows what is done and what is not".to_owned());
-            let ways = Run::open(&session.site, &run).map(|run| ways::ways(&run));
+            let ways = Run::open(&session.site, &run).map(|run| next_steps::of(&run));
             let ways: Vec<_> = std::iter::once(status).chain(ways.unwrap_or_default()).collect();
-            ways::print(&session.ui, &ways);
+            print_next_steps(&session.ui, &ways);
             Ok(exit)
         }
         // Only where the run beneath it is gone.
         Ended::Abandoned { why } | Ended::Undone { why } => {
-            Err(Failure::new(Exit::PersonNeeded, why))
+            Err(Failure::new(Status::PersonNeeded, why))
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Globals;
 use super::exit::Exit;
-use super::failure::{Failure, at};
+use super::failure::{Failure, Status, at};
 use super::flow;
 use super::outcome::RecordBrief;
 use super::session::Session;
@@ -223,7 +223,7 @@ fn tag_name(
         if safe_name(&name) && fits && !name.contains("..") && !name.ends_with(".lock") {
             Ok(name)
         } else {
-            Err(Failure::new(Exit::Usage, format!("{name:?} cannot be the name of a stable tag"))
+            Err(Failure::new(Status::Usage, format!("{name:?} cannot be the name of a stable tag"))
                 .detail(format!("letters, digits and ._/+-@, matching {pattern}")))
         }
     };

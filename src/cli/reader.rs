@@ -1,9 +1,11 @@
 //! Reading records from any clone, bound or not.
 
 use super::Globals;
-use super::failure::Failure;
-use super::{session, ways};
+use super::failure::{Failure, Status};
+use super::session;
+use crate::act::next_steps;
 use crate::config::Binding;
+use crate::engine::{self, Lock, Run};
 use crate::ledger::{self, Chain, Entry, Ledger};
 use crate::model::{EnvironmentName, WriterId};
 use crate::site::Site;
@@ -29,11 +31,11 @@ impl Reader {
     /// # Errors
     /// When the repository is refused or holds several environments and none was named.
     pub fn open(globals: &Globals, ui: &Ui, environment: Option<&str>) -> Result<Self, Failure> {
-        let (git, binding) = session::open(globals)?;
+        let (git, binding) = session::open(globals, ui)?;
         let wanted = environment
             .map(|name| name.parse::<EnvironmentName>())
             .transpose()
-            .map_err(|e| Failure::new(super::Exit::Usage, e.to_string()))?;
+            .map_err(|e| Failure::new(Status::Usage, e.to_string()))?;
         if let Ok(binding) = binding
             && wanted.as_ref().is_none_or(|name| *name == binding.environment)
         {
@@ -44,7 +46,7 @@ impl Reader {
             }
             let environment = binding.environment.clone();
             let site = Site::new(git, binding, user::actor());
-            ways::mention_open_run(&site, ui);
+            mention_open_run(&site, ui);
             let Site { git, binding, .. } = site;
             return Ok(Self { git, binding: Some(binding), environment, ledger });
         }
@@ -80,10 +82,8 @@ impl Reader {
             (None, _) => {
                 Err(Failure::unchanged("no such writer").detail(format!("there are {known}")))
             }
-            (Some(_), Some(_)) => {
-                Err(Failure::new(super::Exit::Usage, "there are several writers")
-                    .next("--writer NAME", format!("one of {known}")))
-            }
+            (Some(_), Some(_)) => Err(Failure::new(Status::Usage, "there are several writers")
+                .next("--writer NAME", format!("one of {known}"))),
         }
     }
 
@@ -93,6 +93,22 @@ impl Reader {
         let commit = entry.record.to.as_ref().or(entry.record.subject.as_ref());
         name.or_else(|| commit.map(|c| c.short().to_owned())).unwrap_or_default()
     }
+}
+
+/// The run that is not over, for a command that only looks: what it says may be about to change, and one line
+/// says so.
+pub fn mention_open_run(site: &Site, ui: &Ui) -> Option<Run> {
+    let run = engine::open_runs(site).ok()?.into_iter().next()?;
+    let stands = match Lock::holder(&site.state()) {
+        Some(held) if held.watchdog => "the watchdog is at work on it",
+        Some(_) => "at work just now",
+        None => "nobody is at work on it",
+    };
+    ui.say(&format!(
+        "a run is open: {}: {stands}; gitroll status says more",
+        escape(&next_steps::what(&run))
+    ));
+    Some(run)
 }
 
 fn only_environment(git: &Git) -> Result<EnvironmentName, Failure> {
@@ -113,7 +129,7 @@ fn only_environment(git: &Git) -> Result<EnvironmentName, Failure> {
                 "brings them, if they were pushed",
             )
             .next("gitroll init", "begins them")),
-        many => Err(Failure::new(super::Exit::Usage, "there are several environments")
+        many => Err(Failure::new(Status::Usage, "there are several environments")
             .next("--environment NAME", format!("one of {}", many.join(", ")))),
     }
 }

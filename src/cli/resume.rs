@@ -6,11 +6,10 @@ use clap::Args;
 
 use super::Globals;
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, Status};
 use super::further::{self, Going};
 use super::session::Session;
 use super::status::FinishedRun;
-use super::ways;
 use crate::engine::{self, Ended, EngineError, Repeat, Run, Unsettled};
 use crate::model::Narrator;
 use crate::site::Site;
@@ -60,16 +59,16 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ResumeArgs) -> Result<Exit, Failur
 fn settled(run: &Run, repeat: Repeat) -> Result<(), Failure> {
     match (run.unsettled(), repeat) {
         (None, Repeat::Done) => {
-            Err(Failure::new(Exit::Usage, "--done answers a question that this run does not ask")
+            Err(Failure::new(Status::Usage, "--done answers a question that this run does not ask")
                 .next("gitroll status", "shows where it stands")
                 .next("gitroll resume", "goes on with it"))
         }
         (Some(Unsettled { label, command, .. }), Repeat::None) => {
             let what = format!("{label} was interrupted: did its command run to its end?");
-            let failure = Failure::new(Exit::RunOpen, what)
+            let failure = Failure::new(Status::RunOpen, what)
                 .detail(format!("command  {command}"))
                 .detail("it does not say `idempotent = true`, so it is not simply run again");
-            Err(ways::with_ways(failure, run))
+            Err(failure.next_steps(run))
         }
         _ => Ok(()),
     }
@@ -105,7 +104,7 @@ pub(super) fn go_on(
     for (process, words) in run.outlived(&session.site) {
         ui.say(&format!("waiting for `{}` (process {process}): it goes on", escape(&words)));
     }
-    run.wait_for_outlived(&session.site).map_err(|why| Failure::new(Exit::RunOpen, why))?;
+    run.wait_for_outlived(&session.site).map_err(|why| Failure::new(Status::RunOpen, why))?;
     settled(&run)?;
     let plan = run.plan.clone();
     ui.say(&format!("{}    {} of {}", session.place(), command, run.id));

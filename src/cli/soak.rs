@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::Globals;
 use super::failure::Failure;
-use super::session::{Session, between_runs};
+use super::session::Session;
 use crate::check::LogsSince;
 use crate::engine::Lock;
 use crate::model::{Oid, Seq};
@@ -87,7 +87,7 @@ impl<'a> Watch<'a> {
         let session = Session::look(globals, ui)?;
         let facts = session.facts()?;
         session.heed_signals();
-        between_runs(Some(when_stopped));
+        session.caller.between_runs(Some(when_stopped));
         let config = &facts.accepted.config;
         let deployment = facts.deployment(&session.site);
         let about = intent(&session.site, config, &facts.serving, &deployment, None);
@@ -100,7 +100,7 @@ impl<'a> Watch<'a> {
             restarts: BTreeMap::new(),
             acts: facts.own(&session.site).len(),
             warned: false,
-            site: session.site,
+            site: session.into_site(),
             facts,
         };
         watch.restarts = watch.counted();
@@ -142,7 +142,7 @@ impl<'a> Watch<'a> {
     /// What is wrong now. Where the repository cannot be read any more, what was known is watched on.
     fn look(&mut self) -> Vec<String> {
         let found = Session::look(self.globals, self.ui)
-            .and_then(|session| Ok((Facts::gather(&session.site)?, session.site)));
+            .and_then(|session| Ok((Facts::gather(&session.site)?, session.into_site())));
         match found {
             Ok((facts, site)) => (self.facts, self.site) = (facts, site),
             Err(failure) if !self.warned => {

@@ -173,7 +173,7 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &StatusArgs) -> Result<Exit, Failu
         Some(error) => {
             let failure = Failure::from(error);
             failure.tell(ui);
-            failure.exit
+            failure.exit()
         }
     };
     ui.document("status", exit.code(), &answer);

@@ -39,7 +39,7 @@ pub struct TargetsAnswer {
 /// When the repository or the own chain cannot be read.
 pub fn run(globals: &Globals, ui: &Ui, _args: &TargetsArgs) -> Result<Exit, Failure> {
     let session = Session::look(globals, ui)?;
-    super::ways::mention_open_run(&session.site, ui);
+    super::reader::mention_open_run(&session.site, ui);
     let facts = session.facts()?;
     let all = candidates::gather(&session.site, &facts)?;
     let taken = |request| {

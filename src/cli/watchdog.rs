@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::Globals;
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, Status};
 use super::session::Session;
 use crate::engine::{Run, watchdog};
 use crate::model::RunId;
@@ -40,7 +40,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &WatchdogArgs) -> Result<Exit, Fail
     let id: RunId = args
         .run
         .parse()
-        .map_err(|_| Failure::new(Exit::Usage, format!("{:?} is no run", args.run)))?;
+        .map_err(|_| Failure::new(Status::Usage, format!("{:?} is no run", args.run)))?;
     let session = Session::look(globals, ui)?;
     watchdog::keep_watch(&session.site, &id, &args.token, &mut |line| {
         ui.say(&format!("{}  {}", clock::now(), escape(line)));

@@ -12,4 +12,5 @@ pub mod procs;
 pub mod random;
 pub mod signals;
 pub mod switch;
+pub mod text;
 pub mod user;

@@ -1,4 +1,4 @@
-//! Times and texts for people.
+//! Times, counts and texts of unknown origin, as people read them.
 
 use std::time::Duration;
 

@@ -9,22 +9,22 @@ use super::{Ui, duration, escape};
 use crate::model::Narration;
 
 /// Renders what a run tells.
-pub struct Live<'a> {
-    ui: &'a Ui,
+pub struct Live {
+    ui: Ui,
     bar: Option<ProgressBar>,
     step: String,
     restoring: bool,
 }
 
-impl<'a> Live<'a> {
+impl Live {
     /// Nothing told yet.
-    pub fn new(ui: &'a Ui) -> Self {
-        Self { ui, bar: None, step: String::new(), restoring: false }
+    pub fn new(ui: &Ui) -> Self {
+        Self { ui: ui.clone(), bar: None, step: String::new(), restoring: false }
     }
 
     /// Tells one thing.
     pub fn tell(&mut self, narration: Narration) {
-        let style = &self.ui.err;
+        let style = self.ui.err.clone();
         match narration {
             Narration::Begin { step } => self.begin(step),
             Narration::Progress { text } => {

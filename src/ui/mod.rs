@@ -4,13 +4,14 @@ mod ask;
 mod live;
 mod style;
 mod table;
-mod words;
 
+pub use crate::system::text::{
+    ago, clock_word, countdown, duration, escape, plural, span, time_of_day,
+};
 pub use ask::{AskError, can_ask, choose, confirm, question};
 pub use live::Live;
 pub use style::Style;
 pub use table::Table;
-pub use words::{ago, clock_word, countdown, duration, escape, plural, span, time_of_day};
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;

@@ -29,10 +29,12 @@ fn may_use() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("plan", [&with(&parts)[..], &["site"]].concat()),
         ("engine", [&with(&parts)[..], &["site"]].concat()),
         ("doctor", [&with(&parts)[..], &["site", "plan", "engine"]].concat()),
-        ("ui", vec!["model", "config", "ledger", "target", "plan", "report"]),
+        ("act", [&with(&parts)[..], &["plan", "engine", "report", "site"]].concat()),
+        ("ui", vec!["model", "config", "system", "ledger", "target", "plan", "report"]),
         (
             "cli",
-            [&with(&parts)[..], &["plan", "engine", "doctor", "report", "site", "ui"]].concat(),
+            [&with(&parts)[..], &["act", "plan", "engine", "doctor", "report", "site", "ui"]]
+                .concat(),
         ),
         ("lib", vec!["cli", "ui"]),
         ("main", vec!["cli"]),

@@ -1,7 +1,6 @@
 //! Whether a component's files fit what they are put into: said before anything is done.
 
-use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, Status};
 use crate::cli::session::Session;
 use crate::config::Component;
 use crate::model::{Oid, Served};
@@ -88,7 +87,7 @@ fn ask(
         Ok(false) => Err(refused(Failure::unchanged("not confirmed; nothing was changed"))),
         Err(AskError::NoTerminal(_)) => {
             let what = format!("{count} in the tree that is to serve would not be found");
-            let failure = Failure::new(Exit::Usage, what);
+            let failure = Failure::new(Status::Usage, what);
             Err(refused(lines.into_iter().fold(failure, Failure::detail)))
         }
         Err(error) => Err(error.into()),

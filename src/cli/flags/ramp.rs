@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::wanted::{To, Wanted, intent, switched};
 use crate::cli::Globals;
 use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, Status};
 use crate::cli::flow::{Manner, carry_out_or};
 use crate::cli::session::Session;
 use crate::cli::soak::{Heeds, Watch, Watched, patience, wait};
@@ -74,7 +74,7 @@ pub(super) fn run(globals: &Globals, ui: &Ui, args: &RampArgs) -> Result<Exit, F
         .iter()
         .map(|step| value_of(step, declared))
         .collect::<Result<_, String>>()
-        .map_err(|why| Failure::new(Exit::Usage, why))?;
+        .map_err(|why| Failure::new(Status::Usage, why))?;
     let ramp = Ramp { globals, ui, flag, every: args.every, reason: args.reason.clone() };
     let answer = |outcome: &str| {
         let answer = RampAnswer {
@@ -98,7 +98,7 @@ pub(super) fn run(globals: &Globals, ui: &Ui, args: &RampArgs) -> Result<Exit, F
     for (number, step) in steps.iter().enumerate() {
         let exit = match ramp.step(step, number == last) {
             // True of this step only: those before it were taken.
-            Err(failure) if number > 0 && failure.exit.unchanged() => {
+            Err(failure) if number > 0 && failure.status.unchanged() => {
                 return Err(ramp.not_begun(step, failure));
             }
             ended => ended?,
@@ -190,7 +190,7 @@ impl Ramp<'_> {
             match ended {
                 // Whoever is at it must not be the reason that it stays.
                 Err(failure)
-                    if failure.exit == Exit::Busy
+                    if failure.exit() == Exit::Busy
                         && begun.elapsed() < patience(self.globals)
                         && wait(Duration::from_secs(1)) => {}
                 ended => break ended,
@@ -201,7 +201,7 @@ impl Ramp<'_> {
         match ended {
             Ok((Exit::Done | Exit::Unrecorded, _)) => {
                 let what = format!("{failed}; it is {now} again, as before that step");
-                Err(Failure::new(Exit::Restored, what)
+                Err(Failure::new(Status::Restored, what)
                     .detail(why.to_owned())
                     .next("gitroll log", "shows the steps"))
             }
@@ -212,7 +212,7 @@ impl Ramp<'_> {
             }
             Err(failure) => {
                 let what = format!("{failed}, and could not be put back: it is {now} now");
-                let mut told = Failure::new(Exit::PersonNeeded, what).detail(why.to_owned());
+                let mut told = Failure::new(Status::PersonNeeded, what).detail(why.to_owned());
                 told = told.detail(failure.message);
                 told.details.extend(failure.details.into_iter().filter(|d| d != UNCHANGED));
                 told.next = failure.next;
@@ -224,7 +224,7 @@ impl Ramp<'_> {
     /// The ramp did not come to its end, and nothing is wrong with what serves: how it goes on is for a person to
     /// say.
     fn ends(&self, what: String, stands: String) -> Failure {
-        Failure::new(Exit::PersonNeeded, what)
+        Failure::new(Status::PersonNeeded, what)
             .detail(stands)
             .next("gitroll flags", "shows how it stands")
             .next("gitroll back --level flags", "puts the values before the last change back")

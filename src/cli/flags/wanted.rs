@@ -1,7 +1,6 @@
 //! From what a person typed to the changes of flags.
 
-use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, Status};
 use crate::cli::session::Session;
 use crate::config::{Component, Config, Flag, FlagSource, Flags};
 use crate::engine;
@@ -84,16 +83,16 @@ pub fn settings(
     for setting in settings {
         let Some((name, value)) = setting.split_once('=') else {
             let what = format!("{setting}: write NAME=VALUE");
-            return Err(Failure::new(Exit::Usage, what)
+            return Err(Failure::new(Status::Usage, what)
                 .next(format!("gitroll flags set {setting}=VALUE"), "sets it")
                 .next("gitroll flags", "shows how the declared flags stand"));
         };
         let name: FlagName = name
             .parse()
-            .map_err(|e: crate::model::IdError| Failure::new(Exit::Usage, e.to_string()))?;
+            .map_err(|e: crate::model::IdError| Failure::new(Status::Usage, e.to_string()))?;
         if wanted.iter().any(|earlier| earlier.name == name) {
             let what = format!("{name} is set twice");
-            return Err(Failure::new(Exit::Usage, what));
+            return Err(Failure::new(Status::Usage, what));
         }
         let (source, component) = place(config, session, serving, &name, source)?;
         let to = To::Text(value.to_owned());

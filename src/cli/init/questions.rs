@@ -1,8 +1,7 @@
 //! The questions of `init`, at most four, each with a default.
 
 use super::InitArgs;
-use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, Status};
 use crate::ui::{Ui, question};
 
 /// What a person said, or the defaults.
@@ -35,5 +34,5 @@ pub(super) fn ask(ui: &Ui, args: &InitArgs, app: &str, host: &str) -> Result<Sai
 pub(super) fn name<T: std::str::FromStr<Err = crate::model::IdError>>(
     text: &str,
 ) -> Result<T, Failure> {
-    text.parse().map_err(|e: crate::model::IdError| Failure::new(Exit::Usage, e.to_string()))
+    text.parse().map_err(|e: crate::model::IdError| Failure::new(Status::Usage, e.to_string()))
 }

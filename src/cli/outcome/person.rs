@@ -1,8 +1,9 @@
 //! What is said where a person is needed.
 
+use crate::act::next_steps;
 use crate::check;
+use crate::cli::failure::print_next_steps;
 use crate::cli::session::Session;
-use crate::cli::ways;
 use crate::config;
 use crate::engine::{self, Lying, Run, Side};
 use crate::model::{Event, Plan, RunId, Served};
@@ -36,11 +37,11 @@ pub(super) fn needed(session: &Session, plan: &Plan, run: &RunId, side: Side, wh
     };
     let what = escape(&what);
     ui.cry(&format!("{} A PERSON IS NEEDED: {what}. [21]", ui.err.bad()));
-    let lines = run.map(|run| ways::predicament(&session.site, &run, side, why));
+    let lines = run.map(|run| next_steps::explain_stuck(&session.site, &run, side, why));
     for (name, text) in lines.unwrap_or_else(|_| vec![("why", why.to_owned())]) {
         ui.cry(&format!("  {name:<8} {}", escape(&text)));
     }
-    ways::print(ui, &ways::stuck(side));
+    print_next_steps(ui, &next_steps::stuck(side));
 }
 
 /// How a host answers.

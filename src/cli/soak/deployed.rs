@@ -10,8 +10,7 @@ use super::{Heeds, Watch, Watched, patience, wait};
 use crate::cli::Globals;
 use crate::cli::back::{self, BackArgs};
 use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
-use crate::cli::session::between_runs;
+use crate::cli::failure::{Failure, Status};
 use crate::engine::Lock;
 use crate::model::{Event, Outcome, Served};
 use crate::system::signals;
@@ -86,7 +85,7 @@ pub fn after_deploy(
                 match soak.go_back(&watch, &why) {
                     // Whoever is at it may be curing it.
                     Err(failure)
-                        if failure.exit == Exit::Busy && since.elapsed() < patience(globals) =>
+                        if failure.exit() == Exit::Busy && since.elapsed() < patience(globals) =>
                     {
                         if Lock::is_held(&watch.site.state()) || wait(super::AGAIN) {
                             continue;
@@ -159,7 +158,7 @@ impl Soak<'_> {
         };
         let reason = format!("it did not hold while it was watched: {why}");
         let reason = crate::ledger::check_reason(&reason).is_ok().then_some(reason);
-        between_runs(None);
+        self.globals.caller(self.ui).between_runs(None);
         let to = BackArgs::to(&before.commit, reason);
         let exit = signals::to_its_end(|| back::run(self.globals, self.ui, &to))?;
         let serves = |served: &Served| {
@@ -183,7 +182,7 @@ impl Soak<'_> {
 
     /// It did not hold, and could not be taken back.
     fn not_back(&self, failure: Failure, why: &str) -> Failure {
-        if matches!(failure.exit, Exit::PersonNeeded | Exit::RunOpen) {
+        if matches!(failure.exit(), Exit::PersonNeeded | Exit::RunOpen) {
             return failure.detail(format!("it did not hold: {why}"));
         }
         // True of the way back only: what fails is in place.
@@ -201,7 +200,7 @@ impl Soak<'_> {
     }
 
     fn needed(&self, what: String) -> Failure {
-        Failure::new(Exit::PersonNeeded, what)
+        Failure::new(Status::PersonNeeded, what)
             .next("gitroll status", "shows what serves")
             .next("gitroll back", "goes to the last good state")
     }

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::act::next_steps::{self, NextStep};
 use crate::cli::session::Session;
 use crate::cli::watchdog::Watching;
-use crate::cli::ways;
 use crate::engine::{self, Course, Held, Lock, Lying, Phase, Run, Side, Unsettled};
 use crate::ledger;
 use crate::model::{Outcome, RunId, Seq, Served};
@@ -55,7 +55,7 @@ pub struct OpenRun {
     /// Commands of the team's own that go on although the run was killed: process and words.
     pub outlived: Vec<(u32, String)>,
     /// The ways on, each a command with what it will do.
-    pub ways: Vec<ways::Way>,
+    pub ways: Vec<NextStep>,
     #[serde(skip)]
     stuck: Option<Vec<(&'static str, String)>>,
 }
@@ -85,12 +85,12 @@ impl OpenRun {
         let course = run.course();
         let stuck = match course {
             Course::Stuck(side) => {
-                Some(ways::predicament(&session.site, run, side, &run.last_failure()))
+                Some(next_steps::explain_stuck(&session.site, run, side, &run.last_failure()))
             }
             _ => None,
         };
         Self {
-            what: ways::what(run),
+            what: next_steps::what(run),
             from: run.plan.from.clone(),
             to: run.plan.to.clone(),
             course: course_word(course).to_owned(),
@@ -106,11 +106,11 @@ impl OpenRun {
             done,
             left,
             record,
-            flags: ways::flags_now(&session.site, &run.plan),
+            flags: next_steps::flags_now(&session.site, &run.plan),
             unsettled: run.unsettled().map(|Unsettled { command, .. }| command),
             outlived: if holder.is_some() { Vec::new() } else { run.outlived(&session.site) },
             watchdog: Watching::over(&session.site, run),
-            ways: ways::ways(run),
+            ways: next_steps::of(run),
             id: run.id.clone(),
             stuck,
         }
@@ -210,7 +210,7 @@ impl FinishedRun {
             Some(Outcome::Restored) | None => Some(run.plan.from.clone()),
         };
         let outcome = outcome.map_or("untouched", Outcome::as_str).to_owned();
-        Some(Self { what: ways::what(&run), id: run.id, at, outcome, serves })
+        Some(Self { what: next_steps::what(&run), id: run.id, at, outcome, serves })
     }
 
     /// `finished deploy to v1.1.0 (a1fbc59) today 03:12 (14 min ago): v1.0.0 (0bb6822) restored`
@@ -221,7 +221,7 @@ impl FinishedRun {
             (_, Some(served)) => format!("{served} serves as before"),
             (_, None) => "nothing healthy served".to_owned(),
         };
-        escape(&format!("finished {} {}: {came}", self.what, ways::since(self.at, now)))
+        escape(&format!("finished {} {}: {came}", self.what, next_steps::since(self.at, now)))
     }
 }
 

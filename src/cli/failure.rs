@@ -1,0 +1,47 @@
+//! A failure at the edge: its lines on stderr, its JSON, its exit code.
+
+pub use crate::act::failure::{Failure, Status, at};
+
+use super::exit::Exit;
+use crate::act::next_steps::NextStep;
+use crate::ui::{AskError, Ui, escape};
+
+impl Failure {
+    /// Prints it.
+    pub fn print(&self, ui: &Ui, command: &str) {
+        self.tell(ui);
+        ui.error_document(command, self.exit().code(), self);
+    }
+
+    /// Tells it beside an answer that was given all the same.
+    pub fn tell(&self, ui: &Ui) {
+        let sign = ui.err.bad();
+        let code = self.exit().code();
+        ui.cry(&format!("{sign} {} [{code}]", escape(&self.message)));
+        for line in &self.details {
+            ui.cry(&format!("  {}", escape(line)));
+        }
+        print_next_steps(ui, &self.next);
+    }
+
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        self.status.into()
+    }
+}
+
+/// Prints the commands to run next, each with what it does.
+pub fn print_next_steps(ui: &Ui, steps: &[NextStep]) {
+    let width = steps.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    for (index, (command, what)) in steps.iter().enumerate() {
+        let label = if index == 0 { "next" } else { "" };
+        let line = format!("  {label:<8} {:<width$}   {}", escape(command), escape(what));
+        ui.cry(line.trim_end());
+    }
+}
+
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        super::caller::unanswered(error).into()
+    }
+}

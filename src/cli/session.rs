@@ -1,0 +1,91 @@
+//! A checkout opened for a verb, with the voice it speaks with.
+
+use std::ops::Deref;
+
+use super::Globals;
+use super::failure::Failure;
+use crate::act::session::{self as act, Opened};
+pub use crate::act::session::{LockRequest, held};
+use crate::config::Binding;
+use crate::engine;
+use crate::site::Site;
+use crate::system::git::Git;
+use crate::ui::Ui;
+
+pub struct Session {
+    pub ui: Ui,
+    act: act::Session,
+}
+
+impl Deref for Session {
+    type Target = act::Session;
+
+    fn deref(&self) -> &Self::Target {
+        &self.act
+    }
+}
+
+impl Session {
+    /// As [`act::Session::look`].
+    pub fn look(globals: &Globals, ui: &Ui) -> Result<Self, Failure> {
+        let act = act::Session::look(&globals.caller(ui))?;
+        Ok(Self { ui: ui.clone(), act })
+    }
+
+    /// As [`act::Session::change`].
+    pub fn change(globals: &Globals, ui: &Ui, command: &str) -> Result<Self, Failure> {
+        let act = act::Session::change(&globals.caller(ui), command)?;
+        Ok(Self { ui: ui.clone(), act })
+    }
+
+    /// As [`act::Session::change_beside_run`].
+    pub fn change_beside_run(
+        globals: &Globals,
+        ui: &Ui,
+        command: &str,
+        watchdog: bool,
+    ) -> Result<Self, Failure> {
+        let act = act::Session::change_beside_run(&globals.caller(ui), command, watchdog)?;
+        Ok(Self { ui: ui.clone(), act })
+    }
+
+    /// As [`act::Session::lock`].
+    pub fn lock(
+        globals: &Globals,
+        ui: &Ui,
+        git: Git,
+        binding: Binding,
+        request: LockRequest<'_>,
+    ) -> Result<Self, Failure> {
+        let act = act::Session::lock(&globals.caller(ui), git, binding, request)?;
+        Ok(Self { ui: ui.clone(), act })
+    }
+
+    /// As [`act::Session::rebind`].
+    pub fn rebind(&mut self, globals: &Globals) -> Result<(), Failure> {
+        let caller = globals.caller(&self.ui);
+        self.act.rebind(&caller)
+    }
+
+    pub fn into_site(self) -> Site {
+        self.act.site
+    }
+
+    /// `shop · production · web-1`.
+    pub fn place(&self) -> String {
+        let dot = self.ui.err.dot();
+        let binding = &self.site.binding;
+        let host = engine::host_name(binding.writer.as_str());
+        format!("{} {dot} {} {dot} {host}", binding.app, binding.environment)
+    }
+}
+
+/// As [`act::open`].
+pub fn open(globals: &Globals, ui: &Ui) -> Result<Opened, Failure> {
+    act::open(&globals.caller(ui))
+}
+
+/// As [`act::open_as_it_stands`].
+pub fn open_as_it_stands(globals: &Globals, ui: &Ui) -> Result<Opened, Failure> {
+    act::open_as_it_stands(&globals.caller(ui))
+}
