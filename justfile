@@ -14,11 +14,11 @@ test *filter:
 
 # the power is cut at every place and at random moments, on ext4 and XFS (as root; half an hour)
 power:
-    GITROLL_POWER_FULL=1 cargo test --locked --test power -- --nocapture --test-threads 1
+    GITROLL_POWER_FULL=1 cargo test --locked --test suite power:: -- --nocapture --test-threads 1
 
 # KILL and errors at every place and every system call of a run, eight commands at once (hours)
 crash *filter:
-    GITROLL_CRASH_FULL=1 cargo test --locked --test crash -- --nocapture --test-threads 1 {{filter}}
+    GITROLL_CRASH_FULL=1 cargo test --locked --test suite crash::{{filter}} -- --nocapture --test-threads 1
 
 # the quick look while writing
 check:

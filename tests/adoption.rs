@@ -1,16 +1,14 @@
 //! A server that was set up by hand is taken over, has its bad night, and is given back: one story, as the
 //! app's own user, on express under pm2's cluster mode.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::*;
 use serde_json::Value;
-use support::*;
 
 /// The app's user on the server: no account of this machine.
 const USER: u32 = 54_322;

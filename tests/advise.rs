@@ -1,15 +1,11 @@
 //! `gitroll advise`: symptoms of a running app, and the command for the worst of them.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use crate::support::*;
 use serde_json::Value;
-use support::*;
 
 /// Answers `/stats` with what lies in `.git/stats.json`, `/api/upload` with the status in `.git/upload`, and writes
 /// what is asked of `/say/` to its log. Its flag is read from `.env` with each request.

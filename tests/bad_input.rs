@@ -1,9 +1,6 @@
 //! Bad input of every kind: each command ends with the exit code of the table, says what happened, where and
 //! what to do next, and nothing is lost or half done.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod component;
 mod config;
 mod health;
@@ -15,7 +12,7 @@ mod tree;
 
 use std::path::Path;
 
-use support::*;
+use crate::support::*;
 
 /// Every command that changes something, as one would type it in a checkout.
 const CHANGING: [&[&str]; 6] = [

@@ -1,7 +1,5 @@
 //! Checks that ask something else than HTTP, against real sockets, files and commands.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};

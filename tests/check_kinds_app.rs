@@ -1,9 +1,5 @@
 //! Deployments that are proven by more than HTTP: what fails is put back, and what is said of it.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -12,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use support::*;
+use crate::support::*;
 
 /// A check of the text, asked quickly.
 fn check(text: &str) -> String {

@@ -1,7 +1,5 @@
 //! Checks and proofs against real servers on the loopback, most of them ill-behaved.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -1,10 +1,8 @@
 //! `gitroll component`: one component's files go back, the rest serves on.
 
-mod support;
-
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use support::*;
+use crate::support::*;
 
 /// Two components of the plain app; the second one's paths have a file in the first one's directory.
 const COMPONENTS: &str = r#"

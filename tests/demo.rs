@@ -1,11 +1,9 @@
 //! The demo, as somebody sees it who has only just cloned the project.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::*;
 use serde_json::json;
-use support::*;
 
 /// Only so that a hang or a story that got long is seen: it takes 7 s on a free machine.
 const GENEROUS: Duration = Duration::from_secs(60);

@@ -1,14 +1,11 @@
 //! What may have broken it: `gitroll diff` between deployed states, at home and in a clone, and its bad
 //! inputs.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod bad_input;
 mod patch;
 mod story;
 
-use support::*;
+use crate::support::*;
 
 /// Quick, without builds, with a component and migrations.
 fn config() -> AppConfig {

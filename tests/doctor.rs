@@ -1,12 +1,10 @@
 //! `gitroll doctor`: break one thing, it is named with exit 1; run the printed command, it is well again.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::*;
 use serde_json::Value;
-use support::*;
 
 fn quick() -> AppConfig {
     AppConfig::default().without_builds().settle(1, "100ms").timeout("20s")

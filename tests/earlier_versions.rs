@@ -1,12 +1,10 @@
 //! A run that an earlier version began and could not finish is finished, or undone, by this one.
 
-mod support;
-
 use std::fs;
 use std::path::PathBuf;
 
+use crate::support::*;
 use sha2::{Digest, Sha256};
-use support::*;
 
 /// Where a run of `fixtures/open-runs` was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,9 @@
 //! What was built and then edited by hand is never served, kept or gone back to as what was built.
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::*;
+use crate::support::*;
 
 /// 1.0.0 serves, with a `dist` that gitroll built.
 fn serving(host: &TestEnvironment) -> Scenario<'_> {

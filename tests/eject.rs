@@ -1,10 +1,8 @@
 //! `gitroll eject`: the checkout is plain git again, services were not touched, nothing of people's is lost.
 
-mod support;
-
 use std::fs;
 
-use support::*;
+use crate::support::*;
 
 fn quick() -> AppConfig {
     AppConfig::default().without_builds().settle(1, "100ms").timeout("20s")

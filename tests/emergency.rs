@@ -1,8 +1,6 @@
 //! Who comes back in an emergency is asked why only afterwards.
 
-mod support;
-
-use support::*;
+use crate::support::*;
 
 fn with_a_release(host: &TestEnvironment) -> Scenario<'_> {
     let config = AppConfig::default().without_builds().settle(1, "200ms");

@@ -1,11 +1,9 @@
 //! Emergencies, cascades and soaking: how far one command goes by itself.
 
-mod support;
-
 use std::fs;
 use std::process::Stdio;
 
-use support::*;
+use crate::support::*;
 
 fn quick() -> AppConfig {
     AppConfig::default().without_builds().settle(1, "200ms").timeout("3s")

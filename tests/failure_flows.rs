@@ -1,13 +1,11 @@
 //! When more than one thing is wrong: the next candidate, a person, an open run, a lost key, a lock, a
 //! remote that is away.
 
-mod support;
-
 use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
-use support::*;
+use crate::support::*;
 
 fn quick() -> AppConfig {
     AppConfig::default().settle(2, "400ms").timeout("4s").without_builds()

@@ -1,8 +1,6 @@
 //! How npm and git leave a host broken while a rollback goes on, each case once.
 
-mod support;
-
-use support::*;
+use crate::support::*;
 
 fn quick() -> AppConfig {
     AppConfig::default().settle(2, "400ms").timeout("10s")

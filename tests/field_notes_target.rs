@@ -1,9 +1,7 @@
 //! How rollback tools choose a wrong target, each case once. Most of them end there with exit 0 and a wrong
 //! or dead service.
 
-mod support;
-
-use support::*;
+use crate::support::*;
 
 fn quick() -> AppConfig {
     AppConfig::default().settle(2, "400ms").timeout("10s").without_builds()

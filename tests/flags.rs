@@ -1,13 +1,10 @@
 //! Feature flags: switched as a run, seen in the running app or put back.
 
-mod support;
-
-#[path = "flags/seen.rs"]
 mod seen;
 
 use std::fs;
 
-use support::*;
+use crate::support::*;
 
 /// Reads `.env` as it starts; `uploads` fails as long as its flag is on, where the test says so. Says in its log how
 /// uploads go.

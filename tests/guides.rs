@@ -4,9 +4,6 @@
 mod commands;
 mod workflows;
 
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +11,7 @@ use serde_json::Value;
 
 /// `docs/guides`.
 fn guides() -> PathBuf {
-    support::project().join("docs/guides")
+    crate::support::project().join("docs/guides")
 }
 
 fn read(path: &Path) -> String {
@@ -39,7 +36,7 @@ fn yaml(name: &str) -> Value {
 
 /// The codes that docs/exit-codes.md explains.
 fn exit_codes() -> BTreeSet<i32> {
-    let page = read(&support::project().join("docs/exit-codes.md"));
+    let page = read(&crate::support::project().join("docs/exit-codes.md"));
     let heading = |line: &str| line.strip_prefix("## ")?.split(':').next()?.parse().ok();
     page.lines().filter_map(heading).collect()
 }

@@ -1,11 +1,9 @@
 //! Databases and logs that a service holds open inside the tree: never taken from under it.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use support::*;
+use crate::support::*;
 
 /// No build, one short look at the health URL.
 fn quick() -> AppConfig {

@@ -1,8 +1,6 @@
 //! What `--help` says: every verb has examples, nothing is wider than a terminal, and a change is seen.
 
-mod support;
-
-use support::*;
+use crate::support::*;
 
 const VERBS: [&str; 22] = [
     "init",

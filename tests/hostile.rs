@@ -1,9 +1,6 @@
 //! The repository is data, not orders: what somebody who can push, the forge or another user of the host puts
 //! there is never run, never believed without a pinned key, never followed out of the tree, never printed raw.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod canaries;
 mod names;
 mod places;
@@ -14,7 +11,7 @@ mod signers;
 use std::fs;
 use std::path::Path;
 
-use support::*;
+use crate::support::*;
 
 /// No build, one short look at the health URL.
 fn quick() -> AppConfig {

@@ -1,9 +1,7 @@
 //! Runs that were killed between their end and their record: what had been seen by then may be gone when
 //! somebody goes on with them.
 
-mod support;
-
-use support::*;
+use crate::support::*;
 
 /// 1.0.0 serves; a deploy of 1.1.0 is killed at a place, and then the service dies.
 fn killed_at<'h>(host: &'h TestEnvironment, place: &str, behaviour: Behaviour) -> Scenario<'h> {

@@ -1,13 +1,11 @@
 //! Commands that are no runs (a tag and a record, a record, files that go), killed at every place: typed
 //! again they come to the same end as if nothing had happened.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use support::*;
+use crate::support::*;
 
 /// Runs a command once for each place, killed there, and then to its end.
 #[track_caller]

@@ -1,9 +1,7 @@
 //! Commands from before gitroll that `gitroll init` finds, with the line to replace each with.
 
-mod support;
-
+use crate::support::*;
 use serde_json::json;
-use support::*;
 
 #[test]
 fn init_names_what_would_deploy_past_it_and_what_to_write_instead() {

@@ -1,10 +1,8 @@
 //! Levels of a rollback: who is suspect, what is passed over, what is said and recorded of it.
 
-mod support;
-
 use std::fs;
 
-use support::*;
+use crate::support::*;
 
 fn uploads<'h>(host: &'h TestEnvironment) -> Scenario<'h> {
     flagged(host, &format!("{UPLOADS}{SHOWN_BY_HTTP}"))

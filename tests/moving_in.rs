@@ -1,12 +1,10 @@
 //! `gitroll init` on a server that people ran by hand so far: artifacts, tags and edited files.
 
-mod support;
-
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::support::*;
 use serde_json::json;
-use support::*;
 
 const INIT: [&str; 7] =
     ["init", "--yes", "--environment", "production", "--name", "web-1", "--json"];

@@ -1,12 +1,10 @@
 //! What people do to a checkout while a run is open, and what is in the way of one.
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use support::*;
+use crate::support::*;
 
 /// 1.0.0 serves, by checks that name no version.
 fn serving_without_a_version(host: &TestEnvironment) -> Scenario<'_> {

@@ -1,13 +1,11 @@
 //! What `status` and the other commands say while a run is open, and after it was finished by nobody: what
 //! serves, what is done, what the ways on will really do.
 
-mod support;
-
 use std::fs;
 use std::process::{Child, Stdio};
 
+use crate::support::*;
 use serde_json::Value;
-use support::*;
 
 /// 1.0.0 serves; the watchdog is far away.
 fn serving(host: &TestEnvironment) -> Scenario<'_> {

@@ -1,12 +1,10 @@
 //! Flags that an app under a real pm2 is handed in its environment, and one that is down while files change.
 
-mod support;
-
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::support::*;
 use serde_json::Value;
-use support::*;
 
 /// Tells what it was started with.
 const SERVER: &str = r#"

@@ -1,12 +1,10 @@
 //! The main job on a real npm app under a real pm2: deploy, promote, back, and what pm2 does not say.
 
-mod support;
-
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::support::*;
 use serde_json::Value;
-use support::*;
 
 /// An app that a person started under pm2, bound by `gitroll init`.
 struct UnderPm2<'h> {

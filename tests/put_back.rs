@@ -1,10 +1,8 @@
 //! The way back goes as far as it can: one service that cannot be put back keeps no other down.
 
-mod support;
-
 use std::fs;
 
-use support::*;
+use crate::support::*;
 
 /// A service of commands that cannot be started as long as `.git/broken` is there, and one of gitroll's own that is
 /// down while files change and depends on it.

@@ -1,9 +1,7 @@
 //! `flags ramp`: what a flag is when a step does not hold, when somebody else acts, when a person stops it.
 
-mod support;
-
+use crate::support::*;
 use serde_json::Value;
-use support::*;
 
 /// The app with its flag off.
 fn off<'h>(host: &'h TestEnvironment) -> Scenario<'h> {

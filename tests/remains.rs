@@ -1,13 +1,11 @@
 //! What a killed command leaves beside its run, and how the next one cleans it: only what is provably ours.
 
-mod support;
-
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use support::*;
+use crate::support::*;
 
 fn serving(host: &TestEnvironment) -> Scenario<'_> {
     Scenario::serving(host, Fixture::Plain, &AppConfig::default().without_builds())

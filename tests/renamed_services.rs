@@ -1,10 +1,8 @@
 //! Services that have another name in the next version, or are gone: nothing of what served before runs on.
 
-mod support;
-
 use std::fs;
 
-use support::*;
+use crate::support::*;
 
 /// 1.0.0 of an app with a worker beside it.
 fn with_worker(host: &TestEnvironment) -> Scenario<'_> {

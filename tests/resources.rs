@@ -1,15 +1,13 @@
 //! A disk that is full, read-only or broken, and too few descriptors, in the middle of a run: it is undone like
 //! a failed check, or stays open and is finished later. Never a panic, never "nothing changed" after a change.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use support::*;
+use crate::support::*;
 
 fn quick() -> AppConfig {
     AppConfig::default().without_builds().settle(1, "100ms")

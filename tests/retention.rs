@@ -1,11 +1,9 @@
 //! How much of the past stays on a host: bounded, and never less than the way back needs.
 
-mod support;
-
 use std::fs;
 use std::path::PathBuf;
 
-use support::*;
+use crate::support::*;
 
 /// 1.0.0 serves and is promoted; little is kept.
 fn forgetful(host: &TestEnvironment) -> Scenario<'_> {

@@ -1,11 +1,9 @@
 //! The main job on the built-in process manager: deploy, promote, back, and what can go wrong.
 
-mod support;
-
 use std::process::Stdio;
 use std::time::Duration;
 
-use support::*;
+use crate::support::*;
 
 #[test]
 fn a_bad_release_is_left_and_the_stable_one_serves_again() {

@@ -1,20 +1,16 @@
 //! Two runbooks carried out: their apps, their sections, each within the time that the runbook gives it.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::print_stdout)]
 
-mod support;
-
-#[path = "runbooks/agents.rs"]
 mod agents;
-#[path = "runbooks/memory_system.rs"]
 mod memory_system;
 
 use std::fs;
 use std::time::{Duration, Instant};
 
+use crate::support::*;
 use gitroll::config::{Rto, parse};
 use serde_json::Value;
-use support::*;
 
 /// Does something of a runbook and says how long it took of the time it may take.
 #[track_caller]

@@ -1,19 +1,15 @@
 //! The schemas in `docs/schema`: made from the types, and what every command really answers fits them.
 //!
-//! After a change of an answer's type: `GITROLL_WRITE_SCHEMAS=1 cargo test --test schemas`, and read the
+//! After a change of an answer's type: `GITROLL_WRITE_SCHEMAS=1 cargo test --test suite schemas::`, and read the
 //! difference: within a version fields may be added, none may go or change.
-
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use crate::support::schema::misfits;
+use crate::support::*;
 use serde_json::{Value, json};
-use support::schema::misfits;
-use support::*;
 
 fn schema_dir() -> PathBuf {
     project().join("docs/schema")
@@ -40,7 +36,7 @@ fn the_schemas_are_those_of_the_types() {
         assert!(
             there == wanted,
             "docs/schema/{name}.json is not the schema of its type; \
-             GITROLL_WRITE_SCHEMAS=1 cargo test --test schemas writes it anew"
+             GITROLL_WRITE_SCHEMAS=1 cargo test --test suite schemas:: writes it anew"
         );
         known.insert(format!("{name}.json"));
     }

@@ -1,14 +1,12 @@
 //! Signals, closed terminals and closed pipes in the middle of a run.
 
-mod support;
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use crate::support::*;
 use rustix::process::{Pid, Signal, kill_process};
-use support::*;
 
 /// 1.0.0 serves, and what comes is proven over so long a time.
 fn serving<'h>(host: &'h TestEnvironment, settle: &str) -> Scenario<'h> {

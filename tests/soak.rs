@@ -1,14 +1,12 @@
 //! Watching after a deploy: what ends it, what its exit code means, and that it answers once.
 
-mod support;
-
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use crate::support::*;
 use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
-use support::*;
 
 fn quick() -> AppConfig {
     AppConfig::default().without_builds().settle(1, "200ms").timeout("3s")

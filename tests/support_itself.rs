@@ -1,11 +1,9 @@
 //! The ground the other tests stand on, tested itself: a fixture that does not crash when it should makes
 //! every test of a crash pass.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
-use support::*;
+use crate::support::*;
 
 /// Commits a version and runs its server by hand; returns once `check` has seen what it wanted.
 fn answers(behaviour: Behaviour, check: impl Fn(&App<'_>)) {
@@ -283,4 +281,31 @@ fn a_tree_names_what_changed() {
     let changes = before.changes(&app.state());
     let heads: Vec<&str> = changes.iter().filter_map(|c| c.lines().next()).collect();
     assert_eq!(heads, ["~ (git refs)", "+ new", "+ new/file", "~ server.js"]);
+}
+
+#[test]
+fn no_file_of_tests_is_left_out_of_the_binary() {
+    let tests = project().join("tests");
+    let declared = |source: &std::path::Path, module: &str| {
+        let text = std::fs::read_to_string(source).unwrap();
+        text.lines().any(|line| {
+            line.trim_start_matches("pub ").trim_start_matches("pub(crate) ")
+                == format!("mod {module};")
+        })
+    };
+    let names = |dir: &std::path::Path| -> Vec<String> {
+        let entries = std::fs::read_dir(dir).unwrap();
+        let files = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        files.filter_map(|name| name.strip_suffix(".rs").map(str::to_owned)).collect()
+    };
+    let left_out = |root: &std::path::Path, dir: &std::path::Path| -> Vec<String> {
+        let there = names(dir).into_iter().filter(|name| !["main", "mod"].contains(&name.as_str()));
+        there.filter(|name| !declared(root, name)).collect()
+    };
+    assert_eq!(left_out(&tests.join("main.rs"), &tests), [""; 0]);
+    for subject in names(&tests).iter().filter(|name| tests.join(name).is_dir()) {
+        let root = tests.join(format!("{subject}.rs"));
+        assert_eq!(left_out(&root, &tests.join(subject)), [""; 0], "{subject}");
+    }
+    assert_eq!(left_out(&tests.join("support/mod.rs"), &tests.join("support")), [""; 0]);
 }

@@ -1,25 +1,16 @@
 //! Apps that systemd runs, against a real systemd: what its exit codes do not tell.
 
-mod support;
-
-#[path = "systemd/beside.rs"]
 mod beside;
-#[path = "systemd/beyond.rs"]
 mod beyond;
-#[path = "systemd/logs.rs"]
 mod logs;
-#[path = "systemd/place.rs"]
 mod place;
-#[path = "systemd/quiesce.rs"]
 mod quiesce;
-#[path = "systemd/rolling.rs"]
 mod rolling;
-#[path = "systemd/units.rs"]
 mod units;
 
 use std::path::{Path, PathBuf};
 
-use support::*;
+use crate::support::*;
 
 /// Runs a test on a machine of its own where one can be had.
 #[allow(clippy::print_stderr)]
@@ -61,8 +52,6 @@ pub fn script(host: &TestEnvironment, name: &str, text: &str) -> PathBuf {
 
 /// An app that a unit of systemd runs, and the box that it runs in.
 pub struct Served<'h> {
-    /// The host.
-    pub host: &'h TestEnvironment,
     /// The box.
     pub inside: &'h Sysbox<'h>,
     /// The app.
@@ -85,13 +74,12 @@ impl<'h> Served<'h> {
         config: &AppConfig,
         units: &[(&str, &str)],
     ) -> Self {
-        Self::of_app(host, inside, host.app(Fixture::Plain), config, units)
+        Self::of_app(inside, host.app(Fixture::Plain), config, units)
     }
 
     /// As [`Self::configured`], of an app that is there already.
     #[track_caller]
     pub fn of_app(
-        host: &'h TestEnvironment,
         inside: &'h Sysbox<'h>,
         app: App<'h>,
         config: &AppConfig,
@@ -102,7 +90,7 @@ impl<'h> Served<'h> {
         units.iter().for_each(|(name, text)| inside.write_unit(name, text));
         inside.run("systemctl", &["daemon-reload"]).exit(0);
         inside.start_journal();
-        let served = Self { host, inside, app };
+        let served = Self { inside, app };
         let init = ["init", "--yes", "--environment", "production", "--name", "web-1"];
         inside.gitroll(&init).exit(0);
         inside.gitroll(&["deploy", "--yes"]).exit(0);

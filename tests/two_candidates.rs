@@ -1,12 +1,10 @@
 //! What serves fails and so does the first candidate of `back`: the way to the next one, cut off and gone wrong.
 
-mod support;
-
 use std::fs;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use support::*;
+use crate::support::*;
 
 /// 1.0.0, 1.1.0 and 1.2.0 were deployed one after the other; these versions fail now.
 #[track_caller]

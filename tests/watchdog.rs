@@ -1,14 +1,12 @@
 //! A run that is killed while it touches what serves is finished without anybody: by a process of its own.
 
-mod support;
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use crate::support::*;
 use serde_json::Value;
-use support::*;
 
 /// 1.0.0 serves; runs that are killed are taken care of this long after they began to touch it.
 fn serving<'h>(host: &'h TestEnvironment, watchdog: &str) -> Scenario<'h> {

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::world::{Act, LIMIT, World};
 use crate::support::*;
-use crate::world::{Act, LIMIT, World};
 
 /// What is traced and hit.
 const CALLS: &str = "write,pwrite64,writev,fsync,fdatasync,syncfs,rename,renameat,renameat2,unlink,unlinkat,mkdir,\

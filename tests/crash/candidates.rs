@@ -9,11 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::Value;
 
-use crate::failpoints::{Place, fired, passed, run};
-use crate::oracle::{Found, State, Way};
+use super::failpoints::{Place, fired, passed, run};
+use super::oracle::{Found, State, Way};
+use super::tally::{message, part};
+use super::world::{Act, World};
 use crate::support::*;
-use crate::tally::{message, part};
-use crate::world::{Act, World};
 
 const TEMPLATE: &str = "templates/third";
 

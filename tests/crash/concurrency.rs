@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::tally::full;
+use super::world::{Act, LIMIT, World};
 use crate::support::*;
-use crate::tally::full;
-use crate::world::{Act, LIMIT, World};
 
 /// How many at once.
 const PROCESSES: usize = 8;

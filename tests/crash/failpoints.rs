@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::oracle::Way;
+use super::oracle::Way;
+use super::tally::{Came, part, sweep};
+use super::world::{Act, LIMIT, World};
 use crate::support::*;
-use crate::tally::{Came, part, sweep};
-use crate::world::{Act, LIMIT, World};
 
 /// A place, at its `n`-th passing.
 #[derive(Debug, Clone)]

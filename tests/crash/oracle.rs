@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::world::{Act, FLAGS, World};
 use crate::support::*;
-use crate::world::{Act, FLAGS, World};
 
 /// What serves and all that belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]

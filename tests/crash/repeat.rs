@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::failpoints::{FIRST, fired, passed, run};
-use crate::oracle::{State, Way};
+use super::failpoints::{FIRST, fired, passed, run};
+use super::oracle::{State, Way};
+use super::tally::{Came, sweep};
+use super::world::{Act, World};
 use crate::support::*;
-use crate::tally::{Came, sweep};
-use crate::world::{Act, World};
 
 /// What a step may have changed, the services aside: they are started anew each time.
 fn effects(world: &World<'_>, act: Act) -> Tree {

@@ -1,9 +1,9 @@
 //! Faults at every system call of a run that changes something: in gitroll, and in the git it starts.
 
-use crate::calls::{Call, Fault, Program, calls, hit, watch_git};
-use crate::oracle::Way;
-use crate::tally::{Came, part, sweep};
-use crate::world::Act;
+use super::calls::{Call, Fault, Program, calls, hit, watch_git};
+use super::oracle::Way;
+use super::tally::{Came, part, sweep};
+use super::world::Act;
 
 /// A fault at a call, and how what it leaves is ended.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ fn swept(act: Act, name: &str, share: usize, points: impl FnOnce(Vec<Call>) -> V
             match std::panic::catch_unwind(judged) {
                 Ok(found) => Came { found, fired: hit.fired, beside: hit.beside },
                 Err(panic) => {
-                    panic!("{}\nafter this:\n{}", crate::tally::message(&*panic), hit.said)
+                    panic!("{}\nafter this:\n{}", super::tally::message(&*panic), hit.said)
                 }
             }
         },

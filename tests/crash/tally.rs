@@ -8,9 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::oracle::Found;
+use super::oracle::Found;
+use super::world::{Act, World};
 use crate::support::*;
-use crate::world::{Act, World};
 
 /// Whether everything is swept, not the fixed part that belongs to every run of the tests.
 pub fn full() -> bool {

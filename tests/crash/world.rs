@@ -9,7 +9,7 @@ use gitroll::build::Store;
 use gitroll::model::{BuildKey, RepoPath};
 use serde_json::Value;
 
-use crate::oracle::State;
+use super::oracle::State;
 use crate::support::*;
 
 /// How long one command may take, restarts and proofs included.

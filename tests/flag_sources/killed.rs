@@ -91,7 +91,7 @@ fn a_change_at_work_is_not_taken_for_a_leftover() {
     let go = world.root().join("places.go");
     let mut slow = world.process(".env", false, "flags before write=wait").spawn().unwrap();
     let places = || std::fs::read_to_string(world.root().join("places")).unwrap_or_default();
-    assert!(super::bench::until(|| places().contains("fired")));
+    assert!(crate::support::bench::until(|| places().contains("fired")));
     let error = super::world::said(world.set(&source, "2"));
     assert!(error.contains("something else goes on changing it"), "{error}");
     std::fs::write(go, "").unwrap();
@@ -105,7 +105,7 @@ fn an_edit_at_the_last_moment_is_seen() {
     world.write(".env", "A=1\n");
     let mut slow = world.process(".env", false, "flags before write=wait").spawn().unwrap();
     let places = || std::fs::read_to_string(world.root().join("places")).unwrap_or_default();
-    assert!(super::bench::until(|| places().contains("fired")));
+    assert!(crate::support::bench::until(|| places().contains("fired")));
     world.write(".env", "A=1\nB=theirs\n");
     std::fs::write(world.root().join("places.go"), "").unwrap();
     assert!(slow.wait().unwrap().success());

@@ -9,7 +9,7 @@ use gitroll::flag::{self, FlagError, Value};
 use gitroll::model::{FlagName, RepoPath};
 use serde_json::Value as Json;
 
-use super::bench::Bench;
+use crate::support::bench::Bench;
 
 pub struct World {
     pub bench: Bench,

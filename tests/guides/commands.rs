@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::{exit_codes, gate, guides, read};
 use crate::support::TestEnvironment;
-use crate::{exit_codes, gate, guides, read};
 
 /// ssh's own code for "no connection", which the guides explain beside gitroll's.
 const OF_SSH: i32 = 255;

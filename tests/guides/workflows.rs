@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::{exit_codes, gate, github, gitlab};
 use crate::support::{Answer, AppConfig, Fixture, Scenario, Sshd, TestEnvironment, wait_until};
-use crate::{exit_codes, gate, github, gitlab};
 
 /// What both jobs say for an exit code, and whether the job has failed.
 const SAID: [(i32, &str, bool); 12] = [

@@ -3,11 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use crate::disk::FileSystem;
-use crate::machine::{Came, Cut, Machine, Moment, on_a_machine};
-use crate::oracle::{Found, Way};
+use super::disk::FileSystem;
+use super::machine::{Came, Cut, Machine, Moment, on_a_machine};
+use crate::crash::oracle::{Found, Way};
+use crate::crash::world::Act;
 use crate::support::kill_everything_below;
-use crate::world::Act;
 
 #[test]
 fn on_ext4() {

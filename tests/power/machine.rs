@@ -4,10 +4,10 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::disk::{Disk, FileSystem};
-use crate::oracle::{Found, Way};
+use super::disk::{Disk, FileSystem};
+use crate::crash::oracle::{Found, Way};
+use crate::crash::world::{Act, World};
 use crate::support::*;
-use crate::world::{Act, World};
 
 /// Where the power is cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Machine<'_> {
         let log = self.disk.outside("places");
         fs::remove_file(&log).ok();
         command.env("GITROLL_FAIL_LOG", &log);
-        Answer::of(command, crate::world::LIMIT).exit(0);
+        Answer::of(command, crate::crash::world::LIMIT).exit(0);
         let text = fs::read_to_string(&log).expect("a debug build notes the places");
         let mut places: Vec<(String, usize)> = Vec::new();
         for line in text.lines() {

@@ -7,7 +7,7 @@ use gitroll::service::{self, ServiceError};
 use gitroll::system::procs::ProcessId;
 use tempfile::TempDir;
 
-use super::bench::{self, Bench};
+use crate::support::bench::{self, Bench};
 
 struct Commanded {
     bench: Bench,

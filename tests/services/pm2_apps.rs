@@ -10,8 +10,8 @@ use gitroll::service::{self, ServiceError, running_pm2_apps};
 use gitroll::system::procs::{self, Ticks};
 use serde_json::{Value, json};
 
-use super::bench::{self, Bench, ask, until};
-use super::pm2::Pm2;
+use crate::support::bench::{self, Bench, ask, until};
+use crate::support::pm2::Pm2;
 
 /// An app under a pm2 of its own.
 struct Managed {

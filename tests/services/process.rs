@@ -9,7 +9,7 @@ use gitroll::service::{self, ServiceError};
 use gitroll::system::procs::{self, ProcessId, Ticks};
 use tempfile::TempDir;
 
-use super::bench::{self, Bench, until};
+use crate::support::bench::{self, Bench, until};
 
 /// A service that is stopped when the test ends, however it ends.
 struct Managed {

@@ -129,16 +129,6 @@ impl Answer {
             .unwrap_or_else(|e| panic!("expected JSON on stdout: {e}{}", self.story()))
     }
 
-    /// Standard output as JSON lines.
-    #[track_caller]
-    pub fn json_lines(&self) -> Vec<serde_json::Value> {
-        let parse = |line| {
-            serde_json::from_str(line)
-                .unwrap_or_else(|e| panic!("expected JSON lines on stdout: {e}{}", self.story()))
-        };
-        self.stdout.lines().map(parse).collect()
-    }
-
     /// Standard output without the white space around it.
     pub fn text(&self) -> &str {
         self.stdout.trim()

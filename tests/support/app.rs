@@ -179,12 +179,6 @@ impl<'h> App<'h> {
         self.git(&["tag", "--no-sign", "-a", "-m", name, "--", name]);
     }
 
-    /// Makes an annotated tag on HEAD, signed with the user's key (see [`TestEnvironment::ssh_key`]).
-    #[track_caller]
-    pub fn signed_tag(&self, name: &str) {
-        self.git(&["tag", "-s", "-m", name, "--", name]);
-    }
-
     /// Makes a tag without a tag object on HEAD.
     #[track_caller]
     pub fn lightweight_tag(&self, name: &str) {

@@ -132,11 +132,6 @@ impl<'h> Going<'h> {
         Self { child: command.spawn().expect("it starts"), host }
     }
 
-    /// Its number.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// What it told so far.
     pub fn told(&self) -> String {
         fs::read_to_string(self.host.path("going.err")).unwrap_or_default()

@@ -2,8 +2,7 @@
 //! program under test, and the certainty that nothing outlives the test.
 //!
 //! ```ignore
-//! mod support;
-//! use support::*;
+//! use crate::support::*;
 //!
 //! #[test]
 //! fn going_back_serves_what_served_before() {
@@ -14,16 +13,15 @@
 //! }
 //! ```
 
-// Each test binary compiles this module and uses its own part of it.
-#![allow(dead_code, unused_imports)]
-
 mod answer;
 mod app;
+pub mod bench;
 mod config;
 mod ending;
 mod environment;
 mod flagged;
 mod paused;
+pub mod pm2;
 mod scenario;
 pub mod schema;
 mod snapshot;
@@ -46,6 +44,6 @@ pub use snapshot::snapshots;
 pub use sshd::Sshd;
 pub use sysbox::Sysbox;
 pub use terminal::Terminal;
-pub use traffic::{Request, RequestLoop, Traffic};
+pub use traffic::RequestLoop;
 pub use tree::Tree;
-pub use web::{Port, Response, free_port, http_get, wait_for_version, wait_until};
+pub use web::{Port, free_port, http_get, wait_for_version, wait_until};

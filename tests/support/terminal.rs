@@ -1,6 +1,5 @@
 //! A command on a terminal: prompts, answers, and the terminal going away.
 
-use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::{Arc, Mutex};

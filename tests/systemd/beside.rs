@@ -294,7 +294,7 @@ fn pm2_runs_beside_it() {
         inside.run("pm2", &["start", "worker.js", "--name", "worker"]).exit(0);
         let units = [("web.service", web_unit(host, ""))];
         let units = units.each_ref().map(|(name, text)| (*name, text.as_str()));
-        let served = Served::of_app(host, inside, app, &config().and(more), &units);
+        let served = Served::of_app(inside, app, &config().and(more), &units);
         let good = served.release("1.1.0", Behaviour::Good);
         good.exit(0).stdout_has("web 1/1 fresh").stdout_has("worker 1/1 fresh");
         served.release("1.2.0", Behaviour::ThrowsAtBoot).exit(20);

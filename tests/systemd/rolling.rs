@@ -28,7 +28,7 @@ impl Rolling {
         let names: Vec<String> = self.names(&app).iter().map(|n| format!("\"{n}\"")).collect();
         let name = format!("app@\"\ninstances = [{}]\n#", names.join(", "));
         let config = config().timeout("2s").served_by(ServedBy::Unit(name));
-        Served::of_app(host, inside, app, &config, &[("app@.service", &text)])
+        Served::of_app(inside, app, &config, &[("app@.service", &text)])
     }
 }
 
@@ -141,7 +141,7 @@ fn a_flag_is_not_asked_for_between_instances_before_all_were_reloaded() {
         let worker = unit_of(host, &script(host, "worker.sh", "exec sleep 1000\n"), "");
         let units = [("web.service", web_unit(host, "")), ("worker@.service", worker)];
         let units: Vec<(&str, &str)> = units.iter().map(|(n, t)| (*n, t.as_str())).collect();
-        let served = Served::of_app(host, inside, app, &config, &units);
+        let served = Served::of_app(inside, app, &config, &units);
         inside.gitroll(&["flags", "off", "A"]).exit(0).stderr_has("reload worker");
         served.serves("1.0.0");
     });
