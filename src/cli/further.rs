@@ -55,7 +55,7 @@ pub(super) fn conclude(going: &Going<'_>, plan: Plan, ended: Ended) -> Result<Ex
         stopped = match stopped.ended {
             Ended::Abandoned { why } => abandoned(going, run, &why)?,
             Ended::Undone { why } => {
-                going.on(run, |site, run, narrator| engine::undo(site, run, &why, narrator))?
+                going.on(run, |site, run, narrator| engine::undo(site, run, why, narrator))?
             }
             Ended::Untouched { .. } if going.command == "abort" => going.on(run, engine::abort)?,
             Ended::Untouched { why } => {

@@ -11,7 +11,7 @@ use super::failure::{Failure, Status, print_next_steps};
 use super::session::Session;
 use crate::act::next_steps;
 use crate::config::{Component, Config};
-use crate::engine::{self, Ended, Run};
+use crate::engine::{self, Ended, Reason, Run};
 use crate::ledger;
 use crate::model::{CheckEvidence, CheckName, Event, Hold, Plan, ServiceEvidence};
 use crate::system::git::Pushed;
@@ -166,7 +166,7 @@ pub fn tell(
             Ok(exit)
         }
         // Only where the run beneath it is gone.
-        Ended::Abandoned { why } | Ended::Undone { why } => {
+        Ended::Abandoned { why } | Ended::Undone { why: Reason { text: why, .. } } => {
             Err(Failure::new(Status::PersonNeeded, why))
         }
     }

@@ -5,13 +5,14 @@
 //! there is a run to finish, and a way back to what was there before either of them: each is undone from
 //! where the one above it began.
 
+use super::cause::Reason;
 use super::entry::{Begun, Entry};
-use super::execute::{Executor, INTERRUPTED, undo};
+use super::execute::{Executor, undo};
 use super::journal::JournalError;
 use super::phase::{Phase, Side};
 use super::run::{Run, later_runs, open_runs};
 use super::{Ended, EngineError, record, reserve, steps};
-use crate::model::{Narrator, Outcome, RunId};
+use crate::model::{Cause, Narrator, Outcome, RunId};
 use crate::site::Site;
 use crate::system::{clock, signals};
 
@@ -54,7 +55,7 @@ pub fn settle(site: &Site, run: Run, narrator: &mut Narrator<'_>) -> Result<Ende
         return Ok(Ended::Left { run: run.id });
     }
     if signals::stop_asked().is_some() {
-        return undo(site, run, INTERRUPTED, narrator);
+        return undo(site, run, Reason::of(Cause::Interrupted), narrator);
     }
     let mut executor = Executor::new(site, run, narrator)?;
     if matches!(executor.run.journal.phase(), Phase::Forward { .. }) {

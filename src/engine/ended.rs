@@ -1,5 +1,6 @@
 //! How runs end.
 
+use super::cause::Reason;
 use super::phase::Side;
 use crate::check::Proof;
 use crate::ledger;
@@ -45,7 +46,7 @@ pub enum Ended {
     /// taken back now: nothing was proven yet.
     Undone {
         /// Why.
-        why: String,
+        why: Reason,
     },
     /// A person gave up on it: what served before is in place again, failing as it was. The run is over.
     PutBack {

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::phase::Side;
 use crate::check::LogPositions;
-use crate::model::{CheckEvidence, FlagEvidence, Oid, Outcome, RunId, ServiceEvidence, TargetRef};
+use crate::model::{
+    Cause, CheckEvidence, FlagEvidence, Oid, Outcome, RunId, ServiceEvidence, TargetRef,
+};
 use crate::system::procs::{ProcessId, Ticks};
 
 /// One thing that happened in a run.
@@ -45,6 +47,9 @@ pub enum Entry {
         millis: u64,
         /// What happened.
         why: String,
+        /// The kind of `why`. Journals written before this field do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<Cause>,
         /// Lines that say more, each with its source.
         lines: Vec<(String, String)>,
     },
@@ -64,6 +69,9 @@ pub enum Entry {
     Restoring {
         /// Why.
         why: String,
+        /// The kind of `why`. Journals written before this field do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<Cause>,
     },
     /// Tree, artifacts, index and HEAD are as before.
     TreeRestored {

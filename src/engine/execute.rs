@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::cause::Reason;
 use super::ended::{Ended, Repeat};
 use super::entry::{Begun, Entry, OnFailure, Terms};
 use super::journal::JournalError;
@@ -11,7 +12,7 @@ use super::run::Run;
 use super::{EngineError, StepError, flags, reserve, steps, watchdog};
 use crate::config::Config;
 use crate::ledger;
-use crate::model::{CheckedPlan, Narration, Narrator, Outcome, Step};
+use crate::model::{Cause, CheckedPlan, Narration, Narrator, Outcome, Step};
 use crate::site::Site;
 use crate::system::procs::ProcessId;
 use crate::system::signals;
@@ -20,15 +21,6 @@ use crate::system::{clock, failpoint};
 mod lost_line;
 mod proving;
 mod telling;
-
-/// Why a run is restored that a person aborted.
-pub(super) const ABORTED: &str = "aborted by a person";
-
-/// Why a run is restored that a signal stopped.
-pub(super) const INTERRUPTED: &str = "interrupted by a signal";
-
-/// Why a run is restored that the watchdog could not bring forward. It never gives up on one.
-pub(super) const ABORTED_BY_WATCHDOG: &str = "aborted by the watchdog";
 
 /// Executes a checked plan.
 ///
@@ -101,22 +93,22 @@ pub fn resume(
 /// # Errors
 /// [`EngineError::TooLate`] after the commit point; else as [`execute`].
 pub fn abort(site: &Site, run: Run, narrator: &mut Narrator<'_>) -> Result<Ended, EngineError> {
-    let why = if run.by_watchdog { ABORTED_BY_WATCHDOG } else { ABORTED };
-    undo(site, run, why, narrator)
+    // The watchdog never gives up on a run as a person may.
+    let cause = if run.by_watchdog { Cause::AbortedByWatchdog } else { Cause::Aborted };
+    undo(site, run, Reason::of(cause), narrator)
 }
 
-/// As [`abort`], for the reason `why`: of a run that was open beneath one which was [`Ended::Undone`].
+/// As [`abort`], for another reason: of a run that was open beneath one which was [`Ended::Undone`].
 ///
 /// # Errors
 /// As [`abort`].
 pub fn undo(
     site: &Site,
     run: Run,
-    why: &str,
+    reason: Reason,
     narrator: &mut Narrator<'_>,
 ) -> Result<Ended, EngineError> {
     let mut executor = Executor::new(site, run, narrator)?;
-    let why = why.to_owned();
     match executor.run.journal.phase().clone() {
         Phase::Proven | Phase::Closed(Some(Outcome::Succeeded)) => {
             return Err(EngineError::TooLate(Box::new(executor.run)));
@@ -125,11 +117,11 @@ pub fn undo(
             if next < steps::activation(&executor.run.plan)
                 && !steps::went_down(site, &executor.run, &executor.config_before) =>
         {
-            return executor.drop_prepared(why);
+            return executor.drop_prepared(reason.text);
         }
         Phase::Forward { .. } | Phase::Restoring { .. } | Phase::Stuck(_) => {
             executor.guard();
-            executor.write(Entry::Restoring { why })?;
+            executor.write(Entry::restoring(reason))?;
         }
         Phase::Restored => {
             executor.guard();
@@ -356,25 +348,28 @@ impl<'a, 'n> Executor<'a, 'n> {
         // Who stops a run wants what was there before, however that was.
         let stopped = signals::stop_asked();
         let policy = if stopped.is_some() { OnFailure::Restore } else { policy };
-        let why = stopped.map_or(why, |_| INTERRUPTED.to_owned());
+        let reason = match stopped {
+            Some(_) => Reason::of(Cause::Interrupted),
+            None => Reason { cause: error.cause(), text: why },
+        };
         match answer(step, steps::activation(&self.run.plan), policy) {
             Answer::Drop => {
                 let _ = steps::drop_stage(self.site, &self.run);
                 self.write(Entry::Closed { outcome: None })?;
-                Ok(Some(Ended::Untouched { why }))
+                Ok(Some(Ended::Untouched { why: reason.text }))
             }
             Answer::Restore => {
                 (self.narrator)(Narration::Restoring);
-                self.write(Entry::Restoring { why })?;
+                self.write(Entry::restoring(reason))?;
                 Ok(None)
             }
             Answer::Abandon => {
                 // Open as it stands: nobody chose this state, and a kill from here on must not leave it to itself.
                 let _ = steps::drop_stage(self.site, &self.run);
-                Ok(Some(Ended::Abandoned { why }))
+                Ok(Some(Ended::Abandoned { why: reason.text }))
             }
             Answer::Stay => {
-                self.write(Entry::Stuck { side: Side::Target, why })?;
+                self.write(Entry::Stuck { side: Side::Target, why: reason.text })?;
                 Ok(None)
             }
         }

@@ -328,7 +328,7 @@ mod tests {
         let mut journal = Journal::open(home.path()).unwrap();
         let (checks, services, reloads) = (Vec::new(), Vec::new(), Vec::new());
         for entry in [
-            Entry::Restoring { why: String::new() },
+            Entry::Restoring { why: String::new(), cause: None },
             Entry::TreeRestored { millis: 7, logs: None, notes: Vec::new() },
             Entry::Restored { checks, services, millis: 7, reloads },
         ] {

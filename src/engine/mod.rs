@@ -7,6 +7,7 @@
 
 mod at_work;
 mod beneath;
+mod cause;
 mod eject;
 mod ended;
 mod entry;
@@ -14,6 +15,7 @@ mod execute;
 mod flags;
 mod in_turn;
 mod journal;
+mod legacy;
 mod lock;
 mod outlook;
 mod phase;
@@ -29,6 +31,7 @@ pub mod watchdog;
 
 pub use at_work::{AtWork, Note};
 pub use beneath::settle;
+pub use cause::{Reason, by_watchdog, was_stopped};
 pub use eject::{
     Branch, EjectError, Ejection, carry_out as eject, finish as finish_eject, plan as eject_plan,
 };
@@ -43,9 +46,7 @@ pub use journal::JournalError;
 pub use lock::{Held, Lock, LockError};
 pub use outlook::{Course, Lying};
 pub use phase::{Phase, Side};
-pub use record::{
-    append, by_watchdog, host_name, publish, published_head, queued, sign_queued, was_stopped,
-};
+pub use record::{append, host_name, publish, published_head, queued, sign_queued};
 pub use remains::clean;
 pub use run::{Run, forget, last_run, open_runs, tidy};
 pub use story::Unsettled;
@@ -53,6 +54,7 @@ pub use story::Unsettled;
 use crate::build::BuildError;
 use crate::layout::in_place::LayoutError;
 use crate::ledger::LedgerError;
+use crate::model::Cause;
 use crate::service::ServiceError;
 use crate::system::git::GitError;
 
@@ -101,6 +103,13 @@ impl StepError {
     /// All of them as one; `None` where there are none.
     pub(crate) fn all(mut errors: Vec<StepError>) -> Option<Self> {
         if errors.len() > 1 { Some(StepError::Several(errors)) } else { errors.pop() }
+    }
+
+    pub(crate) fn cause(&self) -> Cause {
+        match self {
+            StepError::Interrupted(_) => Cause::Interrupted,
+            _ => Cause::Failed,
+        }
     }
 
     /// The lines of output that say more, each with its source.

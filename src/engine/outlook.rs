@@ -4,11 +4,10 @@
 use jiff::Timestamp;
 
 use super::entry::Entry;
-use super::execute::{ABORTED, ABORTED_BY_WATCHDOG};
 use super::phase::{Phase, Side};
 use super::run::Run;
 use super::steps;
-use crate::model::Step;
+use crate::model::{Cause, Step};
 
 /// Which way a run that is not over is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,9 +101,11 @@ impl Run {
         let lines = self.journal.lines().iter().rev();
         let by = lines.filter_map(|line| match &line.entry {
             Entry::Resumed { watchdog, .. } => Some(*watchdog),
-            Entry::Restoring { why } if why == ABORTED_BY_WATCHDOG => Some(true),
-            Entry::Restoring { why } if why == ABORTED => Some(false),
-            _ => None,
+            entry => match entry.reason()?.cause {
+                Cause::AbortedByWatchdog => Some(true),
+                Cause::Aborted => Some(false),
+                Cause::Interrupted | Cause::Failed => None,
+            },
         });
         by.into_iter().next().unwrap_or(false)
     }

@@ -185,7 +185,8 @@ mod tests {
     #[test]
     fn nothing_is_restored_after_the_commit_point() {
         let proven = Entry::Proven { checks: vec![], services: vec![], millis: 0, flags: vec![] };
-        let late = [begun(), Entry::intent(0), proven, Entry::Restoring { why: "x".into() }];
+        let late =
+            [begun(), Entry::intent(0), proven, Entry::Restoring { why: "x".into(), cause: None }];
         assert!(walk(&late).is_err());
     }
 
@@ -206,7 +207,7 @@ mod tests {
         let before = [
             begun(),
             Entry::intent(0),
-            Entry::Restoring { why: "x".into() },
+            Entry::Restoring { why: "x".into(), cause: None },
             Entry::TreeRestored { millis: 0, logs: None, notes: Vec::new() },
             stuck(Side::Before),
         ];

@@ -3,25 +3,19 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::EngineError;
+use super::cause::{Reason, was_stopped};
 use super::entry::Entry;
-use super::execute::ABORTED;
 use super::journal::Line;
 use super::run::Run;
-use super::{EngineError, StepError};
 use crate::ledger::{self, Draft, LedgerError};
 use crate::model::{
     ArtifactEvidence, CheckEvidence, Event, Evidence, FlagEvidence, Oid, Outcome, Plan, Record,
-    SavedFile, ServiceEvidence, StepEvidence,
+    SavedFile, ServiceEvidence, Step, StepEvidence,
 };
 use crate::site::Site;
 use crate::system::git::Pushed;
 use crate::system::{clock, failpoint, files};
-
-/// How the warning of a record begins that the watchdog wrote.
-const BY_WATCHDOG: &str = "finished by the watchdog";
-
-/// How the sentence of a change of flags ends that was undone.
-const VALUES_PUT_BACK: &str = ", values put back";
 
 /// How often a lost race for the chain's ref is tried again.
 const TRIES: usize = 20;
@@ -202,21 +196,18 @@ fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
     let evidence = evidence(site, run, outcome);
     let noted =
         |line: &Line| matches!(&line.entry, Entry::TreeRestored { notes, .. } if !notes.is_empty());
-    record.sentence = match run.journal.lines().iter().any(noted) {
-        // Not all of them were put back, or nobody knows.
-        true => sentence(plan, outcome, was_stopped(&evidence))
-            .replace(VALUES_PUT_BACK, ", with a warning about what is there now"),
-        false => sentence(plan, outcome, was_stopped(&evidence)),
-    };
+    // Not all flags were put back, or nobody knows.
+    let doubt = run.journal.lines().iter().any(noted);
+    record.sentence = sentence(plan, outcome, was_stopped(&evidence), doubt);
     record.reason.clone_from(&plan.recorded.reason);
     let config = if succeeded { &plan.config } else { &plan.config_before };
     Draft { record, evidence, config: config.clone(), person: site.person() }
 }
 
-fn sentence(plan: &Plan, outcome: Outcome, stopped: bool) -> String {
+fn sentence(plan: &Plan, outcome: Outcome, stopped: bool, doubt: bool) -> String {
     let place = format!("{} {}", plan.environment, host_name(plan.writer.as_str()));
     if plan.event == Event::Flags {
-        return format!("{place}: {}", flags_sentence(plan, outcome));
+        return format!("{place}: {}", flags_sentence(plan, outcome, doubt));
     }
     let (from, to) = (&plan.from.name, &plan.to.name);
     let act = match plan.event {
@@ -248,7 +239,7 @@ fn sentence(plan: &Plan, outcome: Outcome, stopped: bool) -> String {
 }
 
 /// What became of flags, values included where they are few and short.
-fn flags_sentence(plan: &Plan, outcome: Outcome) -> String {
+fn flags_sentence(plan: &Plan, outcome: Outcome, doubt: bool) -> String {
     const SHOWN: usize = 4;
     const MOST: usize = 600;
     let changes: Vec<String> = plan
@@ -266,25 +257,13 @@ fn flags_sentence(plan: &Plan, outcome: Outcome) -> String {
     match outcome {
         Outcome::Succeeded if many => format!("set flags: {short}"),
         Outcome::Succeeded => format!("set {whole}"),
-        Outcome::Restored => format!("setting flags {} failed{VALUES_PUT_BACK}", names.join(", ")),
+        Outcome::Restored => {
+            let values =
+                if doubt { "with a warning about what is there now" } else { "values put back" };
+            format!("setting flags {} failed, {values}", names.join(", "))
+        }
         Outcome::Failed => format!("setting flags {} failed", names.join(", ")),
     }
-}
-
-/// Whether a person ended the act that this is the evidence of, by `abort` or by a signal: nothing is wrong with
-/// what it was to put in place, as far as anybody knows.
-pub fn was_stopped(evidence: &Evidence) -> bool {
-    evidence.failure.as_deref().is_some_and(|why| {
-        why == ABORTED
-            || ["SIGINT", "SIGTERM"]
-                .iter()
-                .any(|signal| why.ends_with(&StepError::Interrupted(signal).to_string()))
-    })
-}
-
-/// Whether the watchdog finished the act that this is the evidence of.
-pub fn by_watchdog(evidence: &Evidence) -> bool {
-    evidence.warnings.iter().any(|warning| warning.starts_with(BY_WATCHDOG))
 }
 
 /// The writer's name without its random suffix.
@@ -313,24 +292,18 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
     evidence.steps = lines.iter().flat_map(steps).collect();
     evidence.skipped = plan.skipped.clone();
     evidence.warnings = plan.warnings.clone();
-    evidence.warnings.extend(lines.iter().flat_map(said).cloned());
+    evidence.warnings.extend(lines.iter().flat_map(|line| said(plan, line)).cloned());
     evidence.decisions = plan.recorded.decisions.clone();
+    evidence.watchdog = Some(run.by_watchdog);
     if run.by_watchdog {
         let began = run.journal.begun().map_or("somebody", |begun| &begun.actor);
-        let text = format!("{BY_WATCHDOG}: the process that {began} began it with was killed");
+        let text =
+            format!("finished by the watchdog: the process that {began} began it with was killed");
         evidence.warnings.push(text);
     }
-    evidence.failure = lines.iter().find_map(|line| match &line.entry {
-        Entry::Failed { label, why, .. } if outcome != Outcome::Succeeded => {
-            Some(format!("{label}: {why}"))
-        }
-        _ => None,
-    });
-    if evidence.failure.is_none() && outcome != Outcome::Succeeded {
-        evidence.failure = lines.iter().rev().find_map(|line| match &line.entry {
-            Entry::Restoring { why } => Some(why.clone()),
-            _ => None,
-        });
+    let why = run.failures().next().or_else(|| run.restoring());
+    if let Some(Reason { cause, text }) = why.filter(|_| outcome != Outcome::Succeeded) {
+        (evidence.failure, evidence.cause) = (Some(text), Some(cause));
     }
     if outcome == Outcome::Succeeded {
         evidence.saved = plan
@@ -361,10 +334,13 @@ fn observed(lines: &[Line]) -> (Vec<CheckEvidence>, Vec<ServiceEvidence>) {
 }
 
 /// What the run found of flags that somebody set meanwhile.
-fn said(line: &Line) -> &[String] {
+fn said<'l>(plan: &Plan, line: &'l Line) -> &'l [String] {
     match &line.entry {
         Entry::TreeRestored { notes, .. } => notes,
-        Entry::Done { label, output, .. } if label.starts_with("flags ") => output,
+        Entry::Done { step, output, .. } => match plan.steps.get(*step) {
+            Some(Step::Flags(_)) => output,
+            _ => &[],
+        },
         _ => &[],
     }
 }
@@ -388,7 +364,7 @@ fn steps(line: &Line) -> Vec<StepEvidence> {
     };
     match &line.entry {
         Entry::Done { label, millis, output, .. } => one(label, *millis, "done", output.clone()),
-        Entry::Failed { label, millis, why, lines } => {
+        Entry::Failed { label, millis, why, lines, .. } => {
             let mut output = vec![why.clone()];
             output.extend(lines.iter().map(|(source, text)| format!("{source}: {text}")));
             one(label, *millis, "failed", output)

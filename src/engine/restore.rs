@@ -15,12 +15,7 @@ use crate::system::signals;
 impl Executor<'_, '_> {
     /// What served before was seen serving again by a process that was killed since: everything once more.
     pub(super) fn restore_again(&mut self) -> Result<(), EngineError> {
-        let lines = self.run.journal.lines().iter().rev();
-        let why = lines.into_iter().find_map(|line| match &line.entry {
-            Entry::Restoring { why } => Some(why.clone()),
-            _ => None,
-        });
-        Ok(self.write(Entry::Restoring { why: why.unwrap_or_default() })?)
+        Ok(self.write(Entry::restoring(self.run.why_restored()))?)
     }
 
     /// The intended version was seen serving by a process that was killed since. There is no way back any

@@ -1,13 +1,13 @@
 //! What a run's journal says of it.
 
+use super::cause::Reason;
 use super::entry::{Entry, OnFailure};
-use super::execute::{ABORTED, INTERRUPTED};
 use super::phase::{Phase, Side};
 use super::prove::parsed;
 use super::run::Run;
 use crate::check::{LogPositions, Proof};
 use crate::config::{Manager, Service};
-use crate::model::{CheckEvidence, ServiceName, Step};
+use crate::model::{Cause, CheckEvidence, ServiceName, Step};
 use crate::service::{self, Host};
 use crate::site::Site;
 use crate::system::procs::Ticks;
@@ -84,19 +84,16 @@ impl Run {
     }
 
     pub(super) fn aborted(&self) -> bool {
-        self.restoring().is_some_and(|why| why == ABORTED || why == INTERRUPTED)
+        self.restoring().is_some_and(|reason| reason.is_person())
     }
 
     /// Why it is restored.
-    pub(super) fn why_restored(&self) -> String {
-        self.restoring().unwrap_or(ABORTED).to_owned()
+    pub(super) fn why_restored(&self) -> Reason {
+        self.restoring().unwrap_or_else(|| Reason::of(Cause::Aborted))
     }
 
-    fn restoring(&self) -> Option<&str> {
-        self.journal.lines().iter().rev().find_map(|line| match &line.entry {
-            Entry::Restoring { why } => Some(why.as_str()),
-            _ => None,
-        })
+    pub(super) fn restoring(&self) -> Option<Reason> {
+        self.journal.lines().iter().rev().find_map(|line| line.entry.reason())
     }
 
     /// Whether it was stuck on its way back before.
@@ -172,23 +169,18 @@ impl Run {
     }
 
     pub(super) fn first_failure(&self) -> String {
-        let restored = self.journal.lines().iter().find_map(|line| match &line.entry {
-            Entry::Restoring { why } => Some(why.clone()),
-            _ => None,
-        });
-        self.failures().next().or(restored).unwrap_or_else(|| ABORTED.to_owned())
+        let mut restored = self.journal.lines().iter().filter_map(|line| line.entry.reason());
+        let reason = self.failures().next().or_else(|| restored.next());
+        reason.unwrap_or_else(|| Reason::of(Cause::Aborted)).text
     }
 
     /// Why its last step failed.
     pub fn last_failure(&self) -> String {
-        self.failures().last().unwrap_or_else(|| "it was interrupted".to_owned())
+        self.failures().last().map_or_else(|| "it was interrupted".to_owned(), |last| last.text)
     }
 
-    pub(super) fn failures(&self) -> impl Iterator<Item = String> {
-        self.journal.lines().iter().filter_map(|line| match &line.entry {
-            Entry::Failed { label, why, .. } => Some(format!("{label}: {why}")),
-            _ => None,
-        })
+    pub(super) fn failures(&self) -> impl Iterator<Item = Reason> {
+        self.journal.lines().iter().filter_map(|line| line.entry.failure())
     }
 
     pub(super) fn proof(&self) -> Proof {

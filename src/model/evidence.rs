@@ -65,6 +65,12 @@ pub struct Evidence {
     /// Why it failed, where it did.
     #[serde(default)]
     pub failure: Option<String>,
+    /// What ended it, where it failed. Records written before this field do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// Whether the watchdog finished it, not the process that began it. Records written before this field do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog: Option<bool>,
     /// What a person should know besides.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -95,9 +101,26 @@ impl Evidence {
             decisions: Vec::new(),
             flags: Vec::new(),
             failure: None,
+            cause: None,
+            watchdog: None,
             warnings: Vec::new(),
         }
     }
+}
+
+/// Why an act did not put its target in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// A person gave up on it.
+    Aborted,
+    /// A person stopped it by a signal.
+    Interrupted,
+    /// The watchdog could not bring it forward.
+    AbortedByWatchdog,
+    /// One of its steps failed; or a later version has a name for it that this one does not know.
+    #[serde(other)]
+    Failed,
 }
 
 /// One check and what it found.

@@ -15,8 +15,8 @@ mod redact;
 
 pub use adopted::AdoptedTag;
 pub use evidence::{
-    ArtifactEvidence, CheckEvidence, Evidence, FlagEvidence, Probe, SavedFile, ServiceEvidence,
-    SkippedTarget, StepEvidence,
+    ArtifactEvidence, Cause, CheckEvidence, Evidence, FlagEvidence, Probe, SavedFile,
+    ServiceEvidence, SkippedTarget, StepEvidence,
 };
 pub use flag::{FlagChange, FlagValue, HiddenFlags};
 pub use ids::{

@@ -62,6 +62,7 @@ impl Executor<'_, '_> {
             label: label.to_owned(),
             millis: millis(took),
             why: what,
+            cause: Some(error.cause()),
             lines,
         })?;
         Ok(why)
