@@ -11,7 +11,7 @@ use super::{BuildError, Depth, Store};
 use crate::config::Binding;
 use crate::model::{BuildKey, BuildStep, Redactor, RepoPath};
 use crate::system::call;
-use crate::system::files::{self, Beneath, Kind, Spot};
+use crate::system::files::{self, Beneath, DirEntryAt, FileKind};
 use crate::system::process::{Finished, Invocation, ProcessError, telling_lines};
 use crate::system::signals::Until;
 use crate::system::user::Account;
@@ -66,7 +66,7 @@ fn carry(step: &BuildStep, stage: &Beneath, live: &Path) -> Result<Redactor, Bui
     for path in &step.carry {
         let from = carried(live, path)?;
         let copy = || -> io::Result<Vec<u8>> {
-            let to = stage.spot_made(path)?;
+            let to = stage.entry_with_parents(path)?;
             to.remove_tree()?;
             files::copy_file(&from.real_path(), &to.real_path())?;
             to.read()
@@ -90,7 +90,7 @@ fn provide(
     let from = source(store, key, output, live).map_err(|e| io_at(&to, e))?;
     let from = from.ok_or_else(|| BuildError::NeedGone(output.clone()))?;
     let copy = || -> io::Result<()> {
-        let spot = stage.spot_made(output)?;
+        let spot = stage.entry_with_parents(output)?;
         spot.remove_tree()?;
         from.copy(&spot)
     };
@@ -102,7 +102,7 @@ fn source(
     key: &BuildKey,
     output: &RepoPath,
     live: &Path,
-) -> io::Result<Option<Spot>> {
+) -> io::Result<Option<DirEntryAt>> {
     if store.keeps(key, output, Depth::Deep)? {
         return store.spot(key, output).map(Some);
     }
@@ -110,7 +110,7 @@ fn source(
         .live(live, std::slice::from_ref(output), Depth::Deep)?
         .iter()
         .any(|artifact| artifact.known && artifact.key == *key);
-    if serves { Beneath::open(live)?.spot(output) } else { Ok(None) }
+    if serves { Beneath::open(live)?.entry(output) } else { Ok(None) }
 }
 
 /// Exactly this, so that a build by cron, by sudo and by hand is the same build.
@@ -175,12 +175,12 @@ fn keep(store: &Store, step: &BuildStep, stage: &Beneath) -> Result<(), BuildErr
     let mut made = Vec::new();
     for output in &step.outputs {
         let path = stage.path().join(output.as_path());
-        let spot = stage.spot(output).map_err(|e| io_at(&path, e))?;
+        let spot = stage.entry(output).map_err(|e| io_at(&path, e))?;
         let Some(spot) = spot else {
             return Err(BuildError::NoOutput(output.clone()));
         };
         match spot.find().map_err(|e| io_at(&path, e))?.map(|found| found.kind) {
-            Some(Kind::Directory | Kind::File) => made.push((output, spot)),
+            Some(FileKind::Directory | FileKind::File) => made.push((output, spot)),
             None => return Err(BuildError::NoOutput(output.clone())),
             Some(_) => {
                 let problem = "the build made it something other than a directory or a plain file";
@@ -191,11 +191,15 @@ fn keep(store: &Store, step: &BuildStep, stage: &Beneath) -> Result<(), BuildErr
     store_outputs(store, &step.key, &made).map_err(|e| io_at(&store.dir, e))
 }
 
-fn store_outputs(store: &Store, key: &BuildKey, made: &[(&RepoPath, Spot)]) -> io::Result<()> {
+fn store_outputs(
+    store: &Store,
+    key: &BuildKey,
+    made: &[(&RepoPath, DirEntryAt)],
+) -> io::Result<()> {
     let incoming = store.incoming(key)?;
     let inside = Beneath::open(&incoming)?;
     for (output, from) in made {
-        let to = inside.spot_made(output)?;
+        let to = inside.entry_with_parents(output)?;
         match from.rename_to_free(&to) {
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => from.copy(&to)?,
             renamed => renamed?,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::BuildError;
 use crate::config::{Binding, Build};
 use crate::model::{BuildKey, Digest, Oid, RepoPath, TreeEntry, TreeMode};
-use crate::system::files::{Beneath, Kind, Spot};
+use crate::system::files::{Beneath, DirEntryAt, FileKind};
 use crate::system::process::{Invocation, ProcessError};
 
 /// Everything that makes a key. Its JSON is hashed: every part is delimited and in a fixed order.
@@ -62,15 +62,15 @@ pub(super) fn of(
 
 /// The place of a carried file in the live tree. It must be a plain file, reached through directories
 /// only: a link could lead to anybody's file.
-pub(super) fn carried(live: &Path, path: &RepoPath) -> Result<Spot, BuildError> {
+pub(super) fn carried(live: &Path, path: &RepoPath) -> Result<DirEntryAt, BuildError> {
     let full = live.join(path.as_path());
-    let look = || -> io::Result<Spot> {
-        let spot = Beneath::open(live)?.spot(path)?;
+    let look = || -> io::Result<DirEntryAt> {
+        let spot = Beneath::open(live)?.entry(path)?;
         let spot = spot.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         match spot.find()?.map(|found| found.kind) {
-            Some(Kind::File) => Ok(spot),
+            Some(FileKind::File) => Ok(spot),
             None => Err(io::ErrorKind::NotFound.into()),
-            Some(Kind::Symlink) => Err(io::Error::other(
+            Some(FileKind::Symlink) => Err(io::Error::other(
                 "a carried file must be a plain file; this is a symbolic link, which is not followed",
             )),
             Some(_) => Err(io::Error::other("a carried file must be a plain file")),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::store::LiveNote;
 use super::{LiveArtifact, Store};
 use crate::model::{ArtifactEvidence, BuildKey, RepoPath};
-use crate::system::files::{self, Beneath, Census, Identity, Spot};
+use crate::system::files::{self, Beneath, Census, DirEntryAt, FileIdentity};
 
 /// How many directories may be one artifact: the kept one, a live copy on another file system, and those
 /// that went before them.
@@ -40,7 +40,7 @@ pub(super) enum SealState {
 /// One directory as it was when it was known to be the artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Seal {
-    identity: Identity,
+    identity: FileIdentity,
     census: Census,
     /// A copy of one that had been changed already.
     #[serde(default)]
@@ -52,20 +52,20 @@ struct Seal {
 pub(super) struct Seals {
     /// The store's directory. In a copy of it every seal would seem broken.
     #[serde(default)]
-    store: Option<Identity>,
+    store: Option<FileIdentity>,
     #[serde(default)]
     keys: BTreeMap<BuildKey, BTreeMap<RepoPath, Vec<Seal>>>,
 }
 
 impl Seal {
-    fn of(spot: &Spot, broken: bool) -> io::Result<Option<Self>> {
+    fn of(spot: &DirEntryAt, broken: bool) -> io::Result<Option<Self>> {
         let (Some(found), Some(census)) = (spot.find()?, Census::of(spot)?) else {
             return Ok(None);
         };
         Ok(Some(Self { identity: found.identity, census, broken }))
     }
 
-    fn intact(&self, spot: &Spot) -> io::Result<bool> {
+    fn intact(&self, spot: &DirEntryAt) -> io::Result<bool> {
         let Some(now) = Census::at(spot, self.census.latest)? else { return Ok(false) };
         // An edit that keeps size and times still shows in the time of change, of a file or two. That of every
         // file changes when the whole checkout is given to its owner again.
@@ -82,7 +82,7 @@ impl Seals {
         self.keys.get(key).and_then(|outputs| outputs.get(output)).map_or(&[], Vec::as_slice)
     }
 
-    fn judge(&self, key: &BuildKey, output: &RepoPath, spot: &Spot) -> io::Result<SealState> {
+    fn judge(&self, key: &BuildKey, output: &RepoPath, spot: &DirEntryAt) -> io::Result<SealState> {
         let Some(found) = spot.find()? else { return Ok(SealState::Changed) };
         match self.of(key, output).iter().find(|seal| seal.identity == found.identity) {
             None => Ok(SealState::Unsealed),
@@ -137,7 +137,12 @@ impl Store {
     ///
     /// # Errors
     /// Any I/O error.
-    pub fn is_changed(&self, key: &BuildKey, output: &RepoPath, spot: &Spot) -> io::Result<bool> {
+    pub fn is_changed(
+        &self,
+        key: &BuildKey,
+        output: &RepoPath,
+        spot: &DirEntryAt,
+    ) -> io::Result<bool> {
         Ok(self.seals()?.judge(key, output, spot)? == SealState::Changed)
     }
 
@@ -176,8 +181,8 @@ impl Store {
         &self,
         key: &BuildKey,
         output: &RepoPath,
-        from: &Spot,
-        copy: &Spot,
+        from: &DirEntryAt,
+        copy: &DirEntryAt,
     ) -> io::Result<()> {
         // After copying: an edit that came while it was copied is an edit.
         let broken = self.seals()?.judge(key, output, from)? == SealState::Changed;
@@ -189,7 +194,7 @@ impl Store {
         &self,
         key: &BuildKey,
         output: &RepoPath,
-        spot: &Spot,
+        spot: &DirEntryAt,
         broken: bool,
     ) -> io::Result<()> {
         let Some(seal) = Seal::of(spot, broken)? else { return Ok(()) };
@@ -209,7 +214,11 @@ impl Store {
     }
 
     /// What a close look makes of a live artifact that a light look took for `light`.
-    pub(super) fn closely(&self, spot: &Spot, light: LiveArtifact) -> io::Result<LiveArtifact> {
+    pub(super) fn closely(
+        &self,
+        spot: &DirEntryAt,
+        light: LiveArtifact,
+    ) -> io::Result<LiveArtifact> {
         let LiveArtifact { output, key, .. } = &light;
         if self.seals()?.judge(key, output, spot)? != SealState::Changed {
             return Ok(light);
@@ -260,8 +269,8 @@ impl Store {
         files::write_durably(&self.seals_file(), &text, 0o600)
     }
 
-    fn identity(&self) -> io::Result<Option<Identity>> {
-        let spot = Spot::try_from(self.dir.as_path())?;
+    fn identity(&self) -> io::Result<Option<FileIdentity>> {
+        let spot = DirEntryAt::try_from(self.dir.as_path())?;
         Ok(spot.find()?.map(|found| found.identity))
     }
 
@@ -271,14 +280,14 @@ impl Store {
 }
 
 impl Seals {
-    fn knows(&self, key: &BuildKey, output: &RepoPath, identity: Identity) -> bool {
+    fn knows(&self, key: &BuildKey, output: &RepoPath, identity: FileIdentity) -> bool {
         self.of(key, output).iter().any(|seal| seal.identity == identity)
     }
 }
 
 /// The place of an output in the live tree; none where a link is on the way.
-fn live_spot(top: &Beneath, output: &RepoPath) -> io::Result<Option<Spot>> {
-    match top.spot(output) {
+fn live_spot(top: &Beneath, output: &RepoPath) -> io::Result<Option<DirEntryAt>> {
+    match top.entry(output) {
         Err(error) if files::is_symbolic_link_error(&error) => Ok(None),
         spot => spot,
     }

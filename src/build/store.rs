@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Depth;
 use crate::model::{BuildKey, Digest, RepoPath};
-use crate::system::files::{self, Beneath, Census, Found, Identity, Kind, Spot};
+use crate::system::files::{self, Beneath, Census, DirEntryAt, FileIdentity, FileKind, FileStat};
 use crate::system::git::Git;
 
 /// Built directories by key, in `<state>/store/<key>/<output>`, and what is known of those that serve.
@@ -46,13 +46,13 @@ pub struct LiveArtifact {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LiveNote {
     pub(super) key: BuildKey,
-    identity: Identity,
+    identity: FileIdentity,
     modified: (i64, u32),
     changed: (i64, u32),
 }
 
 impl LiveNote {
-    fn of(key: &BuildKey, found: &Found) -> Self {
+    fn of(key: &BuildKey, found: &FileStat) -> Self {
         Self {
             key: key.clone(),
             identity: found.identity,
@@ -87,21 +87,21 @@ impl Store {
     ///
     /// # Errors
     /// Any I/O error.
-    pub fn find(&self, key: &BuildKey, output: &RepoPath) -> io::Result<Option<Found>> {
+    pub fn find(&self, key: &BuildKey, output: &RepoPath) -> io::Result<Option<FileStat>> {
         if !self.dir.is_dir() {
             return Ok(None);
         }
         let found = Beneath::open(&self.dir)?.find(&below(key, output)?)?;
-        Ok(found.filter(|f| matches!(f.kind, Kind::Directory | Kind::File)))
+        Ok(found.filter(|f| matches!(f.kind, FileKind::Directory | FileKind::File)))
     }
 
     /// The place of an artifact here, with the directories above it made, and marked as used now.
     ///
     /// # Errors
     /// Any I/O error.
-    pub fn spot(&self, key: &BuildKey, output: &RepoPath) -> io::Result<Spot> {
+    pub fn spot(&self, key: &BuildKey, output: &RepoPath) -> io::Result<DirEntryAt> {
         files::make_private_dir(&self.dir)?;
-        let spot = Beneath::open(&self.dir)?.spot_made(&below(key, output)?)?;
+        let spot = Beneath::open(&self.dir)?.entry_with_parents(&below(key, output)?)?;
         self.touch(key)?;
         Ok(spot)
     }
@@ -117,7 +117,7 @@ impl Store {
         let beneath = Beneath::open(&self.dir)?;
         let mut above = below(key, output)?.parent();
         while let Some(dir) = above {
-            let gone = match beneath.spot(&dir)? {
+            let gone = match beneath.entry(&dir)? {
                 Some(spot) => spot.remove_empty_dir()?,
                 None => true,
             };
@@ -143,7 +143,7 @@ impl Store {
         let beneath = Beneath::open(top)?;
         let mut live = Vec::new();
         for output in outputs {
-            let Some(spot) = beneath.spot(output)? else {
+            let Some(spot) = beneath.entry(output)? else {
                 continue;
             };
             let Some(found) = spot.find()? else {
@@ -261,7 +261,7 @@ impl Store {
             if self.has(key, output) && !self.keeps(key, output, Depth::Deep)? {
                 self.put_changed_aside(key, output)?;
             }
-            if let (false, Some(made)) = (self.has(key, output), inside.spot(output)?) {
+            if let (false, Some(made)) = (self.has(key, output), inside.entry(output)?) {
                 self.seal(key, output, &made, false)?;
             }
         }
@@ -272,7 +272,7 @@ impl Store {
             // Part of this key is kept or serves; what is missing is added.
             for output in outputs {
                 if !self.has(key, output)
-                    && let Some(from) = inside.spot(output)?
+                    && let Some(from) = inside.entry(output)?
                 {
                     from.rename_to_free(&self.spot(key, output)?)?;
                 }
@@ -303,17 +303,23 @@ impl Store {
             _ => files::make_private_dir(&aside)?,
         }
         match self.spot_kept(key, output)? {
-            Some(kept) => kept.rename_to_free(&Spot::try_from(aside.join("changed").as_path())?),
+            Some(kept) => {
+                kept.rename_to_free(&DirEntryAt::try_from(aside.join("changed").as_path())?)
+            }
             None => Ok(()),
         }
     }
 
     /// The place of an artifact here, as far as the directories above it are there.
-    pub(super) fn spot_kept(&self, key: &BuildKey, output: &RepoPath) -> io::Result<Option<Spot>> {
+    pub(super) fn spot_kept(
+        &self,
+        key: &BuildKey,
+        output: &RepoPath,
+    ) -> io::Result<Option<DirEntryAt>> {
         if !self.dir.is_dir() {
             return Ok(None);
         }
-        Beneath::open(&self.dir)?.spot(&below(key, output)?)
+        Beneath::open(&self.dir)?.entry(&below(key, output)?)
     }
 
     fn touch(&self, key: &BuildKey) -> io::Result<()> {
@@ -358,7 +364,7 @@ fn below(key: &BuildKey, output: &RepoPath) -> io::Result<RepoPath> {
 
 /// A key for what lies there, of which nobody knows how it was made. With a census two edits of one directory
 /// have two keys.
-pub(super) fn seen_key(found: &Found, census: Option<&Census>) -> BuildKey {
+pub(super) fn seen_key(found: &FileStat, census: Option<&Census>) -> BuildKey {
     let mut facts = format!("{:?}", (found.identity.ino, found.identity.born, found.modified));
     if let Some(census) = census {
         facts.push_str(&format!("{census:?}"));

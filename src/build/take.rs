@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::{Depth, LiveArtifact, Store};
-use crate::system::files::{self, Beneath, Kind};
+use crate::system::files::{self, Beneath, FileKind};
 
 /// Left free on the disk, whatever is taken.
 const LEFT_FREE: u64 = 256 * 1024 * 1024;
@@ -43,17 +43,17 @@ impl Store {
             return Ok(TakeOutcome::Kept);
         }
         self.sweep()?;
-        let Some(live) = Beneath::open(top)?.spot(output)? else {
+        let Some(live) = Beneath::open(top)?.entry(output)? else {
             return Ok(TakeOutcome::Not("it is gone"));
         };
         match live.find()?.map(|found| found.kind) {
-            Some(Kind::Directory | Kind::File) => {}
-            Some(Kind::Symlink) => {
+            Some(FileKind::Directory | FileKind::File) => {}
+            Some(FileKind::Symlink) => {
                 return Ok(TakeOutcome::Not(
                     "it is a symbolic link: what it leads to is not the app's own",
                 ));
             }
-            Some(Kind::Other) => {
+            Some(FileKind::Other) => {
                 return Ok(TakeOutcome::Not("it is neither a directory nor a file"));
             }
             None => return Ok(TakeOutcome::Not("it is gone")),
@@ -70,7 +70,7 @@ impl Store {
         self.seal_live(top, output, key)?;
         let incoming = self.incoming(key)?;
         let copied = (|| {
-            live.copy(&Beneath::open(&incoming)?.spot_made(output)?)?;
+            live.copy(&Beneath::open(&incoming)?.entry_with_parents(output)?)?;
             // An install that went on meanwhile is not what served.
             let now = self.live(top, std::slice::from_ref(output), Depth::Deep)?;
             Ok(now.first().is_some_and(|now| now.key == *key))

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::FilePlace;
 use crate::model::Digest;
 use crate::service::{JournalPosition, UnitJournal};
-use crate::system::files::{self, Beneath, Found, Identity};
+use crate::system::files::{self, Beneath, FileIdentity, FileStat};
 
 /// One log: where it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub enum LogPosition {
 pub struct FilePosition {
     /// Which file it was, wherever it is renamed to.
     #[serde(flatten)]
-    pub file: Identity,
+    pub file: FileIdentity,
     /// Its length then, in bytes.
     pub offset: u64,
     /// The digest of some of the bytes before `offset`: others there mean that it was cut and written anew.
@@ -215,7 +215,7 @@ pub struct FileReader {
 #[derive(Debug)]
 struct Open {
     file: File,
-    identity: Identity,
+    identity: FileIdentity,
     offset: u64,
     /// As in [`FilePosition`].
     before: Option<Digest>,
@@ -286,7 +286,7 @@ impl FileReader {
         Ok(())
     }
 
-    fn push(&mut self, file: File, identity: Identity, at: Option<FilePosition>) {
+    fn push(&mut self, file: File, identity: FileIdentity, at: Option<FilePosition>) {
         let (offset, before) = at.map_or((0, None), |at| (at.offset, at.before));
         self.open.push(Open { file, identity, offset, before });
         if self.open.len() > MOST_OPEN {
@@ -295,7 +295,7 @@ impl FileReader {
     }
 
     /// The file of this identity under another name in the same directory.
-    fn renamed(&self, identity: Identity) -> Option<File> {
+    fn renamed(&self, identity: FileIdentity) -> Option<File> {
         let path = match &self.place {
             FilePlace::Tree(path) => self.top.join(path.as_path()),
             FilePlace::Host(path) => path.clone(),
@@ -373,7 +373,7 @@ pub(super) fn read_at(file: &File, offset: u64, wanted: usize) -> io::Result<Vec
 }
 
 /// Opens a named file, which must be a plain one.
-pub(super) fn open(top: &Path, place: &FilePlace) -> io::Result<(File, Found)> {
+pub(super) fn open(top: &Path, place: &FilePlace) -> io::Result<(File, FileStat)> {
     match place {
         FilePlace::Tree(path) => Beneath::open(top)?.open_plain(path),
         FilePlace::Host(path) => files::open_plain(path),

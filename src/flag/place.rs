@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::FlagError;
 use crate::config::FilePlace;
 use crate::system::failpoint;
-use crate::system::files::{Beneath, Found, Kind, Spot, is_symbolic_link_error};
+use crate::system::files::{Beneath, DirEntryAt, FileKind, FileStat, is_symbolic_link_error};
 
 /// A larger file is no file of settings.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -29,7 +29,7 @@ const NEW_MODE: u32 = 0o600;
 /// The place of the file.
 #[derive(Debug)]
 pub(super) struct FileOnDisk {
-    spot: Spot,
+    spot: DirEntryAt,
     /// For messages.
     pub(super) path: PathBuf,
 }
@@ -40,7 +40,7 @@ pub(super) struct Snapshot {
     /// All of it.
     pub(super) bytes: Vec<u8>,
     file: File,
-    found: Found,
+    found: FileStat,
 }
 
 impl FileOnDisk {
@@ -52,14 +52,14 @@ impl FileOnDisk {
         match file {
             FilePlace::Tree(below) => {
                 let path = top.join(below.as_path());
-                let spot = Beneath::open(top).and_then(|top| top.spot(below));
+                let spot = Beneath::open(top).and_then(|top| top.entry(below));
                 match spot.map_err(|error| not_opened(&path, error))? {
                     Some(spot) => Ok(Self { spot, path }),
                     None => Err(FlagError::refused(&path, "its directory is not there: make it")),
                 }
             }
             FilePlace::Host(path) => {
-                let spot = Spot::try_from(path.as_path()).map_err(FlagError::io(path))?;
+                let spot = DirEntryAt::try_from(path.as_path()).map_err(FlagError::io(path))?;
                 let dir = spot.beside(".").and_then(|dir| dir.find());
                 let mode = dir.map_err(FlagError::io(path))?.map_or(0, |dir| dir.mode);
                 // Anybody could put another file, or a link to one, in its place.
@@ -103,9 +103,9 @@ impl FileOnDisk {
             opened => opened.map_err(|error| not_opened(&self.path, error))?,
         };
         match found.kind {
-            Kind::File => {}
-            Kind::Directory => return refused("is a directory"),
-            Kind::Symlink | Kind::Other => return refused("is no plain file"),
+            FileKind::File => {}
+            FileKind::Directory => return refused("is a directory"),
+            FileKind::Symlink | FileKind::Other => return refused("is no plain file"),
         }
         let meta = file.metadata().map_err(FlagError::io(&self.path))?;
         if meta.nlink() > 1 {
@@ -135,7 +135,7 @@ impl FileOnDisk {
                 opened => opened.map_err(|error| not_opened(temporary.path(), error))?,
             };
             // Whoever writes it holds the lock on it for as long as it lives.
-            if found.kind == Kind::File && lock(&file) {
+            if found.kind == FileKind::File && lock(&file) {
                 let now = temporary.find().map_err(FlagError::io(&self.path))?;
                 if now.is_none_or(|now| now.identity == found.identity) {
                     return temporary.remove_file().map_err(FlagError::io(&self.path));
@@ -189,13 +189,13 @@ impl FileOnDisk {
         Ok(true)
     }
 
-    fn temporary(&self) -> Result<Spot, FlagError> {
+    fn temporary(&self) -> Result<DirEntryAt, FlagError> {
         let mut name = std::ffi::OsString::from(TEMPORARY);
         name.push(self.path.file_name().unwrap_or_default());
         self.spot.beside(name).map_err(FlagError::io(&self.path))
     }
 
-    fn make_temporary(&self, temporary: &Spot) -> Result<File, FlagError> {
+    fn make_temporary(&self, temporary: &DirEntryAt) -> Result<File, FlagError> {
         for _ in 0..50 {
             self.clean()?;
             match temporary.make_private_file() {
@@ -278,7 +278,12 @@ impl FileOnDisk {
 
     /// Puts the temporary file in the place of what was read; says whether. Afterwards what lies at the
     /// temporary name is of no use.
-    fn put(&self, temporary: &Spot, file: &File, before: Option<&Snapshot>) -> io::Result<bool> {
+    fn put(
+        &self,
+        temporary: &DirEntryAt,
+        file: &File,
+        before: Option<&Snapshot>,
+    ) -> io::Result<bool> {
         let Some(before) = before else {
             return match temporary.rename_to_free(&self.spot) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -323,7 +328,7 @@ impl Snapshot {
     }
 }
 
-fn displaced(temporary: &Spot) -> io::Result<Option<Snapshot>> {
+fn displaced(temporary: &DirEntryAt) -> io::Result<Option<Snapshot>> {
     let (file, found) = match temporary.open_file() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         // A link that was put there: not what was read.

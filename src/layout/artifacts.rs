@@ -7,7 +7,7 @@ use super::intent::{ArtifactIds, Intent};
 use super::later::put_later;
 use crate::build::Store;
 use crate::model::{ArtifactMove, BuildKey};
-use crate::system::files::{self, Beneath, Identity, Spot};
+use crate::system::files::{self, Beneath, DirEntryAt, FileIdentity};
 
 /// One artifact move on its way, forward or back.
 ///
@@ -99,7 +99,7 @@ impl Swap<'_> {
         self.intent.artifacts.iter().find(|a| a.output == self.change.output)
     }
 
-    fn is(&self, side: Side, identity: Identity) -> bool {
+    fn is(&self, side: Side, identity: FileIdentity) -> bool {
         self.ids().is_some_and(|ids| match side {
             Side::Incoming => ids.incoming.contains(&identity),
             Side::Outgoing => ids.outgoing.contains(&identity),
@@ -115,7 +115,7 @@ impl Swap<'_> {
     }
 
     /// Written down before the copy takes part in anything.
-    fn remember(&mut self, side: Side, identity: Identity) -> Result<(), LayoutError> {
+    fn remember(&mut self, side: Side, identity: FileIdentity) -> Result<(), LayoutError> {
         let output = &self.change.output;
         if let Some(ids) = self.intent.artifacts.iter_mut().find(|a| a.output == *output) {
             match side {
@@ -126,11 +126,11 @@ impl Swap<'_> {
         self.intent.write(self.places)
     }
 
-    fn spot(&self, place: Place) -> Result<Option<Spot>, LayoutError> {
+    fn spot(&self, place: Place) -> Result<Option<DirEntryAt>, LayoutError> {
         let output = &self.change.output;
         match place {
-            Place::Live => self.top.spot(output).at(output.as_path()),
-            Place::Beside => match self.top.spot(output).at(output.as_path())? {
+            Place::Live => self.top.entry(output).at(output.as_path()),
+            Place::Beside => match self.top.entry(output).at(output.as_path())? {
                 Some(live) => Ok(Some(live.beside(self.copy_name()).at(live.path())?)),
                 None => Ok(None),
             },
@@ -144,7 +144,7 @@ impl Swap<'_> {
         }
     }
 
-    fn identity(&self, place: Place) -> Result<Option<Identity>, LayoutError> {
+    fn identity(&self, place: Place) -> Result<Option<FileIdentity>, LayoutError> {
         match self.spot(place)? {
             Some(spot) => Ok(spot.find().at(spot.path())?.map(|found| found.identity)),
             None => Ok(None),
@@ -152,7 +152,11 @@ impl Swap<'_> {
     }
 
     /// The first of `places` where this side lies.
-    fn find(&self, side: Side, places: &[Place]) -> Result<Option<(Place, Spot)>, LayoutError> {
+    fn find(
+        &self,
+        side: Side,
+        places: &[Place],
+    ) -> Result<Option<(Place, DirEntryAt)>, LayoutError> {
         for &place in places {
             if self.identity(place)?.is_some_and(|identity| self.is(side, identity))
                 && let Some(spot) = self.spot(place)?
@@ -204,7 +208,7 @@ impl Swap<'_> {
             return Err(LayoutError::ArtifactGone(key));
         };
         let output = &self.change.output;
-        let live = self.top.spot_made(output).at(output.as_path())?;
+        let live = self.top.entry_with_parents(output).at(output.as_path())?;
         match put_in(&from, &live) {
             Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
                 let copy = self.copy_beside(&from, &live)?;
@@ -219,7 +223,7 @@ impl Swap<'_> {
         }
     }
 
-    fn copy_beside(&self, from: &Spot, live: &Spot) -> Result<Spot, LayoutError> {
+    fn copy_beside(&self, from: &DirEntryAt, live: &DirEntryAt) -> Result<DirEntryAt, LayoutError> {
         let part = live.beside(format!("{}-part", self.copy_name())).at(live.path())?;
         part.remove_tree().at(part.path())?;
         from.copy(&part).at(part.path())?;
@@ -264,7 +268,12 @@ impl Swap<'_> {
         }
     }
 
-    fn copy_home(&mut self, side: Side, from: &Spot, to: &Spot) -> Result<(), LayoutError> {
+    fn copy_home(
+        &mut self,
+        side: Side,
+        from: &DirEntryAt,
+        to: &DirEntryAt,
+    ) -> Result<(), LayoutError> {
         let part = to.beside(format!("{}-part", self.copy_name())).at(to.path())?;
         part.remove_tree().at(part.path())?;
         from.copy(&part).at(part.path())?;
@@ -277,7 +286,12 @@ impl Swap<'_> {
         from.remove_tree().at(from.path())
     }
 
-    fn seal_copy(&self, side: Side, from: &Spot, copy: &Spot) -> Result<(), LayoutError> {
+    fn seal_copy(
+        &self,
+        side: Side,
+        from: &DirEntryAt,
+        copy: &DirEntryAt,
+    ) -> Result<(), LayoutError> {
         match self.key(side) {
             Some(key) => {
                 self.store.seal_copy(key, &self.change.output, from, copy).at(&self.store.dir)
@@ -310,6 +324,6 @@ impl Swap<'_> {
     }
 }
 
-fn put_in(from: &Spot, live: &Spot) -> std::io::Result<()> {
+fn put_in(from: &DirEntryAt, live: &DirEntryAt) -> std::io::Result<()> {
     if live.find()?.is_some() { from.exchange(live) } else { from.rename_to_free(live) }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::in_place::LayoutError;
 use crate::model::{RepoPath, TreeEntry, TreeMode};
-use crate::system::files::{Found, Kind, Spot, is_symbolic_link_error};
+use crate::system::files::{DirEntryAt, FileKind, FileStat, is_symbolic_link_error};
 use crate::system::git::{Git, ObjectKind};
 
 /// Turns an I/O error into one that names the path.
@@ -39,12 +39,12 @@ pub(super) fn refused(path: &RepoPath, problem: &str) -> LayoutError {
 /// Whether what was found at `spot` is exactly `entry`: type, bytes and executable bit.
 pub(super) fn is_entry(
     git: &Git,
-    spot: &Spot,
-    found: &Found,
+    spot: &DirEntryAt,
+    found: &FileStat,
     entry: &TreeEntry,
 ) -> Result<bool, LayoutError> {
     match (entry.mode, found.kind) {
-        (TreeMode::File | TreeMode::Executable, Kind::File) => {
+        (TreeMode::File | TreeMode::Executable, FileKind::File) => {
             let executable = found.mode & 0o100 != 0;
             if executable != (entry.mode == TreeMode::Executable) {
                 return Ok(false);
@@ -52,7 +52,7 @@ pub(super) fn is_entry(
             let wanted = blob(git, entry)?;
             Ok(wanted.len() as u64 == found.size && spot.read().at(spot.path())? == wanted)
         }
-        (TreeMode::Symlink, Kind::Symlink) => {
+        (TreeMode::Symlink, FileKind::Symlink) => {
             Ok(spot.read_link().at(spot.path())? == blob(git, entry)?)
         }
         _ => Ok(false),
@@ -60,7 +60,11 @@ pub(super) fn is_entry(
 }
 
 /// Makes `entry` at `spot`, where nothing lies.
-pub(super) fn make_entry(git: &Git, spot: &Spot, entry: &TreeEntry) -> Result<(), LayoutError> {
+pub(super) fn make_entry(
+    git: &Git,
+    spot: &DirEntryAt,
+    entry: &TreeEntry,
+) -> Result<(), LayoutError> {
     let bytes = blob(git, entry)?;
     match entry.mode {
         TreeMode::Symlink => spot.make_link(&bytes),

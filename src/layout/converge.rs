@@ -11,7 +11,7 @@ use super::intent::Intent;
 use super::later::put_later;
 use crate::build::Store;
 use crate::model::{Activation, ArtifactMove, PathChange, RepoPath};
-use crate::system::files::{self, Beneath, Found, Kind, Spot};
+use crate::system::files::{self, Beneath, DirEntryAt, FileKind, FileStat};
 use crate::system::git::Git;
 
 mod write;
@@ -117,7 +117,7 @@ impl<'a> Converge<'a> {
         }
         for dir in self.intent.made.iter().rev() {
             // One that is a link or a file again holds nothing of ours.
-            if let Ok(Some(spot)) = self.top.spot(dir) {
+            if let Ok(Some(spot)) = self.top.entry(dir) {
                 spot.remove_empty_dir().at(spot.path())?;
             }
         }
@@ -176,7 +176,8 @@ impl<'a> Converge<'a> {
         if planned != Some(found.identity) {
             return Ok(());
         }
-        let saved = self.saved()?.spot_made(path).at(self.places.saved.join(path.as_path()))?;
+        let saved =
+            self.saved()?.entry_with_parents(path).at(self.places.saved.join(path.as_path()))?;
         if saved.find().at(saved.path())?.is_none() {
             match spot.rename_to_free(&saved) {
                 Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
@@ -195,7 +196,7 @@ impl<'a> Converge<'a> {
         let Some((spot, found)) = self.look(path)? else {
             return Ok(());
         };
-        if found.kind == Kind::Directory {
+        if found.kind == FileKind::Directory {
             // Not the tracked file: that is gone already.
             return Ok(());
         }
@@ -226,7 +227,7 @@ impl<'a> Converge<'a> {
             .collect();
         for dir in deserted.iter().rev() {
             if let Some((spot, found)) = self.look(dir)?
-                && found.kind == Kind::Directory
+                && found.kind == FileKind::Directory
             {
                 spot.remove_empty_dir().at(spot.path())?;
             }
@@ -254,7 +255,7 @@ impl<'a> Converge<'a> {
             Some(after) if is_entry(self.git, &spot, &found, after)? => {
                 spot.remove_file().at(spot.path())
             }
-            _ if found.kind == Kind::Directory => Ok(()),
+            _ if found.kind == FileKind::Directory => Ok(()),
             _ => put_later(&self.top, self.places, &change.path),
         }
     }
@@ -291,21 +292,21 @@ impl<'a> Converge<'a> {
     }
 
     /// The place of `path`; whatever is in the way of a directory there is put aside.
-    fn made_by_force(&self, path: &RepoPath) -> Result<Spot, LayoutError> {
+    fn made_by_force(&self, path: &RepoPath) -> Result<DirEntryAt, LayoutError> {
         for dir in above(path).into_iter().rev() {
             if let Some(found) = self.top.find(&dir).at(dir.as_path())?
-                && found.kind != Kind::Directory
+                && found.kind != FileKind::Directory
             {
                 put_later(&self.top, self.places, &dir)?;
             }
         }
-        self.top.spot_made(path).at(path.as_path())
+        self.top.entry_with_parents(path).at(path.as_path())
     }
 
     // ---- both
 
     /// A free name beside `spot`; what an earlier try left there is removed.
-    fn temporary_beside(&self, spot: &Spot, name: &str) -> Result<Spot, LayoutError> {
+    fn temporary_beside(&self, spot: &DirEntryAt, name: &str) -> Result<DirEntryAt, LayoutError> {
         let name = format!(".gitroll-{}-{name}", self.places.run);
         let temporary = spot.beside(&name).at(spot.path())?;
         temporary.remove_tree().at(temporary.path())?;
@@ -313,9 +314,9 @@ impl<'a> Converge<'a> {
     }
 
     /// Copies what lies at `from` to `to`, which gets its name only when all of it is durable.
-    fn copy(&self, from: &Spot, to: &Spot) -> Result<(), LayoutError> {
+    fn copy(&self, from: &DirEntryAt, to: &DirEntryAt) -> Result<(), LayoutError> {
         let part = self.places.temporary.join("save");
-        let part = Spot::try_from(part.as_path()).at(&part)?;
+        let part = DirEntryAt::try_from(part.as_path()).at(&part)?;
         part.remove_tree().at(part.path())?;
         from.copy(&part).at(from.path())?;
         files::sync_file_system(&self.places.temporary).at(&self.places.temporary)?;
@@ -324,8 +325,8 @@ impl<'a> Converge<'a> {
 
     /// What lies at `path`; nothing where a directory on the way is a link, for then the tracked path
     /// itself is not there.
-    fn look(&self, path: &RepoPath) -> Result<Option<(Spot, Found)>, LayoutError> {
-        let spot = match self.top.spot(path) {
+    fn look(&self, path: &RepoPath) -> Result<Option<(DirEntryAt, FileStat)>, LayoutError> {
+        let spot = match self.top.entry(path) {
             Err(error) if files::is_symbolic_link_error(&error) => return Ok(None),
             spot => spot.at(path.as_path())?,
         };
@@ -342,11 +343,11 @@ impl<'a> Converge<'a> {
     }
 
     /// The place of a saved file, where there is one.
-    fn saved_spot(&self, path: &RepoPath) -> Result<Option<Spot>, LayoutError> {
+    fn saved_spot(&self, path: &RepoPath) -> Result<Option<DirEntryAt>, LayoutError> {
         if !self.places.saved.is_dir() {
             return Ok(None);
         }
-        let Some(spot) = self.saved()?.spot(path).at(&self.places.saved)? else {
+        let Some(spot) = self.saved()?.entry(path).at(&self.places.saved)? else {
             return Ok(None);
         };
         Ok(spot.find().at(spot.path())?.map(|_| spot))
@@ -355,7 +356,7 @@ impl<'a> Converge<'a> {
     /// Removes the temporary files that a killed try left in the tree.
     fn sweep(&self) -> Result<(), LayoutError> {
         for (number, change) in self.changes().enumerate() {
-            let spot = match self.top.spot(&change.path) {
+            let spot = match self.top.entry(&change.path) {
                 Err(error) if files::is_symbolic_link_error(&error) => None,
                 spot => spot.at(change.path.as_path())?,
             };
@@ -387,9 +388,14 @@ pub(super) fn above(path: &RepoPath) -> Vec<RepoPath> {
     std::iter::successors(path.parent(), RepoPath::parent).collect()
 }
 
-fn same_plain_file(a: &Spot, found: &Found, b: &Spot, other: Option<&Found>) -> io::Result<bool> {
+fn same_plain_file(
+    a: &DirEntryAt,
+    found: &FileStat,
+    b: &DirEntryAt,
+    other: Option<&FileStat>,
+) -> io::Result<bool> {
     let plain = other.is_some_and(|other| {
-        (other.kind, found.kind) == (Kind::File, Kind::File)
+        (other.kind, found.kind) == (FileKind::File, FileKind::File)
             && (other.mode, other.size) == (found.mode, found.size)
     });
     Ok(plain && a.read()? == b.read()?)

@@ -10,7 +10,7 @@ use super::content::{AtPath as _, refused};
 use super::in_place::{LayoutError, RunPlaces};
 use crate::build::Store;
 use crate::model::{Activation, RepoPath};
-use crate::system::files::{self, Beneath, Identity, Kind};
+use crate::system::files::{self, Beneath, FileIdentity, FileKind};
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -24,7 +24,7 @@ pub(super) struct Intent {
     /// never removed on the way back, be they empty or not.
     pub(super) made: Vec<RepoPath>,
     /// What lay at the paths that are to be put aside.
-    pub(super) saves: Vec<(RepoPath, Identity)>,
+    pub(super) saves: Vec<(RepoPath, FileIdentity)>,
     /// Which directories the artifacts are.
     pub(super) artifacts: Vec<ArtifactIds>,
 }
@@ -34,8 +34,8 @@ pub(super) struct Intent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ArtifactIds {
     pub(super) output: RepoPath,
-    pub(super) incoming: Vec<Identity>,
-    pub(super) outgoing: Vec<Identity>,
+    pub(super) incoming: Vec<FileIdentity>,
+    pub(super) outgoing: Vec<FileIdentity>,
 }
 
 impl Intent {
@@ -86,7 +86,7 @@ impl Intent {
             }
             let live = top.find(&change.output).at(change.output.as_path())?;
             if let (Some(found), Some(key)) = (live, &change.outgoing) {
-                if !matches!(found.kind, Kind::Directory | Kind::File) {
+                if !matches!(found.kind, FileKind::Directory | FileKind::File) {
                     return Err(refused(&change.output, "is neither a directory nor a file"));
                 }
                 store.seal_live(top.path(), &change.output, key).at(&store.dir)?;
@@ -143,7 +143,7 @@ fn missing_directories(
             }
             let is_there = !leaving.iter().any(|l| dir.starts_with(l))
                 && match top.find(&dir) {
-                    Ok(found) => found.is_some_and(|f| f.kind == Kind::Directory),
+                    Ok(found) => found.is_some_and(|f| f.kind == FileKind::Directory),
                     // A tracked link that gives way to a directory.
                     Err(error) if files::is_symbolic_link_error(&error) => false,
                     Err(error) => return Err(error).at(dir.as_path()),

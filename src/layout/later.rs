@@ -15,7 +15,7 @@ pub(super) fn put_later(
     places: &RunPlaces,
     path: &RepoPath,
 ) -> Result<(), LayoutError> {
-    let Some(spot) = top.spot(path).at(path.as_path())? else {
+    let Some(spot) = top.entry(path).at(path.as_path())? else {
         return Ok(());
     };
     let dir = later(places);
@@ -29,7 +29,7 @@ pub(super) fn put_later(
         let Ok(name) = RepoPath::new(name) else {
             break;
         };
-        let to = match later.spot_made(&name) {
+        let to = match later.entry_with_parents(&name) {
             Err(error) if is_in_the_way(&error) => continue,
             to => to.at(dir.join(name.as_path()))?,
         };

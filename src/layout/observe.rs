@@ -9,7 +9,7 @@ use crate::config::Patterns;
 use crate::model::{
     Activation, ArtifactMove, Keep, Oid, PathChange, RepoPath, Save, TreeEntry, TreeMode,
 };
-use crate::system::files::{self, Beneath, Found, Kind, Spot};
+use crate::system::files::{self, Beneath, DirEntryAt, FileKind, FileStat};
 use crate::system::git::Git;
 
 /// What was observed of an activation to come.
@@ -160,7 +160,7 @@ impl Observer<'_> {
         let right = match (&lying, &after) {
             (Some((spot, found)), Some(after)) => is_entry(self.git, spot, found, after)?,
             // A directory in the place of a file that goes: the file is gone already.
-            (Some((_, found)), None) => found.kind == Kind::Directory,
+            (Some((_, found)), None) => found.kind == FileKind::Directory,
             (None, after) => after.is_none(),
         };
         if right {
@@ -192,7 +192,7 @@ impl Observer<'_> {
             return Ok(());
         };
         let in_the_way = match found.kind {
-            Kind::Directory => self.holds_more_than_leaves(&path, &spot)?,
+            FileKind::Directory => self.holds_more_than_leaves(&path, &spot)?,
             _ => edited || !tracked,
         };
         if in_the_way {
@@ -219,7 +219,11 @@ impl Observer<'_> {
     }
 
     /// Whether a directory, where the target has a file, holds anything but tracked files that go.
-    fn holds_more_than_leaves(&self, path: &RepoPath, spot: &Spot) -> Result<bool, LayoutError> {
+    fn holds_more_than_leaves(
+        &self,
+        path: &RepoPath,
+        spot: &DirEntryAt,
+    ) -> Result<bool, LayoutError> {
         let names = spot.names().at(spot.path())?;
         if names.is_empty() {
             return Ok(true);
@@ -232,7 +236,7 @@ impl Observer<'_> {
                 continue;
             };
             let more = match found.kind {
-                Kind::Directory => self.holds_more_than_leaves(&inner, &spot)?,
+                FileKind::Directory => self.holds_more_than_leaves(&inner, &spot)?,
                 _ => !self.leaves.contains(&inner),
             };
             if more {
@@ -254,10 +258,10 @@ impl Observer<'_> {
             let Some((_, found)) = self.look(&dir)? else {
                 continue;
             };
-            if found.kind == Kind::Directory || self.leaves.contains(&dir) {
+            if found.kind == FileKind::Directory || self.leaves.contains(&dir) {
                 continue;
             }
-            if found.kind == Kind::Symlink {
+            if found.kind == FileKind::Symlink {
                 return Err(refused(
                     &dir,
                     "is a symbolic link where the target has a directory; it is never followed \
@@ -311,11 +315,11 @@ impl Observer<'_> {
     }
 
     /// What lies at `path` itself; nothing where it lies below a link or in an artifact that leaves.
-    fn look(&self, path: &RepoPath) -> Result<Option<(Spot, Found)>, LayoutError> {
+    fn look(&self, path: &RepoPath) -> Result<Option<(DirEntryAt, FileStat)>, LayoutError> {
         if self.leaving.iter().any(|output| path.starts_with(output)) {
             return Ok(None);
         }
-        let spot = match self.top.spot(path) {
+        let spot = match self.top.entry(path) {
             Err(error) if files::is_symbolic_link_error(&error) => return Ok(None),
             spot => spot.at(path.as_path())?,
         };

@@ -35,9 +35,9 @@ pub fn stage(git: &Git, commit: &Oid, stage: &Path) -> Result<(), LayoutError> {
         // Entries come sorted: the directory of the one before is nearly always that of this one.
         let spot = match &directory {
             Some((parent, sibling)) if *parent == path.parent() => {
-                files::Spot::beside(sibling, name).at(path.as_path())?
+                files::DirEntryAt::beside(sibling, name).at(path.as_path())?
             }
-            _ => beneath.spot_made(&path).at(path.as_path())?,
+            _ => beneath.entry_with_parents(&path).at(path.as_path())?,
         };
         if entry.mode == TreeMode::Submodule {
             spot.make_dir().at(spot.path())?;

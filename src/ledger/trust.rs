@@ -12,7 +12,7 @@ use super::gpg_status::{self, Verified};
 use super::programs::{Program, no_answer};
 use crate::config::Binding;
 use crate::model::Digest;
-use crate::system::files::Passed;
+use crate::system::files::BytesAsFile;
 use crate::system::process::Finished;
 
 /// The name, beside the trust file, of the list of revoked ssh keys (a KRL or public keys), where there
@@ -206,11 +206,11 @@ fn finish(
 }
 
 /// A signature under a path of its own, as the programs want it. It is no secret.
-struct SignatureFile(Passed);
+struct SignatureFile(BytesAsFile);
 
 impl SignatureFile {
     fn write(signed: &Signed<'_>) -> Result<Self, String> {
-        let file = Passed::new(signed.signature);
+        let file = BytesAsFile::new(signed.signature);
         file.map(Self).map_err(|error| format!("its signature cannot be verified: {error}"))
     }
 

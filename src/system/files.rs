@@ -1,14 +1,11 @@
 //! Files: durable writes, safe walks below a directory, exchange, copies.
 
 mod beneath;
+mod bytes_as_file;
 mod census;
 mod copy;
-#[cfg(test)]
-pub(crate) mod fault;
-mod found;
-mod passed;
-mod regular;
-mod spot;
+mod dir_entry_at;
+mod stat;
 
 use std::fs::File;
 use std::io;
@@ -19,13 +16,16 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-pub use beneath::{Beneath, is_symbolic_link_error};
+use dir_entry_at::directory_of;
+
+pub use beneath::{Beneath, is_symbolic_link_error, open_plain};
+pub use bytes_as_file::BytesAsFile;
 pub use census::{Census, Moment};
 pub use copy::{copy_file, copy_tree};
-pub use found::{Found, Identity, Kind};
-pub use passed::Passed;
-pub use regular::open_plain;
-pub use spot::Spot;
+pub use dir_entry_at::DirEntryAt;
+#[cfg(test)]
+pub(crate) use dir_entry_at::fault;
+pub use stat::{FileIdentity, FileKind, FileStat};
 
 /// Writes `bytes` to `path` so that after a power cut either the old or the new content is there:
 /// temporary file in the same directory, fsync, rename, fsync of the directory. The file gets exactly
@@ -207,14 +207,6 @@ pub struct FreeSpace {
     pub bytes: u64,
     /// Inodes; `None` where the file system does not count them.
     pub inodes: Option<u64>,
-}
-
-fn directory_of(path: &Path) -> io::Result<&Path> {
-    match path.parent() {
-        Some(dir) if dir.as_os_str().is_empty() => Ok(Path::new(".")),
-        Some(dir) => Ok(dir),
-        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "not the path of a file")),
-    }
 }
 
 #[cfg(test)]

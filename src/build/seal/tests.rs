@@ -165,7 +165,7 @@ fn without_seals_or_in_a_copy_of_the_whole_store_only_a_light_look_counts() {
 #[test]
 fn a_copy_is_as_good_as_what_it_was_made_of() {
     let kept = Kept::new();
-    let live = |name: &str| Spot::try_from(kept.top.join(name).as_path()).unwrap();
+    let live = |name: &str| DirEntryAt::try_from(kept.top.join(name).as_path()).unwrap();
     let from = kept.store.spot_kept(&key(), &out()).unwrap().unwrap();
     let copied = |name: &str| {
         from.copy(&live(name)).unwrap();

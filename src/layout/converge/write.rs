@@ -8,7 +8,7 @@ use super::super::later::{is_in_the_way, put_later};
 use super::{CHANGED, Converge, Goal};
 use crate::model::{PathChange, TreeEntry};
 use crate::system::failpoint;
-use crate::system::files::{self, Kind, Spot};
+use crate::system::files::{self, DirEntryAt, FileKind};
 
 impl<'a> Converge<'a> {
     /// Writes what `wanted` says of each change. The bytes of all of them are on the disk before the first gets
@@ -49,9 +49,9 @@ impl<'a> Converge<'a> {
         }
     }
 
-    fn temporary(&self, number: usize) -> Result<Spot, LayoutError> {
+    fn temporary(&self, number: usize) -> Result<DirEntryAt, LayoutError> {
         let path = self.places.temporary.join(format!("file-{number}"));
-        Spot::try_from(path.as_path()).at(&path)
+        DirEntryAt::try_from(path.as_path()).at(&path)
     }
 
     fn make_temporary(&self, number: usize, wanted: &TreeEntry) -> Result<(), LayoutError> {
@@ -69,7 +69,7 @@ impl<'a> Converge<'a> {
         goal: Goal,
     ) -> Result<(), LayoutError> {
         let path = &change.path;
-        let spot = match (goal, self.top.spot_made(path)) {
+        let spot = match (goal, self.top.entry_with_parents(path)) {
             (Goal::Back, Err(error)) if is_in_the_way(&error) => self.made_by_force(path)?,
             (Goal::Forward, Err(error)) if error.kind() == io::ErrorKind::NotADirectory => {
                 return Err(refused(path, "lies below something that is no directory"));
@@ -81,7 +81,8 @@ impl<'a> Converge<'a> {
                 Some(other) => is_entry(self.git, &spot, &found, other)?,
                 None => false,
             };
-            let gone = found.kind == Kind::Directory && spot.remove_empty_dir().at(spot.path())?;
+            let gone =
+                found.kind == FileKind::Directory && spot.remove_empty_dir().at(spot.path())?;
             if !ours && !gone {
                 match goal {
                     Goal::Forward => return Err(refused(path, CHANGED)),
@@ -92,7 +93,12 @@ impl<'a> Converge<'a> {
         self.rename_in(number, &spot, wanted)
     }
 
-    fn rename_in(&self, number: usize, spot: &Spot, wanted: &TreeEntry) -> Result<(), LayoutError> {
+    fn rename_in(
+        &self,
+        number: usize,
+        spot: &DirEntryAt,
+        wanted: &TreeEntry,
+    ) -> Result<(), LayoutError> {
         let temporary = self.temporary(number)?;
         match temporary.rename(spot) {
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}

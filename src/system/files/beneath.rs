@@ -1,17 +1,17 @@
 //! Walking below one directory without ever leaving it: no symbolic link on the way is followed.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-use rustix::fs::{AtFlags, FileType, Mode, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 
-use super::found::Found;
-use super::spot::{Spot, directory_flags};
+use super::dir_entry_at::{DirEntryAt, directory_flags};
+use super::stat::{FileKind, FileStat};
 use crate::model::RepoPath;
 
 /// A directory below which paths are looked up. Every directory on the way to a path must be a real one:
@@ -22,7 +22,7 @@ pub struct Beneath {
     path: PathBuf,
 }
 
-/// Whether an error of [`Beneath`] or [`Spot`] says that a symbolic link was in the way.
+/// Whether an error of [`Beneath`] or [`DirEntryAt`] says that a symbolic link was in the way.
 pub fn is_symbolic_link_error(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }
@@ -46,9 +46,9 @@ impl Beneath {
     ///
     /// # Errors
     /// A symbolic link on the way, or any I/O error.
-    pub fn spot(&self, path: &RepoPath) -> io::Result<Option<Spot>> {
+    pub fn entry(&self, path: &RepoPath) -> io::Result<Option<DirEntryAt>> {
         match self.directory(path.parent().as_ref()) {
-            Ok(dir) => Ok(Some(self.spot_in(dir, path))),
+            Ok(dir) => Ok(Some(self.entry_in(dir, path))),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -58,16 +58,16 @@ impl Beneath {
     ///
     /// # Errors
     /// A symbolic link on the way, `NotADirectory` where a file is, or any I/O error.
-    pub fn spot_made(&self, path: &RepoPath) -> io::Result<Spot> {
+    pub fn entry_with_parents(&self, path: &RepoPath) -> io::Result<DirEntryAt> {
         let parent = path.parent();
         match self.directory(parent.as_ref()) {
-            Ok(dir) => Ok(self.spot_in(dir, path)),
+            Ok(dir) => Ok(self.entry_in(dir, path)),
             Err(Errno::NOENT) => {
                 // Only a path with a parent can miss one.
                 if let Some(parent) = parent {
-                    self.spot_made(&parent)?.make_dir()?;
+                    self.entry_with_parents(&parent)?.make_dir()?;
                 }
-                Ok(self.spot_in(self.directory(path.parent().as_ref())?, path))
+                Ok(self.entry_in(self.directory(path.parent().as_ref())?, path))
             }
             Err(error) => Err(error.into()),
         }
@@ -77,20 +77,43 @@ impl Beneath {
     ///
     /// # Errors
     /// A symbolic link on the way, or any I/O error.
-    pub fn find(&self, path: &RepoPath) -> io::Result<Option<Found>> {
-        match self.spot(path)? {
-            Some(spot) => spot.find(),
+    pub fn find(&self, path: &RepoPath) -> io::Result<Option<FileStat>> {
+        match self.entry(path)? {
+            Some(entry) => entry.find(),
             None => Ok(None),
         }
     }
 
-    pub(super) fn root(&self) -> &OwnedFd {
-        &self.root
+    /// Opens the plain file at `path` for reading. A symbolic link is followed as long as it stays below.
+    ///
+    /// # Errors
+    /// Any I/O error; `CrossesDevices` where a symbolic link leads out; `InvalidInput` where something else
+    /// than a plain file lies there.
+    pub fn open_plain(&self, path: &RepoPath) -> io::Result<(File, FileStat)> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let open = || {
+            rustix::fs::openat2(&self.root, path.as_path(), plain_flags(), Mode::empty(), resolve)
+        };
+        let mut opened = open();
+        for _ in 0..3 {
+            // Something was renamed on the way meanwhile.
+            if matches!(opened, Err(Errno::AGAIN)) {
+                opened = open();
+            }
+        }
+        match opened {
+            // Old kernels lack openat2, old containers forbid it: there no link is followed at all.
+            Err(Errno::NOSYS | Errno::PERM) => match self.entry(path)? {
+                None => Err(Errno::NOENT.into()),
+                Some(entry) => plain(entry.open(plain_flags())?),
+            },
+            opened => plain(File::from(opened?)),
+        }
     }
 
-    fn spot_in(&self, dir: OwnedFd, path: &RepoPath) -> Spot {
+    fn entry_in(&self, dir: OwnedFd, path: &RepoPath) -> DirEntryAt {
         let name = path.as_path().file_name().unwrap_or(OsStr::new("")).to_owned();
-        Spot::new(dir, name, self.path.join(path.as_path()))
+        DirEntryAt::new(dir, name, self.path.join(path.as_path()))
     }
 
     fn directory(&self, path: Option<&RepoPath>) -> Result<OwnedFd, Errno> {
@@ -135,10 +158,33 @@ impl Beneath {
     }
 }
 
+/// Opens the plain file at `path` for reading, through symbolic links.
+///
+/// # Errors
+/// Any I/O error; `InvalidInput` where something else lies there (a pipe is not waited for).
+pub fn open_plain(path: &Path) -> io::Result<(File, FileStat)> {
+    plain(File::from(rustix::fs::openat(CWD, path, plain_flags(), Mode::empty())?))
+}
+
+fn plain(file: File) -> io::Result<(File, FileStat)> {
+    let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    let found = FileStat::of(&rustix::fs::statx(&file, c"", AtFlags::EMPTY_PATH, mask)?);
+    if found.kind == FileKind::File {
+        Ok((file, found))
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "is no plain file"))
+    }
+}
+
+fn plain_flags() -> OFlags {
+    OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::found::Kind;
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     fn path(text: &str) -> RepoPath {
@@ -150,27 +196,29 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let outside = tempfile::tempdir().unwrap();
         std::fs::create_dir(outside.path().join("sub")).unwrap();
-        std::os::unix::fs::symlink(outside.path(), dir.path().join("out")).unwrap();
+        symlink(outside.path(), dir.path().join("out")).unwrap();
         let beneath = Beneath::open(dir.path()).unwrap();
         for inside in ["out/file", "out/sub/file"] {
-            assert!(is_symbolic_link_error(&beneath.spot(&path(inside)).unwrap_err()));
-            assert!(is_symbolic_link_error(&beneath.spot_made(&path(inside)).unwrap_err()));
+            assert!(is_symbolic_link_error(&beneath.entry(&path(inside)).unwrap_err()));
+            assert!(is_symbolic_link_error(
+                &beneath.entry_with_parents(&path(inside)).unwrap_err()
+            ));
         }
         for inside in ["out", "out/sub"] {
             assert_eq!(beneath.walk(&path(inside)).unwrap_err(), Errno::LOOP);
         }
-        assert_eq!(beneath.find(&path("out")).unwrap().unwrap().kind, Kind::Symlink);
+        assert_eq!(beneath.find(&path("out")).unwrap().unwrap().kind, FileKind::Symlink);
     }
 
     #[test]
     fn missing_directories_are_made_on_the_way_and_a_file_there_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let beneath = Beneath::open(dir.path()).unwrap();
-        assert!(beneath.spot(&path("a/b/c")).unwrap().is_none());
-        beneath.spot_made(&path("a/b/c")).unwrap().make_file(b"x", true).unwrap();
+        assert!(beneath.entry(&path("a/b/c")).unwrap().is_none());
+        beneath.entry_with_parents(&path("a/b/c")).unwrap().make_file(b"x", true).unwrap();
         let found = beneath.find(&path("a/b/c")).unwrap().unwrap();
-        assert_eq!((found.kind, found.size, found.mode & 0o100), (Kind::File, 1, 0o100));
-        let error = beneath.spot_made(&path("a/b/c/d")).unwrap_err();
+        assert_eq!((found.kind, found.size, found.mode & 0o100), (FileKind::File, 1, 0o100));
+        let error = beneath.entry_with_parents(&path("a/b/c/d")).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
         assert_eq!(beneath.find(&path("a/b/c/d")).unwrap(), None);
     }
@@ -180,11 +228,35 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let beneath = Beneath::open(dir.path()).unwrap();
         let (a, b) = (path("a"), path("b"));
-        beneath.spot_made(&a).unwrap().make_dir().unwrap();
+        beneath.entry_with_parents(&a).unwrap().make_dir().unwrap();
         let before = beneath.find(&a).unwrap().unwrap().identity;
-        beneath.spot(&a).unwrap().unwrap().rename(&beneath.spot(&b).unwrap().unwrap()).unwrap();
-        beneath.spot(&a).unwrap().unwrap().make_dir().unwrap();
+        beneath.entry(&a).unwrap().unwrap().rename(&beneath.entry(&b).unwrap().unwrap()).unwrap();
+        beneath.entry(&a).unwrap().unwrap().make_dir().unwrap();
         assert_eq!(beneath.find(&b).unwrap().unwrap().identity, before);
         assert_ne!(beneath.find(&a).unwrap().unwrap().identity, before);
+    }
+
+    #[test]
+    fn links_may_stay_inside_and_not_lead_out_and_a_pipe_is_not_waited_for() {
+        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(dir.path().join("a"), "x").unwrap();
+        std::fs::write(outside.path().join("b"), "x").unwrap();
+        symlink("a", dir.path().join("inside")).unwrap();
+        symlink(outside.path().join("b"), dir.path().join("out")).unwrap();
+        symlink(outside.path(), dir.path().join("dir")).unwrap();
+        let fifo = dir.path().join("pipe");
+        rustix::fs::mknodat(CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let beneath = Beneath::open(dir.path()).unwrap();
+        let open = |path: &str| beneath.open_plain(&RepoPath::new(path).unwrap());
+        let kind = |path: &str| open(path).unwrap_err().kind();
+        assert_eq!(open("a").unwrap().1.size, 1);
+        assert_eq!(open("inside").unwrap().1.size, 1);
+        assert_eq!(kind("out"), io::ErrorKind::CrossesDevices);
+        assert_eq!(kind("dir/b"), io::ErrorKind::CrossesDevices);
+        assert_eq!(kind("pipe"), io::ErrorKind::InvalidInput);
+        assert_eq!(kind("none"), io::ErrorKind::NotFound);
+        assert_eq!(open_plain(&fifo).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(open_plain(dir.path()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert!(open_plain(&dir.path().join("out")).is_ok());
     }
 }

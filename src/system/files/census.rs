@@ -8,8 +8,8 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::found::{Found, Kind};
-use super::spot::{Spot, directory_flags};
+use super::dir_entry_at::{DirEntryAt, directory_flags};
+use super::stat::{FileKind, FileStat};
 
 /// Build tools write into directories of this name while the app runs.
 const LEFT_OUT: &[u8] = b".cache";
@@ -42,20 +42,20 @@ impl Census {
     ///
     /// # Errors
     /// Any I/O error but what is gone meanwhile; a directory that may not be read counts as such.
-    pub fn of(spot: &Spot) -> io::Result<Option<Self>> {
-        Self::at(spot, (i64::MAX, 0))
+    pub fn of(entry: &DirEntryAt) -> io::Result<Option<Self>> {
+        Self::at(entry, (i64::MAX, 0))
     }
 
     /// Of what had been born by then; what has no time of birth always counts.
     ///
     /// # Errors
     /// As [`Census::of`].
-    pub fn at(spot: &Spot, then: Moment) -> io::Result<Option<Self>> {
-        let Some(found) = spot.find()? else { return Ok(None) };
+    pub fn at(entry: &DirEntryAt, then: Moment) -> io::Result<Option<Self>> {
+        let Some(found) = entry.find()? else { return Ok(None) };
         let mut census = Self::default();
         let mut own = Sum::new().and(&[found.kind as u8]).and(&found.mode.to_le_bytes());
-        if found.kind == Kind::Directory {
-            let (dir, name) = spot.parts();
+        if found.kind == FileKind::Directory {
+            let (dir, name) = entry.parts();
             walk(dir.as_fd(), name, Sum::new(), then, &mut census)?;
         } else {
             own = own.and(&found.size.to_le_bytes()).moment(found.modified);
@@ -65,7 +65,7 @@ impl Census {
         Ok(Some(census))
     }
 
-    fn count(&mut self, found: &Found, links: u32, path: Sum, then: Moment) {
+    fn count(&mut self, found: &FileStat, links: u32, path: Sum, then: Moment) {
         if found.identity.born.is_some_and(|born| born > then) {
             return;
         }
@@ -76,7 +76,7 @@ impl Census {
         }
         self.entries += 1;
         self.latest = self.latest.max(found.changed);
-        if found.kind != Kind::Directory {
+        if found.kind != FileKind::Directory {
             sum = sum.and(&found.size.to_le_bytes()).moment(found.modified);
             self.files += 1;
             self.changed += u64::from(found.changed > then);
@@ -111,12 +111,12 @@ fn walk(
             continue;
         }
         let Some((found, links)) = look(dir.as_fd(), name)? else { continue };
-        if found.kind == Kind::Directory && name.to_bytes() == LEFT_OUT {
+        if found.kind == FileKind::Directory && name.to_bytes() == LEFT_OUT {
             continue;
         }
         let path = path.and(name.to_bytes()).and(b"/");
         census.count(&found, links, path, then);
-        if found.kind == Kind::Directory {
+        if found.kind == FileKind::Directory {
             below.push((name.to_owned(), path));
         }
     }
@@ -126,10 +126,10 @@ fn walk(
     Ok(())
 }
 
-fn look(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<(Found, u32)>> {
+fn look(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<(FileStat, u32)>> {
     let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
     match rustix::fs::statx(dir, name, AtFlags::SYMLINK_NOFOLLOW, mask) {
-        Ok(stat) => Ok(Some((Found::of(&stat), stat.stx_nlink))),
+        Ok(stat) => Ok(Some((FileStat::of(&stat), stat.stx_nlink))),
         Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -3,13 +3,13 @@
 use rustix::fs::{FileType, Statx, StatxFlags};
 use serde::{Deserialize, Serialize};
 
-/// What lies at a [`super::Spot`].
+/// What lies at a path: `statx`, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found {
+pub struct FileStat {
     /// What kind of file.
-    pub kind: Kind,
+    pub kind: FileKind,
     /// Which one.
-    pub identity: Identity,
+    pub identity: FileIdentity,
     /// Size in bytes.
     pub size: u64,
     /// Permission bits.
@@ -22,7 +22,7 @@ pub struct Found {
 
 /// The kinds of file gitroll tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// A plain file.
     File,
     /// A symbolic link.
@@ -36,7 +36,7 @@ pub enum Kind {
 /// One file system object, wherever it is renamed to. Survives a reboot where the file system knows
 /// birth times; device numbers, which may change with a reboot, count only where it does not.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Identity {
+pub struct FileIdentity {
     /// Device number.
     pub dev: u64,
     /// Inode number.
@@ -45,7 +45,7 @@ pub struct Identity {
     pub born: Option<(i64, u32)>,
 }
 
-impl PartialEq for Identity {
+impl PartialEq for FileIdentity {
     fn eq(&self, other: &Self) -> bool {
         self.ino == other.ino
             && match (self.born, other.born) {
@@ -56,23 +56,23 @@ impl PartialEq for Identity {
     }
 }
 
-impl Eq for Identity {}
+impl Eq for FileIdentity {}
 
-impl Found {
+impl FileStat {
     pub(super) fn of(stat: &Statx) -> Self {
         let mode = u32::from(stat.stx_mode);
         let kind = match FileType::from_raw_mode(mode) {
-            FileType::RegularFile => Kind::File,
-            FileType::Symlink => Kind::Symlink,
-            FileType::Directory => Kind::Directory,
-            _ => Kind::Other,
+            FileType::RegularFile => FileKind::File,
+            FileType::Symlink => FileKind::Symlink,
+            FileType::Directory => FileKind::Directory,
+            _ => FileKind::Other,
         };
         let born = StatxFlags::from_bits_retain(stat.stx_mask)
             .contains(StatxFlags::BTIME)
             .then_some((stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec));
         Self {
             kind,
-            identity: Identity {
+            identity: FileIdentity {
                 dev: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
                 ino: stat.stx_ino,
                 born,

@@ -12,7 +12,7 @@ use rustix::fs::MemfdFlags;
 /// a kill leaves no file; where other programs cannot come at this process's memory (no `/proc`, or this
 /// program's file may not be read), they lie in the directory for temporary files.
 #[derive(Debug)]
-pub enum Passed {
+pub enum BytesAsFile {
     /// In memory.
     Memory {
         /// Keeps it.
@@ -24,14 +24,14 @@ pub enum Passed {
     Disk(tempfile::NamedTempFile),
 }
 
-impl Passed {
+impl BytesAsFile {
     /// Bytes to pass on.
     ///
     /// # Errors
     /// Any I/O error.
     pub fn new(bytes: &[u8]) -> io::Result<Self> {
-        if let Ok(Some(passed)) = Self::in_memory(bytes) {
-            return Ok(passed);
+        if let Ok(Some(in_memory)) = Self::in_memory(bytes) {
+            return Ok(in_memory);
         }
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(bytes)?;
@@ -65,9 +65,9 @@ mod tests {
 
     #[test]
     fn another_program_reads_them_and_no_file_is_made() {
-        let passed = Passed::new(b"a signature\n").unwrap();
-        assert!(matches!(passed, Passed::Memory { .. }), "{passed:?}");
-        let read = std::process::Command::new("cat").arg(passed.path()).output().unwrap();
+        let file = BytesAsFile::new(b"a signature\n").unwrap();
+        assert!(matches!(file, BytesAsFile::Memory { .. }), "{file:?}");
+        let read = std::process::Command::new("cat").arg(file.path()).output().unwrap();
         assert_eq!(read.stdout, b"a signature\n");
     }
 }

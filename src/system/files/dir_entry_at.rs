@@ -10,32 +10,33 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, StatxFlags};
 use rustix::io::Errno;
 
-use super::found::{Found, Kind};
+use super::copy::copy_tree;
+use super::stat::{FileKind, FileStat};
 
 /// The place of one file: an opened directory and a name in it. What lies there may be anything or
 /// nothing; a symbolic link there is itself, never what it points to.
 #[derive(Debug)]
-pub struct Spot {
+pub struct DirEntryAt {
     dir: OwnedFd,
     name: OsString,
     path: PathBuf,
 }
 
-/// Where `path` lies as a [`Spot`]: its directory is trusted.
-impl TryFrom<&Path> for Spot {
+/// Where `path` lies as a [`DirEntryAt`]: its directory is trusted.
+impl TryFrom<&Path> for DirEntryAt {
     type Error = io::Error;
 
     fn try_from(path: &Path) -> io::Result<Self> {
         let name = path
             .file_name()
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file's path"))?;
-        let dir = super::directory_of(path)?;
+        let dir = directory_of(path)?;
         let dir = rustix::fs::openat(CWD, dir, directory_flags(), Mode::empty())?;
-        Ok(Spot { dir, name: name.to_owned(), path: path.to_owned() })
+        Ok(DirEntryAt { dir, name: name.to_owned(), path: path.to_owned() })
     }
 }
 
-impl Spot {
+impl DirEntryAt {
     pub(super) fn new(dir: OwnedFd, name: OsString, path: PathBuf) -> Self {
         Self { dir, name, path }
     }
@@ -58,20 +59,20 @@ impl Spot {
     ///
     /// # Errors
     /// When the directory cannot be opened again.
-    pub fn beside(&self, name: impl AsRef<OsStr>) -> io::Result<Spot> {
+    pub fn beside(&self, name: impl AsRef<OsStr>) -> io::Result<DirEntryAt> {
         let dir = self.dir.try_clone()?;
         let name = name.as_ref();
-        Ok(Spot { dir, name: name.to_owned(), path: self.path.with_file_name(name) })
+        Ok(DirEntryAt { dir, name: name.to_owned(), path: self.path.with_file_name(name) })
     }
 
     /// What lies here.
     ///
     /// # Errors
     /// Any I/O error but "not found".
-    pub fn find(&self) -> io::Result<Option<Found>> {
+    pub fn find(&self) -> io::Result<Option<FileStat>> {
         let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
         match rustix::fs::statx(&self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW, mask) {
-            Ok(stat) => Ok(Some(Found::of(&stat))),
+            Ok(stat) => Ok(Some(FileStat::of(&stat))),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -94,11 +95,11 @@ impl Spot {
     ///
     /// # Errors
     /// Any I/O error; a symbolic link is one.
-    pub fn open_file(&self) -> io::Result<(File, Found)> {
+    pub fn open_file(&self) -> io::Result<(File, FileStat)> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = rustix::fs::openat(&self.dir, &self.name, flags, Mode::empty())?;
         let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
-        let found = Found::of(&rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, mask)?);
+        let found = FileStat::of(&rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, mask)?);
         Ok((File::from(file), found))
     }
 
@@ -168,7 +169,7 @@ impl Spot {
     /// # Errors
     /// Any I/O error.
     pub fn sync_file(&self) -> io::Result<()> {
-        if self.find()?.is_none_or(|found| found.kind != Kind::File) {
+        if self.find()?.is_none_or(|found| found.kind != FileKind::File) {
             return Ok(());
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -210,7 +211,7 @@ impl Spot {
     ///
     /// # Errors
     /// Any I/O error; `CrossesDevices` where `to` is on another file system.
-    pub fn rename(&self, to: &Spot) -> io::Result<()> {
+    pub fn rename(&self, to: &DirEntryAt) -> io::Result<()> {
         change()?;
         Ok(rustix::fs::renameat(&self.dir, &self.name, &to.dir, &to.name)?)
     }
@@ -219,7 +220,7 @@ impl Spot {
     ///
     /// # Errors
     /// Any I/O error; `AlreadyExists`; `CrossesDevices`.
-    pub fn rename_to_free(&self, to: &Spot) -> io::Result<()> {
+    pub fn rename_to_free(&self, to: &DirEntryAt) -> io::Result<()> {
         change()?;
         let flags = RenameFlags::NOREPLACE;
         match rustix::fs::renameat_with(&self.dir, &self.name, &to.dir, &to.name, flags) {
@@ -235,7 +236,7 @@ impl Spot {
     ///
     /// # Errors
     /// Any I/O error; `CrossesDevices` where `other` is on another file system.
-    pub fn exchange(&self, other: &Spot) -> io::Result<()> {
+    pub fn exchange(&self, other: &DirEntryAt) -> io::Result<()> {
         change()?;
         let flags = RenameFlags::EXCHANGE;
         Ok(rustix::fs::renameat_with(&self.dir, &self.name, &other.dir, &other.name, flags)?)
@@ -274,7 +275,7 @@ impl Spot {
     pub fn remove_tree(&self) -> io::Result<()> {
         match self.find()? {
             None => Ok(()),
-            Some(found) if found.kind == Kind::Directory => {
+            Some(found) if found.kind == FileKind::Directory => {
                 change()?;
                 std::fs::remove_dir_all(self.real_path())
             }
@@ -285,10 +286,10 @@ impl Spot {
     /// Copies what lies here to `to`, where nothing may lie.
     ///
     /// # Errors
-    /// As [`super::copy_tree`].
-    pub fn copy(&self, to: &Spot) -> io::Result<()> {
+    /// As [`copy_tree`].
+    pub fn copy(&self, to: &DirEntryAt) -> io::Result<()> {
         change()?;
-        super::copy_tree(&self.real_path(), &to.real_path())
+        copy_tree(&self.real_path(), &to.real_path())
     }
 }
 
@@ -298,11 +299,53 @@ pub(super) fn directory_flags() -> OFlags {
 
 #[cfg(test)]
 fn change() -> io::Result<()> {
-    super::fault::point()
+    fault::point()
 }
 
 #[cfg(not(test))]
 #[allow(clippy::unnecessary_wraps, reason = "tests make it fail")]
 fn change() -> io::Result<()> {
     Ok(())
+}
+
+/// The directory that holds `path`.
+pub(super) fn directory_of(path: &Path) -> io::Result<&Path> {
+    match path.parent() {
+        Some(dir) if dir.as_os_str().is_empty() => Ok(Path::new(".")),
+        Some(dir) => Ok(dir),
+        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "not the path of a file")),
+    }
+}
+
+/// Failing on purpose: tests make the n-th change of the file system fail, as a kill would end it there.
+#[cfg(test)]
+pub(crate) mod fault {
+    use std::cell::Cell;
+    use std::io;
+
+    thread_local! {
+        static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+
+    /// Lets this thread make `changes` more changes, then fails every further one until disarmed.
+    pub(crate) fn arm(changes: usize) {
+        LEFT.set(Some(changes));
+    }
+
+    /// No more failures; says whether one was met.
+    pub(crate) fn disarm() -> bool {
+        LEFT.replace(None) == Some(0)
+    }
+
+    /// Called before each change.
+    pub(crate) fn point() -> io::Result<()> {
+        match LEFT.get() {
+            None => Ok(()),
+            Some(0) => Err(io::Error::other("interrupted on purpose")),
+            Some(left) => {
+                LEFT.set(Some(left - 1));
+                Ok(())
+            }
+        }
+    }
 }
