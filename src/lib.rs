@@ -8,12 +8,14 @@
 //! cli      one file per verb: arguments, what it does, its exit code
 //!  ├ act      one file per act: request → plan → run → outcome; knows neither arguments nor terminal
 //!  ├ ui       the only place that prints: text or JSON, prompts, progress
+//!  ├ adopt    what runs and lies on a host when gitroll comes to it; starter files
 //!  ├ plan     facts by observing → candidates → a frozen plan → preflight
 //!  │  └ target   which state to go back to, and why not the others (pure)
 //!  ├ engine   executes a checked plan: journal, steps, undo, compensate, record
 //!  ├ doctor   what would make the way back fail, and the command that mends it
 //!  └ report   renders templates
-//!      site     one bound checkout on this host: how it stands, what kind of app it is
+//!      site     one bound checkout on this host, and how it stands
+//!      component  the files of a part of the app; whether its older files fit what serves
 //!      ledger   chains of signed records in git: codec, trust, append, projections, fold
 //!      layout   makes the tree what it should be: stage, converge
 //!      build    groups, keys, the store of artifacts
@@ -28,9 +30,11 @@
 //! `docs/architecture.md` follows one rollback through these modules.
 
 pub(crate) mod act;
+pub(crate) mod adopt;
 pub mod build;
 pub mod check;
 pub mod cli;
+pub(crate) mod component;
 pub mod config;
 pub(crate) mod doctor;
 pub(crate) mod engine;

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::caller::Unanswered;
 use super::next_steps::{self, since};
+use crate::component::ComponentError;
 use crate::config::{BindingError, ConfigError};
 use crate::engine::{EngineError, JournalError, LockError, Run, Unsettled};
 use crate::ledger::LedgerError;
@@ -227,6 +228,12 @@ impl From<PlanError> for Failure {
                 .next("gitroll init --new-writer", "begins a new one"),
             other => Self::unchanged(other.to_string()),
         }
+    }
+}
+
+impl From<ComponentError> for Failure {
+    fn from(error: ComponentError) -> Self {
+        PlanError::from(error).into()
     }
 }
 

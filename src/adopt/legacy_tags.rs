@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::names::stable_matcher;
 use crate::ledger::History;
 use crate::model::{AdoptedTag, Oid};
+use crate::plan::names::stable_matcher;
 use crate::system::git::{HeadMove, Tag, TagKind};
 use crate::target::safe_name;
 

@@ -6,9 +6,9 @@
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 
+use super::stack::{LockFile, Stack};
 use crate::config::{self, ConfigError, UpstreamBranch, quote};
 use crate::model::AppName;
-use crate::site::stack::{LockFile, Stack};
 
 /// Why a starter could not be made. Either is a bug of gitroll, not of the repository.
 #[derive(Debug, thiserror::Error)]

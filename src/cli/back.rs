@@ -16,9 +16,9 @@ use super::session::Session;
 use crate::config::{self, Selection, Service};
 use crate::model::{Event, Oid, Outcome, Recorded};
 use crate::plan::candidates::{self, Candidates};
-use crate::plan::component;
 use crate::plan::compose::{GroupsOf, Intent, file_of};
 use crate::plan::facts::Facts;
+use crate::plan::holds;
 use crate::site::Observed;
 use crate::target::{Candidate, Request, RequestError, Resolution, Standing, resolve};
 use crate::ui::{Ui, plural, span};
@@ -256,7 +256,7 @@ fn intent(
     let judged = !args.no_verdict && commit != *left && older(session, facts, &commit, left)?;
     let recorded = if judged {
         // What a component's files were put into is left together with the commit that has them.
-        let judged = component::judged_with(&session.site, facts, left, &commit)?;
+        let judged = holds::judged_with(&session.site, facts, left, &commit)?;
         judgement(&judged, args.reason.clone())
     } else {
         Recorded { reason: args.reason.clone(), ..Recorded::default() }

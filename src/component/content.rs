@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::PlanError;
-use super::facts::Facts;
 use crate::config::{self, Component};
 use crate::ledger::{self, Held, Ledger};
-use crate::model::{ComponentId, Digest, Event, Hold, Oid, Person, RepoPath, TreeEntry, TreeMode};
-use crate::site::Site;
+use crate::model::{ComponentId, Digest, Hold, Oid, Person, RepoPath, TreeEntry, TreeMode};
 use crate::system::git::{Commit, Git, GitError};
 
 /// The files of a component in one commit.
@@ -70,8 +67,10 @@ impl Content {
 }
 
 /// Why a component's files cannot be those of another commit.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ComponentError {
+    #[error(transparent)]
+    Git(#[from] GitError),
     /// Its paths match nothing.
     #[error("the paths of {id} match nothing, neither in {} nor in {}", .base.short(), .source_commit.short())]
     Nowhere {
@@ -109,30 +108,30 @@ pub enum ComponentError {
 /// that of `base`. Nothing refers to it until it is put in place.
 ///
 /// # Errors
-/// [`ComponentError`]; when git cannot read or write.
+/// [`ComponentError`]
 pub fn synthesise(
     git: &Git,
     base: &Oid,
     source: &Oid,
     component: &Component,
-) -> Result<Option<Oid>, PlanError> {
+) -> Result<Option<Oid>, ComponentError> {
     let now = Content::of(git, base, component)?;
     let wanted = Content::of(git, source, component)?;
     let id = || component.id.clone();
     if now.is_empty() && wanted.is_empty() {
         let (base, source_commit) = (base.clone(), source.clone());
-        return Err(ComponentError::Nowhere { id: id(), base, source_commit }.into());
+        return Err(ComponentError::Nowhere { id: id(), base, source_commit });
     }
     for (path, entry) in now.entries.iter().chain(&wanted.entries) {
         if entry.mode == TreeMode::Submodule {
-            return Err(ComponentError::Submodule { id: id(), path: path.clone() }.into());
+            return Err(ComponentError::Submodule { id: id(), path: path.clone() });
         }
     }
     if now == wanted {
         return Ok(None);
     }
     if let Some((path, wanted)) = in_the_way(git, base, component, &now, &wanted)? {
-        return Err(ComponentError::InTheWay { id: id(), path, wanted }.into());
+        return Err(ComponentError::InTheWay { id: id(), path, wanted });
     }
     let tree = git.write_overlay(base, now.entries.keys(), &wanted.entries)?;
     let base_commit = git.commit(base)?;
@@ -199,31 +198,6 @@ pub fn synthesised(commit: &Commit) -> Option<Synthesised> {
         .then(|| Some(Synthesised { component: trailer(COMPONENT)?.to_owned(), base }))?
 }
 
-/// The commit that is judged when `left` is left for `target`: itself, or, where our own records say that a
-/// component's files were put into it, what they were put into. Never anything that the target contains:
-/// that is to serve.
-///
-/// # Errors
-/// When git cannot read the commits.
-pub fn judged_with(site: &Site, facts: &Facts, left: &Oid, target: &Oid) -> Result<Oid, GitError> {
-    let mut judged = left.clone();
-    let ours = |commit: &Oid| {
-        facts.own(site).iter().any(|entry| {
-            let record = &entry.record;
-            record.to.as_ref() == Some(commit)
-                && !record.components.is_empty()
-                && matches!(record.event, Event::Component | Event::Deploy | Event::Back)
-        })
-    };
-    while let Some(found) = synthesised(&site.git.commit(&judged)?) {
-        if !ours(&judged) || site.git.contains(target, &found.base)? {
-            break;
-        }
-        judged = found.base;
-    }
-    Ok(judged)
-}
-
 /// A component's content that is held, with the paths the component had when it was judged.
 #[derive(Debug, Clone)]
 pub struct HeldContent {
@@ -282,5 +256,4 @@ pub fn held_in<'a>(
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-#[path = "component_tests.rs"]
 mod tests;

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 
 use super::PlanError;
-use super::component::{self, HeldContent};
 use super::names::Names;
 use crate::build::{Depth, LiveArtifact};
+use crate::component::{self, HeldContent};
 use crate::config::{self, Config};
 use crate::ledger::{self, Chain, Entry, History, Ledger, Standing};
 use crate::model::{Oid, RepoPath, Seq, Served};

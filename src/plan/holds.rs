@@ -1,9 +1,9 @@
-//! Verdicts and holds against a commit.
+//! Verdicts and holds against a commit, and the commit that is judged when another is gone back to.
 
-use super::component;
 use super::facts::Facts;
+use crate::component;
 use crate::ledger::{Held, History};
-use crate::model::{Hold, Judgement, Oid};
+use crate::model::{Event, Hold, Judgement, Oid};
 use crate::site::Site;
 use crate::system::git::GitError;
 use crate::target::Reason;
@@ -52,6 +52,31 @@ pub fn holding(site: &Site, history: &History, commit: &Oid) -> Result<Vec<Held>
         }
     }
     Ok(holding)
+}
+
+/// The commit that is judged when `left` is left for `target`: itself, or, where our own records say that a
+/// component's files were put into it, what they were put into. Never anything that the target contains:
+/// that is to serve.
+///
+/// # Errors
+/// When git cannot read the commits.
+pub fn judged_with(site: &Site, facts: &Facts, left: &Oid, target: &Oid) -> Result<Oid, GitError> {
+    let mut judged = left.clone();
+    let ours = |commit: &Oid| {
+        facts.own(site).iter().any(|entry| {
+            let record = &entry.record;
+            record.to.as_ref() == Some(commit)
+                && !record.components.is_empty()
+                && matches!(record.event, Event::Component | Event::Deploy | Event::Back)
+        })
+    };
+    while let Some(found) = component::synthesised(&site.git.commit(&judged)?) {
+        if !ours(&judged) || site.git.contains(target, &found.base)? {
+            break;
+        }
+        judged = found.base;
+    }
+    Ok(judged)
 }
 
 /// Whether a commit after `held` says, as `git revert` does, that it reverts it.

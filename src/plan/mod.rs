@@ -1,18 +1,15 @@
 //! From what is observed and what is wanted to a checked plan: facts, candidates, the planner,
-//! preflight, description, and whether a component's older files fit what serves.
+//! preflight, description.
 
 pub mod candidates;
-pub mod component;
 pub mod compose;
 pub mod describe;
 mod dropped;
 pub mod estimate;
 pub mod facts;
-pub mod fit;
 pub mod flags;
 pub mod held;
 pub mod holds;
-pub mod legacy;
 pub mod logs;
 pub mod names;
 pub mod preflight;
@@ -20,6 +17,7 @@ pub mod retention;
 pub mod room;
 
 use crate::build::BuildError;
+use crate::component::ComponentError;
 use crate::layout::in_place::LayoutError;
 use crate::ledger::LedgerError;
 use crate::system::git::GitError;
@@ -44,7 +42,7 @@ pub enum PlanError {
     Config(#[from] crate::config::ConfigError),
     /// A component's files cannot be put in place.
     #[error(transparent)]
-    Component(#[from] component::ComponentError),
+    Component(ComponentError),
     /// Files.
     #[error("{path}: {source}")]
     Io {
@@ -56,4 +54,13 @@ pub enum PlanError {
     /// The chain has no record.
     #[error("this checkout's chain {0} is missing")]
     NoChain(String),
+}
+
+impl From<ComponentError> for PlanError {
+    fn from(error: ComponentError) -> Self {
+        match error {
+            ComponentError::Git(error) => Self::Git(error),
+            error => Self::Component(error),
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use globset::{Glob, GlobMatcher};
 
-use super::component;
+use crate::component;
 use crate::config::Config;
 use crate::model::{Oid, RepoPath, Served};
 use crate::system::git::{Git, GitError, Tag, TagKind};

@@ -1,5 +1,4 @@
-//! What is written for people: starter files and reports, rendered from `templates/`.
+//! What is written for people: reports and what the demo writes, rendered from `templates/`.
 
 pub mod demo;
 pub mod diff;
-pub mod starter;

@@ -1,11 +1,9 @@
-//! One checkout on one host: what it is bound to, how it stands, what kind of app lies in it.
+//! One bound checkout on this host, and how it stands.
 
 mod bound;
 mod held;
-pub mod leftovers;
 mod observed;
 pub mod room;
-pub mod stack;
 mod tree_config;
 
 pub use bound::{Site, exposed, variables};

@@ -26,15 +26,27 @@ fn may_use() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("flag", with(&["service", "check"])),
         ("site", with(&["build", "layout", "service", "check", "flag"])),
         ("report", with(&["ledger", "target", "site"])),
-        ("plan", [&with(&parts)[..], &["site"]].concat()),
+        ("component", with(&["ledger"])),
+        ("plan", [&with(&parts)[..], &["site", "component"]].concat()),
+        ("adopt", with(&["ledger", "target", "service", "check", "site", "plan"])),
         ("engine", [&with(&parts)[..], &["site"]].concat()),
         ("doctor", [&with(&parts)[..], &["site", "plan", "engine"]].concat()),
-        ("act", [&with(&parts)[..], &["plan", "engine", "report", "site"]].concat()),
+        (
+            "act",
+            [
+                &with(&parts)[..],
+                &["component", "plan", "engine", "doctor", "report", "adopt", "site"],
+            ]
+            .concat(),
+        ),
         ("ui", vec!["model", "config", "system", "ledger", "target", "plan", "report"]),
         (
             "cli",
-            [&with(&parts)[..], &["act", "plan", "engine", "doctor", "report", "site", "ui"]]
-                .concat(),
+            [
+                &with(&parts)[..],
+                &["act", "component", "plan", "engine", "doctor", "report", "adopt", "site", "ui"],
+            ]
+            .concat(),
         ),
         ("lib", vec!["cli", "ui"]),
         ("main", vec!["cli"]),

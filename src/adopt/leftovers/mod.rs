@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Site;
 use crate::config::{Config, Manager, UpstreamBranch};
+use crate::site::Site;
 use crate::system::process;
 use crate::system::user::Account;
 

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::adopt::stack::{Health, Package, Port, Start};
 use crate::config::{CheckKind, Config, Manager};
 use crate::model::RepoPath;
 use crate::service::Found;
-use crate::site::stack::{Health, Package, Port, Start};
 
 fn read(stack: &Stack) -> (Config, String) {
     let upstream = UpstreamBranch { remote: "origin".to_owned(), branch: "main".to_owned() };

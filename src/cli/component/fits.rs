@@ -2,10 +2,10 @@
 
 use crate::cli::failure::{Failure, Status};
 use crate::cli::session::Session;
+use crate::component::fit::{self, ComponentChange, Dangling};
 use crate::config::Component;
 use crate::model::{Oid, Served};
 use crate::plan::facts::Facts;
-use crate::plan::fit::{self, ComponentChange, Dangling};
 use crate::ui::{AskError, confirm, escape, plural};
 
 /// What a person says to imports that would not find their file.

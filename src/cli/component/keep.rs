@@ -3,10 +3,10 @@
 use super::fits::{Consent, look};
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
+use crate::component::{self, Content};
 use crate::config::Component;
 use crate::model::{ComponentId, Oid};
 use crate::plan::candidates;
-use crate::plan::component::{self, Content};
 use crate::plan::facts::Facts;
 use crate::target::{Request, resolve};
 

@@ -1,6 +1,6 @@
 //! Which lines to replace, so that nothing deploys past gitroll.
 
-use crate::site::leftovers::Leftover;
+use crate::adopt::leftovers::Leftover;
 use crate::ui::{Ui, escape, plural};
 
 /// Tells each line with the one to put in its place.

@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::InitArgs;
+use crate::adopt::legacy_tags::{Legacy, legacy};
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::ledger::{History, Ledger};
 use crate::model::AdoptedTag;
-use crate::plan::legacy::{Legacy, legacy};
 use crate::system::clock;
 use crate::ui::{AskError, Ui, confirm, escape, plural, span};
 

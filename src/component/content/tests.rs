@@ -103,10 +103,10 @@ proptest! {
                     base = commit;
                 }
                 Ok(None) => prop_assert_eq!(live, wanted),
-                Err(PlanError::Component(ComponentError::Nowhere { .. })) => {
+                Err(ComponentError::Nowhere { .. }) => {
                     prop_assert!(!live.keys().chain(target.keys()).any(covers));
                 }
-                Err(PlanError::Component(ComponentError::InTheWay { path, .. })) => {
+                Err(ComponentError::InTheWay { path, .. }) => {
                     prop_assert!(!possible, "{path} is in nobody's way");
                 }
                 Err(other) => prop_assert!(false, "{other}"),

@@ -1,0 +1,7 @@
+//! What runs and lies on a host when gitroll comes to it: the kind of app, its stable tags from before,
+//! commands that deploy past gitroll, and the starter file for what was found.
+
+pub mod leftovers;
+pub mod legacy_tags;
+pub mod stack;
+pub mod starter;
