@@ -12,7 +12,7 @@ use std::path::Path;
 
 use crate::check::find_health;
 use crate::config::Tools;
-use crate::model::{AppName, Oid, RepoPath};
+use crate::model::{AppName, Oid, RepoPath, dotenv};
 use crate::service::Found;
 
 pub use crate::check::Health;
@@ -117,16 +117,8 @@ impl Surroundings<'_> {
     /// The variables of an untracked `.env`. Their values go no further than this module.
     fn dotenv(&self) -> Option<BTreeMap<String, String>> {
         let path = RepoPath::new(".env").ok()?;
-        let text = self.text(".env").ok().flatten().filter(|_| !(self.tracked)(&path))?;
-        let pair = |line: &str| {
-            let line = line.trim();
-            let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
-            let value = value.trim();
-            let inner = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
-            let value = inner('"').or_else(|| inner('\'')).unwrap_or(value);
-            (!name.starts_with('#')).then(|| (name.trim().to_owned(), value.to_owned()))
-        };
-        Some(text.lines().filter_map(pair).collect())
+        let bytes = bytes(self.top, ".env").ok().flatten().filter(|_| !(self.tracked)(&path))?;
+        Some(dotenv::values(&bytes))
     }
 }
 
@@ -154,6 +146,12 @@ const MIGRATIONS: [&str; 8] = [
 ];
 
 fn text(top: &Path, name: &str) -> Result<Option<String>, String> {
+    let text = bytes(top, name)?.map(String::from_utf8).transpose();
+    text.map_err(|_| format!("{name} is not UTF-8"))
+}
+
+/// A plain file at the top, at most 1 MiB.
+fn bytes(top: &Path, name: &str) -> Result<Option<Vec<u8>>, String> {
     const MOST: u64 = 1 << 20;
     let path = top.join(name);
     let Ok(found) = std::fs::symlink_metadata(&path) else { return Ok(None) };
@@ -166,7 +164,7 @@ fn text(top: &Path, name: &str) -> Result<Option<String>, String> {
     if bytes.len() as u64 > MOST {
         return Err(format!("{name} is larger than 1 MiB and was not read"));
     }
-    String::from_utf8(bytes).map(Some).map_err(|_| format!("{name} is not UTF-8"))
+    Ok(Some(bytes))
 }
 
 /// The package's name without its scope, else the directory's, with other characters made `-`.

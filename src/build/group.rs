@@ -72,7 +72,7 @@ fn carry(step: &BuildStep, stage: &Beneath, live: &Path) -> Result<Redactor, Bui
             to.read()
         };
         let bytes = copy().map_err(|e| io_at(from.path(), e))?;
-        redactor = redactor.and(Redactor::of_dotenv(&String::from_utf8_lossy(&bytes)));
+        redactor = redactor.and(Redactor::of_dotenv(&bytes));
     }
     Ok(redactor)
 }

@@ -11,7 +11,7 @@ use super::run::Run;
 use crate::ledger::{self, Draft, LedgerError};
 use crate::model::{
     ArtifactEvidence, CheckEvidence, Event, Evidence, FlagEvidence, Oid, Outcome, Plan, Record,
-    SavedFile, ServiceEvidence, Step, StepEvidence,
+    SavedFile, ServiceEvidence, Step, StepEvidence, dotenv,
 };
 use crate::site::Site;
 use crate::system::git::Pushed;
@@ -383,11 +383,5 @@ fn steps(line: &Line) -> Vec<StepEvidence> {
 
 /// The names of the variables in the live `.env`; never their values.
 fn environment_keys(site: &Site) -> Vec<String> {
-    let Ok(text) = fs::read_to_string(site.top().join(".env")) else {
-        return Vec::new();
-    };
-    let mut keys: Vec<String> = crate::model::dotenv_keys(&text);
-    keys.sort();
-    keys.dedup();
-    keys
+    fs::read(site.top().join(".env")).map(|bytes| dotenv::names(&bytes)).unwrap_or_default()
 }

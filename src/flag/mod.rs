@@ -4,7 +4,6 @@
 mod api;
 mod command;
 mod document;
-mod dotenv;
 mod each;
 mod error;
 mod fill;

@@ -6,9 +6,9 @@ use serde_json::Value as Json;
 
 use super::place::{FileOnDisk, Snapshot};
 use super::undo::{Bytes, Undo, UndoState, UndoStore, left_alone};
-use super::{FlagError, Value, document, dotenv};
+use super::{FlagError, Value, document};
 use crate::config::{DocumentFormat, FilePlace, FlagSourceKind};
-use crate::model::{Digest, FlagName};
+use crate::model::{Digest, FlagName, dotenv};
 use crate::service::Host;
 
 /// How often a change is tried when something else changes the file at the same moment.
@@ -47,7 +47,7 @@ impl<'a> FlagFile<'a> {
         let found = self.place.read()?;
         let bytes = found.as_ref().map_or(&[][..], |found| &found.bytes);
         let names: Vec<String> = match self.format {
-            Format::Dotenv => dotenv::values(bytes).into_keys().collect(),
+            Format::Dotenv => dotenv::names(bytes),
             Format::Document(..) => {
                 let entries = self.entries(found.as_ref())?.into_iter();
                 entries.filter(|(_, value)| value.is_some()).map(|(name, _)| name).collect()
@@ -179,9 +179,8 @@ impl<'a> FlagFile<'a> {
             FlagError::flag(name, format!("{}: {problem}", self.place.path.display()))
         };
         match self.format {
-            Format::Dotenv => {
-                dotenv::with(bytes, name.as_str(), value.plain().as_deref()).map_err(problem)
-            }
+            Format::Dotenv => dotenv::with(bytes, name.as_str(), value.plain().as_deref())
+                .map_err(|error| problem(error.to_string())),
             Format::Document(format, pointer) => {
                 let text = str::from_utf8(bytes).map_err(|_| problem("is no UTF-8".to_owned()))?;
                 let value = match value {
@@ -196,9 +195,11 @@ impl<'a> FlagFile<'a> {
 
     fn notes(&self, old: &[u8], changes: &[(FlagName, Value, Value)]) -> Vec<String> {
         let Format::Dotenv = self.format else { return Vec::new() };
-        let again = changes.iter().filter(|(name, _, value)| {
-            *value != Value::Absent && dotenv::times(old, name.as_str()) > 1
-        });
+        let assigned = dotenv::assignments(old);
+        let times =
+            |name: &FlagName| assigned.iter().filter(|one| one.name == name.as_str()).count();
+        let again =
+            changes.iter().filter(|(name, _, value)| *value != Value::Absent && times(name) > 1);
         let path = self.place.path.display();
         let note = |name| {
             format!("{path} sets {name} more than once: the last one counts and was changed")

@@ -4,6 +4,7 @@
 //! speaks in these types; after [`crate::config`] and this module no stringly value travels.
 
 mod adopted;
+pub(crate) mod dotenv;
 mod evidence;
 mod flag;
 mod ids;
@@ -32,4 +33,4 @@ pub use plan::{
 pub use record::{
     Event, HistoryLine, Hold, Judgement, Outcome, Person, Record, Seen, TargetRef, Verdict,
 };
-pub use redact::{REDACTED, Redactor, dotenv_keys, is_secret_value, looks_secret, parse_dotenv};
+pub use redact::{REDACTED, Redactor, is_secret_value, looks_secret};

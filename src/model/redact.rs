@@ -1,6 +1,8 @@
 //! Keeping secrets out of what is shown and stored: environment files are read for their values, and
 //! those values are replaced wherever they turn up in output.
 
+use super::dotenv;
+
 /// What stands where a secret stood.
 pub const REDACTED: &str = "[redacted]";
 
@@ -38,9 +40,9 @@ impl Redactor {
         redactor
     }
 
-    /// A redactor for the secrets in the text of a dotenv file.
-    pub fn of_dotenv(text: &str) -> Self {
-        Self::new(parse_dotenv(text))
+    /// A redactor for the secrets in a dotenv file, however it is read.
+    pub fn of_dotenv(bytes: &[u8]) -> Self {
+        Self::new(dotenv::possible_values(bytes))
     }
 
     /// Adds what another one knows.
@@ -128,82 +130,6 @@ impl Redactor {
             self.secrets.push(secret);
         }
     }
-}
-
-/// The pairs of a dotenv file, in order, read as the `dotenv` package of npm does: `export` is allowed,
-/// quotes may span lines, a `#` begins a comment. What is no pair is left out.
-///
-/// An unquoted value that holds a `#` is given twice, whole and cut there, as readers differ.
-pub fn parse_dotenv(text: &str) -> Vec<(String, String)> {
-    let mut pairs = Vec::new();
-    let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
-    while !rest.is_empty() {
-        let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
-        rest = after;
-        let Some((key, value)) = split_pair(line) else {
-            continue;
-        };
-        let value = value.trim_start();
-        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'));
-        if let Some(quote) = quote {
-            // The value may go on over the following lines, up to the closing quote.
-            let begin = value.as_ptr() as usize - text.as_ptr() as usize + 1;
-            if let Some(length) = closing_quote(&text[begin..], quote) {
-                let inner = &text[begin..begin + length];
-                let value = if quote == '"' {
-                    inner.replace("\\n", "\n").replace("\\r", "\r").replace("\\\"", "\"")
-                } else {
-                    inner.to_owned()
-                };
-                pairs.push((key.to_owned(), value));
-                let tail = &text[begin + length + 1..];
-                rest = tail.split_once('\n').map_or("", |(_, next)| next);
-                continue;
-            }
-        }
-        let whole = value.split(" #").next().unwrap_or(value).trim();
-        pairs.push((key.to_owned(), whole.to_owned()));
-        if let Some((cut, _)) = whole.split_once('#') {
-            pairs.push((key.to_owned(), cut.trim().to_owned()));
-        }
-    }
-    pairs
-}
-
-/// The keys of a dotenv file, sorted, each once: what may be shown of it.
-pub fn dotenv_keys(text: &str) -> Vec<String> {
-    let mut keys: Vec<String> = parse_dotenv(text).into_iter().map(|(key, _)| key).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys
-}
-
-fn split_pair(line: &str) -> Option<(&str, &str)> {
-    let line = line.trim_start();
-    let line = match line.strip_prefix("export") {
-        Some(rest) if rest.starts_with([' ', '\t']) => rest.trim_start(),
-        _ => line,
-    };
-    let (key, value) = line.split_once('=').or_else(|| line.split_once(": "))?;
-    let key = key.trim_end();
-    let plain = !key.is_empty()
-        && key
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/' | ':' | '@'));
-    plain.then_some((key, value))
-}
-
-fn closing_quote(text: &str, quote: char) -> Option<usize> {
-    let mut escaped = false;
-    for (at, c) in text.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            _ if c == quote => return Some(at),
-            _ => {}
-        }
-    }
-    None
 }
 
 /// Whether a variable or flag of this name holds a secret, as far as its name tells.

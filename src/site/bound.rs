@@ -7,7 +7,7 @@ use crate::build::Store;
 use crate::config::{Binding, Config};
 use crate::layout::in_place::RunPlaces;
 use crate::model::{
-    HistoryLine, Person, Redactor, RunId, Served, is_secret_value, looks_secret, parse_dotenv,
+    HistoryLine, Person, Redactor, RunId, Served, dotenv, is_secret_value, looks_secret,
 };
 use crate::service::Host;
 use crate::system::git::Git;
@@ -65,19 +65,19 @@ impl Site {
             .chain(flags)
             .chain([Path::new(".env")])
             .filter_map(|path| std::fs::read(self.top().join(path)).ok())
-            .map(|bytes| Redactor::new(self.secrets(config, &String::from_utf8_lossy(&bytes))))
+            .map(|bytes| Redactor::new(self.secrets(config, &bytes)))
             .fold(Redactor::default(), Redactor::and)
     }
 
     /// The pairs of an environment file but those of declared flags that are no secrets: what those are set to is what
     /// a person wants to know.
-    fn secrets(&self, config: &Config, text: &str) -> Vec<(String, String)> {
+    fn secrets(&self, config: &Config, bytes: &[u8]) -> Vec<(String, String)> {
         let flags = config.components.iter().filter_map(|component| component.flag.as_ref());
         let names: Vec<&str> = flags.map(|flag| flag.name.as_str()).collect();
         let told = |key: &str, value: &str| {
             names.contains(&key) && !looks_secret(key) && !is_secret_value(value)
         };
-        let mut pairs = parse_dotenv(text);
+        let mut pairs = dotenv::possible_values(bytes);
         pairs.retain(|(key, value)| !told(key, value));
         pairs
     }

@@ -147,6 +147,26 @@ fn an_env_file_that_cannot_be_read_is_said_and_the_records_are_compared() {
 }
 
 #[test]
+fn a_byte_that_is_no_utf_8_in_an_env_file_makes_no_other_variable_suspect() {
+    let host = TestEnvironment::new();
+    let s = serving(&host);
+    let port = s.app.port.number();
+    let write = |more: &[u8]| {
+        let old = format!("PORT={port}\nOLD_URL=http://db\n");
+        let bytes = [b"# gr\xfc\xdfe\nCITY=K\xf6ln\n", old.as_bytes(), more].concat();
+        fs::write(s.app.dir.join(".env"), bytes).expect("the work tree is writable");
+    };
+    write(b"");
+    s.release_kept("1.0.1").exit(0);
+    s.promote("v1.0.1");
+    write(b"NEW_TOKEN=hunter2\n");
+    s.release_kept("1.1.0").exit(0);
+    assert_eq!(suspects(&host.gitroll(&["diff", "--json"]), "environment"), ["NEW_TOKEN"]);
+    write(b"NEW_TOKEN=hunter2\nLATER=1\n");
+    assert_eq!(suspects(&host.gitroll(&["diff", "--json"]), "environment"), ["LATER, NEW_TOKEN"]);
+}
+
+#[test]
 fn a_hundred_thousand_changed_files_are_counted_and_the_first_are_listed() {
     const FILES: usize = 100_000;
     let host = TestEnvironment::new();

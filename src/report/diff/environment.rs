@@ -6,7 +6,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::dotenv_keys;
+use crate::model::dotenv;
 
 /// No environment file is larger.
 const LARGEST: u64 = 1 << 20;
@@ -66,7 +66,7 @@ pub fn live_keys(top: &Path) -> io::Result<Vec<String>> {
         return refused("it is no plain file of at most 1 MiB");
     }
     let bytes = std::fs::read(path)?;
-    Ok(dotenv_keys(&String::from_utf8_lossy(&bytes)))
+    Ok(dotenv::names(&bytes))
 }
 
 #[cfg(test)]

@@ -4,6 +4,66 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Name, value and quote of each assignment.
+fn read(bytes: &[u8]) -> Vec<(String, String, Option<char>)> {
+    assignments(bytes).into_iter().map(|one| (one.name, one.value, one.quote)).collect()
+}
+
+#[test]
+fn a_file_is_read_as_the_package_of_npm_reads_it() {
+    type Read<'a> = &'a [(&'a str, &'a str, Option<char>)];
+    let (single, double, tick) = (Some('\''), Some('"'), Some('`'));
+    let table: [(&[u8], Read<'_>); 20] = [
+        (b"A=1\nB=2", &[("A", "1", None), ("B", "2", None)]),
+        (b"A=1\r\nB=2\r\n", &[("A", "1", None), ("B", "2", None)]),
+        (b"A=1\rB=2\r", &[("A", "1", None), ("B", "2", None)]),
+        (b"\xef\xbb\xbfA=1\n", &[("A", "1", None)]),
+        (b"  export  A = two words \n", &[("A", "two words", None)]),
+        (b"export A\nA: 1\n", &[("A", "1", None)]),
+        (b"# A=1\nA=1 # one\nB=a#b\n", &[("A", "1", None), ("B", "a", None)]),
+        (
+            b"A='1' # one\nB=\"#\"\nC=`#`",
+            &[("A", "1", single), ("B", "#", double), ("C", "#", tick)],
+        ),
+        (b"A=\"a\\nb\"\nB='a\\nb'\n", &[("A", "a\nb", double), ("B", "a\\nb", single)]),
+        (b"A=\"a\nb\"\nB=1\n", &[("A", "a\nb", double), ("B", "1", None)]),
+        (b"A='a\r\nB=2\r\n'\r\nC=3", &[("A", "a\nB=2\n", single), ("C", "3", None)]),
+        (b"A=\"open\nB=1\n", &[("A", "\"open", None), ("B", "1", None)]),
+        (b"A='it''s'\n", &[("A", "it''s", single)]),
+        (b"A=\nB=''\nC=\"\"", &[("A", "", None), ("B", "", single), ("C", "", double)]),
+        (b"A.b-C=1\n", &[("A.b-C", "1", None)]),
+        (b"no pair\n=1\nA/B=1\n", &[]),
+        (b"", &[]),
+        (b"# gr\xfc\xdfe\nA=1\n", &[("A", "1", None)]),
+        (b"A=gr\xfcn\nB=\"\xff\"\n", &[("A", "gr\u{fffd}n", None), ("B", "\u{fffd}", double)]),
+        (b"A=a\0b\n\0\nB=1\n", &[("A", "a\0b", None), ("B", "1", None)]),
+    ];
+    for (bytes, wanted) in table {
+        let owned = |(name, value, quote): &(&str, &str, Option<char>)| {
+            ((*name).to_owned(), (*value).to_owned(), *quote)
+        };
+        let wanted: Vec<_> = wanted.iter().map(owned).collect();
+        assert_eq!(read(bytes), wanted, "{:?}", String::from_utf8_lossy(bytes));
+    }
+}
+
+#[test]
+fn spans_are_places_in_the_bytes() {
+    let bytes = b"# \xfc\r\n export A = 'x\r\ny' # z\r\nB=\xff\r\nC=\r\n";
+    let spans: Vec<_> = assignments(bytes)
+        .into_iter()
+        .map(|one| (bytes[one.span].to_vec(), bytes[one.value_span].to_vec()))
+        .collect();
+    let wanted: [(&[u8], &[u8]); 3] =
+        [(b"export A = 'x\r\ny'", b"'x\r\ny'"), (b"B=\xff", b"\xff"), (b"C=", b"")];
+    assert_eq!(spans, wanted.map(|(whole, value)| (whole.to_vec(), value.to_vec())));
+}
+
+#[test]
+fn names_are_sorted_and_come_once_whatever_other_bytes_there_are() {
+    assert_eq!(names(b"B=1\n\xff\nA=\xe9\nB=3\n"), ["A", "B"]);
+}
+
 fn set(text: &str, name: &str, value: &str) -> String {
     String::from_utf8(with(text.as_bytes(), name, Some(value)).unwrap()).unwrap()
 }
@@ -88,8 +148,7 @@ fn values_are_quoted_as_they_were_or_as_they_must_be() {
     }
     assert!(with(b"A=1\n", "A", Some("' \" `")).is_err());
     assert!(with(b"", "A:B", Some("1")).is_err());
-    let error = with(b"A=\n\"x\"\n", "A", Some("1")).unwrap_err();
-    assert!(error.contains("another line"), "{error}");
+    assert_eq!(with(b"A=\n\"x\"\n", "A", Some("1")), Err(DotenvError::SplitLine));
 }
 
 #[test]
@@ -97,6 +156,25 @@ fn bytes_that_are_no_text_stay_as_they_are() {
     let old = b"# gr\xfc\xdfe\nB=\xff\xfe\nA=true\n";
     let new = with(old, "A", Some("false")).unwrap();
     assert_eq!(new, b"# gr\xfc\xdfe\nB=\xff\xfe\nA=false\n");
+}
+
+#[test]
+fn a_loose_reader_finds_what_a_strict_one_finds_and_more() {
+    let text = "\u{feff}# comment\nA=1\n export B = two words # said\nC='it''s'\nD=\"x\\ny\" # z\n\
+                E=\nF: yaml like\nnot a pair\n=no key\nG=`a\nb`\r\nH=pa#ss\nI=\"open\nJ=j\r\n";
+    let pairs = loose_pairs(text);
+    let find = |key: &str| -> Vec<&str> {
+        pairs.iter().filter(|(k, _)| k == key).map(|(_, v)| v.as_str()).collect()
+    };
+    assert_eq!(find("A"), ["1"]);
+    assert_eq!(find("B"), ["two words"]);
+    assert_eq!(find("D"), ["x\ny"]);
+    assert_eq!(find("E"), [""]);
+    assert_eq!(find("F"), ["yaml like"]);
+    assert_eq!(find("G"), ["a\nb"]);
+    assert_eq!(find("H"), ["pa#ss", "pa"]);
+    assert_eq!(find("I"), ["\"open"]);
+    assert_eq!(find("J"), ["j"]);
 }
 
 fn value() -> impl Strategy<Value = String> {
@@ -125,6 +203,18 @@ fn file() -> impl Strategy<Value = String> {
         let text = lines.join("\n") + if last && !lines.is_empty() { "\n" } else { "" };
         let text = if crlf { text.replace('\n', "\r\n") } else { text };
         if bom { format!("\u{feff}{text}") } else { text }
+    })
+}
+
+/// A file with other bytes somewhere in it.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![prop::sample::select(&b"\0\n\r#=\"'"[..]), 0x80u8..=0xff];
+    let other = prop::collection::vec(byte, 0..6);
+    (file(), other, any::<prop::sample::Index>()).prop_map(|(text, other, at)| {
+        let mut bytes = text.into_bytes();
+        let at = at.index(bytes.len() + 1);
+        bytes.splice(at..at, other);
+        bytes
     })
 }
 
@@ -157,5 +247,40 @@ proptest! {
             wanted.insert("A".to_owned(), "off".to_owned());
             prop_assert_eq!(values(&new), wanted);
         }
+    }
+
+    #[test]
+    fn what_is_set_reads_back_and_no_other_byte_is_touched(
+        bytes in bytes(), name in "[A-C]{1,2}", to in "[a-z0-9 #$'\"\n\\\\]{0,8}"
+    ) {
+        if let Ok(new) = with(&bytes, &name, Some(&to)) {
+            prop_assert_eq!(&values(&new)[&name], &to);
+            match assignments(&bytes).into_iter().rfind(|one| one.name == name) {
+                Some(old) => {
+                    prop_assert!(new.starts_with(&bytes[..old.value_span.start]));
+                    prop_assert!(new.ends_with(&bytes[old.value_span.end..]));
+                }
+                None => prop_assert!(new.starts_with(&bytes)),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_taken_out_is_gone_and_the_others_stay(bytes in bytes(), name in "[A-C]{1,2}") {
+        if let Ok(new) = with(&bytes, &name, None) {
+            let mut wanted = values(&bytes);
+            wanted.remove(&name);
+            prop_assert_eq!(values(&new), wanted);
+        }
+    }
+
+    #[test]
+    fn any_bytes_can_be_read(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        for one in assignments(&bytes) {
+            prop_assert!(one.span.start <= one.value_span.start);
+            prop_assert_eq!(one.span.end, one.value_span.end);
+            prop_assert!(bytes.get(one.span).is_some());
+        }
+        let _ = possible_values(&bytes);
     }
 }
