@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gitroll::check::{
-    Intent, LogWindow, Proof, Seen, Surroundings, log_positions, look, prove, symptoms,
+    Expectation, LogWindow, Proof, Surroundings, Symptom, log_positions, look, prove, symptoms,
 };
 use gitroll::config::{Check, CheckGroup, Selection, parse};
 use gitroll::model::{CheckEvidence, Redactor, Served};
@@ -25,7 +25,7 @@ const COMMIT: &str = "4be21d9aaaabbbbccccddddeeeeffff000011112";
 /// A live tree with checks on it.
 struct Host {
     dir: tempfile::TempDir,
-    intent: Intent,
+    expectation: Expectation,
 }
 
 impl Host {
@@ -51,7 +51,7 @@ impl Host {
             version: Some("0.9.0".to_owned()),
             ..served.clone()
         };
-        let intent = Intent {
+        let expectation = Expectation {
             served,
             deployment: "run-7".to_owned(),
             not: Some(before),
@@ -61,11 +61,11 @@ impl Host {
             only: Selection::All,
             around,
         };
-        Self { dir, intent }
+        Self { dir, expectation }
     }
 
     fn top(&self) -> &Path {
-        &self.intent.around.top
+        &self.expectation.around.top
     }
 
     fn write(&self, path: &str, text: &str) {
@@ -80,17 +80,18 @@ impl Host {
 
     /// A change begins: logs are judged from here on.
     fn change(&mut self, checks: &[Check]) {
-        let logs = log_positions(checks, &self.intent.around);
-        self.intent.around.window = Some(LogWindow { must: logs.clone(), must_not: logs });
+        let logs = log_positions(checks, &self.expectation.around);
+        self.expectation.around.window = Some(LogWindow { must: logs.clone(), must_not: logs });
     }
 
     fn prove(&self, checks: &[Check]) -> Proof {
-        prove(checks, &self.intent, &mut Vec::new, &mut |_| {})
+        prove(checks, &self.expectation, &mut Vec::new, &mut |_| {})
     }
 
     /// One answer.
     fn ask(&self, text: &str) -> (bool, String) {
-        let CheckEvidence { passed, last, .. } = look(&checks(text), Some(&self.intent)).remove(0);
+        let CheckEvidence { passed, last, .. } =
+            look(&checks(text), Some(&self.expectation)).remove(0);
         (passed, last.answer)
     }
 
@@ -432,7 +433,7 @@ fn without_a_change_no_line_is_waited_for_but_bad_ones_count() {
     host.write("app.log", "Error: of yesterday\n");
     let skipped = |evidence: &CheckEvidence| evidence.skipped.clone().unwrap();
     assert!(skipped(&host.prove(&loud).checks[0]).contains("nothing was changed"));
-    assert!(skipped(&look(&loud, Some(&host.intent))[0]).contains("after a change"));
+    assert!(skipped(&look(&loud, Some(&host.expectation))[0]).contains("after a change"));
     let quiet = [Check { timeout: Duration::from_secs(5), ..quiet }];
     assert!(host.prove(&quiet).checks[0].passed, "yesterday's does not count");
     let top = host.top().to_owned();
@@ -455,9 +456,9 @@ fn what_is_left_out_is_told_with_the_reason() {
     three[1].critical = false;
     three[2].group = CheckGroup::Full;
     let mut told = |only: Selection| {
-        host.intent.only = only;
+        host.expectation.only = only;
         let proof = host.prove(&three);
-        let looked = look(&three, Some(&host.intent));
+        let looked = look(&three, Some(&host.expectation));
         let words = |all: &[CheckEvidence]| -> Vec<String> {
             all.iter().map(|c| c.skipped.clone().unwrap_or_else(|| c.passed.to_string())).collect()
         };
@@ -472,7 +473,7 @@ fn what_is_left_out_is_told_with_the_reason() {
 #[test]
 fn an_old_listener_fails_every_kind_unless_it_is_said_to_be_something_else() {
     let mut host = Host::new();
-    host.intent.fresh_since = Some(Ticks(Ticks::now().0 + 1000));
+    host.expectation.fresh_since = Some(Ticks(Ticks::now().0 + 1000));
     let database = Speaker::pages(|_| "queue 1\n".to_owned());
     let text = format!("tcp = \"127.0.0.1:{}\"", database.port);
     let page = format!("http://127.0.0.1:{}/", database.port);
@@ -483,9 +484,9 @@ fn an_old_listener_fails_every_kind_unless_it_is_said_to_be_something_else() {
         let old = host.prove(&checks(text));
         let why = format!("it: answered by process {pid}, started before the reload");
         assert_eq!(old.failures, [why], "{text}");
-        host.intent.weak = true;
+        host.expectation.weak = true;
         assert!(host.prove(&checks(text)).proven, "{text}");
-        host.intent.weak = false;
+        host.expectation.weak = false;
     }
     let proof = host.prove(&checks(&format!("{text}\nown = false")));
     assert!(proof.checks[0].passed && !proof.proven, "{proof:?}");
@@ -527,8 +528,8 @@ fn a_question_that_was_killed_or_says_too_much_tells_nothing_of_a_symptom() {
             );
             let config = parse(&text, "gitroll.toml").map_err(|e| format!("{:#?}", e.problems));
             let rule = config.unwrap().rules.remove(0);
-            let seen = symptoms(&[&rule.probe], &host.intent).remove(0);
-            let Seen::Unknown(why) = &seen else { panic!("{script}: {seen:?}") };
+            let seen = symptoms(&[&rule.probe], &host.expectation).remove(0);
+            let Symptom::Unknown(why) = &seen else { panic!("{script}: {seen:?}") };
             assert!(why.contains(wanted), "{seen:?}");
         }
     }

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gitroll::check::{Intent, Proof, Surroundings, look, prove};
+use gitroll::check::{Expectation, Proof, Surroundings, look, prove};
 use gitroll::config::{Check, CheckGroup, CheckKind, Comparison, Expected, HttpCheck, Selection};
 use gitroll::model::{Probe, Served};
-use gitroll::service::State;
+use gitroll::service::ServiceState;
 use gitroll::system::procs::{ProcessId, Ticks};
 use serde_json::{Value, json};
 
@@ -153,8 +153,8 @@ fn served(commit: &str, version: &str) -> Served {
     Served { commit: commit.parse().unwrap(), name, version: Some(version.to_owned()) }
 }
 
-fn intent(fresh_since: Option<Ticks>) -> Intent {
-    Intent {
+fn expectation(fresh_since: Option<Ticks>) -> Expectation {
+    Expectation {
         until: gitroll::system::signals::Until::Left,
         served: served(COMMIT, "1.0.0"),
         deployment: "7".to_owned(),
@@ -166,8 +166,8 @@ fn intent(fresh_since: Option<Ticks>) -> Intent {
     }
 }
 
-fn running(processes: Vec<ProcessId>) -> State {
-    State {
+fn running(processes: Vec<ProcessId>) -> ServiceState {
+    ServiceState {
         word: "online".to_owned(),
         up: true,
         processes,
@@ -181,12 +181,12 @@ fn running(processes: Vec<ProcessId>) -> State {
     }
 }
 
-fn proven(checks: &[Check], intent: &Intent, state: &State) -> Proof {
-    prove(checks, intent, &mut || vec![("web".to_owned(), Ok(state.clone()))], &mut |_| {})
+fn proven(checks: &[Check], expectation: &Expectation, state: &ServiceState) -> Proof {
+    prove(checks, expectation, &mut || vec![("web".to_owned(), Ok(state.clone()))], &mut |_| {})
 }
 
 fn ask(http: HttpCheck) -> Probe {
-    look(&[check(http)], Some(&intent(None))).remove(0).last
+    look(&[check(http)], Some(&expectation(None))).remove(0).last
 }
 
 fn myself() -> ProcessId {
@@ -272,7 +272,8 @@ fn every_question_comes_alone_on_a_connection_of_its_own() {
         let fine = plain && wanted.iter().all(|part| request.contains(part));
         reply_with(stream, if fine { 200 } else { 400 }, "set-cookie: a=b\r\n", "ok");
     });
-    let proof = proven(&[check(http(server.url("/health?x=1")))], &intent(None), &running(vec![]));
+    let proof =
+        proven(&[check(http(server.url("/health?x=1")))], &expectation(None), &running(vec![]));
     assert!(proof.proven, "{:?}", proof.failures);
     assert!(server.asked() >= 2, "as many connections as questions");
 }
@@ -437,7 +438,7 @@ fn a_told_version_proves_it_and_progress_is_told() {
     let state = running(vec![]);
     let proof = prove(
         &[check(http)],
-        &intent(Some(after_my_start())),
+        &expectation(Some(after_my_start())),
         &mut || vec![("web".to_owned(), Ok(state.clone()))],
         &mut |text| told.push(text.to_owned()),
     );
@@ -451,12 +452,12 @@ fn an_old_process_that_answers_while_the_new_one_hangs_is_not_proven() {
     let since = after_my_start();
     let new = Hanging::start();
     let state = running(vec![new.id()]);
-    let intent = intent(Some(since));
+    let expectation = expectation(Some(since));
     // This test's process is the old one: it has the port, answers 200, and names no version.
     let server = Server::saying(r#"{"status":"ok"}"#);
     let versioned = || expecting(server.url("/"), &[("/version", json!("{version}"))]);
     for http in [http(server.url("/")), versioned()] {
-        let proof = proven(&[doomed(http)], &intent, &state);
+        let proof = proven(&[doomed(http)], &expectation, &state);
         assert!(!proof.proven);
         let pid = std::process::id();
         assert_eq!(
@@ -468,7 +469,7 @@ fn an_old_process_that_answers_while_the_new_one_hangs_is_not_proven() {
     // The same with the version it has always had.
     let server = Server::saying(r#"{"version":"1.1.0"}"#);
     let http = expecting(server.url("/"), &[("/version", json!("{version}"))]);
-    let proof = proven(&[doomed(http)], &intent, &state);
+    let proof = proven(&[doomed(http)], &expectation, &state);
     assert_eq!(proof.failures, ["api: version is 1.1.0, not 1.0.0 (what served before)"]);
 }
 
@@ -478,7 +479,8 @@ fn an_old_process_with_the_same_version_number_is_not_proven() {
     let new = Hanging::start();
     let server = Server::saying(r#"{"version":"1.0.0"}"#);
     let http = || expecting(server.url("/"), &[("/version", json!("{version}"))]);
-    let fix_without_a_bump = Intent { not: Some(served(BEFORE, "1.0.0")), ..intent(Some(since)) };
+    let fix_without_a_bump =
+        Expectation { not: Some(served(BEFORE, "1.0.0")), ..expectation(Some(since)) };
     let proof = proven(&[doomed(http())], &fix_without_a_bump, &running(vec![new.id()]));
     assert!(!proof.proven && !proof.checks[0].told_version, "{:?}", proof.checks);
 }
@@ -486,7 +488,7 @@ fn an_old_process_with_the_same_version_number_is_not_proven() {
 #[test]
 fn fresh_processes_that_own_the_socket_prove_it_and_a_wrong_version_still_fails() {
     let server = Server::saying(r#"{"version":"1.1.0"}"#);
-    let (fresh, state) = (intent(Some(Ticks(0))), running(vec![myself()]));
+    let (fresh, state) = (expectation(Some(Ticks(0))), running(vec![myself()]));
     let proof = proven(&[check(http(server.url("/")))], &fresh, &state);
     assert!(proof.proven, "{:?}", proof.failures);
     assert_eq!(proof.services[0].fresh, 1);
@@ -499,8 +501,9 @@ fn fresh_processes_that_own_the_socket_prove_it_and_a_wrong_version_still_fails(
 fn the_managers_daemon_may_own_the_socket() {
     let worker = Hanging::start();
     let server = Server::saying("ok");
-    let since = intent(Some(Ticks(worker.id().start_ticks)));
-    let state = State { socket_owners: vec![std::process::id()], ..running(vec![worker.id()]) };
+    let since = expectation(Some(Ticks(worker.id().start_ticks)));
+    let state =
+        ServiceState { socket_owners: vec![std::process::id()], ..running(vec![worker.id()]) };
     let proof = proven(&[check(http(server.url("/")))], &since, &state);
     assert!(proof.proven, "{:?}", proof.failures);
 }
@@ -509,11 +512,11 @@ fn the_managers_daemon_may_own_the_socket() {
 fn without_processes_the_socket_itself_must_be_fresh() {
     let server = Server::saying("ok");
     let (checks, unnamed) = (|| http(server.url("/")), running(vec![]));
-    let proof = proven(&[check(checks())], &intent(Some(Ticks(0))), &unnamed);
+    let proof = proven(&[check(checks())], &expectation(Some(Ticks(0))), &unnamed);
     assert!(proof.proven, "{:?}", proof.failures);
-    let old = intent(Some(after_my_start()));
+    let old = expectation(Some(after_my_start()));
     assert!(!proven(&[doomed(checks())], &old, &unnamed).proven);
-    let weak = Intent { weak: true, ..old };
+    let weak = Expectation { weak: true, ..old };
     assert!(proven(&[check(checks())], &weak, &unnamed).proven);
 }
 
@@ -528,12 +531,12 @@ fn a_server_that_fails_late_or_now_and_then_is_not_proven() {
         timeout: Duration::from_millis(1500),
         ..check(http(server.url("/")))
     };
-    let proof = proven(&[patient(&late)], &intent(None), &running(vec![]));
+    let proof = proven(&[patient(&late)], &expectation(None), &running(vec![]));
     assert_eq!((proof.proven, proof.failures), (false, vec!["api: 500".to_owned()]));
     let flapping = Server::start(|stream, number, _| {
         reply(stream, if number % 3 == 2 { 503 } else { 200 }, "ok");
     });
-    let proof = proven(&[patient(&flapping)], &intent(None), &running(vec![]));
+    let proof = proven(&[patient(&flapping)], &expectation(None), &running(vec![]));
     assert!(!proof.proven && proof.failures[0].contains("503"), "{:?}", proof.failures);
 }
 
@@ -546,7 +549,7 @@ fn a_server_that_binds_late_is_waited_for() {
         Server::on(listener, "127.0.0.1", |stream, _, _| reply(stream, 200, "ok"))
     });
     let url = format!("http://127.0.0.1:{port}/");
-    let proof = proven(&[check(http(url))], &intent(None), &running(vec![]));
+    let proof = proven(&[check(http(url))], &expectation(None), &running(vec![]));
     assert!(proof.proven, "{:?}", proof.failures);
     drop(late.join().unwrap());
 }
@@ -555,7 +558,7 @@ fn a_server_that_binds_late_is_waited_for() {
 fn nothing_that_listens_is_named_with_its_port_and_the_time_it_was_given() {
     let port = free_port();
     let http = http(format!("http://127.0.0.1:{port}/"));
-    let proof = proven(&[doomed(http)], &intent(None), &running(vec![]));
+    let proof = proven(&[doomed(http)], &expectation(None), &running(vec![]));
     assert_eq!(proof.failures, [format!("api: no listener on :{port} within 900 ms")]);
 }
 
@@ -565,7 +568,7 @@ fn a_hanging_server_costs_no_more_than_the_time_and_one_request() {
     let request_timeout = Duration::from_millis(1200);
     let http = HttpCheck { request_timeout, ..http(silent.url("/")) };
     let began = Instant::now();
-    let proof = proven(&[doomed(http)], &intent(None), &running(vec![]));
+    let proof = proven(&[doomed(http)], &expectation(None), &running(vec![]));
     assert_eq!(proof.failures, ["api: no answer within 1.2 s"]);
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
@@ -577,7 +580,7 @@ fn a_slow_manager_neither_delays_answers_nor_makes_them_fail() {
     let mut looks = 0;
     let proof = prove(
         &[check(http)],
-        &intent(None),
+        &expectation(None),
         &mut || {
             looks += 1;
             thread::sleep(Duration::from_millis(700));
@@ -595,12 +598,13 @@ fn a_service_that_crashes_after_its_last_good_answer_is_not_proven() {
     let mut looks = 0;
     let proof = prove(
         &[doomed(http(server.url("/")))],
-        &intent(None),
+        &expectation(None),
         &mut || {
             looks += 1;
             let mut state = running(vec![]);
             if looks > 1 {
-                state = State { up: false, word: "errored".to_owned(), restarts: 16, ..state };
+                state =
+                    ServiceState { up: false, word: "errored".to_owned(), restarts: 16, ..state };
             }
             vec![("web".to_owned(), Ok(state))]
         },
@@ -615,10 +619,10 @@ fn a_service_that_crashes_after_its_last_good_answer_is_not_proven() {
 #[test]
 fn a_manager_that_gave_up_is_not_waited_for() {
     let server = Server::start(|stream, _, _| reply(stream, 502, ""));
-    let errored = State { up: false, word: "errored".to_owned(), ..running(vec![]) };
+    let errored = ServiceState { up: false, word: "errored".to_owned(), ..running(vec![]) };
     let patient = Check { timeout: Duration::from_secs(120), ..check(http(server.url("/"))) };
     let began = Instant::now();
-    let proof = proven(&[patient], &intent(None), &errored);
+    let proof = proven(&[patient], &expectation(None), &errored);
     assert_eq!(proof.failures, ["api: 502", "web: errored"]);
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
 }
@@ -626,7 +630,7 @@ fn a_manager_that_gave_up_is_not_waited_for() {
 #[test]
 fn where_nothing_is_asked_and_nothing_runs_nothing_is_proven() {
     let began = Instant::now();
-    let proof = prove(&[], &intent(None), &mut Vec::new, &mut |_| {});
+    let proof = prove(&[], &expectation(None), &mut Vec::new, &mut |_| {});
     assert!(!proof.proven);
     assert_eq!(proof.failures, ["there is no check and no service: nothing can be observed"]);
     assert!(began.elapsed() < Duration::from_secs(5));

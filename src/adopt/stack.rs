@@ -13,7 +13,7 @@ use std::path::Path;
 use crate::check::find_health;
 use crate::config::Tools;
 use crate::model::{AppName, Oid, RepoPath, dotenv};
-use crate::service::Found;
+use crate::service::Pm2App;
 
 pub use crate::check::Health;
 #[cfg(test)]
@@ -29,7 +29,7 @@ pub struct Surroundings<'a> {
     /// The tools of this host.
     pub tools: &'a Tools,
     /// The apps that run under pm2, wherever they run.
-    pub pm2: &'a [Found],
+    pub pm2: &'a [Pm2App],
     /// Whether git tracks the path, or something below it.
     pub tracked: &'a dyn Fn(&RepoPath) -> bool,
 }
@@ -46,7 +46,7 @@ pub struct Stack {
     /// The Procfile's process types with their command lines.
     pub procfile: Vec<(String, String)>,
     /// pm2 apps that run from this tree.
-    pub pm2: Vec<Found>,
+    pub pm2: Vec<Pm2App>,
     /// An untracked `.env` lies at the top.
     pub env_file: bool,
     /// Where the app listens on loopback.
@@ -193,7 +193,7 @@ fn procfile(top: &Path) -> Vec<(String, String)> {
 }
 
 /// Those that run in the tree or below it, whatever links their paths go through.
-fn pm2_apps(around: &Surroundings<'_>) -> Vec<Found> {
+fn pm2_apps(around: &Surroundings<'_>) -> Vec<Pm2App> {
     let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let top = real(around.top);
     around.pm2.iter().filter(|app| real(&app.cwd).starts_with(&top)).cloned().collect()

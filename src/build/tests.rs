@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{BuildError, BuildPlan, Depth, LiveArtifact, build, plan};
 use crate::config::{Binding, Build, Signing, SigningFormat, Tools};
-use crate::layout::in_place::stage;
+use crate::layout::stage;
 use crate::layout::testing::{App, Node, Tree, files, memory, path, patterns};
 use crate::model::{BuildKey, Oid};
 use crate::system::user::Account;

@@ -8,22 +8,22 @@ use crate::model::Redactor;
 use crate::system::process::{Finished, Invocation, telling_lines};
 
 use super::Surroundings;
-use super::expect::{Judged, contains};
+use super::format::{seconds, shown, size};
+use super::judgement::{Judgement, contains};
 use super::template::Subject;
-use super::words::{seconds, shown, size};
 
 /// More of a stream is never kept whole.
 const KEPT: u64 = 16 << 20;
 
 /// A command made ready to be run many times.
 #[derive(Debug)]
-pub(super) struct Asker {
+pub(super) struct CommandAsker {
     check: CommandCheck,
     invocation: Invocation,
     redactor: Redactor,
 }
 
-impl Asker {
+impl CommandAsker {
     /// `unwanted` ends a run that nobody waits for any more.
     pub(super) fn new(
         check: &CommandCheck,
@@ -43,38 +43,38 @@ impl Asker {
     }
 
     /// Runs it once, at most for its `run_timeout` and the time it takes to be ended.
-    pub(super) fn ask(&self, subject: &Subject) -> Judged {
+    pub(super) fn ask(&self, subject: &Subject) -> Judgement {
         match self.invocation.run() {
             Ok(finished) => self.judge(&finished, subject),
-            Err(error) => Judged::unaskable(self.shown(&error.to_string())),
+            Err(error) => Judgement::unaskable(self.shown(&error.to_string())),
         }
     }
 
-    fn judge(&self, finished: &Finished, subject: &Subject) -> Judged {
+    fn judge(&self, finished: &Finished, subject: &Subject) -> Judgement {
         let CommandCheck { exit, stdout, run_timeout, max_bytes, .. } = &self.check;
         if finished.timed_out {
             let within = format!("did not end within {}", seconds(*run_timeout));
-            return Judged::silent(self.with_line(within, finished));
+            return Judgement::silent(self.with_line(within, finished));
         }
         match (finished.code, finished.signal) {
-            _ if finished.interrupted => return Judged::unaskable("was ended before its time"),
+            _ if finished.interrupted => return Judgement::unaskable("was ended before its time"),
             (Some(code), _) if code == *exit => {}
             (Some(code), _) => {
-                return Judged::failed(self.with_line(format!("exit {code}"), finished));
+                return Judgement::failed(self.with_line(format!("exit {code}"), finished));
             }
             (None, signal) => {
                 let signal = signal.unwrap_or_default();
                 let ended = format!("ended by signal {signal}");
                 // Whoever ended it: it did not come to say anything.
-                return Judged::unaskable(self.with_line(ended, finished));
+                return Judgement::unaskable(self.with_line(ended, finished));
             }
         }
         let most = (*max_bytes).min(KEPT);
         if finished.stdout.len() as u64 > most {
-            return Judged::unaskable(format!("output larger than {}", size(most)));
+            return Judgement::unaskable(format!("output larger than {}", size(most)));
         }
         let found = stdout.iter().map(|text| contains("stdout", text, &finished.stdout, subject));
-        Judged::of(&found.collect::<Vec<_>>(), format!("exit {exit}"))
+        Judgement::of(&found.collect::<Vec<_>>(), format!("exit {exit}"))
     }
 
     /// The line of its output that says most is put behind `what`.

@@ -10,58 +10,58 @@ use crate::config::FileCheck;
 use crate::model::{Digest, Redactor};
 
 use super::Surroundings;
-use super::expect::{Finding, Judged, document};
-use super::position::open;
+use super::format::{shown, size};
+use super::judgement::{Finding, Judgement, document};
+use super::log_position::open;
 use super::template::Subject;
-use super::words::{shown, size};
 
 /// A file that is looked at many times.
 #[derive(Debug)]
-pub(super) struct Asker {
+pub(super) struct FileAsker {
     check: FileCheck,
     top: PathBuf,
     redactor: Redactor,
 }
 
-impl Asker {
+impl FileAsker {
     pub(super) fn new(check: &FileCheck, around: &Surroundings) -> Self {
         let redactor = around.redactor.clone();
         Self { check: check.clone(), top: around.top.clone(), redactor }
     }
 
     /// Looks once. What lies in the tree says nothing about what serves: it never tells a version.
-    pub(super) fn ask(&self, subject: &Subject) -> Judged {
+    pub(super) fn ask(&self, subject: &Subject) -> Judgement {
         let opened = match open(&self.top, &self.check.file) {
             Err(error) if is_gone(&error) => None,
             Err(error) if error.kind() == io::ErrorKind::InvalidInput && !self.check.exists => {
-                return Judged::failed("it exists");
+                return Judgement::failed("it exists");
             }
-            Err(error) => return Judged::unaskable(why(&error)),
+            Err(error) => return Judgement::unaskable(why(&error)),
             Ok((file, found)) => Some((file, found.size)),
         };
         match (opened, self.check.exists) {
-            (None, false) => Judged::fine("absent"),
-            (None, true) => Judged::failed("no such file"),
-            (Some(_), false) => Judged::failed("it exists"),
+            (None, false) => Judgement::fine("absent"),
+            (None, true) => Judgement::failed("no such file"),
+            (Some(_), false) => Judgement::failed("it exists"),
             (Some((file, length)), true) => {
-                Judged { told: false, ..self.read(file, length, subject) }
+                Judgement { told: false, ..self.read(file, length, subject) }
             }
         }
     }
 
-    fn read(&self, file: File, length: u64, subject: &Subject) -> Judged {
+    fn read(&self, file: File, length: u64, subject: &Subject) -> Judgement {
         let FileCheck { sha256, json, max_bytes, .. } = &self.check;
         let there = "there";
         if sha256.is_none() && json.is_none() {
-            return Judged::fine(there);
+            return Judgement::fine(there);
         }
         let mut bytes = Vec::new();
-        let too_large = || Judged::unaskable(format!("larger than {}", size(*max_bytes)));
+        let too_large = || Judgement::unaskable(format!("larger than {}", size(*max_bytes)));
         if length > *max_bytes {
             return too_large();
         }
         if let Err(error) = file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes) {
-            return Judged::unaskable(why(&error));
+            return Judgement::unaskable(why(&error));
         }
         if bytes.len() as u64 > *max_bytes {
             return too_large();
@@ -70,22 +70,22 @@ impl Asker {
             let found = Digest::of(&bytes);
             if found.hex() != *wanted {
                 let (found, wanted) = (&found.hex()[..12], &wanted[..12]);
-                return Judged::failed(format!("sha256 is {found}…, not {wanted}…"));
+                return Judgement::failed(format!("sha256 is {found}…, not {wanted}…"));
             }
         }
-        let Some(expected) = json else { return Judged::fine(there) };
+        let Some(expected) = json else { return Judgement::fine(there) };
         let Ok(mut found) = serde_json::from_slice::<Value>(&bytes) else {
-            return Judged::failed("not JSON");
+            return Judgement::failed("not JSON");
         };
         let findings: Vec<Finding> = document(expected, &found, subject).collect();
-        let judged = Judged::of(&findings, there);
-        if judged.ok {
-            return judged;
+        let judgement = Judgement::of(&findings, there);
+        if judgement.ok {
+            return judgement;
         }
-        // Judged by what is there, told without its secrets.
+        // Judgement by what is there, told without its secrets.
         redact(&mut found, &self.redactor);
         let findings: Vec<Finding> = document(expected, &found, subject).collect();
-        Judged { answer: Judged::of(&findings, "it differs").answer, ..judged }
+        Judgement { answer: Judgement::of(&findings, "it differs").answer, ..judgement }
     }
 }
 

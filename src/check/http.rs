@@ -8,42 +8,42 @@ use reqwest::{Client, Response, Url};
 
 use crate::config::HttpCheck;
 
-use super::expect::{Answer, Judged, judge};
+use super::format::{seconds, shown, size};
+use super::judgement::{HttpAnswer, Judgement, judge};
 use super::template::Subject;
-use super::words::{seconds, shown, size};
 
 /// A check made ready to ask its question many times.
 #[derive(Debug, Clone)]
-pub(super) struct Asker {
+pub(super) struct HttpAsker {
     check: HttpCheck,
     /// Or why it can never be asked.
     ready: Result<(Client, Url), String>,
 }
 
-impl Asker {
+impl HttpAsker {
     pub(super) fn new(check: &HttpCheck) -> Self {
         let ready = parse(&check.url).and_then(|url| Ok((client(url.scheme() == "https")?, url)));
         Self { check: check.clone(), ready }
     }
 
     /// Asks once. Takes at most the check's `request_timeout`.
-    pub(super) async fn ask(&self, subject: &Subject) -> Judged {
+    pub(super) async fn ask(&self, subject: &Subject) -> Judgement {
         match self.fetch().await {
             Ok(answer) => judge(&self.check, &answer, subject),
-            Err(why) if self.ready.is_err() => Judged::unaskable(why),
-            Err(why) => Judged::silent(why),
+            Err(why) if self.ready.is_err() => Judgement::unaskable(why),
+            Err(why) => Judgement::silent(why),
         }
     }
 
     /// The answer, whatever its status; else why there is none.
-    pub(super) async fn fetch(&self) -> Result<Answer, String> {
+    pub(super) async fn fetch(&self) -> Result<HttpAnswer, String> {
         let (client, url) = self.ready.as_ref().map_err(Clone::clone)?;
         let limit = self.check.request_timeout;
         let answer = tokio::time::timeout(limit, self.answer(client, url.clone())).await;
         answer.unwrap_or_else(|_| Err(format!("no answer within {}", seconds(limit))))
     }
 
-    async fn answer(&self, client: &Client, mut url: Url) -> Result<Answer, String> {
+    async fn answer(&self, client: &Client, mut url: Url) -> Result<HttpAnswer, String> {
         let mut left = self.check.redirects;
         loop {
             // A kept connection may lead to a worker that no longer accepts new ones.
@@ -64,8 +64,8 @@ impl Asker {
         }
     }
 
-    async fn read(&self, mut response: Response, url: &Url) -> Result<Answer, String> {
-        let mut answer = Answer {
+    async fn read(&self, mut response: Response, url: &Url) -> Result<HttpAnswer, String> {
+        let mut answer = HttpAnswer {
             status: response.status().as_u16(),
             headers: response
                 .headers()
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn what_is_no_web_address_is_refused_in_words() {
         for url in ["ftp://127.0.0.1/", "file:///etc/passwd", "127.0.0.1:3000", ""] {
-            let asker = Asker::new(&HttpCheck {
+            let asker = HttpAsker::new(&HttpCheck {
                 url: url.to_owned(),
                 status: 200,
                 headers: Default::default(),

@@ -2,15 +2,15 @@
 
 use regex::{Regex, RegexBuilder};
 
+use super::format::shown;
 use super::template::{ABBREVIATION, Piece, Subject, Template, begins_apart, ends_apart};
-use super::words::shown;
 
 /// A larger expression is not compiled.
 const MOST_PROGRAM: usize = 1 << 20;
 
 /// The lines that are looked for.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct LinePattern {
     regex: Regex,
     /// The groups that stand for placeholders, with which one they stand for.
     groups: Vec<(String, Piece<'static>)>,
@@ -18,7 +18,7 @@ pub(super) struct Line {
     tells: bool,
 }
 
-impl Line {
+impl LinePattern {
     /// # Errors
     /// When the expression, filled, is none.
     pub(super) fn new(text: &str, subject: &Subject) -> Result<Self, String> {
@@ -122,7 +122,7 @@ mod tests {
             (r"run {deployment}\b", "run run-7", Some(true)),
         ];
         for (text, line, wanted) in table {
-            let found = Line::new(text, &subject()).unwrap().matches(line);
+            let found = LinePattern::new(text, &subject()).unwrap().matches(line);
             assert_eq!(found, wanted, "{text:?} against {line:?}");
         }
     }
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn what_is_not_known_or_not_different_tells_nothing() {
         let nobody = Subject::default();
-        let line = Line::new("shop {version} up", &nobody).unwrap();
+        let line = LinePattern::new("shop {version} up", &nobody).unwrap();
         assert_eq!(line.matches("shop 9 up"), Some(false));
         let before = Served {
             commit: "7".repeat(40).parse().unwrap(),
@@ -138,7 +138,7 @@ mod tests {
             version: Some("1.0.0".to_owned()),
         };
         let same = Subject { before: Some(before), ..subject() };
-        let line = Line::new("{version}", &same).unwrap();
+        let line = LinePattern::new("{version}", &same).unwrap();
         assert_eq!(line.matches("1.0.0"), Some(false));
     }
 }

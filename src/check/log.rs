@@ -5,14 +5,14 @@ use std::sync::{Mutex, TryLockError};
 
 use crate::config::{FilePlace, LogCheck, LogSource};
 use crate::model::{CheckName, Redactor};
-use crate::service::Log;
+use crate::service::ServiceLog;
 
-use super::expect::Judged;
 use super::file::why;
-use super::line::Line;
-use super::position::{LogPlace, LogPositions, LogReader, open};
+use super::format::{shown, size};
+use super::judgement::Judgement;
+use super::line::LinePattern;
+use super::log_position::{LogPlace, LogPositions, LogReader, open};
 use super::template::Subject;
-use super::words::{shown, size};
 use super::{NoLog, Surroundings};
 
 /// How much is read at a time.
@@ -23,22 +23,22 @@ const LONGEST: usize = 64 << 10;
 
 /// A log that is read on with each question.
 #[derive(Debug)]
-pub(super) struct Asker {
+pub(super) struct LogAsker {
     check: LogCheck,
     redactor: Redactor,
-    state: Mutex<Result<State, String>>,
+    state: Mutex<Result<LineRules, String>>,
 }
 
 #[derive(Debug)]
-struct State {
-    must: Option<Wanted>,
-    never: Option<Unwanted>,
+struct LineRules {
+    must: Option<WantedLine>,
+    never: Option<UnwantedLine>,
 }
 
 /// The line that must come.
 #[derive(Debug)]
-struct Wanted {
-    line: Line,
+struct WantedLine {
+    line: LinePattern,
     lines: Lines,
     /// It came; and whether it told the version.
     found: Option<bool>,
@@ -46,13 +46,13 @@ struct Wanted {
 
 /// The line that must not come.
 #[derive(Debug)]
-struct Unwanted {
-    line: Line,
+struct UnwantedLine {
+    line: LinePattern,
     lines: Lines,
     found: Option<String>,
 }
 
-impl Asker {
+impl LogAsker {
     /// Where no window was opened by a change, the lines from now on count, and none is waited for.
     pub(super) fn new(
         name: &CheckName,
@@ -60,37 +60,37 @@ impl Asker {
         around: &Surroundings,
         subject: &Subject,
     ) -> Self {
-        let state = Mutex::new(State::new(name, check, around, subject));
+        let state = Mutex::new(LineRules::new(name, check, around, subject));
         Self { check: check.clone(), redactor: around.redactor.clone(), state }
     }
 
     /// Reads what was written since the question before.
-    pub(super) fn ask(&self) -> Judged {
+    pub(super) fn ask(&self) -> Judgement {
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(state)) => state.into_inner(),
-            Err(TryLockError::WouldBlock) => return Judged::failed("is still being read"),
+            Err(TryLockError::WouldBlock) => return Judgement::failed("is still being read"),
         };
         match &mut *state {
-            Err(why) => Judged::failed(why.clone()),
-            Ok(state) => self.read(state).unwrap_or_else(Judged::failed),
+            Err(why) => Judgement::failed(why.clone()),
+            Ok(state) => self.read(state).unwrap_or_else(Judgement::failed),
         }
     }
 
     /// As [`Self::ask`], with a limit of its own for what was written since the question before.
-    pub(super) fn ask_anew(&self) -> Judged {
+    pub(super) fn ask_anew(&self) -> Judgement {
         if let Ok(mut state) = self.state.try_lock()
-            && let Ok(State { never: Some(never), .. }) = &mut *state
+            && let Ok(LineRules { never: Some(never), .. }) = &mut *state
         {
             never.lines.read = 0;
         }
         self.ask()
     }
 
-    fn read(&self, state: &mut State) -> Result<Judged, String> {
-        let hopeless = |why: String| Ok(Judged { hopeless: true, ..Judged::failed(why) });
+    fn read(&self, state: &mut LineRules) -> Result<Judgement, String> {
+        let hopeless = |why: String| Ok(Judgement { hopeless: true, ..Judgement::failed(why) });
         let most = self.check.max_bytes;
-        if let Some(Unwanted { line, lines, found }) = &mut state.never {
+        if let Some(UnwantedLine { line, lines, found }) = &mut state.never {
             if found.is_none() {
                 lines.each(most, self.check.optional, &mut |text| {
                     let hit = line.matches(text).is_some();
@@ -111,8 +111,8 @@ impl Asker {
                 None => {}
             }
         }
-        let Some(Wanted { line, lines, found }) = &mut state.must else {
-            return Ok(Judged::fine("nothing it must not say"));
+        let Some(WantedLine { line, lines, found }) = &mut state.must else {
+            return Ok(Judgement::fine("nothing it must not say"));
         };
         if found.is_none() {
             lines.each(most, self.check.optional, &mut |text| {
@@ -121,7 +121,7 @@ impl Asker {
             })?;
         }
         match found {
-            Some(told) => Ok(Judged { told: *told, ..Judged::fine("says what it must") }),
+            Some(told) => Ok(Judgement { told: *told, ..Judgement::fine("says what it must") }),
             None if lines.read > most => hopeless(format!("more than {} written", size(most))),
             None => {
                 let wanted = self.check.must.as_deref().unwrap_or_default();
@@ -131,7 +131,7 @@ impl Asker {
     }
 }
 
-impl State {
+impl LineRules {
     fn new(
         name: &CheckName,
         check: &LogCheck,
@@ -147,13 +147,13 @@ impl State {
         let window = around.window.as_ref();
         let must = check.must.as_ref().filter(|_| window.is_some());
         let must = must.map(|text| {
-            let line = Line::new(text, subject)?;
-            Ok::<_, String>(Wanted { line, lines: lines(window.map(|w| &w.must)), found: None })
+            let line = LinePattern::new(text, subject)?;
+            Ok::<_, String>(WantedLine { line, lines: lines(window.map(|w| &w.must)), found: None })
         });
         let never = check.must_not.as_ref().map(|text| {
-            let line = Line::new(text, subject)?;
+            let line = LinePattern::new(text, subject)?;
             let lines = lines(window.map(|w| &w.must_not));
-            Ok::<_, String>(Unwanted { line, lines, found: None })
+            Ok::<_, String>(UnwantedLine { line, lines, found: None })
         });
         Ok(Self { must: must.transpose()?, never: never.transpose()? })
     }
@@ -269,11 +269,11 @@ impl Surroundings {
     }
 
     /// A file below the live tree as one that may not lead out of it; anything else as it is.
-    pub fn place_of(&self, log: Log) -> LogPlace {
+    pub fn place_of(&self, log: ServiceLog) -> LogPlace {
         use std::os::unix::ffi::OsStrExt as _;
         let file = match log {
-            Log::Journal(journal) => return LogPlace::Journal(journal),
-            Log::File(file) => file,
+            ServiceLog::Journal(journal) => return LogPlace::Journal(journal),
+            ServiceLog::File(file) => file,
         };
         let inside = file.strip_prefix(&self.top).ok();
         let inside =

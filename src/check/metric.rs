@@ -8,24 +8,24 @@ use serde_json::Value;
 
 use crate::config::{HttpCheck, MetricCheck, MetricSource};
 
-use super::expect::Judged;
+use super::format::{shown, shown_value};
 use super::http;
+use super::judgement::Judgement;
 use super::prometheus;
-use super::words::{shown, shown_value};
 
 /// A number that is asked for many times.
 #[derive(Debug)]
-pub(super) struct Asker {
+pub(super) struct MetricAsker {
     check: MetricCheck,
-    page: http::Asker,
+    page: http::HttpAsker,
     /// The sample before, for a rate.
     before: Mutex<Option<(Instant, f64)>>,
 }
 
-impl Asker {
+impl MetricAsker {
     pub(super) fn new(check: &MetricCheck) -> Self {
         let (MetricSource::Prometheus { url, .. } | MetricSource::Json { url, .. }) = &check.source;
-        let page = http::Asker::new(&HttpCheck {
+        let page = http::HttpAsker::new(&HttpCheck {
             url: url.clone(),
             status: 200,
             headers: BTreeMap::new(),
@@ -39,18 +39,18 @@ impl Asker {
     }
 
     /// Takes a sample; for a rate also the one before, where there is none yet.
-    pub(super) async fn ask(&self) -> Judged {
+    pub(super) async fn ask(&self) -> Judgement {
         match self.number().await {
             // A number that nobody tells is not out of bounds either.
-            Err(why) => Judged::unaskable(why),
+            Err(why) => Judgement::unaskable(why),
             // No measurement: an infinity would keep to any bound on its other side.
             Ok(number) if !number.is_finite() => {
-                Judged::unaskable(format!("{} is {number}, no measurement", self.name()))
+                Judgement::unaskable(format!("{} is {number}, no measurement", self.name()))
             }
-            Ok(number) if self.check.bounds.hold(number) => Judged::fine(self.told(number)),
+            Ok(number) if self.check.bounds.hold(number) => Judgement::fine(self.told(number)),
             Ok(number) => {
                 let (name, told) = (self.name(), self.told(number));
-                Judged::failed(format!("{name} is {told}, not {}", self.check.bounds))
+                Judgement::failed(format!("{name} is {told}, not {}", self.check.bounds))
             }
         }
     }

@@ -1,50 +1,50 @@
 //! Checks and proof: asks the app and what is around it, weighs witnesses. The only async code, on a
 //! current-thread runtime it owns.
 
-mod ask;
+mod asker;
 mod command;
-mod expect;
 mod file;
 mod find;
+mod format;
 mod http;
-mod lately;
+mod judgement;
 mod line;
 mod log;
+mod log_position;
 mod metric;
-mod position;
 mod prometheus;
 mod prove;
+mod recent_lines;
 mod request;
-mod row;
 mod since;
+mod streak;
 mod symptom;
 mod tcp;
 mod template;
 mod watch;
 mod window;
 mod witness;
-mod words;
 
-pub use request::{Reply, Request, ask};
+pub use format::shown;
+pub use request::{HttpReply, HttpRequest, ask};
 pub use since::LogsSince;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
-pub use symptom::Seen;
-pub use words::shown;
+pub use symptom::Symptom;
 
 pub use find::{Health, find_health};
-pub use position::{FilePosition, FileReader, LogPlace, LogPosition, LogPositions, LogReader};
+pub use log_position::{FilePosition, FileReader, LogPlace, LogPosition, LogPositions, LogReader};
 
 use crate::config::{Check, CheckKind, Selection, SymptomProbe};
 use crate::model::{CheckEvidence, CheckName, Redactor, Served, ServiceEvidence, ServiceName};
-use crate::service::{ServiceError, State};
+use crate::service::{ServiceError, ServiceState};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
 
 /// What is to be proven.
 #[derive(Debug, Clone)]
-pub struct Intent {
+pub struct Expectation {
     /// The state that must serve; fills `{version}` and `{commit}`.
     pub served: Served,
     /// The run or record that put it there; fills `{deployment}`.
@@ -128,7 +128,7 @@ pub fn has_witness(checks: &[Check], service_has_pids: &[bool]) -> bool {
 /// with its process. Nothing where a manager names no processes, for then nobody can tell.
 pub fn strangers(
     checks: &[Check],
-    services: &[(String, Result<State, ServiceError>)],
+    services: &[(String, Result<ServiceState, ServiceError>)],
 ) -> Vec<(CheckName, u32)> {
     prove::strangers(checks, services)
 }
@@ -154,16 +154,16 @@ pub fn log_positions(checks: &[Check], around: &Surroundings) -> LogPositions {
 }
 
 /// Asks each check once, all at the same time, no settling: how things stand now. Takes as long as the
-/// longest question at most. Without an intent no version is known, and none can be wrong. A log is
+/// longest question at most. Without an expectation no version is known, and none can be wrong. A log is
 /// skipped: it is judged by what a change makes it say.
-pub fn look(checks: &[Check], intent: Option<&Intent>) -> Vec<CheckEvidence> {
-    prove::look(checks, intent)
+pub fn look(checks: &[Check], expectation: Option<&Expectation>) -> Vec<CheckEvidence> {
+    prove::look(checks, expectation)
 }
 
 /// Puts the questions of rules, all at the same time, each once: whether a symptom shows now. Takes as long as
 /// the longest of them.
-pub fn symptoms(probes: &[&SymptomProbe], intent: &Intent) -> Vec<Seen> {
-    symptom::symptoms(probes, intent)
+pub fn symptoms(probes: &[&SymptomProbe], expectation: &Expectation) -> Vec<Symptom> {
+    symptom::symptoms(probes, expectation)
 }
 
 /// Proves that the intended version serves: all checks at the same time, each `passes` times in a row over
@@ -177,9 +177,9 @@ pub fn symptoms(probes: &[&SymptomProbe], intent: &Intent) -> Vec<Seen> {
 /// `observe` answers for the services that were reloaded. `tell` hears where it is, e.g. `api 2/3`.
 pub fn prove(
     checks: &[Check],
-    intent: &Intent,
-    observe: &mut dyn FnMut() -> Vec<(String, Result<State, ServiceError>)>,
+    expectation: &Expectation,
+    observe: &mut dyn FnMut() -> Vec<(String, Result<ServiceState, ServiceError>)>,
     tell: &mut dyn FnMut(&str),
 ) -> Proof {
-    prove::prove(checks, intent, observe, tell)
+    prove::prove(checks, expectation, observe, tell)
 }

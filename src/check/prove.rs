@@ -15,23 +15,19 @@ use tokio::task::JoinSet;
 
 use crate::config::{Check, CheckKind, MetricSource};
 use crate::model::{CheckEvidence, CheckName, Probe};
-use crate::service::{ServiceError, State};
 use crate::system::procs::{self, ProcessId};
 
-use super::ask::{Asker, probe};
-use super::expect::Judged;
+use super::asker::{Asker, probe};
 use super::http::{is_here, loopback_port};
-use super::row::Answered;
+use super::judgement::Judgement;
+use super::streak::Answered;
 use super::template::Subject;
-use super::watch::Look;
-use super::window::{Standing, Window};
+use super::watch::{Observation, ObservedService};
+use super::window::{ProofState, Window};
 use super::witness::{Listener, Sockets};
-use super::{Intent, Proof};
+use super::{Expectation, Proof};
 
-/// A service and what its manager said of it.
-type Seen = (String, Result<State, ServiceError>);
-
-type Observe<'a> = dyn FnMut() -> Vec<(String, Result<State, ServiceError>)> + 'a;
+type Observe<'a> = dyn FnMut() -> Observation + 'a;
 
 /// The shortest pause between an answer and the next question.
 const BREATH: Duration = Duration::from_millis(50);
@@ -43,8 +39,8 @@ const ENDING: Duration = Duration::from_secs(10);
 const ATTENTION: Duration = Duration::from_millis(100);
 
 /// See [`super::look`].
-pub(super) fn look(checks: &[Check], intent: Option<&Intent>) -> Vec<CheckEvidence> {
-    let only = intent.map(|intent| intent.only).unwrap_or_default();
+pub(super) fn look(checks: &[Check], expectation: Option<&Expectation>) -> Vec<CheckEvidence> {
+    let only = expectation.map(|expectation| expectation.only).unwrap_or_default();
     let left_out = |check: &Check| {
         let log =
             matches!(check.kind, CheckKind::Log(_)).then_some("a log is judged after a change");
@@ -53,7 +49,7 @@ pub(super) fn look(checks: &[Check], intent: Option<&Intent>) -> Vec<CheckEviden
     let asked: Vec<Check> = checks.iter().filter(|c| left_out(c).is_none()).cloned().collect();
     let answers = match runtime() {
         Ok(runtime) => {
-            let answers = runtime.block_on(ask_all_once(&asked, intent));
+            let answers = runtime.block_on(ask_all_once(&asked, expectation));
             // A name that is still being looked up is not waited for.
             runtime.shutdown_background();
             answers
@@ -66,7 +62,7 @@ pub(super) fn look(checks: &[Check], intent: Option<&Intent>) -> Vec<CheckEviden
         if let Some(why) = left_out(check) {
             return CheckEvidence::skipped(name, why);
         }
-        let unanswered = || probe(&Judged::failed("not asked"), Duration::ZERO);
+        let unanswered = || probe(&Judgement::failed("not asked"), Duration::ZERO);
         let last = answers.next().flatten().unwrap_or_else(unanswered);
         let (passed, passes) = (last.ok, u32::from(last.ok));
         CheckEvidence {
@@ -85,23 +81,24 @@ pub(super) fn look(checks: &[Check], intent: Option<&Intent>) -> Vec<CheckEviden
 /// See [`super::prove`].
 pub(super) fn prove(
     checks: &[Check],
-    intent: &Intent,
+    expectation: &Expectation,
     observe: &mut Observe<'_>,
     tell: &mut dyn FnMut(&str),
 ) -> Proof {
     let clock = Instant::now();
     let all = checks;
     let asked: Vec<Check> =
-        all.iter().filter(|check| left_out(check, intent).is_none()).cloned().collect();
+        all.iter().filter(|check| left_out(check, expectation).is_none()).cloned().collect();
     let checks = asked.as_slice();
-    let mut window = Window::new(checks, intent);
-    observe_once(&mut window, checks, intent, observe, clock);
+    let mut window = Window::new(checks, expectation);
+    observe_once(&mut window, checks, expectation, observe, clock);
     let (answers, inbox) = mpsc::channel();
     thread::scope(|scope| {
         let asking = UnixStream::pair().map(|(ours, theirs)| {
             let answers = answers.clone();
             scope.spawn(move || {
-                if let Err(error) = ask_over_and_over(checks, intent, clock, &answers, theirs) {
+                if let Err(error) = ask_over_and_over(checks, expectation, clock, &answers, theirs)
+                {
                     answer_all(checks, &answers, clock, &error);
                 }
             });
@@ -111,7 +108,7 @@ pub(super) fn prove(
             answer_all(checks, &answers, clock, error);
         }
         let mut told = String::new();
-        while window.standing(clock.elapsed()) == Standing::Open && !intent.until.reached() {
+        while window.state(clock.elapsed()) == ProofState::Open && !expectation.until.reached() {
             let progress = window.progress();
             if progress != told {
                 tell(&progress);
@@ -128,7 +125,7 @@ pub(super) fn prove(
                 hear(&mut window, heard);
             }
             if window.next_look() <= clock.elapsed() {
-                observe_once(&mut window, checks, intent, observe, clock);
+                observe_once(&mut window, checks, expectation, observe, clock);
             }
         }
         // Closing our end is what ends the asking.
@@ -142,7 +139,7 @@ pub(super) fn prove(
     }
     let proof = window.proof(clock.elapsed());
     let mut held = proof.checks.into_iter();
-    let evidence = |check: &Check| match left_out(check, intent) {
+    let evidence = |check: &Check| match left_out(check, expectation) {
         Some(why) => Some(CheckEvidence::skipped(check.name.clone(), why)),
         None => held.next(),
     };
@@ -164,31 +161,31 @@ fn hear(window: &mut Window<'_>, (check, heard): (usize, Heard)) {
 }
 
 /// Why a check is not asked.
-fn left_out(check: &Check, intent: &Intent) -> Option<String> {
+fn left_out(check: &Check, expectation: &Expectation) -> Option<String> {
     let waits = match &check.kind {
-        CheckKind::Log(log) => log.must_not.is_none() && intent.around.window.is_none(),
+        CheckKind::Log(log) => log.must_not.is_none() && expectation.around.window.is_none(),
         _ => false,
     };
     let nothing = || waits.then(|| "nothing was changed that could make it say so".to_owned());
-    intent.only.leaves_out(check).or_else(nothing)
+    expectation.only.leaves_out(check).or_else(nothing)
 }
 
 fn observe_once(
     window: &mut Window<'_>,
     checks: &[Check],
-    intent: &Intent,
+    expectation: &Expectation,
     observe: &mut Observe<'_>,
     clock: Instant,
 ) {
     let began = clock.elapsed();
     let look = observe();
-    let demanded = intent.fresh_since.is_some() && !intent.weak;
+    let demanded = expectation.fresh_since.is_some() && !expectation.weak;
     let sockets = if demanded { sockets(checks, &look) } else { Sockets::new() };
     window.seen(look, sockets, began, clock.elapsed());
 }
 
 /// Who listens where the checks ask, as far as this user may see.
-fn sockets(checks: &[Check], look: &Look) -> Sockets {
+fn sockets(checks: &[Check], look: &Observation) -> Sockets {
     // A service that is not reloaded may have the port, and which processes are its own nobody knows.
     let unnamed = look.iter().any(|(_, result)| match result {
         Ok(state) => state.untouched && state.processes.is_empty(),
@@ -229,8 +226,10 @@ fn asked_here(check: &Check) -> Option<(u16, Asks)> {
 }
 
 /// See [`super::strangers`].
-pub(super) fn strangers(checks: &[Check], look: &[Seen]) -> Vec<(CheckName, u32)> {
-    let named = |(_, result): &Seen| result.as_ref().is_ok_and(|state| !state.processes.is_empty());
+pub(super) fn strangers(checks: &[Check], look: &[ObservedService]) -> Vec<(CheckName, u32)> {
+    let named = |(_, result): &ObservedService| {
+        result.as_ref().is_ok_and(|state| !state.processes.is_empty())
+    };
     if look.is_empty() || !look.iter().all(named) {
         return Vec::new();
     }
@@ -244,7 +243,7 @@ pub(super) fn strangers(checks: &[Check], look: &[Seen]) -> Vec<(CheckName, u32)
 }
 
 /// Those who listen on a port, told from the processes of the services.
-fn listeners(look: &[Seen]) -> impl Fn(u16) -> Vec<Listener> {
+fn listeners(look: &[ObservedService]) -> impl Fn(u16) -> Vec<Listener> {
     let states = || look.iter().filter_map(|(_, result)| result.as_ref().ok());
     let ours: BTreeSet<u32> = states()
         .flat_map(|state| &state.processes)
@@ -264,10 +263,10 @@ pub(super) fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_io().enable_time().build()
 }
 
-async fn ask_all_once(checks: &[Check], intent: Option<&Intent>) -> Vec<Option<Probe>> {
+async fn ask_all_once(checks: &[Check], expectation: Option<&Expectation>) -> Vec<Option<Probe>> {
     let mut asked = JoinSet::new();
-    let (subject, unwanted) = (Arc::new(Subject::of(intent)), Arc::default());
-    let around = intent.map(|intent| intent.around.clone()).unwrap_or_default();
+    let (subject, unwanted) = (Arc::new(Subject::of(expectation)), Arc::default());
+    let around = expectation.map(|expectation| expectation.around.clone()).unwrap_or_default();
     for (number, check) in checks.iter().enumerate() {
         let asker = Asker::new(check, &around, &subject, &unwanted);
         let subject = Arc::clone(&subject);
@@ -275,8 +274,8 @@ async fn ask_all_once(checks: &[Check], intent: Option<&Intent>) -> Vec<Option<P
     }
     let mut answers = vec![None; checks.len()];
     while let Some(done) = asked.join_next().await {
-        if let Ok((number, (judged, took))) = done {
-            answers[number] = Some(probe(&judged, took));
+        if let Ok((number, (judgement, took))) = done {
+            answers[number] = Some(probe(&judgement, took));
         }
     }
     answers
@@ -285,20 +284,20 @@ async fn ask_all_once(checks: &[Check], intent: Option<&Intent>) -> Vec<Option<P
 /// Asks every check again and again until the other end of `hangup` is closed.
 fn ask_over_and_over(
     checks: &[Check],
-    intent: &Intent,
+    expectation: &Expectation,
     clock: Instant,
     answers: &Sender<(usize, Heard)>,
     hangup: UnixStream,
 ) -> io::Result<()> {
     hangup.set_nonblocking(true)?;
     let unwanted = Arc::new(AtomicBool::new(false));
-    let subject = Arc::new(Subject::of(Some(intent)));
+    let subject = Arc::new(Subject::of(Some(expectation)));
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let hangup = tokio::net::UnixStream::from_std(hangup)?;
         let mut asking = JoinSet::new();
         for (number, check) in checks.iter().enumerate() {
-            let asker = Asker::new(check, &intent.around, &subject, &unwanted);
+            let asker = Asker::new(check, &expectation.around, &subject, &unwanted);
             let subject = Arc::clone(&subject);
             let (answers, pause) = (answers.clone(), interval(check));
             asking.spawn(async move {
@@ -306,9 +305,9 @@ fn ask_over_and_over(
                 let _ = answers.send((number, Heard::Asked(clock.elapsed())));
                 loop {
                     let began = clock.elapsed();
-                    let (judged, took) = asker.ask(&subject).await;
-                    let probe = probe(&judged, took);
-                    let answer = Answered { began, ended: clock.elapsed(), judged, probe };
+                    let (judgement, took) = asker.ask(&subject).await;
+                    let probe = probe(&judgement, took);
+                    let answer = Answered { began, ended: clock.elapsed(), judgement, probe };
                     if answers.send((number, Heard::Answered(answer))).is_err() {
                         break;
                     }
@@ -348,13 +347,13 @@ fn answer_all(
     for number in 0..checks.len() {
         let at = clock.elapsed();
         let probe = unasked(error);
-        let judged = Judged::failed(probe.answer.clone());
+        let judgement = Judgement::failed(probe.answer.clone());
         // Nobody listens any more only when the proof is over.
-        let answer = Answered { began: at, ended: at, judged, probe };
+        let answer = Answered { began: at, ended: at, judgement, probe };
         let _ = answers.send((number, Heard::Answered(answer)));
     }
 }
 
 fn unasked(error: &io::Error) -> Probe {
-    probe(&Judged::failed(format!("cannot ask: {error}")), Duration::ZERO)
+    probe(&Judgement::failed(format!("cannot ask: {error}")), Duration::ZERO)
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, HeaderValue};
 
+use super::format::{seconds, size};
 use super::http::{client, in_words, parse};
 use super::prove::runtime;
-use super::words::{seconds, size};
 
 /// What is asked.
-pub struct Request<'a> {
+pub struct HttpRequest<'a> {
     /// `GET`
     pub method: &'a str,
     /// `http` or `https`.
@@ -30,15 +30,15 @@ pub struct Request<'a> {
 }
 
 /// Shows where it goes: its headers and its body may hold secrets.
-impl fmt::Debug for Request<'_> {
+impl fmt::Debug for HttpRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Request({} {})", self.method, self.url)
+        write!(f, "HttpRequest({} {})", self.method, self.url)
     }
 }
 
 /// What was answered, whatever its status: a redirect is an answer.
 #[derive(Clone)]
-pub struct Reply {
+pub struct HttpReply {
     /// The status.
     pub status: u16,
     /// All of it.
@@ -49,7 +49,7 @@ pub struct Reply {
 ///
 /// # Errors
 /// In words: no listener, no answer within the limit, an answer that is too large.
-pub fn ask(request: &Request<'_>) -> Result<Reply, String> {
+pub fn ask(request: &HttpRequest<'_>) -> Result<HttpReply, String> {
     let runtime = runtime().map_err(|error| format!("cannot ask: {error}"))?;
     let answer = runtime.block_on(async {
         let answered = tokio::time::timeout(request.limit, answer(request)).await;
@@ -60,7 +60,7 @@ pub fn ask(request: &Request<'_>) -> Result<Reply, String> {
     answer
 }
 
-async fn answer(request: &Request<'_>) -> Result<Reply, String> {
+async fn answer(request: &HttpRequest<'_>) -> Result<HttpReply, String> {
     let url = parse(request.url)?;
     let method = Method::from_bytes(request.method.as_bytes()).map_err(|e| e.to_string())?;
     let client = client(url.scheme() == "https")?;
@@ -77,10 +77,10 @@ async fn answer(request: &Request<'_>) -> Result<Reply, String> {
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Reply { status: response.status().as_u16(), body })
+    Ok(HttpReply { status: response.status().as_u16(), body })
 }
 
-fn headers(request: &Request<'_>) -> Result<HeaderMap, String> {
+fn headers(request: &HttpRequest<'_>) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     for (name, value) in &request.headers {

@@ -8,16 +8,16 @@ use tokio::task::JoinSet;
 use crate::config::{Check, CheckGroup, CheckKind, SymptomProbe, When};
 use crate::model::CheckName;
 
-use super::ask::{Asker, elsewhere};
-use super::expect::{Judged, Reach};
-use super::lately::Lately;
+use super::asker::{Asker, elsewhere};
+use super::judgement::{Judgement, Reach};
 use super::prove::runtime;
+use super::recent_lines::RecentLines;
 use super::template::Subject;
-use super::{Intent, Surroundings};
+use super::{Expectation, Surroundings};
 
 /// What a question about a symptom came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum Symptom {
     /// The symptom is there: what the answer was, in a few words.
     Shows(String),
     /// It is not: what the answer was.
@@ -27,20 +27,21 @@ pub enum Seen {
 }
 
 /// See [`super::symptoms`].
-pub(super) fn symptoms(probes: &[&SymptomProbe], intent: &Intent) -> Vec<Seen> {
+pub(super) fn symptoms(probes: &[&SymptomProbe], expectation: &Expectation) -> Vec<Symptom> {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return vec![Seen::Unknown(format!("cannot ask: {error}")); probes.len()],
+        Err(error) => return vec![Symptom::Unknown(format!("cannot ask: {error}")); probes.len()],
     };
     let seen = runtime.block_on(async {
         let mut asked = JoinSet::new();
-        let subject = Arc::new(Subject::of(Some(intent)));
+        let subject = Arc::new(Subject::of(Some(expectation)));
         for (number, probe) in probes.iter().enumerate() {
-            let (when, question) = (probe.when, Question::new(probe, &intent.around, &subject));
+            let (when, question) =
+                (probe.when, Question::new(probe, &expectation.around, &subject));
             let subject = Arc::clone(&subject);
             asked.spawn(async move { (number, seen(when, question, &subject).await) });
         }
-        let mut seen = vec![Seen::Unknown("not asked".to_owned()); probes.len()];
+        let mut seen = vec![Symptom::Unknown("not asked".to_owned()); probes.len()];
         while let Some(done) = asked.join_next().await {
             if let Ok((number, found)) = done {
                 seen[number] = found;
@@ -55,7 +56,7 @@ pub(super) fn symptoms(probes: &[&SymptomProbe], intent: &Intent) -> Vec<Seen> {
 
 /// A question made ready.
 enum Question {
-    Log(Arc<Lately>, Check),
+    Log(Arc<RecentLines>, Check),
     Other { asker: Asker, samples: u32, every: Duration },
 }
 
@@ -63,7 +64,7 @@ impl Question {
     fn new(probe: &SymptomProbe, around: &Surroundings, subject: &Subject) -> Self {
         let check = as_check(&probe.kind);
         if let CheckKind::Log(log) = &check.kind {
-            let lately = Lately::new(log, probe.since, around, subject);
+            let lately = RecentLines::new(log, probe.since, around, subject);
             return Question::Log(Arc::new(lately), check);
         }
         let every = match &probe.kind {
@@ -76,17 +77,17 @@ impl Question {
 }
 
 /// Asks as often as wanted. One answer that does not show the symptom ends it.
-async fn seen(when: When, question: Question, subject: &Arc<Subject>) -> Seen {
+async fn seen(when: When, question: Question, subject: &Arc<Subject>) -> Symptom {
     let (asker, samples, every) = match question {
         Question::Log(lately, check) => {
-            let judged = elsewhere(Some(check.answer_limit()), move || lately.ask()).await;
-            return judge(when, judged);
+            let judgement = elsewhere(Some(check.answer_limit()), move || lately.ask()).await;
+            return judge(when, judgement);
         }
         Question::Other { asker, samples, every } => (asker, samples, every),
     };
     let mut last = judge(when, asker.ask(subject).await.0);
     for _ in 1..samples {
-        if !matches!(last, Seen::Shows(_)) {
+        if !matches!(last, Symptom::Shows(_)) {
             break;
         }
         tokio::time::sleep(every).await;
@@ -96,14 +97,16 @@ async fn seen(when: When, question: Question, subject: &Arc<Subject>) -> Seen {
 }
 
 /// What one answer says about the symptom.
-fn judge(when: When, judged: Judged) -> Seen {
-    match (when, judged.reach, judged.ok) {
-        (_, Reach::Unaskable, _) | (When::Holds, Reach::Silent, _) => Seen::Unknown(judged.answer),
+fn judge(when: When, judgement: Judgement) -> Symptom {
+    match (when, judgement.reach, judgement.ok) {
+        (_, Reach::Unaskable, _) | (When::Holds, Reach::Silent, _) => {
+            Symptom::Unknown(judgement.answer)
+        }
         (When::Holds, Reach::Answered, true)
         | (When::Fails, Reach::Answered, false)
-        | (When::Fails, Reach::Silent, _) => Seen::Shows(judged.answer),
+        | (When::Fails, Reach::Silent, _) => Symptom::Shows(judgement.answer),
         (When::Holds, Reach::Answered, false) | (When::Fails, Reach::Answered, true) => {
-            Seen::Absent(judged.answer)
+            Symptom::Absent(judgement.answer)
         }
     }
 }
@@ -128,20 +131,20 @@ mod tests {
 
     #[test]
     fn an_answer_shows_a_symptom_is_against_it_or_tells_nothing() {
-        let fine = || Judged::fine("x");
-        let failed = || Judged::failed("x");
-        let shows = || Seen::Shows("x".to_owned());
-        let absent = || Seen::Absent("x".to_owned());
-        let unknown = || Seen::Unknown("x".to_owned());
-        for (judged, holds, fails) in [
+        let fine = || Judgement::fine("x");
+        let failed = || Judgement::failed("x");
+        let shows = || Symptom::Shows("x".to_owned());
+        let absent = || Symptom::Absent("x".to_owned());
+        let unknown = || Symptom::Unknown("x".to_owned());
+        for (judgement, holds, fails) in [
             (fine(), shows(), absent()),
             (failed(), absent(), shows()),
             // Who does not answer says nothing of his latency, but does not answer.
-            (Judged::silent("x"), unknown(), shows()),
-            (Judged::unaskable("x"), unknown(), unknown()),
+            (Judgement::silent("x"), unknown(), shows()),
+            (Judgement::unaskable("x"), unknown(), unknown()),
         ] {
-            assert_eq!(judge(When::Holds, judged.clone()), holds, "{judged:?}");
-            assert_eq!(judge(When::Fails, judged.clone()), fails, "{judged:?}");
+            assert_eq!(judge(When::Holds, judgement.clone()), holds, "{judgement:?}");
+            assert_eq!(judge(When::Fails, judgement.clone()), fails, "{judgement:?}");
         }
     }
 }

@@ -7,40 +7,40 @@ use tokio::net::TcpStream;
 
 use crate::config::{Expected, TcpCheck};
 
-use super::expect::{Judged, contains};
+use super::format::{seconds, shown};
+use super::judgement::{Judgement, contains};
 use super::template::Subject;
-use super::words::{seconds, shown};
 
 /// A banner is found in the first bytes that are said, or not at all.
 const MOST: usize = 4 * 1024;
 
 /// Connects once, and hangs up. Takes at most the check's `request_timeout`.
-pub(super) async fn ask(check: &TcpCheck, subject: &Subject) -> Judged {
+pub(super) async fn ask(check: &TcpCheck, subject: &Subject) -> Judgement {
     let limit = check.request_timeout;
     match tokio::time::timeout(limit, connect(check, subject)).await {
-        Ok(judged) => judged,
+        Ok(judgement) => judgement,
         Err(_) if check.banner.is_some() => {
-            Judged::failed(format!("did not say what it should within {}", seconds(limit)))
+            Judgement::failed(format!("did not say what it should within {}", seconds(limit)))
         }
-        Err(_) => Judged::silent(format!("no connection within {}", seconds(limit))),
+        Err(_) => Judgement::silent(format!("no connection within {}", seconds(limit))),
     }
 }
 
-async fn connect(check: &TcpCheck, subject: &Subject) -> Judged {
+async fn connect(check: &TcpCheck, subject: &Subject) -> Judgement {
     let stream = match TcpStream::connect((check.host.as_str(), check.port)).await {
         Ok(stream) => stream,
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            return Judged::failed(format!("no listener on {}", place(check)));
+            return Judgement::failed(format!("no listener on {}", place(check)));
         }
         Err(error) => {
-            return Judged::silent(format!("no connection: {}", shown(&error.to_string())));
+            return Judgement::silent(format!("no connection: {}", shown(&error.to_string())));
         }
     };
     match &check.banner {
-        None => Judged::fine("connected"),
+        None => Judgement::fine("connected"),
         Some(banner) => match said(&stream, banner, subject).await {
-            Ok(bytes) => Judged::of(&[contains("banner", banner, &bytes, subject)], "connected"),
-            Err(error) => Judged::silent(format!("hung up: {}", shown(&error.to_string()))),
+            Ok(bytes) => Judgement::of(&[contains("banner", banner, &bytes, subject)], "connected"),
+            Err(error) => Judgement::silent(format!("hung up: {}", shown(&error.to_string()))),
         },
     }
 }
@@ -49,7 +49,7 @@ async fn connect(check: &TcpCheck, subject: &Subject) -> Judged {
 async fn said(stream: &TcpStream, banner: &Expected, subject: &Subject) -> io::Result<Vec<u8>> {
     let mut said = Vec::new();
     let mut piece = [0; 512];
-    while said.len() < MOST && !Judged::of(&[contains("", banner, &said, subject)], "").ok {
+    while said.len() < MOST && !Judgement::of(&[contains("", banner, &said, subject)], "").ok {
         stream.readable().await?;
         match stream.try_read(&mut piece) {
             Ok(0) => break,

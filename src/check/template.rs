@@ -3,7 +3,7 @@
 use crate::config::{Comparison, Expected};
 use crate::model::{Oid, Served};
 
-use super::Intent;
+use super::Expectation;
 
 /// The fewest digits by which a commit may be abbreviated.
 pub(super) const ABBREVIATION: usize = 7;
@@ -19,13 +19,13 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    pub(super) fn of(intent: Option<&Intent>) -> Self {
-        let Some(intent) = intent else { return Self::default() };
+    pub(super) fn of(expectation: Option<&Expectation>) -> Self {
+        let Some(expectation) = expectation else { return Self::default() };
         Self {
-            version: intent.served.version.clone().filter(|v| !v.is_empty()),
-            commit: Some(intent.served.commit.clone()),
-            deployment: Some(intent.deployment.clone()).filter(|d| !d.is_empty()),
-            before: intent.not.clone(),
+            version: expectation.served.version.clone().filter(|v| !v.is_empty()),
+            commit: Some(expectation.served.commit.clone()),
+            deployment: Some(expectation.deployment.clone()).filter(|d| !d.is_empty()),
+            before: expectation.not.clone(),
         }
     }
 

@@ -4,14 +4,17 @@
 use std::time::Duration;
 
 use crate::model::{ServiceEvidence, ServiceName};
-use crate::service::{ServiceError, State};
+use crate::service::{ServiceError, ServiceState};
 use crate::system::procs::Ticks;
 
+use super::format::{shown, times};
 use super::witness::old_process;
-use super::words::{shown, times};
 
-/// What one observation of all services yields.
-pub(super) type Look = Vec<(String, Result<State, ServiceError>)>;
+/// A service and what its manager said of it.
+pub(super) type ObservedService = (String, Result<ServiceState, ServiceError>);
+
+/// All services as observed at one moment.
+pub(super) type Observation = Vec<ObservedService>;
 
 /// A manager has given up, and a look or two later still has.
 const GIVEN_UP_LOOKS: u32 = 3;
@@ -24,16 +27,16 @@ const STOPPED: &str = "stopped";
 
 /// All services.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Watch {
-    services: Vec<Watched>,
+pub(super) struct ServiceWatch {
+    services: Vec<WatchedService>,
     looked: bool,
     clean_since: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Watched {
+struct WatchedService {
     name: String,
-    state: Option<State>,
+    state: Option<ServiceState>,
     trouble: Option<String>,
     given_up: Option<GivenUp>,
     was_up: bool,
@@ -50,9 +53,14 @@ struct GivenUp {
     looks: u32,
 }
 
-impl Watch {
+impl ServiceWatch {
     /// Takes in a look. Says whether all services were as they must be and as they were at the look before.
-    pub(super) fn seen(&mut self, look: Look, at: Duration, fresh_since: Option<Ticks>) -> bool {
+    pub(super) fn seen(
+        &mut self,
+        look: Observation,
+        at: Duration,
+        fresh_since: Option<Ticks>,
+    ) -> bool {
         let mut before = std::mem::take(&mut self.services);
         // A service that is spoken of for the first time, or no longer, is a change.
         let mut quiet = !self.looked || before.len() == look.len();
@@ -84,7 +92,7 @@ impl Watch {
 
     /// Whether a service cannot recover by itself.
     pub(super) fn hopeless(&self) -> bool {
-        self.services.iter().any(Watched::hopeless)
+        self.services.iter().any(WatchedService::hopeless)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -92,7 +100,7 @@ impl Watch {
     }
 
     /// What the managers said, where they said anything.
-    pub(super) fn states(&self) -> Vec<&State> {
+    pub(super) fn states(&self) -> Vec<&ServiceState> {
         self.services.iter().filter_map(|service| service.state.as_ref()).collect()
     }
 
@@ -103,7 +111,7 @@ impl Watch {
 
     /// The log lines of the services in trouble; of all where none is.
     pub(super) fn lines(&self, end: Duration, window: Duration) -> Vec<(String, String)> {
-        let failed = |service: &&Watched| service.failure(end, window).is_some();
+        let failed = |service: &&WatchedService| service.failure(end, window).is_some();
         let any = self.services.iter().any(|service| failed(&service));
         self.services
             .iter()
@@ -119,17 +127,18 @@ impl Watch {
 
     /// `web online`, for a proof that has nothing else to tell.
     pub(super) fn progress(&self) -> String {
-        let word = |s: &Watched| s.state.as_ref().map_or("unknown", |state| &state.word).to_owned();
+        let word =
+            |s: &WatchedService| s.state.as_ref().map_or("unknown", |state| &state.word).to_owned();
         let all: Vec<String> =
             self.services.iter().map(|s| format!("{} {}", s.name, shown(&word(s)))).collect();
         all.join(", ")
     }
 }
 
-impl Watched {
+impl WatchedService {
     fn seen(
         &mut self,
-        result: Result<State, ServiceError>,
+        result: Result<ServiceState, ServiceError>,
         at: Duration,
         fresh_since: Option<Ticks>,
     ) -> bool {
@@ -212,7 +221,7 @@ impl Watched {
     }
 }
 
-fn trouble(state: &State, fresh_since: Option<Ticks>) -> Option<String> {
+fn trouble(state: &ServiceState, fresh_since: Option<Ticks>) -> Option<String> {
     if !state.up {
         let word = shown(&state.word);
         let count = match state.restarts {
@@ -229,7 +238,7 @@ fn trouble(state: &State, fresh_since: Option<Ticks>) -> Option<String> {
     Some(format!("process {old} was started before the reload"))
 }
 
-fn same_processes(a: &State, b: &State) -> bool {
+fn same_processes(a: &ServiceState, b: &ServiceState) -> bool {
     a.processes.len() == b.processes.len() && a.processes.iter().all(|p| b.processes.contains(p))
 }
 
@@ -246,13 +255,13 @@ mod tests {
 
     const SINCE: Option<Ticks> = Some(Ticks(100));
 
-    fn up(pids: &[(u32, u64)], restarts: u64) -> State {
+    fn up(pids: &[(u32, u64)], restarts: u64) -> ServiceState {
         let process = |&(pid, start_ticks): &(u32, u64)| ProcessId {
             pid,
             start_ticks,
             boot_id: "b".to_owned(),
         };
-        State {
+        ServiceState {
             word: "online".to_owned(),
             up: true,
             processes: pids.iter().map(process).collect(),
@@ -266,11 +275,11 @@ mod tests {
         }
     }
 
-    fn down(word: &str, restarts: u64) -> State {
-        State { word: word.to_owned(), up: false, ..up(&[], restarts) }
+    fn down(word: &str, restarts: u64) -> ServiceState {
+        ServiceState { word: word.to_owned(), up: false, ..up(&[], restarts) }
     }
 
-    fn web(state: State) -> Look {
+    fn web(state: ServiceState) -> Observation {
         vec![("web".to_owned(), Ok(state))]
     }
 
@@ -279,8 +288,8 @@ mod tests {
     }
 
     /// Looks, 500 ms apart; for each whether it was quiet; at the end the failures.
-    fn watched(looks: Vec<Look>) -> (Vec<bool>, Vec<String>, Watch) {
-        let mut watch = Watch::default();
+    fn watched(looks: Vec<Observation>) -> (Vec<bool>, Vec<String>, ServiceWatch) {
+        let mut watch = ServiceWatch::default();
         let mut at = Duration::ZERO;
         let mut quiet = Vec::new();
         for look in looks {
@@ -324,7 +333,7 @@ mod tests {
 
     #[test]
     fn what_is_down_stale_or_old_is_said() {
-        let stale = State { stale: Some("/srv/old".to_owned()), ..up(&[(1, 100)], 0) };
+        let stale = ServiceState { stale: Some("/srv/old".to_owned()), ..up(&[(1, 100)], 0) };
         let table = [
             (down("errored", 16), "web: errored, 16 restarts"),
             (down("stopped", 0), "web: stopped"),
@@ -337,13 +346,13 @@ mod tests {
             assert_eq!((quiet, failures), (vec![false], vec![wanted.to_owned()]));
             assert!(watch.troubled());
         }
-        let mut watch = Watch::default();
+        let mut watch = ServiceWatch::default();
         assert!(watch.seen(web(up(&[(7, 99)], 0)), ms(0), None), "nothing was reloaded");
     }
 
     #[test]
     fn a_manager_that_gave_up_is_not_waited_for_but_one_that_tries_is() {
-        let looks = |state: State, count: usize| -> Vec<Look> {
+        let looks = |state: ServiceState, count: usize| -> Vec<Observation> {
             (0..count).map(|_| web(state.clone())).collect()
         };
         assert!(watched(looks(down("errored", 16), 5)).2.hopeless());
@@ -361,7 +370,7 @@ mod tests {
 
     #[test]
     fn an_unknown_service_is_hopeless_and_an_unanswered_question_is_not() {
-        let unknown = || -> Look {
+        let unknown = || -> Observation {
             let error = ServiceError::Unknown {
                 manager: "pm2".to_owned(),
                 name: "shop".to_owned(),
@@ -372,7 +381,7 @@ mod tests {
         let (_, failures, watch) = watched((0..5).map(|_| unknown()).collect());
         assert_eq!(failures, ["web: pm2 knows no \"shop\", it knows web"]);
         assert!(watch.hopeless());
-        let failed = || -> Look {
+        let failed = || -> Observation {
             let error = ServiceError::Failed {
                 command: "pm2 jlist".to_owned(),
                 problem: "timed\u{1b} out".to_owned(),
@@ -386,10 +395,10 @@ mod tests {
 
     #[test]
     fn the_log_of_the_service_in_trouble_is_shown_and_of_all_where_none_is() {
-        let both = |web: State| {
+        let both = |web: ServiceState| {
             vec![("web".to_owned(), Ok(web)), ("worker".to_owned(), Ok(up(&[(5, 100)], 0)))]
         };
-        let lines = |look: Look| {
+        let lines = |look: Observation| {
             let (_, _, watch) = watched(vec![look]);
             watch.lines(ms(500), ms(5000)).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
         };

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use crate::config::Check;
-use crate::service::State;
+use crate::service::ServiceState;
 
-use super::row::{Answered, Row};
-use super::watch::{Look, Watch};
+use super::format::seconds;
+use super::streak::{Answered, Streak};
+use super::watch::{Observation, ServiceWatch};
 use super::witness::{Sockets, Witness, old_listener, weigh};
-use super::words::seconds;
-use super::{Intent, Proof};
+use super::{Expectation, Proof};
 
 /// How often services are looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
@@ -20,7 +20,7 @@ const SERVICES_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a proof stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum ProofState {
     Open,
     Proven,
     Failed,
@@ -29,9 +29,9 @@ pub(super) enum Standing {
 /// One proof on its way.
 #[derive(Debug, Clone)]
 pub(super) struct Window<'a> {
-    intent: &'a Intent,
-    rows: Vec<Row>,
-    watch: Watch,
+    expectation: &'a Expectation,
+    streaks: Vec<Streak>,
+    watch: ServiceWatch,
     sockets: Sockets,
     /// When the last look began and ended.
     looked: Option<(Duration, Duration)>,
@@ -40,14 +40,14 @@ pub(super) struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    pub(super) fn new(checks: &[Check], intent: &'a Intent) -> Self {
-        let rows: Vec<Row> = checks.iter().map(Row::new).collect();
-        let deadline = rows.iter().map(Row::timeout).max().unwrap_or(SERVICES_TIMEOUT);
-        let settle = rows.iter().map(Row::settle).max().unwrap_or(SERVICES_SETTLE);
+    pub(super) fn new(checks: &[Check], expectation: &'a Expectation) -> Self {
+        let streaks: Vec<Streak> = checks.iter().map(Streak::new).collect();
+        let deadline = streaks.iter().map(Streak::timeout).max().unwrap_or(SERVICES_TIMEOUT);
+        let settle = streaks.iter().map(Streak::settle).max().unwrap_or(SERVICES_SETTLE);
         Self {
-            intent,
-            rows,
-            watch: Watch::default(),
+            expectation,
+            streaks,
+            watch: ServiceWatch::default(),
             sockets: Sockets::new(),
             looked: None,
             deadline,
@@ -57,37 +57,43 @@ impl<'a> Window<'a> {
 
     /// Check number `check` was asked at `at`.
     pub(super) fn asked(&mut self, check: usize, at: Duration) {
-        if let Some(row) = self.rows.get_mut(check) {
-            row.asked(at);
+        if let Some(streak) = self.streaks.get_mut(check) {
+            streak.asked(at);
         }
     }
 
     /// An answer to check number `check` has come.
     pub(super) fn answered(&mut self, check: usize, answer: Answered) {
         let deadline = self.deadline;
-        if let Some(row) = self.rows.get_mut(check) {
-            row.answered(answer, deadline);
+        if let Some(streak) = self.streaks.get_mut(check) {
+            streak.answered(answer, deadline);
         }
     }
 
     /// Services and sockets were looked at from `began` to `ended`.
-    pub(super) fn seen(&mut self, look: Look, sockets: Sockets, began: Duration, ended: Duration) {
-        let quiet = self.watch.seen(look, ended, self.intent.fresh_since);
+    pub(super) fn seen(
+        &mut self,
+        look: Observation,
+        sockets: Sockets,
+        began: Duration,
+        ended: Duration,
+    ) {
+        let quiet = self.watch.seen(look, ended, self.expectation.fresh_since);
         // What was answered before the first look may come from processes nobody has seen.
         if !quiet || self.looked.is_none() {
-            self.rows.iter_mut().for_each(|row| row.restart(ended));
+            self.streaks.iter_mut().for_each(|streak| streak.restart(ended));
         }
-        if let Some(since) = self.intent.fresh_since.filter(|_| !self.intent.weak) {
-            for (row, listeners) in self.rows.iter_mut().zip(&sockets) {
+        if let Some(since) = self.expectation.fresh_since.filter(|_| !self.expectation.weak) {
+            for (streak, listeners) in self.streaks.iter_mut().zip(&sockets) {
                 let listeners = listeners.as_deref().unwrap_or_default();
-                row.socket(old_listener(listeners, since), ended);
+                streak.socket(old_listener(listeners, since), ended);
             }
         }
         self.sockets = sockets;
         self.looked = Some((began, ended));
     }
 
-    /// When services want to be looked at again. At once when every row holds and they have not been seen
+    /// When services want to be looked at again. At once when every streak holds and they have not been seen
     /// since: what was seen before a crash proves nothing.
     pub(super) fn next_look(&self) -> Duration {
         let Some((began, ended)) = self.looked else { return Duration::ZERO };
@@ -97,36 +103,38 @@ impl<'a> Window<'a> {
         }
     }
 
-    pub(super) fn standing(&self, now: Duration) -> Standing {
+    pub(super) fn state(&self, now: Duration) -> ProofState {
         if self.proven() {
-            Standing::Proven
+            ProofState::Proven
         } else if self.blind()
             || self.watch.hopeless()
-            || self.rows.iter().any(|row| row.hopeless() || row.missed(now))
+            || self.streaks.iter().any(|streak| streak.hopeless() || streak.missed(now))
             || (now > self.deadline
-                && self.rows.iter().all(|row| row.out_of_time(now, self.deadline)))
+                && self.streaks.iter().all(|streak| streak.out_of_time(now, self.deadline)))
         {
-            Standing::Failed
+            ProofState::Failed
         } else {
-            Standing::Open
+            ProofState::Open
         }
     }
 
     /// Whether nothing is asked and nothing is observed.
     fn blind(&self) -> bool {
-        self.rows.is_empty() && self.looked.is_some() && self.watch.is_empty()
+        self.streaks.is_empty() && self.looked.is_some() && self.watch.is_empty()
     }
 
-    /// Since when all rows hold; `None` while one does not.
+    /// Since when all streaks hold; `None` while one does not.
     fn held_since(&self) -> Option<Duration> {
-        self.rows.iter().try_fold(Duration::ZERO, |held, row| Some(held.max(row.held_at()?)))
+        self.streaks
+            .iter()
+            .try_fold(Duration::ZERO, |held, streak| Some(held.max(streak.held_at()?)))
     }
 
     fn proven(&self) -> bool {
         let (Some((began, ended)), Some(held)) = (self.looked, self.held_since()) else {
             return false;
         };
-        let observed = if self.rows.is_empty() {
+        let observed = if self.streaks.is_empty() {
             !self.watch.is_empty() && self.watch.clean_for(ended) >= self.settle
         } else {
             began >= held
@@ -135,18 +143,18 @@ impl<'a> Window<'a> {
     }
 
     fn witness(&self) -> Option<Witness> {
-        let told = self.rows.iter().any(Row::told);
-        let services: Vec<&State> = self.watch.states();
-        let Intent { fresh_since, weak, .. } = *self.intent;
+        let told = self.streaks.iter().any(Streak::told);
+        let services: Vec<&ServiceState> = self.watch.states();
+        let Expectation { fresh_since, weak, .. } = *self.expectation;
         weigh(told, &services, &self.sockets, fresh_since, weak)
     }
 
     /// `api 2/3, admin: 500`.
     pub(super) fn progress(&self) -> String {
-        if self.rows.is_empty() {
+        if self.streaks.is_empty() {
             return self.watch.progress();
         }
-        self.rows.iter().map(Row::progress).collect::<Vec<_>>().join(", ")
+        self.streaks.iter().map(Streak::progress).collect::<Vec<_>>().join(", ")
     }
 
     /// What came of it, at `now`.
@@ -156,8 +164,8 @@ impl<'a> Window<'a> {
         let lines = if proven { Vec::new() } else { self.watch.lines(now, self.settle) };
         Proof {
             proven,
-            checks: self.rows.iter().map(|row| row.evidence(now)).collect(),
-            services: self.watch.evidence(self.intent.fresh_since),
+            checks: self.streaks.iter().map(|streak| streak.evidence(now)).collect(),
+            services: self.watch.evidence(self.expectation.fresh_since),
             failures,
             lines,
         }
@@ -167,18 +175,21 @@ impl<'a> Window<'a> {
         if self.blind() {
             return vec!["there is no check and no service: nothing can be observed".to_owned()];
         }
-        let (wrong, other): (Vec<&Row>, Vec<&Row>) =
-            self.rows.iter().partition(|row| row.wrong_version());
+        let (wrong, other): (Vec<&Streak>, Vec<&Streak>) =
+            self.streaks.iter().partition(|streak| streak.wrong_version());
         let services = self.watch.failures(now, self.settle);
         let disturbed = !services.is_empty();
-        let mut failures: Vec<String> =
-            wrong.into_iter().chain(other).filter_map(|row| row.failure(disturbed, now)).collect();
+        let mut failures: Vec<String> = wrong
+            .into_iter()
+            .chain(other)
+            .filter_map(|streak| streak.failure(disturbed, now))
+            .collect();
         failures.extend(services);
         let no_witness = self.held_since().is_some() && self.witness().is_none();
         if failures.is_empty() && no_witness {
             failures.push(format!(
                 "nothing observed can tell {} from what served before",
-                self.intent.served
+                self.expectation.served
             ));
         }
         if failures.is_empty() {

@@ -1,7 +1,7 @@
 //! Witnesses: what is able to tell the intended version from what served before. Pure.
 
 use crate::config::{Check, CheckKind, Expected, HttpCheck};
-use crate::service::State;
+use crate::service::ServiceState;
 use crate::system::procs::Ticks;
 
 use super::template::Template;
@@ -40,7 +40,7 @@ pub(super) fn old_listener(listeners: &[Listener], since: Ticks) -> Option<u32> 
 }
 
 /// The process of a service that is older than the reload.
-pub(super) fn old_process(state: &State, since: Ticks) -> Option<u32> {
+pub(super) fn old_process(state: &ServiceState, since: Ticks) -> Option<u32> {
     state.processes.iter().find(|p| p.start_ticks < since.0).map(|p| p.pid)
 }
 
@@ -48,7 +48,7 @@ pub(super) fn old_process(state: &State, since: Ticks) -> Option<u32> {
 /// before; here is only asked what speaks for it.
 pub(super) fn weigh(
     told: bool,
-    services: &[&State],
+    services: &[&ServiceState],
     sockets: &Sockets,
     fresh_since: Option<Ticks>,
     weak: bool,
@@ -57,7 +57,8 @@ pub(super) fn weigh(
     if told {
         return Some(Witness::Told);
     }
-    let services: Vec<&&State> = services.iter().filter(|service| !service.untouched).collect();
+    let services: Vec<&&ServiceState> =
+        services.iter().filter(|service| !service.untouched).collect();
     if services.iter().any(|service| service.kept || service.no_witness.is_some()) {
         return weak.then_some(Witness::Waived);
     }
@@ -103,8 +104,8 @@ mod tests {
 
     const SINCE: Option<Ticks> = Some(Ticks(100));
 
-    fn state(starts: &[u64]) -> State {
-        State {
+    fn state(starts: &[u64]) -> ServiceState {
+        ServiceState {
             word: "online".to_owned(),
             up: true,
             processes: starts
@@ -139,12 +140,20 @@ mod tests {
     fn witnesses_are_weighed() {
         use Witness::{NotDemanded, Processes, Told, Waived};
         let (fresh, old, silent) = (state(&[100, 101]), state(&[100, 99]), state(&[]));
-        let left = State { untouched: true, ..state(&[50]) };
-        let beside = State { no_witness: Some("runs /old/x.py".to_owned()), ..state(&[100]) };
+        let left = ServiceState { untouched: true, ..state(&[50]) };
+        let beside =
+            ServiceState { no_witness: Some("runs /old/x.py".to_owned()), ..state(&[100]) };
         let open = |l: Listener| vec![Some(vec![l])];
         let (none, unseen) = (Sockets::new(), vec![Some(Vec::new())]);
-        type Case<'a> =
-            (bool, Vec<&'a State>, Sockets, Option<Ticks>, bool, Option<Witness>, &'static str);
+        type Case<'a> = (
+            bool,
+            Vec<&'a ServiceState>,
+            Sockets,
+            Option<Ticks>,
+            bool,
+            Option<Witness>,
+            &'static str,
+        );
         let table: Vec<Case<'_>> = vec![
             (false, vec![&old], none.clone(), None, false, Some(NotDemanded), "nothing reloaded"),
             (true, vec![&silent], none.clone(), SINCE, false, Some(Told), "the version was told"),
@@ -207,8 +216,8 @@ mod tests {
             listeners in proptest::collection::vec(proptest::option::of(
                 proptest::collection::vec((0u64..200, any::<bool>()), 0..3)), 0..3),
         ) {
-            let states: Vec<State> = starts.iter().map(|s| state(s)).collect();
-            let services: Vec<&State> = states.iter().collect();
+            let states: Vec<ServiceState> = starts.iter().map(|s| state(s)).collect();
+            let services: Vec<&ServiceState> = states.iter().collect();
             let sockets: Sockets = listeners
                 .into_iter()
                 .map(|l| l.map(|l| l.into_iter().map(|(s, ours)| listener(s, ours)).collect()))

@@ -11,13 +11,13 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::levels;
 use super::session::Session;
-use crate::check::{self, Seen};
+use crate::check::{self, Symptom};
 use crate::config::{Rule, RuleAction};
 use crate::engine;
 use crate::model::{ComponentId, Served};
 use crate::plan::candidates;
 use crate::plan::facts::Facts;
-use crate::site::intent_of_rules;
+use crate::site::expectation_of_rules;
 use crate::target::{Request, resolve};
 use crate::ui::{Table, Ui, escape, plural};
 use choose::{Advice, Standing, choose};
@@ -83,15 +83,15 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &AdviseArgs) -> Result<Exit, Failu
         .next("gitroll status", "shows how everything stands"));
     }
     let deployment = facts.deployment(&session.site);
-    let intent = intent_of_rules(&session.site, config, &facts.serving, &deployment);
+    let expectation = expectation_of_rules(&session.site, config, &facts.serving, &deployment);
     let probes: Vec<_> = config.rules.iter().map(|rule| &rule.probe).collect();
-    let seen = check::symptoms(&probes, &intent);
+    let seen = check::symptoms(&probes, &expectation);
     let showing: Vec<(&Rule, &str)> = config
         .rules
         .iter()
         .zip(&seen)
         .filter_map(|(rule, seen)| match seen {
-            Seen::Shows(answer) => Some((rule, answer.as_str())),
+            Symptom::Shows(answer) => Some((rule, answer.as_str())),
             _ => None,
         })
         .collect();
@@ -104,7 +104,7 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &AdviseArgs) -> Result<Exit, Failu
         rules: config.rules.iter().zip(&seen).map(|(rule, seen)| line(rule, seen)).collect(),
         advice,
     };
-    let asked = seen.iter().any(|seen| !matches!(seen, Seen::Unknown(_)));
+    let asked = seen.iter().any(|seen| !matches!(seen, Symptom::Unknown(_)));
     let exit = if asked { Exit::Done } else { Exit::Unchanged };
     tell(&session, &answer, asked);
     ui.document("advise", exit.code(), &answer);
@@ -160,11 +160,11 @@ fn look_at_flag(
     Ok(())
 }
 
-fn line(rule: &Rule, seen: &Seen) -> RuleLine {
+fn line(rule: &Rule, seen: &Symptom) -> RuleLine {
     let (word, answer) = match seen {
-        Seen::Shows(answer) => ("shows", answer),
-        Seen::Absent(answer) => ("absent", answer),
-        Seen::Unknown(why) => ("unknown", why),
+        Symptom::Shows(answer) => ("shows", answer),
+        Symptom::Absent(answer) => ("absent", answer),
+        Symptom::Unknown(why) => ("unknown", why),
     };
     let within = rule.timeline.as_ref().and_then(|timeline| timeline.within);
     RuleLine {

@@ -12,10 +12,10 @@ use super::failure::Failure;
 use super::session::Session;
 use super::{failure, reader};
 use crate::act::next_steps;
-use crate::check::{self, Intent};
+use crate::check::{self, Expectation};
 use crate::config::{Check, CheckGroup, CheckKind, Selection};
 use crate::model::{CheckEvidence, Served, ServiceEvidence};
-use crate::site::{intent, observe_services};
+use crate::site::{expectation, observe_services};
 use crate::ui::{Ui, escape};
 
 /// Prove what serves now: every check as long as it wants, nothing reloaded
@@ -66,12 +66,12 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
     let site = &session.site;
     let config = &facts.accepted.config;
     let deployment = facts.deployment(site);
-    let all = intent(site, config, &facts.serving, &deployment, None);
-    let intent = Intent { only: args.group.into(), ..all };
+    let all = expectation(site, config, &facts.serving, &deployment, None);
+    let expectation = Expectation { only: args.group.into(), ..all };
     let mut tell = |_: &str| {};
     let mut observe = || observe_services(site, config, &facts.serving, &deployment);
     let checks = at_once(&config.checks);
-    let proof = check::prove(&checks, &intent, &mut observe, &mut tell);
+    let proof = check::prove(&checks, &expectation, &mut observe, &mut tell);
     for check in &proof.checks {
         if let Some(why) = &check.skipped {
             ui.line(&format!("- {}  not asked: {}", check.check, escape(why)));

@@ -14,7 +14,7 @@ use crate::check::LogsSince;
 use crate::engine::Lock;
 use crate::model::{Oid, Seq};
 use crate::plan::facts::Facts;
-use crate::site::{Observed, Site, intent};
+use crate::site::{Observed, Site, expectation};
 use crate::system::signals;
 use crate::ui::{Ui, escape};
 
@@ -90,7 +90,7 @@ impl<'a> Watch<'a> {
         session.caller.between_runs(Some(when_stopped));
         let config = &facts.accepted.config;
         let deployment = facts.deployment(&session.site);
-        let about = intent(&session.site, config, &facts.serving, &deployment, None);
+        let about = expectation(&session.site, config, &facts.serving, &deployment, None);
         let mut watch = Self {
             globals,
             ui,

@@ -7,7 +7,7 @@ use crate::engine;
 use crate::flag::{self, Value};
 use crate::model::{FlagChange, FlagValue, HiddenFlags};
 use crate::plan::facts::Facts;
-use crate::site::{Site, intent};
+use crate::site::{Site, expectation};
 
 /// Every declared flag: its source can be read, has a place for it, and something would show it off.
 pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
@@ -76,11 +76,11 @@ fn not_shown(
     let (source, name) = (source.name.clone(), flag.name.clone());
     let change = FlagChange { source, name, before: shown.clone(), after: shown };
     let question = engine::flag_question(config, &change, &hidden)?;
-    let mut intent = intent(site, config, &facts.serving, &facts.deployment(site), None);
+    let mut expectation = expectation(site, config, &facts.serving, &facts.deployment(site), None);
     if !hidden.is_empty() {
-        intent.around.untold.insert(question.name.clone());
+        expectation.around.untold.insert(question.name.clone());
     }
-    let answer = check::look(&[question], Some(&intent)).into_iter().next()?;
+    let answer = check::look(&[question], Some(&expectation)).into_iter().next()?;
     let (name, now) = (&flag.name, change.after.plain());
     answer.failed().then(|| {
         format!("what shows {name} does not show that it is {now}: {}", answer.last.answer)

@@ -8,7 +8,7 @@ use crate::model::{RepoPath, Served};
 use crate::plan::facts::Facts;
 use crate::plan::logs;
 use crate::plan::preflight::{self, Problem};
-use crate::service::{ServiceError, State};
+use crate::service::{ServiceError, ServiceState};
 use crate::site::{Observed, Site, config_in_tree};
 use crate::system::procs;
 use crate::system::user::Account;
@@ -132,7 +132,7 @@ pub(super) fn services(
         .fine("services", if names.is_empty() { "none declared".into() } else { names.join(", ") });
 }
 
-fn standing(run_as: Option<&Account>, name: &str, state: &State, found: &mut Examination) {
+fn standing(run_as: Option<&Account>, name: &str, state: &ServiceState, found: &mut Examination) {
     let theirs: Vec<u32> = state
         .processes
         .iter()

@@ -52,7 +52,7 @@ pub use run::{Run, forget, last_run, open_runs, tidy};
 pub use story::Unsettled;
 
 use crate::build::BuildError;
-use crate::layout::in_place::LayoutError;
+use crate::layout::LayoutError;
 use crate::ledger::LedgerError;
 use crate::model::Cause;
 use crate::service::ServiceError;

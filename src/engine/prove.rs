@@ -3,13 +3,13 @@
 use super::EngineError;
 use super::flags::question_name;
 use super::run::Run;
-use crate::check::{self, Intent, LogPositions, Proof, Surroundings};
+use crate::check::{self, Expectation, LogPositions, Proof, Surroundings};
 use crate::config::{self, Check, CheckKind, Config, LogSource, Selection, Service};
 use crate::model::{
     CheckEvidence, CheckName, Event, Narration, Narrator, Plan, RunId, Served, Step,
 };
 use crate::service;
-use crate::site::{Site, intent, observe_services, surroundings};
+use crate::site::{Site, expectation, observe_services, surroundings};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
 
@@ -18,18 +18,19 @@ pub(super) fn prove(
     site: &Site,
     config: &Config,
     plan: &Plan,
-    intent: &Intent,
+    expectation: &Expectation,
     narrator: &mut Narrator<'_>,
 ) -> Proof {
-    let only = if plan.critical_only { Selection::Critical } else { intent.only };
-    let intent = &Intent { only, ..intent.clone() };
+    let only = if plan.critical_only { Selection::Critical } else { expectation.only };
+    let expectation = &Expectation { only, ..expectation.clone() };
     let mut all_up = false;
     let (checks, silent) = awaited(config, plan);
     let proof = check::prove(
         &checks,
-        intent,
+        expectation,
         &mut || {
-            let mut look = observe_services(site, config, &intent.served, &intent.deployment);
+            let mut look =
+                observe_services(site, config, &expectation.served, &expectation.deployment);
             for (name, state) in &mut look {
                 if let Ok(state) = state {
                     state.untouched |= !reloads(plan, name);
@@ -45,7 +46,7 @@ pub(super) fn prove(
     if proof.proven || !all_up {
         return proof;
     }
-    let host = site.host(&intent.served, &intent.deployment);
+    let host = site.host(&expectation.served, &expectation.deployment);
     let mut lines = proof.lines;
     for service in &config.services {
         let said = service::last_lines(&host, service);
@@ -99,9 +100,9 @@ pub(super) fn intended(
     not: Option<&Served>,
     fresh_since: Option<Ticks>,
     until: Until,
-) -> Intent {
+) -> Expectation {
     let not = not.cloned();
-    Intent { not, until, ..intent(site, config, served, run.as_str(), fresh_since) }
+    Expectation { not, until, ..expectation(site, config, served, run.as_str(), fresh_since) }
 }
 
 /// Where the logs end now that a configuration's checks read; `None` where none does.

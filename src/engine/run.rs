@@ -11,7 +11,7 @@ use super::entry::{Begun, Entry};
 use super::journal::{Journal, JournalError};
 use super::{remains, watchdog};
 use crate::config::Retention;
-use crate::layout::in_place;
+use crate::layout;
 use crate::model::{CheckedPlan, Digest, Plan, RunId, Step};
 use crate::site::Site;
 use crate::system::{clock, failpoint, files};
@@ -151,7 +151,7 @@ pub fn tidy(site: &Site) {
     for id in &ids {
         watchdog::disarm(site, id);
         // The stage first: it is found by its run.
-        let _ = in_place::remove_stage(&site.stage(id));
+        let _ = layout::remove_stage(&site.stage(id));
         super::reserve::release(site, id);
     }
     remove_dead_runs(site);

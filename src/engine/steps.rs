@@ -9,7 +9,7 @@ use super::{EngineError, StepError, flags, in_turn, remains, reserve};
 use crate::build;
 use crate::check::{LogWindow, Proof, log_positions};
 use crate::config::{Config, Service, dropped};
-use crate::layout::in_place;
+use crate::layout;
 use crate::model::{
     Activation, ArtifactEvidence, Narration, Narrator, Oid, Plan, RepoPath, RunId, Served,
     ServiceName, Step,
@@ -39,7 +39,7 @@ pub(super) fn perform(
         Step::Stage { commit } => {
             let stage = site.stage(&run.id);
             remove(&stage)?;
-            in_place::stage(&site.git, commit, &stage)?;
+            layout::stage(&site.git, commit, &stage)?;
             Ok(Effect::default())
         }
         Step::Build(group) => {
@@ -56,7 +56,7 @@ pub(super) fn perform(
         Step::Activate => {
             as_built(site, plan)?;
             let places = site.places(&run.id);
-            in_place::converge_forward(&site.git, &site.store, &places, &plan.activation)?;
+            layout::converge_forward(&site.git, &site.store, &places, &plan.activation)?;
             Ok(Effect::default())
         }
         Step::Head { from: _, to, branch: _ } => {
@@ -157,7 +157,7 @@ fn restore_files(site: &Site, run: &Run, config: &Config) -> Result<Vec<RepoPath
     let places = site.places(&run.id);
     let store = |error| StepError::Files(format!("{}: {error}", site.store.dir.display()));
     let activation = &run.plan.activation;
-    let mut changed = in_place::converge_back(&site.git, &site.store, &places, activation)?;
+    let mut changed = layout::converge_back(&site.git, &site.store, &places, activation)?;
     let staying = staying(activation, &run.plan.artifacts_before);
     for output in site.store.changed(site.top(), &staying).map_err(store)? {
         site.store.note_live(site.top(), &output, None).map_err(store)?;
@@ -349,7 +349,7 @@ pub(super) fn went_down(site: &Site, run: &Run, config: &Config) -> bool {
 /// Removes the run's stage, and one that was cut off before it was whole.
 pub(super) fn drop_stage(site: &Site, run: &Run) -> Result<(), StepError> {
     let stage = site.stage(&run.id);
-    remove(&in_place::unfinished(&stage))?;
+    remove(&layout::unfinished(&stage))?;
     remove(&stage)
 }
 
@@ -441,5 +441,5 @@ fn detach_at(site: &Site, run: &Run, commit: &Oid, why: &str) -> Result<(), Step
 }
 
 fn remove(stage: &std::path::Path) -> Result<(), StepError> {
-    in_place::remove_stage(stage).map_err(|e| StepError::Files(format!("{}: {e}", stage.display())))
+    layout::remove_stage(stage).map_err(|e| StepError::Files(format!("{}: {e}", stage.display())))
 }

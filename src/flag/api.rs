@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::fill::fill;
 use super::{FlagError, Value};
-use crate::check::{Reply, Request, ask, shown};
+use crate::check::{HttpReply, HttpRequest, ask, shown};
 use crate::config::{ApiToken, FlagApi, Method};
 use crate::model::{FlagName, Redactor};
 
@@ -75,7 +75,7 @@ impl<'a> ApiCall<'a> {
         Ok(Self { api, method, url: fill(url, &percent_encoded(name.as_str()), ""), token })
     }
 
-    fn send(&self, body: Option<String>, redactor: &Redactor) -> Result<Reply, FlagError> {
+    fn send(&self, body: Option<String>, redactor: &Redactor) -> Result<HttpReply, FlagError> {
         let mut headers = vec![("Accept".to_owned(), "application/json".to_owned())];
         if body.is_some() {
             headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
@@ -84,7 +84,7 @@ impl<'a> ApiCall<'a> {
             !self.api.headers.keys().any(|name| name.eq_ignore_ascii_case(usual))
         });
         headers.extend(self.api.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        let request = Request {
+        let request = HttpRequest {
             method: self.method,
             url: &self.url,
             headers,

@@ -1,13 +1,19 @@
 //! Built directories change places with the live ones, in one `RENAME_EXCHANGE` each.
 
-use super::content::{AtPath as _, refused};
-use super::converge::Goal;
-use super::in_place::{LayoutError, RunPlaces};
-use super::intent::{ArtifactIds, Intent};
-use super::later::put_later;
+use super::baseline::{ArtifactIds, Baseline};
+use super::entry::{AtPath as _, LayoutError, RunPlaces, put_later, refused};
 use crate::build::Store;
 use crate::model::{ArtifactMove, BuildKey};
 use crate::system::files::{self, Beneath, DirEntryAt, FileIdentity};
+
+/// Which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// To the target.
+    Forward,
+    /// To what was before.
+    Back,
+}
 
 /// One artifact move on its way, forward or back.
 ///
@@ -19,7 +25,7 @@ pub(super) struct Swap<'a> {
     pub(super) top: &'a Beneath,
     pub(super) store: &'a Store,
     pub(super) places: &'a RunPlaces,
-    pub(super) intent: &'a mut Intent,
+    pub(super) baseline: &'a mut Baseline,
     pub(super) change: &'a ArtifactMove,
     pub(super) goal: Goal,
 }
@@ -96,7 +102,7 @@ impl Swap<'_> {
     }
 
     fn ids(&self) -> Option<&ArtifactIds> {
-        self.intent.artifacts.iter().find(|a| a.output == self.change.output)
+        self.baseline.artifacts.iter().find(|a| a.output == self.change.output)
     }
 
     fn is(&self, side: Side, identity: FileIdentity) -> bool {
@@ -117,13 +123,13 @@ impl Swap<'_> {
     /// Written down before the copy takes part in anything.
     fn remember(&mut self, side: Side, identity: FileIdentity) -> Result<(), LayoutError> {
         let output = &self.change.output;
-        if let Some(ids) = self.intent.artifacts.iter_mut().find(|a| a.output == *output) {
+        if let Some(ids) = self.baseline.artifacts.iter_mut().find(|a| a.output == *output) {
             match side {
                 Side::Incoming => ids.incoming.push(identity),
                 Side::Outgoing => ids.outgoing.push(identity),
             }
         }
-        self.intent.write(self.places)
+        self.baseline.write(self.places)
     }
 
     fn spot(&self, place: Place) -> Result<Option<DirEntryAt>, LayoutError> {

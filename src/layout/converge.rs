@@ -4,25 +4,62 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 
-use super::artifacts::Swap;
-use super::content::{AtPath as _, is_entry, refused};
-use super::in_place::{LayoutError, RunPlaces};
-use super::intent::Intent;
-use super::later::put_later;
+use super::artifacts::{Goal, Swap};
+use super::baseline::Baseline;
+use super::entry::{
+    AtPath as _, LayoutError, RunPlaces, above, is_entry, is_in_the_way, make_entry, put_later,
+    refused,
+};
 use crate::build::Store;
-use crate::model::{Activation, ArtifactMove, PathChange, RepoPath};
+use crate::model::{Activation, ArtifactMove, PathChange, RepoPath, TreeEntry};
+use crate::system::failpoint;
 use crate::system::files::{self, Beneath, DirEntryAt, FileKind, FileStat};
 use crate::system::git::Git;
 
-mod write;
+/// Makes the work tree and artifacts those of the target ("after"). Paths not named in `activation` are
+/// never touched; what is right already is not written; may be killed anywhere and run again.
+///
+/// Order: artifacts that only leave, put aside what is in the way, delete, write, swap artifacts, one
+/// `syncfs`.
+///
+/// # Errors
+/// The first failure; nothing is undone here.
+pub fn converge_forward(
+    git: &Git,
+    store: &Store,
+    places: &RunPlaces,
+    activation: &Activation,
+) -> Result<(), LayoutError> {
+    Converge::begin(git, store, places, activation)?.forward()
+}
 
-/// Which way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Goal {
-    /// To the target.
-    Forward,
-    /// To what was before.
-    Back,
+/// Makes the work tree and artifacts those before: the inverse of [`converge_forward`], from wherever it
+/// stopped, local edits and untracked files back in place. May be killed anywhere and run again.
+///
+/// What somebody else put in the way since (the new version's own data, say) is not lost: it is moved to
+/// `<state>/saved/<run>-later`.
+///
+/// Returns the artifacts that somebody edited since they were built: they go back as they are, and no longer
+/// stand for their keys.
+///
+/// # Errors
+/// The first failure.
+pub fn converge_back(
+    git: &Git,
+    store: &Store,
+    places: &RunPlaces,
+    activation: &Activation,
+) -> Result<Vec<RepoPath>, LayoutError> {
+    match Converge::begun(git, store, places, activation)? {
+        Some(converge) => converge.back(),
+        // Nothing was changed; the place for temporary files may be there already.
+        None => match std::fs::remove_dir_all(&places.temporary) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).at(&places.temporary)
+            }
+            _ => Ok(Vec::new()),
+        },
+    }
 }
 
 /// One activation on its way.
@@ -30,18 +67,18 @@ pub(super) enum Goal {
 /// Every change looks first at what lies there. A tracked path can only hold what was before, what comes
 /// after, or nothing, since files come in by rename. Anything else was put there by somebody else: on the
 /// way forward that ends the run, on the way back it is put aside, so that the way back always gets through.
-pub(super) struct Converge<'a> {
+struct Converge<'a> {
     git: &'a Git,
     store: &'a Store,
     places: &'a RunPlaces,
     activation: &'a Activation,
     top: Beneath,
-    intent: Intent,
+    baseline: Baseline,
 }
 
 impl<'a> Converge<'a> {
     /// Writes down how things lie, if no earlier try did.
-    pub(super) fn begin(
+    fn begin(
         git: &'a Git,
         store: &'a Store,
         places: &'a RunPlaces,
@@ -49,30 +86,30 @@ impl<'a> Converge<'a> {
     ) -> Result<Self, LayoutError> {
         files::make_private_dir(&places.temporary).at(&places.temporary)?;
         let top = Beneath::open(git.top()).at(git.top())?;
-        let intent = match Intent::read(places)? {
-            Some(intent) => intent,
+        let baseline = match Baseline::read(places)? {
+            Some(baseline) => baseline,
             None => {
-                let intent = Intent::observe(&top, store, activation)?;
-                intent.write(places)?;
-                intent
+                let baseline = Baseline::observe(&top, store, activation)?;
+                baseline.write(places)?;
+                baseline
             }
         };
-        Ok(Self::with(git, store, places, activation, top, intent))
+        Ok(Self::with(git, store, places, activation, top, baseline))
     }
 
     /// What an earlier try began; `None` where none changed anything.
-    pub(super) fn begun(
+    fn begun(
         git: &'a Git,
         store: &'a Store,
         places: &'a RunPlaces,
         activation: &'a Activation,
     ) -> Result<Option<Self>, LayoutError> {
-        let Some(intent) = Intent::read(places)? else {
+        let Some(baseline) = Baseline::read(places)? else {
             return Ok(None);
         };
         files::make_private_dir(&places.temporary).at(&places.temporary)?;
         let top = Beneath::open(git.top()).at(git.top())?;
-        Ok(Some(Self::with(git, store, places, activation, top, intent)))
+        Ok(Some(Self::with(git, store, places, activation, top, baseline)))
     }
 
     fn with(
@@ -81,12 +118,12 @@ impl<'a> Converge<'a> {
         places: &'a RunPlaces,
         activation: &'a Activation,
         top: Beneath,
-        intent: Intent,
+        baseline: Baseline,
     ) -> Self {
-        Self { git, store, places, activation, top, intent }
+        Self { git, store, places, activation, top, baseline }
     }
 
-    pub(super) fn forward(mut self) -> Result<(), LayoutError> {
+    fn forward(mut self) -> Result<(), LayoutError> {
         let activation = self.activation;
         if let Some(output) = self.changed(Goal::Forward)?.first() {
             return Err(refused(output, "was changed since it was built"));
@@ -105,7 +142,7 @@ impl<'a> Converge<'a> {
         self.finish()
     }
 
-    pub(super) fn back(mut self) -> Result<Vec<RepoPath>, LayoutError> {
+    fn back(mut self) -> Result<Vec<RepoPath>, LayoutError> {
         let activation = self.activation;
         let changed = self.changed(Goal::Back)?;
         self.sweep()?;
@@ -115,7 +152,7 @@ impl<'a> Converge<'a> {
                 self.clear(change)?;
             }
         }
-        for dir in self.intent.made.iter().rev() {
+        for dir in self.baseline.made.iter().rev() {
             // One that is a link or a file again holds nothing of ours.
             if let Ok(Some(spot)) = self.top.entry(dir) {
                 spot.remove_empty_dir().at(spot.path())?;
@@ -162,14 +199,14 @@ impl<'a> Converge<'a> {
 
     fn swap<'s>(&'s mut self, change: &'s ArtifactMove, goal: Goal) -> Swap<'s> {
         let (top, store, places) = (&self.top, self.store, self.places);
-        Swap { top, store, places, intent: &mut self.intent, change, goal }
+        Swap { top, store, places, baseline: &mut self.baseline, change, goal }
     }
 
     // ---- forward
 
     /// Renames what lies at `path` to the saved files, if it is what lay there when the run began.
     fn put_aside(&self, path: &RepoPath) -> Result<(), LayoutError> {
-        let planned = self.intent.saves.iter().find(|(p, _)| p == path).map(|(_, id)| *id);
+        let planned = self.baseline.saves.iter().find(|(p, _)| p == path).map(|(_, id)| *id);
         let Some((spot, found)) = self.look(path)? else {
             return Ok(());
         };
@@ -381,12 +418,111 @@ impl<'a> Converge<'a> {
     }
 }
 
-const CHANGED: &str = "changed since the plan was made; plan again";
+/// Tracked files come in by rename, and only when the bytes of all of them are on the disk.
+impl<'a> Converge<'a> {
+    /// Writes what `wanted` says of each change. The bytes of all of them are on the disk before the first gets
+    /// its name: after a power cut a tracked path still holds what was before, what comes after, or nothing.
+    fn write_all(
+        &self,
+        goal: Goal,
+        wanted: impl Fn(&'a PathChange) -> Option<&'a TreeEntry>,
+    ) -> Result<(), LayoutError> {
+        let mut missing = Vec::new();
+        for (number, change) in self.changes().enumerate() {
+            if let Some(entry) = wanted(change)
+                && !self.is_in_place(change, entry)?
+            {
+                self.make_temporary(number, entry)?;
+                missing.push((number, change, entry));
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        files::sync_file_system(&self.places.temporary).at(&self.places.temporary)?;
+        failpoint::pass("tree staged").at(&self.places.temporary)?;
+        for (number, change, entry) in missing {
+            let other = match goal {
+                Goal::Forward => change.before.as_ref(),
+                Goal::Back => change.after.as_ref(),
+            };
+            self.write(number, change, entry, other, goal)?;
+        }
+        failpoint::pass("tree written").at(&self.places.temporary)
+    }
 
-/// The directories above `path`, the nearest first.
-pub(super) fn above(path: &RepoPath) -> Vec<RepoPath> {
-    std::iter::successors(path.parent(), RepoPath::parent).collect()
+    fn is_in_place(&self, change: &PathChange, wanted: &TreeEntry) -> Result<bool, LayoutError> {
+        match self.look(&change.path)? {
+            Some((spot, found)) => is_entry(self.git, &spot, &found, wanted),
+            None => Ok(false),
+        }
+    }
+
+    fn temporary(&self, number: usize) -> Result<DirEntryAt, LayoutError> {
+        let path = self.places.temporary.join(format!("file-{number}"));
+        DirEntryAt::try_from(path.as_path()).at(&path)
+    }
+
+    fn make_temporary(&self, number: usize, wanted: &TreeEntry) -> Result<(), LayoutError> {
+        let temporary = self.temporary(number)?;
+        temporary.remove_file().at(temporary.path())?;
+        make_entry(self.git, &temporary, wanted)
+    }
+
+    fn write(
+        &self,
+        number: usize,
+        change: &PathChange,
+        wanted: &TreeEntry,
+        other: Option<&TreeEntry>,
+        goal: Goal,
+    ) -> Result<(), LayoutError> {
+        let path = &change.path;
+        let spot = match (goal, self.top.entry_with_parents(path)) {
+            (Goal::Back, Err(error)) if is_in_the_way(&error) => self.made_by_force(path)?,
+            (Goal::Forward, Err(error)) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(refused(path, "lies below something that is no directory"));
+            }
+            (_, spot) => spot.at(self.git.top().join(path.as_path()))?,
+        };
+        if let Some(found) = spot.find().at(spot.path())? {
+            let ours = match other {
+                Some(other) => is_entry(self.git, &spot, &found, other)?,
+                None => false,
+            };
+            let gone =
+                found.kind == FileKind::Directory && spot.remove_empty_dir().at(spot.path())?;
+            if !ours && !gone {
+                match goal {
+                    Goal::Forward => return Err(refused(path, CHANGED)),
+                    Goal::Back => put_later(&self.top, self.places, path)?,
+                }
+            }
+        }
+        self.rename_in(number, &spot, wanted)
+    }
+
+    fn rename_in(
+        &self,
+        number: usize,
+        spot: &DirEntryAt,
+        wanted: &TreeEntry,
+    ) -> Result<(), LayoutError> {
+        let temporary = self.temporary(number)?;
+        match temporary.rename(spot) {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
+            renamed => return renamed.at(spot.path()),
+        }
+        // The tree, or this part of it, is on another file system.
+        temporary.remove_file().at(temporary.path())?;
+        let temporary = self.temporary_beside(spot, &number.to_string())?;
+        make_entry(self.git, &temporary, wanted)?;
+        temporary.sync_file().at(temporary.path())?;
+        temporary.rename(spot).at(spot.path())
+    }
 }
+
+const CHANGED: &str = "changed since the plan was made; plan again";
 
 fn same_plain_file(
     a: &DirEntryAt,
@@ -400,3 +536,7 @@ fn same_plain_file(
     });
     Ok(plain && a.read()? == b.read()?)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,23 +1,16 @@
 //! How a target's tree reaches the host. `in-place`: the git work tree is what serves.
 
 mod artifacts;
-mod content;
+mod baseline;
 mod converge;
-pub mod in_place;
-mod intent;
-mod later;
+mod entry;
 mod observe;
 mod stage;
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod artifacts_tests;
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod converge_tests;
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod stage_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod testing;
+
+pub use converge::{converge_back, converge_forward};
+pub use entry::{LayoutError, RunPlaces};
+pub use observe::{Commits, observe_activation, tracked_outputs};
+pub use stage::{remove_stage, stage, unfinished};

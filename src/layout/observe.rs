@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::content::{AtPath as _, is_entry, refused};
-use super::converge::above;
-use super::in_place::LayoutError;
+use super::entry::{AtPath as _, LayoutError, above, is_entry, refused};
 use crate::config::Patterns;
 use crate::model::{
     Activation, ArtifactMove, Keep, Oid, PathChange, RepoPath, Save, TreeEntry, TreeMode,
@@ -14,7 +12,7 @@ use crate::system::git::Git;
 
 /// What was observed of an activation to come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Observed {
+pub struct ObservedActivation {
     /// What has to change. A path that is right already is not among the changes.
     pub activation: Activation,
     /// Submodules that differ: to be refused.
@@ -51,7 +49,7 @@ pub fn observe_activation(
     local: &Patterns,
     environment_files: &[RepoPath],
     artifacts: Vec<ArtifactMove>,
-) -> Result<Observed, LayoutError> {
+) -> Result<ObservedActivation, LayoutError> {
     let Commits { from, to, head } = commits;
     let top = Beneath::open(git.top()).at(git.top())?;
     let mut differing: BTreeMap<RepoPath, (Option<TreeEntry>, Option<TreeEntry>)> =
@@ -96,7 +94,7 @@ pub fn observe_activation(
     observer.directories_in_the_way()?;
     observer.kept_in_the_way()?;
     let saves = observer.named_saves()?;
-    Ok(Observed {
+    Ok(ObservedActivation {
         activation: Activation { changes: observer.changes, artifacts, saves, kept: observer.kept },
         submodules: observer.submodules,
         warnings: observer.warnings,

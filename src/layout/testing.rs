@@ -6,9 +6,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::entry::RunPlaces;
+use super::observe::{Commits, ObservedActivation, observe_activation};
 use crate::build::Store;
 use crate::config::Patterns;
-use crate::layout::in_place::{Commits, Observed, RunPlaces, observe_activation};
 use crate::model::{ArtifactMove, BuildKey, Oid, RepoPath, TreeMode};
 use crate::system::git::{Git, ObjectKind};
 
@@ -141,7 +142,7 @@ impl App {
         tree.iter().filter(|(p, node)| now.get(*p) != Some(node)).map(|(p, _)| path(p)).collect()
     }
 
-    pub(crate) fn observe(&self, from: &Oid, to: &Oid) -> Observed {
+    pub(crate) fn observe(&self, from: &Oid, to: &Oid) -> ObservedActivation {
         self.observe_with(from, to, &[], &[], Vec::new())
     }
 
@@ -152,7 +153,7 @@ impl App {
         local: &[&str],
         environment: &[&str],
         artifacts: Vec<ArtifactMove>,
-    ) -> Observed {
+    ) -> ObservedActivation {
         let edited = self.edited(from);
         let environment: Vec<RepoPath> = environment.iter().map(|e| path(e)).collect();
         let local = patterns(local);

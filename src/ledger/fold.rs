@@ -18,7 +18,7 @@ use crate::model::{
 /// `lifts`, so the order between chains never matters.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
-    serving: Option<Standing>,
+    serving: Option<ServingState>,
     deployments: Vec<ServedSpan>,
     adopted: BTreeSet<Oid>,
     pinned: BTreeMap<String, Pinned>,
@@ -31,7 +31,7 @@ pub struct History {
 
 /// What serves here by the own chain's word. To be checked against what is observed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Standing {
+pub struct ServingState {
     /// The commit.
     pub commit: Oid,
     /// The record that says so.
@@ -177,7 +177,7 @@ impl History {
 
     /// What serves here by the own chain's word: the last record about what serves that succeeded or
     /// restored, or found something serving.
-    pub fn serving(&self) -> Option<&Standing> {
+    pub fn serving(&self) -> Option<&ServingState> {
         self.serving.as_ref()
     }
 
@@ -271,7 +271,7 @@ impl History {
     fn begin(&mut self, entry: &Entry, commit: Oid) {
         self.end(entry.tagger.time);
         let record = &entry.record;
-        self.serving = Some(Standing {
+        self.serving = Some(ServingState {
             commit: commit.clone(),
             seq: record.seq,
             digest: entry.digest,

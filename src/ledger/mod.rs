@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 mod append;
 mod armour;
-mod believe;
 mod cache;
 mod chain;
 mod codec;
@@ -18,8 +17,9 @@ mod sign;
 mod tags;
 mod trailers;
 mod trust;
+mod verify;
 
-pub use fold::{Held, History, Pinned, ServedSpan, Standing};
+pub use fold::{Held, History, Pinned, ServedSpan, ServingState};
 
 use crate::config::Binding;
 use crate::model::{
@@ -137,7 +137,7 @@ pub enum LedgerError {
 /// When git cannot be read, and when the binding's own chain is not believed: nothing may be decided as
 /// if it were not there. Another chain that is not believed lands in [`Ledger::refused`].
 pub fn read(git: &Git, binding: &Binding) -> Result<Ledger, LedgerError> {
-    believe::read(git, binding)
+    verify::read(git, binding)
 }
 
 /// Reads every chain without a binding, signatures unchecked: for a clone that only looks. The links of
@@ -146,7 +146,7 @@ pub fn read(git: &Git, binding: &Binding) -> Result<Ledger, LedgerError> {
 /// # Errors
 /// Only when git cannot be read.
 pub fn read_unverified(git: &Git, environment: &EnvironmentName) -> Result<Ledger, LedgerError> {
-    believe::read_unverified(git, environment)
+    verify::read_unverified(git, environment)
 }
 
 /// Signs a draft and appends it to the binding's own chain (which it begins where there is none),

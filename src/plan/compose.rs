@@ -7,7 +7,7 @@ use super::facts::Facts;
 use super::room::{self, Room};
 use crate::build::{self, BuildPlan, Depth, LiveArtifact};
 use crate::config::{self, Build, Component, Config};
-use crate::layout::in_place::{self, Commits};
+use crate::layout::{self, Commits};
 use crate::ledger;
 use crate::model::{
     ArtifactEvidence, ArtifactMove, Event, FlagChange, HiddenFlags, Oid, Plan, Recorded, RepoPath,
@@ -96,7 +96,7 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
     let before = artifacts_now(&wanted.live);
     let moves = moves(&wanted, &before);
     let environment = environment_files(&facts.accepted.config, &intent.config, &wanted.groups);
-    let observed = in_place::observe_activation(
+    let observed = layout::observe_activation(
         &site.git,
         Commits { from: &from.commit, to: &to.commit, head: &facts.head.commit },
         &edited,
@@ -141,7 +141,7 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
     Ok(Composed {
         submodules: observed.submodules,
         converting: site.git.converting_attributes(&plan.to.commit)?,
-        tracked_outputs: in_place::tracked_outputs(&site.git, &plan.to.commit, &outputs)?,
+        tracked_outputs: layout::tracked_outputs(&site.git, &plan.to.commit, &outputs)?,
         room: room::needed(site, &plan)?,
         hidden: HiddenFlags::default(),
         plan,

@@ -7,7 +7,7 @@ use super::names::Names;
 use crate::build::{Depth, LiveArtifact};
 use crate::component::{self, HeldContent};
 use crate::config::{self, Config};
-use crate::ledger::{self, Chain, Entry, History, Ledger, Standing};
+use crate::ledger::{self, Chain, Entry, History, Ledger, ServingState};
 use crate::model::{Oid, RepoPath, Seq, Served};
 use crate::site::{Site, config_in_tree};
 use crate::system::clock;
@@ -26,7 +26,7 @@ pub struct Facts {
     /// The configuration that was last accepted here.
     pub accepted: Accepted,
     /// What the own chain says serves.
-    pub standing: Option<Standing>,
+    pub standing: Option<ServingState>,
     /// What serves as observed: HEAD.
     pub serving: Served,
     /// All tags of people's making.

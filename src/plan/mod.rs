@@ -18,7 +18,7 @@ pub mod room;
 
 use crate::build::BuildError;
 use crate::component::ComponentError;
-use crate::layout::in_place::LayoutError;
+use crate::layout::LayoutError;
 use crate::ledger::LedgerError;
 use crate::system::git::GitError;
 

@@ -7,7 +7,7 @@ use crate::config::{Manager, Service};
 use crate::system::process::{Finished, Invocation, telling_lines};
 use crate::system::procs::Ticks;
 
-use super::{Host, ServiceError, State, log, spelled};
+use super::{Host, ServiceError, ServiceState, log, spelled};
 use crate::system::procs::ProcessId;
 
 mod outlived;
@@ -15,9 +15,9 @@ mod outlived;
 /// How many lines of a failing command are told.
 const LINES: usize = 3;
 
-pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<State, ServiceError> {
+pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState, ServiceError> {
     let up = is_up(host, service)?;
-    Ok(State {
+    Ok(ServiceState {
         word: if up { "running" } else { "stopped" }.to_owned(),
         up,
         processes: Vec::new(),

@@ -18,7 +18,7 @@ mod process;
 mod systemd;
 
 pub use journal::{JournalPosition, UnitJournal};
-pub use pm2::{Found, running_pm2_apps};
+pub use pm2::{Pm2App, running_pm2_apps};
 
 /// What adapters need to know besides the service.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ pub struct Host<'a> {
 
 /// A service as observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
+pub struct ServiceState {
     /// The manager's own word: `online`, `errored`, `running`, `stopped`, `unknown`.
     pub word: String,
     /// Whether every instance runs, as far as the manager can tell.
@@ -123,7 +123,7 @@ pub enum ServiceError {
 ///
 /// # Errors
 /// `Unknown`, `NoTool`, `Failed`.
-pub fn observe(host: &Host<'_>, service: &Service) -> Result<State, ServiceError> {
+pub fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState, ServiceError> {
     match &service.manager {
         Manager::Process { .. } => process::observe(host, service),
         Manager::Pm2 { app } => pm2::observe(host, service, app),
@@ -273,7 +273,7 @@ pub fn log_file(host: &Host<'_>, service: &Service) -> Option<PathBuf> {
 
 /// Where a service writes what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Log {
+pub enum ServiceLog {
     /// A file.
     File(PathBuf),
     /// The journal of a unit.
@@ -284,14 +284,14 @@ pub enum Log {
 ///
 /// # Errors
 /// As [`observe`]; `Unsupported` where a journal cannot be read.
-pub fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<Log>, ServiceError> {
+pub fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<ServiceLog>, ServiceError> {
     let files = match &service.manager {
         Manager::Process { log, .. } => vec![process::log_path(host, service, log.as_ref())],
         Manager::Pm2 { app } => pm2::log_files_of(host, app)?,
         Manager::Command { .. } => vec![command::log_path(host, service)?],
         Manager::Systemd { .. } => return systemd::logs(host, service),
     };
-    Ok(files.into_iter().map(Log::File).collect())
+    Ok(files.into_iter().map(ServiceLog::File).collect())
 }
 
 impl Host<'_> {

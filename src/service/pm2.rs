@@ -13,7 +13,7 @@ use crate::model::ServiceName;
 use crate::system::files;
 use crate::system::procs::{self, ProcessId, Ticks};
 
-use super::{Host, ServiceError, State, log};
+use super::{Host, ServiceError, ServiceState, log};
 use client::Client;
 use definition::Definition;
 use handing::Handing;
@@ -30,7 +30,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// An app found running under pm2, for `init`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct Pm2App {
     /// Its name.
     pub name: ServiceName,
     /// Where it runs.
@@ -42,7 +42,7 @@ pub struct Found {
 }
 
 /// The apps of a running pm2 daemon; none when there is no daemon. Starts nothing.
-pub fn running_pm2_apps(pm2: &Path, pm2_home: &Path) -> Vec<Found> {
+pub fn running_pm2_apps(pm2: &Path, pm2_home: &Path) -> Vec<Pm2App> {
     let client = Client::outside(pm2, pm2_home);
     if client.daemon().is_none() {
         return Vec::new();
@@ -53,7 +53,7 @@ pub fn running_pm2_apps(pm2: &Path, pm2_home: &Path) -> Vec<Found> {
         .iter()
         .filter(|instance| seen.insert(instance.name.clone()))
         .filter_map(|instance| {
-            Some(Found {
+            Some(Pm2App {
                 name: instance.name.parse().ok()?,
                 cwd: instance.cwd.clone(),
                 port: instance.port(),
@@ -67,7 +67,7 @@ pub(super) fn observe(
     host: &Host<'_>,
     service: &Service,
     app: &str,
-) -> Result<State, ServiceError> {
+) -> Result<ServiceState, ServiceError> {
     let client = Client::new(host, app)?;
     client.find()?;
     let Some(daemon) = client.daemon() else {
@@ -80,7 +80,7 @@ pub(super) fn observe(
             });
         }
         let orphans = orphans::of(&client, app);
-        return Ok(State {
+        return Ok(ServiceState {
             word: "daemon dead".to_owned(),
             up: false,
             processes: orphans,
@@ -101,7 +101,7 @@ pub(super) fn observe(
     let up = !instances.is_empty()
         && instances.iter().all(Instance::is_online)
         && processes.len() == instances.len();
-    Ok(State {
+    Ok(ServiceState {
         word: word(&instances),
         up,
         processes,

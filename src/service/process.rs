@@ -18,7 +18,7 @@ use crate::system::files;
 use crate::system::process::Invocation;
 use crate::system::procs::{self, ProcessId, Ticks};
 
-use super::{Host, ServiceError, State, log, spelled};
+use super::{Host, ServiceError, ServiceState, log, spelled};
 
 /// The variable that marks every process of a service, `<app's path>:<service>`. It finds a process
 /// whose state file was lost, or never written because this program was killed just after the start.
@@ -39,7 +39,7 @@ struct Running {
     since: jiff::Timestamp,
 }
 
-pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<State, ServiceError> {
+pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState, ServiceError> {
     let settings = Settings::of(service)?;
     let main = main_process(host, service);
     let known = state_path(host, service).exists();
@@ -48,7 +48,7 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<State, Servi
         None if known => "exited",
         None => "stopped",
     };
-    Ok(State {
+    Ok(ServiceState {
         word: word.to_owned(),
         up: main.is_some(),
         stale: main.as_ref().and_then(|main| runs_elsewhere(host, main)),

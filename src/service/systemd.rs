@@ -13,7 +13,7 @@ use crate::system::files;
 use crate::system::procs::{ProcessId, Ticks};
 use crate::system::signals::Until;
 
-use super::{Between, Host, Log, ServiceError, State};
+use super::{Between, Host, ServiceError, ServiceLog, ServiceState};
 use client::Client;
 use place::Place;
 use unit::Unit;
@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// From one look at a settling unit to the next.
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<State, ServiceError> {
+pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState, ServiceError> {
     let asked = Asked::of(host, service)?;
     let units = asked.client.known(&asked.names)?;
     let processes = units.iter().flat_map(group::processes).collect();
@@ -46,7 +46,7 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<State, Servi
     let of = |unit: &Unit| {
         if up || units.len() == 1 { String::new() } else { format!(" ({})", unit.id) }
     };
-    Ok(State {
+    Ok(ServiceState {
         word: format!("{word}{}", shown.map(of).unwrap_or_default()),
         up,
         processes,
@@ -132,7 +132,7 @@ pub(super) fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceErro
 }
 
 /// The files that the units write to, and the journal of those that write to none.
-pub(super) fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<Log>, ServiceError> {
+pub(super) fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<ServiceLog>, ServiceError> {
     let asked = Asked::of(host, service)?;
     let mut logs = Vec::new();
     for unit in asked.client.known(&asked.names)? {
@@ -142,7 +142,7 @@ pub(super) fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<Log>, Servi
                 .journal_of(&unit.id)
                 .ok_or_else(|| format!("there is no journalctl to read what {} says", unit.id));
             let read = journal.and_then(|journal| journal.readable().map(|()| journal));
-            logs.push(Log::Journal(read.map_err(ServiceError::Unsupported)?));
+            logs.push(ServiceLog::Journal(read.map_err(ServiceError::Unsupported)?));
             continue;
         };
         if files.is_empty() {
@@ -153,7 +153,7 @@ pub(super) fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<Log>, Servi
                 problem: "no file is seen: name it in the check".into(),
             });
         }
-        logs.extend(files.into_iter().map(Log::File));
+        logs.extend(files.into_iter().map(ServiceLog::File));
     }
     logs.dedup();
     Ok(logs)

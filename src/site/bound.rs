@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::build::Store;
 use crate::config::{Binding, Config};
-use crate::layout::in_place::RunPlaces;
+use crate::layout::RunPlaces;
 use crate::model::{
     HistoryLine, Person, Redactor, RunId, Served, dotenv, is_secret_value, looks_secret,
 };

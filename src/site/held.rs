@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Observed, Site};
 use crate::model::RepoPath;
-use crate::service::State;
+use crate::service::ServiceState;
 use crate::system::procs::{self, Writing};
 
 /// A file that a service holds open for writing: a database, a log.
@@ -58,7 +58,7 @@ pub fn held_files(site: &Site, observed: &Observed) -> Vec<HeldFile> {
 
 /// The processes of a service with what to call them. A manager that cannot name them (commands of the
 /// team's own) leaves those that work in the tree.
-fn processes(service: &str, state: &State, top: &Path) -> Vec<(u32, String)> {
+fn processes(service: &str, state: &ServiceState, top: &Path) -> Vec<(u32, String)> {
     if state.up && state.processes.is_empty() {
         let ours: BTreeSet<u32> = procs::family(std::process::id()).into_iter().collect();
         let here = |pid: &u32| {

@@ -8,5 +8,5 @@ mod tree_config;
 
 pub use bound::{Site, exposed, variables};
 pub use held::{HeldFile, held_files};
-pub use observed::{Observed, intent, intent_of_rules, observe_services, surroundings};
+pub use observed::{Observed, expectation, expectation_of_rules, observe_services, surroundings};
 pub use tree_config::config_in_tree;

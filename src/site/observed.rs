@@ -1,10 +1,10 @@
 //! How services and checks stand.
 
 use super::Site;
-use crate::check::{self, Intent, NoLog, Surroundings};
+use crate::check::{self, Expectation, NoLog, Surroundings};
 use crate::config::{CheckKind, Config, LogCheck, LogSource, Prove, Selection};
 use crate::model::{CheckEvidence, Served};
-use crate::service::{self, ServiceError, State};
+use crate::service::{self, ServiceError, ServiceState};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
 
@@ -14,7 +14,7 @@ pub struct Observed {
     /// Each check and its one answer.
     pub checks: Vec<CheckEvidence>,
     /// Each service by name.
-    pub services: Vec<(String, Result<State, ServiceError>)>,
+    pub services: Vec<(String, Result<ServiceState, ServiceError>)>,
 }
 
 impl Observed {
@@ -31,8 +31,9 @@ impl Observed {
         deployment: &str,
         only: Selection,
     ) -> Self {
-        let intent = Intent { only, ..intent(site, config, served, deployment, None) };
-        let checks = check::look(&config.checks, Some(&intent));
+        let expectation =
+            Expectation { only, ..expectation(site, config, served, deployment, None) };
+        let checks = check::look(&config.checks, Some(&expectation));
         Self { checks, services: observe_services(site, config, served, deployment) }
     }
 
@@ -64,7 +65,7 @@ pub fn observe_services(
     config: &Config,
     served: &Served,
     deployment: &str,
-) -> Vec<(String, Result<State, ServiceError>)> {
+) -> Vec<(String, Result<ServiceState, ServiceError>)> {
     let host = site.host(served, deployment);
     config
         .services
@@ -74,14 +75,14 @@ pub fn observe_services(
 }
 
 /// What is to be proven of `served` with the checks of a configuration: all of them, and nothing was changed.
-pub fn intent(
+pub fn expectation(
     site: &Site,
     config: &Config,
     served: &Served,
     deployment: &str,
     fresh_since: Option<Ticks>,
-) -> Intent {
-    Intent {
+) -> Expectation {
+    Expectation {
         served: served.clone(),
         deployment: deployment.to_owned(),
         not: None,
@@ -93,12 +94,17 @@ pub fn intent(
     }
 }
 
-/// As [`intent`], for the questions of rules.
-pub fn intent_of_rules(site: &Site, config: &Config, served: &Served, deployment: &str) -> Intent {
+/// As [`expectation`], for the questions of rules.
+pub fn expectation_of_rules(
+    site: &Site,
+    config: &Config,
+    served: &Served,
+    deployment: &str,
+) -> Expectation {
     let kinds = config.rules.iter().map(|rule| &rule.probe.kind);
     let around = surroundings_of(site, config, served, deployment, kinds);
     let without_checks = Config { checks: Vec::new(), ..config.clone() };
-    Intent { around, ..intent(site, &without_checks, served, deployment, None) }
+    Expectation { around, ..expectation(site, &without_checks, served, deployment, None) }
 }
 
 /// What checks need to know of this host. Asks managers where the logs are that checks read, if any does.

@@ -308,7 +308,8 @@ fn a_process_that_outlived_its_daemon_is_ended_before_the_app_starts_again() {
         .unwrap();
     let mut orphan = Orphan(orphan);
     assert!(web.bench.serves("v1"));
-    let pids = |state: service::State| state.processes.iter().map(|p| p.pid).collect::<Vec<_>>();
+    let pids =
+        |state: service::ServiceState| state.processes.iter().map(|p| p.pid).collect::<Vec<_>>();
     assert_eq!(pids(web.bench.observe(&web.service)), [orphan.0.id()]);
     web.bench.deploy("v2");
     web.reload_fresh();

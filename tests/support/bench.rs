@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use gitroll::config::{Binding, Manager, Service, Signing, SigningFormat, Tools};
-use gitroll::service::{self, Host, ServiceError, State};
+use gitroll::service::{self, Host, ServiceError, ServiceState};
 use gitroll::system::procs::Ticks;
 use serde_json::Value;
 
@@ -71,7 +71,7 @@ impl Bench {
         std::fs::write(self.top.join("VERSION"), version).unwrap();
     }
 
-    pub fn observe(&self, service: &Service) -> State {
+    pub fn observe(&self, service: &Service) -> ServiceState {
         service::observe(&self.host(), service).unwrap()
     }
 

@@ -11,7 +11,7 @@ use super::*;
 struct Tree {
     dir: tempfile::TempDir,
     tracked: Vec<&'static str>,
-    pm2: Vec<Found>,
+    pm2: Vec<Pm2App>,
 }
 
 impl Tree {
@@ -35,7 +35,7 @@ impl Tree {
     }
 
     fn running(mut self, name: &str, cwd: PathBuf, port: Option<u16>) -> Self {
-        self.pm2.push(Found { name: name.parse().unwrap(), cwd, port, user: None });
+        self.pm2.push(Pm2App { name: name.parse().unwrap(), cwd, port, user: None });
         self
     }
 

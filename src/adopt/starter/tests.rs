@@ -8,7 +8,7 @@ use super::*;
 use crate::adopt::stack::{Health, Package, Port, Start};
 use crate::config::{CheckKind, Config, Manager};
 use crate::model::RepoPath;
-use crate::service::Found;
+use crate::service::Pm2App;
 
 fn read(stack: &Stack) -> (Config, String) {
     let upstream = UpstreamBranch { remote: "origin".to_owned(), branch: "main".to_owned() };
@@ -33,8 +33,8 @@ fn express() -> Package {
     }
 }
 
-fn found(name: &str) -> Found {
-    Found { name: name.parse().unwrap(), cwd: "/opt/shop".into(), port: Some(3000), user: None }
+fn found(name: &str) -> Pm2App {
+    Pm2App { name: name.parse().unwrap(), cwd: "/opt/shop".into(), port: Some(3000), user: None }
 }
 
 fn health() -> Health {

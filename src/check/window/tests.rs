@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::check::ask::probe;
-use crate::check::expect::Judged;
+use crate::check::asker::probe;
+use crate::check::judgement::Judgement;
 use crate::check::witness::Listener;
 use crate::config::{CheckKind, HttpCheck};
 use crate::model::Served;
@@ -16,7 +16,7 @@ enum Happens {
     /// An answer comes, asked for 10 ms before.
     Answer(&'static Kind),
     /// A look is taken, 10 ms long: pid and start of the one process, restarts, who listens.
-    Look(Option<(u32, u64)>, u64, Option<(u32, u64)>),
+    Observation(Option<(u32, u64)>, u64, Option<(u32, u64)>),
     /// A look finds nothing running.
     Down(&'static str),
 }
@@ -31,8 +31,8 @@ struct Kind {
 const OK: Happens = Happens::Answer(&Kind { ok: true, told: false, words: "200" });
 const TOLD: Happens = Happens::Answer(&Kind { ok: true, told: true, words: "200" });
 const BAD: Happens = Happens::Answer(&Kind { ok: false, told: false, words: "500" });
-const FRESH: Happens = Happens::Look(Some((5, 150)), 0, None);
-const UNNAMED: Happens = Happens::Look(None, 0, None);
+const FRESH: Happens = Happens::Observation(Some((5, 150)), 0, None);
+const UNNAMED: Happens = Happens::Observation(None, 0, None);
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -59,8 +59,8 @@ fn check() -> Check {
     }
 }
 
-fn intent() -> Intent {
-    Intent {
+fn expectation() -> Expectation {
+    Expectation {
         only: crate::config::Selection::All,
         around: crate::check::Surroundings::default(),
         until: crate::system::signals::Until::Left,
@@ -76,10 +76,10 @@ fn intent() -> Intent {
     }
 }
 
-fn state(process: Option<(u32, u64)>, restarts: u64) -> State {
+fn state(process: Option<(u32, u64)>, restarts: u64) -> ServiceState {
     let process =
         process.map(|(pid, start_ticks)| ProcessId { pid, start_ticks, boot_id: String::new() });
-    State {
+    ServiceState {
         word: "online".to_owned(),
         up: true,
         processes: process.into_iter().collect(),
@@ -97,17 +97,17 @@ fn apply(window: &mut Window<'_>, at: Duration, event: Happens) {
     let began = at.saturating_sub(ms(10));
     match event {
         Happens::Answer(Kind { ok, told, words }) => {
-            let judged = Judged { ok: *ok, told: *told, ..Judged::failed(*words) };
-            let probe = probe(&judged, ms(10));
-            window.answered(0, Answered { began, ended: at, judged, probe });
+            let judgement = Judgement { ok: *ok, told: *told, ..Judgement::failed(*words) };
+            let probe = probe(&judgement, ms(10));
+            window.answered(0, Answered { began, ended: at, judgement, probe });
         }
-        Happens::Look(process, restarts, listener) => {
+        Happens::Observation(process, restarts, listener) => {
             let look = vec![("web".to_owned(), Ok(state(process, restarts)))];
             let listener = listener.map(|(pid, started)| Listener { pid, started, ours: false });
             window.seen(look, vec![Some(listener.into_iter().collect())], began, at);
         }
         Happens::Down(word) => {
-            let down = State { word: word.to_owned(), up: false, ..state(None, 16) };
+            let down = ServiceState { word: word.to_owned(), up: false, ..state(None, 16) };
             window.seen(vec![("web".to_owned(), Ok(down))], vec![Some(vec![])], began, at);
         }
     }
@@ -116,19 +116,19 @@ fn apply(window: &mut Window<'_>, at: Duration, event: Happens) {
 /// Plays a story; says when it was proven or failed, and why.
 fn played(
     checks: &[Check],
-    intent: &Intent,
+    expectation: &Expectation,
     story: &[(u64, Happens)],
-) -> (Standing, u64, Vec<String>) {
-    let mut window = Window::new(checks, intent);
+) -> (ProofState, u64, Vec<String>) {
+    let mut window = Window::new(checks, expectation);
     for (at, event) in story {
         apply(&mut window, ms(*at), *event);
-        let standing = window.standing(ms(*at));
-        if standing != Standing::Open {
-            return (standing, *at, window.proof(ms(*at)).failures);
+        let state = window.state(ms(*at));
+        if state != ProofState::Open {
+            return (state, *at, window.proof(ms(*at)).failures);
         }
     }
     let end = story.last().map_or(0, |(at, _)| *at);
-    (Standing::Open, end, window.proof(ms(end)).failures)
+    (ProofState::Open, end, window.proof(ms(end)).failures)
 }
 
 fn story(parts: &[(u64, Happens)]) -> Vec<(u64, Happens)> {
@@ -137,18 +137,18 @@ fn story(parts: &[(u64, Happens)]) -> Vec<(u64, Happens)> {
 
 #[test]
 fn a_row_must_be_long_enough_in_passes_and_in_time() {
-    let (intent, checks) = (intent(), [check()]);
+    let (expectation, checks) = (expectation(), [check()]);
     let quick = story(&[(10, FRESH), (100, OK), (200, OK), (300, OK), (400, OK), (500, FRESH)]);
-    assert_eq!(played(&checks, &intent, &quick).0, Standing::Open, "1 s has not passed");
+    assert_eq!(played(&checks, &expectation, &quick).0, ProofState::Open, "1 s has not passed");
     let few = story(&[(10, FRESH), (100, OK), (2000, OK), (2100, FRESH)]);
-    assert_eq!(played(&checks, &intent, &few).0, Standing::Open, "two passes only");
+    assert_eq!(played(&checks, &expectation, &few).0, ProofState::Open, "two passes only");
     let good = story(&[(10, FRESH), (100, OK), (600, OK), (1100, OK), (1200, FRESH)]);
-    assert_eq!(played(&checks, &intent, &good), (Standing::Proven, 1200, vec![]));
+    assert_eq!(played(&checks, &expectation, &good), (ProofState::Proven, 1200, vec![]));
 }
 
 #[test]
 fn a_late_failure_and_flapping_start_the_row_anew() {
-    let (intent, checks) = (intent(), [check()]);
+    let (expectation, checks) = (expectation(), [check()]);
     let late = story(&[
         (10, FRESH),
         (100, OK),
@@ -162,14 +162,14 @@ fn a_late_failure_and_flapping_start_the_row_anew() {
         (2210, OK),
         (2300, FRESH),
     ]);
-    assert_eq!(played(&checks, &intent, &late), (Standing::Proven, 2300, vec![]));
+    assert_eq!(played(&checks, &expectation, &late), (ProofState::Proven, 2300, vec![]));
     let mut flapping = story(&[(10, FRESH)]);
     for n in 0..20 {
         flapping.push((100 + n * 300, if n % 3 == 0 { BAD } else { OK }));
         flapping.push((130 + n * 300, FRESH));
     }
-    let (standing, at, failures) = played(&checks, &intent, &flapping);
-    assert!(standing == Standing::Failed && at > 5000);
+    let (state, at, failures) = played(&checks, &expectation, &flapping);
+    assert!(state == ProofState::Failed && at > 5000);
     assert_eq!(
         failures,
         ["api: passed 1 in a row over 0 ms, not 3 over 1 s within 5 s, before that: 500"]
@@ -178,134 +178,137 @@ fn a_late_failure_and_flapping_start_the_row_anew() {
 
 #[test]
 fn what_was_not_looked_at_after_the_row_held_is_not_proven() {
-    let (intent, checks) = (intent(), [check()]);
-    let mut window = Window::new(&checks, &intent);
+    let (expectation, checks) = (expectation(), [check()]);
+    let mut window = Window::new(&checks, &expectation);
     for (at, event) in [(10, FRESH), (100, OK), (600, OK), (1100, OK)] {
         apply(&mut window, ms(at), event);
     }
-    assert_eq!(window.standing(ms(1100)), Standing::Open);
+    assert_eq!(window.state(ms(1100)), ProofState::Open);
     assert_eq!(window.next_look(), ms(1100), "at once");
     apply(&mut window, ms(1110), Happens::Down("errored"));
-    assert_eq!(window.standing(ms(1110)), Standing::Open);
+    assert_eq!(window.state(ms(1110)), ProofState::Open);
     assert_eq!(window.proof(ms(1110)).failures, ["web: errored, 16 restarts"]);
 }
 
 #[test]
 fn restarts_and_new_processes_within_the_row_start_it_anew() {
-    let (intent, checks) = (intent(), [check()]);
-    for second in [Happens::Look(Some((5, 150)), 1, None), Happens::Look(Some((6, 180)), 0, None)] {
+    let (expectation, checks) = (expectation(), [check()]);
+    for second in [
+        Happens::Observation(Some((5, 150)), 1, None),
+        Happens::Observation(Some((6, 180)), 0, None),
+    ] {
         let mut told = story(&[(10, FRESH), (100, TOLD), (600, TOLD), (700, second)]);
         told.extend([(1100, TOLD), (1110, second), (1600, TOLD), (2100, TOLD), (2110, second)]);
-        assert_eq!(played(&checks, &intent, &told), (Standing::Proven, 2110, vec![]));
+        assert_eq!(played(&checks, &expectation, &told), (ProofState::Proven, 2110, vec![]));
     }
     let mut looping = story(&[(10, FRESH)]);
     for n in 1..60 {
         looping.push((n * 100, TOLD));
-        looping.push((n * 100 + 50, Happens::Look(Some((n as u32, 100 + n)), n, None)));
+        looping.push((n * 100 + 50, Happens::Observation(Some((n as u32, 100 + n)), n, None)));
     }
-    let (standing, _, failures) = played(&checks, &intent, &looping);
-    assert_eq!(standing, Standing::Failed);
+    let (state, _, failures) = played(&checks, &expectation, &looping);
+    assert_eq!(state, ProofState::Failed);
     assert_eq!(failures, ["web: restarted 50 times"]);
 }
 
 #[test]
 fn an_old_process_is_never_proven_whatever_it_answers() {
-    let (intent, checks) = (intent(), [check()]);
-    let old = Happens::Look(Some((5, 99)), 0, None);
+    let (expectation, checks) = (expectation(), [check()]);
+    let old = Happens::Observation(Some((5, 99)), 0, None);
     for answer in [OK, TOLD] {
-        let (standing, failures) = steady(&checks, &intent, answer, old);
-        assert_eq!(standing, Standing::Failed);
+        let (state, failures) = steady(&checks, &expectation, answer, old);
+        assert_eq!(state, ProofState::Failed);
         assert_eq!(failures, ["web: process 5 was started before the reload"]);
     }
-    let weak = Intent { weak: true, ..intent };
-    assert_eq!(steady(&checks, &weak, OK, old).0, Standing::Failed);
+    let weak = Expectation { weak: true, ..expectation };
+    assert_eq!(steady(&checks, &weak, OK, old).0, ProofState::Failed);
 }
 
 #[test]
 fn an_old_listener_fails_unless_the_version_was_told_through_it() {
-    let (intent, checks) = (intent(), [check()]);
-    let strange = |started| Happens::Look(Some((5, 150)), 0, Some((7, started)));
-    let (standing, failures) = steady(&checks, &intent, OK, strange(99));
-    assert_eq!(standing, Standing::Failed);
+    let (expectation, checks) = (expectation(), [check()]);
+    let strange = |started| Happens::Observation(Some((5, 150)), 0, Some((7, started)));
+    let (state, failures) = steady(&checks, &expectation, OK, strange(99));
+    assert_eq!(state, ProofState::Failed);
     assert_eq!(failures, ["api: answered by process 7, started before the reload"]);
-    assert_eq!(steady(&checks, &intent, TOLD, strange(99)).0, Standing::Proven);
-    assert_eq!(steady(&checks, &intent, OK, strange(100)).0, Standing::Proven);
-    let weak = Intent { weak: true, ..intent };
-    assert_eq!(steady(&checks, &weak, OK, strange(99)).0, Standing::Proven);
+    assert_eq!(steady(&checks, &expectation, TOLD, strange(99)).0, ProofState::Proven);
+    assert_eq!(steady(&checks, &expectation, OK, strange(100)).0, ProofState::Proven);
+    let weak = Expectation { weak: true, ..expectation };
+    assert_eq!(steady(&checks, &weak, OK, strange(99)).0, ProofState::Proven);
 }
 
 #[test]
 fn without_a_witness_nothing_is_proven_unless_that_was_asked_for() {
-    let (intent, checks) = (intent(), [check()]);
-    let (standing, failures) = steady(&checks, &intent, OK, UNNAMED);
-    assert_eq!(standing, Standing::Failed);
+    let (expectation, checks) = (expectation(), [check()]);
+    let (state, failures) = steady(&checks, &expectation, OK, UNNAMED);
+    assert_eq!(state, ProofState::Failed);
     assert_eq!(failures, ["nothing observed can tell v1.0.0 (4be21d9) from what served before"]);
-    assert_eq!(steady(&checks, &intent, TOLD, UNNAMED).0, Standing::Proven);
-    let fresh_socket = Happens::Look(None, 0, Some((7, 120)));
-    assert_eq!(steady(&checks, &intent, OK, fresh_socket).0, Standing::Proven);
-    let weak = Intent { weak: true, ..intent.clone() };
-    assert_eq!(steady(&checks, &weak, OK, UNNAMED).0, Standing::Proven);
-    let unchanged = Intent { fresh_since: None, ..intent };
-    let old = Happens::Look(Some((5, 9)), 0, None);
-    assert_eq!(steady(&checks, &unchanged, OK, old).0, Standing::Proven);
+    assert_eq!(steady(&checks, &expectation, TOLD, UNNAMED).0, ProofState::Proven);
+    let fresh_socket = Happens::Observation(None, 0, Some((7, 120)));
+    assert_eq!(steady(&checks, &expectation, OK, fresh_socket).0, ProofState::Proven);
+    let weak = Expectation { weak: true, ..expectation.clone() };
+    assert_eq!(steady(&checks, &weak, OK, UNNAMED).0, ProofState::Proven);
+    let unchanged = Expectation { fresh_since: None, ..expectation };
+    let old = Happens::Observation(Some((5, 9)), 0, None);
+    assert_eq!(steady(&checks, &unchanged, OK, old).0, ProofState::Proven);
 }
 
 #[test]
 fn answers_of_two_versions_in_turn_are_not_proven() {
-    let (intent, checks) = (intent(), [check()]);
+    let (expectation, checks) = (expectation(), [check()]);
     let mut mixed = story(&[(10, FRESH)]);
     for n in 1..60 {
         mixed.push((n * 100, if n % 4 == 0 { OK } else { TOLD }));
         mixed.push((n * 100 + 20, FRESH));
     }
-    let (standing, _, failures) = played(&checks, &intent, &mixed);
-    assert_eq!(standing, Standing::Failed);
+    let (state, _, failures) = played(&checks, &expectation, &mixed);
+    assert_eq!(state, ProofState::Failed);
     assert_eq!(failures, ["api: some answers name the version and some do not"]);
 }
 
 #[test]
 fn a_service_given_up_ends_it_early() {
-    let (intent, checks) = (intent(), [check()]);
+    let (expectation, checks) = (expectation(), [check()]);
     let errored: Vec<(u64, Happens)> = (0..9)
         .flat_map(|n| [(n * 500 + 10, Happens::Down("errored")), (n * 500 + 20, BAD)])
         .collect();
-    let (standing, at, failures) = played(&checks, &intent, &errored);
-    assert_eq!((standing, at), (Standing::Failed, 2010));
+    let (state, at, failures) = played(&checks, &expectation, &errored);
+    assert_eq!((state, at), (ProofState::Failed, 2010));
     assert_eq!(failures, ["api: 500", "web: errored, 16 restarts"]);
 }
 
 #[test]
 fn a_check_that_missed_its_own_time_ends_it_early() {
-    let intent = intent();
+    let expectation = expectation();
     let patient = Check { name: "slow".parse().unwrap(), timeout: ms(60_000), ..check() };
     let checks = [check(), patient];
     let bad = story(&[(10, FRESH), (100, BAD), (5200, BAD)]);
-    assert_eq!(played(&checks, &intent, &bad).0, Standing::Failed);
+    assert_eq!(played(&checks, &expectation, &bad).0, ProofState::Failed);
 }
 
 #[test]
 fn a_first_answer_is_waited_for_a_request_long() {
-    let (intent, checks) = (intent(), [check()]);
-    let mut window = Window::new(&checks, &intent);
+    let (expectation, checks) = (expectation(), [check()]);
+    let mut window = Window::new(&checks, &expectation);
     apply(&mut window, ms(10), FRESH);
-    assert_eq!(window.standing(ms(5500)), Standing::Open);
-    assert_eq!(window.standing(ms(6001)), Standing::Failed);
+    assert_eq!(window.state(ms(5500)), ProofState::Open);
+    assert_eq!(window.state(ms(6001)), ProofState::Failed);
     apply(&mut window, ms(5600), OK);
-    assert_eq!(window.standing(ms(5600)), Standing::Failed, "too late to be a pass");
+    assert_eq!(window.state(ms(5600)), ProofState::Failed, "too late to be a pass");
 }
 
 #[test]
 fn services_alone_must_stay_for_five_seconds_and_nothing_at_all_proves_nothing() {
-    let intent = intent();
+    let expectation = expectation();
     let calm: Vec<(u64, Happens)> = (0..20).map(|n| (n * 500 + 10, FRESH)).collect();
-    assert_eq!(played(&[], &intent, &calm), (Standing::Proven, 5010, vec![]));
+    assert_eq!(played(&[], &expectation, &calm), (ProofState::Proven, 5010, vec![]));
     let mut restarted = calm.clone();
-    restarted[6].1 = Happens::Look(Some((6, 160)), 0, None);
-    assert_eq!(played(&[], &intent, &restarted).0, Standing::Proven);
-    assert_eq!(played(&[], &intent, &restarted).1, 8510, "five seconds from the way back");
-    let mut window = Window::new(&[], &intent);
+    restarted[6].1 = Happens::Observation(Some((6, 160)), 0, None);
+    assert_eq!(played(&[], &expectation, &restarted).0, ProofState::Proven);
+    assert_eq!(played(&[], &expectation, &restarted).1, 8510, "five seconds from the way back");
+    let mut window = Window::new(&[], &expectation);
     window.seen(Vec::new(), Vec::new(), ms(0), ms(1));
-    assert_eq!(window.standing(ms(1)), Standing::Failed);
+    assert_eq!(window.state(ms(1)), ProofState::Failed);
     assert_eq!(
         window.proof(ms(1)).failures,
         ["there is no check and no service: nothing can be observed"]
@@ -314,8 +317,8 @@ fn services_alone_must_stay_for_five_seconds_and_nothing_at_all_proves_nothing()
 
 #[test]
 fn evidence_says_what_was_seen() {
-    let (intent, checks) = (intent(), [check()]);
-    let mut window = Window::new(&checks, &intent);
+    let (expectation, checks) = (expectation(), [check()]);
+    let mut window = Window::new(&checks, &expectation);
     for (at, event) in [(10, FRESH), (100, TOLD), (400, TOLD), (700, TOLD), (1100, TOLD)] {
         apply(&mut window, ms(at), event);
     }
@@ -332,14 +335,14 @@ fn evidence_says_what_was_seen() {
 /// The same answer and the same look for 7 s.
 fn steady(
     checks: &[Check],
-    intent: &Intent,
+    expectation: &Expectation,
     answer: Happens,
     look: Happens,
-) -> (Standing, Vec<String>) {
+) -> (ProofState, Vec<String>) {
     let mut steady = story(&[(10, look)]);
     steady.extend((0..35).flat_map(|n| [(100 + n * 200, answer), (150 + n * 200, look)]));
-    let (standing, _, failures) = played(checks, intent, &steady);
-    (standing, failures)
+    let (state, _, failures) = played(checks, expectation, &steady);
+    (state, failures)
 }
 
 fn any_event() -> impl Strategy<Value = Happens> {
@@ -351,7 +354,7 @@ fn any_event() -> impl Strategy<Value = Happens> {
         1 => Just(BAD),
         8 => Just(FRESH),
         2 => (proptest::option::of(process), 0u64..2, listener)
-            .prop_map(|(process, restarts, listener)| Happens::Look(process, restarts, listener)),
+            .prop_map(|(process, restarts, listener)| Happens::Observation(process, restarts, listener)),
         1 => Just(Happens::Down("errored")),
     ]
 }
@@ -363,15 +366,15 @@ proptest! {
     fn a_proof_is_never_given_away(
         events in proptest::collection::vec((20u64..300, any_event()), 1..80),
     ) {
-        let (intent, checks) = (intent(), [check()]);
+        let (expectation, checks) = (expectation(), [check()]);
         let mut at = 0;
         let story: Vec<(u64, Happens)> = events
             .into_iter()
             .map(|(pause, event)| { at += pause; (at, event) })
             .collect();
-        let (standing, end, failures) = played(&checks, &intent, &story);
-        prop_assert_eq!(standing == Standing::Proven, failures.is_empty());
-        if standing == Standing::Proven {
+        let (state, end, failures) = played(&checks, &expectation, &story);
+        prop_assert_eq!(state == ProofState::Proven, failures.is_empty());
+        if state == ProofState::Proven {
             let window: Vec<&(u64, Happens)> = story
                 .iter()
                 .filter(|(at, _)| *at <= end && *at + 1000 >= end)
@@ -380,7 +383,7 @@ proptest! {
                 match event {
                     Happens::Answer(kind) => prop_assert!(kind.ok),
                     Happens::Down(_) => prop_assert!(false, "it was down"),
-                    Happens::Look(process, ..) => {
+                    Happens::Observation(process, ..) => {
                         prop_assert!(process.is_none_or(|(_, start)| start >= 100));
                     }
                 }
@@ -389,7 +392,7 @@ proptest! {
                 matches!(event, Happens::Answer(kind) if kind.told)
             });
             let last = window.last().map(|(_, event)| event);
-            let fresh = matches!(last, Some(Happens::Look(Some(_), ..) | Happens::Look(_, _, Some(_))));
+            let fresh = matches!(last, Some(Happens::Observation(Some(_), ..) | Happens::Observation(_, _, Some(_))));
             prop_assert!(told || fresh);
         }
     }

@@ -82,12 +82,13 @@ pub fn running(
                 return (Running::Unknown, Some(why.to_owned()));
             };
             let deployment = facts.deployment(&session.site);
-            let mut intent = site::intent(&session.site, config, &facts.serving, &deployment, None);
+            let mut expectation =
+                site::expectation(&session.site, config, &facts.serving, &deployment, None);
             if !hidden.is_empty() {
-                intent.around.untold.insert(question.name.clone());
-                intent.around.redactor = intent.around.redactor.and(hidden.redactor());
+                expectation.around.untold.insert(question.name.clone());
+                expectation.around.redactor = expectation.around.redactor.and(hidden.redactor());
             }
-            match check::look(&[question], Some(&intent)).into_iter().next() {
+            match check::look(&[question], Some(&expectation)).into_iter().next() {
                 Some(evidence) if evidence.passed => (Running::Yes, None),
                 Some(evidence) if evidence.failed() => (Running::No, Some(evidence.last.answer)),
                 Some(evidence) => (Running::Unknown, evidence.skipped),

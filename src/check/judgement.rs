@@ -7,12 +7,12 @@ use serde_json::Value;
 use crate::config::{Comparison, Expected, HttpCheck};
 use crate::model::Oid;
 
+use super::format::{shown, shown_value};
 use super::template::{Piece, Subject, Template};
-use super::words::{shown, shown_value};
 
 /// An answer as it was read.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Answer {
+pub(super) struct HttpAnswer {
     pub(super) status: u16,
     /// Names in lower case.
     pub(super) headers: Vec<(String, Vec<u8>)>,
@@ -21,7 +21,7 @@ pub(super) struct Answer {
 
 /// What an answer is worth.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Judged {
+pub(super) struct Judgement {
     /// It is the expected one, as far as it tells.
     pub(super) ok: bool,
     /// It comes from the intended version and from no other.
@@ -47,7 +47,7 @@ pub(super) enum Reach {
     Unaskable,
 }
 
-impl Judged {
+impl Judgement {
     /// No answer, or none that was wanted.
     pub(super) fn failed(answer: impl Into<String>) -> Self {
         let answer = answer.into();
@@ -82,8 +82,10 @@ impl Judged {
         });
         let wrong_version = other.is_some();
         match other.or(wrong) {
-            Some(why) => Judged { wrong_version, ..Judged::failed(why) },
-            None => Judged { told: findings.contains(&Finding::Told), ..Judged::fine(answer) },
+            Some(why) => Judgement { wrong_version, ..Judgement::failed(why) },
+            None => {
+                Judgement { told: findings.contains(&Finding::Told), ..Judgement::fine(answer) }
+            }
         }
     }
 }
@@ -103,14 +105,14 @@ pub(super) enum Finding {
 }
 
 /// Weighs an answer with the status that was asked for against all other expectations of `check`.
-pub(super) fn judge(check: &HttpCheck, answer: &Answer, subject: &Subject) -> Judged {
+pub(super) fn judge(check: &HttpCheck, answer: &HttpAnswer, subject: &Subject) -> Judgement {
     if answer.status != check.status {
-        return Judged::failed(answer.status.to_string());
+        return Judgement::failed(answer.status.to_string());
     }
-    Judged::of(&findings(check, answer, subject), answer.status.to_string())
+    Judgement::of(&findings(check, answer, subject), answer.status.to_string())
 }
 
-fn findings(check: &HttpCheck, answer: &Answer, subject: &Subject) -> Vec<Finding> {
+fn findings(check: &HttpCheck, answer: &HttpAnswer, subject: &Subject) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, expected) in &check.headers {
         findings.push(header(name, expected, answer, subject));
@@ -138,7 +140,7 @@ pub(super) fn document<'a>(
         .map(|(pointer, expected)| json(pointer, found.pointer(pointer), expected, subject))
 }
 
-fn header(name: &str, expected: &Expected, answer: &Answer, subject: &Subject) -> Finding {
+fn header(name: &str, expected: &Expected, answer: &HttpAnswer, subject: &Subject) -> Finding {
     let wanted = plain_text(&expected.value);
     let template = Template::of(expected, &wanted);
     let values: Vec<String> = answer

@@ -124,7 +124,7 @@ impl std::fmt::Display for LogPlace {
 impl FilePosition {
     fn of(top: &Path, place: &FilePlace) -> Option<Self> {
         let (file, found) = open(top, place).ok()?;
-        let before = Known::of(&file, found.size).ok().map(|known| known.digest());
+        let before = EdgeBytes::of(&file, found.size).ok().map(|known| known.digest());
         Some(Self { file: found.identity, offset: found.size, before })
     }
 }
@@ -207,13 +207,13 @@ pub struct FileReader {
     position: Option<FilePosition>,
     began: bool,
     /// The oldest first; the last one lies in place, or did.
-    open: Vec<Open>,
+    open: Vec<OpenLog>,
     /// The file of the position is nowhere to be found.
     lost: bool,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenLog {
     file: File,
     identity: FileIdentity,
     offset: u64,
@@ -288,7 +288,7 @@ impl FileReader {
 
     fn push(&mut self, file: File, identity: FileIdentity, at: Option<FilePosition>) {
         let (offset, before) = at.map_or((0, None), |at| (at.offset, at.before));
-        self.open.push(Open { file, identity, offset, before });
+        self.open.push(OpenLog { file, identity, offset, before });
         if self.open.len() > MOST_OPEN {
             self.open.remove(0);
         }
@@ -310,13 +310,13 @@ impl FileReader {
     }
 }
 
-impl Open {
+impl OpenLog {
     fn read(&mut self, most: u64) -> io::Result<Vec<u8>> {
         let length = self.file.metadata()?.len();
-        let mut seen = Known::of(&self.file, self.offset.min(length))?;
+        let mut seen = EdgeBytes::of(&self.file, self.offset.min(length))?;
         if length < self.offset || self.before.is_some_and(|before| before != seen.digest()) {
             self.offset = 0;
-            seen = Known::default();
+            seen = EdgeBytes::default();
         }
         let wanted = usize::try_from((length - self.offset).min(most)).unwrap_or(usize::MAX);
         let bytes = read_at(&self.file, self.offset, wanted)?;
@@ -329,12 +329,12 @@ impl Open {
 
 /// The first and the last bytes before an offset.
 #[derive(Debug, Default)]
-struct Known {
+struct EdgeBytes {
     first: Vec<u8>,
     last: Vec<u8>,
 }
 
-impl Known {
+impl EdgeBytes {
     fn of(file: &File, offset: u64) -> io::Result<Self> {
         let some = offset.min(KNOWN as u64);
         let first = read_at(file, 0, usize::try_from(some).unwrap_or(KNOWN))?;

@@ -6,28 +6,28 @@ use std::time::Duration;
 use crate::config::Check;
 use crate::model::{CheckEvidence, CheckName, Probe};
 
-use super::expect::Judged;
-use super::words::seconds;
+use super::format::seconds;
+use super::judgement::Judgement;
 
 /// One answer and when it was asked for and had.
 #[derive(Debug, Clone)]
 pub(super) struct Answered {
     pub(super) began: Duration,
     pub(super) ended: Duration,
-    pub(super) judged: Judged,
+    pub(super) judgement: Judgement,
     pub(super) probe: Probe,
 }
 
 /// The passes of one check.
 #[derive(Debug, Clone)]
-pub(super) struct Row {
+pub(super) struct Streak {
     name: CheckName,
     wanted: u32,
     settle: Duration,
     timeout: Duration,
     answer_limit: Duration,
     passes: u32,
-    /// When the first and the last pass of the row were answered.
+    /// When the first and the last pass of the streak were answered.
     span: (Duration, Duration),
     told: bool,
     /// Answers to what was asked before this moment are no passes.
@@ -45,7 +45,7 @@ pub(super) struct Row {
     old: Option<u32>,
 }
 
-impl Row {
+impl Streak {
     pub(super) fn new(check: &Check) -> Self {
         Self {
             name: check.name.clone(),
@@ -76,9 +76,9 @@ impl Row {
     /// An answer has come. Answers after `deadline` no longer count.
     pub(super) fn answered(&mut self, answer: Answered, deadline: Duration) {
         let (began, ended) = (answer.began, answer.ended);
-        let Judged { ok, told, .. } = answer.judged;
+        let Judgement { ok, told, .. } = answer.judgement;
         if !ok {
-            self.last_failure = Some(answer.judged.answer.clone());
+            self.last_failure = Some(answer.judgement.answer.clone());
             self.clear();
         } else if began >= self.not_before && ended <= deadline {
             if self.passes > 0 && self.told != told {
@@ -131,7 +131,7 @@ impl Row {
         self.held_at
     }
 
-    /// Every answer of the row came from the intended version and from no other.
+    /// Every answer of the streak came from the intended version and from no other.
     pub(super) fn told(&self) -> bool {
         self.passes > 0 && self.told
     }
@@ -156,18 +156,18 @@ impl Row {
 
     /// No later answer can be the expected one.
     pub(super) fn hopeless(&self) -> bool {
-        self.last.as_ref().is_some_and(|last| last.judged.hopeless)
+        self.last.as_ref().is_some_and(|last| last.judgement.hopeless)
     }
 
     /// The last answer names another version.
     pub(super) fn wrong_version(&self) -> bool {
-        self.last.as_ref().is_some_and(|last| last.judged.wrong_version)
+        self.last.as_ref().is_some_and(|last| last.judgement.wrong_version)
     }
 
     /// `api 2/3`, or `api: no listener on :3000`.
     pub(super) fn progress(&self) -> String {
         match &self.last {
-            Some(last) if !last.judged.ok => format!("{}: {}", self.name, last.judged.answer),
+            Some(last) if !last.judgement.ok => format!("{}: {}", self.name, last.judgement.answer),
             _ => format!("{} {}/{}", self.name, self.passes.min(self.wanted), self.wanted),
         }
     }
@@ -183,8 +183,8 @@ impl Row {
             let what = self.asked.map_or("not asked", |_| "not answered");
             return Some(format!("{}: {what} {within}", self.name));
         };
-        if !last.judged.ok {
-            let answer = &last.judged.answer;
+        if !last.judgement.ok {
+            let answer = &last.judgement.answer;
             let waited = !self.ever_passed && answer.starts_with("no listener");
             let within = if waited { format!(" {within}") } else { String::new() };
             return Some(format!("{}: {answer}{within}", self.name));

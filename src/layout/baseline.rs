@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::content::{AtPath as _, refused};
-use super::in_place::{LayoutError, RunPlaces};
+use super::entry::{AtPath as _, LayoutError, RunPlaces, refused};
 use crate::build::Store;
 use crate::model::{Activation, RepoPath};
 use crate::system::files::{self, Beneath, FileIdentity, FileKind};
@@ -17,7 +16,7 @@ const VERSION: u32 = 1;
 
 /// How things lay before the first change. Kept in `<state>/runs/<run>/converge.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Intent {
+pub(super) struct Baseline {
     /// Version of this format: 1.
     pub(super) converge: u32,
     /// Directories the target needs that were not there: the way back removes them when empty. Others are
@@ -38,8 +37,8 @@ pub(super) struct ArtifactIds {
     pub(super) outgoing: Vec<FileIdentity>,
 }
 
-impl Intent {
-    /// The intent of an earlier try.
+impl Baseline {
+    /// The baseline of an earlier try.
     pub(super) fn read(places: &RunPlaces) -> Result<Option<Self>, LayoutError> {
         let path = file(places);
         let bytes = match std::fs::read(&path) {
@@ -47,16 +46,16 @@ impl Intent {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).at(path),
         };
-        let intent: Self =
+        let baseline: Self =
             serde_json::from_slice(&bytes).map_err(std::io::Error::other).at(&path)?;
-        if intent.converge != VERSION {
-            let problem = format!("its version {} needs another gitroll", intent.converge);
+        if baseline.converge != VERSION {
+            let problem = format!("its version {} needs another gitroll", baseline.converge);
             return Err(std::io::Error::other(problem)).at(path);
         }
-        Ok(Some(intent))
+        Ok(Some(baseline))
     }
 
-    /// Observes how things lie, and seals it. Changes nothing of it; [`Intent::write`] must follow.
+    /// Observes how things lie, and seals it. Changes nothing of it; [`Baseline::write`] must follow.
     pub(super) fn observe(
         top: &Beneath,
         store: &Store,

@@ -15,12 +15,12 @@ use crate::service::JournalPosition;
 use crate::system::clock;
 
 use super::Surroundings;
-use super::expect::Judged;
 use super::file::why;
-use super::line::Line;
-use super::position::{LogPlace, open, read_at};
+use super::format::{seconds, shown};
+use super::judgement::Judgement;
+use super::line::LinePattern;
+use super::log_position::{LogPlace, open, read_at};
 use super::template::Subject;
-use super::words::{seconds, shown};
 
 /// A date with a time of day as logs write it, with the zone where it is said.
 const MOMENT: &str = r"([0-9]{4})[-/]([0-9]{2})[-/]([0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,][0-9]{1,9})?(?: ?(Z|[+-][0-9]{2}:?[0-9]{2})\b)?";
@@ -30,24 +30,24 @@ const EPOCH: &str = r#""(?:time|ts|timestamp)"\s*:\s*"?([0-9]{10})(?:[0-9]{3}|\.
 
 /// A question about the last lines of a log.
 #[derive(Debug)]
-pub(super) struct Lately {
+pub(super) struct RecentLines {
     top: PathBuf,
     places: Result<Vec<LogPlace>, String>,
     optional: bool,
     most: u64,
     since: Duration,
-    lines: Result<(Option<Line>, Option<Line>), String>,
+    lines: Result<(Option<LinePattern>, Option<LinePattern>), String>,
     redactor: Redactor,
 }
 
 /// The lines that fit.
 #[derive(Debug, Default)]
-struct Found {
+struct Matches {
     count: usize,
     last: String,
 }
 
-impl Lately {
+impl RecentLines {
     /// Lines of the last `since`, in the last `max_bytes` of each file.
     pub(super) fn new(
         check: &LogCheck,
@@ -55,8 +55,9 @@ impl Lately {
         around: &Surroundings,
         subject: &Subject,
     ) -> Self {
-        let line =
-            |text: &Option<String>| text.as_ref().map(|text| Line::new(text, subject)).transpose();
+        let line = |text: &Option<String>| {
+            text.as_ref().map(|text| LinePattern::new(text, subject)).transpose()
+        };
         let lines = line(&check.must).and_then(|must| Ok((must, line(&check.must_not)?)));
         Self {
             top: around.top.clone(),
@@ -70,14 +71,14 @@ impl Lately {
     }
 
     /// Looks once.
-    pub(super) fn ask(&self) -> Judged {
-        self.look().unwrap_or_else(Judged::unaskable)
+    pub(super) fn ask(&self) -> Judgement {
+        self.look().unwrap_or_else(Judgement::unaskable)
     }
 
-    fn look(&self) -> Result<Judged, String> {
+    fn look(&self) -> Result<Judgement, String> {
         let (must, never) = self.lines.as_ref().map_err(Clone::clone)?;
         let times = Times::new().map_err(|error| error.to_string())?;
-        let (mut wanted, mut unwanted) = (Found::default(), Found::default());
+        let (mut wanted, mut unwanted) = (Matches::default(), Matches::default());
         for place in self.places.as_ref().map_err(Clone::clone)? {
             let text = match self.written(place) {
                 Ok(text) => text,
@@ -94,7 +95,7 @@ impl Lately {
             }
         }
         let within = seconds_or_minutes(self.since);
-        let told = |found: &Found| {
+        let told = |found: &Matches| {
             let last = shown(&self.redactor.text(&found.last));
             let lines = if found.count == 1 {
                 "1 line".to_owned()
@@ -104,10 +105,10 @@ impl Lately {
             format!("{lines} in {within}, the last \"{last}\"")
         };
         Ok(match (must.is_some(), wanted.count, unwanted.count) {
-            (_, _, 1..) => Judged::failed(told(&unwanted)),
-            (true, 0, 0) => Judged::failed(format!("no such line in {within}")),
-            (true, 1.., 0) => Judged::fine(told(&wanted)),
-            (false, _, 0) => Judged::fine(format!("no such line in {within}")),
+            (_, _, 1..) => Judgement::failed(told(&unwanted)),
+            (true, 0, 0) => Judgement::failed(format!("no such line in {within}")),
+            (true, 1.., 0) => Judgement::fine(told(&wanted)),
+            (false, _, 0) => Judgement::fine(format!("no such line in {within}")),
         })
     }
 

@@ -45,8 +45,8 @@ fn with_json(pairs: &[(&str, Value)]) -> HttpCheck {
     HttpCheck { json, ..check() }
 }
 
-fn answer(body: &str) -> Answer {
-    Answer { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() }
+fn answer(body: &str) -> HttpAnswer {
+    HttpAnswer { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() }
 }
 
 #[test]
@@ -72,8 +72,8 @@ fn what_came_from_elsewhere_is_no_template_and_may_be_unwanted() {
 #[test]
 fn json_answers_are_put_into_words() {
     let healthy = with_json(&[("/status", json!("ok"))]);
-    let judged = judge(&healthy, &answer(r#"{"status":"ok"}"#), &subject());
-    assert_eq!((judged.ok, judged.told, judged.answer.as_str()), (true, false, "200"));
+    let judgement = judge(&healthy, &answer(r#"{"status":"ok"}"#), &subject());
+    assert_eq!((judgement.ok, judgement.told, judgement.answer.as_str()), (true, false, "200"));
     assert!(judge(&check(), &answer("\u{1b}[2J"), &subject()).ok, "nothing is expected of it");
     let cases = [
         (json!("healthy"), r#"{"status":"degraded"}"#, "/status is \"degraded\", not \"healthy\""),
@@ -95,13 +95,13 @@ fn json_answers_are_put_into_words() {
         (json!("a"), "{\"status\":\"\\u001b[31m\"}", "/status is \"\\u001b[31m\", not \"a\""),
     ];
     for (wanted, body, words) in cases {
-        let judged = judge(&with_json(&[("/status", wanted)]), &answer(body), &subject());
-        assert!(!judged.ok && !judged.wrong_version, "{body}");
-        assert_eq!(judged.answer, words);
+        let judgement = judge(&with_json(&[("/status", wanted)]), &answer(body), &subject());
+        assert!(!judgement.ok && !judgement.wrong_version, "{body}");
+        assert_eq!(judgement.answer, words);
     }
     let body = format!(r#"{{"status":"{}"}}"#, "x".repeat(100));
-    let judged = judge(&with_json(&[("/status", json!("a"))]), &answer(&body), &subject());
-    assert_eq!(judged.answer, format!("/status is \"{}…, not \"a\"", "x".repeat(59)));
+    let judgement = judge(&with_json(&[("/status", json!("a"))]), &answer(&body), &subject());
+    assert_eq!(judgement.answer, format!("/status is \"{}…, not \"a\"", "x".repeat(59)));
 }
 
 #[test]
@@ -125,9 +125,13 @@ fn a_version_is_told_missing_or_wrong() {
     ];
     let check = with_json(&[("/version", json!("{version}"))]);
     for (body, ok, told, wrong, words) in table {
-        let judged = judge(&check, &answer(body), &subject());
-        assert_eq!((judged.ok, judged.told, judged.wrong_version), (ok, told, wrong), "{body}");
-        assert_eq!(judged.answer, words);
+        let judgement = judge(&check, &answer(body), &subject());
+        assert_eq!(
+            (judgement.ok, judgement.told, judgement.wrong_version),
+            (ok, told, wrong),
+            "{body}"
+        );
+        assert_eq!(judgement.answer, words);
     }
 }
 
@@ -135,8 +139,8 @@ fn a_version_is_told_missing_or_wrong() {
 fn an_unknown_version_can_be_neither_told_nor_wrong() {
     let nobody = Subject { version: None, ..subject() };
     let check = with_json(&[("/version", json!("{version}")), ("/status", json!("ok"))]);
-    let judged = judge(&check, &answer(r#"{"version":"9","status":"ok"}"#), &nobody);
-    assert!(judged.ok && !judged.told);
+    let judgement = judge(&check, &answer(r#"{"version":"9","status":"ok"}"#), &nobody);
+    assert!(judgement.ok && !judgement.told);
     assert!(!judge(&check, &answer(r#"{"version":"9","status":"no"}"#), &nobody).ok);
 }
 
@@ -159,18 +163,18 @@ fn commits_deployments_and_mixed_texts_are_compared() {
     ];
     for (wanted, found, ok, words) in table {
         let check = with_json(&[("/build", json!(wanted))]);
-        let judged = judge(&check, &answer(&json!({ "build": found }).to_string()), &subject());
-        assert_eq!((judged.ok, judged.told), (ok, ok), "{wanted} {found}");
-        assert_eq!(judged.wrong_version, !ok);
-        assert_eq!(judged.answer, words);
+        let judgement = judge(&check, &answer(&json!({ "build": found }).to_string()), &subject());
+        assert_eq!((judgement.ok, judgement.told), (ok, ok), "{wanted} {found}");
+        assert_eq!(judgement.wrong_version, !ok);
+        assert_eq!(judgement.answer, words);
     }
 }
 
 #[test]
 fn a_wrong_version_is_said_before_anything_else_that_is_wrong() {
     let check = with_json(&[("/a", json!(1)), ("/version", json!("{version}"))]);
-    let judged = judge(&check, &answer(r#"{"a":2,"version":"3"}"#), &subject());
-    assert_eq!(judged.answer, "version is 3, not 1.0.0");
+    let judgement = judge(&check, &answer(r#"{"a":2,"version":"3"}"#), &subject());
+    assert_eq!(judgement.answer, "version is 3, not 1.0.0");
 }
 
 #[test]
@@ -178,12 +182,12 @@ fn headers_are_found_in_any_case() {
     let mut check = check();
     check.headers.insert("X-Version".to_owned(), value(json!("{version}")));
     let mut found = answer("");
-    assert_eq!(judge(&check, &found, &subject()), Judged::fine("200"));
+    assert_eq!(judge(&check, &found, &subject()), Judgement::fine("200"));
     found.headers.push(("x-version".to_owned(), b"1.0.0".to_vec()));
     assert!(judge(&check, &found, &subject()).told);
     found.headers[0].1 = b"2\x1b\xff".to_vec();
-    let judged = judge(&check, &found, &subject());
-    assert_eq!(judged.answer, "version is 2\\u{1b}\u{fffd}, not 1.0.0");
+    let judgement = judge(&check, &found, &subject());
+    assert_eq!(judgement.answer, "version is 2\\u{1b}\u{fffd}, not 1.0.0");
     check.headers = [("X-Kind".to_owned(), value(json!("a")))].into();
     assert_eq!(judge(&check, &found, &subject()).answer, "X-Kind is missing");
     found.headers.push(("x-kind".to_owned(), b"b".to_vec()));
@@ -194,18 +198,18 @@ fn headers_are_found_in_any_case() {
 fn a_body_contains_what_is_wanted_or_the_check_fails() {
     let body = |wanted: &str| HttpCheck { body: Some(value(json!(wanted))), ..check() };
     assert!(judge(&body("ok"), &answer("it is ok"), &subject()).ok);
-    let judged = judge(&body("ok"), &answer("no"), &subject());
-    assert_eq!(judged.answer, "body does not contain \"ok\"");
+    let judgement = judge(&body("ok"), &answer("no"), &subject());
+    assert_eq!(judgement.answer, "body does not contain \"ok\"");
     assert!(judge(&body("v{version}"), &answer("shop v1.0.0"), &subject()).told);
-    let judged = judge(&body("{version}"), &answer("shop 11.0.0"), &subject());
-    assert_eq!(judged.answer, "body does not contain \"1.0.0\"");
+    let judgement = judge(&body("{version}"), &answer("shop 11.0.0"), &subject());
+    assert_eq!(judgement.answer, "body does not contain \"1.0.0\"");
 }
 
 #[test]
 fn another_status_is_the_whole_answer() {
-    let found = Answer { status: 500, ..answer(r#"{"version":"1.0.0"}"#) };
+    let found = HttpAnswer { status: 500, ..answer(r#"{"version":"1.0.0"}"#) };
     let check = with_json(&[("/version", json!("{version}"))]);
-    assert_eq!(judge(&check, &found, &subject()), Judged::failed("500"));
+    assert_eq!(judge(&check, &found, &subject()), Judgement::failed("500"));
 }
 
 #[test]
@@ -243,9 +247,9 @@ proptest! {
         ];
         for body in documents {
             let headers = vec![("x".to_owned(), text.clone().into_bytes())];
-            let judged = judge(&check, &Answer { status: 200, headers, body }, &subject());
-            prop_assert!(!judged.answer.chars().any(char::is_control));
-            prop_assert!(judged.answer.chars().count() < 60 * 10 + 40);
+            let judgement = judge(&check, &HttpAnswer { status: 200, headers, body }, &subject());
+            prop_assert!(!judgement.answer.chars().any(char::is_control));
+            prop_assert!(judgement.answer.chars().count() < 60 * 10 + 40);
         }
     }
 }
