@@ -13,7 +13,7 @@ use crate::system::git::Git;
 use crate::system::procs::ProcessId;
 use crate::system::signals::{self, Asked};
 use crate::system::text::{plural, span};
-use crate::system::{clock, switch, user};
+use crate::system::{clock, exec, files, user};
 
 /// A bound checkout, opened for one act.
 pub struct Session {
@@ -282,7 +282,7 @@ pub fn open(caller: &Caller) -> Result<Opened, Failure> {
 /// When the repository is refused.
 pub fn open_as_it_stands(caller: &Caller) -> Result<Opened, Failure> {
     let dir = directory(caller)?;
-    if let Some(top) = switch::find_upwards(&dir, ".git") {
+    if let Some(top) = files::find_upwards(&dir, ".git") {
         become_owner(&top)?;
     }
     let git = Git::open(&dir, None)?;
@@ -320,7 +320,7 @@ fn become_owner(top: &Path) -> Result<(), Failure> {
     if current.uid != 0 || owner.uid == 0 {
         return Ok(());
     }
-    let error = switch::re_execute_as(&owner, &user::actor());
+    let error = exec::gitroll_as(&owner, &user::actor());
     Err(Failure::unchanged(format!("cannot become {}, who owns the tree: {error}", owner.name))
         .next(format!("sudo -u {} gitroll …", owner.name), "run as the tree's owner"))
 }

@@ -10,8 +10,8 @@ use super::key::{carried, io_at};
 use super::{BuildError, Depth, Store};
 use crate::config::Binding;
 use crate::model::{BuildKey, BuildStep, Redactor, RepoPath};
-use crate::system::call;
 use crate::system::files::{self, Beneath, DirEntryAt, FileKind};
+use crate::system::orphans;
 use crate::system::process::{Finished, Invocation, ProcessError, telling_lines};
 use crate::system::signals::Until;
 use crate::system::user::Account;
@@ -134,7 +134,7 @@ fn environment(
     .map(|(name, value)| (name.into(), value.into()))
     .collect();
     environment.insert("HOME".into(), user.home.into());
-    environment.insert(call::VARIABLE.into(), call::name().into());
+    environment.insert(orphans::CALL_VARIABLE.into(), orphans::call_id().into());
     for (name, value) in step.env.iter().chain(extra) {
         environment.insert(name.into(), value.into());
     }

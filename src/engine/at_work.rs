@@ -11,7 +11,7 @@ use super::run;
 use crate::site::Site;
 use crate::system::git::GitRemains;
 use crate::system::procs::{self, ProcessId};
-use crate::system::{call, clock, files};
+use crate::system::{clock, files, git, orphans};
 
 /// A changing command that holds the lock, or held it until it was killed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,12 +65,12 @@ impl AtWork {
     pub fn leaves_something(&self, site: &Site) -> bool {
         let GitRemains { locks, objects, in_doubt } = site.git.remains();
         [locks, objects, in_doubt].iter().any(|paths| !paths.is_empty())
-            || !procs::carrying(call::VARIABLE, &self.call, self.session).is_empty()
+            || !orphans::of_call(&self.call, self.session).is_empty()
     }
 
     /// Whether it is this very call.
     pub(super) fn is_this(&self) -> bool {
-        self.call == call::name()
+        self.call == orphans::call_id()
     }
 }
 
@@ -86,7 +86,7 @@ impl Note {
             command: command.to_owned(),
             process: ProcessId::of(std::process::id()),
             session: procs::session_of(std::process::id()).unwrap_or(0),
-            call: call::name().to_owned(),
+            call: orphans::call_id().to_owned(),
             since: clock::now(),
             ended: false,
         };
@@ -101,7 +101,7 @@ impl Drop for Note {
     fn drop(&mut self) {
         // What a killed git left, or this program in the middle of something, is for the next command to see.
         let doubt = self.doubted.iter().any(|path| path.exists());
-        if doubt || call::git_was_killed() || std::thread::panicking() {
+        if doubt || git::command_was_killed() || std::thread::panicking() {
             let at_work = AtWork { ended: true, ..self.at_work.clone() };
             let text = serde_json::to_vec_pretty(&at_work).unwrap_or_default();
             let _ = files::write_durably(&self.path, &text, 0o600);

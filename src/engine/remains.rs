@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::at_work::AtWork;
 use super::run::{open_runs, remove_dead_runs};
 use crate::site::Site;
-use crate::system::{call, procs};
+use crate::system::{git, orphans, procs};
 
 /// What was cleaned after a command that was killed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Cleaned {
 pub fn clean(site: &Site) -> Option<Cleaned> {
     let left = AtWork::left(site)?;
     // Its children first: an install that outlived it would go on writing.
-    let orphans = procs::carrying(call::VARIABLE, &left.call, left.session);
+    let orphans = orphans::of_call(&left.call, left.session);
     procs::end(&orphans);
     let found = site.git.remains();
     let locks = found.locks.into_iter().filter(|path| fs::remove_file(path).is_ok()).collect();
@@ -77,7 +77,7 @@ pub fn clean(site: &Site) -> Option<Cleaned> {
 /// Removes the locks that a git command of this very call left when it was killed: by a person, or because
 /// memory ran out.
 pub(super) fn after_killed_git(site: &Site) {
-    if !call::git_was_killed() || !AtWork::left(site).is_some_and(|at| at.is_this()) {
+    if !git::command_was_killed() || !AtWork::left(site).is_some_and(|at| at.is_this()) {
         return;
     }
     for path in site.git.remains().locks {

@@ -7,7 +7,8 @@ use std::path::Path;
 use super::{Observed, Site};
 use crate::model::RepoPath;
 use crate::service::ServiceState;
-use crate::system::procs::{self, Writing};
+use crate::system::open_files::{self, Writing};
+use crate::system::procs;
 
 /// A file that a service holds open for writing: a database, a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub fn held_files(site: &Site, observed: &Observed) -> Vec<HeldFile> {
     for (service, state) in &observed.services {
         let Ok(state) = state else { continue };
         for (pid, holder) in processes(service, state, &top) {
-            for (path, writing) in procs::open_for_writing(pid, &top) {
+            for (path, writing) in open_files::open_for_writing(pid, &top) {
                 let below = path.strip_prefix(&top).unwrap_or(&path);
                 // What lies in `.git` is no path of the repository.
                 let Ok(path) = RepoPath::new(below.as_os_str().as_bytes()) else { continue };

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
@@ -113,7 +113,7 @@ pub fn open_to_others(path: &Path) -> io::Result<Option<String>> {
 
 /// What lies at or on the way to `relative` below `top` that is neither a directory nor a plain file: the
 /// path, and what it is. A symbolic link is never followed.
-pub fn obstacle(top: &Path, relative: &Path) -> Option<(std::path::PathBuf, &'static str)> {
+pub fn obstacle(top: &Path, relative: &Path) -> Option<(PathBuf, &'static str)> {
     let mut path = top.to_owned();
     for part in relative.components() {
         path.push(part);
@@ -126,6 +126,11 @@ pub fn obstacle(top: &Path, relative: &Path) -> Option<(std::path::PathBuf, &'st
         }
     }
     None
+}
+
+/// The nearest directory at or above `dir` that holds `name`.
+pub fn find_upwards(dir: &Path, name: &str) -> Option<PathBuf> {
+    dir.ancestors().find(|above| above.join(name).symlink_metadata().is_ok()).map(Path::to_owned)
 }
 
 /// Removes `dir` and what is below it as far as it holds directories only.

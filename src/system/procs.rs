@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,13 +13,11 @@ use procfs::process::{FDTarget, Process};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
-pub use environ::{Variable, variable_of};
-pub use open_files::{Writing, open_anywhere, open_for_writing};
-pub use orphans::{carrying, end, works_in};
+/// The kernel lets nobody hand over more by default.
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
-mod environ;
-mod open_files;
-mod orphans;
+/// Between TERM and KILL.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// A process that cannot be mistaken for a later one with the same number.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -156,7 +156,7 @@ pub fn command_line(pid: u32) -> Option<Vec<OsString>> {
 
 /// The environment a process was started with, where it may be read.
 pub fn environment(pid: u32) -> Option<BTreeMap<OsString, OsString>> {
-    let bytes = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let bytes = read_environment(pid).ok()?;
     let variables = nul_separated(&bytes).filter_map(|entry| {
         let cut = entry.iter().position(|b| *b == b'=')?;
         let (name, value) =
@@ -164,6 +164,63 @@ pub fn environment(pid: u32) -> Option<BTreeMap<OsString, OsString>> {
         Some((name.to_owned(), value.to_owned()))
     });
     Some(variables.collect())
+}
+
+/// A variable in the environment of a process.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Variable {
+    /// Its value; bytes that are no text as `U+FFFD`.
+    Set(String),
+    /// The process was started without it.
+    Unset,
+    /// There is no such process any more, or it belongs to somebody else: why.
+    Unreadable(String),
+}
+
+/// Never shows the value: whether it is a secret tells only its name.
+impl std::fmt::Debug for Variable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Set(_) => f.write_str("Set(…)"),
+            Self::Unset => f.write_str("Unset"),
+            Self::Unreadable(why) => write!(f, "Unreadable({why:?})"),
+        }
+    }
+}
+
+/// The variable `name` as process `pid` was started with it: the first of that name, as the C library has it.
+pub fn variable_of(pid: u32, name: &str) -> Variable {
+    match read_environment(pid) {
+        Ok(bytes) => bytes
+            .split(|b| *b == 0)
+            .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+            .map_or(Variable::Unset, |value| {
+                Variable::Set(String::from_utf8_lossy(value).into_owned())
+            }),
+        Err(error) => Variable::Unreadable(error.to_string()),
+    }
+}
+
+/// Whether a program of this name, or one that begins with it and a dash, works in one of `dirs` or was told
+/// to: by its working directory, its environment or its arguments, as far as this user may see.
+pub fn works_in(program: &str, dirs: &[&Path]) -> bool {
+    let named = |pid: u32| {
+        let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let rest = name.trim_ascii().strip_prefix(program.as_bytes());
+        rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'-')
+    };
+    let inside = |text: &OsStr| {
+        let path = text.as_bytes().split(|b| *b == b'=').next_back().unwrap_or_default();
+        dirs.iter().any(|dir| Path::new(OsStr::from_bytes(path)).starts_with(dir))
+    };
+    running().into_iter().filter(|pid| named(*pid)).any(|pid| {
+        let there = working_directory(pid).is_some_and(|dir| inside(dir.as_os_str()));
+        there
+            || command_line(pid).unwrap_or_default().iter().any(|word| inside(word))
+            || environment(pid)
+                .and_then(|all| all.get(OsStr::new("GIT_DIR")).cloned())
+                .is_some_and(|dir| inside(&dir))
+    })
 }
 
 /// All running processes whose ancestor is `pid`, with it.
@@ -242,6 +299,20 @@ pub fn wait_until_gone(processes: &[ProcessId], limit: Duration) -> bool {
     }
 }
 
+/// Ends processes: TERM, and KILL to those that still run 2 s later. Says whether they all ended.
+pub fn end(processes: &[ProcessId]) -> bool {
+    for process in processes {
+        process.terminate();
+    }
+    if wait_until_gone(processes, GRACE) {
+        return true;
+    }
+    for process in processes {
+        process.kill();
+    }
+    wait_until_gone(processes, GRACE)
+}
+
 /// What `/proc/PID/stat` says, as far as it matters here.
 struct Entry {
     state: u8,
@@ -291,6 +362,16 @@ fn nul_separated(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split(|b| *b == 0).filter(|part| !part.is_empty())
 }
 
+fn read_environment(pid: u32) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(format!("/proc/{pid}/environ"))?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    if bytes.is_empty() {
+        // One that has ended and is not yet waited for shows none, and no program either.
+        std::fs::read_link(format!("/proc/{pid}/exe"))?;
+    }
+    Ok(bytes)
+}
+
 fn reaches_loopback(entry: &TcpNetEntry, port: u16) -> bool {
     let address = entry.local_address.ip().to_canonical();
     entry.local_address.port() == port && (address.is_loopback() || address.is_unspecified())
@@ -314,7 +395,8 @@ fn holds(pid: u32, sockets: &BTreeSet<u64>) -> bool {
 mod tests {
     use super::*;
     use std::net::TcpListener;
-    use std::process::{Command, Stdio};
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Child, Command, Stdio};
 
     #[test]
     fn a_zombie_does_not_run() {
@@ -424,5 +506,54 @@ mod tests {
         assert_eq!(environment[OsStr::new("A")], OsStr::from_bytes(b"x=\xff"));
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_is_asked_for_what_it_was_started_with() {
+        let mut child = Command::new("sleep")
+            .arg("30")
+            .env_clear()
+            .env("FLAG", "a=b\nc")
+            .env("FLAG_TWO", "")
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        let of = |name| variable_of(pid, name);
+        // Until exec the child shows our own environment.
+        while of("FLAG_TWO") == Variable::Unset {}
+        assert_eq!(of("FLAG"), Variable::Set("a=b\nc".to_owned()));
+        assert_eq!(of("FLAG_TWO"), Variable::Set(String::new()));
+        assert_eq!(of("FLA"), Variable::Unset);
+        assert_eq!(of("PATH"), Variable::Unset);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(matches!(of("FLAG"), Variable::Unreadable(_)));
+    }
+
+    #[test]
+    fn who_works_in_a_directory_is_known_by_where_it_is_and_by_what_it_was_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        assert!(!works_in("sleep", &[&top]));
+        let mut inside = sleeping(|command| {
+            command.current_dir(&top);
+        });
+        assert!(works_in("sleep", &[&top]));
+        assert!(!works_in("slee", &[&top]) && !works_in("git", &[&top]));
+        inside.kill().unwrap();
+        inside.wait().unwrap();
+        let mut told = sleeping(|command| {
+            command.env("GIT_DIR", top.join(".git")).arg0("sleep");
+        });
+        assert!(works_in("sleep", &[&top]));
+        told.kill().unwrap();
+        told.wait().unwrap();
+    }
+
+    fn sleeping(change: impl FnOnce(&mut Command)) -> Child {
+        let mut command = Command::new("sleep");
+        command.arg("60").stdin(Stdio::null());
+        change(&mut command);
+        command.spawn().unwrap()
     }
 }

@@ -8,8 +8,8 @@ use crate::cli::failure::Failure;
 use crate::config::Component;
 use crate::model::RepoPath;
 use crate::report::diff::Diff;
+use crate::system::exec;
 use crate::system::git::Git;
-use crate::system::pager;
 use crate::ui::{Style, Ui, escape};
 
 /// More files make a patch that nobody reads and that may not fit into memory.
@@ -49,7 +49,7 @@ pub fn show(
     }
     let shown = readable(&patch, &ui.out);
     if let Some(pager) = git.user_pager() {
-        let error = pager::show(&pager, shown.as_bytes());
+        let error = exec::pager(&pager, shown.as_bytes());
         ui.say(&format!("warning: the pager cannot be started: {error}"));
     }
     ui.raw(shown.as_bytes());

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::in_flight::{InFlight, Takes};
 use super::{Git, GitError};
-use crate::system::{call, process, signals};
+use crate::system::{orphans, process, signals};
 
 /// How long a command that only touches this disk may take.
 const LOCAL_LIMIT: Duration = Duration::from_secs(300);
@@ -204,7 +204,7 @@ impl<'a> Call<'a> {
         }
         let killed = matches!(code, None | Some(None));
         if killed {
-            call::note_killed_git();
+            super::in_flight::note_killed();
         }
         match in_flight {
             Some(noted) if killed => noted.was_killed(),
@@ -248,7 +248,7 @@ impl<'a> Call<'a> {
             .env("GIT_PROXY_COMMAND", "")
             .env("GIT_ALLOW_PROTOCOL", "file:http:https:ssh:git")
             .env("GIT_ADVICE", "0")
-            .env(call::VARIABLE, call::name());
+            .env(orphans::CALL_VARIABLE, orphans::call_id());
         let mut config = git.environment.configuration();
         if self.calm {
             config.extend(calming(git)?);

@@ -3,14 +3,14 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Git;
-use crate::system::{call, files};
+use crate::system::{files, orphans};
 
 /// How often a note's time is moved while its command runs: that is the last moment it is known to have run.
 const BEAT: Duration = Duration::from_millis(200);
@@ -20,6 +20,18 @@ const AFTERWARDS: Duration = Duration::from_millis(400);
 
 /// The kernel gives files the time of its last tick.
 const TICK: Duration = Duration::from_millis(20);
+
+static WAS_KILLED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a git command of this call was ended by a signal: it may have left its lock files.
+pub fn command_was_killed() -> bool {
+    WAS_KILLED.load(Ordering::Relaxed)
+}
+
+/// Notes that a git command of this call was ended by a signal.
+pub(super) fn note_killed() {
+    WAS_KILLED.store(true, Ordering::Relaxed);
+}
 
 /// What a git command may leave when it is killed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +92,7 @@ impl InFlight {
             before: takes.locks.iter().filter(lies).cloned().chain(all).collect(),
         };
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = state.join(format!("in-flight-{}-{number}.json", &call::name()[..8]));
+        let path = state.join(format!("in-flight-{}-{number}.json", &orphans::call_id()[..8]));
         let bytes = serde_json::to_vec(&text).ok()?;
         files::write_durably(&path, &bytes, 0o600).ok()?;
         let file = File::options().write(true).open(&path).ok()?;

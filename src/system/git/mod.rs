@@ -36,6 +36,7 @@ use std::path::{Path, PathBuf};
 use crate::model::{Oid, Person, RepoPath, TargetRef, TreeEntry};
 
 pub use self::diff::{FileDiff, TreeDiff};
+pub use self::in_flight::command_was_killed;
 pub use self::reflog::HeadMove;
 pub use self::remains::GitRemains;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Git;
 use super::write::OWN_OBJECT;
-use crate::system::procs;
+use crate::system::{open_files, procs};
 
 /// The locks of files directly in a git directory that a fetch takes, and what else git refuses to write over.
 const TOP: [&str; 3] = ["packed-refs.lock", "packed-refs.new", "shallow.lock"];
@@ -68,7 +68,7 @@ impl Git {
         if procs::works_in("git", &[&self.top, &self.git_dir, &self.common_dir]) {
             return GitRemains { in_doubt: locks, ..GitRemains::default() };
         }
-        let open = procs::open_anywhere(&all);
+        let open = open_files::open_anywhere(&all);
         let in_doubt = locks.iter().filter(|path| open.contains(*path)).cloned().collect();
         for list in [&mut locks, &mut objects] {
             list.retain(|path| !open.contains(path));

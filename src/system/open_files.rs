@@ -39,7 +39,7 @@ pub fn open_anywhere(paths: &[PathBuf]) -> BTreeSet<PathBuf> {
     let wanted: BTreeMap<_, _> =
         paths.iter().filter_map(|path| Some((place(path)?, path.clone()))).collect();
     let mut open = BTreeSet::new();
-    for pid in super::running() {
+    for pid in super::procs::running() {
         let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         let held = files.filter_map(|file| wanted.get(&place(&file.path())?).cloned());
         open.extend(held);

@@ -1,8 +1,8 @@
-//! Becoming the tree's owner.
+//! Another program in this process's place: gitroll as the tree's owner, the user's pager.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Seek as _, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::user::Account;
@@ -11,7 +11,7 @@ use super::user::Account;
 /// `USER` and `LOGNAME`. `actor` is the person to be named in records. Returns only when it failed.
 ///
 /// Uses `setpriv` of util-linux, which is part of every Debian system.
-pub fn re_execute_as(account: &Account, actor: &str) -> io::Error {
+pub fn gitroll_as(account: &Account, actor: &str) -> io::Error {
     const KEPT: [&str; 10] = [
         "PATH",
         "LANG",
@@ -55,7 +55,28 @@ pub fn re_execute_as(account: &Account, actor: &str) -> io::Error {
         .exec()
 }
 
-/// The nearest directory at or above `dir` that holds `name`.
-pub fn find_upwards(dir: &Path, name: &str) -> Option<PathBuf> {
-    dir.ancestors().find(|above| above.join(name).symlink_metadata().is_ok()).map(Path::to_owned)
+/// Shows `text` in a pager, which takes this process's place: so Ctrl-C is the pager's alone, and nothing
+/// waits for it. `command` is a line for the shell and must be the user's own. Returns only when it failed.
+pub fn pager(command: &str, text: &[u8]) -> io::Error {
+    let file = match unnamed(text) {
+        Ok(file) => file,
+        Err(error) => return error,
+    };
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).stdin(file);
+    // What git sets for its pager: leave short texts on the screen, show colours.
+    for (name, value) in [("LESS", "FRX"), ("LV", "-c")] {
+        if std::env::var_os(name).is_none() {
+            shell.env(name, value);
+        }
+    }
+    shell.exec()
+}
+
+/// A file without a name that holds `text`, at its beginning.
+fn unnamed(text: &[u8]) -> io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(text)?;
+    file.rewind()?;
+    Ok(file)
 }
