@@ -173,11 +173,11 @@ impl<'h> TwoCandidates<'h> {
     }
 }
 
-fn at_every_place(action: &str, share: usize) {
+fn at_every_place(action: &str, shares: usize) {
     let host = TestEnvironment::new();
     let two = TwoCandidates::prepare(&host);
     let both = |place: &Place| Way::BOTH.map(|way| (place.clone(), way));
-    let points = part(two.places.iter().flat_map(both).collect(), share);
+    let (points, swept) = part(two.places.iter().flat_map(both).collect(), shares);
     let (count, mut old, mut failures) = (points.len(), 0, Vec::new());
     for (place, way) in points {
         match catch_unwind(AssertUnwindSafe(|| two.judge(&place, action, way))) {
@@ -187,7 +187,7 @@ fn at_every_place(action: &str, share: usize) {
     }
     let new = count - old - failures.len();
     eprintln!(
-        "{action} between two candidates: {count} points, found old {old}, new {new}, failed {}",
+        "{action} between two candidates: {swept}, found old {old}, new {new}, failed {}",
         failures.len()
     );
     assert!(failures.is_empty(), "{} failed:\n\n{}", failures.len(), failures.join("\n\n"));
@@ -195,10 +195,10 @@ fn at_every_place(action: &str, share: usize) {
 
 #[test]
 fn a_rollback_killed_between_two_candidates_is_finished_or_undone() {
-    at_every_place("kill", 7);
+    at_every_place("kill", 11);
 }
 
 #[test]
 fn a_rollback_that_fails_between_two_candidates_is_finished_or_undone() {
-    at_every_place("error", 11);
+    at_every_place("error", 17);
 }

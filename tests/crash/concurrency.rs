@@ -50,7 +50,7 @@ fn eight_at_once_lose_no_record_and_leave_a_whole_state() {
     .into_iter()
     .map(|words| words.into_iter().map(str::to_owned).collect())
     .collect();
-    let time = Duration::from_secs(if full() { 60 } else { 15 });
+    let time = Duration::from_secs(if full() { 60 } else { 10 });
     let told = Mutex::new(Told::default());
     let end = Instant::now() + time;
     std::thread::scope(|scope| {

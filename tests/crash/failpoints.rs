@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::oracle::Way;
-use super::tally::{Came, part, sweep};
+use super::tally::{Came, sweep};
 use super::world::{Act, LIMIT, World};
 use crate::support::*;
 
@@ -68,10 +68,11 @@ fn killed_at_every_place(act: Act) {
         &format!("kill at every place of {}", act.title()),
         &[act],
         |_| {},
+        9,
         |world| {
             world.reset(act);
             run(world, world.act(act), "nowhere=kill").exit(0);
-            part(both_ways(passed(world)), 3)
+            both_ways(passed(world))
         },
         |world, (place, way)| {
             world.reset(act);
@@ -91,10 +92,11 @@ fn failed_at_every_place(act: Act) {
         &format!("error at every place of {}", act.title()),
         &[act],
         |_| {},
+        11,
         |world| {
             world.reset(act);
             run(world, world.act(act), "nowhere=kill").exit(0);
-            part(both_ways(passed(world)), 5)
+            both_ways(passed(world))
         },
         |world, (place, way)| {
             world.reset(act);
@@ -120,6 +122,7 @@ fn ended_at_every_place(act: Act, way: Way, action: &str) {
         &format!("{action} at every place of {} of {}", way.name(), act.title()),
         &[act],
         |_| {},
+        26,
         |world| {
             let mut points = Vec::new();
             for first in FIRST {
@@ -127,7 +130,7 @@ fn ended_at_every_place(act: Act, way: Way, action: &str) {
                 run(world, command, "nowhere=kill").exit(0);
                 points.extend(both_ways(passed(world)).into_iter().map(|point| (first, point)));
             }
-            part(points, 13)
+            points
         },
         |world, (first, (place, then))| {
             let command = begin(world, first);

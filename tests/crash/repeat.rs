@@ -40,6 +40,7 @@ fn done_twice(act: Act) {
         &format!("every step of {} done twice", act.name()),
         &[act],
         |_| {},
+        3,
         |world| {
             world.reset(act);
             run(world, world.act(act), "nowhere=kill").exit(0);
@@ -70,6 +71,7 @@ fn undone_twice(act: Act) {
         &format!("{} undone twice", act.name()),
         &[act],
         |_| {},
+        3,
         |_| FIRST[1..].iter().flat_map(|first| undo.map(|place| (*first, place))).collect(),
         |world, (first, place)| {
             world.reset(act);

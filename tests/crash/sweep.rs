@@ -2,7 +2,7 @@
 
 use super::calls::{Call, Fault, Program, calls, hit, watch_git};
 use super::oracle::Way;
-use super::tally::{Came, part, sweep};
+use super::tally::{Came, sweep};
 use super::world::Act;
 
 /// A fault at a call, and how what it leaves is ended.
@@ -13,12 +13,13 @@ struct Point {
     way: Way,
 }
 
-fn swept(act: Act, name: &str, share: usize, points: impl FnOnce(Vec<Call>) -> Vec<Point>) {
+fn swept(act: Act, name: &str, shares: usize, points: impl FnOnce(Vec<Call>) -> Vec<Point>) {
     sweep(
         &format!("{name} at every call of {}", act.name()),
         &[act],
         watch_git,
-        |world| part(points(calls(world, act)), share),
+        shares,
+        |world| points(calls(world, act)),
         |world, point| {
             let hit = hit(world, &point.call, point.fault, |world| {
                 world.reset(act);
@@ -63,40 +64,40 @@ fn failing(fault: Fault) -> impl FnOnce(Vec<Call>) -> Vec<Point> {
 
 #[test]
 fn a_deploy_killed_at_any_call_is_finished_or_undone() {
-    swept(Act::Deploy, "kill", 21, killed);
+    swept(Act::Deploy, "kill", 40, killed);
 }
 
 #[test]
 fn a_rollback_killed_at_any_call_is_finished_or_undone() {
-    swept(Act::Back, "kill", 21, killed);
+    swept(Act::Back, "kill", 40, killed);
 }
 
 #[test]
 fn a_change_of_flags_killed_at_any_call_is_finished_or_undone() {
-    swept(Act::Flags, "kill", 21, killed);
+    swept(Act::Flags, "kill", 40, killed);
 }
 
 #[test]
 fn a_change_of_flags_on_a_full_disk_is_finished_or_undone() {
-    swept(Act::Flags, "no space left", 17, failing(Fault::Full));
+    swept(Act::Flags, "no space left", 34, failing(Fault::Full));
 }
 
 #[test]
 fn a_deploy_on_a_full_disk_is_finished_or_undone() {
-    swept(Act::Deploy, "no space left", 17, failing(Fault::Full));
+    swept(Act::Deploy, "no space left", 34, failing(Fault::Full));
 }
 
 #[test]
 fn a_rollback_on_a_full_disk_is_finished_or_undone() {
-    swept(Act::Back, "no space left", 17, failing(Fault::Full));
+    swept(Act::Back, "no space left", 34, failing(Fault::Full));
 }
 
 #[test]
 fn a_deploy_on_a_broken_disk_is_finished_or_undone() {
-    swept(Act::Deploy, "I/O error", 19, failing(Fault::Broken));
+    swept(Act::Deploy, "I/O error", 37, failing(Fault::Broken));
 }
 
 #[test]
 fn a_rollback_on_a_broken_disk_is_finished_or_undone() {
-    swept(Act::Back, "I/O error", 19, failing(Fault::Broken));
+    swept(Act::Back, "I/O error", 37, failing(Fault::Broken));
 }

@@ -10,17 +10,29 @@ use std::time::{Duration, Instant};
 
 use super::oracle::Found;
 use super::world::{Act, World};
+use crate::support::rotation::{share, turn};
 use crate::support::*;
 
-/// Whether everything is swept, not the fixed part that belongs to every run of the tests.
+/// Whether everything is swept, not the share that belongs to every run of the tests.
 pub fn full() -> bool {
     std::env::var_os("GITROLL_CRASH_FULL").is_some()
 }
 
-/// One of `all` in `share`, always the same ones; all of them in a full sweep.
-pub fn part<T>(all: Vec<T>, share: usize) -> Vec<T> {
-    let share = if full() { 1 } else { share };
-    all.into_iter().step_by(share).collect()
+/// One of `all` in `shares`, other ones with the next [`turn`]; all of them in a full sweep. What was taken is
+/// said too.
+pub fn part<T>(all: Vec<T>, shares: usize) -> (Vec<T>, String) {
+    if full() {
+        let said = format!("all {} points", all.len());
+        return (all, said);
+    }
+    let (count, turn) = (all.len(), turn());
+    let taken = share(all, shares, turn);
+    let said = format!(
+        "{} of {count} points (share {} of {shares})",
+        taken.len(),
+        turn % shares as u64 + 1
+    );
+    (taken, said)
 }
 
 /// What came of a point.
@@ -33,12 +45,13 @@ pub struct Came {
     pub beside: bool,
 }
 
-/// Works through points on several hosts at once (`arm` makes each ready), prints what came of them, and fails if one of them failed or
-/// its fault did not fire.
+/// Works through one in `shares` of the points on a host (in a full sweep on several at once), which `arm` makes
+/// ready. Prints what came of them, and fails if one of them failed or its fault did not fire.
 pub fn sweep<P: Sync + Send + std::fmt::Debug>(
     name: &str,
     acts: &[Act],
     arm: fn(&TestEnvironment),
+    shares: usize,
     points: impl FnOnce(&World<'_>) -> Vec<P>,
     run: impl Fn(&World<'_>, &P) -> Came + Sync,
 ) {
@@ -46,9 +59,11 @@ pub fn sweep<P: Sync + Send + std::fmt::Debug>(
     let host = TestEnvironment::new();
     arm(&host);
     let world = World::prepare(&host, acts);
-    let queue: VecDeque<P> = points(&world).into();
-    assert!(!queue.is_empty(), "{name}: nothing to sweep");
-    let tally = Tally { points: queue.len(), ..Tally::default() };
+    let all = points(&world);
+    assert!(all.len() >= shares, "{name}: too few points for {shares} shares: {}", all.len());
+    let (points, swept) = part(all, shares);
+    let queue: VecDeque<P> = points.into();
+    let tally = Tally { swept, ..Tally::default() };
     let (queue, tally) = (Mutex::new(queue), Mutex::new(tally));
     let next = || queue.lock().expect("nobody panics holding it").pop_front();
     let work = |world: &World<'_>| {
@@ -88,7 +103,7 @@ pub fn sweep<P: Sync + Send + std::fmt::Debug>(
 
 #[derive(Debug, Default)]
 struct Tally {
-    points: usize,
+    swept: String,
     fired: usize,
     beside: usize,
     found: BTreeMap<Found, usize>,
@@ -100,8 +115,8 @@ impl Tally {
     fn print(&self, name: &str, took: Duration) {
         let found = |what| self.found.get(&what).copied().unwrap_or_default();
         eprintln!(
-            "{name}: {} points, {} faults fired ({} at another call), found old {}, new {}, failed {}; {:.0?}, the slowest {:.1?}",
-            self.points,
+            "{name}: {}, {} faults fired ({} at another call), found old {}, new {}, failed {}; {:.0?}, the slowest {:.1?}",
+            self.swept,
             self.fired,
             self.beside,
             found(Found::Old),
@@ -113,13 +128,27 @@ impl Tally {
     }
 }
 
+/// How many hosts. Each has to be made ready, which a share does not pay for: there are other tests beside it.
 fn workers() -> usize {
     let wanted = std::env::var("GITROLL_CRASH_WORKERS").ok().and_then(|text| text.parse().ok());
-    wanted.unwrap_or(2)
+    wanted.unwrap_or(if full() { 2 } else { 1 })
 }
 
 /// What a panic said.
 pub fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default()
+}
+
+#[test]
+fn each_point_is_swept_once_in_a_rotation() {
+    for (points, shares) in [(880, 45), (45, 45), (406, 41), (96, 7), (14, 3), (7, 1)] {
+        let turns = 1_000..1_000 + shares as u64;
+        let taken = turns.map(|turn| share((0..points).collect(), shares, turn));
+        let taken: Vec<Vec<usize>> = taken.collect();
+        assert!(taken.iter().all(|share| share.len().abs_diff(points / shares) <= 1));
+        let mut swept = taken.concat();
+        swept.sort_unstable();
+        assert_eq!(swept, (0..points).collect::<Vec<_>>());
+    }
 }

@@ -42,8 +42,6 @@ impl Act {
     }
 
     /// Its name, and what is special about it.
-    // tests/power takes this file in too, and prints no titles.
-    #[allow(dead_code)]
     pub fn title(self) -> &'static str {
         if self == Act::DeployQuiesced { "deploy (quiesced)" } else { self.name() }
     }
@@ -144,8 +142,6 @@ impl<'h> World<'h> {
     }
 
     /// A world of its own kind, in which no act was prepared.
-    // tests/power takes this file in too, and needs none.
-    #[allow(dead_code)]
     pub fn around(Scenario { host, app }: Scenario<'h>) -> Self {
         Self { host, app, second: String::new(), expected: Vec::new() }
     }

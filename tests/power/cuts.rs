@@ -8,6 +8,7 @@ use super::machine::{Came, Cut, Machine, Moment, on_a_machine};
 use crate::crash::oracle::{Found, Way};
 use crate::crash::world::Act;
 use crate::support::kill_everything_below;
+use crate::support::rotation::{share, turn};
 
 #[test]
 fn on_ext4() {
@@ -67,7 +68,7 @@ fn at_places(machine: &Machine<'_>) -> Vec<Cut> {
             }
         }
     }
-    part(cuts, 40)
+    part(cuts, 55)
 }
 
 /// The first cut leaves the tree and HEAD of the new version and the service of the old one; the second
@@ -83,17 +84,16 @@ fn at_places_of_both_ways(machine: &Machine<'_>) -> Vec<Cut> {
             cuts.push(Cut { act, moment, way, again, neighbour: index % 2 == 0 });
         }
     }
-    part(cuts, 30)
+    part(cuts, 24)
 }
 
-/// All in a full sweep, else one in `share`.
-fn part(cuts: Vec<Cut>, share: usize) -> Vec<Cut> {
-    let share = if full() { 1 } else { share };
-    cuts.into_iter().step_by(share).collect()
+/// All in a full sweep, else one in `shares`, other ones with the next turn.
+fn part(cuts: Vec<Cut>, shares: usize) -> Vec<Cut> {
+    if full() { cuts } else { share(cuts, shares, turn()) }
 }
 
 fn at_random(machine: &Machine<'_>) -> Vec<Cut> {
-    let count = if full() { 90 } else { 2 };
+    let (count, first) = if full() { (90, 0) } else { (1, turn() % 2) };
     let mut random = Random::seeded();
     let mut cuts = Vec::new();
     for act in ACTS {
@@ -101,7 +101,7 @@ fn at_random(machine: &Machine<'_>) -> Vec<Cut> {
         let most = machine.duration(act).mul_f64(0.7);
         for number in 0..count {
             let moment = |random: &mut Random| Moment::After(most.mul_f64(random.next()));
-            let way = Way::BOTH[number % 2];
+            let way = Way::BOTH[(number + first as usize) % 2];
             // Every third is cut once more while it is ended, and the last of few.
             let again = (number % 3 == 2 || number + 1 == count).then(|| moment(&mut random));
             let (moment, neighbour) = (moment(&mut random), random.next() < 0.5);
@@ -150,7 +150,7 @@ impl Random {
     #[allow(clippy::print_stderr)]
     fn seeded() -> Self {
         let given = std::env::var("GITROLL_POWER_SEED").ok().and_then(|text| text.parse().ok());
-        let seed = given.unwrap_or_else(|| u64::from(std::process::id()));
+        let seed = given.unwrap_or_else(turn);
         eprintln!("GITROLL_POWER_SEED={seed}");
         Self(seed)
     }

@@ -22,6 +22,7 @@ mod environment;
 mod flagged;
 mod paused;
 pub mod pm2;
+pub mod rotation;
 mod scenario;
 pub mod schema;
 mod snapshot;
