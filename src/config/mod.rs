@@ -31,7 +31,8 @@ pub use flags::{
     Signal, Verify, declared, readers, takers, verify,
 };
 pub use host::{Binding, BindingError, BindingPlaces, Signing, SigningFormat, Tools};
-pub use parse::{ConfigError, ConfigProblem, parse};
+pub use parse::{ConfigError, parse};
 pub use quantity::{duration, show_duration, show_size, size};
 pub use quote::quote;
+pub use reader::ConfigProblem;
 pub use rule::{Rule, RuleAction, Severity, SymptomProbe, Timeline, When};

@@ -1,6 +1,5 @@
 //! `gitroll.toml`: text → [`Config`], with all problems at once.
 
-mod build;
 mod check;
 mod component;
 mod flags;
@@ -9,13 +8,11 @@ mod section;
 mod service;
 mod value;
 
-use std::ops::Range;
-
 use toml::de::DeTable;
 
-use super::Config;
-use super::app::{Build, Service};
-use super::reader::{Report, Table};
+use super::app::{Build, Config, Manager, Service};
+use super::flags::Flags;
+use super::reader::{ConfigProblem, Placed, Report, Table};
 use crate::model::RepoPath;
 
 /// Everything wrong with one file, in order of position.
@@ -26,17 +23,6 @@ pub struct ConfigError {
     pub file: String,
     /// The problems.
     pub problems: Vec<ConfigProblem>,
-}
-
-/// One thing wrong, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigProblem {
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// What is wrong and what would be right, e.g. `unknown key "setle" (did you mean "settle"?)`.
-    pub message: String,
 }
 
 /// A file larger than this is no configuration.
@@ -69,25 +55,12 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
     }
 }
 
-impl std::fmt::Display for ConfigProblem {
-    /// `line:column: message`.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}: {}", self.line, self.column, self.message)
-    }
-}
-
-/// A parsed value and where its name stands, for problems that show only when all is read.
-struct Placed<T> {
-    value: T,
-    span: Range<usize>,
-}
-
 /// Every section is read before the first missing one ends the reading, so that all are reported.
 fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
     let app = section::app(root);
     let deploy = section::deploy(root);
     let stable = section::stable(root);
-    let build = build::groups(root);
+    let build = section::build_groups(root);
     let migrate = section::migrate(root);
     let services = service::services(root);
     let names = service::names(root);
@@ -121,12 +94,12 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
     }
     let flags = flags.map(|read| read.map(|read| read.flags));
     if let Some(groups) = &build {
-        build::check_outputs(report, groups, &claimed(flags.as_ref(), services.as_deref()));
+        section::check_outputs(report, groups, &claimed(flags.as_ref(), services.as_deref()));
     }
 
     let build = build?.into_iter().map(|placed: Placed<Build>| placed.value).collect();
     let components =
-        components?.into_iter().map(|placed: component::Read| placed.component).collect();
+        components?.into_iter().map(|placed: component::ReadComponent| placed.component).collect();
     Some(Config {
         app: app?,
         deploy: deploy?,
@@ -137,7 +110,7 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
         checks: checks?,
         components,
         flags: flags?,
-        rules: rules?.into_iter().map(|read: rule::Read| read.rule).collect(),
+        rules: rules?.into_iter().map(|read: rule::ReadRule| read.rule).collect(),
         notify: notify?,
         remote: remote?,
         run: run?,
@@ -147,14 +120,11 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
 }
 
 /// Files of the live tree that must not lie in a directory a build replaces, with what they are.
-fn claimed(
-    flags: Option<&Option<super::Flags>>,
-    services: Option<&[Service]>,
-) -> Vec<(RepoPath, String)> {
-    let flags = flags.and_then(Option::as_ref).map(super::Flags::files).into_iter().flatten();
+fn claimed(flags: Option<&Option<Flags>>, services: Option<&[Service]>) -> Vec<(RepoPath, String)> {
+    let flags = flags.and_then(Option::as_ref).map(Flags::files).into_iter().flatten();
     let flags = flags.map(|file| (file.clone(), "a file of [flags]".to_owned()));
     let logs = services.unwrap_or_default().iter().filter_map(|service| match &service.manager {
-        super::Manager::Process { log: Some(log), .. } => {
+        Manager::Process { log: Some(log), .. } => {
             Some((log.clone(), format!("the log of [service.{}]", service.name)))
         }
         _ => None,

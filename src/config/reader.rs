@@ -13,8 +13,25 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::parse::ConfigProblem;
 use super::quantity::{duration, show_duration, show_size, size};
+
+/// One thing wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What is wrong and what would be right, e.g. `unknown key "setle" (did you mean "settle"?)`.
+    pub message: String,
+}
+
+impl std::fmt::Display for ConfigProblem {
+    /// `line:column: message`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.message)
+    }
+}
 
 /// The problems found in one text so far.
 pub(super) struct Report<'t> {
@@ -83,6 +100,12 @@ pub(super) fn nearest<'k>(text: &str, known: impl IntoIterator<Item = &'k str>) 
         None if known.is_empty() || known.len() > 20 => String::new(),
         None => format!(" (known: {})", known.join(", ")),
     }
+}
+
+/// A parsed value and where its name stands, for problems that show only when all is read.
+pub(super) struct Placed<T> {
+    pub(super) value: T,
+    pub(super) span: Range<usize>,
 }
 
 /// A table being read.

@@ -3,26 +3,27 @@
 use std::ops::Range;
 
 use super::{check, flags, service, value};
+use crate::config::app::Component;
+use crate::config::flags::Flags;
 use crate::config::reader::{Item, Report, Table, all, nearest, or};
-use crate::config::{Component, Flags};
 use crate::model::{CheckName, ServiceName};
 
 /// A component and where each of its services is named.
-pub(super) struct Read {
+pub(super) struct ReadComponent {
     pub(super) component: Component,
     services: Vec<(ServiceName, Range<usize>)>,
     checks: Vec<(CheckName, Range<usize>)>,
     flag_at: Range<usize>,
 }
 
-pub(super) fn components(root: &Table<'_>, names: &[&str]) -> Option<Vec<Read>> {
+pub(super) fn components(root: &Table<'_>, names: &[&str]) -> Option<Vec<ReadComponent>> {
     let Some(item) = root.get("component") else { return Some(Vec::new()) };
     let table = item.table("[component]")?;
     table.at_most(1000)?;
     all(table.named().iter().map(|(id, item)| component(id, item, names)).collect::<Vec<_>>())
 }
 
-fn component(name: &str, item: &Item<'_>, names: &[&str]) -> Option<Read> {
+fn component(name: &str, item: &Item<'_>, names: &[&str]) -> Option<ReadComponent> {
     let id = item.id_of(name);
     let table = item.table(format!("[component.{name}]"))?;
     let title = or(table.get("title"), || None, |item| Some(Some(item.line()?.to_owned())));
@@ -56,18 +57,18 @@ fn component(name: &str, item: &Item<'_>, names: &[&str]) -> Option<Read> {
         after: after?,
         symptoms: symptoms?,
     };
-    Some(Read { component, services, checks, flag_at })
+    Some(ReadComponent { component, services, checks, flag_at })
 }
 
 /// Reports services that a component names and nobody declares.
-pub(super) fn check_services(report: &Report<'_>, components: &[Read], known: &[&str]) {
+pub(super) fn check_services(report: &Report<'_>, components: &[ReadComponent], known: &[&str]) {
     for (name, span) in components.iter().flat_map(|read| &read.services) {
         service::check_known(report, "services", name, span, known);
     }
 }
 
 /// Reports checks that a component names and nobody declares.
-pub(super) fn check_checks(report: &Report<'_>, components: &[Read], known: &[&str]) {
+pub(super) fn check_checks(report: &Report<'_>, components: &[ReadComponent], known: &[&str]) {
     for (name, span) in components.iter().flat_map(|read| &read.checks) {
         if !known.contains(&name.as_str()) {
             let hint = nearest(name.as_str(), known.iter().copied());
@@ -80,7 +81,7 @@ pub(super) fn check_checks(report: &Report<'_>, components: &[Read], known: &[&s
 }
 
 /// Reports sources of flags that a component names and nobody declares.
-pub(super) fn check_flags(report: &Report<'_>, components: &[Read], flags: &Flags) {
+pub(super) fn check_flags(report: &Report<'_>, components: &[ReadComponent], flags: &Flags) {
     for read in components {
         if let Some(flag) = &read.component.flag {
             flags::check_source(report, flags, flag, &read.flag_at);

@@ -5,19 +5,19 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::value;
+use crate::config::app::{Manager, Scope, Service};
 use crate::config::reader::{Item, Report, Table, all, nearest, or, quoted};
-use crate::config::{Manager, Scope, Service};
 use crate::model::ServiceName;
 
 /// A service and where each of those it depends on is named.
-pub(super) struct Read {
+pub(super) struct ReadService {
     service: Service,
     depends_on: Vec<(ServiceName, Range<usize>)>,
     span: Range<usize>,
 }
 
 /// All services in the order of the file.
-pub(super) fn services(root: &Table<'_>) -> Option<Vec<Read>> {
+pub(super) fn services(root: &Table<'_>) -> Option<Vec<ReadService>> {
     let Some(item) = root.get("service") else { return Some(Vec::new()) };
     let table = item.table("[service]")?;
     table.at_most(100)?;
@@ -30,13 +30,13 @@ pub(super) fn names<'a>(root: &Table<'a>) -> Vec<&'a str> {
     table.map(|table| table.keys().map(|key| key.get_ref().as_ref()).collect()).unwrap_or_default()
 }
 
-fn service(name: &str, item: &Item<'_>) -> Option<Read> {
+fn service(name: &str, item: &Item<'_>) -> Option<ReadService> {
     let id: Option<ServiceName> = item.id_of(name);
     let table = item.table(format!("[service.{name}]"))?;
     let depends_on = or(table.get("depends_on"), Vec::new, |item| references(&item));
     let quiesce = or(table.get("quiesce"), || false, |item| item.boolean());
     let manager = table.need("manager").and_then(|item| {
-        let kinds: [(&str, Kind); 4] =
+        let kinds: [(&str, ReadManager); 4] =
             [("pm2", pm2), ("systemd", systemd), ("process", process), ("command", command)];
         item.word(&kinds)
     });
@@ -53,10 +53,10 @@ fn service(name: &str, item: &Item<'_>) -> Option<Read> {
         depends_on: depends_on.iter().map(|(name, _)| name.clone()).collect(),
         quiesce: quiesce?,
     };
-    Some(Read { service, depends_on, span: item.span() })
+    Some(ReadService { service, depends_on, span: item.span() })
 }
 
-type Kind = fn(&Table<'_>, &str) -> Option<Manager>;
+type ReadManager = fn(&Table<'_>, &str) -> Option<Manager>;
 
 fn pm2(table: &Table<'_>, name: &str) -> Option<Manager> {
     let app = or(table.get("name"), || name.to_owned(), |item| Some(item.line()?.to_owned()))?;
@@ -224,7 +224,7 @@ pub(super) fn check_known(
 pub(super) fn in_order(
     report: &Report<'_>,
     known: &[&str],
-    mut waiting: Vec<Read>,
+    mut waiting: Vec<ReadService>,
 ) -> Option<Vec<Service>> {
     for (name, span) in waiting.iter().flat_map(|read| &read.depends_on) {
         check_known(report, "depends_on", name, span, known);
@@ -233,7 +233,7 @@ pub(super) fn in_order(
     let mut done: Vec<Service> = Vec::new();
     while !waiting.is_empty() {
         let is_done = |name: &ServiceName| done.iter().any(|service| service.name == *name);
-        let ready = |read: &Read| {
+        let ready = |read: &ReadService| {
             read.depends_on.iter().all(|(name, _)| !known.contains(&name.as_str()) || is_done(name))
         };
         let Some(next) = waiting.iter().position(ready) else {
@@ -246,8 +246,8 @@ pub(super) fn in_order(
 }
 
 /// Among services that all wait for one another, follows the dependencies until one comes again.
-fn report_cycle(report: &Report<'_>, waiting: &[Read]) {
-    let waits_for = |read: &Read| {
+fn report_cycle(report: &Report<'_>, waiting: &[ReadService]) {
+    let waits_for = |read: &ReadService| {
         read.depends_on.iter().find_map(|(name, span)| {
             let next = waiting.iter().position(|other| other.service.name == *name)?;
             Some((next, span.clone()))
@@ -269,8 +269,8 @@ fn report_cycle(report: &Report<'_>, waiting: &[Read]) {
 }
 
 /// Two services that are one and the same to their manager would be reloaded twice and blamed twice.
-fn check_distinct(report: &Report<'_>, services: &[Read]) {
-    let identities = |read: &Read| match &read.service.manager {
+fn check_distinct(report: &Report<'_>, services: &[ReadService]) {
+    let identities = |read: &ReadService| match &read.service.manager {
         Manager::Pm2 { app } => vec![("pm2 app", app.clone(), None)],
         manager @ Manager::Systemd { scope, .. } => {
             manager.units().into_iter().map(|unit| ("unit", unit, Some(*scope))).collect()

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use globset::{GlobBuilder, GlobSetBuilder};
 
+use crate::config::app::Patterns;
+use crate::config::check::FilePlace;
 use crate::config::reader::{Item, all, quoted};
-use crate::config::{FilePlace, Patterns};
 use crate::model::RepoPath;
 
 /// A path inside the repository. A leading `./` and a trailing `/` mean nothing.
