@@ -6,50 +6,50 @@
 //! served; after it the run can only go on to its record.
 
 mod at_work;
-mod beneath;
 mod cause;
+mod cleanup;
 mod eject;
 mod ended;
 mod entry;
-mod execute;
+mod executor;
 mod flags;
 mod in_turn;
 mod journal;
 mod legacy;
 mod lock;
+mod nested_runs;
 mod outlook;
 mod phase;
 mod prove;
 mod record;
-mod remains;
 mod reserve;
 mod restore;
 mod run;
+mod run_state;
 mod steps;
-mod story;
 pub mod watchdog;
 
 pub use at_work::{AtWork, Note};
-pub use beneath::settle;
 pub use cause::{Reason, by_watchdog, was_stopped};
+pub use cleanup::clean;
 pub use eject::{
     Branch, EjectError, Ejection, carry_out as eject, finish as finish_eject, plan as eject_plan,
 };
 pub use ended::{Ended, Repeat};
 pub use entry::{Further, OnFailure, Terms};
-pub use execute::{abort, execute, resume, undo};
+pub use executor::{abort, execute, resume, undo};
 pub use flags::{
     environment as flag_environment, hidden_of as hidden_flags, question as flag_question,
     question_name as flag_question_name,
 };
 pub use journal::JournalError;
 pub use lock::{Held, Lock, LockError};
+pub use nested_runs::settle;
 pub use outlook::{Course, Lying};
 pub use phase::{Phase, Side};
 pub use record::{append, host_name, publish, published_head, queued, sign_queued};
-pub use remains::clean;
 pub use run::{Run, forget, last_run, open_runs, tidy};
-pub use story::Unsettled;
+pub use run_state::Unsettled;
 
 use crate::build::BuildError;
 use crate::layout::LayoutError;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::ended::Ended;
 use super::entry::Entry;
-use super::execute::{Executor, millis, pass};
+use super::executor::{Executor, millis, pass};
 use super::phase::Side;
 use super::prove::log_window;
 use super::{EngineError, StepError, steps};
@@ -42,7 +42,7 @@ impl Executor<'_, '_> {
     }
 
     pub(super) fn restore_tree(&mut self) -> Result<Option<Ended>, EngineError> {
-        super::remains::after_killed_git(self.site);
+        super::cleanup::after_killed_git(self.site);
         self.wait_for_locks();
         let begin = Instant::now();
         (self.narrator)(Narration::Begin { step: "activate".to_owned() });

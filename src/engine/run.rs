@@ -9,7 +9,7 @@ use jiff::civil::DateTime;
 
 use super::entry::{Begun, Entry};
 use super::journal::{Journal, JournalError};
-use super::{remains, watchdog};
+use super::{cleanup, watchdog};
 use crate::config::Retention;
 use crate::layout;
 use crate::model::{CheckedPlan, Digest, Plan, RunId, Step};
@@ -156,7 +156,7 @@ pub fn tidy(site: &Site) {
     }
     remove_dead_runs(site);
     // A command that came to its end may have failed to remove one of its own.
-    remains::own_files(site);
+    cleanup::own_files(site);
 }
 
 /// Removes plans and journals of all but the latest runs, and what older ones put aside once that is old

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::prove::{intended, prove, readable};
 use super::run::Run;
-use super::{EngineError, StepError, flags, in_turn, remains, reserve};
+use super::{EngineError, StepError, cleanup, flags, in_turn, reserve};
 use crate::build;
 use crate::check::{LogWindow, Proof, log_positions};
 use crate::config::{Config, Service, dropped};
@@ -126,7 +126,7 @@ pub(super) fn restore_tree(site: &Site, run: &Run, config: &Config) -> Result<Tr
         Ok(notes) => (notes, None),
         Err(error) => (Vec::new(), Some(error)),
     };
-    remains::after_killed_git(site);
+    cleanup::after_killed_git(site);
     reserve::release(site, &run.id);
     let edited = restore_files(site, run, config)?;
     let head = restore_head(site, run).and_then(|()| drop_stage(site, run));

@@ -7,7 +7,7 @@
 
 use super::cause::Reason;
 use super::entry::{Begun, Entry};
-use super::execute::{Executor, undo};
+use super::executor::{Executor, undo};
 use super::journal::JournalError;
 use super::phase::{Phase, Side};
 use super::run::{Run, later_runs, open_runs};
