@@ -1,14 +1,130 @@
-//! What a command that was killed left beside its run: processes, locks of git, half-written objects, files
-//! of its own under temporary names. Only what is provably ours is touched, and only under the lock.
+//! What commands leave: the note of which one is at work, what a killed one left beside its run (processes, locks of
+//! git, half-written objects, files of its own under temporary names), and runs that are over.
+//!
+//! Only what is provably ours is touched, and only under the lock.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::at_work::AtWork;
-use super::run::{open_runs, remove_dead_runs};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::journal::{Journal, JournalError};
+use super::run::{self, Run, open_runs, run_ids};
+use super::watchdog;
+use crate::config::{Retention, Service};
+use crate::layout;
+use crate::model::RunId;
+use crate::service::{self, Host};
 use crate::site::Site;
-use crate::system::{git, orphans, procs};
+use crate::system::git::GitRemains;
+use crate::system::procs::{self, ProcessId};
+use crate::system::{clock, files, git, orphans};
+
+/// A changing command that holds the lock, or held it until it was killed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtWork {
+    /// Version of the file's format: 1.
+    pub at_work: u32,
+    /// What it does, e.g. `deploy`.
+    pub command: String,
+    /// Its process.
+    pub process: Option<ProcessId>,
+    /// The session that its git commands and builds are in.
+    pub session: u32,
+    /// What they carry in `GITROLL_CALL`.
+    pub call: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// It came to its end by itself, and something is left for the next command to remove.
+    #[serde(default)]
+    pub ended: bool,
+}
+
+/// The note that this process is at work. At the command's ordinary end it goes; nothing rests on that, for
+/// after a kill it is what the next command goes by.
+#[derive(Debug)]
+pub struct Note {
+    path: PathBuf,
+    at_work: AtWork,
+    /// What an earlier command may have left. As long as it is there, the note stays too.
+    doubted: Vec<PathBuf>,
+}
+
+impl AtWork {
+    /// The version of the format this program writes.
+    pub const VERSION: u32 = 1;
+
+    /// What the last changing command left; `None` after an ordinary end.
+    pub fn left(site: &Site) -> Option<Self> {
+        let text = std::fs::read(path(&site.state())).ok()?;
+        let mut left: Self = serde_json::from_slice(&text).ok()?;
+        // Where its note could not be removed either, its run says that it was not killed.
+        left.ended |= run::last_run(site).is_some_and(|run| run.left_to_person(left.since));
+        (left.at_work == Self::VERSION).then_some(left)
+    }
+
+    /// As [`AtWork::left`], for who does not hold the lock: `None` too while that command runs.
+    pub fn killed(site: &Site) -> Option<Self> {
+        Self::left(site).filter(|left| !left.process.as_ref().is_some_and(ProcessId::alive))
+    }
+
+    /// Whether there is something of it that the next changing command has to see to: a process, or a file.
+    pub fn leaves_something(&self, site: &Site) -> bool {
+        let GitRemains { locks, objects, in_doubt } = site.git.remains();
+        [locks, objects, in_doubt].iter().any(|paths| !paths.is_empty())
+            || !orphans::of_call(&self.call, self.session).is_empty()
+    }
+
+    /// Whether it is this very call.
+    pub(super) fn is_this(&self) -> bool {
+        self.call == orphans::call_id()
+    }
+}
+
+impl Note {
+    /// Notes durably that this process is at work; only for who holds the lock. `doubted` is what a killed
+    /// command may have left and could not be cleaned now: it is remembered.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn write(site: &Site, command: &str, doubted: &[PathBuf]) -> io::Result<Self> {
+        let at_work = AtWork {
+            at_work: AtWork::VERSION,
+            command: command.to_owned(),
+            process: ProcessId::of(std::process::id()),
+            session: procs::session_of(std::process::id()).unwrap_or(0),
+            call: orphans::call_id().to_owned(),
+            since: clock::now(),
+            ended: false,
+        };
+        let path = path(&site.state());
+        let text = serde_json::to_vec_pretty(&at_work).map_err(io::Error::other)?;
+        files::write_durably(&path, &text, 0o600)?;
+        Ok(Self { path, at_work, doubted: doubted.to_vec() })
+    }
+}
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        // What a killed git left, or this program in the middle of something, is for the next command to see.
+        let doubt = self.doubted.iter().any(|path| path.exists());
+        if doubt || git::command_was_killed() || std::thread::panicking() {
+            let at_work = AtWork { ended: true, ..self.at_work.clone() };
+            let text = serde_json::to_vec_pretty(&at_work).unwrap_or_default();
+            let _ = files::write_durably(&self.path, &text, 0o600);
+        } else {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn path(state: &Path) -> PathBuf {
+    state.join("at-work.json")
+}
 
 /// What was cleaned after a command that was killed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +202,7 @@ pub(super) fn after_killed_git(site: &Site) {
 }
 
 /// Files that this program writes under a name of their own before it renames them.
-pub(super) fn own_files(site: &Site) -> usize {
+fn own_files(site: &Site) -> usize {
     let state = site.state();
     let mut dirs = vec![site.top().to_owned(), site.git.git_dir().to_owned(), state.clone()];
     for dir in [&state, &state.join("runs")] {
@@ -135,13 +251,101 @@ fn stages(site: &Site) -> usize {
             continue;
         };
         let run = run.strip_suffix(".part").unwrap_or(run);
-        let Ok(run) = run.parse::<crate::model::RunId>() else { continue };
+        let Ok(run) = run.parse::<RunId>() else { continue };
         let ours = site.run_dir(&run).is_dir();
         if ours && !open.iter().any(|open| open.id == run) {
             removed += usize::from(fs::remove_dir_all(entry.path()).is_ok());
         }
     }
     removed
+}
+
+impl Run {
+    /// The commands of the team's own that this run started and that go on although it was killed: process,
+    /// words.
+    pub fn outlived(&self, site: &Site) -> Vec<(u32, String)> {
+        let found = |(host, service): (Host<'_>, Service)| {
+            service::outlived(&host, &service).map(|(process, words)| (process.pid, words))
+        };
+        self.services(site).into_iter().filter_map(found).collect()
+    }
+
+    /// Waits until they have ended. One that takes longer than it may is ended.
+    ///
+    /// # Errors
+    /// The one that does not end, in words.
+    pub fn wait_for_outlived(&self, site: &Site) -> Result<(), String> {
+        for (host, service) in self.services(site) {
+            service::wait_for_outlived(&host, &service).map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn services<'s>(&self, site: &'s Site) -> Vec<(Host<'s>, Service)> {
+        let services = self.config().into_iter().flat_map(|config| config.services.clone());
+        services.map(|one| (site.host(&self.plan.to, self.id.as_str()), one)).collect()
+    }
+}
+
+/// Removes what dead runs left behind: directories without a first journal line, stages, guards of runs that
+/// are over. Called under the lock, when no run is open.
+pub fn tidy(site: &Site) {
+    let Ok(ids) = run_ids(site) else { return };
+    for id in &ids {
+        watchdog::disarm(site, id);
+        // The stage first: it is found by its run.
+        let _ = layout::remove_stage(&site.stage(id));
+        run::release_room(site, id);
+    }
+    remove_dead_runs(site);
+    // A command that came to its end may have failed to remove one of its own.
+    own_files(site);
+}
+
+/// Removes plans and journals of all but the latest runs, and what older ones put aside once that is old
+/// enough. An open run and what it saved always stay. Called under the lock.
+pub fn forget(site: &Site, retention: &Retention) {
+    let (Ok(ids), Ok(open)) = (run_ids(site), open_runs(site)) else { return };
+    let old = ids.len().saturating_sub(retention.runs);
+    let (old, kept) = ids.split_at(old);
+    let is_open = |id: &RunId| open.iter().any(|run| run.id == *id);
+    for id in old.iter().filter(|id| !is_open(id)) {
+        let _ = fs::remove_dir_all(site.run_dir(id));
+    }
+    let now = clock::now();
+    for entry in fs::read_dir(site.state().join("saved")).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let Ok(id) = name.strip_suffix("-later").unwrap_or(name).parse::<RunId>() else { continue };
+        // Of the future, or of no time at all: not old.
+        let age = begun_at(&id).and_then(|at| Duration::try_from(now.duration_since(at)).ok());
+        let young = age.is_none_or(|age| age < retention.saved);
+        if !young && !kept.contains(&id) && !is_open(&id) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The moment that a run's id says.
+fn begun_at(id: &RunId) -> Option<Timestamp> {
+    let stamp = id.as_str().get(..15)?;
+    let time = jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", stamp).ok()?;
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+}
+
+/// Removes what runs left that were killed before their first journal line: nothing was changed by then.
+/// Says how many there were.
+fn remove_dead_runs(site: &Site) -> usize {
+    let dead = |id: &RunId| {
+        let dir = site.run_dir(id);
+        match Journal::open(&dir) {
+            Ok(journal) => journal.lines().is_empty(),
+            Err(JournalError::Io { source, .. }) => source.kind() == io::ErrorKind::NotFound,
+            Err(_) => false,
+        }
+    };
+    let ids = run_ids(site).unwrap_or_default();
+    ids.iter().filter(|id| dead(id) && fs::remove_dir_all(site.run_dir(id)).is_ok()).count()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::phase::Side;
+use super::legacy;
 use crate::check::LogPositions;
 use crate::model::{
     Cause, CheckEvidence, FlagEvidence, Oid, Outcome, RunId, ServiceEvidence, TargetRef,
@@ -157,6 +157,60 @@ impl Entry {
             Entry::Closed { .. } => "closed",
         }
     }
+
+    pub(super) fn restoring(reason: Reason) -> Self {
+        Entry::Restoring { why: reason.text, cause: Some(reason.cause) }
+    }
+
+    /// Why this line begins a restoration, if it does.
+    pub(super) fn reason(&self) -> Option<Reason> {
+        let Entry::Restoring { why, cause } = self else { return None };
+        let cause = cause.unwrap_or_else(|| legacy::cause_of_restoration(why));
+        Some(Reason { cause, text: why.clone() })
+    }
+
+    /// The failure that this line tells, if it does.
+    pub(super) fn failure(&self) -> Option<Reason> {
+        let Entry::Failed { label, why, cause, .. } = self else { return None };
+        let text = format!("{label}: {why}");
+        let cause = cause.unwrap_or_else(|| legacy::cause_of_failure(&text));
+        Some(Reason { cause, text })
+    }
+}
+
+/// Which state a stuck run is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The target's tree is in place.
+    Target,
+    /// The tree of before is in place.
+    Before,
+}
+
+/// Why a run is restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    pub cause: Cause,
+    pub text: String,
+}
+
+impl Reason {
+    /// The reason of a cause that says everything by itself.
+    pub(super) fn of(cause: Cause) -> Self {
+        let text = match cause {
+            Cause::Aborted => "aborted by a person",
+            Cause::Interrupted => "interrupted by a signal",
+            Cause::AbortedByWatchdog => "aborted by the watchdog",
+            Cause::Failed => "a step failed",
+        };
+        Self { cause, text: text.to_owned() }
+    }
+
+    /// A person wanted what was there before back.
+    pub(super) fn is_person(&self) -> bool {
+        self.cause.is_person()
+    }
 }
 
 /// How a run began.
@@ -201,21 +255,6 @@ impl Begun {
     }
 }
 
-/// How a run is begun, besides its plan.
-#[derive(Debug, Clone)]
-pub struct Terms {
-    /// What to do if a step after activation fails.
-    pub on_failure: OnFailure,
-    /// The checks before anything changes.
-    pub baseline: Vec<CheckEvidence>,
-    /// The runs that failed before it in the same act, the first one first.
-    pub follows: Vec<RunId>,
-    /// What is tried next if it fails.
-    pub further: Vec<Further>,
-    /// The watchdog begins it, going on with what somebody else began.
-    pub by_watchdog: bool,
-}
-
 /// A candidate that is tried if the one before it fails.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Further {
@@ -239,4 +278,54 @@ pub enum OnFailure {
     Abandon,
     /// What served before was failing too, and there is no other candidate.
     Stay,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_of_a_line_is_taken_for_a_cause() {
+        for text in legacy::PHRASES {
+            let restoring =
+                Entry::restoring(Reason { cause: Cause::Failed, text: text.to_owned() });
+            assert_eq!(
+                restoring.reason().map(|reason| reason.cause),
+                Some(Cause::Failed),
+                "{text}"
+            );
+            let failed = Entry::Failed {
+                label: "prove".to_owned(),
+                millis: 1,
+                why: text.to_owned(),
+                cause: Some(Cause::Failed),
+                lines: Vec::new(),
+            };
+            assert_eq!(
+                failed.failure().map(|failure| failure.cause),
+                Some(Cause::Failed),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_line_without_a_cause_is_read_by_its_words() {
+        let cause = |line: &str| {
+            let entry: Entry = serde_json::from_str(line).ok()?;
+            entry.reason().or_else(|| entry.failure()).map(|reason| reason.cause)
+        };
+        let restoring = r#"{"what":"restoring","why":"aborted by a person"}"#;
+        assert_eq!(cause(restoring), Some(Cause::Aborted));
+        let failed = r#"{"what":"failed","label":"prove","millis":3,"why":"interrupted by SIGINT","lines":[]}"#;
+        assert_eq!(cause(failed), Some(Cause::Interrupted));
+    }
+
+    #[test]
+    fn a_line_with_a_field_of_a_later_version_is_read() {
+        let later = r#"{"what":"restoring","why":"it rained","cause":"rain","drops":7}"#;
+        let entry: Option<Entry> = serde_json::from_str(later).ok();
+        let reason = entry.and_then(|entry| entry.reason());
+        assert_eq!(reason, Some(Reason { cause: Cause::Failed, text: "it rained".to_owned() }));
+    }
 }

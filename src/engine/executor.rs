@@ -1,26 +1,127 @@
 //! Executing a plan, going on with an open run, undoing one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use super::cause::Reason;
-use super::ended::{Ended, Repeat};
-use super::entry::{Begun, Entry, OnFailure, Terms};
+use super::entry::{Begun, Entry, Further, OnFailure, Reason, Side};
+use super::error::{EngineError, StepError};
 use super::journal::JournalError;
-use super::phase::{Answer, Phase, Side, answer};
-use super::record;
-use super::run::Run;
-use super::{EngineError, StepError, flags, reserve, steps, watchdog};
-use crate::config::Config;
+use super::nested_runs::{beneath, close_beneath};
+use super::phase::{Answer, Phase, answer};
+use super::prove::{intended, log_window, prove};
+use super::run::{Configs, Run, hidden_flags, hold_room, release_room};
+use super::{cleanup, flags, record, steps, watchdog};
+use crate::check::{LogPositions, LogWindow, Proof, log_positions};
+use crate::config::{Config, Service};
 use crate::ledger;
-use crate::model::{Cause, CheckedPlan, Narration, Narrator, Outcome, Step};
-use crate::site::Site;
-use crate::system::procs::ProcessId;
-use crate::system::signals;
+use crate::model::{
+    Cause, CheckEvidence, CheckedPlan, Event, Narration, Narrator, Outcome, Redactor, RepoPath,
+    RunId, Step,
+};
+use crate::service;
+use crate::site::{Site, surroundings};
+use crate::system::procs::{self, ProcessId, Ticks};
+use crate::system::signals::{self, Until};
 use crate::system::{clock, failpoint};
 
-mod lost_line;
-mod proving;
-mod telling;
+/// How often it is looked whether the processes of before have ended: a new one may speak soon after.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// How a run ended, or where it stopped.
+#[derive(Debug)]
+pub enum Ended {
+    /// The intended version was observed serving.
+    Serving {
+        /// What was observed.
+        proof: Proof,
+        /// The record; `None` when it could not be signed and is queued, with why.
+        record: Result<Box<ledger::Entry>, String>,
+    },
+    /// It was observed serving before this program was killed; now it does not serve. The run is over and
+    /// recorded.
+    NoLonger {
+        /// What is wrong now.
+        why: String,
+        /// The log lines of services that failed: service name and line.
+        lines: Vec<(String, String)>,
+    },
+    /// It failed before anything that serves was touched.
+    Untouched {
+        /// Why.
+        why: String,
+    },
+    /// It failed; what served before was restored and observed serving.
+    Restored {
+        /// Why.
+        why: String,
+        /// The record, as above.
+        record: Result<Box<ledger::Entry>, String>,
+    },
+    /// It failed, what served before was failing too, the target's tree is in place. The run is open: another
+    /// that follows it tries the next candidate, or a person is needed.
+    Abandoned {
+        /// Why.
+        why: String,
+    },
+    /// A run that follows others was taken back to where it began, and is over. The one before it is open and is
+    /// taken back now: nothing was proven yet.
+    Undone {
+        /// Why.
+        why: Reason,
+    },
+    /// A person gave up on it: what served before is in place again, failing as it was. The run is over.
+    PutBack {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A person gave up on a run that could not be restored. It is over, as it stands.
+    GivenUp {
+        /// What is wrong.
+        why: String,
+    },
+    /// A person wanted everything left as it stands; the run is open.
+    Left {
+        /// The run.
+        run: RunId,
+    },
+    /// A person is needed; the run is open.
+    Stuck {
+        /// Which tree is in place.
+        side: Side,
+        /// Why.
+        why: String,
+        /// The run.
+        run: RunId,
+    },
+}
+
+/// What about commands of the team's own that do not say that they may be run again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Repeat {
+    /// What was done is not done again; there is none that was interrupted.
+    #[default]
+    None,
+    /// The interrupted one ran to its end, a person says.
+    Done,
+    /// They are run again, a person says.
+    Redo,
+}
+
+/// How a run is begun, besides its plan.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// What to do if a step after activation fails.
+    pub on_failure: OnFailure,
+    /// The checks before anything changes.
+    pub baseline: Vec<CheckEvidence>,
+    /// The runs that failed before it in the same act, the first one first.
+    pub follows: Vec<RunId>,
+    /// What is tried next if it fails.
+    pub further: Vec<Further>,
+    /// The watchdog begins it, going on with what somebody else began.
+    pub by_watchdog: bool,
+}
 
 /// Executes a checked plan.
 ///
@@ -43,10 +144,11 @@ pub fn execute(
         further: terms.further,
     };
     // Whatever is wrong is found while there is no run.
-    steps::configurations(checked.plan())?;
-    let mut run = Run::begin(site, checked, begun).map_err(EngineError::NotBegun)?;
+    let configs = Configs::of(checked.plan());
+    configs.both()?;
+    let mut run = Run::begin(site, checked, configs, begun).map_err(EngineError::NotBegun)?;
     run.by_watchdog = terms.by_watchdog;
-    reserve::hold(site, &run);
+    hold_room(site, &run);
     Executor::new(site, run, narrator)?.drive()
 }
 
@@ -114,7 +216,7 @@ pub fn undo(
             return Err(EngineError::TooLate(Box::new(executor.run)));
         }
         Phase::Forward { next, .. }
-            if next < steps::activation(&executor.run.plan)
+            if next < executor.run.activation()
                 && !steps::went_down(site, &executor.run, &executor.config_before) =>
         {
             return executor.drop_prepared(reason.text);
@@ -132,21 +234,41 @@ pub fn undo(
     executor.drive()
 }
 
+/// Leaves an abandoned run to a person: there is no other candidate, or it could not even be begun with. Where a
+/// signal came in between it is undone, or left as it stands.
+///
+/// # Errors
+/// When that cannot be journalled.
+pub fn settle(site: &Site, run: Run, narrator: &mut Narrator<'_>) -> Result<Ended, EngineError> {
+    if signals::leave_asked() {
+        return Ok(Ended::Left { run: run.id });
+    }
+    if signals::stop_asked().is_some() {
+        return undo(site, run, Reason::of(Cause::Interrupted), narrator);
+    }
+    let mut executor = Executor::new(site, run, narrator)?;
+    if matches!(executor.run.journal.phase(), Phase::Forward { .. }) {
+        let why = executor.run.last_failure();
+        executor.write(Entry::Stuck { side: Side::Target, why })?;
+    }
+    executor.drive()
+}
+
 /// The step to go on with. Since the run stopped processes may have come and gone and somebody may have
 /// moved HEAD or changed files: what was activated is looked at and reloaded again before it is proven,
 /// else a check that names no version would prove whatever lies there by now. What was prepared is prepared
 /// anew: a build was cut off in the middle of a file, and a stage does not outlive a power cut whole.
 fn activate_from(run: &Run, next: usize) -> usize {
-    let activation = steps::activation(&run.plan);
+    let activation = run.activation();
     if next < activation { 0 } else { activation }
 }
 
-pub(super) struct Executor<'a, 'n> {
-    pub(super) site: &'a Site,
-    pub(super) run: Run,
-    pub(super) config: Config,
-    pub(super) config_before: Config,
-    pub(super) narrator: &'a mut Narrator<'n>,
+struct Executor<'a, 'n> {
+    site: &'a Site,
+    run: Run,
+    config: Config,
+    config_before: Config,
+    narrator: &'a mut Narrator<'n>,
     /// Commands that were done in this run already are run again.
     redo: bool,
     /// The watchdog is armed, or this is the watchdog.
@@ -158,20 +280,17 @@ pub(super) struct Executor<'a, 'n> {
 }
 
 impl<'a, 'n> Executor<'a, 'n> {
-    pub(super) fn new(
-        site: &'a Site,
-        run: Run,
-        narrator: &'a mut Narrator<'n>,
-    ) -> Result<Self, EngineError> {
-        let (mut config, config_before) = steps::configurations(&run.plan)?;
-        let hidden = flags::hidden_of(site, &run.id);
+    fn new(site: &'a Site, run: Run, narrator: &'a mut Narrator<'n>) -> Result<Self, EngineError> {
+        let (config, config_before) = run.configs()?;
+        let (mut config, config_before) = (config.clone(), config_before.clone());
+        let hidden = hidden_flags(site, &run.id);
         config.checks.extend(flags::questions(&config, &run.plan, &hidden));
         let guarded = run.by_watchdog;
         let (redo, lost_a_line, saw_it) = (false, false, false);
         Ok(Self { site, run, config, config_before, narrator, redo, guarded, lost_a_line, saw_it })
     }
 
-    pub(super) fn drive(self) -> Result<Ended, EngineError> {
+    fn drive(self) -> Result<Ended, EngineError> {
         let (site, by_watchdog) = (self.site, self.run.by_watchdog);
         let (guarded, follows) = (self.run.guarded_as().clone(), !self.run.follows().is_empty());
         let ended = self.go();
@@ -189,7 +308,7 @@ impl<'a, 'n> Executor<'a, 'n> {
     /// Arms the watchdog, once, before the first step that touches what serves.
     fn guard(&mut self) {
         let untouched = match self.run.journal.phase() {
-            Phase::Forward { next, .. } => *next < steps::activation(&self.run.plan),
+            Phase::Forward { next, .. } => *next < self.run.activation(),
             phase => *phase == Phase::Fresh || phase.is_closed(),
         };
         if self.guarded || untouched {
@@ -254,8 +373,7 @@ impl<'a, 'n> Executor<'a, 'n> {
 
     fn forward(&mut self, next: usize) -> Result<Option<Ended>, EngineError> {
         let Some(step) = self.run.plan.steps.get(next).cloned() else {
-            let why = "the plan has no proof".to_owned();
-            return self.failed(next, "prove", Duration::ZERO, StepError::Files(why));
+            return self.failed(next, "prove", Duration::ZERO, StepError::NoProof);
         };
         if matches!(step, Step::Activate | Step::Head { .. }) {
             self.wait_for_locks();
@@ -274,8 +392,8 @@ impl<'a, 'n> Executor<'a, 'n> {
             self.warn_of_edits();
             let since = self.run.fresh_since();
             let proof = self.prove_target(since);
-            if let (true, Some(why)) = (proof.proven, self.head_moved()) {
-                return self.failed(next, "prove", begin.elapsed(), StepError::Files(why));
+            if let (true, Some(error)) = (proof.proven, self.head_moved()) {
+                return self.failed(next, "prove", begin.elapsed(), error);
             }
             if let (false, Some(signal)) = (proof.proven, signals::stop_asked()) {
                 let error = StepError::Interrupted(signal);
@@ -352,7 +470,7 @@ impl<'a, 'n> Executor<'a, 'n> {
             Some(_) => Reason::of(Cause::Interrupted),
             None => Reason { cause: error.cause(), text: why },
         };
-        match answer(step, steps::activation(&self.run.plan), policy) {
+        match answer(step, self.run.activation(), policy) {
             Answer::Drop => {
                 let _ = steps::drop_stage(self.site, &self.run);
                 self.write(Entry::Closed { outcome: None })?;
@@ -375,13 +493,13 @@ impl<'a, 'n> Executor<'a, 'n> {
         }
     }
 
-    pub(super) fn finish_proven(&mut self) -> Result<Ended, EngineError> {
-        reserve::release(self.site, &self.run.id);
-        self.close_beneath()?;
+    fn finish_proven(&mut self) -> Result<Ended, EngineError> {
+        release_room(self.site, &self.run.id);
+        close_beneath(self.site, &self.run)?;
         let record = self.record(Outcome::Succeeded)?;
         let host = self.site.host(&self.run.plan.to, self.run.id.as_str());
         for service in &self.config.services {
-            if let Err(error) = crate::service::remember(&host, service) {
+            if let Err(error) = service::remember(&host, service) {
                 let text = format!("{}: its definition was not kept: {error}", service.name);
                 (self.narrator)(Narration::Warning { text });
             }
@@ -405,7 +523,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         Ok(Ended::Untouched { why })
     }
 
-    pub(super) fn record(
+    fn record(
         &mut self,
         outcome: Outcome,
     ) -> Result<Result<Box<ledger::Entry>, String>, EngineError> {
@@ -420,7 +538,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         Ok(result.map(Box::new))
     }
 
-    pub(super) fn write(&mut self, entry: Entry) -> Result<(), JournalError> {
+    fn write(&mut self, entry: Entry) -> Result<(), JournalError> {
         let over = matches!(entry, Entry::Closed { .. });
         self.run.journal.write(entry, clock::now())?;
         if over {
@@ -428,13 +546,340 @@ impl<'a, 'n> Executor<'a, 'n> {
         }
         Ok(())
     }
+
+    /// Where the logs end, before the first step that touches what serves: from there on they speak of what is put
+    /// in place. A run that goes on keeps to what it said first.
+    fn window_opened(&self, next: usize) -> Option<LogPositions> {
+        let run = &self.run;
+        let activation = run.activation();
+        let nothing = run.plan.steps.get(activation) == Some(&Step::Prove);
+        if next < activation || nothing || run.log_window().is_some() {
+            return None;
+        }
+        log_window(self.site, &self.config, &run.plan.from, &run.id)
+    }
+
+    /// Reloads a service by `perform` and notes in `logs` where the logs ended that show flags when all that ran before
+    /// had ended: what an old process says last is not what the new one says of a flag. Nothing where no such log is
+    /// asked, and where something of before goes on: then the window stays as it was.
+    fn noting_last_words<T>(
+        &self,
+        step: &Step,
+        perform: impl FnOnce() -> T,
+        logs: &mut Option<LogPositions>,
+    ) -> T {
+        let Some(service) = self.shows_flags_by_log(step) else { return perform() };
+        let (site, run) = (self.site, &self.run);
+        let checks = flags::questions_by_log(
+            &self.config,
+            &run.plan,
+            &hidden_flags(site, &run.id),
+            &service.name,
+        );
+        let host = site.host(&run.plan.from, run.id.as_str());
+        let state = service::observe(&host, service).ok();
+        let named = state.iter().flat_map(|state| &state.processes);
+        let old: Vec<ProcessId> =
+            named.flat_map(|p| procs::family(p.pid)).filter_map(ProcessId::of).collect();
+        if old.is_empty() {
+            return perform();
+        }
+        let asked = Config { checks, ..self.config.clone() };
+        let around = surroundings(site, &asked, &run.plan.from, run.id.as_str());
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let watching = scope.spawn(|| {
+                loop {
+                    let last = done.load(Ordering::SeqCst);
+                    if !old.iter().any(ProcessId::alive) {
+                        return Some(log_positions(&asked.checks, &around));
+                    }
+                    if last {
+                        return None;
+                    }
+                    thread::sleep(LOOK);
+                }
+            });
+            let performed = perform();
+            done.store(true, Ordering::SeqCst);
+            *logs = watching.join().ok().flatten();
+            performed
+        })
+    }
+
+    /// The service that a step reloads, where its log shows a flag that it reads as it starts.
+    fn shows_flags_by_log(&self, step: &Step) -> Option<&Service> {
+        let Step::Reload { service } = step else { return None };
+        let hidden = hidden_flags(self.site, &self.run.id);
+        let asked = flags::questions_by_log(&self.config, &self.run.plan, &hidden, service);
+        let service = self.config.services.iter().find(|one| one.name == *service);
+        service.filter(|_| !asked.is_empty())
+    }
+
+    /// Somebody may have checked something else out meanwhile: then that is what the next start loads.
+    fn head_moved(&self) -> Option<StepError> {
+        let head = self.site.git.head().ok()?;
+        let proven = self.run.plan.to.clone();
+        let found = head.commit.short().to_string();
+        (head.commit != proven.commit).then_some(StepError::HeadMoved { found, proven })
+    }
+
+    fn prove_target(&mut self, since: Option<Ticks>) -> Proof {
+        let plan = &self.run.plan;
+        let not = Some(&plan.from).filter(|from| from.commit != plan.to.commit);
+        let (run, until) = (&self.run.id, Until::Stopped);
+        let mut intent = intended(self.site, &self.config, &plan.to, run, not, since, until);
+        let logs = self.run.log_window();
+        intent.around.window = logs.map(|logs| LogWindow { must: logs.clone(), must_not: logs });
+        intent.around.untold = flags::untold(plan);
+        intent.around.redactor = self.redactor();
+        prove(self.site, &self.config, plan, &intent, self.narrator)
+    }
+
+    /// What served before was seen serving again by a process that was killed since: everything once more.
+    fn restore_again(&mut self) -> Result<(), EngineError> {
+        Ok(self.write(Entry::restoring(self.run.why_restored()))?)
+    }
+
+    /// The intended version was seen serving by a process that was killed since. There is no way back any
+    /// more, but whether it still serves has to be seen: services that went down are started.
+    fn finish_proven_before(&mut self) -> Result<Ended, EngineError> {
+        let step = Step::Prove.label();
+        let begin = Instant::now();
+        (self.narrator)(Narration::Begin { step: step.clone() });
+        steps::start_after_interruption(self.site, &self.run, &self.config);
+        let proof = self.prove_target(None);
+        let why = match proof.proven {
+            true => self.head_moved().map(|error| error.to_string()),
+            false => Some(proof.failures.join("; ")),
+        };
+        if let Some(signal) = signals::stop_asked().filter(|_| !proof.proven) {
+            // What was proven is not undone: it is looked at again later.
+            let what = StepError::Interrupted(signal).to_string();
+            (self.narrator)(Narration::Failed { step, what, lines: Vec::new() });
+            return Ok(Ended::Left { run: self.run.id.clone() });
+        }
+        let Some(why) = why else {
+            (self.narrator)(Narration::Done { step, took: begin.elapsed() });
+            return self.finish_proven();
+        };
+        self.finish_proven()?;
+        Ok(Ended::NoLonger { why, lines: proof.lines })
+    }
+
+    fn restore_tree(&mut self) -> Result<Option<Ended>, EngineError> {
+        cleanup::after_killed_git(self.site);
+        self.wait_for_locks();
+        let begin = Instant::now();
+        (self.narrator)(Narration::Begin { step: "activate".to_owned() });
+        let restored = pass("restore tree", "before")
+            .and_then(|()| steps::restore_tree(self.site, &self.run, &self.config))
+            .and_then(|back| pass("restore tree", "after").map(|()| back));
+        match restored {
+            Ok(steps::TreeBack { mut failures, .. }) if !failures.is_empty() => {
+                // The files are those of before: what was stopped for them need not wait for the rest.
+                let (config, touched) = (&self.config_before, self.touched());
+                let services =
+                    steps::services_back(self.site, &self.run, config, touched, self.narrator);
+                failures.extend(services.failures);
+                let error = StepError::Several(failures);
+                self.stuck_before("activate", begin.elapsed(), &error)
+            }
+            Ok(back) => {
+                let took = begin.elapsed();
+                // What serves again may say what it must as soon as it is reloaded.
+                let (config, run) = (&self.config_before, &self.run);
+                let logs = log_window(self.site, config, &run.plan.from, &run.id);
+                for text in &back.notes {
+                    (self.narrator)(Narration::Warning { text: text.clone() });
+                }
+                self.write(Entry::TreeRestored {
+                    millis: millis(took),
+                    logs,
+                    notes: back.notes.clone(),
+                })?;
+                (self.narrator)(Narration::Done { step: "activate".to_owned(), took });
+                self.warn_of_changed(&back.edited);
+                Ok(None)
+            }
+            Err(error) => self.stuck_before("activate", begin.elapsed(), &error),
+        }
+    }
+
+    /// Another tool's git may hold a lock for a moment, at which index and HEAD could not be written.
+    fn wait_for_locks(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let binding = &self.site.binding;
+        let chain = ledger::chain_ref(&binding.environment, &binding.writer);
+        let begin = Instant::now();
+        let mut told = false;
+        while let Some(lock) = self.site.git.locks_in_the_way(&chain).first() {
+            if begin.elapsed() >= PATIENCE || signals::leave_asked() {
+                return;
+            }
+            if !told {
+                let text = format!("waiting at most 10 s: {} is in the way", lock.display());
+                (self.narrator)(Narration::Warning { text });
+                told = true;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn compensate(&mut self) -> Result<Option<Ended>, EngineError> {
+        let begin = Instant::now();
+        let touched = self.touched();
+        let result =
+            steps::compensate(self.site, &self.run, &self.config_before, touched, self.narrator);
+        let result = result.and_then(|done| pass("compensate", "after").map(|()| done));
+        let (proof, reloads) = match result {
+            Ok(done) => done,
+            Err(error) => return self.stuck_before("reload", begin.elapsed(), &error),
+        };
+        // What failed before and fails again serves no better for it: only what every check saw was observed.
+        if proof.proven {
+            let reloading = reloads.iter().map(|(_, millis)| Duration::from_millis(*millis)).sum();
+            let took = begin.elapsed().saturating_sub(reloading);
+            self.write(Entry::Restored {
+                checks: proof.checks,
+                services: proof.services,
+                millis: millis(took),
+                reloads,
+            })?;
+            (self.narrator)(Narration::Done { step: "prove".to_owned(), took });
+            return Ok(None);
+        }
+        let error = StepError::NotProven { failures: proof.failures, lines: proof.lines };
+        // Flags are put back before anything deeper is tried, also onto what was failing.
+        let wanted = self.run.aborted() || self.run.plan.event == Event::Flags;
+        if !signals::leave_asked() && wanted && self.run.was_failing() {
+            let why = self.tell_failure("prove", begin.elapsed(), &error)?;
+            let _ = self.record(Outcome::Failed)?;
+            self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
+            return Ok(Some(Ended::PutBack { why }));
+        }
+        self.stuck_before("prove", begin.elapsed(), &error)
+    }
+
+    fn touched(&self) -> bool {
+        self.run.reload_was_announced() || self.run.was_reloaded_above(self.site)
+    }
+
+    fn stuck_before(
+        &mut self,
+        label: &str,
+        took: Duration,
+        error: &StepError,
+    ) -> Result<Option<Ended>, EngineError> {
+        if signals::leave_asked() {
+            return Ok(None);
+        }
+        let why = self.tell_failure(label, took, error)?;
+        // A person who aborts what was stuck on its way back already wants the way free.
+        if self.run.aborted() && self.run.was_stuck_before() {
+            let _ = self.record(Outcome::Failed)?;
+            self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
+            return Ok(Some(Ended::GivenUp { why }));
+        }
+        self.write(Entry::Stuck { side: Side::Before, why })?;
+        Ok(None)
+    }
+
+    fn is_above_another(&self) -> Result<bool, EngineError> {
+        Ok(!beneath(self.site, &self.run)?.is_empty())
+    }
+
+    /// The tree is that of the run beneath again, whose services are not wanted: that one is undone next.
+    fn hand_back(&mut self) -> Result<Ended, EngineError> {
+        let why = self.run.why_restored();
+        let _ = self.record(Outcome::Failed)?;
+        self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
+        Ok(Ended::Undone { why })
+    }
+
+    /// Local edits that came after the plan are not the intended version; they are named.
+    fn warn_of_edits(&mut self) {
+        let plan = &self.run.plan;
+        let edited = self.site.git.edited(&plan.to.commit).unwrap_or_default();
+        let kept = |path: RepoPath| {
+            self.config.app.local.matches(&path)
+                || plan.activation.kept.iter().any(|keep| keep.path == path)
+        };
+        let paths: Vec<String> =
+            edited.into_iter().filter(|path| !kept(path.clone())).map(|p| p.to_string()).collect();
+        if !paths.is_empty() {
+            let text = format!("edited here, not as in {}: {}", plan.to.name, paths.join(", "));
+            (self.narrator)(Narration::Warning { text });
+        }
+    }
+
+    /// What was put back and is not what was built any more.
+    fn warn_of_changed(&mut self, outputs: &[RepoPath]) {
+        for output in outputs {
+            let text = format!("{output} was changed since it was built; it is back as it is now");
+            (self.narrator)(Narration::Warning { text });
+        }
+    }
+
+    /// Takes the app's secrets out, and those that this run sets flags to and from.
+    fn redactor(&self) -> Redactor {
+        let hidden = hidden_flags(self.site, &self.run.id);
+        self.site.redactor(&self.config).and(hidden.redactor())
+    }
+
+    /// Tells and journals a failure, the app's secrets taken out; returns it in one line.
+    fn tell_failure(
+        &mut self,
+        label: &str,
+        took: Duration,
+        error: &StepError,
+    ) -> Result<String, EngineError> {
+        let redactor = self.redactor();
+        let what = redactor.text(&error.to_string());
+        let lines: Vec<(String, String)> = error
+            .lines()
+            .into_iter()
+            .map(|(source, line)| (source, redactor.text(&line)))
+            .collect();
+        (self.narrator)(Narration::Failed {
+            step: label.to_owned(),
+            what: what.clone(),
+            lines: lines.clone(),
+        });
+        let why = format!("{label}: {what}");
+        self.write(Entry::Failed {
+            label: label.to_owned(),
+            millis: millis(took),
+            why: what,
+            cause: Some(error.cause()),
+            lines,
+        })?;
+        Ok(why)
+    }
+
+    /// Answers a lost line like a step that failed; what was being restored or recorded is tried once more.
+    /// A second lost line ends the command and leaves the run open: nothing can be said of it any more.
+    fn lost_line(&mut self, error: EngineError) -> Result<Option<Ended>, EngineError> {
+        let error = match error {
+            EngineError::Journal(error @ JournalError::Io { .. }) if !self.lost_a_line => error,
+            error => return Err(error),
+        };
+        self.lost_a_line = true;
+        release_room(self.site, &self.run.id);
+        match *self.run.journal.phase() {
+            Phase::Forward { next, .. } => {
+                self.failed(next, "journal", Duration::ZERO, StepError::Journal(error))
+            }
+            _ => Ok(None),
+        }
+    }
 }
 
 /// A place of the crash tests around something that a step does.
-pub(super) fn pass(what: &str, when: &str) -> Result<(), StepError> {
-    failpoint::pass(&format!("{what} {when}")).map_err(|e| StepError::Files(e.to_string()))
+fn pass(what: &str, when: &str) -> Result<(), StepError> {
+    failpoint::pass(&format!("{what} {when}")).map_err(StepError::Failpoint)
 }
 
-pub(super) fn millis(time: Duration) -> u64 {
+fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

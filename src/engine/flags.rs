@@ -1,38 +1,25 @@
 //! Changing flags as steps of a run, and putting them back.
 
-mod seen;
-
-pub(super) use seen::{look, questions, questions_by_log, untold};
-pub use seen::{question, question_name};
-
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::StepError;
 use super::entry::Entry;
-use super::run::Run;
-use crate::config::{Apply, Config, FlagSource, declared, readers};
-use crate::flag::{self, Value};
+use super::error::{EnvironmentError, StepError};
+use super::run::{Run, read_hidden_flags};
+use crate::config::{
+    Apply, Check, CheckGroup, CheckKind, Config, Filler, FlagSource, FlagSourceKind, LogSource,
+    Verify, declared, readers, takers, verify,
+};
+use crate::flag::{self, FlagError, Value};
 use crate::model::{
-    FlagChange, FlagName, FlagSourceName, FlagStep, FlagValue, HiddenFlags, RunId, Served,
-    ServiceName, Step,
+    CheckEvidence, CheckName, FlagChange, FlagEvidence, FlagName, FlagSourceName, FlagStep,
+    FlagValue, HiddenFlags, Plan, Served, ServiceName, Step,
 };
 use crate::service::{self, Host};
 use crate::site::Site;
 use crate::system::files;
-use crate::system::procs::ProcessId;
-
-/// Where a run keeps the values that nobody may read in its plan.
-const HIDDEN: &str = "hidden-flags.json";
-
-/// Keeps the values that stand in the plan as digests, before the run begins.
-pub(super) fn keep_hidden(dir: &std::path::Path, hidden: &HiddenFlags) -> std::io::Result<()> {
-    if hidden.is_empty() {
-        return Ok(());
-    }
-    files::write_durably(&dir.join(HIDDEN), &serde_json::to_vec(hidden)?, 0o600)
-}
+use crate::system::procs::{ProcessId, Variable};
 
 /// Changes the flags of one source.
 pub(super) fn change(
@@ -50,10 +37,10 @@ pub(super) fn change(
         .collect::<Result<Vec<_>, StepError>>()?;
     let undo = undo_dir(site, run, &step.source);
     files::make_private_dir(&undo)
-        .map_err(|e| StepError::Files(format!("{}: {e}", undo.display())))?;
+        .map_err(|source| StepError::Io { path: undo.clone(), source })?;
     let host = site.host(&run.plan.to, run.id.as_str());
-    let mut notes = replaced(&host, source, step).map_err(|e| failed(step, &e))?;
-    notes.extend(flag::change(&host, source, &wanted, &undo).map_err(|e| failed(step, &e))?);
+    let mut notes = replaced(&host, source, step).map_err(|e| failed(step, e))?;
+    notes.extend(flag::change(&host, source, &wanted, &undo).map_err(|e| failed(step, e))?);
     Ok(notes)
 }
 
@@ -62,7 +49,7 @@ fn replaced(
     host: &Host<'_>,
     source: &FlagSource,
     step: &FlagStep,
-) -> Result<Vec<String>, flag::FlagError> {
+) -> Result<Vec<String>, FlagError> {
     let names: Vec<FlagName> = step.changes.iter().map(|change| change.name.clone()).collect();
     let now = flag::read(host, source, &names)?;
     let theirs = step.changes.iter().filter_map(|change| {
@@ -103,7 +90,7 @@ fn restore_source(
     let source = source(config, &step.source)?;
     let host = site.host(&run.plan.from, run.id.as_str());
     let undo = undo_dir(site, run, &step.source);
-    match flag::restore(&host, source, &undo).map_err(|e| failed(step, &e))? {
+    match flag::restore(&host, source, &undo).map_err(|e| failed(step, e))? {
         Some(told) => Ok(told),
         None => restore_from_plan(site, run, &host, source, step),
     }
@@ -124,7 +111,7 @@ fn restore_from_plan(
     step: &FlagStep,
 ) -> Result<Vec<String>, StepError> {
     let names: Vec<FlagName> = step.changes.iter().map(|change| change.name.clone()).collect();
-    let now = flag::read(host, source, &names).map_err(|e| failed(step, &e))?;
+    let now = flag::read(host, source, &names).map_err(|e| failed(step, e))?;
     let hidden = hidden(site, run)?;
     let (mut wanted, mut notes) = (Vec::new(), Vec::new());
     for change in &step.changes {
@@ -141,7 +128,7 @@ fn restore_from_plan(
     if !wanted.is_empty() {
         // Not where a way back is looked for: from here there is none but this.
         let undo = again_dir(site, run, &step.source);
-        notes.extend(flag::change(host, source, &wanted, &undo).map_err(|e| failed(step, &e))?);
+        notes.extend(flag::change(host, source, &wanted, &undo).map_err(|e| failed(step, e))?);
     }
     Ok(notes)
 }
@@ -160,12 +147,6 @@ pub(super) fn forget(site: &Site, run: &Run, config: &Config) {
     }
 }
 
-/// The true values that a run changed flags to and from, where its records hold only digests.
-pub fn hidden_of(site: &Site, run: &RunId) -> HiddenFlags {
-    let bytes = fs::read(site.run_dir(run).join(HIDDEN)).unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
-}
-
 /// Sends the signal that makes a service read its settings again.
 pub(super) fn signal(
     site: &Site,
@@ -177,12 +158,13 @@ pub(super) fn signal(
 ) -> Result<(), StepError> {
     let failed = |source| StepError::Service { service: name.to_string(), source };
     let host = site.host(served, run.id.as_str());
-    let service =
-        config.services.iter().find(|service| service.name == *name).ok_or_else(|| {
-            StepError::Files(format!("service {name} is not in the configuration"))
-        })?;
+    let service = config
+        .services
+        .iter()
+        .find(|service| service.name == *name)
+        .ok_or_else(|| StepError::NoService(name.to_string()))?;
     let signal = crate::config::Signal::named(signal)
-        .ok_or_else(|| StepError::Files(format!("{signal} is no signal this version sends")))?;
+        .ok_or_else(|| StepError::NoSignal(signal.to_owned()))?;
     service::signal(&host, service, signal).map_err(failed)
 }
 
@@ -199,12 +181,12 @@ pub(super) fn is_there(site: &Site, run: &Run, config: &Config, name: &ServiceNa
 /// is not set.
 ///
 /// # Errors
-/// A source that cannot be read, in words.
+/// The first source that cannot be read.
 pub fn environment(
     host: &Host<'_>,
     config: &Config,
     service: &ServiceName,
-) -> Result<BTreeMap<String, Option<String>>, String> {
+) -> Result<BTreeMap<String, Option<String>>, EnvironmentError> {
     let Some(flags) = &config.flags else { return Ok(BTreeMap::new()) };
     let mut variables = BTreeMap::new();
     for source in flags.sources.iter().filter(|source| source.apply == Apply::Environment) {
@@ -214,21 +196,21 @@ pub fn environment(
         let names: Vec<FlagName> =
             declared(config, flags, source).map(|flag| flag.name.clone()).collect();
         let found = flag::read(host, source, &names)
-            .map_err(|e| format!("flags of {}: {e}", source.name))?;
+            .map_err(|error| EnvironmentError { name: source.name.clone(), source: error })?;
         variables.extend(found.into_iter().map(|(name, value)| (name.to_string(), value.plain())));
     }
     Ok(variables)
 }
 
-fn failed(step: &FlagStep, error: &flag::FlagError) -> StepError {
-    StepError::Files(format!("{}: {error}", step.source))
+fn failed(step: &FlagStep, source: FlagError) -> StepError {
+    StepError::FlagSource { name: step.source.clone(), source }
 }
 
 fn source<'c>(config: &'c Config, name: &FlagSourceName) -> Result<&'c FlagSource, StepError> {
     let flags = config.flags.as_ref();
     flags
         .and_then(|flags| flags.source(Some(name)))
-        .ok_or_else(|| StepError::Files(format!("[flags] has no source {name}")))
+        .ok_or_else(|| StepError::NoFlagSource(name.clone()))
 }
 
 /// What a flag is changed to, in full.
@@ -237,22 +219,10 @@ fn value(change: &FlagChange, hidden: &HiddenFlags) -> Result<Value, StepError> 
         FlagValue::Absent => Ok(Value::Absent),
         FlagValue::Known(value) => Ok(Value::Known(value.clone())),
         FlagValue::Hidden(digest) => {
-            let kept = hidden.value(digest).ok_or_else(|| {
-                StepError::Files(format!("the value of {} is not known any more", change.name))
-            })?;
+            let kept =
+                hidden.value(digest).ok_or_else(|| StepError::ValueLost(change.name.clone()))?;
             Ok(Value::Known(kept.clone()))
         }
-    }
-}
-
-fn hidden(site: &Site, run: &Run) -> Result<HiddenFlags, StepError> {
-    let path = site.run_dir(&run.id).join(HIDDEN);
-    let problem =
-        |error: &dyn std::fmt::Display| StepError::Files(format!("{}: {error}", path.display()));
-    match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| problem(&e)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(HiddenFlags::default()),
-        Err(e) => Err(problem(&e)),
     }
 }
 
@@ -260,7 +230,223 @@ fn undo_dir(site: &Site, run: &Run, source: &FlagSourceName) -> PathBuf {
     site.run_dir(&run.id).join("flags").join(source.as_str())
 }
 
+fn hidden(site: &Site, run: &Run) -> Result<HiddenFlags, StepError> {
+    read_hidden_flags(site, &run.id).map_err(|(path, source)| StepError::Io { path, source })
+}
+
 /// Where is kept what was put back by the plan.
 fn again_dir(site: &Site, run: &Run, source: &FlagSourceName) -> PathBuf {
     site.run_dir(&run.id).join("flags-by-plan").join(source.as_str())
+}
+
+/// The questions that show in the running app what the run's flags are: asked with the checks.
+pub(super) fn questions(config: &Config, plan: &Plan, hidden: &HiddenFlags) -> Vec<Check> {
+    plan.flags().filter_map(|change| question(config, change, hidden)).collect()
+}
+
+/// Of these questions those to a log that `service` writes as it starts with what it read of the flag. Whose a file is
+/// nobody knows: it is taken for that of the first service that is reloaded.
+pub(super) fn questions_by_log(
+    config: &Config,
+    plan: &Plan,
+    hidden: &HiddenFlags,
+    service: &ServiceName,
+) -> Vec<Check> {
+    let first = plan.steps.iter().find_map(|step| match step {
+        Step::Reload { service } => Some(service),
+        _ => None,
+    });
+    let writes = |change: &&FlagChange, check: &Check| {
+        let at_start = source(config, &change.source).is_ok_and(|source| {
+            matches!(source.apply, Apply::Reload | Apply::Environment)
+                && readers(config, source).contains(service)
+        });
+        let CheckKind::Log(log) = &check.kind else { return false };
+        at_start
+            && match &log.source {
+                LogSource::Service(name) => name == service,
+                LogSource::File(_) => first == Some(service),
+            }
+    };
+    let asked = plan.flags().filter_map(|change| {
+        let check = question(config, change, hidden)?;
+        writes(&change, &check).then_some(check)
+    });
+    asked.collect()
+}
+
+/// The questions that hold a secret, or are about one: their answers are not told.
+pub(super) fn untold(plan: &Plan) -> BTreeSet<CheckName> {
+    let hides = |change: &&FlagChange| {
+        [&change.before, &change.after].into_iter().any(|v| matches!(v, FlagValue::Hidden(_)))
+    };
+    plan.flags().filter(hides).map(|change| question_name(&change.name)).collect()
+}
+
+/// The question that shows in the running app that a flag is what it is changed to, where one is declared; asked
+/// with the true value of a secret, for which `hidden` is needed. Of a flag that is taken away: that it is not any more
+/// what it was, where an answer can tell that.
+pub fn question(config: &Config, change: &FlagChange, hidden: &HiddenFlags) -> Option<Check> {
+    let Verify::Ask { kind, timeout, tells_value } = verify(config, change)? else { return None };
+    let value = match (&change.after, &change.before) {
+        (FlagValue::Absent, set) | (set, _) if *tells_value => known(set, hidden)?,
+        _ => serde_json::Value::Null,
+    };
+    let words =
+        [("{name}", Filler::Text(change.name.to_string())), ("{value}", Filler::Json(value))];
+    let kind = match change.after {
+        FlagValue::Absent => kind.denied(&words, "{value}")?,
+        FlagValue::Known(_) | FlagValue::Hidden(_) => kind.filled(&words),
+    };
+    Some(Check {
+        name: question_name(&change.name),
+        kind,
+        critical: true,
+        group: CheckGroup::Quick,
+        passes: 1,
+        settle: Duration::ZERO,
+        timeout: *timeout,
+    })
+}
+
+fn known(value: &FlagValue, hidden: &HiddenFlags) -> Option<serde_json::Value> {
+    match value {
+        FlagValue::Absent => None,
+        FlagValue::Known(value) => Some(value.clone()),
+        FlagValue::Hidden(digest) => hidden.value(digest).cloned(),
+    }
+}
+
+/// What showed each flag: the question that was asked among `checks`; else it is looked for in the environment of
+/// processes or in the answer of an admin API.
+///
+/// # Errors
+/// The first flag that does not show its value.
+pub(super) fn look(
+    site: &Site,
+    run: &Run,
+    config: &Config,
+    served: &Served,
+    checks: &[CheckEvidence],
+) -> Result<Vec<FlagEvidence>, StepError> {
+    let hidden = hidden(site, run)?;
+    let mut seen = Vec::new();
+    for change in run.plan.flags() {
+        let wanted = value(change, &hidden)?;
+        let by = match verify(config, change) {
+            Some(Verify::Ask { .. }) => {
+                let asked = question(config, change, &hidden).is_some();
+                by_question(change, asked, checks)?
+            }
+            Some(Verify::Environ) => in_environment(site, run, config, served, change, &wanted)?,
+            None => by_source(site, run, config, served, change, &wanted)?,
+        };
+        seen.push(FlagEvidence {
+            source: change.source.clone(),
+            flag: change.name.clone(),
+            value: change.after.clone(),
+            seen: by,
+        });
+    }
+    Ok(seen)
+}
+
+/// Only what was asked and answered so shows anything.
+fn by_question(
+    change: &FlagChange,
+    asked: bool,
+    checks: &[CheckEvidence],
+) -> Result<String, StepError> {
+    let name = question_name(&change.name);
+    let passed = |check: &CheckEvidence| check.check == name && check.passed;
+    match (asked && checks.iter().any(passed), &change.after) {
+        (true, FlagValue::Absent) => {
+            Ok(format!("by the check {name}: it is not what it was set to any more"))
+        }
+        (true, _) => Ok(format!("by the check {name}")),
+        (false, FlagValue::Absent) if !asked => {
+            Ok("not looked for: nothing can tell that it is not set".to_owned())
+        }
+        (false, _) => Err(not_seen(change, "it was not asked")),
+    }
+}
+
+/// An admin API is the app's own: what it answers is what the app has.
+fn by_source(
+    site: &Site,
+    run: &Run,
+    config: &Config,
+    served: &Served,
+    change: &FlagChange,
+    wanted: &Value,
+) -> Result<String, StepError> {
+    let source = source(config, &change.source)?;
+    if !matches!(source.kind, FlagSourceKind::Http(_)) {
+        return Ok("not looked for: nothing shows it".to_owned());
+    }
+    let host = site.host(served, run.id.as_str());
+    let found = flag::read(&host, source, std::slice::from_ref(&change.name))
+        .map_err(|e| not_seen(change, &e.to_string()))?;
+    let found = found.get(&change.name).cloned().unwrap_or(Value::Absent);
+    if found.same(wanted) {
+        return Ok(format!("{} answers so", change.source));
+    }
+    let found = found.shown(&change.name);
+    Err(not_seen(change, &format!("{} answers {}", change.source, found.plain())))
+}
+
+fn in_environment(
+    site: &Site,
+    run: &Run,
+    config: &Config,
+    served: &Served,
+    change: &FlagChange,
+    wanted: &Value,
+) -> Result<String, StepError> {
+    let source = source(config, &change.source)?;
+    let host = site.host(served, run.id.as_str());
+    let mut processes = 0;
+    for name in takers(config, source, &[&change.name]) {
+        let Some(service) = config.services.iter().find(|s| s.name == name) else { continue };
+        let state = service::observe(&host, service)
+            .map_err(|source| StepError::Service { service: name.to_string(), source })?;
+        let pids: Vec<u32> = state.processes.iter().map(|process| process.pid).collect();
+        for (pid, found) in flag::in_processes(&pids, &change.name) {
+            let found = match found {
+                Variable::Set(text) => Value::text(text),
+                Variable::Unset => Value::Absent,
+                Variable::Unreadable(why) => {
+                    let what = format!("the environment of {name} (process {pid}): {why}");
+                    return Err(not_seen(change, &what));
+                }
+            };
+            if found.plain() != wanted.plain() {
+                let found = found.shown(&change.name);
+                let what = format!("{name} (process {pid}) was started with {}", found.plain());
+                return Err(not_seen(change, &what));
+            }
+            processes += 1;
+        }
+    }
+    if processes == 0 {
+        return Err(not_seen(change, "no process of a service could be looked at"));
+    }
+    let noun = if processes == 1 { "process" } else { "processes" };
+    Ok(format!("in the environment of {processes} {noun}"))
+}
+
+/// The name of the question that shows a flag.
+pub fn question_name(flag: &FlagName) -> crate::model::CheckName {
+    let plain: String = flag
+        .as_str()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' })
+        .take(50)
+        .collect();
+    format!("flag-{plain}").parse().expect("letters, digits and dashes")
+}
+
+fn not_seen(change: &FlagChange, why: &str) -> StepError {
+    let (flag, wanted, why) = (change.name.clone(), change.after.plain(), why.to_owned());
+    StepError::NotSeen { flag, wanted, why }
 }

@@ -1,6 +1,6 @@
 //! Where a run stands: one pure function over its journal.
 
-use super::entry::{Entry, OnFailure};
+use super::entry::{Entry, OnFailure, Side};
 use crate::model::Outcome;
 
 /// Where a run stands.
@@ -28,16 +28,6 @@ pub enum Phase {
     Stuck(Side),
     /// The run is over.
     Closed(Option<Outcome>),
-}
-
-/// Which state a stuck run is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    /// The target's tree is in place.
-    Target,
-    /// The tree of before is in place.
-    Before,
 }
 
 /// A journal line that cannot follow the ones before it.

@@ -1,10 +1,9 @@
 //! Proving a state with the checks and services of a configuration.
 
-use super::EngineError;
 use super::flags::question_name;
 use super::run::Run;
 use crate::check::{self, Expectation, LogPositions, Proof, Surroundings};
-use crate::config::{self, Check, CheckKind, Config, LogSource, Selection, Service};
+use crate::config::{Check, CheckKind, Config, LogSource, Selection, Service};
 use crate::model::{
     CheckEvidence, CheckName, Event, Narration, Narrator, Plan, RunId, Served, Step,
 };
@@ -120,14 +119,6 @@ pub(super) fn log_window(
 fn reloads(plan: &Plan, name: &str) -> bool {
     let reload = |step: &Step| matches!(step, Step::Reload { service } if service.as_str() == name);
     plan.steps.iter().any(reload)
-}
-
-/// The configuration a plan carries.
-pub(super) fn parsed(text: &str, file: &str) -> Result<Config, EngineError> {
-    config::parse(text, file).map_err(|e| {
-        let first = e.problems.first().map(|p| p.message.clone()).unwrap_or_default();
-        EngineError::Config(format!("{e}: {first}"))
-    })
 }
 
 /// What is asked on the way back, without the logs that cannot be read and could not be before the run either: that is

@@ -3,15 +3,15 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::EngineError;
-use super::cause::{Reason, was_stopped};
-use super::entry::Entry;
+use super::entry::{Entry, Reason};
+use super::error::EngineError;
 use super::journal::Line;
+use super::legacy;
 use super::run::Run;
 use crate::ledger::{self, Draft, LedgerError};
 use crate::model::{
-    ArtifactEvidence, CheckEvidence, Event, Evidence, FlagEvidence, Oid, Outcome, Plan, Record,
-    SavedFile, ServiceEvidence, Step, StepEvidence, dotenv,
+    ArtifactEvidence, Cause, CheckEvidence, Event, Evidence, FlagEvidence, Oid, Outcome, Plan,
+    Record, SavedFile, ServiceEvidence, Step, StepEvidence, dotenv,
 };
 use crate::site::Site;
 use crate::system::git::Pushed;
@@ -266,6 +266,18 @@ fn flags_sentence(plan: &Plan, outcome: Outcome, doubt: bool) -> String {
     }
 }
 
+/// Whether a person ended the act that this is the evidence of, by `abort` or by a signal: nothing is wrong with
+/// what it was to put in place, as far as anybody knows.
+pub fn was_stopped(evidence: &Evidence) -> bool {
+    let said = || evidence.run.as_ref().and(evidence.failure.as_deref());
+    evidence.cause.or_else(|| said().map(legacy::cause_of_failure)).is_some_and(Cause::is_person)
+}
+
+/// Whether the watchdog finished the act that this is the evidence of.
+pub fn by_watchdog(evidence: &Evidence) -> bool {
+    evidence.watchdog.unwrap_or_else(|| legacy::by_watchdog(&evidence.warnings))
+}
+
 /// The writer's name without its random suffix.
 pub fn host_name(writer: &str) -> &str {
     writer.rsplit_once('.').map_or(writer, |(name, _)| name)
@@ -384,4 +396,56 @@ fn steps(line: &Line) -> Vec<StepEvidence> {
 /// The names of the variables in the live `.env`; never their values.
 fn environment_keys(site: &Site) -> Vec<String> {
     fs::read(site.top().join(".env")).map(|bytes| dotenv::names(&bytes)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evidence(failure: &str, cause: Option<Cause>) -> Evidence {
+        let mut evidence = Evidence::at(jiff::Timestamp::UNIX_EPOCH, "ana");
+        evidence.run = "20261120-031204-k3f9".parse().ok();
+        evidence.failure = Some(failure.to_owned());
+        evidence.cause = cause;
+        evidence
+    }
+
+    #[test]
+    fn no_text_of_a_record_is_taken_for_a_cause() {
+        for text in legacy::PHRASES {
+            assert!(!was_stopped(&evidence(text, Some(Cause::Failed))), "{text}");
+            assert!(!was_stopped(&evidence(text, Some(Cause::AbortedByWatchdog))), "{text}");
+            assert!(was_stopped(&evidence(text, Some(Cause::Aborted))), "{text}");
+            assert!(was_stopped(&evidence(text, Some(Cause::Interrupted))), "{text}");
+            let mut finished = evidence(text, Some(Cause::Failed));
+            finished.warnings.push(text.to_owned());
+            finished.watchdog = Some(false);
+            assert!(!by_watchdog(&finished), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_no_run_was_not_stopped() {
+        let mut found = evidence("health: interrupted by SIGTERM", None);
+        found.run = None;
+        assert!(!was_stopped(&found));
+    }
+
+    #[test]
+    fn a_cause_of_a_later_version_is_a_failure() {
+        let cause: Result<Cause, _> = serde_json::from_str("\"struck-by-lightning\"");
+        assert_eq!(cause.ok(), Some(Cause::Failed));
+        let known = serde_json::to_string(&Cause::AbortedByWatchdog).ok();
+        assert_eq!(known.as_deref(), Some("\"aborted-by-watchdog\""));
+    }
+
+    #[test]
+    fn evidence_without_a_cause_is_read_by_its_words() {
+        let text = r#"{"evidence":1,"run":"20261120-031204-k3f9","started":"2026-11-20T03:12:04Z",
+            "finished":"2026-11-20T03:12:09Z","failure":"prove: interrupted by SIGTERM",
+            "warnings":["finished by the watchdog: the process ana began it with was killed"]}"#;
+        let evidence: Option<Evidence> = serde_json::from_str(text).ok();
+        assert!(evidence.as_ref().is_some_and(was_stopped));
+        assert!(evidence.as_ref().is_some_and(by_watchdog));
+    }
 }

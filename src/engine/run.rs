@@ -1,19 +1,18 @@
 //! A run on disk: its directory, plan and journal.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use jiff::civil::DateTime;
+use rustix::fs::FallocateFlags;
 
 use super::entry::{Begun, Entry};
 use super::journal::{Journal, JournalError};
-use super::{cleanup, watchdog};
-use crate::config::Retention;
-use crate::layout;
-use crate::model::{CheckedPlan, Digest, Plan, RunId, Step};
-use crate::site::Site;
+use crate::config::{self, Config, ConfigError};
+use crate::model::{CheckedPlan, Digest, HiddenFlags, Plan, RunId, Step};
+use crate::site::{Site, room};
 use crate::system::{clock, failpoint, files};
 
 /// One run: a plan and how far its execution came.
@@ -27,6 +26,39 @@ pub struct Run {
     pub journal: Journal,
     /// This process finishes it for the watchdog, not for a person.
     pub by_watchdog: bool,
+    configs: Configs,
+}
+
+/// The configurations that a plan carries, parsed once. A run whose configurations no longer parse can still be
+/// looked at, though neither finished nor undone.
+#[derive(Debug, Clone)]
+pub(super) struct Configs {
+    target: Result<Config, UnreadableConfig>,
+    before: Result<Config, UnreadableConfig>,
+}
+
+/// A configuration of a plan that does not parse: another version of gitroll made it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{source}: {}", .source.problems.first().map_or("", |first| first.message.as_str()))]
+pub struct UnreadableConfig {
+    #[from]
+    source: ConfigError,
+}
+
+impl Configs {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let parsed = |text: &str, file| config::parse(text, file).map_err(UnreadableConfig::from);
+        Self {
+            target: parsed(&plan.config, "gitroll.toml of the target"),
+            before: parsed(&plan.config_before, "gitroll.toml of what served"),
+        }
+    }
+
+    /// The target's and that of what served.
+    pub(super) fn both(&self) -> Result<(&Config, &Config), UnreadableConfig> {
+        let both = self.target.as_ref().and_then(|target| Ok((target, self.before.as_ref()?)));
+        both.map_err(UnreadableConfig::clone)
+    }
 }
 
 impl Run {
@@ -34,10 +66,15 @@ impl Run {
     ///
     /// # Errors
     /// When the state directory cannot be written. What was made of the run is removed again then.
-    pub fn begin(site: &Site, checked: &CheckedPlan, begun: Begun) -> Result<Self, JournalError> {
+    pub(super) fn begin(
+        site: &Site,
+        checked: &CheckedPlan,
+        configs: Configs,
+        begun: Begun,
+    ) -> Result<Self, JournalError> {
         let id = new_id(run_ids(site)?.last());
         let dir = site.run_dir(&id);
-        Self::make(site, id, &dir, checked, begun).inspect_err(|_| {
+        Self::make(site, id, &dir, checked, configs, begun).inspect_err(|_| {
             let _ = fs::remove_dir_all(&dir);
         })
     }
@@ -47,6 +84,7 @@ impl Run {
         id: RunId,
         dir: &Path,
         checked: &CheckedPlan,
+        configs: Configs,
         begun: Begun,
     ) -> Result<Self, JournalError> {
         let io = |source| JournalError::Io { path: dir.to_owned(), source };
@@ -57,11 +95,11 @@ impl Run {
         let plan = checked.plan().clone();
         let json = serde_json::to_vec_pretty(&plan).map_err(|e| io(e.into()))?;
         files::write_durably(&dir.join("plan.json"), &json, 0o600).map_err(io)?;
-        super::flags::keep_hidden(dir, checked.hidden()).map_err(io)?;
+        keep_hidden(dir, checked.hidden()).map_err(io)?;
         failpoint::pass("run plan written").map_err(io)?;
         let mut journal = Journal::create(dir)?;
         journal.write(Entry::Begun(begun), clock::now())?;
-        Ok(Self { id, plan, journal, by_watchdog: false })
+        Ok(Self { id, plan, journal, by_watchdog: false, configs })
     }
 
     /// Opens a run to look at it or to go on with it.
@@ -82,7 +120,30 @@ impl Run {
             line,
             problem,
         })?;
-        Ok(Self { id: id.clone(), plan, journal, by_watchdog: false })
+        let configs = Configs::of(&plan);
+        Ok(Self { id: id.clone(), plan, journal, by_watchdog: false, configs })
+    }
+}
+
+impl Run {
+    /// The target's configuration, where it can be read.
+    pub fn config(&self) -> Option<&Config> {
+        self.configs.target.as_ref().ok()
+    }
+
+    /// The target's configuration and that of what served.
+    pub(super) fn configs(&self) -> Result<(&Config, &Config), UnreadableConfig> {
+        self.configs.both()
+    }
+
+    /// The runs that failed before it in the same act, the first one first.
+    pub fn follows(&self) -> &[RunId] {
+        self.journal.begun().map_or(&[], |begun| &begun.follows)
+    }
+
+    /// The run whose guard is this one's too: the first of the act. One guard sees to all of them.
+    pub fn guarded_as(&self) -> &RunId {
+        self.follows().first().unwrap_or(&self.id)
     }
 }
 
@@ -144,67 +205,6 @@ pub fn last_run(site: &Site) -> Option<Run> {
     Run::open(site, run_ids(site).ok()?.last()?).ok()
 }
 
-/// Removes what dead runs left behind: directories without a first journal line, stages, guards of runs that
-/// are over. Called under the lock, when no run is open.
-pub fn tidy(site: &Site) {
-    let Ok(ids) = run_ids(site) else { return };
-    for id in &ids {
-        watchdog::disarm(site, id);
-        // The stage first: it is found by its run.
-        let _ = layout::remove_stage(&site.stage(id));
-        super::reserve::release(site, id);
-    }
-    remove_dead_runs(site);
-    // A command that came to its end may have failed to remove one of its own.
-    cleanup::own_files(site);
-}
-
-/// Removes plans and journals of all but the latest runs, and what older ones put aside once that is old
-/// enough. An open run and what it saved always stay. Called under the lock.
-pub fn forget(site: &Site, retention: &Retention) {
-    let (Ok(ids), Ok(open)) = (run_ids(site), open_runs(site)) else { return };
-    let old = ids.len().saturating_sub(retention.runs);
-    let (old, kept) = ids.split_at(old);
-    let is_open = |id: &RunId| open.iter().any(|run| run.id == *id);
-    for id in old.iter().filter(|id| !is_open(id)) {
-        let _ = fs::remove_dir_all(site.run_dir(id));
-    }
-    let now = clock::now();
-    for entry in fs::read_dir(site.state().join("saved")).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        let Ok(id) = name.strip_suffix("-later").unwrap_or(name).parse::<RunId>() else { continue };
-        // Of the future, or of no time at all: not old.
-        let age = begun_at(&id).and_then(|at| Duration::try_from(now.duration_since(at)).ok());
-        let young = age.is_none_or(|age| age < retention.saved);
-        if !young && !kept.contains(&id) && !is_open(&id) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
-/// The moment that a run's id says.
-fn begun_at(id: &RunId) -> Option<jiff::Timestamp> {
-    let stamp = id.as_str().get(..15)?;
-    let time = jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", stamp).ok()?;
-    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
-}
-
-/// Removes what runs left that were killed before their first journal line: nothing was changed by then.
-/// Says how many there were.
-pub(super) fn remove_dead_runs(site: &Site) -> usize {
-    let dead = |id: &RunId| {
-        let dir = site.run_dir(id);
-        match Journal::open(&dir) {
-            Ok(journal) => journal.lines().is_empty(),
-            Err(JournalError::Io { source, .. }) => source.kind() == ErrorKind::NotFound,
-            Err(_) => false,
-        }
-    };
-    let ids = run_ids(site).unwrap_or_default();
-    ids.iter().filter(|id| dead(id) && fs::remove_dir_all(site.run_dir(id)).is_ok()).count()
-}
-
 /// The branch that HEAD was on before the latest run that took it off one, as far as runs are kept.
 pub(super) fn last_branch(site: &Site) -> Option<String> {
     let ids = run_ids(site).ok()?;
@@ -216,7 +216,61 @@ pub(super) fn last_branch(site: &Site) -> Option<String> {
     })
 }
 
-fn run_ids(site: &Site) -> Result<Vec<RunId>, JournalError> {
+/// Where a run keeps the values that nobody may read in its plan.
+const HIDDEN_FLAGS: &str = "hidden-flags.json";
+
+/// Keeps the values that stand in the plan as digests, before the run begins.
+fn keep_hidden(dir: &Path, hidden: &HiddenFlags) -> io::Result<()> {
+    if hidden.is_empty() {
+        return Ok(());
+    }
+    files::write_durably(&dir.join(HIDDEN_FLAGS), &serde_json::to_vec(hidden)?, 0o600)
+}
+
+/// The true values that a run changed flags to and from, where its records hold only digests; none where they cannot
+/// be read.
+pub fn hidden_flags(site: &Site, run: &RunId) -> HiddenFlags {
+    read_hidden_flags(site, run).unwrap_or_default()
+}
+
+/// As [`hidden_flags`], for who cannot do without them.
+///
+/// # Errors
+/// They are there and cannot be read: the file, and why.
+pub(super) fn read_hidden_flags(
+    site: &Site,
+    run: &RunId,
+) -> Result<HiddenFlags, (PathBuf, io::Error)> {
+    let path = site.run_dir(run).join(HIDDEN_FLAGS);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(HiddenFlags::default()),
+        Err(e) => return Err((path, e)),
+    };
+    serde_json::from_slice(&bytes).map_err(|e| (path, io::Error::other(e)))
+}
+
+/// Holds room on the disk from before a run changes anything, so that the way back does not fail on a disk that fills
+/// up meanwhile. Best effort: where a file system cannot, the run goes on without.
+pub(super) fn hold_room(site: &Site, run: &Run) {
+    let path = site.run_dir(&run.id).join("reserve");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let held = file.map_err(|error| error.to_string()).and_then(|file| {
+        let bytes = room::way_back(site, &run.plan);
+        rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes).map_err(|e| e.to_string())
+    });
+    if let Err(error) = held {
+        tracing::debug!("no room is held: {error}");
+        release_room(site, &run.id);
+    }
+}
+
+/// Gives it back, to be used now.
+pub(super) fn release_room(site: &Site, run: &RunId) {
+    let _ = fs::remove_file(site.run_dir(run).join("reserve"));
+}
+
+pub(super) fn run_ids(site: &Site) -> Result<Vec<RunId>, JournalError> {
     let dir: PathBuf = site.state().join("runs");
     let entries = match fs::read_dir(&dir) {
         Ok(entries) => entries,

@@ -1,16 +1,41 @@
-//! What a run's journal says of it.
+//! How a run stands, by its journal: which way it is on, how far that is gone, what lies in the tree meanwhile, what
+//! `resume` and `abort` will therefore do.
 
-use super::cause::Reason;
-use super::entry::{Entry, OnFailure};
-use super::phase::{Phase, Side};
-use super::prove::parsed;
+use jiff::Timestamp;
+
+use super::entry::{Entry, OnFailure, Reason, Side};
+use super::phase::Phase;
 use super::run::Run;
 use crate::check::{LogPositions, Proof};
-use crate::config::{Manager, Service};
+use crate::config::Manager;
 use crate::model::{Cause, CheckEvidence, ServiceName, Step};
-use crate::service::{self, Host};
-use crate::site::Site;
 use crate::system::procs::Ticks;
+
+/// Which way a run that is not over is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Course {
+    /// To the target, and nothing that serves was touched yet.
+    Preparing,
+    /// To the target.
+    Forward,
+    /// Back: what served before is being put in place again, and both `resume` and `abort` finish that.
+    Back,
+    /// Past the commit point: all that is left is the record, and there is nothing to abort.
+    Proven,
+    /// Nowhere until a person has mended something; whose tree is in place.
+    Stuck(Side),
+}
+
+/// What a run has put into the tree, or of flags into their sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lying {
+    /// What lay there before the run.
+    Before,
+    /// Some files of the one and some of the other.
+    Between,
+    /// The target.
+    Target,
+}
 
 /// A command of the team's own that was interrupted and does not say that it may simply be run again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +51,113 @@ pub struct Unsettled {
 }
 
 impl Run {
+    /// The place of activation among the steps: before it nothing that serves is touched.
+    pub(super) fn activation(&self) -> usize {
+        let prepares = |step: &Step| matches!(step, Step::Stage { .. } | Step::Build(_));
+        let steps = &self.plan.steps;
+        steps.iter().position(|step| !prepares(step)).unwrap_or(steps.len())
+    }
+
+    /// Which way it is on.
+    pub fn course(&self) -> Course {
+        match self.journal.phase() {
+            Phase::Fresh => Course::Preparing,
+            Phase::Forward { next, .. } => {
+                let prepares = *next < self.activation();
+                if prepares { Course::Preparing } else { Course::Forward }
+            }
+            Phase::Restoring { .. } | Phase::Restored => Course::Back,
+            Phase::Proven | Phase::Closed(_) => Course::Proven,
+            Phase::Stuck(side) => Course::Stuck(*side),
+        }
+    }
+
+    /// What it has put into the tree, as far as it knows.
+    pub fn lying(&self) -> Lying {
+        // What is stopped before lets the tree lie as it is.
+        let changes = |step: &Step| matches!(step, Step::Activate | Step::Flags(_));
+        let activation = self.plan.steps.iter().position(changes);
+        let activation = activation.unwrap_or_else(|| self.activation());
+        let mut lying = Lying::Before;
+        for line in self.journal.lines() {
+            lying = match (&line.entry, lying) {
+                (Entry::Intent { step, .. }, Lying::Before) if *step == activation => {
+                    Lying::Between
+                }
+                (Entry::Done { step, .. }, _) if *step == activation => Lying::Target,
+                (Entry::Restoring { .. }, Lying::Target) => Lying::Between,
+                (Entry::TreeRestored { .. }, _) => Lying::Before,
+                (_, lying) => lying,
+            };
+        }
+        lying
+    }
+
+    /// The steps of the way it is on that were done, and those that were not, an interrupted one first.
+    /// `recorded`: its act is in the chain, whether the journal says so already or not.
+    pub fn progress(&self, recorded: bool) -> (Vec<String>, Vec<String>) {
+        let back = matches!(self.course(), Course::Back | Course::Stuck(Side::Before));
+        let mut way = if back { self.way_back() } else { self.way_forward() };
+        let before_record = way.len().saturating_sub(1);
+        let done = match self.journal.phase() {
+            Phase::Fresh => 0,
+            Phase::Forward { next, .. } => *next,
+            Phase::Stuck(Side::Target) => self.last_announced(),
+            Phase::Restoring { .. } | Phase::Stuck(Side::Before) => {
+                usize::from(self.lying() == Lying::Before)
+            }
+            Phase::Proven | Phase::Restored => before_record + usize::from(recorded),
+            Phase::Closed(_) => way.len(),
+        };
+        let left = way.split_off(done.min(way.len()));
+        (way, left)
+    }
+
+    /// Whether a service was or is being made to run the target.
+    pub fn reloaded(&self) -> bool {
+        self.reload_was_announced()
+    }
+
+    /// Whether it was the watchdog that brought it to its end, or tries to.
+    pub fn in_hands_of_watchdog(&self) -> bool {
+        let lines = self.journal.lines().iter().rev();
+        let by = lines.filter_map(|line| match &line.entry {
+            Entry::Resumed { watchdog, .. } => Some(*watchdog),
+            entry => match entry.reason()?.cause {
+                Cause::AbortedByWatchdog => Some(true),
+                Cause::Aborted => Some(false),
+                Cause::Interrupted | Cause::Failed => None,
+            },
+        });
+        by.into_iter().next().unwrap_or(false)
+    }
+
+    /// Whether the command that was at it since `since` ended by itself, leaving it to a person.
+    pub(super) fn left_to_person(&self, since: Timestamp) -> bool {
+        let stuck = matches!(self.journal.phase(), Phase::Stuck(_));
+        stuck && self.journal.lines().last().is_some_and(|line| line.at >= since)
+    }
+
+    fn way_forward(&self) -> Vec<String> {
+        self.plan.steps.iter().map(Step::label).collect()
+    }
+
+    /// The way back is not the plan's steps in reverse: the tree first, then forward again on it.
+    fn way_back(&self) -> Vec<String> {
+        let reload = |step: &&Step| matches!(step, Step::Reload { .. }) && self.reloaded();
+        let reloads = self.plan.steps.iter().filter(reload).map(Step::label);
+        let ends = [Step::Prove.label(), Step::Record.label()];
+        std::iter::once(Step::Activate.label()).chain(reloads).chain(ends).collect()
+    }
+
+    fn last_announced(&self) -> usize {
+        let announced = self.journal.lines().iter().rev().find_map(|line| match line.entry {
+            Entry::Intent { step, .. } => Some(step),
+            _ => None,
+        });
+        announced.unwrap_or(0)
+    }
+
     /// The command of which nobody knows whether it ran to its end, where the run stopped in one.
     pub fn unsettled(&self) -> Option<Unsettled> {
         let Phase::Forward { next, announced: true } = *self.journal.phase() else { return None };
@@ -35,41 +167,14 @@ impl Run {
         Some(Unsettled { step: next, label, command, service })
     }
 
-    /// The commands of the team's own that this run started and that go on although it was killed: process,
-    /// words.
-    pub fn outlived(&self, site: &Site) -> Vec<(u32, String)> {
-        let found = |(host, service): (Host<'_>, Service)| {
-            service::outlived(&host, &service).map(|(process, words)| (process.pid, words))
-        };
-        self.services(site).into_iter().filter_map(found).collect()
-    }
-
-    /// Waits until they have ended. One that takes longer than it may is ended.
-    ///
-    /// # Errors
-    /// The one that does not end, in words.
-    pub fn wait_for_outlived(&self, site: &Site) -> Result<(), String> {
-        for (host, service) in self.services(site) {
-            service::wait_for_outlived(&host, &service).map_err(|e| e.to_string())?;
-        }
-        Ok(())
-    }
-
-    fn services<'s>(&self, site: &'s Site) -> Vec<(Host<'s>, Service)> {
-        let config = parsed(&self.plan.config, "gitroll.toml").ok();
-        let services = config.into_iter().flat_map(|config| config.services);
-        services.map(|one| (site.host(&self.plan.to, self.id.as_str()), one)).collect()
-    }
-
     /// The command of a reload that must not simply be repeated.
     pub(super) fn command_once(&self, step: usize) -> Option<String> {
         let Step::Reload { service } = self.plan.steps.get(step)? else { return None };
-        let config = parsed(&self.plan.config, "gitroll.toml").ok()?;
-        let service = config.services.into_iter().find(|s| s.name == *service)?;
-        match service.manager {
+        let service = self.config()?.services.iter().find(|s| s.name == *service)?;
+        match &service.manager {
             Manager::Command { idempotent: false, reload, stop, start, .. } => {
                 let both = || format!("{} && {}", stop.join(" "), start.join(" "));
-                Some(reload.map_or_else(both, |words| words.join(" ")))
+                Some(reload.as_ref().map_or_else(both, |words| words.join(" ")))
             }
             _ => None,
         }

@@ -3,16 +3,17 @@
 
 use std::time::{Duration, Instant};
 
+use super::error::StepError;
 use super::prove::{intended, prove, readable};
-use super::run::Run;
-use super::{EngineError, StepError, cleanup, flags, in_turn, reserve};
+use super::run::{Run, release_room};
+use super::{cleanup, flags};
 use crate::build;
-use crate::check::{LogWindow, Proof, log_positions};
-use crate::config::{Config, Service, dropped};
+use crate::check::{self, LogWindow, Proof, log_positions};
+use crate::config::{Check, CheckGroup, CheckKind, Config, Selection, Service, dropped};
 use crate::layout;
 use crate::model::{
-    Activation, ArtifactEvidence, Narration, Narrator, Oid, Plan, RepoPath, RunId, Served,
-    ServiceName, Step,
+    Activation, ArtifactEvidence, CheckEvidence, CheckName, Narration, Narrator, Oid, Plan,
+    RepoPath, RunId, Served, ServiceName, Step,
 };
 use crate::service::{self, Between, ServiceError};
 use crate::site::{Site, variables};
@@ -77,22 +78,66 @@ pub(super) fn perform(
             Ok(Effect::default())
         }
         Step::Reload { service } => {
-            let mut between = |settled: &str| in_turn::no_check_fails(config, run, settled);
+            let mut between = |settled: &str| no_check_fails(config, run, settled);
             reload(site, config, service.as_str(), &plan.to, &run.id, &mut between)
         }
         Step::Prove | Step::Record => Ok(Effect::default()),
     }
 }
 
+/// From one question to the next.
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(250);
+
+/// Between two instances of a service that are reloaded one after the other: whether no check fails that passed before
+/// the run. Which version answers does not matter: the other
+/// instances are of the version before. Nor is it asked what shows a flag: that is about all of them and other
+/// services, too. A check that fails is asked again as long as its `timeout` allows,
+/// since an instance that was just started may not listen yet.
+fn no_check_fails(config: &Config, run: &Run, settled: &str) -> Result<(), String> {
+    let failed_before = |name: &CheckName| {
+        run.baseline().iter().any(|before| before.check == *name && before.failed())
+    };
+    // What is asked of the host itself says nothing about one instance.
+    let over_the_network = |check: &Check| {
+        matches!(check.kind, CheckKind::Http(_) | CheckKind::Tcp(_) | CheckKind::Metric(_))
+    };
+    let of_a_flag = |check: &Check| {
+        run.plan.flags().any(|change| flags::question_name(&change.name) == check.name)
+    };
+    let mut checks = Selection::Group(CheckGroup::Quick).of(&config.checks);
+    checks.retain(|check| {
+        over_the_network(check) && !failed_before(&check.name) && !of_a_flag(check)
+    });
+    let begun = Instant::now();
+    while !checks.is_empty() && !Until::Stopped.reached() {
+        let failing: Vec<(CheckName, String)> = check::look(&checks, None)
+            .into_iter()
+            .filter(CheckEvidence::failed)
+            .map(|evidence| (evidence.check, evidence.last.answer))
+            .collect();
+        checks.retain(|check| failing.iter().any(|(name, _)| *name == check.name));
+        let late = checks.iter().find(|check| begun.elapsed() >= check.timeout);
+        if let Some((name, answer)) =
+            failing.iter().find(|(n, _)| late.is_some_and(|l| l.name == *n))
+        {
+            return Err(format!("with {settled} check {name} fails: {answer}"));
+        }
+        if !checks.is_empty() {
+            std::thread::sleep(BETWEEN_QUESTIONS);
+        }
+    }
+    Ok(())
+}
+
 /// Refuses to go on with an artifact that stays live and that somebody edited since the plan was made. For those
 /// that come in activation itself does so.
 fn as_built(site: &Site, plan: &Plan) -> Result<(), StepError> {
     let store = &site.store;
-    let failed = |error| StepError::Files(format!("{}: {error}", store.dir.display()));
+    let failed = |source| StepError::Io { path: store.dir.clone(), source };
     let changed =
         store.changed(site.top(), &staying(&plan.activation, &plan.artifacts)).map_err(failed)?;
     match changed.first() {
-        Some(output) => Err(StepError::Files(format!("{output} was changed since it was built"))),
+        Some(output) => Err(StepError::Edited(output.clone())),
         None => Ok(()),
     }
 }
@@ -127,7 +172,7 @@ pub(super) fn restore_tree(site: &Site, run: &Run, config: &Config) -> Result<Tr
         Err(error) => (Vec::new(), Some(error)),
     };
     cleanup::after_killed_git(site);
-    reserve::release(site, &run.id);
+    release_room(site, &run.id);
     let edited = restore_files(site, run, config)?;
     let head = restore_head(site, run).and_then(|()| drop_stage(site, run));
     let failures = [flags, head.err()].into_iter().flatten().collect();
@@ -155,7 +200,7 @@ fn restore_files(site: &Site, run: &Run, config: &Config) -> Result<Vec<RepoPath
         }
     }
     let places = site.places(&run.id);
-    let store = |error| StepError::Files(format!("{}: {error}", site.store.dir.display()));
+    let store = |source| StepError::Io { path: site.store.dir.clone(), source };
     let activation = &run.plan.activation;
     let mut changed = layout::converge_back(&site.git, &site.store, &places, activation)?;
     let staying = staying(activation, &run.plan.artifacts_before);
@@ -279,7 +324,7 @@ pub(super) fn services_back(
 
 /// What only the target has: stopped where the run started it, else made to run what lies there again.
 fn leave_new(site: &Site, run: &Run, touched: bool) -> Vec<StepError> {
-    let Ok((after, before)) = configurations(&run.plan) else { return Vec::new() };
+    let Ok((after, before)) = run.configs() else { return Vec::new() };
     let host = site.host(&run.plan.from, run.id.as_str());
     let left = |service: &Service| {
         if run.plan.starts.contains(&service.name) {
@@ -290,7 +335,7 @@ fn leave_new(site: &Site, run: &Run, touched: bool) -> Vec<StepError> {
             Ok(())
         }
     };
-    let new = dropped(&after, &before);
+    let new = dropped(after, before);
     let failed = |service: &Service, source| StepError::Service {
         service: service.name.to_string(),
         source,
@@ -313,7 +358,7 @@ fn start_down(
             continue;
         }
         let begun = flags::environment(&host, config, &service.name)
-            .map_err(|problem| StepError::Files(format!("{}: {problem}", service.name)))
+            .map_err(|source| StepError::NotStarted { service: service.name.clone(), source })
             .and_then(|flags| {
                 host.flags = flags;
                 let failed =
@@ -353,22 +398,6 @@ pub(super) fn drop_stage(site: &Site, run: &Run) -> Result<(), StepError> {
     remove(&stage)
 }
 
-/// The place of activation among the steps: before it nothing that serves is touched.
-pub(super) fn activation(plan: &Plan) -> usize {
-    plan.steps
-        .iter()
-        .position(|step| !matches!(step, Step::Stage { .. } | Step::Build(_)))
-        .unwrap_or(plan.steps.len())
-}
-
-/// Bytes of the plan's configurations, parsed: the target's and that of before.
-pub(super) fn configurations(plan: &Plan) -> Result<(Config, Config), EngineError> {
-    Ok((
-        super::prove::parsed(&plan.config, "gitroll.toml of the target")?,
-        super::prove::parsed(&plan.config_before, "gitroll.toml of what served")?,
-    ))
-}
-
 fn reload(
     site: &Site,
     config: &Config,
@@ -379,7 +408,7 @@ fn reload(
 ) -> Result<Effect, StepError> {
     let mut host = site.host(served, run.as_str());
     let service = named(config, name)?;
-    host.flags = flags::environment(&host, config, &service.name).map_err(StepError::Files)?;
+    host.flags = flags::environment(&host, config, &service.name)?;
     let ticks = service::reload_in_turn(&host, service, between)
         .map_err(|source| StepError::Service { service: name.to_owned(), source })?;
     Ok(Effect { output: Vec::new(), ticks: Some(ticks) })
@@ -399,10 +428,9 @@ fn stop(
 
 /// Stops a service of before that the target has no more. One that its manager has forgotten does not run.
 fn stop_dropped(site: &Site, run: &Run, name: &ServiceName) -> Result<(), StepError> {
-    let (after, before) =
-        configurations(&run.plan).map_err(|error| StepError::Files(error.to_string()))?;
+    let (after, before) = run.configs()?;
     let host = site.host(&run.plan.from, run.id.as_str());
-    for service in dropped(&before, &after).iter().filter(|service| service.name == *name) {
+    for service in dropped(before, after).iter().filter(|service| service.name == *name) {
         match service::stop(&host, service) {
             Ok(()) | Err(ServiceError::Unknown { .. }) => {}
             Err(source) => return Err(StepError::Service { service: name.to_string(), source }),
@@ -413,7 +441,7 @@ fn stop_dropped(site: &Site, run: &Run, name: &ServiceName) -> Result<(), StepEr
 
 fn named<'c>(config: &'c Config, name: &str) -> Result<&'c Service, StepError> {
     let service = config.services.iter().find(|service| service.name.as_str() == name);
-    service.ok_or_else(|| StepError::Files(format!("service {name} is not in the configuration")))
+    service.ok_or_else(|| StepError::NoService(name.to_owned()))
 }
 
 /// A commit that somebody made on the detached HEAD meanwhile stays reachable.
@@ -441,5 +469,5 @@ fn detach_at(site: &Site, run: &Run, commit: &Oid, why: &str) -> Result<(), Step
 }
 
 fn remove(stage: &std::path::Path) -> Result<(), StepError> {
-    layout::remove_stage(stage).map_err(|e| StepError::Files(format!("{}: {e}", stage.display())))
+    layout::remove_stage(stage).map_err(|source| StepError::Io { path: stage.to_owned(), source })
 }

@@ -123,6 +123,13 @@ pub enum Cause {
     Failed,
 }
 
+impl Cause {
+    /// Whether it was a person who ended the act, and nothing is wrong with its target as far as anybody knows.
+    pub fn is_person(self) -> bool {
+        matches!(self, Cause::Aborted | Cause::Interrupted)
+    }
+}
+
 /// One check and what it found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckEvidence {

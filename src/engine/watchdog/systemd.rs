@@ -1,4 +1,4 @@
-//! The guard as a transient timer of systemd.
+//! A transient timer of systemd that starts this program later.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -6,7 +6,6 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Keeper, Order, environment, log};
 use crate::system::process::{Finished, Invocation, own_program};
 use crate::system::user::Account;
 
@@ -15,12 +14,25 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Arms a timer. `None` where systemd does not run, would not outlive this login, or does not answer.
-pub(super) fn arm(order: &Order<'_>) -> Option<Keeper> {
+/// What is started, and when.
+pub(super) struct Timer {
+    /// The unit's name without its `.timer`.
+    pub(super) unit: String,
+    pub(super) description: OsString,
+    pub(super) after: Duration,
+    /// Where its output goes.
+    pub(super) log: PathBuf,
+    pub(super) environment: BTreeMap<OsString, OsString>,
+    /// This program's arguments.
+    pub(super) args: Vec<OsString>,
+}
+
+/// Arms a timer: the unit's name, and whether it is under the user's own manager. `None` where systemd does not run,
+/// would not outlive this login, or does not answer.
+pub(super) fn arm(timer: &Timer) -> Option<(String, bool)> {
     let user = scope()?;
     let program = program_for_later()?;
-    let unit = format!("gitroll-watchdog-{}-{}", order.run, &order.token[..4]);
-    let log = log(order.site, order.run);
+    let unit = &timer.unit;
     let said = |name: &str, value: &OsStr| {
         let mut text = OsString::from(name);
         text.push(value);
@@ -28,8 +40,8 @@ pub(super) fn arm(order: &Order<'_>) -> Option<Keeper> {
     };
     let mut args: Vec<OsString> = vec!["--quiet".into(), "--collect".into()];
     args.push(format!("--unit={unit}").into());
-    args.push(said("--description=gitroll: watchdog of ", order.site.top().as_os_str()));
-    args.push(format!("--on-active={}ms", order.after.as_millis()).into());
+    args.push(said("--description=", &timer.description));
+    args.push(format!("--on-active={}ms", timer.after.as_millis()).into());
     args.push("--timer-property=AccuracySec=100ms".into());
     for property in [
         // What the guard starts (the app) lives on when the guard ends, and its death is not the guard's.
@@ -43,9 +55,9 @@ pub(super) fn arm(order: &Order<'_>) -> Option<Keeper> {
         args.push(format!("--property=UMask={mask}").into());
     }
     for stream in ["StandardOutput", "StandardError"] {
-        args.push(said(&format!("--property={stream}=append:"), log.as_os_str()));
+        args.push(said(&format!("--property={stream}=append:"), timer.log.as_os_str()));
     }
-    for (name, value) in environment(order.site) {
+    for (name, value) in &timer.environment {
         let mut setting = OsString::from("--setenv=");
         setting.push(name);
         setting.push("=");
@@ -54,9 +66,9 @@ pub(super) fn arm(order: &Order<'_>) -> Option<Keeper> {
     }
     args.push("--".into());
     args.push(program.into());
-    args.extend(order.args(0).into_iter().map(without_variables));
+    args.extend(timer.args.iter().cloned().map(without_variables));
     ask(user, "systemd-run", args).filter(Finished::success)?;
-    Some(Keeper::Timer { unit, user })
+    Some((unit.clone(), user))
 }
 
 /// Whether the timer waits, or what it started runs.
