@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::cache::Cache;
+use super::chain;
 use super::codec::{self, MOST_SENTENCE};
-use super::sign::sign;
+use super::entry::{Draft, Entry, Ledger, LedgerError, chain_ref};
+use super::signing::{self, sign};
 use super::trust::{EXPIRED, Trust, Validity};
-use super::{Draft, Entry, Ledger, LedgerError, armour, chain, chain_ref};
 use crate::config::Binding;
 use crate::model::{Digest, Oid, Person, Record, Seen, Seq};
 use crate::system::clock::now;
@@ -17,8 +18,16 @@ use crate::system::git::{Git, GitError, ObjectKind, RefEdit};
 const LOCK_ATTEMPTS: u32 = 5;
 const LOCK_WAIT: Duration = Duration::from_millis(100);
 
-/// Signs a draft and appends it to the binding's own chain.
-pub(super) fn append(
+/// Signs a draft and appends it to the binding's own chain (which it begins where there is none),
+/// durably: objects, then the chain's ref. Projections follow; their failure is not an error here.
+///
+/// The record is verified against the trust file before the ref is written, and must be of the
+/// binding's app, environment and writer.
+///
+/// # Errors
+/// `Sign`; `Untrusted` when nobody would believe it; `Reason`; `Malformed` when it cannot be written as
+/// it is; `Raced` when another process appended first: read again and retry; `Broken`, `Git`.
+pub fn append(
     git: &Git,
     binding: &Binding,
     ledger: &Ledger,
@@ -78,15 +87,19 @@ pub(super) fn append(
     Ok(entry)
 }
 
-/// Signs something that is no record and verifies it as a record would be.
-pub(super) fn probe(git: &Git, binding: &Binding) -> Result<(), LedgerError> {
+/// Signs a probe with the binding's key, without asking anybody anything, and verifies it against the
+/// trust file.
+///
+/// # Errors
+/// `Sign` with what to do; `Untrusted` when the key is not in the trust file for this writer.
+pub fn probe_signing(git: &Git, binding: &Binding) -> Result<(), LedgerError> {
     let payload = format!("gitroll probe {}\n", git.top().display());
     let object = sign(binding, payload.as_bytes())?;
     let untrusted = |problem: String| LedgerError::Untrusted {
         name: format!("probe signed with {}", binding.signing.key),
         problem,
     };
-    let parts = armour::split(&object).map_err(|problem| untrusted(problem.to_owned()))?;
+    let parts = signing::split(&object).map_err(|problem| untrusted(problem.to_owned()))?;
     let trust = Trust::load(binding);
     match trust.verify(&parts, binding.writer.as_str(), now()).map_err(untrusted)? {
         Validity::Current => Ok(()),
@@ -146,7 +159,7 @@ fn position(
     record.sentence = sentence(&record.sentence);
     record.reason = record.reason.map(|reason| reason.trim().to_owned());
     if let Some(reason) = &record.reason {
-        codec::check_reason(reason).map_err(LedgerError::Reason)?;
+        check_reason(reason)?;
     }
     Ok(record)
 }
@@ -161,7 +174,7 @@ fn signed(
     let object = sign(binding, &payload)?;
     let untrusted =
         |problem: String| LedgerError::Untrusted { name: chain::record_name(record), problem };
-    let parts = armour::split(&object).map_err(|problem| malformed(record, problem.to_owned()))?;
+    let parts = signing::split(&object).map_err(|problem| malformed(record, problem.to_owned()))?;
     match trust.verify(&parts, binding.writer.as_str(), person.time).map_err(untrusted)? {
         Validity::Current => Ok(object),
         Validity::Past => Err(untrusted(EXPIRED.to_owned())),
@@ -200,6 +213,14 @@ fn publish(
         attempt += 1;
         std::thread::sleep(LOCK_WAIT);
     }
+}
+
+/// Whether a reason can be recorded as it is.
+///
+/// # Errors
+/// `Reason` with what is wrong.
+pub fn check_reason(reason: &str) -> Result<(), LedgerError> {
+    codec::check_reason(reason).map_err(LedgerError::Reason)
 }
 
 fn malformed(record: &Record, problem: String) -> LedgerError {

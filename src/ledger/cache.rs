@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::Entry;
+use super::entry::Entry;
 use crate::model::{Digest, Oid, Seq};
 use crate::system::files;
 use crate::system::git::Git;

@@ -1,9 +1,11 @@
-//! One chain: from its head to its first record, each link checked. Signatures are not looked at here.
+//! One chain: from its head to its first record, each link checked; and what is kept beside a record, believed
+//! only by the digest that the record names. Signatures are not looked at here.
 
 use super::codec::{self, Decoded, MOST_BYTES};
-use super::{Chain, Entry, LedgerError};
+use super::entry::{Chain, Entry, LedgerError};
 use crate::model::{
-    AppName, ChainId, Digest, EnvironmentName, Oid, Person, Record, Seq, TreeMode, WriterId,
+    AppName, ChainId, Digest, EnvironmentName, Evidence, Oid, Person, Record, Seq, TreeMode,
+    WriterId,
 };
 use crate::system::git::{Commit, Git, ObjectKind};
 
@@ -169,4 +171,46 @@ pub(super) fn lacks(entries: &[Entry], seq: Seq, digest: &Digest) -> Option<Stri
         )),
         (None, None) => Some(format!("it is not here, and its record {seq} was {digest}")),
     }
+}
+
+/// Larger ones are not read.
+const MOST_KEPT: u64 = 16 * 1024 * 1024;
+
+/// The evidence of a record.
+///
+/// # Errors
+/// When it is missing or not what the record's digest says.
+pub fn evidence(git: &Git, entry: &Entry) -> Result<Evidence, LedgerError> {
+    let bytes = kept(git, entry, "evidence", &entry.evidence, &entry.record.evidence)?;
+    serde_json::from_slice(&bytes).map_err(|error| LedgerError::Malformed {
+        name: entry.name(),
+        problem: format!("its evidence: {error}"),
+    })
+}
+
+/// The configuration of a record.
+///
+/// # Errors
+/// When it is missing or not what the record's digest says.
+pub fn config(git: &Git, entry: &Entry) -> Result<String, LedgerError> {
+    let bytes = kept(git, entry, "config", &entry.config, &entry.record.config)?;
+    String::from_utf8(bytes).map_err(|_| LedgerError::Malformed {
+        name: entry.name(),
+        problem: "its config is not UTF-8".to_owned(),
+    })
+}
+
+fn kept(
+    git: &Git,
+    entry: &Entry,
+    what: &str,
+    blob: &Oid,
+    digest: &Digest,
+) -> Result<Vec<u8>, LedgerError> {
+    let bytes = git.object(blob, ObjectKind::Blob, MOST_KEPT)?;
+    if Digest::of(&bytes) == *digest {
+        return Ok(bytes);
+    }
+    let problem = format!("the {what} beside it is not the one it names");
+    Err(LedgerError::Malformed { name: entry.name(), problem })
 }

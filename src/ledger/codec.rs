@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use super::armour::{self, ARMOUR, Signed};
+use super::signing::{self, ARMOUR, Signed};
 use super::trailers::{self, Trailers};
 use crate::model::{
     Digest, EnvironmentName, Event, Hold, Oid, Person, Record, Seen, Seq, TargetRef, Verdict,
@@ -71,7 +71,7 @@ pub(super) fn decode(object: &[u8]) -> Result<(Decoded, Signed<'_>), String> {
     if object.len() as u64 > MOST_BYTES {
         return Err(format!("it is larger than {MOST_BYTES} bytes"));
     }
-    let signed = armour::split(object)?;
+    let signed = signing::split(object)?;
     Ok((decode_payload(signed.payload)?, signed))
 }
 
@@ -106,6 +106,16 @@ pub(super) fn tag_name(
     event: &str,
 ) -> String {
     format!("gitroll/{environment}/{writer}/{seq}-{event}")
+}
+
+/// The full name of a record's tag, a projection.
+pub fn record_tag(
+    environment: &EnvironmentName,
+    writer: &WriterId,
+    seq: Seq,
+    event: &str,
+) -> String {
+    format!("refs/tags/{}", tag_name(environment, writer, seq, event))
 }
 
 /// The commit a record's tag points to.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Chain, Entry, Ledger};
+use super::entry::{Chain, Entry, Ledger};
 use crate::model::{
     AdoptedTag, Digest, Event, Hold, Judgement, Oid, Outcome, Seq, TargetRef, Verdict, WriterId,
 };

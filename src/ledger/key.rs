@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::LedgerError;
+use super::entry::LedgerError;
 use crate::config::{Binding, Signing, SigningFormat};
 use crate::model::WriterId;
 use crate::system::files;
@@ -13,7 +13,7 @@ use crate::system::process::{Invocation, telling_lines};
 use crate::system::user::Account;
 
 /// How the person's own git signs: from the user's and the system's configuration, never the repository's.
-/// `None` where none is set up. Whether it can sign without asking is for [`super::probe_signing`] to say.
+/// `None` where none is set up. Whether it can sign without asking is for [`crate::ledger::probe_signing`] to say.
 pub fn of_user(git: &Git, home: Option<&Path>) -> Option<Signing> {
     let key = git.user_setting("user.signingkey")?;
     let format = git.user_setting("gpg.format").unwrap_or_else(|| "openpgp".to_owned());

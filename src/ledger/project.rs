@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::cache::{place, read_json, write_json};
-use super::codec::MOST_BYTES;
-use super::{Chain, Entry, Ledger, LedgerError, chain_ref, notes_ref, record_tag};
+use super::codec::{MOST_BYTES, record_tag};
+use super::entry::{Chain, Entry, Ledger, LedgerError, chain_ref, notes_ref};
 use crate::model::{Digest, EnvironmentName, Oid};
 use crate::system::git::{Git, ObjectKind, RefEdit};
 
@@ -28,9 +28,12 @@ struct Done {
 /// Tags as they are, by full name.
 type Tags = BTreeMap<String, Oid>;
 
-/// Rebuilds what is missing or wrong. Goes on to the next chain where one fails, and tells the first
-/// failure.
-pub(super) fn project(
+/// Rebuilds tags and notes of every believed chain: idempotent. What is right is not written again; a
+/// tag that somebody moved is put right.
+///
+/// # Errors
+/// When git cannot write them: the first failure, after the other chains were done.
+pub fn project(
     git: &Git,
     environment: &EnvironmentName,
     ledger: &Ledger,

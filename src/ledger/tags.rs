@@ -2,15 +2,19 @@
 
 use super::append::plain;
 use super::codec::MOST_BYTES;
-use super::sign::sign;
+use super::entry::LedgerError;
+use super::signing::{self, sign};
 use super::trust::Trust;
-use super::{LedgerError, armour};
 use crate::config::Binding;
 use crate::model::{Oid, Person, TargetRef};
 use crate::system::git::{Git, ObjectKind, RefEdit};
 
-/// Makes a signed annotated tag.
-pub(super) fn create(
+/// Makes a signed annotated tag `refs/tags/<name>` on `commit`.
+///
+/// # Errors
+/// `Sign`; `Untrusted` when the key is in nobody's name in the trust file; `Malformed` when name or
+/// message cannot be used; `Git` when the tag exists.
+pub fn create_tag(
     git: &Git,
     binding: &Binding,
     name: &str,
@@ -26,7 +30,7 @@ pub(super) fn create(
         return Err(malformed("this is not a name for a tag"));
     }
     let message = message.trim();
-    let armoured = message.lines().any(|line| line.starts_with(armour::ARMOUR));
+    let armoured = message.lines().any(|line| line.starts_with(signing::ARMOUR));
     if message.is_empty() || armoured || message.contains(|c: char| c.is_control() && c != '\n') {
         return Err(malformed("its message cannot be signed"));
     }
@@ -46,14 +50,18 @@ pub(super) fn create(
     Ok(TargetRef { name, id })
 }
 
-/// Whose key signed a tag.
-pub(super) fn verify(git: &Git, binding: &Binding, tag: &Oid) -> Result<String, LedgerError> {
+/// Whether a tag object's signature is by a key the trust file holds (for anybody) and that is valid
+/// now. `Ok(principal)` as the trust file spells it; for OpenPGP the primary key's fingerprint.
+///
+/// # Errors
+/// `Untrusted` with the reason.
+pub fn verify_tag(git: &Git, binding: &Binding, tag: &Oid) -> Result<String, LedgerError> {
     let object = git.object(tag, ObjectKind::Tag, MOST_BYTES)?;
     principal(&Trust::load(binding), &object, &format!("tag object {}", tag.short()))
 }
 
 fn principal(trust: &Trust<'_>, object: &[u8], name: &str) -> Result<String, LedgerError> {
-    armour::split(object)
+    signing::split(object)
         .map_err(str::to_owned)
         .and_then(|signed| trust.principal(&signed))
         .map_err(|problem| LedgerError::Untrusted { name: name.to_owned(), problem })

@@ -6,11 +6,11 @@ use std::num::NonZero;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::armour;
 use super::cache::Cache;
 use super::chain::{self, Expected, Walked};
+use super::entry::{Chain, Entry, Ledger, LedgerError, chain_prefix, chain_ref};
+use super::signing;
 use super::trust::{EXPIRED, Trust, Validity};
-use super::{Chain, Entry, Ledger, LedgerError, chain_prefix, chain_ref};
 use crate::config::Binding;
 use crate::model::{EnvironmentName, Oid, Seq, WriterId};
 use crate::system::git::{Git, Ref};
@@ -21,8 +21,13 @@ const MOST_AT_ONCE: usize = 8;
 /// How often a ledger is read again because a chain grew while it was read.
 const ATTEMPTS: usize = 3;
 
-/// Reads and verifies every chain of the binding's environment.
-pub(super) fn read(git: &Git, binding: &Binding) -> Result<Ledger, LedgerError> {
+/// Reads every chain of an environment. Signatures already verified under the same trust are not
+/// verified again (cached by chain head and trust digest in gitroll's state directory).
+///
+/// # Errors
+/// When git cannot be read, and when the binding's own chain is not believed: nothing may be decided as
+/// if it were not there. Another chain that is not believed lands in [`Ledger::refused`].
+pub fn read(git: &Git, binding: &Binding) -> Result<Ledger, LedgerError> {
     let prefix = chain_prefix(&binding.environment);
     let mut attempt = 1;
     loop {
@@ -43,11 +48,12 @@ pub(super) fn read(git: &Git, binding: &Binding) -> Result<Ledger, LedgerError> 
     }
 }
 
-/// Reads every chain without asking who signed it.
-pub(super) fn read_unverified(
-    git: &Git,
-    environment: &EnvironmentName,
-) -> Result<Ledger, LedgerError> {
+/// Reads every chain without a binding, signatures unchecked: for a clone that only looks. The links of
+/// each chain are checked; a chain that is none lands in [`Ledger::refused`].
+///
+/// # Errors
+/// Only when git cannot be read.
+pub fn read_unverified(git: &Git, environment: &EnvironmentName) -> Result<Ledger, LedgerError> {
     let mut ledger = Ledger { chains: BTreeMap::new(), refused: Vec::new() };
     for Ref { name, id } in git.refs(&chain_prefix(environment))? {
         let read = writer_of(environment, &name).and_then(|writer| {
@@ -231,7 +237,7 @@ fn verify(trust: &Trust<'_>, records: &[Signed<'_>], known: Seq) -> Result<(), L
 
 fn validity(trust: &Trust<'_>, (entry, object): Signed<'_>) -> Result<Validity, LedgerError> {
     let writer = entry.record.writer.as_str();
-    armour::split(object)
+    signing::split(object)
         .map_err(str::to_owned)
         .and_then(|signed| trust.verify(&signed, writer, entry.tagger.time))
         .map_err(|problem| LedgerError::Untrusted { name: entry.name(), problem })

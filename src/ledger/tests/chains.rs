@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use super::world::{World, draft, git_command};
+use crate::ledger::tests::{World, draft, git_command};
 use crate::ledger::trust::Trust;
 use crate::ledger::{
     Ledger, LedgerError, append, cache, chain_ref, codec, config, evidence, read, read_unverified,

@@ -1,0 +1,124 @@
+//! Chains and their entries: what a ledger holds, the names of its refs, and why it cannot be read or written.
+
+use std::collections::BTreeMap;
+
+use crate::model::{ChainId, Digest, EnvironmentName, Evidence, Oid, Person, Record, WriterId};
+use crate::system::git::GitError;
+
+/// Every chain of an environment, read and verified.
+#[derive(Debug)]
+pub struct Ledger {
+    /// The chains whose every record is signed by a key trusted for its writer, by writer.
+    pub chains: BTreeMap<WriterId, Chain>,
+    /// Chains that are here but not believed, and why. Shown, never used.
+    pub refused: Vec<(String, LedgerError)>,
+}
+
+/// One writer's records, oldest first: position `i` holds sequence number `i + 1`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chain {
+    /// The writer.
+    pub writer: WriterId,
+    /// The chain's random id.
+    pub id: ChainId,
+    /// The records.
+    pub entries: Vec<Entry>,
+}
+
+/// One record in its chain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// What it states.
+    pub record: Record,
+    /// Who signed it, when.
+    pub tagger: Person,
+    /// Its identity: SHA-256 of the signed payload.
+    pub digest: Digest,
+    /// The object the tag points to.
+    pub object: Oid,
+    /// The chain's commit that carries it.
+    pub commit: Oid,
+    /// Blob of the exact bytes of the tag object.
+    pub blob: Oid,
+    /// Blob of the evidence.
+    pub evidence: Oid,
+    /// Blob of the configuration.
+    pub config: Oid,
+}
+
+/// What is to be recorded; the ledger adds position, digests, chain and signature.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Draft {
+    /// The record. `seq`, `previous`, `chain`, `seen`, `evidence` and `config` are filled in by the append.
+    pub record: Record,
+    /// What was observed.
+    pub evidence: Evidence,
+    /// The bytes of the `gitroll.toml` used.
+    pub config: String,
+    /// Who acts, and when.
+    pub person: Person,
+}
+
+/// Why records cannot be read, believed or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// A record's bytes are not a record of this format.
+    #[error("{name}: {problem}")]
+    Malformed {
+        /// What it is: `record <writer> <seq>`, or `tag <name>`.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A record does not continue its chain.
+    #[error("{name} does not continue its chain: {problem}")]
+    Broken {
+        /// What it is: `record <writer> <seq>`.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A signature is missing, bad, or by a key that is not trusted for the writer.
+    #[error("{name}: {problem}")]
+    Untrusted {
+        /// What it is: `record <writer> <seq>`, `tag <name>`, or the probe.
+        name: String,
+        /// e.g. `signer is not in the pinned trust file`.
+        problem: String,
+    },
+    /// The chain is shorter or other than this host has seen before.
+    #[error("chain {writer}: {problem}")]
+    Rewritten {
+        /// The writer.
+        writer: WriterId,
+        /// Both heads.
+        problem: String,
+    },
+    /// Signing failed, or would have asked.
+    #[error("cannot sign: {0}")]
+    Sign(String),
+    /// A reason that could be taken for a part of a record.
+    #[error("this reason cannot be recorded: {0}")]
+    Reason(String),
+    /// The chain moved while we wrote: another process appended.
+    #[error("the chain moved while a record was written")]
+    Raced,
+    /// Git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+/// The full name of a writer's chain ref.
+pub fn chain_ref(environment: &EnvironmentName, writer: &WriterId) -> String {
+    format!("{}{writer}", chain_prefix(environment))
+}
+
+/// What the full names of an environment's chain refs begin with.
+pub(super) fn chain_prefix(environment: &EnvironmentName) -> String {
+    format!("refs/gitroll/{environment}/ledger/")
+}
+
+/// The full name of a writer's notes ref, a projection.
+pub(super) fn notes_ref(environment: &EnvironmentName, writer: &WriterId) -> String {
+    format!("refs/notes/gitroll/{environment}/{writer}")
+}
