@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::model::Narration;
+use super::failure::Status;
+use super::outcome::{ChangeOutcome, Place, Preview, Proven};
+use crate::model::{Narration, Seq};
 
 /// What an act needs to know of whoever calls for it. Cheap to clone.
 #[derive(Clone)]
@@ -36,12 +38,30 @@ pub enum Notice<'a> {
     Failed(String),
     /// Something that is wrong with what serves, also for who does not follow along.
     Alarm(String),
-    /// Steps begin: those of a run, or a fetch.
-    StepsBegin,
+    /// As [`Notice::Alarm`], of something that was said already.
+    Remark(String),
+    /// One more command after those that an end named, and what it does.
+    MoreNext(String, String),
+    /// In short how it stands, and what that means.
+    Verdict(Status, String),
+    /// What is going to be done.
+    Preview(&'a Preview),
+    /// An open run is gone on with: where, and how.
+    Resumed(&'a Place, String),
     /// What a step tells.
     Step(Narration),
-    /// Nothing more comes of these steps.
+    /// No more steps come for now.
     StepsEnd,
+    /// The target was observed serving; it is not on record yet.
+    Proven(&'a Proven<'a>),
+    /// What was watched held for that long.
+    Held(Duration),
+    /// A record could not be signed, and why: it waits.
+    Unsigned(&'a str),
+    /// A record is not on the remote.
+    Unpublished { seq: Seq, why: &'a str },
+    /// How a change ended. One act may make several.
+    Ended(&'a ChangeOutcome),
 }
 
 /// Why a question was not answered. Nothing was changed.
@@ -99,6 +119,17 @@ impl Caller {
 
     pub fn warn(&self, text: impl Into<String>) {
         self.tell(Notice::Warning(text.into()));
+    }
+
+    /// What a run is given to tell its steps to.
+    pub fn narrator(&self) -> impl FnMut(Narration) + '_ {
+        |narration| self.tell(Notice::Step(narration))
+    }
+
+    /// Tells how a change ended.
+    pub fn ended(&self, outcome: ChangeOutcome) -> ChangeOutcome {
+        self.tell(Notice::Ended(&outcome));
+        outcome
     }
 
     pub fn prompt(&self) -> &dyn Prompt {

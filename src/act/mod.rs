@@ -4,10 +4,22 @@
 //! Nothing here knows the arguments, the terminal or the exit codes: a person at the command line, a watcher and a
 //! hook call the same act in the same way.
 
-// Until the first acts have come down from the command line.
-#![allow(dead_code)]
-
+pub mod back;
 pub mod caller;
+mod carry_out;
+pub mod component;
+mod conclude;
+pub mod deploy;
 pub mod failure;
+pub mod flags;
+pub mod levels;
 pub mod next_steps;
+pub mod outcome;
+pub mod ramp;
+pub mod resume;
+pub mod service;
 pub mod session;
+mod soak;
+pub mod statement;
+pub mod target;
+pub mod watchdog;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::caller::{Caller, Notice};
 use super::failure::{Failure, Status, at};
+use super::outcome::Place;
 use crate::config::{Binding, BindingError};
 use crate::engine::{self, Course, Held, Lock, LockError, Note};
 use crate::plan::facts::Facts;
@@ -181,6 +182,15 @@ impl Session {
             self.caller
                 .warn(format!("gitroll.toml differs from the one of record #{seq}, which is used"));
             self.caller.tell(Notice::Next("gitroll init", "accepts the one in the tree"));
+        }
+    }
+
+    pub fn place(&self) -> Place {
+        let binding = &self.site.binding;
+        Place {
+            app: binding.app.clone(),
+            environment: binding.environment.clone(),
+            host: engine::host_name(binding.writer.as_str()).to_owned(),
         }
     }
 

@@ -5,7 +5,7 @@ use clap::Args;
 use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::engine;
+use crate::act::resume;
 use crate::ui::Ui;
 
 /// Undo an open run: put back what served before, and prove it
@@ -24,10 +24,6 @@ pub struct AbortArgs {
     watchdog: Option<String>,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// When no run is open, it is past its commit point, or what served before cannot be proven.
 pub fn run(globals: &Globals, ui: &Ui, args: &AbortArgs) -> Result<Exit, Failure> {
-    super::resume::go_on(globals, ui, "abort", args.watchdog.as_deref(), |_| Ok(()), engine::abort)
+    Ok(resume::abort(&globals.caller(ui), args.watchdog.as_deref())?.status.into())
 }

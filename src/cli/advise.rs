@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::levels;
 use super::session::Session;
+use crate::act::flags;
 use crate::check::{self, Symptom};
 use crate::config::{Rule, RuleAction};
 use crate::engine;
@@ -154,7 +154,7 @@ fn look_at_flag(
     if sources.and_then(|flags| flags.source(flag.source.as_ref())).is_none() {
         return Err(Failure::unchanged("[flags] does not say where it is kept"));
     }
-    if !levels::is_on(session, facts, component)? {
+    if !flags::is_on(session, facts, component)? {
         standing.off.insert(id.clone(), format!("{} is {}", flag.name, flag.off));
     }
     Ok(())

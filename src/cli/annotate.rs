@@ -5,12 +5,10 @@ use clap::Args;
 use super::Globals;
 use super::exit::Exit;
 use super::failure::{Failure, Status};
+use super::mark;
 use super::session::Session;
-use super::{flow, mark};
-use crate::engine;
-use crate::ledger::Entry;
-use crate::model::{Event, Seq};
-use crate::plan::facts::Facts;
+use crate::act::statement::annotate;
+use crate::model::Seq;
 use crate::ui::Ui;
 
 /// Add a reason to a record, after service is restored
@@ -48,32 +46,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &AnnotateArgs) -> Result<Exit, Fail
     let entry = found.ok_or_else(|| {
         Failure::unchanged("there is no such record").next("gitroll log", "shows the records")
     })?;
-    let stated = add(&session, &facts, entry, &args.reason)?;
+    let stated = annotate(&session, &facts, entry, &args.reason)?;
     mark::told(ui, "annotate", &stated);
     Ok(Exit::Done)
-}
-
-/// Adds a reason to the last record about what serves.
-///
-/// # Errors
-/// When there is none, or it cannot be written.
-pub fn last(session: &Session, facts: &Facts, reason: &str) -> Result<Entry, Failure> {
-    let own = facts.own(&session.site);
-    let entry = own.iter().rev().find(|entry| entry.record.event.serves());
-    let entry = entry.ok_or_else(|| Failure::unchanged("there is no record to add it to"))?;
-    add(session, facts, entry, reason)
-}
-
-fn add(session: &Session, facts: &Facts, entry: &Entry, reason: &str) -> Result<Entry, Failure> {
-    let mut record = flow::statement(session, Event::Annotate);
-    record.subject = entry.record.to.clone().or(entry.record.subject.clone());
-    record.annotates = Some(entry.digest);
-    record.reason = Some(reason.to_owned());
-    record.sentence = format!(
-        "{} {}: a reason for #{}",
-        session.site.binding.environment,
-        engine::host_name(session.site.binding.writer.as_str()),
-        entry.record.seq,
-    );
-    flow::state(session, facts, record)
 }

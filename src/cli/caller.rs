@@ -1,20 +1,15 @@
 //! The person at the command line as the caller of an act: notices become lines, questions prompts.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
-use super::Globals;
+use super::exit::Exit;
+use super::{Globals, outcome};
 use crate::act::caller::{Caller, Notice, Prompt, Unanswered};
-use crate::ui::{self, AskError, Live, Ui, escape};
+use crate::ui::{self, AskError, Live, Ui, escape, span};
 
 impl Globals {
     pub(super) fn caller(&self, ui: &Ui) -> Caller {
-        /// One for all that a command opens, until its acts are called with it.
-        static CALLER: OnceLock<Caller> = OnceLock::new();
-        CALLER.get_or_init(|| self.new_caller(ui)).clone()
-    }
-
-    fn new_caller(&self, ui: &Ui) -> Caller {
         let dir = self.dir.clone().unwrap_or_else(|| PathBuf::from("."));
         let voice = Voice { ui: ui.clone(), steps: Mutex::default() };
         let prompt = Terminal(ui.clone());
@@ -34,16 +29,41 @@ impl Voice {
             Notice::Info(text) => ui.say(&escape(&text)),
             Notice::Detail(text) => ui.say(&format!("  {}", escape(&text))),
             Notice::Warning(text) => ui.say(&format!("warning: {}", escape(&text))),
-            Notice::Next(command, what) => ui.say(&format!("  next     {command}    {what}")),
+            Notice::Next(command, what) => {
+                ui.say(format!("  next     {command}    {what}").trim_end());
+            }
             Notice::Failed(text) => ui.say(&format!("  {} {}", ui.err.bad(), escape(&text))),
             Notice::Alarm(text) => ui.cry(&format!("  {} {}", ui.err.bad(), escape(&text))),
-            Notice::StepsBegin => self.show(|steps| *steps = Some(Live::new(ui))),
-            Notice::Step(narration) => self.show(|steps| {
-                if let Some(live) = steps {
-                    live.tell(narration);
-                }
-            }),
+            Notice::Remark(text) => ui.cry(&format!("  {}", escape(&text))),
+            Notice::MoreNext(command, what) => {
+                ui.cry(&format!("           {command}   {}", escape(&what)));
+            }
+            Notice::Verdict(status, text) => {
+                let code = Exit::from(status).code();
+                ui.cry(&format!("{} {} [{code}]", ui.err.bad(), escape(&text)));
+            }
+            Notice::Preview(preview) => outcome::preview(ui, preview),
+            Notice::Resumed(place, what) => {
+                ui.say(&format!("{}    {what}", outcome::place(ui, place)));
+            }
+            Notice::Step(narration) => {
+                self.show(|steps| steps.get_or_insert_with(|| Live::new(ui)).tell(narration));
+            }
             Notice::StepsEnd => self.show(|steps| *steps = None),
+            Notice::Proven(proven) => outcome::proven(ui, proven),
+            Notice::Unsigned(why) => {
+                let why = escape(why);
+                ui.cry(&format!("  {} it could not be signed: {why}", ui.err.bad()));
+                let next = "mend the key; the next gitroll command signs and publishes it [30]";
+                ui.cry(&format!("  next     {next}"));
+            }
+            Notice::Unpublished { seq, why } => {
+                ui.cry(&format!("  warning  record #{seq} is not published: {}", escape(why)));
+            }
+            Notice::Held(time) => {
+                ui.say(&format!("  {} it held for {}", ui.err.ok(), span(time)));
+            }
+            Notice::Ended(outcome) => outcome::ended(ui, outcome),
         }
     }
 
@@ -54,7 +74,6 @@ impl Voice {
     }
 }
 
-#[allow(dead_code)]
 struct Terminal(Ui);
 
 impl Prompt for Terminal {
@@ -63,11 +82,11 @@ impl Prompt for Terminal {
     }
 
     fn confirm(&self, question: &str, default: bool) -> Result<bool, Unanswered> {
-        ui::confirm(&self.0, question, default).map_err(unanswered)
+        ui::confirm(&self.0, &escape(question), default).map_err(unanswered)
     }
 
     fn choose(&self, question: &str, words: &[&str]) -> Result<usize, Unanswered> {
-        ui::choose(&self.0, question, words).map_err(unanswered)
+        ui::choose(&self.0, &escape(question), words).map_err(unanswered)
     }
 
     fn text(&self, question: &str, default: &str) -> Result<String, Unanswered> {

@@ -1,25 +1,20 @@
 //! `gitroll flags`
 
 mod list;
-mod ramp;
-mod running;
-mod wanted;
 
 pub use list::FlagsAnswer;
-pub use ramp::RampAnswer;
-pub use wanted::{To, Wanted, back_to_before, intent, switched, unreadable};
+
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::flow::{Manner, carry_out};
-use super::outcome::ChangeAnswer;
-use super::session::Session;
-use crate::plan::compose::Intent;
-use crate::plan::facts::Facts;
-use crate::ui::{Ui, escape};
+use crate::act::flags::{FlagsRequest, WhichFlags, change_flags};
+use crate::act::ramp::{self, RampAnswer, RampOutcome, RampRequest};
+use crate::config;
+use crate::ui::{Ui, escape, span};
 
 /// Feature flags: how they stand, and switching them without a deployment
 #[derive(Debug, Args)]
@@ -58,7 +53,7 @@ enum Act {
     /// Switch flags on, by their declared values
     On(SwitchArgs),
     /// Raise a flag step by step, with checks between
-    Ramp(ramp::RampArgs),
+    Ramp(RampArgs),
 }
 
 #[derive(Debug, Args)]
@@ -96,51 +91,66 @@ struct Common {
     yes: bool,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// Everything that ends without the app seen with the flags as wanted.
-pub fn run(globals: &Globals, ui: &Ui, args: &FlagsArgs) -> Result<Exit, Failure> {
-    let Some(act) = &args.act else { return list::run(globals, ui) };
-    let common = match act {
-        Act::Set(args) => &args.common,
-        Act::Off(args) | Act::On(args) => &args.common,
-        Act::Ramp(args) => return ramp::run(globals, ui, args),
-    };
-    super::check_reason(common.reason.as_deref())?;
-    let session = Session::change(globals, ui, "flags")?;
-    let facts = session.facts()?;
-    let config = &facts.accepted.config;
-    let wanted = match act {
-        Act::Set(args) => {
-            let source = args.source.as_deref();
-            wanted::settings(config, &session, &facts.serving, &args.settings, source)?
-        }
-        Act::Off(args) => switched(config, &args.which, false)?,
-        Act::On(args) => switched(config, &args.which, true)?,
-        Act::Ramp(_) => Vec::new(),
-    };
-    let intent = intent(&session, &facts, wanted, common.reason.clone())?;
-    if running::as_wanted(&session, &facts, &intent) {
-        return Ok(nothing_to_do(&session, &facts, &intent));
-    }
-    let manner =
-        Manner { plan_only: common.plan, yes: true, asks: false, any_candidate: false, further: 1 };
-    carry_out(&session, facts, intent, &[], manner)
+#[derive(Debug, Args)]
+struct RampArgs {
+    /// The flag, or the component that declares it
+    #[arg(value_name = "NAME")]
+    flag: String,
+    /// The steps: percentages (1 % is 0.01, 100 % the value for on where that is declared) or values
+    #[arg(value_name = "STEPS", value_delimiter = ',', required = true)]
+    steps: Vec<String>,
+    /// How long each step is watched before the next
+    #[arg(long, value_name = "DURATION", value_parser = config::duration)]
+    every: Duration,
+    /// Why, for the records
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Show the steps and stop
+    #[arg(long)]
+    plan: bool,
 }
 
-/// Says that everything is as wanted: nothing is run, so that the way back leads where it led before.
-fn nothing_to_do(session: &Session, facts: &Facts, intent: &Intent) -> Exit {
-    let ui = &session.ui;
-    let words = intent.flags.iter().map(|change| {
-        let value = escape(&change.after.plain());
-        format!("{} {} already, seen in the running app", change.name, value)
-    });
-    for line in words {
-        ui.line(&format!("{} {line}", ui.out.ok()));
-    }
-    ui.line("  nothing was changed or recorded");
-    let answer = ChangeAnswer::of("nothing-to-do", &facts.serving, &facts.serving);
+pub fn run(globals: &Globals, ui: &Ui, args: &FlagsArgs) -> Result<Exit, Failure> {
+    let Some(act) = &args.act else { return list::run(globals, ui) };
+    let (flags, common) = match act {
+        Act::Set(args) => {
+            let (settings, source) = (args.settings.clone(), args.source.clone());
+            (WhichFlags::Set { settings, source }, &args.common)
+        }
+        Act::Off(args) => (WhichFlags::Off(args.which.clone()), &args.common),
+        Act::On(args) => (WhichFlags::On(args.which.clone()), &args.common),
+        Act::Ramp(args) => return raise(globals, ui, args),
+    };
+    let request = FlagsRequest { flags, reason: common.reason.clone(), plan_only: common.plan };
+    Ok(change_flags(&globals.caller(ui), &request)?.status.into())
+}
+
+/// Runs `flags ramp`.
+fn raise(globals: &Globals, ui: &Ui, args: &RampArgs) -> Result<Exit, Failure> {
+    let request = RampRequest {
+        flag: args.flag.clone(),
+        steps: args.steps.clone(),
+        every: args.every,
+        reason: args.reason.clone(),
+        plan_only: args.plan,
+    };
+    let answer = match ramp::ramp(&globals.caller(ui), &request)? {
+        RampOutcome::Planned(answer) => {
+            print_steps(ui, &answer, args.every);
+            answer
+        }
+        RampOutcome::Reached(answer) => answer,
+        RampOutcome::Ended(status) => return Ok(status.into()),
+    };
     ui.document("flags", 0, &answer);
-    Exit::Done
+    Ok(Exit::Done)
+}
+
+fn print_steps(ui: &Ui, answer: &RampAnswer, every: Duration) {
+    let last = answer.steps.len() - 1;
+    for (number, step) in answer.steps.iter().enumerate() {
+        let watched = format!(", watched for {}", span(every));
+        let watched = if number == last { String::new() } else { watched };
+        ui.line(&format!("{} = {}{watched}", answer.flag, escape(step)));
+    }
 }

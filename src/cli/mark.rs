@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::flow;
-use super::outcome::RecordBrief;
 use super::session::Session;
+use crate::act::outcome::RecordBrief;
+use crate::act::statement::{state, statement};
 use crate::engine;
 use crate::ledger::Entry;
 use crate::model::{Digest, Event, Hold, Judgement, Verdict};
@@ -59,7 +59,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &MarkArgs) -> Result<Exit, Failure>
         Word::Good => Judgement::Good,
         Word::Bad => Judgement::Bad,
     };
-    let mut record = flow::statement(&session, Event::Mark);
+    let mut record = statement(&session, Event::Mark);
     record.subject = Some(commit.clone());
     record.verdict = Some(Verdict { judgement, provisional: false });
     record.reason = Some(args.reason.clone());
@@ -80,7 +80,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &MarkArgs) -> Result<Exit, Failure>
         session.site.binding.environment,
         engine::host_name(session.site.binding.writer.as_str()),
     );
-    let entry = flow::state(&session, &facts, record)?;
+    let entry = state(&session, &facts, record)?;
     told(ui, "mark", &entry);
     Ok(Exit::Done)
 }

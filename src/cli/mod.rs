@@ -15,10 +15,7 @@ mod eject;
 mod exit;
 mod failure;
 mod flags;
-mod flow;
-mod further;
 mod init;
-mod levels;
 mod log;
 mod mark;
 mod outcome;
@@ -29,7 +26,6 @@ pub mod schema;
 mod service;
 mod session;
 mod show;
-mod soak;
 mod status;
 mod targets;
 mod unhold;
@@ -45,13 +41,9 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 
-use crate::model::Oid;
-use crate::plan::PlanError;
-use crate::plan::facts::Facts;
-use crate::plan::preflight::nearest;
-use crate::system::git::GitError;
+use crate::act::statement::check_reason;
+use crate::act::target::resolve_commit;
 use crate::ui::Ui;
-use session::Session;
 
 /// Git-native deployment and rollback: exit 0 means the intended version was observed serving.
 #[derive(Debug, Parser)]
@@ -291,54 +283,5 @@ fn expected_verb(error: &clap::Error) -> Option<&'static str> {
             _ => None,
         },
         _ => None,
-    }
-}
-
-/// Resolves what a person typed to a commit, with the nearest names where it names nothing.
-fn resolve_commit(session: &Session, facts: &Facts, name: &str) -> Result<Oid, Failure> {
-    let number = name.strip_prefix('#').unwrap_or(name).parse().ok();
-    if let Some(seq) = number
-        && let Some(entry) = facts.own(&session.site).iter().find(|e| e.record.seq == seq)
-        && let Some(commit) = entry.record.to.clone().or(entry.record.subject.clone())
-    {
-        return Ok(commit);
-    }
-    session.site.git.resolve(name).map_err(|e| unknown_name(session, facts, name, &[], e.into()))
-}
-
-/// Says which known name, or which of `words`, is nearest to one that names nothing.
-fn unknown_name(
-    session: &Session,
-    facts: &Facts,
-    name: &str,
-    words: &[&str],
-    error: PlanError,
-) -> Failure {
-    let failure = Failure::from(error);
-    let unknown = matches!(session.site.git.resolve(name), Err(GitError::Unknown { .. }));
-    if !unknown {
-        return failure;
-    }
-    let mut known: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-    known.extend(facts.tags.iter().map(|t| t.target.short().to_owned()));
-    if let Ok(branches) = session.site.git.refs("refs/heads/") {
-        known.extend(
-            branches.iter().filter_map(|r| r.name.strip_prefix("refs/heads/")).map(str::to_owned),
-        );
-    }
-    match nearest(name, &known) {
-        Some(near) => failure.detail(format!("the nearest name is {near}")),
-        None => failure.next("gitroll targets", "shows what there is"),
-    }
-}
-
-/// Refuses a reason that could not be recorded, before anything is done.
-fn check_reason(reason: Option<&str>) -> Result<(), Failure> {
-    match reason {
-        Some("…" | "..." | "WHY") => {
-            Err(Failure::new(Status::Usage, "say why in your own words: it is signed and stays"))
-        }
-        Some(reason) => Ok(crate::ledger::check_reason(reason)?),
-        None => Ok(()),
     }
 }

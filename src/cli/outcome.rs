@@ -1,236 +1,121 @@
-//! How a change ended: the lines a person reads first, the JSON a program reads, the exit code.
-
-mod answer;
-
-pub use answer::{ChangeAnswer, RecordBrief};
+//! How a change goes and ends, as lines and as JSON.
 
 use std::time::Duration;
 
 use super::exit::Exit;
-use super::failure::{Failure, Status, print_next_steps};
-use super::session::Session;
-use crate::act::next_steps;
+use super::failure::print_next_steps;
+use crate::act::failure::Status;
+use crate::act::outcome::{ChangeOutcome, Ending, Place, Preview, Proven};
 use crate::config::{Component, Config};
-use crate::engine::{self, Ended, Reason, Run};
-use crate::ledger;
+use crate::engine;
 use crate::model::{CheckEvidence, CheckName, Event, Hold, Plan, ServiceEvidence};
-use crate::system::git::Pushed;
-use crate::system::signals;
-use crate::ui::{Ui, duration, escape};
+use crate::plan::describe;
+use crate::ui::{Ui, duration, escape, span};
 
-mod person;
+/// `shop · production · web-1`.
+pub fn place(ui: &Ui, place: &Place) -> String {
+    let dot = ui.err.dot();
+    format!("{} {dot} {} {dot} {}", place.app, place.environment, place.host)
+}
 
-/// Tells how a run ended, as the answer of `command`. `intended`: serving this target is what was asked
-/// for.
-///
-/// # Errors
-/// Everything but a proven, recorded and, where required, published target.
-pub fn tell(
-    session: &Session,
-    command: &str,
-    plan: &Plan,
-    ended: Ended,
-    took: Duration,
-    intended: bool,
-) -> Result<Exit, Failure> {
-    let mut answer = ChangeAnswer::about("serving", plan);
-    answer.took_millis = u64::try_from(took.as_millis()).ok();
-    match ended {
-        Ended::Serving { proof, record } => {
-            // What shows flags is said by naming them.
-            let (_, asked): (Vec<_>, Vec<_>) =
-                proof.checks.iter().cloned().partition(|check| shows_a_flag(plan, &check.check));
-            let observed = witnesses(&asked, &proof.services);
-            session.ui.line(&format!(
-                "{} {}{} observed serving: {observed}    {}{}",
-                session.ui.out.ok(),
-                switched(plan),
-                plan.to.name,
-                duration(took),
-                promised(plan, took),
-            ));
-            if let Some(step) = slowest(session, &record) {
-                session.ui.line(&format!("  slowest  {step}"));
-            }
-            (answer.checks, answer.services) = (proof.checks, proof.services);
-            consequences(session, plan);
-            let exit = recorded(session, plan, &mut answer, record);
-            let exit = if intended { exit } else { Exit::Restored };
-            session.ui.document(command, exit.code(), &answer);
-            if exit == Exit::Restored {
-                session.ui.cry(&format!(
-                    "{} Not what was asked for: {} serves instead. [20]",
-                    session.ui.err.bad(),
-                    plan.to
-                ));
-            }
-            Ok(exit)
-        }
-        Ended::NoLonger { why, lines } => {
-            let what = if plan.event == Event::Flags {
-                "the flags were seen as they were to be, and are not any more".to_owned()
-            } else {
-                format!("{} was observed serving, and does not serve any more", plan.to)
-            };
-            let failure = Failure::new(Status::PersonNeeded, what).detail(why);
-            let failure = lines.into_iter().fold(failure, |failure, (source, line)| {
-                failure.detail(format!("{source} log  {line}"))
-            });
-            Err(failure
-                .detail("the run is over and recorded")
-                .next("gitroll status", "shows what serves")
-                .next("gitroll check", "asks again, when what is named above is mended")
-                .next("gitroll back", "goes back"))
-        }
-        Ended::Untouched { why } => {
-            let what = format!("{} was not put in place: {}", plan.to.name, escape(&why));
-            let (typed, again) = match signals::stop_asked() {
-                Some(_) => (as_typed(plan, true), "begins anew"),
-                None => (as_typed(plan, false), "again, when what is named above is mended"),
-            };
-            Err(Failure::unchanged(what)
-                .detail(format!("{} serves as before; nothing was changed", plan.from))
-                .next(typed, again))
-        }
-        Ended::Restored { why, record } => {
-            answer.outcome = "restored".into();
-            answer.why = Some(why.clone());
-            if command == "abort" {
-                // Undoing is what was asked for: done is done.
-                let exit = recorded(session, plan, &mut answer, record);
-                let (ok, from) = (session.ui.out.ok(), &plan.from);
-                session.ui.line(&format!("{ok} {from} restored, observed serving"));
-                session.ui.document(command, exit.code(), &answer);
-                return Ok(exit);
-            }
-            let what = if plan.event == Event::Deploy { "Not deployed" } else { "Not done" };
-            let slowest = slowest(session, &record);
-            let slowest = slowest.map_or_else(String::new, |step| format!(", slowest {step}"));
-            let time = format!("{}{}{slowest}", duration(took), promised(plan, took));
-            let exit = recorded(session, plan, &mut answer, record);
-            session.ui.document(command, Exit::Restored.code(), &answer);
-            let mut lines = vec![format!(
-                "{} {what}. {} restored, observed serving. [20]",
-                session.ui.err.bad(),
-                plan.from
-            )];
-            lines.push(format!("  took     {time}"));
-            if let (Some(record), true) = (&answer.record, exit == Exit::Done) {
-                lines.push(format!("  next     gitroll show {}", record.seq));
-                lines.push(
-                    "           gitroll diff      what came with it, suspects first".to_owned(),
-                );
-            }
-            for line in lines {
-                session.ui.cry(&line);
-            }
-            Ok(Exit::Restored)
-        }
-        Ended::PutBack { why } => Err(Failure::new(
-            Status::PersonNeeded,
-            format!("{} is in place again, failing as it was before", plan.from),
-        )
-        .detail(why)
-        .details(next_steps::flags_now(&session.site, plan))
-        .detail("the run is over")
-        .next("gitroll deploy REV", "puts any revision in place")
-        .next("gitroll back", "goes to an earlier state")),
-        Ended::GivenUp { why } => Err(Failure::new(
-            Status::PersonNeeded,
-            format!("{} could not be restored; the run is over as it stands", plan.from),
-        )
-        .detail(why)
-        .details(next_steps::flags_now(&session.site, plan))
-        .next("gitroll status", "shows what serves")
-        .next("gitroll deploy REV", "puts any revision in place")),
-        Ended::Stuck { side, why, run } => {
-            answer.outcome = "person-needed".into();
-            answer.why = Some(why.clone());
-            answer.open_run = Some(run.clone());
-            session.ui.document(command, Exit::PersonNeeded.code(), &answer);
-            person::needed(session, plan, &run, side, &why);
-            Ok(Exit::PersonNeeded)
-        }
-        Ended::Left { run } => {
-            answer.outcome = "left-open".into();
-            answer.open_run = Some(run.clone());
-            let exit = Exit::RunOpen;
-            session.ui.document(command, exit.code(), &answer);
-            let bad = session.ui.err.bad();
-            session.ui.cry(&format!("{bad} Left as it stands; the run {run} is open. [22]"));
-            let status =
-                ("gitroll status".to_owned(), "shows what is done and what is not".to_owned());
-            let ways = Run::open(&session.site, &run).map(|run| next_steps::of(&run));
-            let ways: Vec<_> = std::iter::once(status).chain(ways.unwrap_or_default()).collect();
-            print_next_steps(&session.ui, &ways);
-            Ok(exit)
-        }
-        // Only where the run beneath it is gone.
-        Ended::Abandoned { why } | Ended::Undone { why: Reason { text: why, .. } } => {
-            Err(Failure::new(Status::PersonNeeded, why))
-        }
+/// Says what is going to be done.
+pub fn preview(ui: &Ui, preview: &Preview) {
+    let style = &ui.err;
+    let state = if preview.faults.is_empty() {
+        style.ok()
+    } else {
+        format!("{} {}", style.bad(), escape(&preview.faults.join(", ")))
+    };
+    let place = place(ui, &preview.place);
+    ui.say(&format!("{place}    serving {}  {state}", preview.from));
+    ui.say(&format!("  to       {}", preview.to));
+    for (label, text) in &preview.parts {
+        ui.say(&format!("  {label:<8} {}", escape(text)));
+    }
+    if preview.tries_further {
+        let from = &preview.from.name;
+        ui.say(&format!("  else     the next that is usable, not {from}: it is failing already"));
     }
 }
 
-/// The command that makes this plan again: the run is over, so it is not `resume`. `same`: nothing was wrong
-/// with the revision.
-fn as_typed(plan: &Plan, same: bool) -> String {
-    match (&plan.event, plan.recorded.components.first()) {
-        (Event::Component, Some(id)) => format!("gitroll component {id}"),
-        (Event::Deploy, _) if same => format!("gitroll deploy {}", plan.to.commit.short()),
-        (event, _) => format!("gitroll {event}"),
-    }
-}
-
-fn recorded(
-    session: &Session,
-    plan: &Plan,
-    answer: &mut ChangeAnswer,
-    record: Result<Box<ledger::Entry>, String>,
-) -> Exit {
-    let ui = &session.ui;
-    let entry = match record {
-        Ok(entry) => entry,
-        Err(why) => {
-            ui.cry(&format!("  {} it could not be signed: {}", ui.err.bad(), escape(&why)));
-            ui.cry("  next     mend the key; the next gitroll command signs and publishes it [30]");
-            answer.unsigned = Some(why);
-            return Exit::Unrecorded;
-        }
-    };
-    let evidence = ledger::evidence(&session.site.git, &entry);
-    answer.warnings = evidence.map(|evidence| evidence.warnings).unwrap_or_default();
-    answer.record = Some(RecordBrief { seq: entry.record.seq, digest: entry.digest });
-    let remote = crate::config::parse(&plan.config, "gitroll.toml").ok().map(|c| c.remote);
-    let Some(remote) = remote else { return Exit::Done };
-    let mut more = Vec::new();
-    if remote.push_tags && entry.record.event.serves() {
-        more.push(ledger::record_tag(
-            &entry.record.environment,
-            &entry.record.writer,
-            entry.record.seq,
-            entry.record.event.as_str(),
-        ));
-    }
-    let problem = match engine::publish(&session.site, &remote.name, &more) {
-        None if remote.required => format!("there is no remote {}", remote.name),
-        None => return Exit::Done,
-        Some(Pushed::Done) => {
-            answer.published = Some(true);
-            return Exit::Done;
-        }
-        Some(Pushed::Rejected(why)) => {
-            format!("the remote has another history of this writer, a copied checkout? {why}")
-        }
-        Some(Pushed::Failed(why)) => why,
-    };
-    answer.published = Some(false);
-    ui.cry(&format!(
-        "  warning  record #{} is not published: {}",
-        entry.record.seq,
-        escape(&problem)
+/// Says that the target was observed serving, and what follows from that.
+pub fn proven(ui: &Ui, proven: &Proven<'_>) {
+    let Proven { plan, proof, took, slowest } = proven;
+    // What shows flags is said by naming them.
+    let asked: Vec<_> =
+        proof.checks.iter().filter(|check| !shows_a_flag(plan, &check.check)).cloned().collect();
+    let observed = witnesses(&asked, &proof.services);
+    ui.line(&format!(
+        "{} {}{} observed serving: {observed}    {}{}",
+        ui.out.ok(),
+        switched(plan),
+        plan.to.name,
+        duration(*took),
+        promised(plan, *took),
     ));
-    if remote.required { Exit::Unrecorded } else { Exit::Done }
+    if let Some((step, time)) = slowest {
+        ui.line(&format!("  slowest  {} {}", escape(step), duration(*time)));
+    }
+    consequences(ui, plan);
+}
+
+/// Says how it ended; its answer is the document of the command, unless another change follows.
+pub fn ended(ui: &Ui, outcome: &ChangeOutcome) {
+    let bad = ui.err.bad();
+    match &outcome.ending {
+        Ending::Planned(plan) => {
+            for line in describe::in_detail(plan) {
+                ui.line(&format!("  {line}"));
+            }
+            ui.line(&format!("  plan      {}", plan.digest()));
+        }
+        Ending::NothingToDo { found, note, other } => {
+            for line in found {
+                ui.line(&format!("{} {}", ui.out.ok(), escape(line)));
+            }
+            if let Some(note) = note {
+                ui.line(&format!("  {note}"));
+            }
+            if let Some((command, what)) = other {
+                ui.line(&format!("  next     {command}"));
+                ui.line(&format!("           {}", escape(what)));
+            }
+        }
+        Ending::Serving(plan) if outcome.status == Status::Restored => {
+            let to = &plan.to;
+            ui.cry(&format!("{bad} Not what was asked for: {to} serves instead. [20]"));
+        }
+        Ending::Serving(_) | Ending::Watched => {}
+        Ending::Restored { plan, took, slowest, recorded } => {
+            let what = if plan.event == Event::Deploy { "Not deployed" } else { "Not done" };
+            ui.cry(&format!("{bad} {what}. {} restored, observed serving. [20]", plan.from));
+            let slowest = slowest.as_ref().map_or_else(String::new, |(step, time)| {
+                format!(", slowest {} {}", escape(step), duration(*time))
+            });
+            let time = format!("{}{}{slowest}", duration(*took), promised(plan, *took));
+            ui.cry(&format!("  took     {time}"));
+            if let (Some(record), true) = (&outcome.answer.record, recorded) {
+                ui.cry(&format!("  next     gitroll show {}", record.seq));
+                ui.cry("           gitroll diff      what came with it, suspects first");
+            }
+        }
+        Ending::Aborted(plan) => {
+            ui.line(&format!("{} {} restored, observed serving", ui.out.ok(), plan.from));
+        }
+        Ending::PersonNeeded { what, facts, next } => {
+            ui.cry(&format!("{bad} A PERSON IS NEEDED: {}. [21]", escape(what)));
+            for (name, text) in facts {
+                ui.cry(&format!("  {name:<8} {}", escape(text)));
+            }
+            print_next_steps(ui, next);
+        }
+        Ending::LeftOpen { run, next } => {
+            ui.cry(&format!("{bad} Left as it stands; the run {run} is open. [22]"));
+            print_next_steps(ui, next);
+        }
+    }
+    let exit = Exit::from(outcome.status);
+    ui.document(&outcome.command, exit.code(), &outcome.answer);
 }
 
 /// `ENABLE_UPLOADS false, seen in the running app; `
@@ -266,8 +151,7 @@ fn switched_on(config: &Config, plan: &Plan) -> bool {
     })
 }
 
-fn consequences(session: &Session, plan: &Plan) {
-    let ui = &session.ui;
+fn consequences(ui: &Ui, plan: &Plan) {
     expected(ui, plan);
     if plan.recorded.hold == Some(Hold::Commit)
         && let Some(subject) = &plan.recorded.subject
@@ -333,16 +217,8 @@ fn promised(plan: &Plan, took: Duration) -> String {
     let rto = rto.and_then(|rto| if plan.event == Event::Flags { rto.flags } else { rto.code });
     rto.map_or_else(String::new, |limit| {
         let late = if took > limit { "over the " } else { "" };
-        format!(" ({late}rto {})", crate::ui::span(limit))
+        format!(" ({late}rto {})", span(limit))
     })
-}
-
-/// The step that took longest, and how long.
-fn slowest(session: &Session, record: &Result<Box<ledger::Entry>, String>) -> Option<String> {
-    let evidence = ledger::evidence(&session.site.git, record.as_ref().ok()?).ok()?;
-    let slowest = evidence.steps.into_iter().max_by_key(|step| step.millis)?;
-    let time = duration(Duration::from_millis(slowest.millis));
-    Some(format!("{} {time}", escape(&slowest.step)))
 }
 
 fn shows_a_flag(plan: &Plan, check: &CheckName) -> bool {

@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::Globals;
 use super::exit::Exit;
 use super::failure::{Failure, Status, at};
-use super::flow;
-use super::outcome::RecordBrief;
 use super::session::Session;
+use crate::act::outcome::RecordBrief;
+use crate::act::statement::{state, statement};
 use crate::engine;
 use crate::ledger;
 use crate::model::{Event, Oid, Served, TargetRef};
@@ -139,7 +139,7 @@ fn record(
     let host = engine::host_name(binding.writer.as_str());
     let doubt = if proven { "" } else { UNPROVEN };
     let tag = target.short().to_owned();
-    let mut record = flow::statement(session, Event::Promote);
+    let mut record = statement(session, Event::Promote);
     record.subject = Some(served.commit.clone());
     record.target = Some(target.clone());
     record.reason.clone_from(&args.reason);
@@ -148,7 +148,7 @@ fn record(
         binding.environment,
         served.commit.short()
     );
-    let entry = flow::state(session, facts, record)?;
+    let entry = state(session, facts, record)?;
     ui.line(&format!("{} {tag} is {} (#{})", ui.out.ok(), served.commit.short(), entry.record.seq));
     let remote = &facts.accepted.config.remote;
     let published = engine::publish(site, &remote.name, std::slice::from_ref(&target.name));

@@ -3,9 +3,11 @@
 use schemars::{Schema, schema_for};
 
 use super::{
-    advise, check, component, demo, doctor, eject, failure, flags, init, log, mark, outcome,
-    promote, service, show, status, targets,
+    advise, check, component, demo, doctor, eject, failure, flags, init, log, mark, promote,
+    service, show, status, targets,
 };
+use crate::act::outcome::ChangeAnswer;
+use crate::act::ramp::RampAnswer;
 use crate::model::{Evidence, Plan};
 use crate::report::diff::Diff;
 
@@ -31,7 +33,7 @@ struct Envelope {
 pub fn all() -> Vec<(&'static str, Schema)> {
     vec![
         ("advise", schema_for!(advise::AdviseAnswer)),
-        ("change", schema_for!(outcome::ChangeAnswer)),
+        ("change", schema_for!(ChangeAnswer)),
         ("check", schema_for!(check::CheckAnswer)),
         ("components", schema_for!(component::ComponentsAnswer)),
         ("demo", schema_for!(demo::DemoAnswer)),
@@ -46,7 +48,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("log", schema_for!(log::LogAnswer)),
         ("plan", schema_for!(Plan)),
         ("promote", schema_for!(promote::PromoteAnswer)),
-        ("ramp", schema_for!(flags::RampAnswer)),
+        ("ramp", schema_for!(RampAnswer)),
         ("service", schema_for!(service::ServiceAnswer)),
         ("show", schema_for!(show::ShowAnswer)),
         ("stated", schema_for!(mark::StatedAnswer)),

@@ -4,11 +4,10 @@ use std::ops::Deref;
 
 use super::Globals;
 use super::failure::Failure;
+use super::outcome;
 use crate::act::session::{self as act, Opened};
 pub use crate::act::session::{LockRequest, held};
 use crate::config::Binding;
-use crate::engine;
-use crate::site::Site;
 use crate::system::git::Git;
 use crate::ui::Ui;
 
@@ -38,17 +37,6 @@ impl Session {
         Ok(Self { ui: ui.clone(), act })
     }
 
-    /// As [`act::Session::change_beside_run`].
-    pub fn change_beside_run(
-        globals: &Globals,
-        ui: &Ui,
-        command: &str,
-        watchdog: bool,
-    ) -> Result<Self, Failure> {
-        let act = act::Session::change_beside_run(&globals.caller(ui), command, watchdog)?;
-        Ok(Self { ui: ui.clone(), act })
-    }
-
     /// As [`act::Session::lock`].
     pub fn lock(
         globals: &Globals,
@@ -67,16 +55,9 @@ impl Session {
         self.act.rebind(&caller)
     }
 
-    pub fn into_site(self) -> Site {
-        self.act.site
-    }
-
     /// `shop · production · web-1`.
     pub fn place(&self) -> String {
-        let dot = self.ui.err.dot();
-        let binding = &self.site.binding;
-        let host = engine::host_name(binding.writer.as_str());
-        format!("{} {dot} {} {dot} {host}", binding.app, binding.environment)
+        outcome::place(&self.ui, &self.act.place())
     }
 }
 

@@ -8,7 +8,6 @@ mod meanwhile;
 mod open;
 mod words;
 
-pub(super) use open::FinishedRun;
 use open::OpenRun;
 use words::{observed_words, serving_words};
 
@@ -16,6 +15,7 @@ use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::session::Session;
+use crate::act::watchdog::FinishedRun;
 use crate::component;
 use crate::engine::{self, Course, Run};
 use crate::model::{CheckEvidence, ComponentId, Hold, Oid, RepoPath, Seq, Served};
@@ -240,7 +240,7 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
         upstream: upstream(session, facts)?,
         open_runs: open.iter().map(|run| OpenRun::of(session, facts, run)).collect(),
         damaged_run: None,
-        finished_by_watchdog: FinishedRun::lately(session, facts.now),
+        finished_by_watchdog: FinishedRun::lately(&session.site, facts.now),
         killed: engine::AtWork::killed(site).map(|killed| KilledCommand {
             leftovers: !open.is_empty() || killed.leaves_something(site),
             ended: killed.ended,

@@ -5,8 +5,9 @@ use clap::Args;
 use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::mark;
 use super::session::Session;
-use super::{flow, mark};
+use crate::act::statement::{state, statement};
 use crate::engine;
 use crate::ledger::Held;
 use crate::model::{Event, Hold};
@@ -37,7 +38,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &UnholdArgs) -> Result<Exit, Failur
     let session = Session::change(globals, ui, "unhold")?;
     let facts = session.facts()?;
     let lifted = chosen(&session, &facts, args.what.as_deref())?;
-    let mut record = flow::statement(&session, Event::Lift);
+    let mut record = statement(&session, Event::Lift);
     record.subject = lifted.first().map(|held| held.subject.clone());
     record.lifts = lifted.iter().map(|held| held.digest).collect();
     record.reason.clone_from(&args.reason);
@@ -49,7 +50,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &UnholdArgs) -> Result<Exit, Failur
         names.join(", "),
         lifted.first().map(name).unwrap_or_default(),
     );
-    let entry = flow::state(&session, &facts, record)?;
+    let entry = state(&session, &facts, record)?;
     mark::told(ui, "unhold", &entry);
     Ok(Exit::Done)
 }

@@ -4,8 +4,8 @@ use super::serving::told;
 use super::{Examination, host, on_path};
 use crate::build::Depth;
 use crate::ledger;
-use crate::model::{ArtifactEvidence, Event, Recorded, Served};
-use crate::plan::compose::{self, Composed, GroupsOf, Intent};
+use crate::model::{ArtifactEvidence, Event, Served};
+use crate::plan::compose::{self, Change, Composed};
 use crate::plan::facts::Facts;
 use crate::plan::preflight;
 use crate::plan::room::{self, Room};
@@ -105,22 +105,8 @@ fn composed(
     chosen: &Candidate,
     to: Served,
 ) -> Result<Composed, PlanError> {
-    let intent = Intent {
-        event: Event::Back,
-        from: facts.serving.clone(),
-        to,
-        target: chosen.tag.clone(),
-        config: facts.accepted.config.clone(),
-        config_text: facts.accepted.text.clone(),
-        groups: GroupsOf::Target,
-        recorded: Recorded::default(),
-        skipped: Vec::new(),
-        warnings: Vec::new(),
-        flags: Vec::new(),
-        hidden: Default::default(),
-        emergency: false,
-    };
-    compose::compose(site, facts, intent)
+    let change = Change { target: chosen.tag.clone(), ..Change::new(facts, Event::Back, to) };
+    compose::compose(site, facts, change)
 }
 
 /// Artifacts that must be built at night, and kept ones that are damaged: those would be swapped in.

@@ -1,4 +1,4 @@
-//! The planner: from an intent and facts to the frozen plan.
+//! The planner: from a change that is wanted and facts to the frozen plan.
 
 use std::collections::BTreeSet;
 
@@ -17,10 +17,9 @@ use crate::site::Site;
 use crate::system::process;
 use crate::target::{Candidate, Needed, Standing};
 
-/// What is wanted, every name resolved.
+/// A change that is wanted, every name resolved.
 #[derive(Debug, Clone)]
-pub struct Intent {
-    /// What is done.
+pub struct Change {
     pub event: Event,
     /// What serves now and is returned to if it fails.
     pub from: Served,
@@ -28,7 +27,7 @@ pub struct Intent {
     pub to: Served,
     /// The tag that named it.
     pub target: Option<TargetRef>,
-    /// The configuration for services and checks, with its bytes.
+    /// The configuration for services and checks.
     pub config: Config,
     /// The bytes of `config`.
     pub config_text: String,
@@ -48,10 +47,48 @@ pub struct Intent {
     pub emergency: bool,
 }
 
+impl Change {
+    /// From what serves to `to`, with the accepted configuration and what the target was built with.
+    pub fn new(facts: &Facts, event: Event, to: Served) -> Self {
+        Self {
+            event,
+            from: facts.serving.clone(),
+            to,
+            target: None,
+            config: facts.accepted.config.clone(),
+            config_text: facts.accepted.text.clone(),
+            groups: GroupsOf::Target,
+            recorded: Recorded::default(),
+            skipped: Vec::new(),
+            warnings: Vec::new(),
+            flags: Vec::new(),
+            hidden: HiddenFlags::default(),
+            emergency: false,
+        }
+    }
+
+    /// As in an emergency: only what is critical is asked, and what is left out for that is said. `passed_over`:
+    /// the candidate that was not taken because it needs a build.
+    pub fn in_emergency(mut self, facts: &Facts, passed_over: Option<String>) -> Self {
+        self.emergency = true;
+        self.warnings.push("emergency: nothing was asked beforehand".to_owned());
+        let checks = facts.accepted.config.checks.iter().filter(|check| !check.critical);
+        let checks: Vec<&str> = checks.map(|check| check.name.as_str()).collect();
+        if !checks.is_empty() {
+            let checks = checks.join(", ");
+            self.warnings.push(format!("emergency: not critical, not asked: {checks}"));
+        }
+        let passed =
+            passed_over.map(|name| format!("emergency: {name} passed over: it needs a build"));
+        self.warnings.extend(passed);
+        self
+    }
+}
+
 /// Where a target's build groups come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupsOf {
-    /// The intent's configuration: a deploy.
+    /// The configuration of the change: a deploy.
     Config,
     /// The target's own last record, its own file, or the last accepted configuration: going back.
     Target,
@@ -78,42 +115,42 @@ pub struct Composed {
 ///
 /// # Errors
 /// When the repository, the tree or the store cannot be read.
-pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, PlanError> {
-    if intent.event == Event::Flags {
-        return super::flags::compose(site, facts, intent);
+pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, PlanError> {
+    if change.event == Event::Flags {
+        return super::flags::compose(site, facts, change);
     }
-    let (from, to) = (intent.from.clone(), intent.to.clone());
+    let (from, to) = (change.from.clone(), change.to.clone());
     let mut edited = site.git.edited(&facts.head.commit)?;
-    if only_components(&intent) {
+    if only_components(&change) {
         // What is edited elsewhere serves now and shall go on to.
-        let touched = components(&intent);
+        let touched = components(&change);
         edited.retain(|path| touched.iter().any(|component| component.paths.covers(path)));
     }
-    let mut wanted = wanted(site, facts, &to, intent.groups, &intent.config, Depth::Deep)?;
-    if only_components(&intent) {
+    let mut wanted = wanted(site, facts, &to, change.groups, &change.config, Depth::Deep)?;
+    if only_components(&change) {
         leave_unchanged(site, facts, &from.commit, &mut wanted)?;
     }
     let before = artifacts_now(&wanted.live);
     let moves = moves(&wanted, &before);
-    let environment = environment_files(&facts.accepted.config, &intent.config, &wanted.groups);
+    let environment = environment_files(&facts.accepted.config, &change.config, &wanted.groups);
     let observed = layout::observe_activation(
         &site.git,
         Commits { from: &from.commit, to: &to.commit, head: &facts.head.commit },
         &edited,
-        &intent.config.app.local,
+        &change.config.app.local,
         &environment,
         moves,
     )?;
-    let reloaded = reloaded(&intent);
-    let whole = !only_components(&intent);
-    let mut warnings = intent.warnings;
+    let reloaded = reloaded(&change);
+    let whole = !only_components(&change);
+    let mut warnings = change.warnings;
     warnings.extend(edited_artifacts(&wanted.changed));
     warnings.extend(observed.warnings);
-    warnings.extend(unsupported(&intent.config));
+    warnings.extend(unsupported(&change.config));
     if whole {
-        warnings.extend(migrations(facts, &intent.config, &observed.activation.changes));
+        warnings.extend(migrations(facts, &change.config, &observed.activation.changes));
     }
-    let configs = (&facts.accepted.config, &intent.config);
+    let configs = (&facts.accepted.config, &change.config);
     let differing = super::dropped::look(site, configs, (&from, &to));
     warnings.extend(differing.warnings);
     let outputs: Vec<RepoPath> = wanted.plan.artifacts.iter().map(|a| a.output.clone()).collect();
@@ -122,20 +159,20 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
         app: site.binding.app.clone(),
         environment: site.binding.environment.clone(),
         writer: site.binding.writer.clone(),
-        event: intent.event,
-        target: intent.target,
-        recorded: intent.recorded,
-        config: intent.config_text,
+        event: change.event,
+        target: change.target,
+        recorded: change.recorded,
+        config: change.config_text,
         config_before: facts.accepted.text.clone(),
-        steps: steps(facts, &from, &to, &wanted.plan, &intent.config, (&reloaded, differing.stops)),
+        steps: steps(facts, &from, &to, &wanted.plan, &change.config, (&reloaded, differing.stops)),
         from,
         to,
         artifacts: wanted.plan.artifacts,
         artifacts_before: before,
         activation: observed.activation,
         warnings,
-        skipped: intent.skipped.iter().map(skipped).collect(),
-        critical_only: intent.emergency,
+        skipped: change.skipped.iter().map(skipped).collect(),
+        critical_only: change.emergency,
         starts: differing.starts,
     };
     Ok(Composed {
@@ -150,10 +187,10 @@ pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, P
 
 /// The services that must run the new tree: all of them, or, where only components change, those that the
 /// components say they touch.
-fn reloaded(intent: &Intent) -> BTreeSet<ServiceName> {
-    let touched = components(intent);
-    let all = || intent.config.services.iter().map(|service| service.name.clone()).collect();
-    if !only_components(intent) || touched.iter().any(|c| c.services.is_empty()) {
+fn reloaded(change: &Change) -> BTreeSet<ServiceName> {
+    let touched = components(change);
+    let all = || change.config.services.iter().map(|service| service.name.clone()).collect();
+    if !only_components(change) || touched.iter().any(|c| c.services.is_empty()) {
         return all();
     }
     touched.iter().flat_map(|component| component.services.iter().cloned()).collect()
@@ -161,13 +198,13 @@ fn reloaded(intent: &Intent) -> BTreeSet<ServiceName> {
 
 /// Whether nothing changes but files of components: one goes back, or is returned to. An overlay on a new
 /// revision brings the revision's changes too.
-fn only_components(intent: &Intent) -> bool {
-    intent.event != Event::Deploy && !components(intent).is_empty()
+fn only_components(change: &Change) -> bool {
+    change.event != Event::Deploy && !components(change).is_empty()
 }
 
-fn components(intent: &Intent) -> Vec<&Component> {
-    let named = |c: &&Component| intent.recorded.components.contains(&c.id);
-    intent.config.components.iter().filter(named).collect()
+fn components(change: &Change) -> Vec<&Component> {
+    let named = |c: &&Component| change.recorded.components.contains(&c.id);
+    change.config.components.iter().filter(named).collect()
 }
 
 /// Builds nothing of which no input changes with the component: what was recorded with what serves stays.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::PlanError;
-use super::compose::{self, Composed, Intent};
+use super::compose::{self, Change, Composed};
 use super::facts::Facts;
 use super::room;
 use crate::build::Depth;
@@ -14,40 +14,40 @@ use crate::model::{
 };
 use crate::site::Site;
 
-/// Composes the plan for the flags of an intent: per source the changes, then what makes the app take them.
+/// Composes the plan for the flags of a change: per source the changes, then what makes the app take them.
 ///
 /// # Errors
 /// When the repository, the tree or the store cannot be read.
-pub fn compose(site: &Site, facts: &Facts, intent: Intent) -> Result<Composed, PlanError> {
-    let config = &intent.config;
+pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, PlanError> {
+    let config = &change.config;
     let artifacts = artifacts(site, facts)?;
     let plan = Plan {
         plan: Plan::VERSION,
         app: site.binding.app.clone(),
         environment: site.binding.environment.clone(),
         writer: site.binding.writer.clone(),
-        event: intent.event,
-        steps: steps(config, &intent.flags),
+        event: change.event,
+        steps: steps(config, &change.flags),
         target: None,
-        recorded: intent.recorded,
-        config: intent.config_text,
+        recorded: change.recorded,
+        config: change.config_text,
         config_before: facts.accepted.text.clone(),
         artifacts: artifacts.clone(),
         artifacts_before: artifacts,
         activation: Activation::default(),
-        warnings: intent.warnings,
+        warnings: change.warnings,
         skipped: Vec::new(),
-        critical_only: intent.emergency,
+        critical_only: change.emergency,
         starts: Vec::new(),
-        from: intent.from,
-        to: intent.to,
+        from: change.from,
+        to: change.to,
     };
     Ok(Composed {
         submodules: Vec::new(),
         converting: Vec::new(),
         tracked_outputs: Vec::new(),
         room: room::needed(site, &plan)?,
-        hidden: intent.hidden,
+        hidden: change.hidden,
         plan,
     })
 }

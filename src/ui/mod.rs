@@ -5,9 +5,7 @@ mod live;
 mod style;
 mod table;
 
-pub use crate::system::text::{
-    ago, clock_word, countdown, duration, escape, plural, span, time_of_day,
-};
+pub use crate::system::text::{ago, clock_word, duration, escape, plural, span};
 pub use ask::{AskError, can_ask, choose, confirm, question};
 pub use live::Live;
 pub use style::Style;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::running::{Running, running};
+use crate::act::flags::{Running, running};
 use crate::cli::Globals;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;

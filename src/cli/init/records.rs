@@ -1,8 +1,8 @@
 //! The records that `init` makes.
 
+use crate::act::outcome::RecordBrief;
+use crate::act::statement::statement;
 use crate::cli::failure::Failure;
-use crate::cli::flow;
-use crate::cli::outcome::RecordBrief;
 use crate::cli::session::Session;
 use crate::engine;
 use crate::ledger::Draft;
@@ -17,7 +17,7 @@ pub(super) fn begin(
     served: &Served,
     config: &str,
 ) -> Result<RecordBrief, Failure> {
-    let mut record = flow::statement(session, Event::Init);
+    let mut record = statement(session, Event::Init);
     record.to = Some(served.commit.clone());
     record.sentence = format!(
         "{} {}: records begin, {} is checked out",
@@ -36,7 +36,7 @@ pub(super) fn adopt(
     observed: &Observed,
     artifacts: &[ArtifactEvidence],
 ) -> Result<RecordBrief, Failure> {
-    let mut record = flow::statement(session, Event::Adopt);
+    let mut record = statement(session, Event::Adopt);
     record.to = Some(served.commit.clone());
     record.sentence = format!(
         "{} {}: adopted {}, observed serving",
@@ -59,7 +59,7 @@ pub(super) fn adopt_tags(
 ) -> Result<RecordBrief, Failure> {
     const NAMED: usize = 3;
     let site = &session.site;
-    let mut record = flow::statement(session, Event::Adopt);
+    let mut record = statement(session, Event::Adopt);
     record.from = Some(served.commit.clone());
     record.adopts = tags.to_vec();
     let many = plural(tags.len(), "stable tag");

@@ -1,22 +1,17 @@
 //! What `gitroll status` says of a run that is not over.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::act::next_steps::{self, NextStep};
+use crate::act::watchdog::Watching;
 use crate::cli::session::Session;
-use crate::cli::watchdog::Watching;
-use crate::engine::{self, Course, Held, Lock, Lying, Phase, Run, Side, Unsettled};
+use crate::engine::{Course, Held, Lock, Lying, Phase, Run, Side, Unsettled};
 use crate::ledger;
-use crate::model::{Outcome, RunId, Seq, Served};
+use crate::model::{RunId, Seq, Served};
 use crate::plan::facts::Facts;
-use crate::ui::{ago, escape};
-
-/// How long it is said that the watchdog finished a run.
-const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+use crate::ui::escape;
 
 /// A run that is not over.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -58,22 +53,6 @@ pub struct OpenRun {
     pub ways: Vec<NextStep>,
     #[serde(skip)]
     stuck: Option<Vec<(&'static str, String)>>,
-}
-
-/// A run that the watchdog finished, not a person.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct FinishedRun {
-    /// Its id.
-    pub id: RunId,
-    /// What it did, e.g. `deploy to v1.3.0 (7c1e0a4)`.
-    pub what: String,
-    /// When it was over.
-    #[schemars(with = "String")]
-    pub at: Timestamp,
-    /// What came of it: `succeeded`, `restored`, `failed` or `untouched`.
-    pub outcome: String,
-    /// What serves since.
-    pub serves: Option<Served>,
 }
 
 impl OpenRun {
@@ -192,36 +171,6 @@ impl OpenRun {
             let name = if index == 0 { "next" } else { "" };
             field(name, &format!("{command:<width$}   {}", escape(what)));
         }
-    }
-}
-
-impl FinishedRun {
-    /// The last run, where the watchdog finished it and that is not long ago.
-    pub(crate) fn lately(session: &Session, now: Timestamp) -> Option<Self> {
-        let run = engine::last_run(&session.site)?;
-        let at = run.journal.lines().last()?.at;
-        let Phase::Closed(outcome) = *run.journal.phase() else { return None };
-        if !run.in_hands_of_watchdog() || ago(at, now) > REMEMBERED {
-            return None;
-        }
-        let serves = match outcome {
-            Some(Outcome::Succeeded) => Some(run.plan.to.clone()),
-            Some(Outcome::Failed) => None,
-            Some(Outcome::Restored) | None => Some(run.plan.from.clone()),
-        };
-        let outcome = outcome.map_or("untouched", Outcome::as_str).to_owned();
-        Some(Self { what: next_steps::what(&run), id: run.id, at, outcome, serves })
-    }
-
-    /// `finished deploy to v1.1.0 (a1fbc59) today 03:12 (14 min ago): v1.0.0 (0bb6822) restored`
-    pub(crate) fn words(&self, now: Timestamp) -> String {
-        let came = match (self.outcome.as_str(), &self.serves) {
-            ("succeeded", Some(served)) => format!("{served} proven"),
-            ("restored", Some(served)) => format!("{served} restored"),
-            (_, Some(served)) => format!("{served} serves as before"),
-            (_, None) => "nothing healthy served".to_owned(),
-        };
-        escape(&format!("finished {} {}: {came}", self.what, next_steps::since(self.at, now)))
     }
 }
 

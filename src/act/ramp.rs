@@ -3,41 +3,21 @@
 
 use std::time::{Duration, Instant};
 
-use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::wanted::{To, Wanted, intent, switched};
-use crate::cli::Globals;
-use crate::cli::exit::Exit;
-use crate::cli::failure::{Failure, Status};
-use crate::cli::flow::{Manner, carry_out_or};
-use crate::cli::session::Session;
-use crate::cli::soak::{Heeds, Watch, Watched, patience, wait};
-use crate::config::{self, Flag};
+use super::caller::{Caller, Notice};
+use super::carry_out::{ChangeOptions, carry_out};
+use super::failure::{Failure, Status};
+use super::flags::{self, FlagRequest, FlagSetting, switched};
+use super::session::Session;
+use super::soak::{Heeds, Watch, Watched, patience, wait};
+use super::statement::check_reason;
+use crate::config::Flag;
 use crate::engine::OnFailure;
 use crate::model::{FlagName, FlagValue, HiddenFlags};
 use crate::system::signals;
-use crate::ui::{Ui, escape, span};
-
-#[derive(Debug, Args)]
-pub(super) struct RampArgs {
-    /// The flag, or the component that declares it
-    #[arg(value_name = "NAME")]
-    flag: String,
-    /// The steps: percentages (1 % is 0.01, 100 % the value for on where that is declared) or values
-    #[arg(value_name = "STEPS", value_delimiter = ',', required = true)]
-    steps: Vec<String>,
-    /// How long each step is watched before the next
-    #[arg(long, value_name = "DURATION", value_parser = config::duration)]
-    every: Duration,
-    /// Why, for the records
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Show the steps and stop
-    #[arg(long)]
-    pub(super) plan: bool,
-}
+use crate::system::text::span;
 
 /// The answer of `flags ramp`, where it came to its end or only its plan was asked for.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -52,69 +32,81 @@ pub struct RampAnswer {
     pub every_seconds: u64,
 }
 
+/// To raise a flag step by step.
+#[derive(Debug, Clone)]
+pub struct RampRequest {
+    /// The flag, or the component that declares it.
+    pub flag: String,
+    /// Percentages (1 % is 0.01, 100 % the value for on where that is declared) or values.
+    pub steps: Vec<String>,
+    /// How long each step is watched before the next.
+    pub every: Duration,
+    pub reason: Option<String>,
+    /// Show the steps and stop.
+    pub plan_only: bool,
+}
+
+/// How a ramp ended.
+#[derive(Debug)]
+pub enum RampOutcome {
+    Planned(RampAnswer),
+    Reached(RampAnswer),
+    /// A step did not come to what was wanted: that was told as it happened.
+    Ended(Status),
+}
+
 /// Between two steps: what a person is told who stops it.
 const STOPPED: &str = "stopping; the flag stays as it was seen last";
 
 /// What a failure says that is true of one step only.
 const UNCHANGED: &str = "nothing was changed";
 
-/// Runs it.
+/// Raises the flag step by step: each step is seen in the running app, and watched before the next.
 ///
 /// # Errors
 /// The first step that does not hold: the one before it is in place again, or a person is needed.
-pub(super) fn run(globals: &Globals, ui: &Ui, args: &RampArgs) -> Result<Exit, Failure> {
-    crate::cli::check_reason(args.reason.as_deref())?;
-    let facts = Session::look(globals, ui)?.facts()?;
+pub fn ramp(caller: &Caller, request: &RampRequest) -> Result<RampOutcome, Failure> {
+    check_reason(request.reason.as_deref())?;
+    let facts = Session::look(caller)?.facts()?;
     let config = &facts.accepted.config;
-    let flag = switched(config, std::slice::from_ref(&args.flag), false)?.remove(0);
+    let flag = switched(config, std::slice::from_ref(&request.flag), false)?.remove(0);
     let declared = config.components.iter().filter_map(|c| c.flag.as_ref());
     let declared = declared.clone().find(|declared| declared.name == flag.name);
-    let steps: Vec<String> = args
+    let steps: Vec<String> = request
         .steps
         .iter()
         .map(|step| value_of(step, declared))
         .collect::<Result<_, String>>()
         .map_err(|why| Failure::new(Status::Usage, why))?;
-    let ramp = Ramp { globals, ui, flag, every: args.every, reason: args.reason.clone() };
-    let answer = |outcome: &str| {
-        let answer = RampAnswer {
-            outcome: outcome.to_owned(),
-            flag: ramp.flag.name.clone(),
-            steps: steps.iter().map(|step| ramp.shown(step)).collect(),
-            every_seconds: args.every.as_secs(),
-        };
-        ui.document("flags", 0, &answer);
+    let ramp = Ramp { caller, flag, every: request.every, reason: request.reason.clone() };
+    let answer = |outcome: &str| RampAnswer {
+        outcome: outcome.to_owned(),
+        flag: ramp.flag.name.clone(),
+        steps: steps.iter().map(|step| ramp.shown(step)).collect(),
+        every_seconds: request.every.as_secs(),
     };
-    let last = steps.len() - 1;
-    if args.plan {
-        for (number, step) in steps.iter().enumerate() {
-            let watched = format!(", watched for {}", span(args.every));
-            let watched = if number == last { String::new() } else { watched };
-            ui.line(&format!("{} = {}{watched}", ramp.flag.name, escape(&ramp.shown(step))));
-        }
-        answer("planned");
-        return Ok(Exit::Done);
+    if request.plan_only {
+        return Ok(RampOutcome::Planned(answer("planned")));
     }
+    let last = steps.len() - 1;
     for (number, step) in steps.iter().enumerate() {
-        let exit = match ramp.step(step, number == last) {
+        let status = match ramp.step(step, number == last) {
             // True of this step only: those before it were taken.
             Err(failure) if number > 0 && failure.status.unchanged() => {
                 return Err(ramp.not_begun(step, failure));
             }
             ended => ended?,
         };
-        if exit != Exit::Done {
-            return Ok(exit);
+        if status != Status::Done {
+            return Ok(RampOutcome::Ended(status));
         }
     }
-    answer("reached");
-    Ok(Exit::Done)
+    Ok(RampOutcome::Reached(answer("reached")))
 }
 
 struct Ramp<'a> {
-    globals: &'a Globals,
-    ui: &'a Ui,
-    flag: Wanted,
+    caller: &'a Caller,
+    flag: FlagRequest,
     every: Duration,
     reason: Option<String>,
 }
@@ -127,23 +119,23 @@ struct Value {
 
 impl Ramp<'_> {
     /// Takes one step, and watches it where others follow.
-    fn step(&self, step: &str, last: bool) -> Result<Exit, Failure> {
+    fn step(&self, step: &str, last: bool) -> Result<Status, Failure> {
         let name = &self.flag.name;
         let before = self.current()?;
-        let to = To::Text(step.to_owned());
-        let (exit, set) =
+        let to = FlagSetting::Text(step.to_owned());
+        let (status, set) =
             self.set(to, HiddenFlags::default(), self.reason.clone(), OnFailure::Restore)?;
-        if exit != Exit::Done {
+        if status != Status::Done {
             let now = self.now();
-            self.ui.cry(&format!("  {name} is {} now", escape(&now)));
-            return Ok(exit);
+            self.caller.tell(Notice::Remark(format!("{name} is {now} now")));
+            return Ok(status);
         }
         if last {
-            return Ok(exit);
+            return Ok(status);
         }
         let shown = set.plain();
-        self.ui.say(&format!("{name} = {} is watched for {}", escape(&shown), span(self.every)));
-        let watch = Watch::begin(self.globals, self.ui, Heeds::Flags, STOPPED);
+        self.caller.info(format!("{name} = {shown} is watched for {}", span(self.every)));
+        let watch = Watch::begin(self.caller, Heeds::Flags, STOPPED);
         let mut watch = watch.map_err(|failure| {
             let stands = format!("{name} stays at {shown}, which was seen in the running app");
             self.ends(format!("the ramp ends here: {}", failure.message), stands)
@@ -170,28 +162,28 @@ impl Ramp<'_> {
                 };
                 Err(self.ends("stopped: the steps that follow were not taken".to_owned(), stands))
             }
-            Watched::Held => Ok(Exit::Done),
+            Watched::Held => Ok(Status::Done),
         }
     }
 
     /// Puts the value of before the step back, and leaves it there however the app is with it: it failed with the
     /// one above.
-    fn back(&self, before: &Value, step: &str, why: &str) -> Result<Exit, Failure> {
-        let (ui, name) = (self.ui, &self.flag.name);
-        ui.cry(&format!("  {} {}", ui.err.bad(), escape(why)));
+    fn back(&self, before: &Value, step: &str, why: &str) -> Result<Status, Failure> {
+        let name = &self.flag.name;
+        self.caller.tell(Notice::Alarm(why.to_owned()));
         let reason = format!("{name} = {step} did not hold: {why}");
         let reason = crate::ledger::check_reason(&reason).is_ok().then_some(reason);
         let begun = Instant::now();
         let ended = loop {
-            let to = To::Recorded(before.shown.clone());
+            let to = FlagSetting::Recorded(before.shown.clone());
             let ended = signals::to_its_end(|| {
                 self.set(to, before.hidden.clone(), reason.clone(), OnFailure::Stay)
             });
             match ended {
                 // Whoever is at it must not be the reason that it stays.
                 Err(failure)
-                    if failure.exit() == Exit::Busy
-                        && begun.elapsed() < patience(self.globals)
+                    if failure.status == Status::Busy
+                        && begun.elapsed() < patience(self.caller)
                         && wait(Duration::from_secs(1)) => {}
                 ended => break ended,
             }
@@ -199,16 +191,16 @@ impl Ramp<'_> {
         let now = self.now();
         let failed = format!("{name} = {step} did not hold");
         match ended {
-            Ok((Exit::Done | Exit::Unrecorded, _)) => {
+            Ok((Status::Done | Status::Unrecorded, _)) => {
                 let what = format!("{failed}; it is {now} again, as before that step");
                 Err(Failure::new(Status::Restored, what)
                     .detail(why.to_owned())
                     .next("gitroll log", "shows the steps"))
             }
-            Ok((exit, _)) => {
+            Ok((status, _)) => {
                 // Told already, and there is a run open.
-                ui.cry(&format!("  {}", escape(&format!("{failed}; it is {now} now"))));
-                Ok(if exit == Exit::RunOpen { exit } else { Exit::PersonNeeded })
+                self.caller.tell(Notice::Remark(format!("{failed}; it is {now} now")));
+                Ok(if status == Status::RunOpen { status } else { Status::PersonNeeded })
             }
             Err(failure) => {
                 let what = format!("{failed}, and could not be put back: it is {now} now");
@@ -247,9 +239,9 @@ impl Ramp<'_> {
 
     /// What it is now, as a run would put it back.
     fn current(&self) -> Result<Value, Failure> {
-        let session = Session::look(self.globals, self.ui)?;
+        let session = Session::look(self.caller)?;
         let facts = session.facts()?;
-        let probe = intent(&session, &facts, vec![self.flag.clone()], None)?;
+        let probe = flags::change(&session, &facts, vec![self.flag.clone()], None)?;
         let before = probe.flags.first().map(|change| change.before.clone());
         let shown = before.ok_or_else(|| Failure::unchanged("there is no such flag"))?;
         Ok(Value { shown, hidden: probe.hidden })
@@ -258,22 +250,21 @@ impl Ramp<'_> {
     /// Sets it in a run of its own: how that ended, and what it was set to.
     fn set(
         &self,
-        to: To,
+        to: FlagSetting,
         hidden: HiddenFlags,
         reason: Option<String>,
         on_failure: OnFailure,
-    ) -> Result<(Exit, FlagValue), Failure> {
-        let session = Session::change(self.globals, self.ui, "flags")?;
+    ) -> Result<(Status, FlagValue), Failure> {
+        let session = Session::change(self.caller, "flags")?;
         let facts = session.facts()?;
-        let wanted = Wanted { to, ..self.flag.clone() };
-        let mut intent = intent(&session, &facts, vec![wanted], reason)?;
-        intent.hidden = intent.hidden.and(hidden);
-        let after = intent.flags.first().map(|change| change.after.clone());
+        let wanted = FlagRequest { to, ..self.flag.clone() };
+        let mut change = flags::change(&session, &facts, vec![wanted], reason)?;
+        change.hidden = change.hidden.and(hidden);
+        let after = change.flags.first().map(|change| change.after.clone());
         let after = after.ok_or_else(|| Failure::unchanged("there is no such flag"))?;
-        let manner =
-            Manner { plan_only: false, yes: true, asks: false, any_candidate: false, further: 1 };
-        let exit = carry_out_or(&session, facts, intent, &[], manner, on_failure)?;
-        Ok((exit, after))
+        let options = ChangeOptions { flags_fail: on_failure, ..ChangeOptions::default() };
+        let outcome = carry_out(&session, facts, change, &[], &options)?;
+        Ok((outcome.status, after))
     }
 
     fn shown(&self, step: &str) -> String {

@@ -1,39 +1,35 @@
 //! Levels of a rollback: flags before code. Each is a run of its own, proven or undone before the next.
 
-use clap::ValueEnum;
-
-use super::back::left_out;
-use super::exit::Exit;
+use super::caller::Notice;
+use super::carry_out::{ChangeOptions, carry_out};
 use super::failure::{Failure, Status};
-use super::flags::{To, Wanted, back_to_before, intent, switched, unreadable};
-use super::flow::{Manner, carry_out};
+use super::flags::{self, is_on, switched};
+use super::outcome::ChangeOutcome;
 use super::session::Session;
 use crate::component::Content;
 use crate::config::Component;
 use crate::engine;
-use crate::flag::{self, Value};
-use crate::ledger::{self, Entry};
 use crate::model::Oid;
-use crate::plan::compose::Intent;
+use crate::plan::compose::Change;
 use crate::plan::facts::Facts;
 use crate::target::Candidate;
-use crate::ui::escape;
 
 /// How deep a rollback cuts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Level {
     /// The values that flags had before they were last changed
     Flags,
     /// The code
+    #[default]
     Code,
     /// The flags of the suspect components off; where that does not help, the code
     Auto,
 }
 
 /// What came of a level.
-pub enum Came {
+pub enum LevelResult {
     /// It helped, or nothing more can be tried: how it ended.
-    Ended(Exit),
+    Ended(Box<ChangeOutcome>),
     /// It did not help, and what was before it is in place again: how that ended.
     NotEnough(Status),
     /// It could not be begun: why. Nothing was changed.
@@ -47,7 +43,7 @@ pub struct Decisions(Vec<String>);
 impl Decisions {
     /// Decides.
     pub fn tell(&mut self, session: &Session, line: &str) {
-        session.ui.say(&escape(line));
+        session.caller.info(line);
         self.0.push(line.to_owned());
     }
 
@@ -55,59 +51,6 @@ impl Decisions {
     pub fn lines(&self) -> Vec<String> {
         self.0.clone()
     }
-}
-
-/// Puts the values back that flags had before they were last changed here.
-///
-/// # Errors
-/// When no flag was changed here; everything that ends without the app seen with them.
-pub fn flags_before(
-    session: &Session,
-    facts: Facts,
-    reason: Option<String>,
-    emergency: bool,
-    manner: Manner,
-) -> Result<Exit, Failure> {
-    let Some((wanted, hidden, changed_by)) = back_to_before(session, &facts) else {
-        return Err(Failure::unchanged("no flag was changed here that was not put back since")
-            .next("gitroll flags", "shows how they stand")
-            .next("gitroll flags off COMPONENT", "switches one off"));
-    };
-    let mut intent = intent(session, &facts, wanted, reason)?;
-    intent.recorded.lifts = vec![changed_by];
-    intent.hidden = intent.hidden.and(hidden);
-    if emergency {
-        intent.emergency = true;
-        intent.warnings.extend(left_out(&facts, None));
-    }
-    carry_out(session, facts, intent, &[], manner)
-}
-
-/// Sets flags again as they were before `last`, which had put them back.
-///
-/// # Errors
-/// Everything that ends without the app seen with them.
-pub fn flags_again(
-    session: &Session,
-    facts: Facts,
-    last: &Entry,
-    reason: Option<String>,
-    manner: Manner,
-) -> Result<Exit, Failure> {
-    let component = last.record.components.first();
-    let wanted = last.record.flags.iter().rev().map(|change| Wanted {
-        source: change.source.clone(),
-        name: change.name.clone(),
-        to: To::Recorded(change.before.clone()),
-        component: component.cloned(),
-        left_at: Some(change.after.clone()),
-    });
-    let mut intent = intent(session, &facts, wanted.collect(), reason)?;
-    let run = ledger::evidence(&session.site.git, last)?.run;
-    if let Some(run) = run {
-        intent.hidden = intent.hidden.and(engine::hidden_flags(&session.site, &run));
-    }
-    carry_out(session, facts, intent, &[], manner)
 }
 
 /// Switches the flags of the suspect components off: of those that are on. Suspect is what differs between what
@@ -123,7 +66,7 @@ pub fn suspects_off(
     states: &[Candidate],
     reason: Option<&String>,
     decisions: &mut Decisions,
-) -> Result<Option<Intent>, Failure> {
+) -> Result<Option<Change>, Failure> {
     let config = &facts.accepted.config;
     let mut on: Vec<&Component> = Vec::new();
     for component in &config.components {
@@ -154,11 +97,11 @@ pub fn suspects_off(
     decisions.tell(session, &format!("level flags: {}", told.join("; ")));
     let ids: Vec<String> = suspects.iter().map(|(c, _)| c.id.to_string()).collect();
     let composed = switched(config, &ids, false)
-        .and_then(|wanted| intent(session, facts, wanted, reason.cloned()));
+        .and_then(|wanted| flags::change(session, facts, wanted, reason.cloned()));
     match composed {
-        Ok(mut intent) => {
-            intent.recorded.decisions = decisions.lines();
-            Ok(Some(intent))
+        Ok(mut change) => {
+            change.recorded.decisions = decisions.lines();
+            Ok(Some(change))
         }
         Err(failure) => {
             let why = &failure.message;
@@ -218,20 +161,22 @@ fn suspected<'c>(
 pub fn try_level(
     session: &Session,
     facts: Facts,
-    intent: Intent,
-    manner: Manner,
-) -> Result<Came, Failure> {
+    change: Change,
+    options: &ChangeOptions,
+) -> Result<LevelResult, Failure> {
     let refused = |failure: &Failure| matches!(failure.status, Status::Usage | Status::Busy);
-    match carry_out(session, facts, intent, &[], manner) {
+    match carry_out(session, facts, change, &[], options) {
         // Who stopped this level did not ask for the next one.
-        Ok(Exit::Restored) if !session.was_stopped() => Ok(Came::NotEnough(Status::Restored)),
-        Ok(exit) => Ok(Came::Ended(exit)),
+        Ok(ended) if ended.status == Status::Restored && !session.was_stopped() => {
+            Ok(LevelResult::NotEnough(Status::Restored))
+        }
+        Ok(ended) => Ok(LevelResult::Ended(Box::new(ended))),
         Err(failure) if session.was_stopped() || refused(&failure) => Err(failure),
-        Err(failure) if failure.status.unchanged() => Ok(Came::Refused(failure.message)),
+        Err(failure) if failure.status.unchanged() => Ok(LevelResult::Refused(failure.message)),
         // Back to what was failing before.
         Err(failure) if engine::open_runs(&session.site)?.is_empty() => {
-            session.ui.say(&format!("  {} {}", session.ui.err.bad(), escape(&failure.message)));
-            Ok(Came::NotEnough(failure.status))
+            session.caller.tell(Notice::Failed(failure.message));
+            Ok(LevelResult::NotEnough(failure.status))
         }
         Err(failure) => Err(failure),
     }
@@ -239,7 +184,10 @@ pub fn try_level(
 
 /// How it ended where a level was tried before that ended with `tried`: a level that changes nothing does not undo
 /// that something was changed.
-pub fn after(tried: Option<Status>, ended: Result<Exit, Failure>) -> Result<Exit, Failure> {
+pub fn after(
+    tried: Option<Status>,
+    ended: Result<ChangeOutcome, Failure>,
+) -> Result<ChangeOutcome, Failure> {
     match (tried, ended) {
         (Some(tried), Err(mut failure)) if failure.status.unchanged() => {
             failure.status = tried;
@@ -256,55 +204,37 @@ pub fn after(tried: Option<Status>, ended: Result<Exit, Failure>) -> Result<Exit
 /// What `ended` says.
 pub fn name_flags_still_on(
     session: &Session,
-    ended: Result<Exit, Failure>,
-) -> Result<Exit, Failure> {
-    let needed = match &ended {
-        Ok(exit) => *exit,
-        Err(failure) => failure.exit(),
+    ended: Result<ChangeOutcome, Failure>,
+) -> Result<ChangeOutcome, Failure> {
+    let status = match &ended {
+        Ok(outcome) => outcome.status,
+        Err(failure) => failure.status,
     };
     let Ok(facts) = Facts::gather(&session.site) else { return ended };
-    if needed != Exit::PersonNeeded {
+    if status != Status::PersonNeeded {
         return ended;
     }
     let components = &facts.accepted.config.components;
     let on = components.iter().filter(|c| is_on(session, &facts, c).is_ok_and(|on| on));
-    let ways: Vec<(String, String)> = on
-        .map(|c| (format!("gitroll flags off {}", c.id), format!("{} is on still", flag_of(c))))
-        .collect();
+    let steps =
+        on.map(|c| (format!("gitroll flags off {}", c.id), format!("{} is on still", flag_of(c))));
     match ended {
         Err(mut failure) => {
-            failure.next.extend(ways);
+            failure.next.extend(steps);
             Err(failure)
         }
-        Ok(exit) => {
-            for (command, what) in ways {
-                let when = "once no run is open";
-                session.ui.cry(&format!("           {command}   {}, {when}", escape(&what)));
+        Ok(outcome) => {
+            for (command, what) in steps {
+                let what = format!("{what}, once no run is open");
+                session.caller.tell(Notice::MoreNext(command, what));
             }
-            Ok(exit)
+            Ok(outcome)
         }
     }
 }
 
 fn flag_of(component: &Component) -> String {
     component.flag.as_ref().map(|flag| flag.name.to_string()).unwrap_or_default()
-}
-
-/// Whether a component has a flag that its source does not have off.
-///
-/// # Errors
-/// When the source cannot be read.
-pub fn is_on(session: &Session, facts: &Facts, component: &Component) -> Result<bool, Failure> {
-    let Some(flag) = &component.flag else { return Ok(false) };
-    let sources = facts.accepted.config.flags.as_ref();
-    let Some(source) = sources.and_then(|flags| flags.source(flag.source.as_ref())) else {
-        return Ok(false);
-    };
-    let host = session.site.host(&facts.serving, "");
-    let found = flag::read(&host, source, std::slice::from_ref(&flag.name))
-        .map_err(|e| unreadable(session, &facts.accepted.config, source, &e))?;
-    let found = found.get(&flag.name).cloned().unwrap_or(Value::Absent);
-    Ok(found.plain().as_ref() != Some(&flag.off))
 }
 
 fn differs(

@@ -1,12 +1,105 @@
-//! Why there is no target to go back to.
+//! Which state is meant by what a person typed, and why there is none to go back to.
 
 use std::collections::BTreeMap;
 
-use crate::cli::failure::Failure;
-use crate::cli::session::Session;
-use crate::model::Event;
+use super::failure::Failure;
+use super::session::Session;
+use crate::model::{Event, Oid};
+use crate::plan::PlanError;
+use crate::plan::candidates::{self, Candidates};
 use crate::plan::facts::Facts;
-use crate::target::{Candidate, Reason, RequestError, Standing};
+use crate::plan::preflight::nearest;
+use crate::system::git::GitError;
+use crate::target::{Candidate, Reason, Request, RequestError, Resolution, Standing, resolve};
+
+/// The targets that are found, not named.
+pub const FOUND: [&str; 3] = ["last-good", "last-stable", "previous"];
+
+/// What `--to` asks for; the last good state where nothing was said.
+pub fn request(to: Option<&str>) -> Request {
+    let to = to.unwrap_or("last-good");
+    to.parse().unwrap_or_else(|never: std::convert::Infallible| match never {})
+}
+
+/// The target of a request, or why there is none.
+///
+/// # Errors
+/// When a name names nothing, or git cannot be read.
+pub fn find(
+    session: &Session,
+    facts: &Facts,
+    all: &Candidates,
+    request: &Request,
+) -> Result<Result<Resolution, RequestError>, Failure> {
+    let named = match request {
+        Request::Named(name) => Some(
+            candidates::named(&session.site, facts, name)
+                .map_err(|error| unknown_name(session, facts, name, &FOUND, error))?,
+        ),
+        Request::Seq(seq) => candidates::of_seq(&session.site, facts, *seq)?,
+        _ => None,
+    };
+    Ok(resolve(request, &all.deployments, &all.stable, named))
+}
+
+/// Whether `target` is older than what is left: its ancestor, or, in unrelated histories, put in place
+/// here before it.
+pub fn older(session: &Session, facts: &Facts, target: &Oid, left: &Oid) -> Result<bool, Failure> {
+    let git = &session.site.git;
+    if git.contains(left, target)? {
+        return Ok(true);
+    }
+    if git.contains(target, left)? {
+        return Ok(false);
+    }
+    let first = |commit: &Oid| facts.history.deployments().iter().position(|s| s.commit == *commit);
+    Ok(match (first(target), first(left)) {
+        (Some(target), Some(left)) => target < left,
+        (Some(_), None) => true,
+        _ => false,
+    })
+}
+
+/// Resolves what a person typed to a commit, with the nearest names where it names nothing.
+///
+/// # Errors
+/// When it names nothing, or several things.
+pub fn resolve_commit(session: &Session, facts: &Facts, name: &str) -> Result<Oid, Failure> {
+    let number = name.strip_prefix('#').unwrap_or(name).parse().ok();
+    if let Some(seq) = number
+        && let Some(entry) = facts.own(&session.site).iter().find(|e| e.record.seq == seq)
+        && let Some(commit) = entry.record.to.clone().or(entry.record.subject.clone())
+    {
+        return Ok(commit);
+    }
+    session.site.git.resolve(name).map_err(|e| unknown_name(session, facts, name, &[], e.into()))
+}
+
+/// Says which known name, or which of `words`, is nearest to one that names nothing.
+fn unknown_name(
+    session: &Session,
+    facts: &Facts,
+    name: &str,
+    words: &[&str],
+    error: PlanError,
+) -> Failure {
+    let failure = Failure::from(error);
+    let unknown = matches!(session.site.git.resolve(name), Err(GitError::Unknown { .. }));
+    if !unknown {
+        return failure;
+    }
+    let mut known: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+    known.extend(facts.tags.iter().map(|t| t.target.short().to_owned()));
+    if let Ok(branches) = session.site.git.refs("refs/heads/") {
+        known.extend(
+            branches.iter().filter_map(|r| r.name.strip_prefix("refs/heads/")).map(str::to_owned),
+        );
+    }
+    match nearest(name, &known) {
+        Some(near) => failure.detail(format!("the nearest name is {near}")),
+        None => failure.next("gitroll targets", "shows what there is"),
+    }
+}
 
 /// Why there is no target, for a person who typed `gitroll COMMAND`.
 pub fn refusal(session: &Session, facts: &Facts, error: RequestError, command: &str) -> Failure {

@@ -1,0 +1,417 @@
+//! Going back to an earlier state, by its code or by flags.
+
+use super::caller::{Caller, Notice};
+use super::carry_out::{ChangeOptions, carry_out};
+use super::failure::{Failure, Status};
+use super::flags;
+use super::levels::{self, Decisions, Level, LevelResult};
+use super::outcome::ChangeOutcome;
+use super::session::Session;
+use super::statement::{annotate, check_reason};
+use super::target::{self, lost_tags, older, refusal};
+use crate::config::{self, Selection, Service};
+use crate::model::{Event, Hold, Judgement, Oid, Outcome, Recorded, Verdict};
+use crate::plan::candidates::{self, Candidates};
+use crate::plan::compose::{Change, file_of};
+use crate::plan::facts::Facts;
+use crate::plan::holds;
+use crate::site::Observed;
+use crate::system::text::{ago, plural, span};
+use crate::target::{Candidate, Needed, Request, Resolution, Standing, resolve};
+
+/// To go back.
+#[derive(Debug, Clone, Default)]
+pub struct BackRequest {
+    /// `last-good`, `last-stable`, `previous`, a tag, a commit or a record number; `last-good` where left out.
+    pub to: Option<String>,
+    pub reason: Option<String>,
+    pub level: Level,
+    /// Do not judge what is left as bad.
+    pub no_verdict: bool,
+    /// Return to what the last rollback or change of flags left.
+    pub undo: bool,
+    /// No questions, only checks marked critical, nothing built that can be avoided; the reason is asked afterwards.
+    pub emergency: bool,
+    /// Go on to this many older candidates, each proven or undone before the next.
+    pub cascade: Option<usize>,
+    /// Show what would be done and stop.
+    pub plan_only: bool,
+    /// The question is answered beforehand.
+    pub yes: bool,
+}
+
+/// Goes back and proves that the target serves.
+///
+/// # Errors
+/// Everything that ends without the target observed serving.
+pub fn back(caller: &Caller, request: &BackRequest) -> Result<ChangeOutcome, Failure> {
+    check_reason(request.reason.as_deref())?;
+    let session = Session::change(caller, "back")?;
+    let facts = session.facts()?;
+    let named = request.to.as_deref().is_some_and(|to| !target::FOUND.contains(&to));
+    let options = ChangeOptions {
+        plan_only: request.plan_only,
+        confirm: !request.yes && !request.emergency,
+        fallbacks: request.cascade.unwrap_or(1),
+        any_candidate: !named,
+        ..ChangeOptions::default()
+    };
+    if request.undo {
+        return undo(&session, facts, request, &options);
+    }
+    let ended = match request.level {
+        Level::Flags if request.to.is_some() => Err(Failure::new(
+            Status::Usage,
+            "--to names code; --level flags puts back what flags were before their last change",
+        )),
+        Level::Flags => {
+            let reason = request.reason.clone();
+            flags::flags_before(&session, facts, reason, request.emergency, &options)
+        }
+        Level::Code => {
+            let ended = code(&session, facts, request, &options, &mut Decisions::default());
+            levels::name_flags_still_on(&session, ended)
+        }
+        Level::Auto => {
+            let ended = auto(&session, facts, request, &options);
+            levels::name_flags_still_on(&session, ended)
+        }
+    };
+    if request.emergency && request.reason.is_none() {
+        ask_reason_afterwards(&session, &ended);
+    }
+    ended
+}
+
+fn code(
+    session: &Session,
+    facts: Facts,
+    request: &BackRequest,
+    options: &ChangeOptions,
+    decisions: &mut Decisions,
+) -> Result<ChangeOutcome, Failure> {
+    let wanted = target::request(request.to.as_deref());
+    let all = candidates::gather(&session.site, &facts)?;
+    let mut found = choose(session, &facts, &all, &wanted)?;
+    let passed_over =
+        if request.emergency && request.to.is_none() { without_a_build(&mut found) } else { None };
+    if let Some(outcome) = already_there(session, &facts, &found.chosen, request.emergency)? {
+        return Ok(outcome);
+    }
+    let mut change = to_candidate(session, &facts, &all, request, &found)?;
+    if request.emergency {
+        change = change.in_emergency(&facts, passed_over);
+    }
+    change.recorded.decisions = decisions.lines();
+    let mut tried = found.chosen.name.clone();
+    let mut ended = carry_out(session, facts, change, &found.further, options);
+    // What served was healthy: each was undone before the next.
+    for older in found.further.iter().take(request.cascade.unwrap_or(0)) {
+        let restored = ended.as_ref().is_ok_and(|ended| ended.status == Status::Restored);
+        if !restored || session.was_stopped() {
+            break;
+        }
+        let line = format!("cascade: on to {}, for {tried} was tried and undone", older.name);
+        decisions.tell(session, &line);
+        tried.clone_from(&older.name);
+        let facts = session.facts()?;
+        let found = Resolution { chosen: older.clone(), ..found.clone() };
+        let mut next = to_candidate(session, &facts, &all, request, &found)?;
+        if request.emergency {
+            next = next.in_emergency(&facts, None);
+        }
+        next.recorded.decisions = decisions.lines();
+        ended = carry_out(session, facts, next, &[], &ChangeOptions { confirm: false, ..*options });
+    }
+    ended
+}
+
+fn choose(
+    session: &Session,
+    facts: &Facts,
+    all: &Candidates,
+    request: &Request,
+) -> Result<Resolution, Failure> {
+    target::find(session, facts, all, request)?
+        .map_err(|error| refusal(session, facts, error, "back"))
+}
+
+fn already_there(
+    session: &Session,
+    facts: &Facts,
+    chosen: &Candidate,
+    emergency: bool,
+) -> Result<Option<ChangeOutcome>, Failure> {
+    if chosen.standing != Standing::Serving {
+        return Ok(None);
+    }
+    if !facts.changed(&session.site, &facts.serving.commit)?.is_empty() {
+        return Ok(None);
+    }
+    let config = &facts.accepted.config;
+    let deployment = facts.deployment(&session.site);
+    let only = if emergency { Selection::Critical } else { Selection::All };
+    let observed = Observed::by(&session.site, config, &facts.serving, &deployment, only);
+    let edited = session.site.git.edited(&facts.serving.commit)?;
+    if !observed.healthy() || edited.iter().any(|path| !config.app.local.matches(path)) {
+        return Ok(None);
+    }
+    let found = vec![format!("{} serves already: observed", facts.serving)];
+    let serving = (&facts.serving, &facts.serving);
+    let outcome = ChangeOutcome::nothing_to_do("back", "already-serving", serving, found);
+    Ok(Some(session.caller.ended(outcome)))
+}
+
+fn to_candidate(
+    session: &Session,
+    facts: &Facts,
+    all: &Candidates,
+    request: &BackRequest,
+    found: &Resolution,
+) -> Result<Change, Failure> {
+    let chosen = &found.chosen;
+    let commit =
+        chosen.commit.clone().ok_or_else(|| Failure::unchanged("the target names no commit"))?;
+    let mut to = facts.names.served(&session.site.git, &commit, None)?;
+    if chosen.tag.is_some() {
+        to.name = chosen.name.clone();
+    }
+    let left = &facts.serving.commit;
+    let judged = !request.no_verdict && commit != *left && older(session, facts, &commit, left)?;
+    let recorded = if judged {
+        // What a component's files were put into is left together with the commit that has them.
+        let judged = holds::judged_with(&session.site, facts, left, &commit)?;
+        provisional(&judged, request.reason.clone())
+    } else {
+        Recorded { reason: request.reason.clone(), ..Recorded::default() }
+    };
+    let mut warnings = Vec::new();
+    if let Standing::Skipped(doubt) = &chosen.standing {
+        warnings.push(format!("{} {doubt}; taken because it was named", to.name));
+    }
+    warnings.extend(other_choice(session, all, &target::request(request.to.as_deref()), &commit));
+    warnings.extend(lost_tags(session, facts));
+    warnings.extend(not_started(session, facts, &commit, &to.name)?);
+    Ok(Change {
+        target: chosen.tag.clone(),
+        recorded,
+        skipped: found.skipped.clone(),
+        warnings,
+        ..Change::new(facts, Event::Back, to)
+    })
+}
+
+/// The judgement that leaving a commit for an older one implies.
+fn provisional(subject: &Oid, reason: Option<String>) -> Recorded {
+    Recorded {
+        reason,
+        subject: Some(subject.clone()),
+        verdict: Some(Verdict { judgement: Judgement::Bad, provisional: true }),
+        hold: Some(Hold::Commit),
+        ..Recorded::default()
+    }
+}
+
+/// Services that the target had and the accepted configuration has no more: going back starts none of them.
+fn not_started(
+    session: &Session,
+    facts: &Facts,
+    commit: &Oid,
+    name: &str,
+) -> Result<Vec<String>, Failure> {
+    let text = file_of(&session.site, commit)?.unwrap_or_default();
+    let Ok(own) = config::parse(&text, "gitroll.toml") else { return Ok(Vec::new()) };
+    let lost = config::dropped(&own, &facts.accepted.config);
+    let warning = |service: &Service| {
+        let service = &service.name;
+        format!(
+            "{service} was a service of {name}, and is none of the accepted gitroll.toml: it is not started; \
+             gitroll deploy {name} goes by its own file"
+        )
+    };
+    Ok(lost.iter().map(warning).collect())
+}
+
+/// When last-good and last-stable differ, the other one is shown with its distance and age.
+fn other_choice(
+    session: &Session,
+    all: &Candidates,
+    request: &Request,
+    taken: &Oid,
+) -> Option<String> {
+    let (other, name) = match request {
+        Request::LastGood => (Request::LastStable, "last-stable"),
+        Request::LastStable => (Request::LastGood, "last-good"),
+        _ => return None,
+    };
+    let found = resolve(&other, &all.deployments, &all.stable, None).ok()?.chosen;
+    let commit = found.commit.filter(|commit| commit != taken)?;
+    let git = &session.site.git;
+    let apart = git
+        .distance(&commit, taken)
+        .ok()
+        .into_iter()
+        .chain(git.distance(taken, &commit).ok())
+        .max()
+        .unwrap_or(0);
+    let age = found.served.map(|s| {
+        let ago = ago(s.last, crate::system::clock::now());
+        format!(", served here {} ago", span(ago))
+    });
+    Some(format!(
+        "{name} is {} ({}), {} apart{}",
+        found.name,
+        commit.short(),
+        plural(apart, "commit"),
+        age.unwrap_or_default()
+    ))
+}
+
+/// Returns to what the last rollback or change of flags left.
+fn undo(
+    session: &Session,
+    facts: Facts,
+    request: &BackRequest,
+    options: &ChangeOptions,
+) -> Result<ChangeOutcome, Failure> {
+    let own = facts.own(&session.site).iter().rev();
+    let mut done = own.filter(|entry| entry.record.outcome == Outcome::Succeeded);
+    let last = done.find(|entry| entry.record.event.serves()).cloned();
+    match last.filter(|entry| entry.record.event == Event::Flags) {
+        Some(last) if last.record.lifts.is_empty() => {
+            flags::flags_before(session, facts, request.reason.clone(), false, options)
+        }
+        Some(last) => flags::flags_again(session, facts, &last, request.reason.clone(), options),
+        None => {
+            let change = to_what_was_left(session, &facts, request)?;
+            carry_out(session, facts, change, &[], options)
+        }
+    }
+}
+
+/// The change that returns to what the last rollback left.
+fn to_what_was_left(
+    session: &Session,
+    facts: &Facts,
+    request: &BackRequest,
+) -> Result<Change, Failure> {
+    let last = facts
+        .own(&session.site)
+        .iter()
+        .rev()
+        // What failed and was taken back changed nothing that an undo would have to undo first.
+        .filter(|entry| entry.record.outcome != Outcome::Restored)
+        .find(|entry| entry.record.event.serves() && entry.record.to.is_some());
+    let back = last.filter(|entry| {
+        matches!(entry.record.event, Event::Back | Event::Component)
+            && entry.record.outcome == Outcome::Succeeded
+    });
+    let Some(entry) = back else {
+        return Err(Failure::unchanged("the last thing done here was no rollback")
+            .next("gitroll log", "shows what was done")
+            .next("gitroll deploy REV", "puts any revision in place"));
+    };
+    if facts.by_hand() {
+        return Err(Failure::unchanged(format!(
+            "HEAD was moved by hand since record #{}",
+            entry.record.seq
+        ))
+        .next("gitroll deploy REV", "puts any revision in place"));
+    }
+    let left = entry.record.from.clone().ok_or_else(|| {
+        Failure::unchanged(format!("record #{} does not say what it left", entry.record.seq))
+    })?;
+    let to = facts.names.served(&session.site.git, &left, None)?;
+    let judged = entry.record.verdict.is_some() || entry.record.hold.is_some();
+    let recorded = Recorded {
+        reason: request.reason.clone(),
+        lifts: if judged { vec![entry.digest] } else { Vec::new() },
+        components: entry.record.components.clone(),
+        ..Recorded::default()
+    };
+    Ok(Change { recorded, ..Change::new(facts, Event::Back, to) })
+}
+
+/// Carries out one level after the other.
+///
+/// # Errors
+/// As of the level that was the last one.
+fn auto(
+    session: &Session,
+    facts: Facts,
+    request: &BackRequest,
+    options: &ChangeOptions,
+) -> Result<ChangeOutcome, Failure> {
+    let all = candidates::gather(&session.site, &facts)?;
+    let found = target::find(session, &facts, &all, &target::request(request.to.as_deref()))?.ok();
+    // What the code level might come to, the most likely first.
+    let mut states: Vec<Candidate> = Vec::new();
+    if let Some(found) = found {
+        let further = found.further.into_iter().take(request.cascade.unwrap_or(1).max(1));
+        states = std::iter::once(found.chosen).chain(further).collect();
+    }
+    let mut decisions = Decisions::default();
+    let reason = request.reason.as_ref();
+    let mut tried = None;
+    if let Some(mut change) =
+        levels::suspects_off(session, &facts, &states, reason, &mut decisions)?
+    {
+        if request.emergency {
+            change = change.in_emergency(&facts, None);
+        }
+        let told = match levels::try_level(session, facts, change, options)? {
+            LevelResult::Ended(outcome) => return Ok(*outcome),
+            LevelResult::NotEnough(status) => {
+                tried = Some(status);
+                "flags: not enough, and put back".to_owned()
+            }
+            LevelResult::Refused(why) => format!("flags: not switched, nothing was changed: {why}"),
+        };
+        decisions.tell(session, &format!("level {told}"));
+    }
+    decisions.tell(session, "level code: to an earlier state");
+    levels::after(tried, code(session, session.facts()?, request, options, &mut decisions))
+}
+
+/// In an emergency the reason comes last, from who is still there to be asked. Whatever becomes of it, what was done
+/// is done.
+fn ask_reason_afterwards(session: &Session, ended: &Result<ChangeOutcome, Failure>) {
+    let Ok(ended) = ended else { return };
+    let done = matches!(ended.status, Status::Done | Status::Restored);
+    if !done || !session.caller.prompt().is_there() {
+        return;
+    }
+    if let Err(failure) = ask_reason(session) {
+        let caller = &session.caller;
+        caller.tell(Notice::Remark(format!("the reason is not recorded: {}", failure.message)));
+        caller.tell(Notice::Next("gitroll annotate --reason 'WHY'", ""));
+    }
+}
+
+fn ask_reason(session: &Session) -> Result<(), Failure> {
+    const LATER: &str = "say it later";
+    let reason = session.caller.prompt().text("Why was it needed?", LATER)?;
+    if reason == LATER {
+        session.caller.tell(Notice::Next("gitroll annotate --reason 'WHY'", ""));
+        return Ok(());
+    }
+    check_reason(Some(&reason))?;
+    let facts = session.facts()?;
+    let own = facts.own(&session.site);
+    let last = own.iter().rev().find(|entry| entry.record.event.serves());
+    let last = last.ok_or_else(|| Failure::unchanged("there is no record to add it to"))?;
+    annotate(session, &facts, last, &reason).map(drop)
+}
+
+/// Of the candidates that qualify the first that needs no build, if the chosen one does; says who is passed over.
+fn without_a_build(found: &mut Resolution) -> Option<String> {
+    let builds = |candidate: &Candidate| candidate.build != Needed::Nothing;
+    if !builds(&found.chosen) {
+        return None;
+    }
+    let place = found.further.iter().position(|candidate| !builds(candidate))?;
+    let passed = found.chosen.name.clone();
+    found.chosen = found.further.remove(place);
+    found.further.drain(..place);
+    Some(passed)
+}

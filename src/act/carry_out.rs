@@ -1,0 +1,429 @@
+//! Carrying out a change: look, compose, check, describe, ask, execute; and where that fails while what served was
+//! failing too, the same with the next candidate.
+
+use std::time::Instant;
+
+use super::caller::Notice;
+use super::conclude::{self, Conclusion};
+use super::failure::{Failure, Status};
+use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Preview};
+use super::session::Session;
+use super::statement::statement;
+use crate::build::Depth;
+use crate::config::Selection;
+use crate::engine::{self, Ended, EngineError, Further, OnFailure, Run, Terms};
+use crate::ledger::Draft;
+use crate::model::{CheckedPlan, Event, Evidence, Narrator, Outcome, Plan, Served};
+use crate::plan::compose::{self, Change};
+use crate::plan::facts::Facts;
+use crate::plan::preflight::preflight;
+use crate::plan::{describe, estimate};
+use crate::site::{Observed, Site};
+use crate::system::text::{plural, span};
+use crate::target::Candidate;
+
+/// What about plans, questions and failures.
+#[derive(Debug, Clone, Copy)]
+pub struct ChangeOptions {
+    /// Show the plan and stop.
+    pub plan_only: bool,
+    /// Ask before acting.
+    pub confirm: bool,
+    /// A later candidate that serves is what was wanted too.
+    pub any_candidate: bool,
+    /// How many further candidates are tried when what served was failing before.
+    pub fallbacks: usize,
+    /// What answers a change of flags that fails.
+    pub flags_fail: OnFailure,
+}
+
+impl Default for ChangeOptions {
+    fn default() -> Self {
+        Self {
+            plan_only: false,
+            confirm: false,
+            any_candidate: false,
+            fallbacks: 1,
+            // The values of before are put back, however the app was with them.
+            flags_fail: OnFailure::Restore,
+        }
+    }
+}
+
+/// Carries out `change`; should it fail while what served was failing too, goes on with `fallbacks`. How it ended is
+/// told as well.
+///
+/// # Errors
+/// What ends without an answer to what was asked: nothing was changed, or a person is needed.
+pub fn carry_out(
+    session: &Session,
+    facts: Facts,
+    change: Change,
+    fallbacks: &[Candidate],
+    options: &ChangeOptions,
+) -> Result<ChangeOutcome, Failure> {
+    let mut begin = Instant::now();
+    let command = change.event.clone();
+    let further = named(fallbacks, options);
+    let prepared = prepare(session, &facts, change)?;
+    let plan = prepared.checked.plan().clone();
+    preview(session, &plan, &prepared.observed, &facts, !further.is_empty());
+    if options.plan_only {
+        let outcome = ChangeOutcome {
+            command: command.as_str().to_owned(),
+            status: Status::Done,
+            answer: ChangeAnswer::planned(&plan),
+            ending: Ending::Planned(Box::new(plan)),
+        };
+        return Ok(session.caller.ended(outcome));
+    }
+    if options.confirm {
+        let asking = Instant::now();
+        if !session.caller.prompt().confirm(&question(&plan), true)? {
+            return Err(Failure::unchanged("not confirmed; nothing was changed"));
+        }
+        // How long a person thinks is no part of what is promised.
+        begin += asking.elapsed();
+    }
+    check_unmoved(session, &facts, &plan)?;
+    if facts.by_hand() && plan.from.commit == facts.head.commit {
+        record_predeploy(session, &facts, &plan.from, &prepared.observed)?;
+    }
+    let terms = Terms {
+        on_failure: match command {
+            Event::Flags => options.flags_fail,
+            _ => on_failure(prepared.observed.healthy(), !further.is_empty()),
+        },
+        baseline: prepared.observed.checks,
+        follows: Vec::new(),
+        further,
+        by_watchdog: false,
+    };
+    session.heed_signals();
+    let caller = &session.caller;
+    caller.between_runs(None);
+    let ended = engine::execute(&session.site, &prepared.checked, terms, &mut caller.narrator());
+    caller.tell(Notice::StepsEnd);
+    let attempt = Attempt { plan, ended: ended?, asked: true };
+    let pursuit = Pursuit { session, command: command.as_str(), watchdog: None, begin };
+    let concluded = pursuit.conclude(attempt);
+    caller.between_runs(Some("stopping; nothing more is begun"));
+    concluded
+}
+
+/// A checked plan and what was observed for it.
+struct Prepared {
+    checked: CheckedPlan,
+    /// How what serves stands.
+    observed: Observed,
+}
+
+/// Observes, composes and checks what is wanted.
+fn prepare(session: &Session, facts: &Facts, change: Change) -> Result<Prepared, Failure> {
+    let site = &session.site;
+    let observed = observe(session, facts, &change);
+    let config = change.config.clone();
+    let composed = compose::compose(site, facts, change)?;
+    let checked = preflight(site, facts, composed, &config, &observed)?;
+    Ok(Prepared { checked, observed })
+}
+
+/// The candidates that are tried should the first fail.
+fn named(fallbacks: &[Candidate], options: &ChangeOptions) -> Vec<Further> {
+    let further = fallbacks.iter().take(options.fallbacks).filter_map(|candidate| {
+        Some(Further {
+            name: candidate.name.clone(),
+            commit: candidate.commit.clone()?,
+            target: candidate.tag.clone(),
+            asked: options.any_candidate,
+        })
+    });
+    further.collect()
+}
+
+fn question(plan: &Plan) -> String {
+    match (&plan.event, plan.recorded.components.first()) {
+        (Event::Back, _) => "Go back?".to_owned(),
+        (Event::Flags, _) => {
+            let to = |change: &crate::model::FlagChange| {
+                format!("{} to {}", change.name, change.after.plain())
+            };
+            format!("Switch {}?", plan.flags().map(to).collect::<Vec<_>>().join(", "))
+        }
+        (Event::Component, Some(id)) => format!("Put {id} back?"),
+        _ => "Go on?".to_owned(),
+    }
+}
+
+/// How what serves stands before anything is changed. Where HEAD was moved by hand to the very target,
+/// what runs may be the one or the other: the better answer counts.
+fn observe(session: &Session, facts: &Facts, change: &Change) -> Observed {
+    let site = &session.site;
+    let deployment = facts.deployment(site);
+    let accepted = &facts.accepted.config;
+    // In an emergency what is not critical decides nothing: not whether there is something to return to either.
+    let only = if change.emergency { Selection::Critical } else { Selection::All };
+    let observed = Observed::by(site, accepted, &change.from, &deployment, only);
+    if observed.healthy() || change.from.commit == facts.serving.commit {
+        return observed;
+    }
+    let other = Observed::by(site, accepted, &facts.serving, &deployment, only);
+    if other.healthy() { other } else { observed }
+}
+
+fn on_failure(healthy: bool, more: bool) -> OnFailure {
+    match (healthy, more) {
+        (true, _) => OnFailure::Restore,
+        (false, true) => OnFailure::Abandon,
+        (false, false) => OnFailure::Stay,
+    }
+}
+
+/// Tells what is going to be done, and that there is `more` to be tried if it fails.
+fn preview(session: &Session, plan: &Plan, observed: &Observed, facts: &Facts, more: bool) {
+    let git = &session.site.git;
+    let mut to = plan.to.to_string();
+    if let Some(since) = served_here(facts, plan) {
+        to.push_str(&since);
+    }
+    if git.contains(&plan.from.commit, &plan.to.commit).is_ok_and(|earlier| earlier)
+        && let Ok(distance) = git.distance(&plan.to.commit, &plan.from.commit)
+        && distance > 0
+    {
+        to.push_str(&format!(", {} back", plural(distance, "commit")));
+    } else if plan.event == Event::Back
+        && let Ok(distance) = git.distance(&plan.from.commit, &plan.to.commit)
+        && distance > 0
+    {
+        to.push_str(&format!(", {} forward", plural(distance, "commit")));
+    }
+    let about = estimate::about(&session.site, facts, &describe::built_groups(plan));
+    let parts = describe::describe(plan, about);
+    let healthy = observed.healthy();
+    session.caller.tell(Notice::Preview(&Preview {
+        place: session.place(),
+        from: plan.from.clone(),
+        faults: if healthy { Vec::new() } else { observed.faults() },
+        to,
+        parts: parts.into_iter().map(|(name, text)| (name.to_string(), text)).collect(),
+        tries_further: more && !healthy,
+    }));
+}
+
+/// `  proven, served 3 d`
+fn served_here(facts: &Facts, plan: &Plan) -> Option<String> {
+    let commit = &plan.to.commit;
+    let total = facts.history.served_total(commit, facts.now);
+    let word = if facts.history.proven_here(commit) {
+        "proven"
+    } else if facts.history.adopted(commit) {
+        "adopted"
+    } else if let Some(pin) = plan.target.as_ref().and_then(|t| facts.history.pinned(&t.name)) {
+        let before = std::time::Duration::from_secs(pin.tag.seconds);
+        return Some(format!("  adopted, served {} (reflog)", span(total.saturating_add(before))));
+    } else {
+        return None;
+    };
+    Some(format!("  {word}, served {}", span(total)))
+}
+
+/// Nothing may have moved since the facts were gathered.
+fn check_unmoved(session: &Session, facts: &Facts, plan: &Plan) -> Result<(), Failure> {
+    let git = &session.site.git;
+    if git.head()? != facts.head {
+        return Err(Failure::refused("HEAD moved while this was planned; nothing was changed")
+            .next("the same command", "plans again"));
+    }
+    if let Some(target) = &plan.target
+        && git.find_ref(&target.name)?.as_ref() != Some(&target.id)
+    {
+        return Err(Failure::refused(format!(
+            "{} moved while this was planned; nothing was changed",
+            target.short()
+        ))
+        .next("gitroll targets", "shows where it points now"));
+    }
+    Ok(())
+}
+
+/// Records what somebody else put in place, before it is replaced.
+fn record_predeploy(
+    session: &Session,
+    facts: &Facts,
+    found: &Served,
+    observed: &Observed,
+) -> Result<(), Failure> {
+    let site = &session.site;
+    let binding = &site.binding;
+    let healthy = observed.healthy();
+    let mut evidence = Evidence::at(facts.now, &site.actor);
+    evidence.name = Some(found.name.clone());
+    evidence.version = found.version.clone();
+    evidence.checks = observed.checks.clone();
+    evidence.failure = (!healthy).then(|| observed.faults().join("; "));
+    let outputs: Vec<_> =
+        facts.accepted.config.build.iter().flat_map(|group| group.outputs.clone()).collect();
+    evidence.artifacts = compose::artifacts_now(&facts.live(site, &outputs, Depth::Deep)?);
+    let host = engine::host_name(binding.writer.as_str());
+    let mut record = statement(session, Event::Predeploy);
+    record.outcome = if healthy { Outcome::Succeeded } else { Outcome::Failed };
+    record.from = facts.standing.as_ref().map(|s| s.commit.clone());
+    record.to = healthy.then(|| found.commit.clone());
+    record.subject = (!healthy).then(|| found.commit.clone());
+    record.sentence =
+        format!("{} {host}: found {} in place, put there by hand", binding.environment, found.name);
+    let draft =
+        Draft { record, evidence, config: facts.accepted.text.clone(), person: site.person() };
+    engine::append(site, &draft)?;
+    Ok(())
+}
+
+/// A command that runs a plan, or goes on with a run, until no other run waits for it.
+pub(super) struct Pursuit<'a> {
+    pub session: &'a Session,
+    /// The command as it was typed.
+    pub command: &'a str,
+    /// The guard that this process is a try of.
+    pub watchdog: Option<&'a str>,
+    pub begin: Instant,
+}
+
+/// A run that ended, or stopped.
+pub(super) struct Attempt {
+    pub plan: Plan,
+    pub ended: Ended,
+    /// Serving its target is what was asked for.
+    pub asked: bool,
+}
+
+impl Pursuit<'_> {
+    /// Goes on from how a run ended: with the next candidate where one was abandoned, and with the run beneath one
+    /// that is over, until no other run waits or a person is needed. Tells how that was.
+    ///
+    /// # Errors
+    /// As [`carry_out`].
+    pub(super) fn conclude(&self, mut attempt: Attempt) -> Result<ChangeOutcome, Failure> {
+        loop {
+            let waiting = match &attempt.ended {
+                Ended::Abandoned { .. } | Ended::Undone { .. } | Ended::Untouched { .. } => {
+                    engine::open_runs(&self.session.site)?.pop()
+                }
+                _ => None,
+            };
+            let Some(mut run) = waiting else { return self.end(attempt) };
+            if let Some(token) = self.watchdog {
+                run.left_to_watchdog(&self.session.site, token);
+            }
+            attempt = match attempt.ended {
+                Ended::Abandoned { why } => self.fall_back(run, &why)?,
+                Ended::Undone { why } => {
+                    self.go_on(run, |site, run, narrator| engine::undo(site, run, why, narrator))?
+                }
+                Ended::Untouched { .. } if self.command == "abort" => {
+                    self.go_on(run, engine::abort)?
+                }
+                Ended::Untouched { why } => {
+                    self.tell_failed(&attempt.plan.to.name, &why);
+                    self.go_on(run, engine::settle)?
+                }
+                _ => return self.end(attempt),
+            };
+        }
+    }
+
+    fn end(&self, attempt: Attempt) -> Result<ChangeOutcome, Failure> {
+        let Attempt { plan, ended, asked } = attempt;
+        let (command, took) = (self.command, self.begin.elapsed());
+        conclude::conclude(self.session, Conclusion { command, plan, took, asked }, ended)
+    }
+
+    /// Tries the next candidate. Where there is none, or it cannot be begun with, the run is left to a person.
+    fn fall_back(&self, run: Run, why: &str) -> Result<Attempt, Failure> {
+        self.tell_failed(&run.plan.to.name, why);
+        let next = run.journal.begun().and_then(|begun| begun.further.first()).cloned();
+        let Some(next) = next.filter(|_| !self.session.was_stopped()) else {
+            return self.go_on(run, engine::settle);
+        };
+        let failure = match self.attempt(&run, &next, why) {
+            Err(failure) => failure,
+            tried => return tried,
+        };
+        // Begun and out of hand: that one is open now, above this one.
+        let last = engine::open_runs(&self.session.site)?.pop();
+        if last.is_none_or(|last| last.id != run.id) {
+            return Err(failure);
+        }
+        // True of the candidate only: the one before it is in place.
+        const UNCHANGED: &str = "nothing was changed";
+        let message = failure.message.trim_end_matches(UNCHANGED).trim_end_matches("; ");
+        self.tell_failed(&next.name, message);
+        for detail in failure.details.iter().filter(|detail| *detail != UNCHANGED) {
+            self.session.caller.tell(Notice::Detail(format!("  {detail}")));
+        }
+        self.go_on(run, engine::settle)
+    }
+
+    fn attempt(&self, failed: &Run, next: &Further, why: &str) -> Result<Attempt, Failure> {
+        let session = self.session;
+        let facts = session.facts()?;
+        let change = to_candidate(session, &facts, failed, next, why)?;
+        let Prepared { checked, observed } = prepare(session, &facts, change)?;
+        let plan = checked.plan().clone();
+        preview(session, &plan, &observed, &facts, false);
+        check_unmoved(session, &facts, &plan)?;
+        let mut follows = failed.follows().to_vec();
+        follows.push(failed.id.clone());
+        let terms = Terms {
+            // What failed before is never returned to.
+            on_failure: OnFailure::Stay,
+            baseline: observed.checks,
+            follows,
+            further: Vec::new(),
+            by_watchdog: failed.by_watchdog,
+        };
+        let caller = &session.caller;
+        let ended = engine::execute(&session.site, &checked, terms, &mut caller.narrator());
+        caller.tell(Notice::StepsEnd);
+        Ok(Attempt { plan, ended: ended?, asked: next.asked })
+    }
+
+    /// Goes on with an open run one way or the other.
+    ///
+    /// # Errors
+    /// As the way.
+    pub(super) fn go_on(
+        &self,
+        run: Run,
+        way: impl FnOnce(&Site, Run, &mut Narrator<'_>) -> Result<Ended, EngineError>,
+    ) -> Result<Attempt, Failure> {
+        let plan = run.plan.clone();
+        let caller = &self.session.caller;
+        let ended = way(&self.session.site, run, &mut caller.narrator());
+        caller.tell(Notice::StepsEnd);
+        Ok(Attempt { plan, ended: ended?, asked: true })
+    }
+
+    fn tell_failed(&self, name: &str, why: &str) {
+        self.session.caller.tell(Notice::Failed(format!("{name}  {why}")));
+    }
+}
+
+/// The change to another candidate after one failed. What is judged stays what was left first.
+fn to_candidate(
+    session: &Session,
+    facts: &Facts,
+    failed: &Run,
+    next: &Further,
+    why: &str,
+) -> Result<Change, Failure> {
+    let mut to = facts.names.served(&session.site.git, &next.commit, None)?;
+    to.name.clone_from(&next.name);
+    let mut recorded = failed.plan.recorded.clone();
+    recorded
+        .decisions
+        .push(format!("{} did not serve: {why}; on to {}", failed.plan.to, next.name));
+    let change =
+        Change { target: next.target.clone(), recorded, ..Change::new(facts, Event::Back, to) };
+    let emergency = failed.plan.critical_only;
+    Ok(if emergency { change.in_emergency(facts, None) } else { change })
+}

@@ -1,0 +1,279 @@
+//! What came of a run: published, put into an outcome, told.
+
+use std::time::Duration;
+
+use super::caller::Notice;
+use super::failure::{Failure, Status};
+use super::next_steps;
+use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Proven, RecordBrief};
+use super::session::Session;
+use crate::check;
+use crate::config;
+use crate::engine::{self, Ended, Lying, Reason, Run, Side};
+use crate::ledger;
+use crate::model::{Event, Plan, RunId, Served};
+use crate::plan::facts::Facts;
+use crate::plan::retention;
+use crate::site::Observed;
+use crate::system::git::Pushed;
+use crate::system::signals;
+use crate::system::text::escape;
+
+/// A run that is over, and what it was for.
+pub(super) struct Conclusion<'a> {
+    /// The command as it was typed.
+    pub command: &'a str,
+    pub plan: Plan,
+    /// From the command's start.
+    pub took: Duration,
+    /// Serving this target is what was asked for.
+    pub asked: bool,
+}
+
+/// Cleans up after a run, publishes its record, and tells how it ended.
+///
+/// # Errors
+/// What ends without an answer to what was asked.
+pub(super) fn conclude(
+    session: &Session,
+    conclusion: Conclusion<'_>,
+    ended: Ended,
+) -> Result<ChangeOutcome, Failure> {
+    let Conclusion { command, plan, took, asked } = conclusion;
+    let site = &session.site;
+    let caller = &session.caller;
+    if let ("abort", Ended::Untouched { .. }) = (command, &ended) {
+        let what = format!("{} serves as before; nothing that serves was touched", plan.from);
+        let between = (&plan.from, &plan.to);
+        let outcome = ChangeOutcome::nothing_to_do(command, "unchanged", between, vec![what]);
+        return Ok(caller.ended(outcome));
+    }
+    if let (Ended::Serving { .. }, Ok(facts)) = (&ended, Facts::gather(site)) {
+        retention::prune(site, &facts);
+    }
+    if let Ok(config) = config::parse(&plan.config, "gitroll.toml") {
+        engine::forget(site, &config.retention);
+    }
+    let mut answer = ChangeAnswer::about("serving", &plan);
+    answer.took_millis = u64::try_from(took.as_millis()).ok();
+    let (status, ending) = match ended {
+        Ended::Serving { proof, record } => {
+            let slowest = slowest(session, &record);
+            caller.tell(Notice::Proven(&Proven { plan: &plan, proof: &proof, took, slowest }));
+            (answer.checks, answer.services) = (proof.checks, proof.services);
+            let status = publish(session, &plan, &mut answer, record);
+            let status = if asked { status } else { Status::Restored };
+            (status, Ending::Serving(Box::new(plan)))
+        }
+        Ended::Restored { why, record } => {
+            answer.outcome = "restored".into();
+            answer.why = Some(why);
+            let slowest = slowest(session, &record);
+            let status = publish(session, &plan, &mut answer, record);
+            let plan = Box::new(plan);
+            if command == "abort" {
+                // Undoing is what was asked for: done is done.
+                (status, Ending::Aborted(plan))
+            } else {
+                let recorded = status == Status::Done;
+                (Status::Restored, Ending::Restored { plan, took, slowest, recorded })
+            }
+        }
+        Ended::Stuck { side, why, run } => {
+            answer.outcome = "person-needed".into();
+            answer.open_run = Some(run.clone());
+            let ending = person_needed(session, &plan, &run, side, &why);
+            answer.why = Some(why);
+            (Status::PersonNeeded, ending)
+        }
+        Ended::Left { run } => {
+            answer.outcome = "left-open".into();
+            answer.open_run = Some(run.clone());
+            let status =
+                ("gitroll status".to_owned(), "shows what is done and what is not".to_owned());
+            let steps = Run::open(site, &run).map(|run| next_steps::of(&run)).unwrap_or_default();
+            let next = std::iter::once(status).chain(steps).collect();
+            (Status::RunOpen, Ending::LeftOpen { run, next })
+        }
+        Ended::NoLonger { why, lines } => return Err(no_longer(&plan, why, lines)),
+        Ended::Untouched { why } => return Err(untouched(&plan, &why)),
+        Ended::PutBack { why } => return Err(put_back(session, &plan, why)),
+        Ended::GivenUp { why } => return Err(given_up(session, &plan, why)),
+        // Only where the run beneath it is gone.
+        Ended::Abandoned { why } | Ended::Undone { why: Reason { text: why, .. } } => {
+            return Err(Failure::new(Status::PersonNeeded, why));
+        }
+    };
+    Ok(caller.ended(ChangeOutcome { command: command.to_owned(), status, ending, answer }))
+}
+
+fn no_longer(plan: &Plan, why: String, lines: Vec<(String, String)>) -> Failure {
+    let what = if plan.event == Event::Flags {
+        "the flags were seen as they were to be, and are not any more".to_owned()
+    } else {
+        format!("{} was observed serving, and does not serve any more", plan.to)
+    };
+    let lines = lines.into_iter().map(|(source, line)| format!("{source} log  {line}"));
+    Failure::new(Status::PersonNeeded, what)
+        .detail(why)
+        .details(lines)
+        .detail("the run is over and recorded")
+        .next("gitroll status", "shows what serves")
+        .next("gitroll check", "asks again, when what is named above is mended")
+        .next("gitroll back", "goes back")
+}
+
+fn untouched(plan: &Plan, why: &str) -> Failure {
+    let what = format!("{} was not put in place: {}", plan.to.name, escape(why));
+    let (typed, again) = match signals::stop_asked() {
+        Some(_) => (as_typed(plan, true), "begins anew"),
+        None => (as_typed(plan, false), "again, when what is named above is mended"),
+    };
+    Failure::unchanged(what)
+        .detail(format!("{} serves as before; nothing was changed", plan.from))
+        .next(typed, again)
+}
+
+fn put_back(session: &Session, plan: &Plan, why: String) -> Failure {
+    let what = format!("{} is in place again, failing as it was before", plan.from);
+    Failure::new(Status::PersonNeeded, what)
+        .detail(why)
+        .details(next_steps::flags_now(&session.site, plan))
+        .detail("the run is over")
+        .next("gitroll deploy REV", "puts any revision in place")
+        .next("gitroll back", "goes to an earlier state")
+}
+
+fn given_up(session: &Session, plan: &Plan, why: String) -> Failure {
+    let what = format!("{} could not be restored; the run is over as it stands", plan.from);
+    Failure::new(Status::PersonNeeded, what)
+        .detail(why)
+        .details(next_steps::flags_now(&session.site, plan))
+        .next("gitroll status", "shows what serves")
+        .next("gitroll deploy REV", "puts any revision in place")
+}
+
+/// The command that makes this plan again: the run is over, so it is not `resume`. `same`: nothing was wrong
+/// with the revision.
+fn as_typed(plan: &Plan, same: bool) -> String {
+    match (&plan.event, plan.recorded.components.first()) {
+        (Event::Component, Some(id)) => format!("gitroll component {id}"),
+        (Event::Deploy, _) if same => format!("gitroll deploy {}", plan.to.commit.short()),
+        (event, _) => format!("gitroll {event}"),
+    }
+}
+
+/// Publishes a record, and notes in the answer how it stands with it.
+fn publish(
+    session: &Session,
+    plan: &Plan,
+    answer: &mut ChangeAnswer,
+    record: Result<Box<ledger::Entry>, String>,
+) -> Status {
+    let entry = match record {
+        Ok(entry) => entry,
+        Err(why) => {
+            session.caller.tell(Notice::Unsigned(&why));
+            answer.unsigned = Some(why);
+            return Status::Unrecorded;
+        }
+    };
+    let evidence = ledger::evidence(&session.site.git, &entry);
+    answer.warnings = evidence.map(|evidence| evidence.warnings).unwrap_or_default();
+    let seq = entry.record.seq;
+    answer.record = Some(RecordBrief { seq, digest: entry.digest });
+    let remote = config::parse(&plan.config, "gitroll.toml").ok().map(|c| c.remote);
+    let Some(remote) = remote else { return Status::Done };
+    let mut more = Vec::new();
+    if remote.push_tags && entry.record.event.serves() {
+        let event = entry.record.event.as_str();
+        let tag = ledger::record_tag(&entry.record.environment, &entry.record.writer, seq, event);
+        more.push(tag);
+    }
+    let why = match engine::publish(&session.site, &remote.name, &more) {
+        None if remote.required => format!("there is no remote {}", remote.name),
+        None => return Status::Done,
+        Some(Pushed::Done) => {
+            answer.published = Some(true);
+            return Status::Done;
+        }
+        Some(Pushed::Rejected(why)) => {
+            format!("the remote has another history of this writer, a copied checkout? {why}")
+        }
+        Some(Pushed::Failed(why)) => why,
+    };
+    answer.published = Some(false);
+    session.caller.tell(Notice::Unpublished { seq, why: &why });
+    if remote.required { Status::Unrecorded } else { Status::Done }
+}
+
+/// The step that took longest, and how long.
+fn slowest(
+    session: &Session,
+    record: &Result<Box<ledger::Entry>, String>,
+) -> Option<(String, Duration)> {
+    let evidence = ledger::evidence(&session.site.git, record.as_ref().ok()?).ok()?;
+    let slowest = evidence.steps.into_iter().max_by_key(|step| step.millis)?;
+    Some((slowest.step, Duration::from_millis(slowest.millis)))
+}
+
+/// What serves, why the run could not be ended, and the ways on.
+fn person_needed(session: &Session, plan: &Plan, run: &RunId, side: Side, why: &str) -> Ending {
+    let host = session.place().host;
+    let run = Run::open(&session.site, run);
+    let answers = answering(session, plan);
+    let what = match (&run, answers) {
+        (Ok(run), answers) if side == Side::Before && run.lying() == Lying::Between => {
+            let what = match plan.event {
+                Event::Flags => "the flags".to_owned(),
+                _ => plan.from.to_string(),
+            };
+            let answers = match answers {
+                Answering::Healthy(served) => format!("; {served} answers"),
+                Answering::Partly(what) => format!("; {what}"),
+                Answering::Nothing => String::new(),
+            };
+            format!("{what} could not be put back on {host}{answers}")
+        }
+        (_, Answering::Healthy(served)) => {
+            format!("{served} answers on {host}, but the run could not be ended")
+        }
+        (_, Answering::Partly(what)) => format!("on {host} {what}"),
+        (_, Answering::Nothing) => format!("nothing healthy serves on {host}"),
+    };
+    let facts = run
+        .map(|run| next_steps::explain_stuck(&session.site, &run, side, why))
+        .unwrap_or_else(|_| vec![("why", why.to_owned())]);
+    Ending::PersonNeeded { what, facts, next: next_steps::stuck(side) }
+}
+
+/// How a host answers.
+enum Answering<'p> {
+    /// As it should with this state, in all.
+    Healthy(&'p Served),
+    /// The checks pass, but a service is not seen to be up.
+    Partly(String),
+    Nothing,
+}
+
+/// Which of the two states of a plan answers as it should, where one does.
+fn answering<'p>(session: &Session, plan: &'p Plan) -> Answering<'p> {
+    let mut partly = Answering::Nothing;
+    for (served, config) in [(&plan.from, &plan.config_before), (&plan.to, &plan.config)] {
+        let Ok(config) = config::parse(config, "gitroll.toml") else { continue };
+        // Without a check that names the version nobody knows which of them it is.
+        if !check::has_witness(&config.checks, &[]) {
+            continue;
+        }
+        let observed = Observed::now(&session.site, &config, served, "");
+        if observed.healthy() {
+            return Answering::Healthy(served);
+        }
+        let pass = !observed.checks.is_empty() && observed.checks.iter().all(|c| c.passed);
+        if pass && matches!(partly, Answering::Nothing) {
+            let faults = observed.faults().join(", ");
+            partly = Answering::Partly(format!("{served} answers, but {faults}"));
+        }
+    }
+    partly
+}

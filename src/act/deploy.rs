@@ -1,0 +1,323 @@
+//! Deploying a revision, and watching it for a while where that is asked for.
+
+use std::time::{Duration, Instant};
+
+use super::caller::{Caller, Notice};
+use super::carry_out::{ChangeOptions, carry_out};
+use super::component::{Consent, Kept, keep};
+use super::failure::{Failure, Status};
+use super::outcome::ChangeOutcome;
+use super::session::Session;
+use super::soak;
+use super::statement::check_reason;
+use super::target;
+use crate::component;
+use crate::config;
+use crate::engine;
+use crate::ledger::{self, Held};
+use crate::model::{Digest, Event, Hold, Narration, Oid, Outcome, Recorded, Served};
+use crate::plan::compose::{Change, GroupsOf, file_of};
+use crate::plan::facts::Facts;
+use crate::plan::{candidates, holds};
+use crate::site::Observed;
+use crate::target::{Candidate, Request, resolve, safe_name};
+
+/// To put a revision in place.
+#[derive(Debug, Clone, Default)]
+pub struct DeployRequest {
+    /// A tag, branch or commit. `None`: HEAD if it was moved by hand, else the newest of `[deploy] ref`.
+    pub rev: Option<String>,
+    pub reason: Option<String>,
+    /// Records (`43`) and commits whose hold this deploy lifts, for it is the fix.
+    pub fixes: Vec<String>,
+    /// Components whose good files are kept instead of the revision's.
+    pub keep_components: Vec<String>,
+    /// Go on although imports would not find their file with the files that are kept.
+    pub force: bool,
+    /// Keep checking for so long after the proof, and go back by itself where that fails.
+    pub soak: Option<Duration>,
+    /// Show what would be done and stop.
+    pub plan_only: bool,
+}
+
+/// Puts the revision in place and proves that it serves.
+///
+/// # Errors
+/// Everything that ends without the revision observed serving.
+pub fn deploy(caller: &Caller, request: &DeployRequest) -> Result<ChangeOutcome, Failure> {
+    check_reason(request.reason.as_deref())?;
+    let session = Session::change(caller, "deploy")?;
+    let mut facts = session.facts()?;
+    let revision = revision(&session, &mut facts, request.rev.as_deref())?;
+    let consent = Consent::of(request.plan_only, request.force, || {
+        let keep = request.keep_components.iter().map(|id| format!(" --keep-component {id}"));
+        format!("gitroll deploy {}{} --force", revision.short(), keep.collect::<String>())
+    });
+    let Kept { commit, components, warnings } =
+        keep(&session, &facts, &revision, &request.keep_components, &consent)?;
+    let (config_text, borrowed) = configuration(&session, &facts, &commit)?;
+    let config = config::parse(&config_text, &format!("gitroll.toml of {}", commit.short()))?;
+    let mut to = facts.names.served(&session.site.git, &commit, Some(&config))?;
+    if let Some(version) = &to.version
+        && !to.name.contains(version.as_str())
+    {
+        to.name = format!("v{version}");
+    }
+    if let Some(outcome) = already_serving(&session, &facts, &to)? {
+        return match request.soak {
+            Some(time) => {
+                drop(session);
+                soak::after_deploy(caller, &to, &to, time, outcome)
+            }
+            None => Ok(outcome),
+        };
+    }
+    not_failed_just_now(&session, &facts, &to, request)?;
+    let lifts = allowed(&session, &facts, &to, request)?;
+    let by_hand_target = facts.by_hand() && revision == facts.head.commit;
+    let from = match (&facts.standing, by_hand_target) {
+        (Some(standing), true) => facts.names.served(&session.site.git, &standing.commit, None)?,
+        _ => facts.serving.clone(),
+    };
+    let reason = request.reason.clone();
+    let change = Change {
+        from,
+        config,
+        config_text,
+        groups: GroupsOf::Config,
+        recorded: Recorded { reason, lifts, components, ..Recorded::default() },
+        warnings: warnings.into_iter().chain(borrowed).collect(),
+        ..Change::new(&facts, Event::Deploy, to)
+    };
+    let (before, deployed) = (change.from.clone(), change.to.clone());
+    let fallbacks = last_good(&session, &facts, &change)?;
+    let options = ChangeOptions { plan_only: request.plan_only, ..ChangeOptions::default() };
+    let outcome = carry_out(&session, facts, change, &fallbacks, &options)?;
+    match request.soak {
+        Some(time) if outcome.status == Status::Done => {
+            // Others may act meanwhile; then it is not watched any more.
+            drop(session);
+            soak::after_deploy(caller, &before, &deployed, time, outcome)
+        }
+        _ => Ok(outcome),
+    }
+}
+
+/// The commit to deploy.
+fn revision(session: &Session, facts: &mut Facts, rev: Option<&str>) -> Result<Oid, Failure> {
+    let git = &session.site.git;
+    if let Some(rev) = rev {
+        return target::resolve_commit(session, facts, rev);
+    }
+    if facts.by_hand() {
+        return Ok(facts.head.commit.clone());
+    }
+    let Some(upstream) = facts.accepted.config.deploy.upstream.clone() else {
+        return Ok(facts.head.commit.clone());
+    };
+    let name = format!("{}/{}", upstream.remote, upstream.branch);
+    if !git.remotes().contains(&upstream.remote) {
+        return Err(Failure::unchanged(format!("there is no remote {}", upstream.remote))
+            .detail(format!("[deploy] ref is {name:?}"))
+            .next("gitroll deploy REV", "deploys what is here already"));
+    }
+    let caller = &session.caller;
+    let begin = Instant::now();
+    caller.tell(Notice::Step(Narration::Begin { step: "fetch".into() }));
+    let fetched = git.fetch(&upstream.remote);
+    if fetched.is_ok() {
+        let done = Narration::Done { step: "fetch".into(), took: begin.elapsed() };
+        caller.tell(Notice::Step(done));
+    }
+    caller.tell(Notice::StepsEnd);
+    fetched.map_err(|error| {
+        Failure::from(error)
+            .detail("nothing was changed")
+            .next("gitroll deploy REV", "deploys what is here already, without fetching")
+    })?;
+    let commit = git.resolve(&format!("refs/remotes/{name}"))?;
+    *facts = session.facts()?;
+    Ok(commit)
+}
+
+/// The revision's own `gitroll.toml`; the accepted one where it has none, with a warning.
+fn configuration(
+    session: &Session,
+    facts: &Facts,
+    commit: &Oid,
+) -> Result<(String, Option<String>), Failure> {
+    Ok(match file_of(&session.site, commit)? {
+        Some(text) => (text, None),
+        None => {
+            let seq = facts.accepted.seq;
+            let warning = format!(
+                "{} has no gitroll.toml, the one of record #{seq} is used: commit it",
+                commit.short()
+            );
+            (facts.accepted.text.clone(), Some(warning))
+        }
+    })
+}
+
+/// When the revision serves already and is healthy: says so, having looked.
+fn already_serving(
+    session: &Session,
+    facts: &Facts,
+    to: &Served,
+) -> Result<Option<ChangeOutcome>, Failure> {
+    let serves = facts.standing.as_ref().is_some_and(|s| s.commit == to.commit);
+    if !serves || facts.head.commit != to.commit {
+        return Ok(None);
+    }
+    let local = &facts.accepted.config.app.local;
+    if session.site.git.edited(&to.commit)?.iter().any(|path| !local.matches(path)) {
+        return Ok(None);
+    }
+    // Edited by hand, it is not what was deployed: the plan says what becomes of it.
+    if !facts.changed(&session.site, &to.commit)?.is_empty() {
+        return Ok(None);
+    }
+    let config = &facts.accepted.config;
+    let observed = Observed::now(&session.site, config, to, &facts.deployment(&session.site));
+    if !observed.healthy() || (observed.checks.is_empty() && observed.services.is_empty()) {
+        return Ok(None);
+    }
+    let found = vec![format!("{to} serves already: observed, nothing reloaded")];
+    let serving = (&facts.serving, to);
+    let outcome = ChangeOutcome::nothing_to_do("deploy", "already-serving", serving, found);
+    Ok(Some(session.caller.ended(outcome)))
+}
+
+/// A pipeline that deploys whatever is newest must not try over and over what has just failed: each try is a
+/// moment without service. A person who names the revision may; and one who stopped or aborted the last try
+/// said nothing against the revision.
+fn not_failed_just_now(
+    session: &Session,
+    facts: &Facts,
+    to: &Served,
+    request: &DeployRequest,
+) -> Result<(), Failure> {
+    let last = facts.own(&session.site).iter().rev().find(|entry| entry.record.event.serves());
+    let failed = last.filter(|entry| {
+        entry.record.outcome == Outcome::Restored
+            && entry.record.event == Event::Deploy
+            && entry.record.subject.as_ref() == Some(&to.commit)
+    });
+    let Some(entry) = failed.filter(|_| request.rev.is_none() && !request.plan_only) else {
+        return Ok(());
+    };
+    let evidence = ledger::evidence(&session.site.git, entry)?;
+    if engine::was_stopped(&evidence) {
+        return Ok(());
+    }
+    let seq = entry.record.seq;
+    let how = match engine::by_watchdog(&evidence) {
+        true => "its deploy was killed and undone by the watchdog",
+        false => "its deploy failed",
+    };
+    Err(Failure::refused(format!("{to} is the newest, and {how}: record #{seq}"))
+        .next(format!("gitroll show {seq}"), "says why")
+        .next(format!("gitroll deploy {}", to.commit.short()), "tries it again"))
+}
+
+/// Refuses a held revision, unless this deploy is said to be the fix. The records it lifts.
+fn allowed(
+    session: &Session,
+    facts: &Facts,
+    to: &Served,
+    request: &DeployRequest,
+) -> Result<Vec<Digest>, Failure> {
+    let git = &session.site.git;
+    let mut holding = holds::holding(&session.site, &facts.history, &to.commit)?;
+    let contents = component::held_in(git, &facts.held_contents, &to.commit)?;
+    holding.extend(contents.into_iter().map(|content| content.held.clone()));
+    let mut lifts = Vec::new();
+    let mut fixed_commits = Vec::new();
+    for fix in &request.fixes {
+        let seq = fix.strip_prefix('#').unwrap_or(fix).parse().ok();
+        match holding.iter().find(|held| Some(held.seq) == seq) {
+            Some(held) => lifts.push(held.digest),
+            None => fixed_commits.push(target::resolve_commit(session, facts, fix)?),
+        }
+    }
+    for held in &holding {
+        if fixed_commits.contains(&held.subject) && !lifts.contains(&held.digest) {
+            lifts.push(held.digest);
+        }
+    }
+    let left: Vec<&Held> = holding.iter().filter(|held| !lifts.contains(&held.digest)).collect();
+    match left.as_slice() {
+        [] => Ok(lifts),
+        [first, ..] => Err(refusal(to, &typed(to, request), first, &holding, &left)),
+    }
+}
+
+/// The command as typed, to be gone on with: the revision a person knows, and what is kept in it.
+fn typed(to: &Served, request: &DeployRequest) -> String {
+    let rev = match &request.rev {
+        Some(rev) if safe_name(rev) => format!(" {rev}"),
+        Some(_) => format!(" {}", to.commit.short()),
+        None if request.keep_components.is_empty() => format!(" {}", to.commit.short()),
+        None => String::new(),
+    };
+    let keep = request.keep_components.iter().map(|id| format!(" --keep-component {id}"));
+    format!("gitroll deploy{rev}{}", keep.collect::<String>())
+}
+
+/// Says why `held` stops a deploy, and how to go on past all of `holding`, of which `left` are not lifted yet.
+fn refusal(to: &Served, typed: &str, held: &Held, holding: &[Held], left: &[&Held]) -> Failure {
+    let why = match &held.hold {
+        Hold::Component { id, .. } => format!("{to} has {id} as it was judged bad"),
+        Hold::Commit if held.subject == to.commit => format!("{to} is held"),
+        Hold::Commit => {
+            format!("{to} contains or equals {}, which is held", held.subject.short())
+        }
+    };
+    let mut failure = Failure::refused(why)
+        .detail(format!("held by record #{} of {} ({})", held.seq, held.writer, held.by));
+    if let Some(reason) = &held.reason {
+        failure = failure.detail(format!("because: {reason}"));
+    }
+    for other in left.iter().skip(1) {
+        let what = match &other.hold {
+            Hold::Component { id, .. } => id.to_string(),
+            Hold::Commit => other.subject.short().to_owned(),
+        };
+        failure = failure.detail(format!("{what} is held as well, by record #{}", other.seq));
+    }
+    let keep: String = left
+        .iter()
+        .filter_map(|held| match &held.hold {
+            Hold::Component { id, .. } => Some(format!(" --keep-component {id}")),
+            Hold::Commit => None,
+        })
+        .collect();
+    if !keep.is_empty() && left.iter().all(|held| held.hold != Hold::Commit) {
+        failure = failure.next(format!("{typed}{keep}"), "with the good files, not these");
+    }
+    let fixes: String = holding.iter().map(|held| format!(" --fixes {}", held.seq)).collect();
+    failure = failure.next(format!("{typed}{fixes}"), "this is the fix");
+    if held.hold == Hold::Commit {
+        failure = failure.next(
+            format!("git revert {} && git push", held.subject.short()),
+            "in a clone, not here: what comes after the revert is not held",
+        );
+    }
+    failure.next(format!("gitroll unhold {}", held.seq), "the hold was wrong")
+}
+
+/// Where to go when both the target and what served before are failing: to neither of them. What served
+/// before looks like any other candidate where HEAD was moved by hand to the target.
+fn last_good(session: &Session, facts: &Facts, change: &Change) -> Result<Vec<Candidate>, Failure> {
+    let all = candidates::gather(&session.site, facts)?;
+    let failing = |c: &Candidate| {
+        [&change.from.commit, &change.to.commit].into_iter().any(|f| c.commit.as_ref() == Some(f))
+    };
+    Ok(match resolve(&Request::LastGood, &all.deployments, &all.stable, None) {
+        Ok(found) => {
+            let found = std::iter::once(found.chosen).chain(found.further);
+            found.filter(|candidate| !failing(candidate)).collect()
+        }
+        Err(_) => Vec::new(),
+    })
+}
