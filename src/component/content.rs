@@ -133,7 +133,7 @@ pub fn synthesise(
     if let Some((path, wanted)) = in_the_way(git, base, component, &now, &wanted)? {
         return Err(ComponentError::InTheWay { id: id(), path, wanted });
     }
-    let tree = git.write_overlay(base, now.entries.keys(), &wanted.entries)?;
+    let tree = git.edit_tree(base, now.entries.keys(), &wanted.entries)?;
     let base_commit = git.commit(base)?;
     let message = format!(
         "{} as in {}\n\n{COMPONENT} {}\n{BASE} {base}\n{SOURCE} {source}\n",

@@ -82,7 +82,7 @@ pub(super) fn locks(site: &Site, found: &mut Examination) {
         let what = format!("{what}; the next changing command removes what it left");
         found.warning("locks", what, None);
     }
-    let ours = killed.map(|_| site.git.remains().locks).unwrap_or_default();
+    let ours = killed.map(|_| site.git.stale_files().locks).unwrap_or_default();
     for path in preflight::stale_locks(site) {
         if ours.contains(&path) {
             continue;

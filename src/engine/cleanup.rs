@@ -20,7 +20,7 @@ use crate::layout;
 use crate::model::RunId;
 use crate::service::{self, Host};
 use crate::site::Site;
-use crate::system::git::GitRemains;
+use crate::system::git::StaleFiles;
 use crate::system::procs::{self, ProcessId};
 use crate::system::{clock, files, git, orphans};
 
@@ -74,7 +74,7 @@ impl AtWork {
 
     /// Whether there is something of it that the next changing command has to see to: a process, or a file.
     pub fn leaves_something(&self, site: &Site) -> bool {
-        let GitRemains { locks, objects, in_doubt } = site.git.remains();
+        let StaleFiles { locks, objects, in_doubt } = site.git.stale_files();
         [locks, objects, in_doubt].iter().any(|paths| !paths.is_empty())
             || !orphans::of_call(&self.call, self.session).is_empty()
     }
@@ -177,10 +177,10 @@ pub fn clean(site: &Site) -> Option<Cleaned> {
     // Its children first: an install that outlived it would go on writing.
     let orphans = orphans::of_call(&left.call, left.session);
     procs::end(&orphans);
-    let found = site.git.remains();
+    let found = site.git.stale_files();
     let locks = found.locks.into_iter().filter(|path| fs::remove_file(path).is_ok()).collect();
     if found.in_doubt.is_empty() {
-        site.git.forget_in_flight();
+        site.git.forget_killed_commands();
     }
     let objects = found.objects.iter().filter(|path| fs::remove_file(path).is_ok()).count();
     let files = objects + own_files(site) + stages(site) + remove_dead_runs(site);
@@ -196,7 +196,7 @@ pub(super) fn after_killed_git(site: &Site) {
     if !git::command_was_killed() || !AtWork::left(site).is_some_and(|at| at.is_this()) {
         return;
     }
-    for path in site.git.remains().locks {
+    for path in site.git.stale_files().locks {
         let _ = fs::remove_file(path);
     }
 }

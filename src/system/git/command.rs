@@ -5,14 +5,14 @@ use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::in_flight::{InFlight, Takes};
-use super::{Git, GitError};
+use super::config;
+use super::locks::{self, LocksTaken, RunningCommand};
+use super::repository::{Git, GitError};
 use crate::system::{orphans, process, signals};
 
 /// How long a command that only touches this disk may take.
@@ -57,7 +57,7 @@ pub(super) struct Call<'a> {
     config: Vec<(OsString, OsString)>,
     limit: Duration,
     calm: bool,
-    takes: Takes,
+    takes: LocksTaken,
 }
 
 /// What a command answered.
@@ -82,8 +82,29 @@ impl Git {
             config: Vec::new(),
             limit: LOCAL_LIMIT,
             calm: true,
-            takes: Takes::default(),
+            takes: LocksTaken::default(),
         }
+    }
+
+    /// The configuration, read once.
+    pub(super) fn settings(&self) -> Result<&config::Settings, GitError> {
+        if self.settings.get().is_none() {
+            let listed = Call::listing(self).run_ok()?;
+            let _ = self.settings.set(config::parse(&listed));
+        }
+        self.settings.get().ok_or_else(|| GitError::Command {
+            verb: "config".to_owned(),
+            problem: "its answer could not be kept".to_owned(),
+        })
+    }
+
+    /// The version of the git command, as it says it: `2.47.3`.
+    ///
+    /// # Errors
+    /// `Command` when it cannot be run.
+    pub fn version(&self) -> Result<String, GitError> {
+        let said = String::from_utf8_lossy(&Call::version(self).run_ok()?).into_owned();
+        Ok(said.trim().trim_start_matches("git version ").to_owned())
     }
 }
 
@@ -146,7 +167,7 @@ impl<'a> Call<'a> {
     }
 
     /// The locks it takes, so that they are known for ours where it is killed.
-    pub(super) fn takes(mut self, takes: Takes) -> Self {
+    pub(super) fn takes(mut self, takes: LocksTaken) -> Self {
         self.takes = takes;
         self
     }
@@ -170,7 +191,7 @@ impl<'a> Call<'a> {
     pub(super) fn run(self) -> Result<Answer, GitError> {
         let failed = |problem: String| GitError::Command { verb: self.verb.to_owned(), problem };
         let mut command = self.command()?;
-        let mut in_flight = InFlight::begin(self.git, self.verb, &self.takes);
+        let mut running = RunningCommand::begin(self.git, self.verb, &self.takes);
         let mut child = command.spawn().map_err(|e| {
             failed(match e.kind() {
                 std::io::ErrorKind::NotFound => {
@@ -198,15 +219,15 @@ impl<'a> Call<'a> {
             return Err(failed("its output cannot be read: no thread is to be had".to_owned()));
         };
         let code =
-            wait(&mut child, self.limit, in_flight.as_mut()).map_err(|e| failed(e.to_string()))?;
+            wait(&mut child, self.limit, running.as_mut()).map_err(|e| failed(e.to_string()))?;
         if code.is_none() {
             end(&mut child);
         }
         let killed = matches!(code, None | Some(None));
         if killed {
-            super::in_flight::note_killed();
+            locks::note_killed();
         }
-        match in_flight {
+        match running {
             Some(noted) if killed => noted.was_killed(),
             Some(noted) => noted.came_to_its_end(),
             None => {}
@@ -368,7 +389,7 @@ impl Stream {
 fn wait(
     child: &mut Child,
     limit: Duration,
-    mut in_flight: Option<&mut InFlight>,
+    mut running: Option<&mut RunningCommand>,
 ) -> std::io::Result<Option<Option<i32>>> {
     let begun = Instant::now();
     let mut pause = Duration::from_micros(200);
@@ -379,7 +400,7 @@ fn wait(
         if begun.elapsed() >= limit || signals::leave_asked() {
             return Ok(None);
         }
-        if let Some(noted) = in_flight.as_deref_mut() {
+        if let Some(noted) = running.as_deref_mut() {
             noted.beat();
         }
         thread::sleep(pause);
@@ -402,13 +423,4 @@ fn end(child: &mut Child) {
     }
     signal(rustix::process::Signal::KILL);
     let _ = child.wait();
-}
-
-/// The lock file that a message of git complains about, where it does.
-pub(super) fn stale_lock(message: &str) -> Option<&Path> {
-    let rest = message.split_once("Unable to create '")?.1;
-    let (path, rest) = rest.split_once(".lock'")?;
-    let whole = path.len() + ".lock".len();
-    let start = message.len() - rest.len() - ".lock'".len() - path.len();
-    rest.contains("File exists").then(|| Path::new(&message[start..start + whole]))
 }

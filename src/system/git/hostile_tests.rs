@@ -272,7 +272,7 @@ fn variables_of_a_calling_hook_turn_us_nowhere() {
     let (script, mark) = repo.canary();
     variables.push(("GIT_EXTERNAL_DIFF".into(), script.clone().into()));
     variables.push(("GIT_TRACE".into(), mark.clone().into()));
-    let environment = super::environment::Environment::with(variables);
+    let environment = super::config::Environment::with(variables);
     let git = Git::open_in(&repo.top, None, environment).unwrap();
     git.reset_index(&git.head().unwrap().commit).unwrap();
     git.fetch("origin").unwrap();

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use gix::bstr::ByteSlice;
 
-use super::environment::Environment;
+use super::config::{Environment, declared_safe, parse};
 use super::refs::Target;
-use super::{Git, OpenError, identity, settings};
+use super::repository::{Git, OpenError};
+use super::user_config::account_name;
 
 /// Extensions that change nothing about what is read and written here.
 const HARMLESS_EXTENSIONS: [&str; 6] =
@@ -178,16 +179,39 @@ fn check_owner(
         }
         let top = found.work_dir.as_deref().unwrap_or(&found.git_dir);
         let top = top.canonicalize().map_err(|e| broken(top, &e))?;
-        if settings::declared_safe_by_user(&top, program, environment) {
+        if declared_safe_by_user(&top, program, environment) {
             return Ok(());
         }
         return Err(OpenError::ForeignOwner {
             path: place.to_owned(),
-            owner: identity::account_name(owner),
-            user: identity::account_name(us),
+            owner: account_name(owner),
+            user: account_name(us),
         });
     }
     Ok(())
+}
+
+/// [`declared_safe`], asked of git outside of any repository.
+fn declared_safe_by_user(top: &Path, program: &Path, environment: &Environment) -> bool {
+    let mut command = std::process::Command::new(program);
+    command
+        .args(["config", "--list", "--show-scope", "-z"])
+        .current_dir("/")
+        .env_clear()
+        .envs(environment.for_git())
+        // A place that is no repository: only the user's and the system's files are read.
+        .env("GIT_DIR", "/dev/null")
+        .stdin(std::process::Stdio::null());
+    let config = environment.configuration();
+    command.env("GIT_CONFIG_COUNT", config.len().to_string());
+    for (n, (key, value)) in config.iter().enumerate() {
+        command.env(format!("GIT_CONFIG_KEY_{n}"), key);
+        command.env(format!("GIT_CONFIG_VALUE_{n}"), value);
+    }
+    match command.output() {
+        Ok(output) if output.status.success() => declared_safe(&parse(&output.stdout), top),
+        _ => false,
+    }
 }
 
 fn refuse_incomplete(repo: &gix::Repository, top: &Path) -> Result<(), OpenError> {
@@ -228,5 +252,4 @@ fn broken(path: &Path, problem: &dyn std::fmt::Display) -> OpenError {
 }
 
 #[cfg(test)]
-#[path = "open_tests.rs"]
 mod tests;

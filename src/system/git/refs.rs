@@ -1,4 +1,4 @@
-//! Refs, read from their files: none is skipped because it is broken.
+//! Refs and HEAD. They are read from their files: none is skipped because it is broken.
 //!
 //! git and gix pass over an empty ref file (the shape a power cut leaves) or only warn; what falls out of
 //! sight that way is the newest stable tag. So the files are walked here, and `packed-refs` is read by gix.
@@ -13,10 +13,41 @@ use gix::bstr::ByteSlice;
 
 use crate::model::Oid;
 
-use super::{Git, GitError, Ref};
+use super::locks::{LocksTaken, in_the_way, lock_in_message};
+use super::object::{oid, sync_dir};
+use super::repository::{Git, GitError};
 
 /// How many symbolic refs may follow one another, as in git.
 const MOST_HOPS: usize = 5;
+
+/// Where HEAD is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Its commit.
+    pub commit: Oid,
+    /// The branch (`refs/heads/…`) it is on; `None` when detached.
+    pub branch: Option<String>,
+}
+
+/// A ref as found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ref {
+    /// Full name; may hold bytes that are not safe to print.
+    pub name: String,
+    /// The object it points to, unpeeled.
+    pub id: Oid,
+}
+
+/// One ref to change, with what it must be before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefEdit {
+    /// Full name.
+    pub name: String,
+    /// The new object; `None` deletes.
+    pub new: Option<Oid>,
+    /// What it must be now; `None` means it must not exist.
+    pub old: Option<Oid>,
+}
 
 /// What a ref says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +61,21 @@ pub(super) enum Target {
 }
 
 impl Git {
+    /// Where HEAD is. `Unknown` when there is no commit yet.
+    ///
+    /// # Errors
+    /// `Unknown`; `Ref` when HEAD or its branch is broken.
+    pub fn head(&self) -> Result<Head, GitError> {
+        let unborn = || GitError::Unknown { name: "HEAD".to_owned() };
+        let target = self.raw_ref("HEAD")?.ok_or_else(|| ref_error("HEAD", "it is missing"))?;
+        let branch = match &target {
+            Target::Symbolic(name) => Some(name.clone()),
+            _ => None,
+        };
+        let commit = self.follow("HEAD", target)?.ok_or_else(unborn)?;
+        Ok(Head { commit, branch })
+    }
+
     /// Refs whose full name starts with `prefix` (which ends in `/`), sorted by name. A ref file that is
     /// empty or broken is an error naming it, never left out.
     ///
@@ -72,6 +118,97 @@ impl Git {
             .filter_map(|dir| fs::read_to_string(dir.join("HEAD")).ok())
             .filter_map(|text| Some(text.strip_prefix("ref:")?.trim().to_owned()))
             .collect()
+    }
+
+    /// Changes refs all together or not at all, each only from its expected value; fsynced with their
+    /// directories.
+    ///
+    /// # Errors
+    /// `Ref` with the name of the first that is not as expected, or whose lock file is in the way.
+    pub fn update_refs(&self, edits: &[RefEdit], why: &str) -> Result<(), GitError> {
+        if edits.is_empty() {
+            return Ok(());
+        }
+        let zero = "0".repeat(self.repo.object_hash().len_in_hex());
+        let mut orders = b"start\0".to_vec();
+        for edit in edits {
+            if !edit.name.starts_with("refs/") {
+                return Err(ref_error(&edit.name, "its name does not begin with refs/"));
+            }
+            let old = edit.old.as_ref().map_or(zero.as_str(), Oid::as_str);
+            let order = match (&edit.new, &edit.old) {
+                (Some(new), _) => format!("update {}\0{new}\0{old}\0", edit.name),
+                (None, Some(_)) => format!("delete {}\0{old}\0", edit.name),
+                (None, None) => format!("verify {}\0{old}\0", edit.name),
+            };
+            orders.extend(order.into_bytes());
+        }
+        orders.extend(b"prepare\0commit\0");
+        let names: Vec<&str> = edits.iter().map(|edit| edit.name.as_str()).collect();
+        self.transact(orders, why, &names)?;
+        for edit in edits {
+            self.sync_ref_dirs(&edit.name)?;
+        }
+        Ok(())
+    }
+
+    /// Runs one ref transaction on these refs; the first is named where git names none.
+    pub(super) fn transact(
+        &self,
+        orders: Vec<u8>,
+        why: &str,
+        names: &[&str],
+    ) -> Result<(), GitError> {
+        let locked = |path: PathBuf| {
+            let mut lock = path.into_os_string();
+            lock.push(".lock");
+            PathBuf::from(lock)
+        };
+        // HEAD too, where it is on one of them; packed ones where one is deleted.
+        let also = ["HEAD.lock"].map(|name| self.git_dir.join(name));
+        let packed = ["packed-refs.lock", "packed-refs.new"].map(|name| self.common_dir.join(name));
+        let locks = names.iter().map(|name| locked(self.ref_path(name))).chain(also).chain(packed);
+        let takes = LocksTaken { locks: locks.collect(), fetches: false };
+        let first = names.first().copied().unwrap_or_default();
+        let who = self.identity(crate::system::clock::now());
+        let answer = self
+            .call("update-ref")
+            .arg("-m")
+            .arg(why)
+            .args(["--stdin", "-z"])
+            .input(orders)
+            .durable()
+            .takes(takes)
+            .env("GIT_COMMITTER_NAME", &who.name)
+            .env("GIT_COMMITTER_EMAIL", &who.email)
+            .run()?;
+        if answer.code == Some(0) {
+            return Ok(());
+        }
+        let problem = answer.problem();
+        let name = problem
+            .split_once("ref '")
+            .and_then(|(_, rest)| rest.split_once('\''))
+            .map_or(first, |(name, _)| name)
+            .to_owned();
+        let problem = lock_in_message(&answer.stderr).map_or(problem, in_the_way);
+        Err(GitError::Ref { name, problem })
+    }
+
+    /// fsync of the directories in which a ref may have come, gone, or moved to `packed-refs`.
+    pub(super) fn sync_ref_dirs(&self, name: &str) -> Result<(), GitError> {
+        let path = self.ref_path(name);
+        let top = if path.starts_with(&self.common_dir) { &self.common_dir } else { &self.git_dir };
+        let mut dir = path.parent();
+        while let Some(at) = dir.filter(|at| at.starts_with(top)) {
+            // git removes directories that a deletion empties.
+            match sync_dir(at) {
+                Err(GitError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
+            dir = at.parent();
+        }
+        Ok(())
     }
 
     /// One ref as it stands, symbolic or not.
@@ -259,11 +396,6 @@ fn plausible(name: &str) -> bool {
 
 fn absent(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// An id of gix as one of ours.
-pub(super) fn oid(id: gix::ObjectId) -> Oid {
-    id.to_string().parse().expect("gix prints ids as lower-case hex of full length")
 }
 
 pub(super) fn ref_error(name: &str, problem: &(impl std::fmt::Display + ?Sized)) -> GitError {

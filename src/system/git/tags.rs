@@ -4,16 +4,45 @@ use gix::bstr::ByteSlice;
 use gix::objs::tag::ref_iter::Token;
 use gix::objs::{Kind, TagRefIter};
 
-use crate::model::{Oid, TargetRef};
+use crate::model::{Oid, Person, TargetRef};
 
-use super::read::{gix_id, person};
-use super::refs::{Target, oid};
-use super::{Git, GitError, Tag, TagKind};
+use super::object::{gix_id, oid, person};
+use super::refs::Target;
+use super::repository::{Git, GitError};
 
 /// A tag object beyond this size is not read: no message for people is so long.
 const MOST_BYTES: u64 = 1 << 20;
 
 const RECORDS: &[u8] = b"refs/tags/gitroll/";
+
+/// A tag under `refs/tags/`, looked at closely.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// The ref.
+    pub target: TargetRef,
+    /// What it is.
+    pub kind: TagKind,
+}
+
+/// What a tag ref points to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TagKind {
+    /// A commit, without a tag object.
+    Lightweight(Oid),
+    /// A tag object on a commit.
+    Annotated {
+        /// The commit.
+        commit: Oid,
+        /// The name inside the object, which should be the ref's.
+        own_name: String,
+        /// Whether it carries a signature (not whether that is good).
+        signed: bool,
+        /// Tagger, where it has one.
+        tagger: Option<Person>,
+    },
+    /// A tag on a tag, a tree or a blob, an empty or broken ref: with the reason it cannot be used.
+    Unusable(String),
+}
 
 impl Git {
     /// All tags outside `refs/tags/gitroll/`, looked at closely, sorted by name. Broken ones are `Unusable`,

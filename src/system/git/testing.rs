@@ -7,8 +7,8 @@ use std::process::Command;
 
 use crate::model::{Oid, RepoPath};
 
-use super::environment::Environment;
-use super::{Git, OpenError};
+use super::config::Environment;
+use super::repository::{Git, OpenError};
 
 /// A repository with one commit on `main`, apart from any configuration of the user.
 pub(super) struct Repo {

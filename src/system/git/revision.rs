@@ -1,4 +1,4 @@
-//! From what a person typed to a commit.
+//! Revisions: from what a person typed to a commit, and which commit is an ancestor of which.
 
 use std::collections::HashSet;
 
@@ -6,9 +6,8 @@ use gix::objs::Kind;
 
 use crate::model::Oid;
 
-use super::read::{gix_id, object_error};
-use super::refs::oid;
-use super::{Git, GitError};
+use super::object::{Commit, gix_id, object_error, oid};
+use super::repository::{Git, GitError};
 
 /// The shortest abbreviation of an id, as in git.
 const SHORTEST: usize = 4;
@@ -47,6 +46,48 @@ impl Git {
         let spec = format!("{start}{way}");
         let found = self.repo.rev_parse_single(spec.as_str()).map_err(|_| unknown())?;
         self.peel(&oid(found.detach()))?.ok_or_else(unknown)
+    }
+
+    /// Whether `ancestor` is `commit` or reachable from it.
+    ///
+    /// # Errors
+    /// `Object`.
+    pub fn contains(&self, commit: &Oid, ancestor: &Oid) -> Result<bool, GitError> {
+        if commit == ancestor {
+            self.tree_of(commit)?;
+            return Ok(true);
+        }
+        let (tip, base) = (self.commit_id(commit)?, self.commit_id(ancestor)?);
+        // If it is an ancestor it is the one best common ancestor.
+        let best =
+            self.repo.merge_base(tip, base).map_err(|e| object_error(commit, &format!("{e:#}")))?;
+        Ok(best.is_some_and(|best| best.detach() == base))
+    }
+
+    /// Commits reachable from `tip` and not from `base`: their number.
+    ///
+    /// # Errors
+    /// `Object`.
+    pub fn distance(&self, base: &Oid, tip: &Oid) -> Result<usize, GitError> {
+        let mut number = 0;
+        for step in self.walk_between(base, tip)? {
+            step?;
+            number += 1;
+        }
+        Ok(number)
+    }
+
+    /// Commits reachable from `tip` and not from `base`, newest first, at most `most`.
+    ///
+    /// # Errors
+    /// `Object`.
+    pub fn commits_between(
+        &self,
+        base: &Oid,
+        tip: &Oid,
+        most: usize,
+    ) -> Result<Vec<Commit>, GitError> {
+        self.walk_between(base, tip)?.take(most).map(|id| self.commit(&id?)).collect()
     }
 
     /// The object a name without `~`, `^` or `@{` stands for, with the full name of its ref.
@@ -133,5 +174,31 @@ impl Git {
             }
         }
         Err(object_error(&id, "it is a tag on a tag on a tag, more than 64 deep"))
+    }
+
+    fn walk_between<'a>(
+        &'a self,
+        base: &Oid,
+        tip: &'a Oid,
+    ) -> Result<impl Iterator<Item = Result<Oid, GitError>> + use<'a>, GitError> {
+        use gix::revision::walk::Sorting;
+        use gix::traverse::commit::simple::CommitTimeOrder;
+        let hidden = self.commit_id(base)?;
+        let walk = self
+            .repo
+            .rev_walk([self.commit_id(tip)?])
+            .sorting(Sorting::ByCommitTime(CommitTimeOrder::NewestFirst))
+            .with_hidden([hidden])
+            .all()
+            .map_err(|e| object_error(tip, &format!("{e:#}")))?;
+        Ok(walk.map(move |info| {
+            info.map(|info| oid(info.id)).map_err(|e| object_error(tip, &format!("{e:#}")))
+        }))
+    }
+
+    /// The id for gix, of an object that is here and is a commit.
+    fn commit_id(&self, id: &Oid) -> Result<gix::ObjectId, GitError> {
+        self.tree_of(id)?;
+        gix_id(id).ok_or_else(|| object_error(id, "it is not in this repository"))
     }
 }

@@ -1,11 +1,104 @@
-//! The git configuration as git itself reads it, each value with where it comes from.
+//! The git configuration as git itself reads it, each value with where it comes from, and the part of the
+//! caller's environment that git may see.
 
-use std::ffi::OsString;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::Path;
 
-use super::command::Call;
-use super::{Git, GitError};
+/// Variables every git command needs or that name the user's own configuration.
+const ALWAYS: [&str; 8] = [
+    "PATH",
+    "HOME",
+    "XDG_CONFIG_HOME",
+    "TMPDIR",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_CONFIG_NOSYSTEM",
+    "GITROLL_RUN",
+];
+
+/// Variables that only commands which reach a remote may see.
+const NETWORK: [&str; 17] = [
+    "SSH_AUTH_SOCK",
+    "GIT_ASKPASS",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "GIT_SSL_NO_VERIFY",
+    "USER",
+    "LOGNAME",
+];
+
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// A snapshot of environment variables, taken once when the repository is opened.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Environment(BTreeMap<OsString, OsString>);
+
+impl Environment {
+    /// This process's environment.
+    pub(super) fn of_process() -> Self {
+        Self(std::env::vars_os().collect())
+    }
+
+    /// Exactly these variables.
+    #[cfg(test)]
+    pub(super) fn with(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        Self(variables.into_iter().collect())
+    }
+
+    /// A variable that is set and not empty.
+    pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// A variable that is set, not empty, and text.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(OsStr::to_str)
+    }
+
+    /// What every git command gets.
+    pub(super) fn for_git(&self) -> BTreeMap<OsString, OsString> {
+        let mut env = self.pick(&ALWAYS);
+        env.entry("PATH".into()).or_insert_with(|| DEFAULT_PATH.into());
+        env
+    }
+
+    /// What a git command gets in addition when it reaches a remote.
+    pub(super) fn for_network(&self) -> BTreeMap<OsString, OsString> {
+        self.pick(&NETWORK)
+    }
+
+    /// Configuration the caller passes in the environment (`GIT_CONFIG_COUNT`), in order: the caller's own
+    /// word, as good as the user's configuration file.
+    pub(super) fn configuration(&self) -> Vec<(OsString, OsString)> {
+        let count = self.text("GIT_CONFIG_COUNT").and_then(|n| n.parse::<usize>().ok());
+        (0..count.unwrap_or(0).min(1000))
+            .filter_map(|n| {
+                let key = self.get(&format!("GIT_CONFIG_KEY_{n}"))?;
+                let value = self.0.get(OsStr::new(&format!("GIT_CONFIG_VALUE_{n}")))?;
+                Some((key.to_owned(), value.clone()))
+            })
+            .collect()
+    }
+
+    fn pick(&self, names: &[&str]) -> BTreeMap<OsString, OsString> {
+        names
+            .iter()
+            .filter_map(|name| Some((OsString::from(name), self.get(name)?.to_owned())))
+            .collect()
+    }
+}
 
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,49 +163,6 @@ impl Settings {
     }
 }
 
-impl Git {
-    /// A value of the user's or system's git configuration, never the repository's.
-    pub fn user_setting(&self, key: &str) -> Option<String> {
-        self.settings().ok()?.last(key, Origin::User)
-    }
-
-    /// Where a plain git looks for hooks here, and whether the repository's own configuration says so.
-    /// gitroll runs none of them.
-    pub fn hooks_dir(&self) -> (PathBuf, bool) {
-        let settings = self.settings().ok();
-        let said = |origin| settings.and_then(|s| s.last("core.hooksPath", origin));
-        let (path, own) = match said(Origin::Repository) {
-            Some(path) => (Some(path), true),
-            None => (said(Origin::User), false),
-        };
-        match path {
-            Some(path) => (self.top.join(path), own),
-            None => (self.common_dir.join("hooks"), false),
-        }
-    }
-
-    /// The version of the git command, as it says it: `2.47.3`.
-    ///
-    /// # Errors
-    /// `Command` when it cannot be run.
-    pub fn version(&self) -> Result<String, GitError> {
-        let said = String::from_utf8_lossy(&Call::version(self).run_ok()?).into_owned();
-        Ok(said.trim().trim_start_matches("git version ").to_owned())
-    }
-
-    /// The configuration, read once.
-    pub(super) fn settings(&self) -> Result<&Settings, GitError> {
-        if self.settings.get().is_none() {
-            let listed = Call::listing(self).run_ok()?;
-            let _ = self.settings.set(parse(&listed));
-        }
-        self.settings.get().ok_or_else(|| GitError::Command {
-            verb: "config".to_owned(),
-            problem: "its answer could not be kept".to_owned(),
-        })
-    }
-}
-
 /// Reads `git config --list --show-scope -z`: scope, key and value, NUL after scope and after value, a line
 /// feed between key and value.
 pub(super) fn parse(listed: &[u8]) -> Settings {
@@ -146,7 +196,7 @@ fn canonical(key: &str) -> String {
 }
 
 /// Whether `path` is one that the user declared safe although somebody else owns it.
-pub(super) fn declared_safe(settings: &Settings, path: &std::path::Path) -> bool {
+pub(super) fn declared_safe(settings: &Settings, path: &Path) -> bool {
     let mut safe = false;
     for (_, value) in settings.of_user(|key| key == b"safe.directory") {
         let value = value.as_bytes();
@@ -167,31 +217,4 @@ pub(super) fn declared_safe(settings: &Settings, path: &std::path::Path) -> bool
         };
     }
     safe
-}
-
-/// [`declared_safe`], asked of git outside of any repository.
-pub(super) fn declared_safe_by_user(
-    top: &std::path::Path,
-    program: &std::path::Path,
-    environment: &super::environment::Environment,
-) -> bool {
-    let mut command = std::process::Command::new(program);
-    command
-        .args(["config", "--list", "--show-scope", "-z"])
-        .current_dir("/")
-        .env_clear()
-        .envs(environment.for_git())
-        // A place that is no repository: only the user's and the system's files are read.
-        .env("GIT_DIR", "/dev/null")
-        .stdin(std::process::Stdio::null());
-    let config = environment.configuration();
-    command.env("GIT_CONFIG_COUNT", config.len().to_string());
-    for (n, (key, value)) in config.iter().enumerate() {
-        command.env(format!("GIT_CONFIG_KEY_{n}"), key);
-        command.env(format!("GIT_CONFIG_VALUE_{n}"), value);
-    }
-    match command.output() {
-        Ok(output) if output.status.success() => declared_safe(&parse(&output.stdout), top),
-        _ => false,
-    }
 }
