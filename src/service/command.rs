@@ -4,13 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Manager, Service};
-use crate::system::process::{Finished, Invocation, telling_lines};
-use crate::system::procs::Ticks;
+use crate::system::process::{Finished, Invocation, still_running, telling_lines};
+use crate::system::procs::{self, ProcessId, Ticks};
 
-use super::{Host, ServiceError, ServiceState, log, spelled};
-use crate::system::procs::ProcessId;
-
-mod outlived;
+use super::log;
+use super::state::{Host, ServiceError, ServiceState, spelled};
 
 /// How many lines of a failing command are told.
 const LINES: usize = 3;
@@ -31,18 +29,8 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState
     })
 }
 
-/// A command of the service that outlives the gitroll that started it, with its words.
-pub(super) fn outlived(host: &Host<'_>, service: &Service) -> Option<(ProcessId, String)> {
-    outlived::find(host, service)
-}
-
-/// Waits for such a command.
-pub(super) fn wait_for_outlived(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
-    outlived::wait_for(host, service)
-}
-
 pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, ServiceError> {
-    outlived::wait_for(host, service)?;
+    wait_for_outlived(host, service)?;
     let commands = Commands::of(service)?;
     // What is down, since it must be while files change, cannot be told to reload.
     let quiesced = service.quiesce && !is_up(host, service)?;
@@ -66,7 +54,7 @@ pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, Servic
 }
 
 pub(super) fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
-    outlived::wait_for(host, service)?;
+    wait_for_outlived(host, service)?;
     if is_up(host, service)? {
         return Ok(());
     }
@@ -76,7 +64,7 @@ pub(super) fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceErr
 }
 
 pub(super) fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
-    outlived::wait_for(host, service)?;
+    wait_for_outlived(host, service)?;
     if !is_up(host, service)? {
         return Ok(());
     }
@@ -153,7 +141,7 @@ fn changing(
     words: &[String],
     limit: Duration,
 ) -> Result<Invocation, ServiceError> {
-    let noted = Some(outlived::note(host, service)?);
+    let noted = Some(note(host, service)?);
     Ok(Invocation { noted, ..invocation(host, words, limit)? })
 }
 
@@ -188,4 +176,43 @@ fn failed(words: &[String], finished: &Finished, limit: Duration) -> ServiceErro
 
 pub(super) fn log_path(host: &Host<'_>, service: &Service) -> Result<PathBuf, ServiceError> {
     host.file(service, ".log")
+}
+
+// A command of the team's own that outlives the gitroll that started it goes on when that was killed: two at once
+// would each undo what the other does. It is known by the process that was noted when it was started, not by its words
+// or its environment: a server that it leaves behind may share both.
+
+/// Where the process of a command is noted while it runs.
+fn note(host: &Host<'_>, service: &Service) -> Result<PathBuf, ServiceError> {
+    host.file(service, ".command")
+}
+
+/// The start, stop or reload of a service that still runs although nobody waits for it, and its words.
+pub(super) fn outlived(host: &Host<'_>, service: &Service) -> Option<(ProcessId, String)> {
+    let process = still_running(&note(host, service).ok()?)?;
+    let line = procs::command_line(process.pid)?;
+    let words: Vec<String> = line.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    Some((process, words.join(" ")))
+}
+
+/// Waits for such a command as long as it may take anyway; then it is ended with all it started, as it would
+/// have been by who started it.
+pub(super) fn wait_for_outlived(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    /// How long a command that was ended may take to be gone.
+    const GRACE: Duration = Duration::from_secs(5);
+    let limit = Commands::of(service)?.timeout;
+    let Some((process, command)) = outlived(host, service) else { return Ok(()) };
+    tracing::info!("waits for `{command}` (process {}), started earlier", process.pid);
+    if procs::wait_until_gone(std::slice::from_ref(&process), limit) {
+        return Ok(());
+    }
+    // Only a session that it leads is its own.
+    let session = procs::session(process.pid).into_iter().filter_map(ProcessId::of);
+    let group: Vec<ProcessId> = session.chain([process.clone()]).collect();
+    procs::end(&group);
+    if procs::wait_until_gone(std::slice::from_ref(&process), GRACE) {
+        return Ok(());
+    }
+    let problem = format!("process {} of an earlier run does not end", process.pid);
+    Err(ServiceError::Failed { command, problem })
 }

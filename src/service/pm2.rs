@@ -5,25 +5,24 @@
 //! a new, empty one and answer that there are no apps.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::config::Service;
 use crate::model::ServiceName;
 use crate::system::files;
 use crate::system::procs::{self, ProcessId, Ticks};
 
-use super::{Host, ServiceError, ServiceState, log};
+use super::log;
+use super::state::{Host, ServiceError, ServiceState};
+use app::{Definition, FlagVariables, Instance};
 use client::Client;
-use definition::Definition;
-use handing::Handing;
-use listing::Instance;
 
+mod app;
 mod client;
-mod definition;
-mod handing;
-mod listing;
-mod orphans;
 
 /// The least time that any change may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -79,7 +78,7 @@ pub(super) fn observe(
                 known: Vec::new(),
             });
         }
-        let orphans = orphans::of(&client, app);
+        let orphans = orphans(&client, app);
         return Ok(ServiceState {
             word: "daemon dead".to_owned(),
             up: false,
@@ -128,15 +127,15 @@ pub(super) fn reload(host: &Host<'_>, service: &Service, app: &str) -> Result<Ti
     };
     mark_logs(host, service, &client, log_files(&instances))?;
     let own = instances.first().and_then(|instance| instance.settings.get("env")?.as_object());
-    let handing = Handing::over(host, service, own)?;
+    let flags = FlagVariables::over(host, service, own)?;
     let stale = instances.iter().any(|instance| instance.stale(&host.top).is_some());
-    if stale || !handing.unset.is_empty() {
-        return replace(host, service, &client, &instances, &handing);
+    if stale || !flags.unset.is_empty() {
+        return replace(host, service, &client, &instances, &flags);
     }
     let limit = limit(&instances);
     let change = |command: &str| {
-        let words = handing.words(&[command, app]);
-        client.change_handing(&words, limit, &handing, instances.first())
+        let words = flags.words(&[command, app]);
+        client.change_with_flags(&words, limit, &flags, instances.first())
     };
     let moment = Ticks::now();
     if instances.iter().all(Instance::is_online) {
@@ -152,7 +151,7 @@ pub(super) fn reload(host: &Host<'_>, service: &Service, app: &str) -> Result<Ti
     if all_fresh(&now, moment) {
         return Ok(moment);
     }
-    replace(host, service, &client, &now, &handing)
+    replace(host, service, &client, &now, &flags)
 }
 
 pub(super) fn start(host: &Host<'_>, service: &Service, app: &str) -> Result<(), ServiceError> {
@@ -169,11 +168,11 @@ pub(super) fn start(host: &Host<'_>, service: &Service, app: &str) -> Result<(),
 pub(super) fn stop(host: &Host<'_>, service: &Service, app: &str) -> Result<(), ServiceError> {
     let client = Client::new(host, app)?;
     if client.daemon().is_none() {
-        return orphans::end(&client, app);
+        return end_orphans(&client, app);
     }
     let instances = match client.instances(app) {
         Err(ServiceError::Unknown { .. }) if is_remembered(host, service) => {
-            return orphans::end(&client, app);
+            return end_orphans(&client, app);
         }
         instances => instances?,
     };
@@ -223,9 +222,9 @@ fn start_again(
         })?,
     };
     let definition = definition.moved_to(&host.top, None)?;
-    let handing = Handing::over(host, service, definition.variables())?;
-    let definition = definition.handed(&handing);
-    orphans::end(client, app)?;
+    let flags = FlagVariables::over(host, service, definition.variables())?;
+    let definition = definition.with_flags(&flags);
+    end_orphans(client, app)?;
     mark_logs(host, service, client, definition.logs())?;
     run_definition(host, service, client, &definition)
 }
@@ -237,7 +236,7 @@ fn replace(
     service: &Service,
     client: &Client,
     instances: &[Instance],
-    handing: &Handing,
+    flags: &FlagVariables,
 ) -> Result<Ticks, ServiceError> {
     let Some(listed) = Definition::of(instances) else {
         return Err(ServiceError::Failed {
@@ -247,7 +246,7 @@ fn replace(
     };
     // Before anything is deleted: this fails where the live tree has no such script.
     let definition = listed.moved_to(&host.top, remembered(host, service).as_ref())?;
-    let definition = definition.handed(handing);
+    let definition = definition.with_flags(flags);
     let app = definition.name();
     let processes: Vec<ProcessId> = instances.iter().filter_map(Instance::process).collect();
     let limit = limit(instances);
@@ -348,13 +347,16 @@ fn told(
         return lines;
     }
     let scripts: Vec<String> = instances.iter().map(|i| i.script.display().to_string()).collect();
-    let about = |line: &str| {
-        let ended = line.contains(&format!("App [{app}:")) && line.contains("exited with code");
-        let given_up = line.contains("too many unstable restarts")
-            && scripts.iter().any(|script| line.contains(script.as_str()));
-        ended || given_up
-    };
+    let about = |line: &str| is_about_its_end(line, app, &scripts);
     log::lines_since_mark(host, service, &[client.own_log()], about)
+}
+
+/// Whether a line of pm2's own log tells that a process of the app ended, or that pm2 gave it up.
+fn is_about_its_end(line: &str, app: &str, scripts: &[String]) -> bool {
+    let ended = line.contains(&format!("App [{app}:")) && line.contains("exited with code");
+    let given_up = line.contains("too many unstable restarts")
+        && scripts.iter().any(|script| line.contains(script.as_str()));
+    ended || given_up
 }
 
 /// Where the app's instances write to.
@@ -388,5 +390,83 @@ fn word(instances: &[Instance]) -> String {
                 words.into_iter().map(|word| format!("{} {word}", count(word))).collect();
             each.join(", ")
         }
+    }
+}
+
+/// How long processes that lived on when the daemon was killed may take to end by themselves.
+const ORPHAN_GRACE: Duration = Duration::from_secs(5);
+
+/// The processes that pm2 once started for this app and no longer watches. They may hold its port.
+fn orphans(client: &Client, app: &str) -> Vec<ProcessId> {
+    let watched = client.daemon().map(|daemon| procs::family(daemon.pid)).unwrap_or_default();
+    procs::running()
+        .into_iter()
+        .filter(|pid| !watched.contains(pid) && *pid != std::process::id())
+        .filter(|pid| was_started_for(*pid, client, app))
+        .filter_map(ProcessId::of)
+        .collect()
+}
+
+/// Ends them, so that the app can be started again.
+fn end_orphans(client: &Client, app: &str) -> Result<(), ServiceError> {
+    let orphans = orphans(client, app);
+    for process in &orphans {
+        process.terminate();
+    }
+    if procs::wait_until_gone(&orphans, ORPHAN_GRACE) {
+        return Ok(());
+    }
+    for process in &orphans {
+        process.kill();
+    }
+    if procs::wait_until_gone(&orphans, ORPHAN_GRACE) {
+        return Ok(());
+    }
+    let pids: Vec<String> =
+        orphans.iter().filter(|p| p.alive()).map(|p| p.pid.to_string()).collect();
+    Err(ServiceError::Failed {
+        command: format!("stop {app}"),
+        problem: format!("process {} of a lost pm2 daemon does not end", pids.join(", ")),
+    })
+}
+
+/// Whether its environment says that this pm2 started it for this app: in fork mode by variables of
+/// their own, in cluster mode by one that holds everything as JSON.
+fn was_started_for(pid: u32, client: &Client, app: &str) -> bool {
+    let Some(environment) = procs::environment(pid) else {
+        return false;
+    };
+    let variable = |name: &str| environment.get(OsStr::new(name));
+    if variable("PM2_HOME").is_none_or(|home| *home != client.home()) {
+        return false;
+    }
+    let forked = variable("pm_id").is_some() && variable("name").is_some_and(|name| *name == app);
+    forked
+        || variable("pm2_env")
+            .and_then(|text| serde_json::from_slice::<Value>(text.as_encoded_bytes()).ok())
+            .is_some_and(|settings| settings.get("name").is_some_and(|name| name == app))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As pm2 5 and 6 write them.
+    #[test]
+    fn lines_of_pm2s_log_are_about_the_end_of_one_app() {
+        let scripts = ["/srv/shop/server.js".to_owned()];
+        let about = |line: &str| is_about_its_end(line, "shop", &scripts);
+        assert!(about(
+            "2026-01-13T12:00:00: PM2 log: App [shop:0] exited with code [1] via signal [SIGINT]"
+        ));
+        assert!(about(
+            "2026-01-13T12:00:00: PM2 log: Script /srv/shop/server.js had too many unstable restarts (16). \
+             Stopped. \"errored\""
+        ));
+        assert!(!about("2026-01-13T12:00:00: PM2 log: App [shop:0] online"));
+        assert!(!about("2026-01-13T12:00:00: PM2 log: App [shop-admin:1] exited with code [1]"));
+        assert!(!about(
+            "PM2 log: Script /srv/other.js had too many unstable restarts (16). Stopped."
+        ));
     }
 }

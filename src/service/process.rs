@@ -18,7 +18,8 @@ use crate::system::files;
 use crate::system::process::Invocation;
 use crate::system::procs::{self, ProcessId, Ticks};
 
-use super::{Host, ServiceError, ServiceState, log, spelled};
+use super::log;
+use super::state::{Host, ServiceError, ServiceState, spelled};
 
 /// The variable that marks every process of a service, `<app's path>:<service>`. It finds a process
 /// whose state file was lost, or never written because this program was killed just after the start.

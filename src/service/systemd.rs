@@ -3,6 +3,7 @@
 //! The exit codes of systemctl are not believed: a restart of `Type=simple` succeeds for a program that ends
 //! half a second later. After each change a unit is watched until it holds, and judged by its properties.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,18 +14,15 @@ use crate::system::files;
 use crate::system::procs::{ProcessId, Ticks};
 use crate::system::signals::Until;
 
-use super::{Between, Host, ServiceError, ServiceLog, ServiceState};
+use super::log::ServiceLog;
+use super::state::{Between, Host, ServiceError, ServiceState};
 use client::Client;
-use place::Place;
+use processes::CodeOrigin;
 use unit::Unit;
 
-mod bound;
 mod client;
-mod definition;
-mod group;
-mod journal;
-mod place;
-mod sudo;
+mod output;
+mod processes;
 mod unit;
 
 /// For how long a unit that was started must hold before the next one is touched. The proof looks longer.
@@ -39,7 +37,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState, ServiceError> {
     let asked = Asked::of(host, service)?;
     let units = asked.client.known(&asked.names)?;
-    let processes = units.iter().flat_map(group::processes).collect();
+    let processes = units.iter().flat_map(processes::processes).collect();
     let shown = units.iter().find(|unit| !unit.up()).or(units.first());
     let word = shown.map_or_else(|| "unknown".to_owned(), Unit::word);
     let up = !units.is_empty() && units.iter().all(Unit::up);
@@ -53,14 +51,16 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState
         restarts: units.iter().map(|unit| unit.restarts).sum(),
         // The manager itself holds the socket of a unit that is started by one.
         socket_owners: asked.client.manager(&units),
-        stale: units.iter().find_map(|unit| match place::running(unit, &host.top) {
-            Place::Elsewhere(what) => Some(what),
-            Place::Tree | Place::Unknown(_) => None,
+        stale: units.iter().find_map(|unit| match processes::running_from(unit, &host.top) {
+            CodeOrigin::Elsewhere(what) => Some(what),
+            CodeOrigin::Tree | CodeOrigin::Unknown(_) => None,
         }),
         untouched: units.iter().all(Unit::ended_well),
         kept: asked.reload && units.iter().any(|unit| unit.can_reload),
-        no_witness: units.iter().find_map(|unit| no_witness(unit, place::running(unit, &host.top))),
-        log: journal::told(host, service, &asked.client, &units),
+        no_witness: units
+            .iter()
+            .find_map(|unit| no_witness(unit, processes::running_from(unit, &host.top))),
+        log: output::told(host, service, &asked.client, &units),
     })
 }
 
@@ -75,8 +75,8 @@ pub(super) fn reload(
     if units.iter().any(|unit| unit.need_daemon_reload) {
         asked.client.daemon_reload()?;
     }
-    bound::note(host, service, &asked.client, &asked.names)?;
-    journal::mark(host, service, &asked.client, &units)?;
+    note_dependents(host, service, &asked.client, &asked.names)?;
+    output::mark(host, service, &asked.client, &units)?;
     let moment = Ticks::now();
     for (at, name) in asked.names.iter().enumerate() {
         if at > 0 {
@@ -84,39 +84,39 @@ pub(super) fn reload(
             between(settled).map_err(|why| ServiceError::Down {
                 unit: settled.clone(),
                 word: format!("runs, but {why}"),
-                lines: journal::lines_of(host, service, &asked.client, settled),
+                lines: output::lines_of(host, service, &asked.client, settled),
             })?;
         }
         asked.renew(host, service, name, moment)?;
     }
     forget_refused(host, service)?;
-    asked.start_bound(host, service)?;
+    asked.start_dependents(host, service)?;
     Ok(moment)
 }
 
 pub(super) fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
     let asked = Asked::of(host, service)?;
     let units = asked.client.known(&asked.names)?;
-    journal::mark(host, service, &asked.client, &units)?;
+    output::mark(host, service, &asked.client, &units)?;
     for unit in units.iter().filter(|unit| !unit.up()) {
         asked.client.forgive(&unit.id);
         asked.client.change("start", unit)?;
         asked.settle(host, service, &unit.id)?;
     }
-    asked.start_bound(host, service)
+    asked.start_dependents(host, service)
 }
 
 /// The last lines that the units wrote since they were started, whether or not they are up.
 pub(super) fn last_lines(host: &Host<'_>, service: &Service) -> Vec<String> {
     let Ok(asked) = Asked::of(host, service) else { return Vec::new() };
     let units = asked.client.known(&asked.names).unwrap_or_default();
-    journal::said(host, service, &asked.client, &units.iter().collect::<Vec<_>>())
+    output::said(host, service, &asked.client, &units.iter().collect::<Vec<_>>())
 }
 
 pub(super) fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
     let asked = Asked::of(host, service)?;
     let units = asked.client.known(&asked.names)?;
-    bound::note(host, service, &asked.client, &asked.names)?;
+    note_dependents(host, service, &asked.client, &asked.names)?;
     for unit in units.iter().rev().filter(|unit| unit.has_begun()) {
         let refused = asked.client.change("stop", unit)?;
         let now = asked.client.one(&unit.id)?;
@@ -136,7 +136,7 @@ pub(super) fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<ServiceLog>
     let asked = Asked::of(host, service)?;
     let mut logs = Vec::new();
     for unit in asked.client.known(&asked.names)? {
-        let Some(files) = journal::files(&asked.client, &unit) else {
+        let Some(files) = output::files(&asked.client, &unit) else {
             let journal = asked
                 .client
                 .journal_of(&unit.id)
@@ -166,8 +166,8 @@ pub(super) fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>
     let mut silent = None;
     for unit in asked.client.known(&asked.names)? {
         let files = unit.need_daemon_reload.then(|| asked.client.definition(&unit.id)).flatten();
-        let place = place::defined(&unit, files.as_ref(), &host.top);
-        if let Place::Elsewhere(elsewhere) = &place {
+        let place = processes::defined_from(&unit, files.as_ref(), &host.top);
+        if let CodeOrigin::Elsewhere(elsewhere) = &place {
             return Err(ServiceError::Unusable {
                 problem: format!("{} {elsewhere}", unit.id),
                 hint: format!(
@@ -188,7 +188,7 @@ pub(super) fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>
         asked.may_show_that_it_ran(&unit)?;
         silent = silent.or_else(|| no_witness(&unit, place));
     }
-    for unit in bound::active(&asked.client, &asked.names)? {
+    for unit in active_dependents(&asked.client, &asked.names)? {
         // A target that a restart of ours takes with it systemd starts again itself.
         if service.quiesce || !unit.id.ends_with(".target") {
             asked.client.may_change(&unit.id, &["start"])?;
@@ -198,11 +198,11 @@ pub(super) fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>
 }
 
 /// Why the processes of a unit say nothing about which version runs.
-fn no_witness(unit: &Unit, place: Place) -> Option<String> {
+fn no_witness(unit: &Unit, place: CodeOrigin) -> Option<String> {
     match place {
         // What is meant to end is a witness of nothing in any case.
-        Place::Unknown(why) if unit.kind != "oneshot" => Some(format!("{} {why}", unit.id)),
-        Place::Tree | Place::Unknown(_) | Place::Elsewhere(_) => None,
+        CodeOrigin::Unknown(why) if unit.kind != "oneshot" => Some(format!("{} {why}", unit.id)),
+        CodeOrigin::Tree | CodeOrigin::Unknown(_) | CodeOrigin::Elsewhere(_) => None,
     }
 }
 
@@ -278,8 +278,8 @@ impl Asked {
     }
 
     /// Starts what systemd stopped with the units.
-    fn start_bound(&self, host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
-        for name in bound::noted(host, service) {
+    fn start_dependents(&self, host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+        for name in noted_dependents(host, service) {
             let unit = self.client.one(&name)?;
             // systemd itself starts again what it stopped for a restart.
             if !unit.has_begun() {
@@ -301,7 +301,7 @@ impl Asked {
                 Err(error) => return Err(error),
             }
         }
-        bound::forget(host, service)
+        forget_dependents(host, service)
     }
 
     /// Whether a unit that is meant to end ran since a moment, in microseconds since 1970: systemd starts none
@@ -377,10 +377,68 @@ impl Asked {
             1 => ", 1 restart".to_owned(),
             more => format!(", {more} restarts"),
         };
-        let lines = journal::lines_of(host, service, &self.client, name);
+        let lines = output::lines_of(host, service, &self.client, name);
         // At this very moment one that starts again and again may well be up.
         let word = if fallen.given_up() { fallen.word() } else { "does not stay up".to_owned() };
         let word = format!("{word}{restarts}");
         Err(ServiceError::Down { unit: name.to_owned(), word, lines })
     }
+}
+
+// Units that systemd stops with one of ours since they require it, are bound to it or are part of it: they are not in
+// gitroll.toml, and nobody else would start them again.
+
+/// How far from one unit to the next is looked.
+const DEPENDENCY_DEPTH: usize = 8;
+
+/// The active units that would be stopped with these.
+fn active_dependents(client: &Client, names: &[String]) -> Result<Vec<Unit>, ServiceError> {
+    let ours: BTreeSet<String> = names.iter().cloned().collect();
+    let mut found = BTreeSet::new();
+    let mut next: Vec<String> = names.to_vec();
+    for _ in 0..DEPENDENCY_DEPTH {
+        let more = if next.is_empty() { Vec::new() } else { client.dependents(&next)? };
+        next = more.into_iter().filter(|name| !ours.contains(name)).collect();
+        next.retain(|name| found.insert(name.clone()));
+    }
+    let found: Vec<String> = found.into_iter().collect();
+    let mut units = if found.is_empty() { Vec::new() } else { client.show(&found)? };
+    units.retain(|unit| matches!(unit.active.as_str(), "active" | "reloading" | "refreshing"));
+    Ok(units)
+}
+
+/// Remembers them before ours are stopped, beside those of an earlier stop that were not started yet.
+fn note_dependents(
+    host: &Host<'_>,
+    service: &Service,
+    client: &Client,
+    names: &[String],
+) -> Result<(), ServiceError> {
+    let mut all = noted_dependents(host, service);
+    all.extend(active_dependents(client, names)?.into_iter().map(|unit| unit.id));
+    if all.is_empty() {
+        return Ok(());
+    }
+    let path = host.file(service, ".bound.json")?;
+    let text = serde_json::to_vec(&all).unwrap_or_default();
+    files::write_durably(&path, &text, 0o600).map_err(ServiceError::at(&path))
+}
+
+/// The units that were remembered.
+fn noted_dependents(host: &Host<'_>, service: &Service) -> BTreeSet<String> {
+    let text = std::fs::read(dependents_path(host, service)).ok();
+    text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
+/// All of them run again.
+fn forget_dependents(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    let path = dependents_path(host, service);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(ServiceError::at(&path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn dependents_path(host: &Host<'_>, service: &Service) -> PathBuf {
+    host.state.join("services").join(format!("{}.bound.json", service.name))
 }

@@ -9,10 +9,8 @@ use std::time::Duration;
 use crate::system::process::{Finished, Invocation, find_program, telling_lines};
 use crate::system::procs::{self, ProcessId};
 
-use super::super::{Host, ServiceError};
-use super::definition::Definition;
-use super::handing::Handing;
-use super::listing::{self, Instance};
+use super::super::state::{Host, ServiceError};
+use super::app::{self, Definition, FlagVariables, Instance};
 
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(20);
@@ -140,7 +138,7 @@ impl Client {
     /// All instances of all apps.
     pub(super) fn list(&self) -> Result<Vec<Instance>, ServiceError> {
         let finished = self.call(&["jlist"], QUESTION)?;
-        listing::parse(&finished.stdout).ok_or_else(|| failed("pm2 jlist", &finished, QUESTION))
+        app::parse(&finished.stdout).ok_or_else(|| failed("pm2 jlist", &finished, QUESTION))
     }
 
     /// The instances of one app, at least one.
@@ -165,7 +163,7 @@ impl Client {
     pub(super) fn saved(&self, app: &str) -> Option<Definition> {
         let text = std::fs::read(self.home.join("dump.pm2")).ok()?;
         let saved: Vec<Instance> =
-            listing::parse_saved(&text)?.into_iter().filter(|i| i.name == app).collect();
+            app::parse_saved(&text)?.into_iter().filter(|i| i.name == app).collect();
         Definition::of(&saved)
     }
 
@@ -175,18 +173,18 @@ impl Client {
         args: &[impl AsRef<OsStr>],
         limit: Duration,
     ) -> Result<Option<String>, ServiceError> {
-        self.change_handing(args, limit, &Handing::default(), None)
+        self.change_with_flags(args, limit, &FlagVariables::default(), None)
     }
 
-    /// The same, handing variables over to the app.
-    pub(super) fn change_handing(
+    /// The same, flags variables over to the app.
+    pub(super) fn change_with_flags(
         &self,
         args: &[impl AsRef<OsStr>],
         limit: Duration,
-        handing: &Handing,
+        flags: &FlagVariables,
         app: Option<&Instance>,
     ) -> Result<Option<String>, ServiceError> {
-        let env = app.map_or_else(|| self.env.clone(), |app| handing.variables(&self.env, app));
+        let env = app.map_or_else(|| self.env.clone(), |app| flags.variables(&self.env, app));
         let env = self.with_node(env);
         let finished = self.call_in(args, limit, env)?;
         if finished.timed_out {

@@ -1,7 +1,7 @@
 //! Calling systemctl: as this user, or by sudo where that is allowed without a password.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,11 +10,9 @@ use crate::system::process::{Finished, Invocation, find_program, telling_lines};
 use crate::system::procs;
 use crate::system::user::Account;
 
-use super::super::{Host, ServiceError, UnitJournal};
-use super::definition::Definition;
-use super::unit::{PROPERTIES, Unit};
-
-mod rights;
+use super::super::log::UnitJournal;
+use super::super::state::{Host, ServiceError};
+use super::unit::{Definition, PROPERTIES, Unit};
 
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(10);
@@ -181,11 +179,7 @@ impl Client {
             return Ok(None);
         }
         let said = String::from_utf8_lossy(&finished.stderr).into_owned();
-        // Only a job that was begun is spoken of so; all else was refused.
-        if said
-            .lines()
-            .any(|line| line.starts_with("Job for ") || line.starts_with("A dependency job"))
-        {
+        if is_about_a_job(&said) {
             return Ok(Some(told(&finished)));
         }
         if is_denied(&said) {
@@ -382,10 +376,16 @@ fn runtime_directory(account: &Account) -> PathBuf {
         .unwrap_or_else(|| PathBuf::from(format!("/run/user/{}", account.uid)))
 }
 
+/// Whether systemctl says that this user may not: it has no exit code of its own for that.
 fn is_denied(said: &str) -> bool {
     ["nteractive authentication required", "Access denied", "Permission denied", "not permitted"]
         .iter()
         .any(|words| said.contains(words))
+}
+
+/// Whether systemctl speaks of a job that was begun, and failed: of all else it was refused. Its exit code is the same.
+fn is_about_a_job(said: &str) -> bool {
+    said.lines().any(|line| line.starts_with("Job for ") || line.starts_with("A dependency job"))
 }
 
 fn told(finished: &Finished) -> String {
@@ -394,5 +394,236 @@ fn told(finished: &Finished) -> String {
         "gave no answer that could be read".to_owned()
     } else {
         lines.join(" · ")
+    }
+}
+
+/// What this user may have systemd do, found out without having it done.
+impl Client {
+    /// Whether this user may do all this with the unit, found out without doing it.
+    pub(super) fn may_change(&self, name: &str, verbs: &[&str]) -> Result<(), ServiceError> {
+        if self.user || self.account.uid == 0 {
+            return Ok(());
+        }
+        let Some(verb) = verbs.iter().find(|verb| !self.sudo_allows(&[verb, name])) else {
+            return Ok(());
+        };
+        // It wants the same right as a restart, and touches nothing that runs.
+        let finished = self.ask(&["reset-failed", name], QUESTION)?;
+        let said = String::from_utf8_lossy(&finished.stderr);
+        if is_denied(&said) { Err(self.denied(verb, name)) } else { Ok(()) }
+    }
+
+    /// Whether this user may have systemd read the changed file of a unit again, found out without doing so.
+    pub(super) fn may_daemon_reload(&self, name: &str) -> Result<(), ServiceError> {
+        if self.user || self.account.uid == 0 || self.sudo_allows(&["daemon-reload"]) {
+            return Ok(());
+        }
+        // Where there is no polkit nobody else may.
+        let process = std::process::id().to_string();
+        let action = "org.freedesktop.systemd1.reload-daemon";
+        let args = ["--action-id", action, "--process", &process].map(Into::into);
+        let path = &self.env.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+        let asked = find_program(Path::new("pkcheck"), &path.to_string_lossy())
+            .and_then(|pkcheck| self.run(&pkcheck, args.into(), QUESTION).ok());
+        if asked.is_some_and(|asked| asked.success()) {
+            return Ok(());
+        }
+        Err(ServiceError::Unusable {
+            problem: format!(
+                "the file of {name} was changed, and {} may not have systemd read it (daemon-reload)",
+                self.account.name
+            ),
+            hint:
+                "sudo systemctl daemon-reload does it once; for always allow it by sudo or polkit \
+                   (docs/guides/systemd.md)"
+                    .into(),
+            command: Some(self.as_root("daemon-reload")),
+        })
+    }
+
+    /// Whether sudo runs systemctl with these words and asks for no password.
+    fn sudo_allows(&self, words: &[&str]) -> bool {
+        let Some(sudo) = &self.sudo else { return false };
+        let mut args: Vec<OsString> = vec!["-n".into(), "-l".into(), self.systemctl.clone().into()];
+        args.extend(words.iter().map(Into::into));
+        let list = || self.run(sudo, vec!["-n".into(), "-l".into()], QUESTION).ok();
+        // That succeeds for a command that wants a password as well, where another one wants none.
+        self.run(sudo, args, QUESTION).is_ok_and(|finished| finished.success())
+            && list().is_some_and(|finished| {
+                let list = String::from_utf8_lossy(&finished.stdout);
+                finished.success() && needs_no_password(&list, &self.systemctl, words)
+            })
+    }
+}
+
+/// Whether the last rule of a list that is about this command asks for no password. That a rule allows it is not
+/// asked here: `sudo -l COMMAND` succeeds for one that wants a password as well.
+///
+/// What cannot be told is taken for a rule that wants one.
+fn needs_no_password(list: &str, program: &Path, words: &[&str]) -> bool {
+    let mut free = false;
+    let never = list
+        .lines()
+        .take_while(|line| !is_rule(line))
+        .any(|line| line.split(',').any(|setting| setting.trim() == "!authenticate"));
+    for line in list.lines().filter(|line| is_rule(line)) {
+        let Some((users, commands)) = line.trim_start()[1..].split_once(')') else { continue };
+        let mut users = users.split(':').next().unwrap_or_default().split(',').map(str::trim);
+        let as_root = users.any(|user| matches!(user, "root" | "ALL" | "#0"));
+        let mut asks = true;
+        for command in split_commands(commands) {
+            let command = without_tags(command.trim(), &mut asks);
+            let matched = rule_matches(command, program, words);
+            match matched {
+                RuleMatch::Yes if as_root => free = !asks,
+                RuleMatch::Perhaps if asks => free = false,
+                RuleMatch::Yes | RuleMatch::Perhaps | RuleMatch::No => {}
+            }
+        }
+    }
+    free || (never && list.lines().any(is_rule))
+}
+
+/// A rule begins with the users as whom it allows a command.
+fn is_rule(line: &str) -> bool {
+    line.starts_with([' ', '\t']) && line.trim_start().starts_with('(')
+}
+
+/// At commas that no backslash keeps.
+fn split_commands(commands: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut kept = false;
+    for c in commands.chars() {
+        match (kept, c, parts.last_mut()) {
+            (false, ',', _) => parts.push(String::new()),
+            (_, _, Some(part)) => {
+                if c != '\\' || kept {
+                    part.push(c);
+                }
+            }
+            (_, _, None) => {}
+        }
+        kept = c == '\\' && !kept;
+    }
+    parts
+}
+
+/// A command without what is said of it; `asks` is whether one of these and those before it said so.
+fn without_tags<'a>(mut command: &'a str, asks: &mut bool) -> &'a str {
+    while let Some((tag, rest)) = command.split_once(':') {
+        if tag.is_empty() || !tag.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
+            break;
+        }
+        match tag {
+            "NOPASSWD" => *asks = false,
+            "PASSWD" => *asks = true,
+            _ => {}
+        }
+        command = rest.trim_start();
+    }
+    command
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RuleMatch {
+    Yes,
+    No,
+    /// A rule that is not understood here.
+    Perhaps,
+}
+
+fn rule_matches(command: &str, program: &Path, words: &[&str]) -> RuleMatch {
+    let (path, wanted) = match command.split_once(' ') {
+        None => (command, None),
+        Some((path, wanted)) => (path, Some(wanted.trim())),
+    };
+    if command == "ALL" {
+        return RuleMatch::Yes;
+    }
+    if !path.starts_with('/') || path.contains(['*', '?', '[']) || path.ends_with('/') {
+        return RuleMatch::Perhaps;
+    }
+    // `/bin` may be `/usr/bin`.
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if Path::new(path) != program && real(Path::new(path)) != real(program) {
+        return RuleMatch::No;
+    }
+    match wanted {
+        None => RuleMatch::Yes,
+        Some(wanted) if wanted.contains(['*', '?', '[', '^']) => RuleMatch::Perhaps,
+        Some(wanted) if wanted.split_whitespace().eq(words.iter().copied()) => RuleMatch::Yes,
+        Some(_) => RuleMatch::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_rule_about_a_command_says_whether_it_asks() {
+        let head = "Matching Defaults entries for ada on box:\n    env_reset, secure_path=/usr/bin\n\n\
+            User ada may run the following commands on box:\n";
+        let restart = "/opt/systemctl restart web.service";
+        let table = [
+            (format!("    (root) NOPASSWD: {restart}, /opt/systemctl start web.service\n"), true),
+            (format!("    (root) NOPASSWD: /usr/bin/true, {restart}\n"), true),
+            (format!("    (root) SETENV: NOPASSWD: {restart}\n"), true),
+            ("    (ALL : ALL) NOPASSWD: ALL\n".to_owned(), true),
+            ("    (root) NOPASSWD: /opt/systemctl\n".to_owned(), true),
+            (format!("    (ALL) ALL\n    (root) NOPASSWD: {restart}\n"), true),
+            (
+                "    (ALL) ALL\n    (root) NOPASSWD: /usr/bin/true, /opt/systemctl stop a\\:b.service, \
+                 PASSWD: /bin/ls, SETENV: NOPASSWD: /opt/systemctl restart web.service\n"
+                    .to_owned(),
+                true,
+            ),
+            ("    (ALL) ALL\n    (root) NOPASSWD: /usr/bin/true\n".to_owned(), false),
+            (format!("    (root) NOPASSWD: {restart}\n    (ALL) ALL\n"), false),
+            (format!("    (root) NOPASSWD: /usr/bin/true, PASSWD: {restart}\n"), false),
+            (
+                format!("    (root) NOPASSWD: {restart}\n    (root) /opt/systemctl restart *\n"),
+                false,
+            ),
+            (format!("    (deploy) NOPASSWD: {restart}\n"), false),
+            ("    (root) NOPASSWD: /opt/systemctl restart queue.service\n".to_owned(), false),
+            ("Sorry, user ada may not run sudo on box.\n".to_owned(), false),
+        ];
+        for (rules, wanted) in table {
+            let list = format!("{head}{rules}");
+            let words = ["restart", "web.service"];
+            assert_eq!(
+                needs_no_password(&list, Path::new("/opt/systemctl"), &words),
+                wanted,
+                "{rules}"
+            );
+        }
+        let list = head.replace("env_reset", "!authenticate") + "    (ALL) ALL\n";
+        assert!(needs_no_password(&list, Path::new("/opt/systemctl"), &["restart", "a"]));
+    }
+
+    /// As systemd 247 to 257 print them with `LC_ALL=C`.
+    #[test]
+    fn what_systemctl_says_of_a_failure() {
+        let table = [
+            ("Failed to restart a.service: Interactive authentication required.\n", true, false),
+            ("Failed to restart a.service: Access denied\n", true, false),
+            ("Failed to reset failed state of unit a.service: Permission denied\n", true, false),
+            ("Failed to connect to bus: Operation not permitted\n", true, false),
+            (
+                "Job for a.service failed because the control process exited with error code.\n",
+                false,
+                true,
+            ),
+            (
+                "A dependency job for a.service failed. See 'journalctl -xe' for details.\n",
+                false,
+                true,
+            ),
+            ("Failed to restart a.service: Unit a.service not found.\n", false, false),
+        ];
+        for (said, denied, job) in table {
+            assert_eq!((is_denied(said), is_about_a_job(said)), (denied, job), "{said}");
+        }
     }
 }

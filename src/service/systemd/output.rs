@@ -8,9 +8,10 @@ use crate::system::files;
 use crate::system::process::telling_lines;
 use crate::system::procs;
 
-use super::super::{Host, ServiceError, log};
+use super::super::log;
+use super::super::state::{Host, ServiceError};
 use super::client::Client;
-use super::group;
+use super::processes;
 use super::unit::Unit;
 
 /// How many lines of the journal are read.
@@ -45,7 +46,7 @@ pub(super) fn told(
 ) -> Vec<String> {
     let down: Vec<&Unit> = units.iter().filter(|unit| !unit.up()).collect();
     let mut told = if down.is_empty() { Vec::new() } else { said(host, service, client, &down) };
-    told.extend(units.iter().flat_map(group::left_over));
+    told.extend(units.iter().flat_map(processes::left_over));
     told
 }
 
@@ -83,7 +84,7 @@ pub(super) fn lines_of(
     if lines.is_empty() {
         lines.push(why_silent(client, &unit));
     }
-    lines.extend(group::left_over(&unit));
+    lines.extend(processes::left_over(&unit));
     lines
 }
 

@@ -1,4 +1,4 @@
-//! Whether a unit runs the live tree.
+//! The processes of a unit, by its control group, and whether it runs the live tree.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -7,8 +7,88 @@ use std::time::SystemTime;
 
 use crate::system::procs::{self, ProcessId, Ticks};
 
-use super::definition::Definition;
-use super::unit::Unit;
+use super::unit::{Definition, Unit};
+
+/// Where control groups are mounted: all of them, or those of systemd only.
+const MOUNTS: [&str; 3] = ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"];
+
+/// How much of a command is told, in characters.
+const SHOWN_COMMAND: usize = 100;
+
+/// How deep groups lie in one another, at most.
+const GROUP_DEPTH: usize = 16;
+
+/// The processes that say which code a unit runs: its main process, and what is older than that in its
+/// control group, for it was left over from an earlier start. What the main process started comes and goes
+/// and is left out. Where there is no main process, those that nobody in the group started.
+pub(super) fn processes(unit: &Unit) -> Vec<ProcessId> {
+    let members: Vec<ProcessId> =
+        members(&unit.group).into_iter().filter_map(ProcessId::of).collect();
+    let Some(main) = unit.main.and_then(ProcessId::of) else {
+        let inside = |pid: Option<u32>| members.iter().any(|member| Some(member.pid) == pid);
+        return members.iter().filter(|m| !inside(procs::parent(m.pid))).cloned().collect();
+    };
+    let older = members.into_iter().filter(|member| member.start_ticks < main.start_ticks);
+    let mut all: Vec<ProcessId> = older.collect();
+    all.push(main);
+    all
+}
+
+/// The processes in the unit's control group that are older than its main process, or go on although the unit does
+/// not: a sentence each.
+pub(super) fn left_over(unit: &Unit) -> Vec<String> {
+    let main = unit.main.and_then(ProcessId::of);
+    let members = members(&unit.group).into_iter().filter_map(ProcessId::of);
+    let old = members.filter(|member| match &main {
+        Some(main) => member.start_ticks < main.start_ticks,
+        None => !unit.has_begun(),
+    });
+    let why = match unit.kill_mode.as_str() {
+        "process" | "none" | "mixed" => format!(": KillMode={}", unit.kill_mode),
+        _ => String::new(),
+    };
+    old.map(|process| {
+        let words = procs::command_line(process.pid).unwrap_or_default();
+        let words: Vec<String> = words.iter().map(|w| w.to_string_lossy().into_owned()).collect();
+        let command: String = words.join(" ").chars().take(SHOWN_COMMAND).collect();
+        let how = match &main {
+            Some(_) => "was there before the main process",
+            None => "still runs although the unit does not",
+        };
+        format!("process {} ({command}) {how}{why}", process.pid)
+    })
+    .collect()
+}
+
+/// The numbers of all processes in a group and those below it; none where it cannot be read.
+fn members(group: &str) -> Vec<u32> {
+    if group.is_empty() || group == "/" {
+        return Vec::new();
+    }
+    let relative = group.trim_start_matches('/');
+    let dirs = MOUNTS.iter().map(|mount| Path::new(mount).join(relative));
+    let Some(dir) = dirs.into_iter().find(|dir| dir.is_dir()) else { return Vec::new() };
+    let mut found = Vec::new();
+    collect(&dir, GROUP_DEPTH, &mut found);
+    found
+}
+
+fn collect(dir: &Path, depth: usize, found: &mut Vec<u32>) {
+    let text = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    // A process of another process namespace has the number 0 here.
+    found.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid > 0));
+    if depth == 0 {
+        return;
+    }
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let below: Vec<PathBuf> = entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect();
+    for dir in below {
+        collect(&dir, depth - 1, found);
+    }
+}
 
 /// Below these lie programs and settings of the machine.
 const OF_THE_MACHINE: [&str; 11] = [
@@ -33,7 +113,7 @@ const DATA: [&str; 14] = [
 
 /// Where a unit runs from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum CodeOrigin {
     /// Its directory, or a path in its command, is in the tree.
     Tree,
     /// Nothing shows that it runs the tree, and it may: why.
@@ -43,17 +123,17 @@ pub(super) enum Place {
 }
 
 /// Where the unit runs from: its process, and where that tells nothing its definition.
-pub(super) fn running(unit: &Unit, top: &Path) -> Place {
+pub(super) fn running_from(unit: &Unit, top: &Path) -> CodeOrigin {
     let live = of_process(unit, top);
-    live.filter(|(place, telling)| *telling || *place == Place::Tree)
+    live.filter(|(place, telling)| *telling || *place == CodeOrigin::Tree)
         .map_or_else(|| of_properties(unit, top), |(place, _)| place)
 }
 
 /// Where a start of the unit would run from by its definition; `text` is its files where systemd has not read
 /// them again.
-pub(super) fn defined(unit: &Unit, files: Option<&Definition>, top: &Path) -> Place {
+pub(super) fn defined_from(unit: &Unit, files: Option<&Definition>, top: &Path) -> CodeOrigin {
     let place = match files {
-        _ if !is_on_host(unit) => return Place::Tree,
+        _ if !is_on_host(unit) => return CodeOrigin::Tree,
         Some(files) => {
             let commands = files.all("Service", "ExecStart");
             let commands: Vec<Vec<OsString>> = commands
@@ -67,12 +147,12 @@ pub(super) fn defined(unit: &Unit, files: Option<&Definition>, top: &Path) -> Pl
     };
     // A wrapper, or a program that goes to the tree by itself: its process shows it.
     let may = match &place {
-        Place::Tree => false,
-        Place::Unknown(_) => true,
-        Place::Elsewhere(_) => matches!(unit.directory.as_str(), "" | "/"),
+        CodeOrigin::Tree => false,
+        CodeOrigin::Unknown(_) => true,
+        CodeOrigin::Elsewhere(_) => matches!(unit.directory.as_str(), "" | "/"),
     };
     match of_process(unit, top).filter(|_| may && files.is_none() && started_by_these_files(unit)) {
-        Some((Place::Tree, _)) => Place::Tree,
+        Some((CodeOrigin::Tree, _)) => CodeOrigin::Tree,
         _ => place,
     }
 }
@@ -89,7 +169,7 @@ fn started_by_these_files(unit: &Unit) -> bool {
 }
 
 /// The place of the main process, and whether its own command tells it.
-fn of_process(unit: &Unit, top: &Path) -> Option<(Place, bool)> {
+fn of_process(unit: &Unit, top: &Path) -> Option<(CodeOrigin, bool)> {
     let main = unit.main.filter(|_| is_on_host(unit))?;
     let directory = procs::working_directory(main)?;
     let words = procs::command_line(main).unwrap_or_default();
@@ -99,23 +179,23 @@ fn of_process(unit: &Unit, top: &Path) -> Option<(Place, bool)> {
     Some((judge(&words, &directory, top), script || directory != Path::new("/")))
 }
 
-fn of_properties(unit: &Unit, top: &Path) -> Place {
+fn of_properties(unit: &Unit, top: &Path) -> CodeOrigin {
     if !is_on_host(unit) {
-        return Place::Tree;
+        return CodeOrigin::Tree;
     }
     let commands: Vec<Vec<OsString>> = unit.argv().map(parts).collect();
     best(&commands, Path::new(&unit.directory), top)
 }
 
 /// Of several commands the one that is in the tree counts.
-fn best(commands: &[Vec<OsString>], directory: &Path, top: &Path) -> Place {
+fn best(commands: &[Vec<OsString>], directory: &Path, top: &Path) -> CodeOrigin {
     // `~` is the home of a user who is not known here.
     let home = directory.starts_with("~");
     let places = commands.iter().map(|words| judge(words, directory, top));
-    let place = places.reduce(|best, next| if best == Place::Tree { best } else { next });
+    let place = places.reduce(|best, next| if best == CodeOrigin::Tree { best } else { next });
     let place = place.unwrap_or_else(|| judge(&[], directory, top));
     match place {
-        Place::Elsewhere(what) if home => Place::Unknown(what),
+        CodeOrigin::Elsewhere(what) if home => CodeOrigin::Unknown(what),
         place => place,
     }
 }
@@ -129,13 +209,13 @@ fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-fn judge(words: &[OsString], directory: &Path, top: &Path) -> Place {
+fn judge(words: &[OsString], directory: &Path, top: &Path) -> CodeOrigin {
     let top = real(top);
     let inside = |word: &str| word.starts_with('/') && real(Path::new(word)).starts_with(&top);
     // Also `--config=/srv/app/x`.
     let named = words.iter().map(|word| word.to_string_lossy());
     if named.into_iter().any(|word| inside(&word) || word.split('=').skip(1).any(inside)) {
-        return Place::Tree;
+        return CodeOrigin::Tree;
     }
     let in_tree = directory.is_absolute() && real(directory).starts_with(&top);
     let none = directory.as_os_str().is_empty() || directory == Path::new("/");
@@ -143,17 +223,17 @@ fn judge(words: &[OsString], directory: &Path, top: &Path) -> Place {
     match outside(words, directory, &top) {
         // It may be a wrapper, or another copy of the app.
         Some(script) if in_tree => {
-            Place::Unknown(format!("runs {}, which is not in {shown}", script.display()))
+            CodeOrigin::Unknown(format!("runs {}, which is not in {shown}", script.display()))
         }
         Some(script) if none => {
-            Place::Elsewhere(format!("runs {}, which is not in {shown}", script.display()))
+            CodeOrigin::Elsewhere(format!("runs {}, which is not in {shown}", script.display()))
         }
-        None if in_tree => Place::Tree,
-        None if none => {
-            Place::Unknown(format!("says no WorkingDirectory: nothing shows that it runs {shown}"))
-        }
+        None if in_tree => CodeOrigin::Tree,
+        None if none => CodeOrigin::Unknown(format!(
+            "says no WorkingDirectory: nothing shows that it runs {shown}"
+        )),
         Some(_) | None => {
-            Place::Elsewhere(format!("runs in {}, not in {shown}", directory.display()))
+            CodeOrigin::Elsewhere(format!("runs in {}, not in {shown}", directory.display()))
         }
     }
 }
@@ -267,9 +347,9 @@ mod tests {
                 below => root.join(below),
             };
             let found = match judge(&words, &directory, &top) {
-                Place::Tree => "tree",
-                Place::Unknown(_) => "unknown",
-                Place::Elsewhere(_) => "elsewhere",
+                CodeOrigin::Tree => "tree",
+                CodeOrigin::Unknown(_) => "unknown",
+                CodeOrigin::Elsewhere(_) => "elsewhere",
             };
             assert_eq!(found, wanted, "{command} in {}", directory.display());
         }
