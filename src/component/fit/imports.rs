@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::lexer::{Token, What, tokens};
+use crate::model::RepoPath;
 
 /// How a file names another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
@@ -46,6 +47,14 @@ pub(super) struct Import {
     pub kind: ImportKind,
     /// The line, from 1.
     pub line: usize,
+}
+
+/// A package that a file of the component imports.
+pub(super) struct PackageUse {
+    pub importer: RepoPath,
+    pub import: Import,
+    /// The live version of the same file imports it as well.
+    pub live_too: bool,
 }
 
 /// What a file imports, in order.

@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::code::PackageUse;
-use super::imports::ImportKind;
-use super::tree::Tree;
-use super::{ComponentChange, Fit, FitWarning, Trees};
+use super::finding::{ComponentChange, Fit, FitWarning};
+use super::imports::{ImportKind, PackageUse};
+use super::resolve::{Tree, Trees};
 use crate::model::{RepoPath, TreeEntry};
 use crate::system::git::{GitError, TreeChange};
 
