@@ -1,6 +1,6 @@
 //! What a simple command has to do with deploying.
 
-use super::App;
+use super::app::App;
 use super::shell::{Command, Word};
 
 /// The part a command plays.

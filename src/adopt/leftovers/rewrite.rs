@@ -1,12 +1,12 @@
 //! From lines of shell that deploy by hand to lines that let gitroll do it. Pure.
 
-use super::App;
+use super::app::App;
 use super::command::{Parsed, Part};
 use super::shell::split;
 
 /// How the lines of one place are written anew.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Manner<'a> {
+pub(super) struct RewriteOptions<'a> {
     /// The app.
     pub(super) app: &'a App,
     /// gitroll as it must be called there.
@@ -32,17 +32,17 @@ pub(super) enum Rewritten {
 ///
 /// One `gitroll deploy` stands where the first command of the deploy stood; what is not part of a deploy
 /// stays as and where it is.
-pub(super) fn rewrite(lines: &[&str], manner: Manner<'_>) -> Vec<Rewritten> {
+pub(super) fn rewrite(lines: &[&str], options: RewriteOptions<'_>) -> Vec<Rewritten> {
     let parsed: Vec<Vec<Parsed<'_>>> = lines
         .iter()
-        .map(|line| split(line).into_iter().map(|c| Parsed::of(c, manner.app)).collect())
+        .map(|line| split(line).into_iter().map(|c| Parsed::of(c, options.app)).collect())
         .collect();
     let parts: Vec<&Part> = parsed.iter().flatten().map(|command| &command.part).collect();
-    let target = Target::of(&parts, manner.app);
+    let target = Target::of(&parts, options.app);
     let mut writer = Writer {
-        manner,
+        options,
         fetch: target.as_ref().is_some_and(|t| t.revision.is_some() && !t.pulls),
-        command: command(&parts, target, manner),
+        command: command(&parts, target, options),
         done: false,
     };
     parsed.into_iter().map(|line| writer.line(line)).collect()
@@ -79,11 +79,11 @@ impl Target {
 }
 
 /// The one command that does what the sequence does; `None` where that is no deploy.
-fn command(parts: &[&Part], target: Option<Target>, manner: Manner<'_>) -> Option<String> {
-    let app = manner.app;
+fn command(parts: &[&Part], target: Option<Target>, options: RewriteOptions<'_>) -> Option<String> {
+    let app = options.app;
     let entered = parts.iter().any(|part| matches!(part, Part::Enter(_)));
     let named = target.as_ref().and_then(|target| target.dir.clone());
-    let named = named.or_else(|| (manner.names_dir && !entered).then(|| app.spelled_top()));
+    let named = named.or_else(|| (options.names_dir && !entered).then(|| app.spelled_top()));
     let named: Vec<String> = named.into_iter().flat_map(|dir| ["-C".to_owned(), dir]).collect();
     let mut words = Vec::new();
     if let Some(Target { revision: Some(revision), pulls: true, .. }) = &target {
@@ -93,7 +93,7 @@ fn command(parts: &[&Part], target: Option<Target>, manner: Manner<'_>) -> Optio
         words.extend(named.iter().cloned());
         words.extend(["fetch", remote, "&&"].map(str::to_owned));
     }
-    words.push(manner.program.to_owned());
+    words.push(options.program.to_owned());
     words.extend(named);
     let reloaded = parts.iter().find_map(|part| match part {
         Part::Reload(name) => Some(name),
@@ -118,12 +118,12 @@ fn command(parts: &[&Part], target: Option<Target>, manner: Manner<'_>) -> Optio
         }
         (None, None) => return None,
     }
-    words.extend(manner.quiet.then(|| "--quiet".to_owned()));
+    words.extend(options.quiet.then(|| "--quiet".to_owned()));
     Some(words.join(" "))
 }
 
 struct Writer<'a> {
-    manner: Manner<'a>,
+    options: RewriteOptions<'a>,
     /// What is written in place of the deploy.
     command: Option<String>,
     /// A revision is named: what brings it stays.
@@ -214,8 +214,8 @@ impl Writer<'_> {
     /// Shell text in quotes is a sequence of its own, often on another host.
     fn nested(&self, text: &str, at: usize, inner: &str) -> Rewritten {
         let remote = text.contains("ssh ");
-        let program = if remote { "gitroll" } else { self.manner.program };
-        match rewrite(&[inner], Manner { program, ..self.manner }).pop() {
+        let program = if remote { "gitroll" } else { self.options.program };
+        match rewrite(&[inner], RewriteOptions { program, ..self.options }).pop() {
             Some(Rewritten::Line(new)) => {
                 Rewritten::Line(format!("{}{new}{}", &text[..at], &text[at + inner.len()..]))
             }

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 
-use super::rewrite::{Manner, Rewritten, rewrite};
+use super::rewrite::{RewriteOptions, Rewritten, rewrite};
 use super::*;
+use crate::config::UpstreamBranch;
 
 /// A host with an app at `srv/shop`, everything below one temporary directory.
 struct Host {
@@ -131,9 +133,9 @@ fn one_line_of_shell_becomes_one_deploy_and_the_rest_of_it_stays() {
         ),
     ];
     let app = app(Path::new("/srv/shop"));
-    let manner = Manner { app: &app, program: "gitroll", quiet: false, names_dir: false };
+    let options = RewriteOptions { app: &app, program: "gitroll", quiet: false, names_dir: false };
     for (line, wanted) in cases {
-        assert_eq!(rewrite(&[line], manner), [Rewritten::Line(wanted.to_owned())], "{line}");
+        assert_eq!(rewrite(&[line], options), [Rewritten::Line(wanted.to_owned())], "{line}");
     }
 }
 
@@ -163,9 +165,9 @@ fn what_deploys_nothing_stays_as_it_is() {
         "sudo -u",
     ];
     let app = app(Path::new("/srv/shop"));
-    let manner = Manner { app: &app, program: "gitroll", quiet: false, names_dir: false };
+    let options = RewriteOptions { app: &app, program: "gitroll", quiet: false, names_dir: false };
     for line in cases {
-        assert_eq!(rewrite(&[line], manner), [Rewritten::Same], "{line}");
+        assert_eq!(rewrite(&[line], options), [Rewritten::Same], "{line}");
     }
 }
 

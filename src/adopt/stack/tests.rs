@@ -45,7 +45,7 @@ impl Tree {
         let tracked = |path: &RepoPath| {
             self.tracked.iter().any(|t| RepoPath::new(*t).unwrap().starts_with(path))
         };
-        Stack::detect(&Surroundings {
+        Stack::detect(&WorkTree {
             top: &self.top(),
             commit: Some(&"4be21d94be21d94be21d94be21d94be21d94be21".parse().unwrap()),
             tools: &tools,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::InitArgs;
 use super::edited::{self, EditedFile};
 use super::questions::{ask, name};
-use crate::adopt::stack::{Stack, Surroundings};
+use crate::adopt::stack::{Stack, WorkTree};
 use crate::adopt::starter;
 use crate::cli::failure::Failure;
 use crate::config::{Binding, BindingPlaces, Signing, SigningFormat, Tools, UpstreamBranch};
@@ -48,7 +48,7 @@ pub(super) fn prepare(
     let tracked = |path: &crate::model::RepoPath| {
         git.entries(&head).is_ok_and(|all| all.iter().any(|(p, _)| p.starts_with(path)))
     };
-    let around = Surroundings {
+    let around = WorkTree {
         top: git.top(),
         commit: Some(&head),
         tools: &tools,
