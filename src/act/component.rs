@@ -16,8 +16,8 @@ use crate::model::{ComponentId, Event, Hold, Oid, Recorded, RepoPath, Served};
 use crate::plan::candidates;
 use crate::plan::compose::Change;
 use crate::plan::facts::Facts;
-use crate::plan::preflight::nearest;
 use crate::site::Observed;
+use crate::system::text::nearest;
 use crate::system::text::plural;
 use crate::target::{Candidate, Reason, Request, RequestError, Standing, resolve};
 

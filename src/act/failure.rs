@@ -10,7 +10,7 @@ use crate::config::{BindingError, ConfigError};
 use crate::engine::{EngineError, JournalError, LockError, Run, Unsettled};
 use crate::ledger::LedgerError;
 use crate::plan::PlanError;
-use crate::plan::preflight::Problem;
+use crate::plan::problem::Problem;
 use crate::system::failpoint;
 use crate::system::git::{GitError, OpenError};
 

@@ -24,10 +24,10 @@ use crate::model::{
 };
 use crate::plan::compose::Change;
 use crate::plan::facts::Facts;
-use crate::plan::preflight::nearest;
 use crate::service;
 use crate::site;
 use crate::system::procs::Variable;
+use crate::system::text::nearest;
 
 /// To change flags.
 #[derive(Debug, Clone)]

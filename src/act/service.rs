@@ -8,8 +8,8 @@ use super::failure::Failure;
 use super::session::Session;
 use crate::config::{Config, Service};
 use crate::engine;
-use crate::plan::preflight::nearest;
 use crate::service::{self, ServiceError};
+use crate::system::text::nearest;
 
 /// To do something about services.
 #[derive(Debug, Clone)]

@@ -8,8 +8,8 @@ use crate::model::{Event, Oid};
 use crate::plan::PlanError;
 use crate::plan::candidates::{self, Candidates};
 use crate::plan::facts::Facts;
-use crate::plan::preflight::nearest;
 use crate::system::git::GitError;
+use crate::system::text::nearest;
 use crate::target::{Candidate, Reason, Request, RequestError, Resolution, Standing, resolve};
 
 /// The targets that are found, not named.

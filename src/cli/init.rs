@@ -27,8 +27,8 @@ use crate::ledger;
 use crate::model::{ArtifactEvidence, Served};
 use crate::plan::candidates;
 use crate::plan::facts::Facts;
-use crate::plan::held;
 use crate::plan::names::Names;
+use crate::plan::open_files;
 use crate::site::{Observed, Site, held_files};
 use crate::system::files;
 use crate::target::{Request, resolve};
@@ -270,7 +270,7 @@ fn held_open(site: &Site, served: &Served, observed: &Observed) -> Result<Vec<St
     }
     let tracked: BTreeSet<_> =
         site.git.entries(&served.commit)?.into_iter().map(|(path, _)| path).collect();
-    Ok(held::tracked(&held, |path| tracked.contains(path)))
+    Ok(open_files::tracked(&held, |path| tracked.contains(path)))
 }
 
 /// What `gitroll back` would do now.

@@ -6,8 +6,9 @@ use crate::config::{self, Config, Manager, Prove};
 use crate::engine;
 use crate::model::{RepoPath, Served};
 use crate::plan::facts::Facts;
-use crate::plan::logs;
-use crate::plan::preflight::{self, Problem};
+use crate::plan::preflight;
+use crate::plan::preflight::unreadable_logs;
+use crate::plan::problem::Problem;
 use crate::service::{ServiceError, ServiceState};
 use crate::site::{Observed, Site, config_in_tree};
 use crate::system::procs;
@@ -171,7 +172,7 @@ pub(super) fn logs(
     observed: &Observed,
     found: &mut Examination,
 ) {
-    for problem in logs::unreadable(site, config, serving, observed, None) {
+    for problem in unreadable_logs(site, config, serving, observed, None) {
         found.problem("checks", told(&problem), None);
     }
 }

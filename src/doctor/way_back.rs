@@ -6,9 +6,9 @@ use crate::build::Depth;
 use crate::ledger;
 use crate::model::{ArtifactEvidence, Event, Served};
 use crate::plan::compose::{self, Change, Composed};
+use crate::plan::disk_space::{self, SpaceNeeded};
 use crate::plan::facts::Facts;
 use crate::plan::preflight;
-use crate::plan::room::{self, Room};
 use crate::plan::{PlanError, candidates, estimate};
 use crate::site::Site;
 use crate::target::{Candidate, Needed, Reason, Request, RequestError, Standing, resolve};
@@ -23,7 +23,7 @@ pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
         }
     };
     let mut problems = Vec::new();
-    room::check(site, room.unwrap_or(Room::LEAST), &mut problems);
+    disk_space::check(site, room.unwrap_or(SpaceNeeded::LEAST), &mut problems);
     for problem in &problems {
         found.problem("disk", told(problem), on_path("df -h", site.git.git_dir()));
     }
@@ -34,7 +34,7 @@ fn last_good(
     site: &Site,
     facts: &Facts,
     found: &mut Examination,
-) -> Result<Option<Room>, PlanError> {
+) -> Result<Option<SpaceNeeded>, PlanError> {
     let all = candidates::gather(site, facts)?;
     if let Err(error) = resolve(&Request::LastStable, &all.deployments, &all.stable, None) {
         let serving = all.stable.iter().any(|(_, c)| c.standing == Standing::Serving);

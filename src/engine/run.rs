@@ -12,7 +12,7 @@ use super::entry::{Begun, Entry};
 use super::journal::{Journal, JournalError};
 use crate::config::{self, Config, ConfigError};
 use crate::model::{CheckedPlan, Digest, HiddenFlags, Plan, RunId, Step};
-use crate::site::{Site, room};
+use crate::site::{Site, bytes_to_put_back};
 use crate::system::{clock, failpoint, files};
 
 /// One run: a plan and how far its execution came.
@@ -256,7 +256,7 @@ pub(super) fn hold_room(site: &Site, run: &Run) {
     let path = site.run_dir(&run.id).join("reserve");
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let held = file.map_err(|error| error.to_string()).and_then(|file| {
-        let bytes = room::way_back(site, &run.plan);
+        let bytes = bytes_to_put_back(site, &run.plan);
         rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes).map_err(|e| e.to_string())
     });
     if let Err(error) = held {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::PlanError;
+use super::disk_space::{self, SpaceNeeded};
+use super::error::PlanError;
 use super::facts::Facts;
-use super::room::{self, Room};
 use crate::build::{self, BuildPlan, Depth, LiveArtifact};
 use crate::config::{self, Build, Component, Config};
 use crate::layout::{self, Commits};
@@ -106,7 +106,7 @@ pub struct Composed {
     /// Declared outputs that the target tracks.
     pub tracked_outputs: Vec<RepoPath>,
     /// What the plan may write.
-    pub room: Room,
+    pub room: SpaceNeeded,
     /// The values of flags that stand in the plan as digests.
     pub hidden: HiddenFlags,
 }
@@ -151,7 +151,7 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
         warnings.extend(migrations(facts, &change.config, &observed.activation.changes));
     }
     let configs = (&facts.accepted.config, &change.config);
-    let differing = super::dropped::look(site, configs, (&from, &to));
+    let differing = super::service_changes::between(site, configs, (&from, &to));
     warnings.extend(differing.warnings);
     let outputs: Vec<RepoPath> = wanted.plan.artifacts.iter().map(|a| a.output.clone()).collect();
     let plan = Plan {
@@ -179,7 +179,7 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
         submodules: observed.submodules,
         converting: site.git.converting_attributes(&plan.to.commit)?,
         tracked_outputs: layout::tracked_outputs(&site.git, &plan.to.commit, &outputs)?,
-        room: room::needed(site, &plan)?,
+        room: disk_space::needed(site, &plan)?,
         hidden: HiddenFlags::default(),
         plan,
     })

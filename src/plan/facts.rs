@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::PlanError;
+use super::error::PlanError;
 use super::names::Names;
 use crate::build::{Depth, LiveArtifact};
 use crate::component::{self, HeldContent};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::PlanError;
 use super::compose::{self, Change, Composed};
+use super::disk_space;
+use super::error::PlanError;
 use super::facts::Facts;
-use super::room;
 use crate::build::Depth;
 use crate::config::{Apply, Config, takers};
 use crate::ledger;
@@ -46,7 +46,7 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
         submodules: Vec::new(),
         converting: Vec::new(),
         tracked_outputs: Vec::new(),
-        room: room::needed(site, &plan)?,
+        room: disk_space::needed(site, &plan)?,
         hidden: change.hidden,
         plan,
     })

@@ -4,63 +4,17 @@
 pub mod candidates;
 pub mod compose;
 pub mod describe;
-mod dropped;
+pub mod disk_space;
+mod error;
 pub mod estimate;
 pub mod facts;
 pub mod flags;
-pub mod held;
 pub mod holds;
-pub mod logs;
 pub mod names;
+pub mod open_files;
 pub mod preflight;
+pub mod problem;
 pub mod retention;
-pub mod room;
+mod service_changes;
 
-use crate::build::BuildError;
-use crate::component::ComponentError;
-use crate::layout::LayoutError;
-use crate::ledger::LedgerError;
-use crate::system::git::GitError;
-
-/// Why no plan could be made. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    /// Git.
-    #[error(transparent)]
-    Git(#[from] GitError),
-    /// The ledger.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// Build groups.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    /// The tree.
-    #[error(transparent)]
-    Layout(#[from] LayoutError),
-    /// The configuration to be used cannot be read.
-    #[error(transparent)]
-    Config(#[from] crate::config::ConfigError),
-    /// A component's files cannot be put in place.
-    #[error(transparent)]
-    Component(ComponentError),
-    /// Files.
-    #[error("{path}: {source}")]
-    Io {
-        /// The path.
-        path: std::path::PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The chain has no record.
-    #[error("this checkout's chain {0} is missing")]
-    NoChain(String),
-}
-
-impl From<ComponentError> for PlanError {
-    fn from(error: ComponentError) -> Self {
-        match error {
-            ComponentError::Git(error) => Self::Git(error),
-            error => Self::Component(error),
-        }
-    }
-}
+pub use error::PlanError;

@@ -7,34 +7,20 @@ use std::time::{Duration, Instant};
 
 use super::compose::{self, Composed};
 use super::facts::Facts;
-use super::{held, logs, room};
+use super::problem::Problem;
+use super::{disk_space, open_files};
 use crate::build::BuildPlan;
-use crate::check;
-use crate::config::{self, Config, FlagSourceKind, Layout, Manager, Prove, Selection, Service};
+use crate::check::{self, NoLog};
+use crate::config::{
+    self, CheckKind, Config, FlagSourceKind, Layout, LogSource, Manager, Prove, Selection, Service,
+    Verify,
+};
 use crate::ledger;
-use crate::model::{CheckedPlan, FlagChange, FlagValue, HiddenFlags, Plan, Step};
+use crate::model::{CheckedPlan, FlagChange, FlagValue, HiddenFlags, Plan, Served, Step};
 use crate::service::{self, Host, ServiceError};
-use crate::site::{Observed, Site, held_files};
+use crate::site::{Observed, Site, held_files, surroundings};
 use crate::system::files;
-
-/// One thing in the way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// What it is and where.
-    pub message: String,
-    /// What to do.
-    pub hint: String,
-    /// The command that does it or shows more, where there is one.
-    pub command: Option<String>,
-    /// Refused by policy (exit code 10), not merely impossible (1).
-    pub policy: bool,
-}
-
-impl Problem {
-    pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into(), command: None, policy: false }
-    }
-}
+use crate::system::text::nearest;
 
 /// Checks a composed plan against the host. `observed` is how services and checks stand now. A file that
 /// leaves git while a service holds it open is taken out of the plan: it stays.
@@ -54,7 +40,7 @@ pub fn preflight(
         && activation.saves.is_empty()
         && activation.artifacts.is_empty())
     {
-        problems.extend(held::settle(activation, &held_files(site, observed)));
+        problems.extend(open_files::settle(activation, &held_files(site, observed)));
     }
     tree(site, &composed, config, &mut problems);
     let only = if composed.plan.critical_only { Selection::Critical } else { Selection::All };
@@ -62,17 +48,17 @@ pub fn preflight(
     services(site, &composed.plan, &asked, observed, &mut problems);
     witness(&asked, &mut problems);
     tools(site, &composed.plan, &mut problems);
-    problems.extend(logs::unreadable(
+    problems.extend(unreadable_logs(
         site,
         &asked,
         &composed.plan.to,
         observed,
         Some(&facts.accepted.config),
     ));
-    problems.extend(logs::unreadable_by_flags(site, &asked, &composed.plan));
+    problems.extend(unreadable_logs_of_flags(site, &asked, &composed.plan));
     listeners(&asked, &composed.plan, observed, &mut problems);
     flags(config, &mut composed.plan, &composed.hidden, &mut problems);
-    room::check(site, composed.room, &mut problems);
+    disk_space::check(site, composed.room, &mut problems);
     rights(site, &composed.plan, &mut problems);
     locks(site, &mut problems);
     if let Err(error) = ledger::probe_signing(&site.git, &site.binding) {
@@ -389,19 +375,64 @@ pub fn stale_locks(site: &Site) -> Vec<PathBuf> {
     }
 }
 
-/// The name most like `name`, if any is much like it: by Jaro and Winkler, or one slip of the finger away,
-/// which in a short name is much for that measure.
-pub fn nearest(name: &str, known: &[String]) -> Option<String> {
-    let likeness = |candidate: &String| {
-        let slip = name.len() > 2 && strsim::damerau_levenshtein(name, candidate) == 1;
-        let case = name.eq_ignore_ascii_case(candidate);
-        let near = if case { 1.0 } else { f64::from(slip) * 0.9 };
-        strsim::jaro_winkler(name, candidate).max(near)
+/// The logs of checks that cannot be read: they would fail the proof, and the proof of the way back. One that is not
+/// there yet may come with its service, where that does not run, or where `accepted` does not ask for it.
+pub fn unreadable_logs(
+    site: &Site,
+    config: &Config,
+    served: &Served,
+    observed: &Observed,
+    accepted: Option<&Config>,
+) -> Vec<Problem> {
+    let around = surroundings(site, config, served, "preflight");
+    let known = |source: &LogSource| {
+        accepted.is_none_or(|accepted| {
+            accepted
+                .checks
+                .iter()
+                .any(|check| matches!(&check.kind, CheckKind::Log(log) if log.source == *source))
+        })
     };
-    known
-        .iter()
-        .map(|candidate| (likeness(candidate), candidate))
-        .filter(|(score, _)| *score > 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate.clone())
+    let problem = |check: &config::Check| {
+        let CheckKind::Log(log) = &check.kind else { return None };
+        let no = around.unreadable(log)?;
+        let will_come = !runs(observed, &log.source) || !known(&log.source);
+        if !no.lasting && will_come {
+            return None;
+        }
+        Some(unreadable_log(site, &format!("check {}", check.name), &no))
+    };
+    config.checks.iter().filter_map(problem).collect()
+}
+
+/// The logs that would show what a plan changes flags to and that nobody may read.
+fn unreadable_logs_of_flags(site: &Site, config: &Config, plan: &Plan) -> Vec<Problem> {
+    let around = surroundings(site, config, &plan.to, "preflight");
+    let shown = plan.flags().filter_map(|change| {
+        let Verify::Ask { kind, .. } = config::verify(config, change)? else { return None };
+        let CheckKind::Log(log) = kind.as_ref() else { return None };
+        let no = around.unreadable(log).filter(|no| no.lasting)?;
+        Some(unreadable_log(site, &format!("what shows {}", change.name), &no))
+    });
+    shown.collect()
+}
+
+/// Whether what writes a log runs, as far as that is known.
+fn runs(observed: &Observed, source: &LogSource) -> bool {
+    observed.services.iter().any(|(name, state)| {
+        let writes = match source {
+            LogSource::Service(service) => name == service.as_str(),
+            LogSource::File(_) => true,
+        };
+        writes && state.as_ref().is_ok_and(|state| state.up)
+    })
+}
+
+fn unreadable_log(site: &Site, what: &str, no: &NoLog) -> Problem {
+    let hint = if no.lasting {
+        format!("let {} read it, or name another log", site.binding.run_as)
+    } else {
+        "touch it where its writer keeps writing to it, or say optional = true".to_owned()
+    };
+    Problem::new(format!("{what}: {}", no.why), hint)
 }

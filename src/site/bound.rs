@@ -1,15 +1,18 @@
-//! The checkout and host that runs act on.
+//! The checkout and host that runs act on, and what lies in it: its configuration, its place on the disk.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::build::Store;
 use crate::config::{Binding, Config};
 use crate::layout::RunPlaces;
 use crate::model::{
-    HistoryLine, Person, Redactor, RunId, Served, dotenv, is_secret_value, looks_secret,
+    HistoryLine, Person, Plan, Redactor, RepoPath, RunId, Served, dotenv, is_secret_value,
+    looks_secret,
 };
 use crate::service::Host;
+use crate::system::files::{Beneath, FileKind};
 use crate::system::git::Git;
 use crate::system::{clock, files};
 
@@ -144,4 +147,39 @@ pub fn variables(served: &Served, deployment: &str) -> BTreeMap<String, String> 
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into()
+}
+
+/// More than any configuration: 1 MiB.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// The text of `gitroll.toml` in the tree at `top`, invalid UTF-8 replaced; `None` where there is none.
+///
+/// # Errors
+/// Where it is no plain file of the app's own, or longer than 1 MiB; any I/O error.
+pub fn config_in_tree(top: &Path) -> io::Result<Option<String>> {
+    let name = RepoPath::new("gitroll.toml").expect("a plain name");
+    let Some(spot) = Beneath::open(top)?.entry(&name)? else { return Ok(None) };
+    let Some(found) = spot.find()? else { return Ok(None) };
+    let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    match found.kind {
+        FileKind::File if found.size > MOST_BYTES => refused("it is longer than 1 MiB"),
+        FileKind::File => Ok(Some(String::from_utf8_lossy(&spot.read()?).into_owned())),
+        _ => refused("it is not a plain file"),
+    }
+}
+
+/// A file takes whole blocks of this many bytes.
+pub const DISK_BLOCK: u64 = 4096;
+
+/// Taken beside what the changed files take: the new index and HEAD, the record, services' own files.
+const MARGIN: u64 = 1024 * 1024;
+
+/// The bytes that putting back everything that `plan` changes may take: each file as it lies there now.
+pub fn bytes_to_put_back(site: &Site, plan: &Plan) -> u64 {
+    let size = |path: &Path| {
+        path.symlink_metadata().map_or(0, |meta| meta.len().next_multiple_of(DISK_BLOCK))
+    };
+    let changes = plan.activation.changes.iter().filter(|change| change.before.is_some());
+    let files = changes.map(|change| size(&site.top().join(change.path.as_path())) + DISK_BLOCK);
+    files.fold(MARGIN + size(&site.git.git_dir().join("index")), u64::saturating_add)
 }

@@ -83,6 +83,23 @@ pub fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
+/// The name most like `name`, if any is much like it: by Jaro and Winkler, or one slip of the finger away,
+/// which in a short name is much for that measure.
+pub fn nearest(name: &str, known: &[String]) -> Option<String> {
+    let likeness = |candidate: &String| {
+        let slip = name.len() > 2 && strsim::damerau_levenshtein(name, candidate) == 1;
+        let case = name.eq_ignore_ascii_case(candidate);
+        let near = if case { 1.0 } else { f64::from(slip) * 0.9 };
+        strsim::jaro_winkler(name, candidate).max(near)
+    };
+    known
+        .iter()
+        .map(|candidate| (likeness(candidate), candidate))
+        .filter(|(score, _)| *score > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,10 +14,10 @@ use crate::model::{Event, Evidence, Hold, Judgement, Oid, Outcome, Seq};
 use crate::plan::candidates;
 use crate::plan::facts::Facts;
 use crate::plan::names::Names;
-use crate::plan::preflight::nearest;
 use crate::report::diff::{State, live_keys};
 use crate::system::clock;
 use crate::system::git::{Git, GitError, Tag};
+use crate::system::text::nearest;
 use crate::target::{Request, resolve};
 use crate::ui::Ui;
 

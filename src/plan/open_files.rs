@@ -1,6 +1,6 @@
 //! Files that services hold open are never taken from under them.
 
-use super::preflight::Problem;
+use super::problem::Problem;
 use crate::model::{Activation, Keep, PathChange, RepoPath};
 use crate::site::HeldFile;
 

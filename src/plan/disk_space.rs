@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::PlanError;
-use super::preflight::Problem;
+use super::error::PlanError;
+use super::problem::Problem;
 use crate::model::{Oid, Plan, Step, TreeEntry};
-use crate::site::{Site, room};
+use crate::site::{DISK_BLOCK, Site, bytes_to_put_back};
 use crate::system::files;
 
 /// What a build may take that was never made here: nobody knows what it will make.
@@ -27,7 +27,7 @@ pub struct Need {
 
 /// What a plan may write, by where.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Room {
+pub struct SpaceNeeded {
     /// In the app's tree.
     pub tree: Need,
     /// In gitroll's own directory: the run, the way back, kept artifacts.
@@ -36,7 +36,7 @@ pub struct Room {
     pub stage: Need,
 }
 
-impl Room {
+impl SpaceNeeded {
     /// What any change needs, where there is no plan to say more.
     pub const LEAST: Self = Self {
         tree: Need { bytes: 0, files: 0 },
@@ -57,11 +57,11 @@ impl Need {
 ///
 /// # Errors
 /// When the target's tree cannot be read.
-pub fn needed(site: &Site, plan: &Plan) -> Result<Room, PlanError> {
-    let mut needed = Room { state: RUN, ..Room::default() };
-    needed.state.bytes += room::way_back(site, plan);
+pub fn needed(site: &Site, plan: &Plan) -> Result<SpaceNeeded, PlanError> {
+    let mut needed = SpaceNeeded { state: RUN, ..SpaceNeeded::default() };
+    needed.state.bytes += bytes_to_put_back(site, plan);
     let entry = |entry: &TreeEntry| Need {
-        bytes: site.git.size(&entry.id).unwrap_or(0).next_multiple_of(room::BLOCK),
+        bytes: site.git.size(&entry.id).unwrap_or(0).next_multiple_of(DISK_BLOCK),
         files: 1,
     };
     let mut parents = BTreeSet::new();
@@ -113,7 +113,7 @@ pub fn needed(site: &Site, plan: &Plan) -> Result<Room, PlanError> {
 }
 
 /// Whether the file systems have that room.
-pub fn check(site: &Site, room: Room, problems: &mut Vec<Problem>) {
+pub fn check(site: &Site, room: SpaceNeeded, problems: &mut Vec<Problem>) {
     let mut by_device: BTreeMap<Option<u64>, (PathBuf, Need)> = BTreeMap::new();
     for (place, need) in [
         (site.git.git_dir(), room.state),
@@ -158,7 +158,7 @@ fn staged(plan: &Plan) -> Option<&Oid> {
 
 fn size(path: &Path) -> Need {
     let (bytes, files) = files::size_of_tree(path);
-    Need { bytes: bytes.saturating_add(files.saturating_mul(room::BLOCK)), files }
+    Need { bytes: bytes.saturating_add(files.saturating_mul(DISK_BLOCK)), files }
 }
 
 fn device(path: &Path) -> Option<u64> {

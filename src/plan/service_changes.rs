@@ -7,7 +7,7 @@ use crate::site::Site;
 
 /// What a plan has to do about them.
 #[derive(Debug, Default)]
-pub(super) struct Differing {
+pub(super) struct ServiceChanges {
     /// The steps that stop those which the target has no more, what depends on others first.
     pub(super) stops: Vec<Step>,
     /// What a person should know of each.
@@ -17,11 +17,11 @@ pub(super) struct Differing {
 }
 
 /// Asks their managers.
-pub(super) fn look(
+pub(super) fn between(
     site: &Site,
     (before, after): (&Config, &Config),
     (from, to): (&Served, &Served),
-) -> Differing {
+) -> ServiceChanges {
     let host = site.host(from, "plan");
     let (mut steps, mut warnings) = (Vec::new(), Vec::new());
     let down = |one: &&Service| {
@@ -46,7 +46,7 @@ pub(super) fn look(
             }
         }
     }
-    Differing { stops: steps, warnings, starts }
+    ServiceChanges { stops: steps, warnings, starts }
 }
 
 /// `worker (worker.service)`
