@@ -6,7 +6,9 @@ mod style;
 mod table;
 
 pub use crate::system::text::{ago, clock_word, duration, escape, plural, span};
-pub use ask::{AskError, can_ask, choose, confirm, question};
+#[allow(unused_imports)]
+pub use ask::select;
+pub use ask::{AskError, can_ask, choose, confirm, input, question};
 pub use live::Live;
 pub use style::Style;
 pub use table::Table;
