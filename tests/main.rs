@@ -15,6 +15,7 @@ mod crash;
 mod demo;
 mod diff;
 mod doctor;
+mod earlier_states;
 mod earlier_versions;
 mod edited_artifacts;
 mod eject;

@@ -62,6 +62,11 @@ impl File {
         Self { path: path.to_owned(), part, lines: text.lines().count(), code }
     }
 
+    /// Its code without comments and texts, each `use` a line of its own. Empty for a module of tests.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
     /// Whether the code says `name`, as whole words.
     pub fn names(&self, name: &str) -> bool {
         self.names_except(name, &[])

@@ -37,7 +37,7 @@ pub use answer::Answer;
 pub use app::{App, Behaviour, Fixture};
 pub use config::{AppConfig, ServedBy};
 pub use ending::{alive, children_of, kill_everything_below};
-pub use environment::{TestEnvironment, find_tool, project, test_tools};
+pub use environment::{TestEnvironment, find_tool, project, set_mode, test_tools};
 pub use flagged::{Going, NOT_CRITICAL, SHOWN_BY_HTTP, UPLOADS, flagged, without_the_feature};
 pub use paused::Paused;
 pub use scenario::Scenario;
