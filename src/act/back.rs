@@ -2,10 +2,10 @@
 
 use super::caller::{Caller, Notice};
 use super::carry_out::{ChangeOptions, carry_out};
-use super::failure::{Failure, Status};
+use super::failure::Failure;
 use super::flags;
 use super::levels::{self, Decisions, Level, LevelResult};
-use super::outcome::ChangeOutcome;
+use super::outcome::{ChangeOutcome, Status};
 use super::session::Session;
 use super::statement::{annotate, check_reason};
 use super::target::{self, lost_tags, older, refusal};

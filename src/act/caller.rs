@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::failure::Status;
-use super::outcome::{ChangeOutcome, Place, Preview, Proven};
+use super::outcome::{ChangeOutcome, Place, Preview, Proven, Status};
 use crate::model::{Narration, Seq};
 
 /// What an act needs to know of whoever calls for it. Cheap to clone.

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::caller::Notice;
 use super::conclude::{self, Conclusion};
-use super::failure::{Failure, Status};
-use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Preview};
+use super::failure::Failure;
+use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Preview, Status};
 use super::session::Session;
 use super::statement::statement;
 use crate::build::Depth;

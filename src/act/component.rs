@@ -2,10 +2,10 @@
 
 use super::caller::{Caller, Notice, Unanswered};
 use super::carry_out::{ChangeOptions, carry_out};
-use super::failure::{Failure, Status};
+use super::failure::Failure;
 use super::flags;
 use super::levels::{self, Decisions, LevelResult};
-use super::outcome::{ChangeOutcome, Ending};
+use super::outcome::{ChangeOutcome, Ending, Status};
 use super::session::Session;
 use super::statement::check_reason;
 use super::target;

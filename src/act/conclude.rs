@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::caller::Notice;
-use super::failure::{Failure, Status};
+use super::failure::Failure;
 use super::next_steps;
-use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Proven, RecordBrief};
+use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Proven, RecordBrief, Status};
 use super::session::Session;
 use crate::check;
 use crate::config;

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::caller::Unanswered;
 use super::next_steps::{self, since};
+use super::outcome::Status;
 use crate::component::ComponentError;
 use crate::config::{BindingError, ConfigError};
 use crate::engine::{EngineError, JournalError, LockError, Run, Unsettled};
@@ -13,43 +14,6 @@ use crate::plan::PlanError;
 use crate::plan::problem::Problem;
 use crate::system::failpoint;
 use crate::system::git::{GitError, OpenError};
-
-/// How an act left things: what a caller decides by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// Done; the intended version was observed serving.
-    Done,
-    /// Nothing changed: a configuration, repository or environment error.
-    Unchanged,
-    /// Nothing changed: it was not asked for in the right way, or a question was not answered.
-    Usage,
-    /// Refused by policy; nothing changed.
-    Refused,
-    /// Another command is at work; nothing changed.
-    Busy,
-    /// It failed; the previous state was restored and observed serving.
-    Restored,
-    /// A person is needed; the run stays open.
-    PersonNeeded,
-    /// A run is open, to be resumed or aborted.
-    RunOpen,
-    /// Serving and proven, but not recorded or not published as required.
-    Unrecorded,
-}
-
-impl Status {
-    /// Whether nothing was changed.
-    pub fn unchanged(self) -> bool {
-        match self {
-            Status::Unchanged | Status::Usage | Status::Refused | Status::Busy => true,
-            Status::Done
-            | Status::Restored
-            | Status::PersonNeeded
-            | Status::RunOpen
-            | Status::Unrecorded => false,
-        }
-    }
-}
 
 /// Why an act ended without doing what was asked.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::caller::Caller;
 use super::carry_out::{ChangeOptions, carry_out};
-use super::failure::{Failure, Status};
-use super::outcome::{ChangeOutcome, Ending};
+use super::failure::Failure;
+use super::outcome::{ChangeOutcome, Ending, Status};
 use super::session::Session;
 use super::statement::check_reason;
 use crate::check;

@@ -2,9 +2,9 @@
 
 use super::caller::Notice;
 use super::carry_out::{ChangeOptions, carry_out};
-use super::failure::{Failure, Status};
+use super::failure::Failure;
 use super::flags::{self, is_on, switched};
-use super::outcome::ChangeOutcome;
+use super::outcome::{ChangeOutcome, Status};
 use super::session::Session;
 use crate::component::Content;
 use crate::config::Component;

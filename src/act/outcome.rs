@@ -5,12 +5,48 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::failure::Status;
 use super::next_steps::NextStep;
 use crate::check::Proof;
 use crate::model::{
     AppName, CheckEvidence, Digest, EnvironmentName, Plan, RunId, Seq, Served, ServiceEvidence,
 };
+
+/// How an act left things: what a caller decides by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Done; the intended version was observed serving.
+    Done,
+    /// Nothing changed: a configuration, repository or environment error.
+    Unchanged,
+    /// Nothing changed: it was not asked for in the right way, or a question was not answered.
+    Usage,
+    /// Refused by policy; nothing changed.
+    Refused,
+    /// Another command is at work; nothing changed.
+    Busy,
+    /// It failed; the previous state was restored and observed serving.
+    Restored,
+    /// A person is needed; the run stays open.
+    PersonNeeded,
+    /// A run is open, to be resumed or aborted.
+    RunOpen,
+    /// Serving and proven, but not recorded or not published as required.
+    Unrecorded,
+}
+
+impl Status {
+    /// Whether nothing was changed.
+    pub fn unchanged(self) -> bool {
+        match self {
+            Status::Unchanged | Status::Usage | Status::Refused | Status::Busy => true,
+            Status::Done
+            | Status::Restored
+            | Status::PersonNeeded
+            | Status::RunOpen
+            | Status::Unrecorded => false,
+        }
+    }
+}
 
 /// How an act that changes what serves ended, where it did not fail.
 #[derive(Debug, Clone)]

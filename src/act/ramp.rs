@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::caller::{Caller, Notice};
 use super::carry_out::{ChangeOptions, carry_out};
-use super::failure::{Failure, Status};
+use super::failure::Failure;
 use super::flags::{self, FlagRequest, FlagSetting, switched};
+use super::outcome::Status;
 use super::session::Session;
 use super::soak::{Heeds, Watch, Watched, patience, wait};
 use super::statement::check_reason;

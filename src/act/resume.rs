@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::caller::{Caller, Notice};
 use super::carry_out::Pursuit;
-use super::failure::{Failure, Status};
-use super::outcome::ChangeOutcome;
+use super::failure::Failure;
+use super::outcome::{ChangeOutcome, Status};
 use super::session::Session;
 use super::watchdog::FinishedRun;
 use crate::engine::{self, Ended, EngineError, Repeat, Run, Unsettled};

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::caller::{Caller, Notice};
-use super::failure::{Failure, Status, at};
-use super::outcome::Place;
+use super::failure::{Failure, at};
+use super::outcome::{Place, Status};
 use crate::config::{Binding, BindingError};
 use crate::engine::{self, Course, Held, Lock, LockError, Note};
 use crate::plan::facts::Facts;

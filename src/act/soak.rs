@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::back::{BackRequest, back};
 use super::caller::{Caller, Notice};
-use super::failure::{Failure, Status};
-use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, WatchedAnswer};
+use super::failure::Failure;
+use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Status, WatchedAnswer};
 use super::session::Session;
 use crate::check::LogsSince;
 use crate::engine::Lock;

@@ -1,6 +1,7 @@
 //! Records that change nothing that serves.
 
-use super::failure::{Failure, Status};
+use super::failure::Failure;
+use super::outcome::Status;
 use super::session::Session;
 use crate::engine;
 use crate::ledger::{Draft, Entry};

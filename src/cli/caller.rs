@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::exit::Exit;
+use super::failure::unanswered;
 use super::{Globals, outcome};
 use crate::act::caller::{Caller, Notice, Prompt, Unanswered};
-use crate::ui::{self, AskError, Live, Ui, escape, span};
+use crate::ui::{self, Live, Ui, escape, span};
 
 impl Globals {
     pub(super) fn caller(&self, ui: &Ui) -> Caller {
@@ -91,13 +92,5 @@ impl Prompt for Terminal {
 
     fn text(&self, question: &str, default: &str) -> Result<String, Unanswered> {
         ui::question(&self.0, question, default).map_err(unanswered)
-    }
-}
-
-/// What an unanswered prompt means to an act.
-pub(super) fn unanswered(error: AskError) -> Unanswered {
-    match error {
-        AskError::NoTerminal(question) => Unanswered::NobodyThere(question),
-        AskError::Closed => Unanswered::Closed,
     }
 }

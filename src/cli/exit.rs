@@ -1,6 +1,6 @@
 //! Exit codes: the whole table, in one place.
 
-use crate::act::failure::Status;
+use crate::act::outcome::Status;
 
 /// What the process says at its end. The numbers are a promise; `docs/exit-codes.md` explains them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

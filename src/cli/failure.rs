@@ -1,8 +1,10 @@
 //! A failure at the edge: its lines on stderr, its JSON, its exit code.
 
-pub use crate::act::failure::{Failure, Status, at};
+pub use crate::act::failure::{Failure, at};
+pub use crate::act::outcome::Status;
 
 use super::exit::Exit;
+use crate::act::caller::Unanswered;
 use crate::act::next_steps::NextStep;
 use crate::ui::{AskError, Ui, escape};
 
@@ -42,6 +44,14 @@ pub fn print_next_steps(ui: &Ui, steps: &[NextStep]) {
 
 impl From<AskError> for Failure {
     fn from(error: AskError) -> Self {
-        super::caller::unanswered(error).into()
+        unanswered(error).into()
+    }
+}
+
+/// What an unanswered prompt means to an act.
+pub(super) fn unanswered(error: AskError) -> Unanswered {
+    match error {
+        AskError::NoTerminal(question) => Unanswered::NobodyThere(question),
+        AskError::Closed => Unanswered::Closed,
     }
 }

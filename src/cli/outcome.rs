@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::exit::Exit;
 use super::failure::print_next_steps;
-use crate::act::failure::Status;
+use crate::act::outcome::Status;
 use crate::act::outcome::{ChangeOutcome, Ending, Place, Preview, Proven};
 use crate::config::{Component, Config};
 use crate::engine;
