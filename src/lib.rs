@@ -5,7 +5,7 @@
 //! The way of a command through the crate, top to bottom; dependencies point downwards only:
 //!
 //! ```text
-//! cli      one file per verb: arguments, what it does, its exit code
+//! cli      one file per verb: arguments → request, outcome → text or JSON, exit code
 //!  ├ act      one file per act: request → plan → run → outcome; knows neither arguments nor terminal
 //!  ├ ui       the only place that prints: text or JSON, prompts, progress
 //!  ├ adopt    what runs and lies on a host when gitroll comes to it; starter files

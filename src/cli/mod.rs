@@ -200,34 +200,6 @@ impl Verb {
             | Verb::Watchdog(_) => false,
         }
     }
-
-    fn run(&self, globals: &Globals, ui: &Ui) -> Result<Exit, Failure> {
-        match self {
-            Verb::Init(args) => init::run(globals, ui, args),
-            Verb::Deploy(args) => deploy::run(globals, ui, args),
-            Verb::Promote(args) => promote::run(globals, ui, args),
-            Verb::Back(args) => back::run(globals, ui, args),
-            Verb::Component(args) => component::run(globals, ui, args),
-            Verb::Flags(args) => flags::run(globals, ui, args),
-            Verb::Targets(args) => targets::run(globals, ui, args),
-            Verb::Status(args) => status::run(globals, ui, args),
-            Verb::Log(args) => log::run(globals, ui, args),
-            Verb::Show(args) => show::run(globals, ui, args),
-            Verb::Diff(args) => diff::run(globals, ui, args),
-            Verb::Check(args) => check::run(globals, ui, args),
-            Verb::Advise(args) => advise::run(globals, ui, args),
-            Verb::Doctor(args) => doctor::run(globals, ui, args),
-            Verb::Mark(args) => mark::run(globals, ui, args),
-            Verb::Unhold(args) => unhold::run(globals, ui, args),
-            Verb::Annotate(args) => annotate::run(globals, ui, args),
-            Verb::Service(args) => service::run(globals, ui, args),
-            Verb::Resume(args) => resume::run(globals, ui, args),
-            Verb::Abort(args) => abort::run(globals, ui, args),
-            Verb::Eject(args) => eject::run(globals, ui, args),
-            Verb::Demo(args) => demo::run(globals, ui, args),
-            Verb::Watchdog(args) => watchdog::run(globals, ui, args),
-        }
-    }
 }
 
 /// Reads the arguments, runs the verb, prints what it came to.
@@ -246,14 +218,39 @@ pub fn main() -> Exit {
         }
     };
     let ui = Ui::new(cli.globals.json, cli.globals.quiet);
-    let verb = cli.verb.name();
-    match cli.verb.run(&cli.globals, &ui) {
+    let globals = &cli.globals;
+    let ended = match &cli.verb {
+        Verb::Init(args) => init::run(globals, &ui, args),
+        Verb::Deploy(args) => deploy::run(globals, &ui, args),
+        Verb::Promote(args) => promote::run(globals, &ui, args),
+        Verb::Back(args) => back::run(globals, &ui, args),
+        Verb::Component(args) => component::run(globals, &ui, args),
+        Verb::Flags(args) => flags::run(globals, &ui, args),
+        Verb::Targets(args) => targets::run(globals, &ui, args),
+        Verb::Status(args) => status::run(globals, &ui, args),
+        Verb::Log(args) => log::run(globals, &ui, args),
+        Verb::Show(args) => show::run(globals, &ui, args),
+        Verb::Diff(args) => diff::run(globals, &ui, args),
+        Verb::Check(args) => check::run(globals, &ui, args),
+        Verb::Advise(args) => advise::run(globals, &ui, args),
+        Verb::Doctor(args) => doctor::run(globals, &ui, args),
+        Verb::Mark(args) => mark::run(globals, &ui, args),
+        Verb::Unhold(args) => unhold::run(globals, &ui, args),
+        Verb::Annotate(args) => annotate::run(globals, &ui, args),
+        Verb::Service(args) => service::run(globals, &ui, args),
+        Verb::Resume(args) => resume::run(globals, &ui, args),
+        Verb::Abort(args) => abort::run(globals, &ui, args),
+        Verb::Eject(args) => eject::run(globals, &ui, args),
+        Verb::Demo(args) => demo::run(globals, &ui, args),
+        Verb::Watchdog(args) => watchdog::run(globals, &ui, args),
+    };
+    match ended {
         Ok(exit) => {
             ui.print_document(exit.code());
             answered(exit, &cli.verb, &ui)
         }
         Err(failure) => {
-            failure.print(&ui, verb);
+            failure.print(&ui, cli.verb.name());
             ui.print_document(failure.exit().code());
             failure.exit()
         }

@@ -290,10 +290,21 @@ impl<'a, 'n> Executor<'a, 'n> {
         Ok(Self { site, run, config, config_before, narrator, redo, guarded, lost_a_line, saw_it })
     }
 
-    fn drive(self) -> Result<Ended, EngineError> {
+    fn drive(mut self) -> Result<Ended, EngineError> {
         let (site, by_watchdog) = (self.site, self.run.by_watchdog);
         let (guarded, follows) = (self.run.guarded_as().clone(), !self.run.follows().is_empty());
-        let ended = self.go();
+        let ended = loop {
+            self.guard();
+            let step = match self.advance() {
+                Err(error) => self.lost_line(error),
+                step => step,
+            };
+            match step {
+                Ok(None) => {}
+                Ok(Some(ended)) => break Ok(ended),
+                Err(error) => break Err(error),
+            }
+        };
         let goes_on = match &ended {
             Ok(Ended::Abandoned { .. } | Ended::Undone { .. }) => true,
             Ok(Ended::Untouched { .. }) => follows,
@@ -319,19 +330,6 @@ impl<'a, 'n> Executor<'a, 'n> {
         if let Err(why) = watchdog::arm(self.site, self.run.guarded_as(), after) {
             let text = format!("nothing finishes this run if it is killed: no watchdog: {why}");
             (self.narrator)(Narration::Warning { text });
-        }
-    }
-
-    fn go(mut self) -> Result<Ended, EngineError> {
-        loop {
-            self.guard();
-            let ended = match self.advance() {
-                Err(error) => self.lost_line(error)?,
-                Ok(ended) => ended,
-            };
-            if let Some(ended) = ended {
-                return Ok(ended);
-            }
         }
     }
 
@@ -419,15 +417,20 @@ impl<'a, 'n> Executor<'a, 'n> {
             (self.narrator)(Narration::Done { step: step.label(), took: begin.elapsed() });
             return Ok(None);
         }
-        let perform = || match before {
-            // Not idempotent, and done in this run: what came of it is proven, not made again.
-            Some(ticks) => Ok(steps::Effect { output: vec!["not repeated".to_owned()], ticks }),
-            None => steps::perform(self.site, &self.run, &self.config, &step),
-        };
         let mut logs = None;
-        let performed = pass(&step.label(), "before")
-            .and_then(|()| self.noting_last_words(&step, perform, &mut logs))
-            .and_then(|effect| pass(&step.label(), "after").map(|()| effect));
+        let performed = if let Err(error) = pass(&step.label(), "before") {
+            Err(error)
+        } else if let Some(ticks) = before {
+            // Not idempotent, and done in this run: what came of it is proven, not made again.
+            let effect = steps::Effect { output: vec!["not repeated".to_owned()], ticks };
+            self.noting_last_words(&step, || Ok(effect), &mut logs)
+        } else if self.shows_flags_by_log(&step).is_some() {
+            let perform = || steps::perform(self.site, &self.run, &self.config, &step);
+            self.noting_last_words(&step, perform, &mut logs)
+        } else {
+            steps::perform(self.site, &self.run, &self.config, &step)
+        };
+        let performed = performed.and_then(|effect| pass(&step.label(), "after").map(|()| effect));
         match performed {
             Ok(effect) => {
                 if let Step::Flags(_) = step {

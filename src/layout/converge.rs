@@ -30,7 +30,22 @@ pub fn converge_forward(
     places: &RunPlaces,
     activation: &Activation,
 ) -> Result<(), LayoutError> {
-    Converge::begin(git, store, places, activation)?.forward()
+    let mut converge = Converge::begin(git, store, places, activation)?;
+    if let Some(output) = converge.changed(Goal::Forward)?.first() {
+        return Err(refused(output, "was changed since it was built"));
+    }
+    // What only leaves goes first, what comes in last: tracked files may take or free its place.
+    converge.settle(Goal::Forward, |a| a.incoming.is_none())?;
+    for save in &activation.saves {
+        converge.put_aside(&save.path)?;
+    }
+    for change in converge.changes().rev().filter(|c| c.after.is_none()) {
+        converge.delete(change)?;
+    }
+    converge.remove_deserted_directories()?;
+    converge.write_all(Goal::Forward, |change| change.after.as_ref())?;
+    converge.settle(Goal::Forward, |a| a.incoming.is_some())?;
+    converge.finish()
 }
 
 /// Makes the work tree and artifacts those before: the inverse of [`converge_forward`], from wherever it
@@ -121,25 +136,6 @@ impl<'a> Converge<'a> {
         baseline: Baseline,
     ) -> Self {
         Self { git, store, places, activation, top, baseline }
-    }
-
-    fn forward(mut self) -> Result<(), LayoutError> {
-        let activation = self.activation;
-        if let Some(output) = self.changed(Goal::Forward)?.first() {
-            return Err(refused(output, "was changed since it was built"));
-        }
-        // What only leaves goes first, what comes in last: tracked files may take or free its place.
-        self.settle(Goal::Forward, |a| a.incoming.is_none())?;
-        for save in &activation.saves {
-            self.put_aside(&save.path)?;
-        }
-        for change in self.changes().rev().filter(|c| c.after.is_none()) {
-            self.delete(change)?;
-        }
-        self.remove_deserted_directories()?;
-        self.write_all(Goal::Forward, |change| change.after.as_ref())?;
-        self.settle(Goal::Forward, |a| a.incoming.is_some())?;
-        self.finish()
     }
 
     fn back(mut self) -> Result<Vec<RepoPath>, LayoutError> {
