@@ -1,16 +1,28 @@
-//! Asking one check, whatever its kind. What would block is asked on a thread of its own.
+//! Asking one check, whatever its kind, and whether the symptom of a rule shows. What would block is asked on a thread
+//! of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use crate::config::{Check, CheckKind, TcpCheck};
-use crate::model::Probe;
+use tokio::task::JoinSet;
 
-use super::format::seconds;
-use super::judgement::{Judgement, Reach};
+use crate::config::{
+    Check, CheckGroup, CheckKind, LogSource, MetricSource, SymptomProbe, TcpCheck, When,
+};
+use crate::model::{CheckName, Redactor};
+
+use super::command::CommandAsker;
+use super::expectation::{Expectation, Surroundings};
+use super::file::FileAsker;
+use super::http::HttpAsker;
+use super::http::runtime;
+use super::judgement::{Judgement, Reach, seconds};
+use super::log::LogAsker;
+use super::metric::MetricAsker;
+use super::recent_lines::RecentLines;
+use super::tcp;
 use super::template::Subject;
-use super::{Surroundings, command, file, http, log, metric, tcp};
 
 /// A check made ready to ask its question many times.
 #[derive(Debug)]
@@ -19,16 +31,20 @@ pub(super) struct Asker {
     limit: Duration,
     /// What it answers is told to nobody.
     untold: bool,
+    name: CheckName,
+    redactor: Redactor,
+    /// Its kind and what it asks, without secrets, for the trace.
+    question: String,
 }
 
 #[derive(Debug)]
 enum AskerKind {
-    Http(http::HttpAsker),
+    Http(HttpAsker),
     Tcp(TcpCheck),
-    Command(Arc<command::CommandAsker>),
-    Log(Arc<log::LogAsker>),
-    File(Arc<file::FileAsker>),
-    Metric(Box<metric::MetricAsker>),
+    Command(Arc<CommandAsker>),
+    Log(Arc<LogAsker>),
+    File(Arc<FileAsker>),
+    Metric(Box<MetricAsker>),
 }
 
 impl Asker {
@@ -41,20 +57,27 @@ impl Asker {
         unwanted: &Arc<AtomicBool>,
     ) -> Self {
         let kind = match &check.kind {
-            CheckKind::Http(http) => AskerKind::Http(http::HttpAsker::new(http)),
+            CheckKind::Http(http) => AskerKind::Http(HttpAsker::new(http)),
             CheckKind::Tcp(tcp) => AskerKind::Tcp(tcp.clone()),
             CheckKind::Command(command) => {
-                AskerKind::Command(Arc::new(command::CommandAsker::new(command, around, unwanted)))
+                AskerKind::Command(Arc::new(CommandAsker::new(command, around, unwanted)))
             }
             CheckKind::Log(log) => {
-                AskerKind::Log(Arc::new(log::LogAsker::new(&check.name, log, around, subject)))
+                AskerKind::Log(Arc::new(LogAsker::new(&check.name, log, around, subject)))
             }
-            CheckKind::File(file) => AskerKind::File(Arc::new(file::FileAsker::new(file, around))),
-            CheckKind::Metric(metric) => {
-                AskerKind::Metric(Box::new(metric::MetricAsker::new(metric)))
-            }
+            CheckKind::File(file) => AskerKind::File(Arc::new(FileAsker::new(file, around))),
+            CheckKind::Metric(metric) => AskerKind::Metric(Box::new(MetricAsker::new(metric))),
         };
-        Self { kind, limit: check.answer_limit(), untold: around.untold.contains(&check.name) }
+        let untold = around.untold.contains(&check.name);
+        let question = question(check, untold, &around.redactor);
+        Self {
+            kind,
+            limit: check.answer_limit(),
+            untold,
+            name: check.name.clone(),
+            redactor: around.redactor.clone(),
+            question,
+        }
     }
 
     /// Asks once, and says how long that took.
@@ -79,14 +102,43 @@ impl Asker {
             }
         };
         let judgement = if self.untold { without_answer(judgement) } else { judgement };
-        (judgement, began.elapsed())
+        let took = began.elapsed();
+        let (answer, millis) = (self.redactor.text(&judgement.answer), took.as_millis());
+        let outcome = if judgement.ok { "passed" } else { "failed" };
+        tracing::debug!(
+            "check {} ({}): {outcome}, {millis} ms: {answer}",
+            self.name,
+            self.question
+        );
+        (judgement, took)
     }
+}
+
+/// The kind of a check and what it asks, without secrets.
+fn question(check: &Check, untold: bool, redactor: &Redactor) -> String {
+    let (kind, asked) = match &check.kind {
+        CheckKind::Http(http) => ("http", http.url.clone()),
+        CheckKind::Tcp(tcp) => ("tcp", format!("{}:{}", tcp.host, tcp.port)),
+        CheckKind::Command(command) => ("command", command.command.join(" ")),
+        CheckKind::Log(log) => match &log.source {
+            LogSource::File(file) => ("log", file.to_string()),
+            LogSource::Service(name) => ("log of", name.to_string()),
+        },
+        CheckKind::File(file) => ("file", file.file.to_string()),
+        CheckKind::Metric(metric) => {
+            let (MetricSource::Prometheus { url, .. } | MetricSource::Json { url, .. }) =
+                &metric.source;
+            ("metric", url.clone())
+        }
+    };
+    // What is asked with a secret may hold it.
+    if untold { kind.to_owned() } else { format!("{kind} {}", redactor.text(&asked)) }
 }
 
 /// A judgement that tells nothing of what was said. That nobody answered, and a bare status, is no secret.
 fn without_answer(judgement: Judgement) -> Judgement {
     let bare = judgement.answer.bytes().all(|b| b.is_ascii_digit());
-    let silent = judgement.reach == Reach::Silent && judgement.answer.starts_with("no ");
+    let silent = judgement.reach == Reach::Silent && judgement.nothing_said;
     let answer = match judgement.ok {
         _ if bare || silent => judgement.answer,
         true => "as wanted".to_owned(),
@@ -95,16 +147,7 @@ fn without_answer(judgement: Judgement) -> Judgement {
     Judgement { answer, ..judgement }
 }
 
-/// An answer as it is kept.
-pub(super) fn probe(judgement: &Judgement, took: Duration) -> Probe {
-    Probe {
-        ok: judgement.ok,
-        millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        answer: judgement.answer.clone(),
-    }
-}
-
-pub(super) async fn elsewhere(
+async fn elsewhere(
     limit: Option<Duration>,
     ask: impl FnOnce() -> Judgement + Send + 'static,
 ) -> Judgement {
@@ -118,4 +161,139 @@ pub(super) async fn elsewhere(
         },
     };
     answer.unwrap_or_else(|_| Judgement::unaskable("cannot be asked"))
+}
+
+/// What a question about a symptom came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Symptom {
+    /// The symptom is there: what the answer was, in a few words.
+    Shows(String),
+    /// It is not: what the answer was.
+    Absent(String),
+    /// Nobody can tell: why not.
+    Unknown(String),
+}
+
+/// Puts the questions of rules, all at the same time, each once: whether a symptom shows now. Takes as long as
+/// the longest of them.
+pub fn symptoms(probes: &[&SymptomProbe], expectation: &Expectation) -> Vec<Symptom> {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return vec![Symptom::Unknown(format!("cannot ask: {error}")); probes.len()],
+    };
+    let seen = runtime.block_on(async {
+        let mut asked = JoinSet::new();
+        let subject = Arc::new(Subject::of(Some(expectation)));
+        for (number, probe) in probes.iter().enumerate() {
+            let (when, question) =
+                (probe.when, SymptomQuestion::new(probe, &expectation.around, &subject));
+            let subject = Arc::clone(&subject);
+            asked.spawn(async move { (number, seen(when, question, &subject).await) });
+        }
+        let mut seen = vec![Symptom::Unknown("not asked".to_owned()); probes.len()];
+        while let Some(done) = asked.join_next().await {
+            if let Ok((number, found)) = done {
+                seen[number] = found;
+            }
+        }
+        seen
+    });
+    // A name that is still being looked up is not waited for.
+    runtime.shutdown_background();
+    seen
+}
+
+/// A question made ready.
+enum SymptomQuestion {
+    Log(Arc<RecentLines>, Check),
+    Other { asker: Asker, samples: u32, every: Duration },
+}
+
+impl SymptomQuestion {
+    fn new(probe: &SymptomProbe, around: &Surroundings, subject: &Subject) -> Self {
+        let check = as_check(&probe.kind);
+        if let CheckKind::Log(log) = &check.kind {
+            let lately = RecentLines::new(log, probe.since, around, subject);
+            return SymptomQuestion::Log(Arc::new(lately), check);
+        }
+        let every = match &probe.kind {
+            CheckKind::Metric(metric) => metric.every,
+            _ => Duration::ZERO,
+        };
+        let asker = Asker::new(&check, around, subject, &Arc::default());
+        SymptomQuestion::Other { asker, samples: probe.samples, every }
+    }
+}
+
+/// Asks as often as wanted. One answer that does not show the symptom ends it.
+async fn seen(when: When, question: SymptomQuestion, subject: &Arc<Subject>) -> Symptom {
+    let (asker, samples, every) = match question {
+        SymptomQuestion::Log(lately, check) => {
+            let judgement = elsewhere(Some(check.answer_limit()), move || lately.ask()).await;
+            return judge_symptom(when, judgement);
+        }
+        SymptomQuestion::Other { asker, samples, every } => (asker, samples, every),
+    };
+    let mut last = judge_symptom(when, asker.ask(subject).await.0);
+    for _ in 1..samples {
+        if !matches!(last, Symptom::Shows(_)) {
+            break;
+        }
+        tokio::time::sleep(every).await;
+        last = judge_symptom(when, asker.ask(subject).await.0);
+    }
+    last
+}
+
+/// What one answer says about the symptom.
+fn judge_symptom(when: When, judgement: Judgement) -> Symptom {
+    match (when, judgement.reach, judgement.ok) {
+        (_, Reach::Unaskable, _) | (When::Holds, Reach::Silent, _) => {
+            Symptom::Unknown(judgement.answer)
+        }
+        (When::Holds, Reach::Answered, true)
+        | (When::Fails, Reach::Answered, false)
+        | (When::Fails, Reach::Silent, _) => Symptom::Shows(judgement.answer),
+        (When::Holds, Reach::Answered, false) | (When::Fails, Reach::Answered, true) => {
+            Symptom::Absent(judgement.answer)
+        }
+    }
+}
+
+/// A question as a check, which is never judged by its rhythm.
+fn as_check(kind: &CheckKind) -> Check {
+    const LONG: Duration = Duration::from_secs(60 * 60);
+    Check {
+        name: "probe".parse::<CheckName>().unwrap_or_else(|_| unreachable!("a plain name")),
+        kind: kind.clone(),
+        critical: true,
+        group: CheckGroup::Quick,
+        passes: 1,
+        settle: Duration::ZERO,
+        timeout: LONG,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_shows_a_symptom_is_against_it_or_tells_nothing() {
+        let fine = || Judgement::fine("x");
+        let failed = || Judgement::failed("x");
+        let shows = || Symptom::Shows("x".to_owned());
+        let absent = || Symptom::Absent("x".to_owned());
+        let unknown = || Symptom::Unknown("x".to_owned());
+        for (judgement, holds, fails) in [
+            (fine(), shows(), absent()),
+            (failed(), absent(), shows()),
+            // Who does not answer says nothing of his latency, but does not answer.
+            (Judgement::silent("x"), unknown(), shows()),
+            (Judgement::unaskable("x"), unknown(), unknown()),
+        ] {
+            assert_eq!(judge_symptom(When::Holds, judgement.clone()), holds, "{judgement:?}");
+            assert_eq!(judge_symptom(When::Fails, judgement.clone()), fails, "{judgement:?}");
+        }
+    }
 }

@@ -7,9 +7,8 @@ use crate::config::CommandCheck;
 use crate::model::Redactor;
 use crate::system::process::{Finished, Invocation, telling_lines};
 
-use super::Surroundings;
-use super::format::{seconds, shown, size};
-use super::judgement::{Judgement, contains};
+use super::expectation::Surroundings;
+use super::judgement::{Judgement, contains, seconds, shown, size};
 use super::template::Subject;
 
 /// More of a stream is never kept whole.

@@ -9,9 +9,8 @@ use serde_json::Value;
 use crate::config::FileCheck;
 use crate::model::{Digest, Redactor};
 
-use super::Surroundings;
-use super::format::{shown, size};
-use super::judgement::{Finding, Judgement, document};
+use super::expectation::Surroundings;
+use super::judgement::{Finding, Judgement, document, shown, size};
 use super::log_position::open;
 use super::template::Subject;
 

@@ -1,15 +1,22 @@
-//! One question over HTTP: capped in time and size, over a connection of its own, never sent elsewhere.
+//! HTTP: the one client, a check over it, a request to an API, and where a running app answers. Capped in time and size,
+//! over a connection of its own, never sent elsewhere.
 
+use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
-use reqwest::header::{CONNECTION, LOCATION};
-use reqwest::{Client, Response, Url};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, HeaderValue, LOCATION,
+};
+use reqwest::{Client, Method, Response, StatusCode, Url};
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::config::HttpCheck;
+use crate::model::Oid;
 
-use super::format::{seconds, shown, size};
-use super::judgement::{HttpAnswer, Judgement, judge};
+use super::judgement::{HttpAnswer, Judgement, Unanswered, judge, seconds, shown, size};
 use super::template::Subject;
 
 /// A check made ready to ask its question many times.
@@ -30,25 +37,26 @@ impl HttpAsker {
     pub(super) async fn ask(&self, subject: &Subject) -> Judgement {
         match self.fetch().await {
             Ok(answer) => judge(&self.check, &answer, subject),
-            Err(why) if self.ready.is_err() => Judgement::unaskable(why),
-            Err(why) => Judgement::silent(why),
+            Err(why) if self.ready.is_err() => Judgement::unaskable(why.to_string()),
+            Err(why) => Judgement::unanswered(why),
         }
     }
 
     /// The answer, whatever its status; else why there is none.
-    pub(super) async fn fetch(&self) -> Result<HttpAnswer, String> {
-        let (client, url) = self.ready.as_ref().map_err(Clone::clone)?;
+    pub(super) async fn fetch(&self) -> Result<HttpAnswer, Unanswered> {
+        let ready = self.ready.as_ref();
+        let (client, url) = ready.map_err(|why| Unanswered::Refused(why.clone()))?;
         let limit = self.check.request_timeout;
         let answer = tokio::time::timeout(limit, self.answer(client, url.clone())).await;
-        answer.unwrap_or_else(|_| Err(format!("no answer within {}", seconds(limit))))
+        answer.unwrap_or_else(|_| Err(no_answer_within(limit)))
     }
 
-    async fn answer(&self, client: &Client, mut url: Url) -> Result<HttpAnswer, String> {
+    async fn answer(&self, client: &Client, mut url: Url) -> Result<HttpAnswer, Unanswered> {
         let mut left = self.check.redirects;
         loop {
             // A kept connection may lead to a worker that no longer accepts new ones.
             let request = client.get(url.clone()).header(CONNECTION, "close");
-            let response = request.send().await.map_err(|e| in_words(&e, &url))?;
+            let response = request.send().await.map_err(|e| unanswered(&e, &url))?;
             let status = response.status();
             if status.as_u16() == self.check.status || !status.is_redirection() {
                 return self.read(response, &url).await;
@@ -57,14 +65,16 @@ impl HttpAsker {
                 return self.read(response, &url).await;
             };
             let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
-            let refused = || format!("redirected to {} (not followed)", shown(&location));
+            let refused = || {
+                Unanswered::Refused(format!("redirected to {} (not followed)", shown(&location)))
+            };
             let next = url.join(&location).ok().filter(|next| same_place(&url, next));
             url = next.filter(|_| left > 0).ok_or_else(refused)?;
             left -= 1;
         }
     }
 
-    async fn read(&self, mut response: Response, url: &Url) -> Result<HttpAnswer, String> {
+    async fn read(&self, mut response: Response, url: &Url) -> Result<HttpAnswer, Unanswered> {
         let mut answer = HttpAnswer {
             status: response.status().as_u16(),
             headers: response
@@ -78,11 +88,11 @@ impl HttpAsker {
             return Ok(answer);
         }
         let most = self.check.max_bytes;
-        let too_large = || format!("answer larger than {}", size(most));
+        let too_large = || Unanswered::Refused(format!("answer larger than {}", size(most)));
         if response.content_length().is_some_and(|length| length > most) {
             return Err(too_large());
         }
-        while let Some(chunk) = response.chunk().await.map_err(|e| in_words(&e, url))? {
+        while let Some(chunk) = response.chunk().await.map_err(|e| unanswered(&e, url))? {
             if answer.body.len() as u64 + chunk.len() as u64 > most {
                 return Err(too_large());
             }
@@ -110,7 +120,7 @@ pub(super) fn is_here(host: &str) -> bool {
     }
 }
 
-pub(super) fn parse(text: &str) -> Result<Url, String> {
+fn parse(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|e| format!("cannot ask {}: {e}", shown(text)))?;
     if matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|h| !h.is_empty()) {
         Ok(url)
@@ -128,7 +138,7 @@ fn same_place(from: &Url, to: &Url) -> bool {
 }
 
 /// A client that goes straight to the address, keeps no connection and follows nothing.
-pub(super) fn client(tls: bool) -> Result<Client, String> {
+fn client(tls: bool) -> Result<Client, String> {
     // Fails only when one is installed already, and any will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()
@@ -142,26 +152,39 @@ pub(super) fn client(tls: bool) -> Result<Client, String> {
     builder.build().map_err(|e| format!("cannot ask over https: {}", shown(&deepest(&e))))
 }
 
-pub(super) fn in_words(error: &reqwest::Error, url: &Url) -> String {
+fn no_answer_within(limit: Duration) -> Unanswered {
+    Unanswered::NothingSaid(format!("no answer within {}", seconds(limit)))
+}
+
+/// Why a question got no answer. What hyper says of a connection that was closed it says in words only.
+fn unanswered(error: &reqwest::Error, url: &Url) -> Unanswered {
+    let closed = || Unanswered::Refused("closed without an answer".to_owned());
     if let Some(io) = io_error(error) {
         match io.kind() {
-            io::ErrorKind::ConnectionRefused => return format!("no listener on {}", place(url)),
+            io::ErrorKind::ConnectionRefused => {
+                return Unanswered::NoListener(format!("no listener on {}", place(url)));
+            }
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::UnexpectedEof => return "closed without an answer".to_owned(),
+            | io::ErrorKind::UnexpectedEof => return closed(),
             _ => {}
         }
     }
     if let Some(tls) = tls_error(error) {
-        return format!("no safe connection: {}", shown(&tls.to_string()));
+        return Unanswered::NothingSaid(format!("no safe connection: {}", shown(&tls.to_string())));
     }
     let deepest = deepest(error);
-    if deepest.contains("closed before message completed") || deepest.contains("end of file") {
-        return "closed without an answer".to_owned();
+    if is_hypers_word_for_closed(&deepest) {
+        return closed();
     }
     let what = if error.is_connect() { "no connection" } else { "no HTTP answer" };
-    format!("{what}: {}", shown(&deepest))
+    Unanswered::NothingSaid(format!("{what}: {}", shown(&deepest)))
+}
+
+/// Whether hyper says that the other side closed the connection before it had answered.
+fn is_hypers_word_for_closed(text: &str) -> bool {
+    text.contains("closed before message completed") || text.contains("end of file")
 }
 
 fn place(url: &Url) -> String {
@@ -197,10 +220,200 @@ fn deepest(error: &reqwest::Error) -> String {
     chain(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
+/// What everything that waits for sockets runs on.
+pub(super) fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_io().enable_time().build()
+}
+
+/// What is asked.
+pub struct HttpRequest<'a> {
+    /// `GET`
+    pub method: &'a str,
+    /// `http` or `https`.
+    pub url: &'a str,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// The secret of `Authorization: Bearer …`.
+    pub bearer: Option<&'a str>,
+    /// What is sent.
+    pub body: Option<String>,
+    /// From connecting to the last byte of the answer.
+    pub limit: Duration,
+    /// A longer answer is an error.
+    pub max_bytes: u64,
+}
+
+/// Shows where it goes: its headers and its body may hold secrets.
+impl fmt::Debug for HttpRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpRequest({} {})", self.method, self.url)
+    }
+}
+
+/// What was answered, whatever its status: a redirect is an answer.
+#[derive(Clone)]
+pub struct HttpReply {
+    /// The status.
+    pub status: u16,
+    /// All of it.
+    pub body: Vec<u8>,
+}
+
+/// Asks once, past any proxy, and follows nothing.
+///
+/// # Errors
+/// In words: no listener, no answer within the limit, an answer that is too large.
+pub fn ask(request: &HttpRequest<'_>) -> Result<HttpReply, String> {
+    let runtime = runtime().map_err(|error| format!("cannot ask: {error}"))?;
+    let answer = runtime.block_on(async {
+        let answered = tokio::time::timeout(request.limit, answer_to(request)).await;
+        answered.unwrap_or_else(|_| Err(no_answer_within(request.limit).to_string()))
+    });
+    // A name that is still being looked up must not keep us.
+    runtime.shutdown_background();
+    answer
+}
+
+async fn answer_to(request: &HttpRequest<'_>) -> Result<HttpReply, String> {
+    let url = parse(request.url)?;
+    let method = Method::from_bytes(request.method.as_bytes()).map_err(|e| e.to_string())?;
+    let client = client(url.scheme() == "https")?;
+    let mut asked = client.request(method, url.clone()).headers(headers_of(request)?);
+    if let Some(body) = &request.body {
+        asked = asked.body(body.clone());
+    }
+    let mut response = asked.send().await.map_err(|error| unanswered(&error, &url).to_string())?;
+    let too_large = || format!("answer larger than {}", size(request.max_bytes));
+    let mut body = Vec::new();
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| unanswered(&error, &url).to_string())?
+    {
+        if body.len() as u64 + chunk.len() as u64 > request.max_bytes {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(HttpReply { status: response.status().as_u16(), body })
+}
+
+fn headers_of(request: &HttpRequest<'_>) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    for (name, value) in &request.headers {
+        let read = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value));
+        let (Ok(name), Ok(value)) = read else { return Err(format!("{name:?} is no header")) };
+        headers.insert(name, value);
+    }
+    if let Some(bearer) = request.bearer {
+        let value = HeaderValue::from_str(&format!("Bearer {bearer}"));
+        let mut value = value.map_err(|_| "the token fits into no header".to_owned())?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+/// Where the running app answered 200.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Health {
+    /// The URL.
+    pub url: String,
+    /// Pointer of the field of its JSON answer that is the version in package.json.
+    pub version: Option<String>,
+    /// Pointer of the field that is the full id of the commit.
+    pub commit: Option<String>,
+    /// Pointer and value of a field that says how it is, such as `/status` and `ok`.
+    pub status: Option<(String, String)>,
+}
+
+const HEALTH_PATHS: [&str; 4] = ["/api/health", "/health", "/healthz", "/"];
+/// For one answer, from connecting to its last byte.
+const HEALTH_LIMIT: Duration = Duration::from_millis(1500);
+/// More of a body is not read.
+const MOST_OF_HEALTH: usize = 64 * 1024;
+
+/// The usual path whose 200 says most on `port`: the version, the commit or how the app is, in JSON; of equals
+/// the first. At most 6 s for each of the two loopback addresses.
+pub fn find_health(port: u16, version: Option<&str>, commit: Option<&Oid>) -> Option<Health> {
+    let runtime = runtime().ok()?;
+    let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    addresses.into_iter().map(|address| SocketAddr::new(address, port)).find_map(|address| {
+        let answers = HEALTH_PATHS
+            .into_iter()
+            .filter_map(|path| Some((path, peek(&runtime, address, path)?)));
+        let mut best: Option<(u8, Health)> = None;
+        for (path, body) in answers {
+            let health = health_of(format!("http://{address}{path}"), &body, version, commit);
+            let json = serde_json::from_slice::<Value>(&body).is_ok_and(|json| json.is_object());
+            let told =
+                [&health.version, &health.commit].into_iter().filter(|t| t.is_some()).count();
+            let says =
+                4 * u8::from(told > 0) + 2 * u8::from(health.status.is_some()) + u8::from(json);
+            if best.as_ref().is_none_or(|(most, _)| says > *most) {
+                best = Some((says, health));
+            }
+        }
+        best.map(|(_, health)| health)
+    })
+}
+
+fn health_of(url: String, body: &[u8], version: Option<&str>, commit: Option<&Oid>) -> Health {
+    let json: Option<Value> = serde_json::from_slice(body).ok();
+    let json = json.as_ref();
+    let status = |text: &str| {
+        ["ok", "healthy", "up", "pass", "running"].contains(&text.to_ascii_lowercase().as_str())
+    };
+    Health {
+        url,
+        version: version.and_then(|version| Some(field(json?, &|text| text == version)?.0)),
+        commit: commit.and_then(|id| Some(field(json?, &|text| text == id.as_str())?.0)),
+        status: json.and_then(|json| field(json, &status)),
+    }
+}
+
+/// The body of a 200 answer.
+fn peek(runtime: &Runtime, address: SocketAddr, path: &str) -> Option<Vec<u8>> {
+    runtime.block_on(async {
+        let deadline = tokio::time::Instant::now() + HEALTH_LIMIT;
+        let url = parse(&format!("http://{address}{path}")).ok()?;
+        let asked = client(false).ok()?.get(url).header(CONNECTION, "close");
+        let asked = asked.header(ACCEPT, "application/json, */*").send();
+        let mut response = tokio::time::timeout_at(deadline, asked).await.ok()?.ok()?;
+        if response.status() != StatusCode::OK {
+            return None;
+        }
+        let mut body = Vec::new();
+        // What has come by the deadline counts: an app may keep the connection open.
+        while body.len() < MOST_OF_HEALTH
+            && let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(deadline, response.chunk()).await
+        {
+            body.extend_from_slice(&chunk);
+        }
+        Some(body)
+    })
+}
+
+/// Pointer and value of the first fitting text, nearest to the top, at most three levels deep.
+fn field(value: &Value, fits: &dyn Fn(&str) -> bool) -> Option<(String, String)> {
+    let mut level: Vec<(String, &Value)> = vec![(String::new(), value)];
+    for _ in 0..3 {
+        let mut below = Vec::new();
+        for (pointer, value) in level {
+            for (key, value) in value.as_object().into_iter().flatten() {
+                let pointer = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
+                match value.as_str() {
+                    Some(text) if fits(text) => return Some((pointer, text.to_owned())),
+                    _ => below.push((pointer, value)),
+                }
+            }
+        }
+        level = below;
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -259,5 +472,30 @@ mod tests {
             });
             assert!(asker.ready.is_err_and(|why| why.starts_with("cannot ask")), "{url}");
         }
+    }
+
+    #[test]
+    fn hypers_words_for_a_closed_connection_are_known() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let closing = std::thread::spawn(move || {
+            use std::io::Read as _;
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let mut buffer = [0; 4096];
+            let _ = stream.read(&mut buffer);
+        });
+        let url = format!("http://{address}/");
+        let request = HttpRequest {
+            method: "GET",
+            url: &url,
+            headers: Vec::new(),
+            bearer: None,
+            body: None,
+            limit: Duration::from_secs(5),
+            max_bytes: 1,
+        };
+        let answer = ask(&request).map(|reply| reply.status);
+        closing.join().expect("it closes");
+        assert_eq!(answer, Err("closed without an answer".to_owned()));
     }
 }

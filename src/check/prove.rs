@@ -10,22 +10,21 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
 use crate::config::{Check, CheckKind, MetricSource};
 use crate::model::{CheckEvidence, CheckName, Probe};
 use crate::system::procs::{self, ProcessId};
 
-use super::asker::{Asker, probe};
-use super::http::{is_here, loopback_port};
+use super::asker::Asker;
+use super::expectation::{Expectation, Proof};
+use super::http::{is_here, loopback_port, runtime};
 use super::judgement::Judgement;
 use super::streak::Answered;
 use super::template::Subject;
 use super::watch::{Observation, ObservedService};
 use super::window::{ProofState, Window};
 use super::witness::{Listener, Sockets};
-use super::{Expectation, Proof};
 
 type Observe<'a> = dyn FnMut() -> Observation + 'a;
 
@@ -38,8 +37,10 @@ const ENDING: Duration = Duration::from_secs(10);
 /// How long a signal may wait to be seen.
 const ATTENTION: Duration = Duration::from_millis(100);
 
-/// See [`super::look`].
-pub(super) fn look(checks: &[Check], expectation: Option<&Expectation>) -> Vec<CheckEvidence> {
+/// Asks each check once, all at the same time, no settling: how things stand now. Takes as long as the
+/// longest question at most. Without an expectation no version is known, and none can be wrong. A log is
+/// skipped: it is judged by what a change makes it say.
+pub fn look(checks: &[Check], expectation: Option<&Expectation>) -> Vec<CheckEvidence> {
     let only = expectation.map(|expectation| expectation.only).unwrap_or_default();
     let left_out = |check: &Check| {
         let log =
@@ -54,7 +55,7 @@ pub(super) fn look(checks: &[Check], expectation: Option<&Expectation>) -> Vec<C
             runtime.shutdown_background();
             answers
         }
-        Err(error) => vec![Some(unasked(&error)); asked.len()],
+        Err(error) => vec![Some(unasked(&error).probe(Duration::ZERO)); asked.len()],
     };
     let mut answers = answers.into_iter();
     let evidence = |check: &Check| {
@@ -62,7 +63,7 @@ pub(super) fn look(checks: &[Check], expectation: Option<&Expectation>) -> Vec<C
         if let Some(why) = left_out(check) {
             return CheckEvidence::skipped(name, why);
         }
-        let unanswered = || probe(&Judgement::failed("not asked"), Duration::ZERO);
+        let unanswered = || Judgement::failed("not asked").probe(Duration::ZERO);
         let last = answers.next().flatten().unwrap_or_else(unanswered);
         let (passed, passes) = (last.ok, u32::from(last.ok));
         CheckEvidence {
@@ -78,8 +79,16 @@ pub(super) fn look(checks: &[Check], expectation: Option<&Expectation>) -> Vec<C
     checks.iter().map(evidence).collect()
 }
 
-/// See [`super::prove`].
-pub(super) fn prove(
+/// Proves that the intended version serves: all checks at the same time, each `passes` times in a row over
+/// its `settle` window within its `timeout`; `observe` is asked for the services' states at the start and
+/// the end of the window and while waiting, so that a crash, a restart loop or an old process is seen.
+///
+/// Without checks, services that stay up and unchanged for 5 s prove it; without either, nothing does.
+/// Ends early when it can no longer succeed; takes at most the longest `timeout` and one
+/// `request_timeout`, besides the time `observe` takes.
+///
+/// `observe` answers for the services that were reloaded. `tell` hears where it is, e.g. `api 2/3`.
+pub fn prove(
     checks: &[Check],
     expectation: &Expectation,
     observe: &mut Observe<'_>,
@@ -225,8 +234,9 @@ fn asked_here(check: &Check) -> Option<(u16, Asks)> {
     }
 }
 
-/// See [`super::strangers`].
-pub(super) fn strangers(checks: &[Check], look: &[ObservedService]) -> Vec<(CheckName, u32)> {
+/// What listens where a `tcp` or `metric` check asks the app on this host and is no process of a service: by check,
+/// with its process. Nothing where a manager names no processes, for then nobody can tell.
+pub fn strangers(checks: &[Check], look: &[ObservedService]) -> Vec<(CheckName, u32)> {
     let named = |(_, result): &ObservedService| {
         result.as_ref().is_ok_and(|state| !state.processes.is_empty())
     };
@@ -259,10 +269,6 @@ fn listeners(look: &[ObservedService]) -> impl Fn(u16) -> Vec<Listener> {
     }
 }
 
-pub(super) fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_io().enable_time().build()
-}
-
 async fn ask_all_once(checks: &[Check], expectation: Option<&Expectation>) -> Vec<Option<Probe>> {
     let mut asked = JoinSet::new();
     let (subject, unwanted) = (Arc::new(Subject::of(expectation)), Arc::default());
@@ -275,7 +281,7 @@ async fn ask_all_once(checks: &[Check], expectation: Option<&Expectation>) -> Ve
     let mut answers = vec![None; checks.len()];
     while let Some(done) = asked.join_next().await {
         if let Ok((number, (judgement, took))) = done {
-            answers[number] = Some(probe(&judgement, took));
+            answers[number] = Some(judgement.probe(took));
         }
     }
     answers
@@ -306,8 +312,7 @@ fn ask_over_and_over(
                 loop {
                     let began = clock.elapsed();
                     let (judgement, took) = asker.ask(&subject).await;
-                    let probe = probe(&judgement, took);
-                    let answer = Answered { began, ended: clock.elapsed(), judgement, probe };
+                    let answer = Answered { began, ended: clock.elapsed(), took, judgement };
                     if answers.send((number, Heard::Answered(answer))).is_err() {
                         break;
                     }
@@ -346,14 +351,13 @@ fn answer_all(
 ) {
     for number in 0..checks.len() {
         let at = clock.elapsed();
-        let probe = unasked(error);
-        let judgement = Judgement::failed(probe.answer.clone());
+        let (judgement, took) = (unasked(error), Duration::ZERO);
         // Nobody listens any more only when the proof is over.
-        let answer = Answered { began: at, ended: at, judgement, probe };
+        let answer = Answered { began: at, ended: at, took, judgement };
         let _ = answers.send((number, Heard::Answered(answer)));
     }
 }
 
-fn unasked(error: &io::Error) -> Probe {
-    probe(&Judgement::failed(format!("cannot ask: {error}")), Duration::ZERO)
+fn unasked(error: &io::Error) -> Judgement {
+    Judgement::failed(format!("cannot ask: {error}"))
 }

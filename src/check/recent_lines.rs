@@ -14,11 +14,10 @@ use crate::model::Redactor;
 use crate::service::JournalPosition;
 use crate::system::clock;
 
-use super::Surroundings;
+use super::expectation::Surroundings;
 use super::file::why;
-use super::format::{seconds, shown};
-use super::judgement::Judgement;
-use super::line::LinePattern;
+use super::judgement::{Judgement, seconds, shown};
+use super::log::LinePattern;
 use super::log_position::{LogPlace, open, read_at};
 use super::template::Subject;
 

@@ -6,16 +6,16 @@ use std::time::Duration;
 use crate::config::Check;
 use crate::model::{CheckEvidence, CheckName, Probe};
 
-use super::format::seconds;
-use super::judgement::Judgement;
+use super::judgement::{Judgement, seconds};
 
 /// One answer and when it was asked for and had.
 #[derive(Debug, Clone)]
 pub(super) struct Answered {
     pub(super) began: Duration,
     pub(super) ended: Duration,
+    /// From the question to the answer.
+    pub(super) took: Duration,
     pub(super) judgement: Judgement,
-    pub(super) probe: Probe,
 }
 
 /// The passes of one check.
@@ -185,7 +185,7 @@ impl Streak {
         };
         if !last.judgement.ok {
             let answer = &last.judgement.answer;
-            let waited = !self.ever_passed && answer.starts_with("no listener");
+            let waited = !self.ever_passed && last.judgement.no_listener;
             let within = if waited { format!(" {within}") } else { String::new() };
             return Some(format!("{}: {answer}{within}", self.name));
         }
@@ -227,7 +227,7 @@ impl Streak {
                     let answer = self.asked.map_or("not asked", |_| "not answered yet");
                     Probe { ok: false, millis, answer: answer.to_owned() }
                 },
-                |last| last.probe.clone(),
+                |last| last.judgement.probe(last.took),
             ),
             told_version: self.told(),
             skipped: None,

@@ -1,14 +1,13 @@
 //! One connection: accepted or not, and what is said first over it.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpListener};
 
 use tokio::net::TcpStream;
 
 use crate::config::{Expected, TcpCheck};
 
-use super::format::{seconds, shown};
-use super::judgement::{Judgement, contains};
+use super::judgement::{Judgement, Unanswered, contains, seconds, shown};
 use super::template::Subject;
 
 /// A banner is found in the first bytes that are said, or not at all.
@@ -22,7 +21,10 @@ pub(super) async fn ask(check: &TcpCheck, subject: &Subject) -> Judgement {
         Err(_) if check.banner.is_some() => {
             Judgement::failed(format!("did not say what it should within {}", seconds(limit)))
         }
-        Err(_) => Judgement::silent(format!("no connection within {}", seconds(limit))),
+        Err(_) => Judgement::unanswered(Unanswered::NothingSaid(format!(
+            "no connection within {}",
+            seconds(limit)
+        ))),
     }
 }
 
@@ -30,10 +32,12 @@ async fn connect(check: &TcpCheck, subject: &Subject) -> Judgement {
     let stream = match TcpStream::connect((check.host.as_str(), check.port)).await {
         Ok(stream) => stream,
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            return Judgement::failed(format!("no listener on {}", place(check)));
+            let answer = format!("no listener on {}", place(check));
+            return Judgement { no_listener: true, ..Judgement::failed(answer) };
         }
         Err(error) => {
-            return Judgement::silent(format!("no connection: {}", shown(&error.to_string())));
+            let why = format!("no connection: {}", shown(&error.to_string()));
+            return Judgement::unanswered(Unanswered::NothingSaid(why));
         }
     };
     match &check.banner {
@@ -65,4 +69,12 @@ fn place(check: &TcpCheck) -> String {
     let (host, port) = (check.host.as_str(), check.port);
     let here = host == "localhost" || host.parse().is_ok_and(|a: IpAddr| a.is_loopback());
     if here { format!(":{port}") } else { format!("{}:{port}", shown(host)) }
+}
+
+/// A TCP port of the loopback address that is free now.
+///
+/// # Errors
+/// When none can be had.
+pub fn free_loopback_port() -> io::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

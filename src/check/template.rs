@@ -3,7 +3,7 @@
 use crate::config::{Comparison, Expected};
 use crate::model::{Oid, Served};
 
-use super::Expectation;
+use super::expectation::Expectation;
 
 /// The fewest digits by which a commit may be abbreviated.
 pub(super) const ABBREVIATION: usize = 7;

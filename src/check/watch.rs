@@ -7,7 +7,7 @@ use crate::model::{ServiceEvidence, ServiceName};
 use crate::service::{ServiceError, ServiceState};
 use crate::system::procs::Ticks;
 
-use super::format::{shown, times};
+use super::judgement::{shown, times};
 use super::witness::old_process;
 
 /// A service and what its manager said of it.

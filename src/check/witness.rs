@@ -6,6 +6,15 @@ use crate::system::procs::Ticks;
 
 use super::template::Template;
 
+/// Whether a set of checks and services could ever tell old from new.
+///
+/// `service_has_pids`: whether each service's manager can name its processes. The owner of a socket may
+/// turn out to be a witness too, but nobody can promise that it will be visible.
+pub fn has_witness(checks: &[Check], service_has_pids: &[bool]) -> bool {
+    let all_named = !service_has_pids.is_empty() && service_has_pids.iter().all(|named| *named);
+    all_named || checks.iter().any(names_version)
+}
+
 /// A process that listens where a check asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Listener {
@@ -80,7 +89,7 @@ pub(super) fn weigh(
 
 /// Whether a check's expectations could tell the version. A file of the tree never does: it says nothing
 /// about what serves.
-pub(super) fn names_version(check: &Check) -> bool {
+fn names_version(check: &Check) -> bool {
     let named = |expected: &Expected| {
         expected.value.as_str().is_some_and(|text| Template::of(expected, text).names_version())
     };

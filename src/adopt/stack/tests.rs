@@ -237,6 +237,7 @@ fn an_endless_answer_is_cut() {
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         let Ok((mut stream, _)) = listener.accept() else { return };
+        let _ = stream.read(&mut [0; 1024]);
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
         while stream.write_all(&[b'x'; 4096]).is_ok() {}
     });

@@ -1,0 +1,85 @@
+//! What checks are asked for, what they need to know of the host, and what comes of asking them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::config::Selection;
+use crate::model::{CheckEvidence, CheckName, Redactor, Served, ServiceEvidence, ServiceName};
+use crate::system::procs::Ticks;
+use crate::system::signals::Until;
+
+use super::log_position::{LogPlace, LogPositions};
+
+/// What is to be proven.
+#[derive(Debug, Clone)]
+pub struct Expectation {
+    /// The state that must serve; fills `{version}` and `{commit}`.
+    pub served: Served,
+    /// The run or record that put it there; fills `{deployment}`.
+    pub deployment: String,
+    /// What served before and must not be what answers. Where it declares the same version as `served`,
+    /// an answered version tells nothing; `None` when nothing else served.
+    pub not: Option<Served>,
+    /// No process of an observed service may be older than this; `None` when nothing was reloaded.
+    pub fresh_since: Option<Ticks>,
+    /// Passing checks are enough.
+    pub weak: bool,
+    /// What ends the proof before it is decided.
+    pub until: Until,
+    /// Which checks are asked. The others are told as skipped.
+    pub only: Selection,
+    /// Where commands run and files lie.
+    pub around: Surroundings,
+}
+
+/// What checks need to know that ask the host itself and not only the network.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The live tree: commands run there, relative paths begin there.
+    pub top: PathBuf,
+    /// The whole environment of commands, `GITROLL_*` included, besides their own `env`.
+    pub env: BTreeMap<OsString, OsString>,
+    /// Takes secrets out of what commands print and files hold.
+    pub redactor: Redactor,
+    /// Checks that are asked with a secret: nothing of what is answered to them is told.
+    pub untold: BTreeSet<CheckName>,
+    /// The logs of the services that checks name, or why they are not known.
+    pub service_logs: BTreeMap<ServiceName, Result<Vec<LogPlace>, NoLog>>,
+    /// From where on logs are judged; `None` where nothing was changed.
+    pub window: Option<LogWindow>,
+}
+
+/// Why it is not known where a service writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoLog {
+    /// In words.
+    pub why: String,
+    /// It will not be known either when the service was started anew.
+    pub lasting: bool,
+}
+
+/// The part of each log that a change answers for. Both begin before the change, but on the way back: there what
+/// must not be said counts only once what failed has been stopped.
+#[derive(Debug, Clone, Default)]
+pub struct LogWindow {
+    /// Where a line that must come is looked for from.
+    pub must: LogPositions,
+    /// Where a line that must not come is looked for from.
+    pub must_not: LogPositions,
+}
+
+/// What came of a proof.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proof {
+    /// Whether the intended version was observed serving.
+    pub proven: bool,
+    /// Every check.
+    pub checks: Vec<CheckEvidence>,
+    /// Every service.
+    pub services: Vec<ServiceEvidence>,
+    /// Why not, in order of weight, e.g. `api: 500`, `web: errored, 16 restarts`.
+    pub failures: Vec<String>,
+    /// The log lines of services that failed: service name and line.
+    pub lines: Vec<(String, String)>,
+}
