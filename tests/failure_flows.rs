@@ -265,6 +265,28 @@ fn a_pipeline_does_not_try_again_what_has_just_failed_and_a_person_may() {
 }
 
 #[test]
+fn what_a_check_prints_is_not_taken_for_a_person_who_stopped_the_deploy() {
+    let host = TestEnvironment::new();
+    let job = "[[check]]\nname = \"job\"\ncommand = [\"sh\", \"job.sh\"]\npasses = 1\nsettle = \"0s\"\ntimeout = \"1s\"\n";
+    let app = host.app(Fixture::Plain);
+    app.configure(&quick().and(job).and("[deploy]\nref = \"origin/main\"\n"));
+    app.write("job.sh", "exit 0\n");
+    app.commit_version("1.0.0", Behaviour::Good);
+    app.with_remote();
+    let s = Scenario { host: &host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    let serving = s.app.head();
+    s.app.write("job.sh", "echo job was interrupted by SIGTERM; exit 1\n");
+    s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["push", "-q", "origin", "HEAD:main"]);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    host.gitroll(&["deploy", "--yes"]).exit(20);
+    host.gitroll(&["show"]).exit(0).stdout_has("job was interrupted by SIGTERM");
+    host.gitroll(&["deploy", "--yes"]).exit(10).stderr_has("its deploy failed");
+}
+
+#[test]
 fn a_local_file_edited_on_the_host_makes_no_deploy_of_what_serves_already() {
     let host = TestEnvironment::new();
     let app = host.app(Fixture::Plain);
