@@ -543,11 +543,34 @@ impl<'a, 'n> Executor<'a, 'n> {
 
     fn write(&mut self, entry: Entry) -> Result<(), JournalError> {
         let over = matches!(entry, Entry::Closed { .. });
+        self.trace(&entry);
         self.run.journal.write(entry, clock::now())?;
         if over {
             flags::forget(self.site, &self.run, &self.config);
         }
         Ok(())
+    }
+
+    fn trace(&self, entry: &Entry) {
+        let run = &self.run.id;
+        match entry {
+            Entry::Intent { step, .. } => {
+                let label = self.run.plan.steps.get(*step).map(Step::label).unwrap_or_default();
+                tracing::debug!("run {run}: {label}: begins");
+            }
+            Entry::Done { label, millis, .. } => {
+                tracing::debug!("run {run}: {label}: done, {millis} ms");
+            }
+            Entry::Failed { label, millis, why, .. } => {
+                tracing::debug!("run {run}: {label}: failed, {millis} ms: {why}");
+            }
+            Entry::Proven { millis, .. } => tracing::debug!("run {run}: proven, {millis} ms"),
+            Entry::TreeRestored { millis, .. } => {
+                tracing::debug!("run {run}: tree restored, {millis} ms");
+            }
+            Entry::Restored { millis, .. } => tracing::debug!("run {run}: restored, {millis} ms"),
+            other => tracing::debug!("run {run}: {}", other.kind()),
+        }
     }
 
     /// Where the logs end, before the first step that touches what serves: from there on they speak of what is put
