@@ -4,6 +4,7 @@
 //! Nothing here knows the arguments, the terminal or the exit codes: a person at the command line, a watcher and a
 //! hook call the same act in the same way.
 
+pub mod annotate;
 pub mod back;
 pub mod caller;
 mod carry_out;
@@ -13,8 +14,10 @@ pub mod deploy;
 pub mod failure;
 pub mod flags;
 pub mod levels;
+pub mod mark;
 pub mod next_steps;
 pub mod outcome;
+pub mod promote;
 pub mod ramp;
 pub mod resume;
 pub mod service;
@@ -22,4 +25,5 @@ pub mod session;
 mod soak;
 pub mod statement;
 pub mod target;
+pub mod unhold;
 pub mod watchdog;

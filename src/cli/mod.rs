@@ -41,8 +41,6 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 
-use crate::act::statement::check_reason;
-use crate::act::target::resolve_commit;
 use crate::ui::Ui;
 
 /// Git-native deployment and rollback: exit 0 means the intended version was observed serving.
