@@ -141,8 +141,8 @@ fn changing(
     words: &[String],
     limit: Duration,
 ) -> Result<Invocation, ServiceError> {
-    let noted = Some(note(host, service)?);
-    Ok(Invocation { noted, ..invocation(host, words, limit)? })
+    let pid_file = Some(note(host, service)?);
+    Ok(Invocation { pid_file, ..invocation(host, words, limit)? })
 }
 
 fn invocation(

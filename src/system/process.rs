@@ -1,37 +1,32 @@
 //! Running other programs: exact environment, own process group, time limit, captured output.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::procs::ProcessId;
 use super::signals::Until;
-use capture::Capture;
-pub(super) use inherited::end_with_us;
-use inherited::seal;
+use super::text::escape;
+use pre_exec::{end_with_us, seal};
+use program::located;
 
 pub use lines::telling_lines;
-use log::open_log;
-pub use noted::still_running;
-use program::located;
 pub use program::{find_program, own_program};
 
-mod capture;
-mod inherited;
 mod lines;
-mod log;
-mod noted;
+mod pre_exec;
 mod program;
 
 /// Between TERM and KILL.
@@ -55,9 +50,9 @@ const LOG_READ: u64 = 1024 * 1024;
 pub struct Invocation {
     /// Absolute path, or a name looked up in `env`'s `PATH`.
     pub program: PathBuf,
-    /// Arguments.
+    /// Without the program itself.
     pub args: Vec<OsString>,
-    /// Working directory.
+    /// Where it works.
     pub dir: PathBuf,
     /// The whole environment.
     pub env: BTreeMap<OsString, OsString>,
@@ -69,8 +64,25 @@ pub struct Invocation {
     pub until: Until,
     /// Ends it early too, once it is set: nobody wants to know any more.
     pub unwanted: Option<Arc<AtomicBool>>,
-    /// A file that names its process for as long as it is waited for.
-    pub noted: Option<PathBuf>,
+    /// A file that names its process for as long as it is waited for: should this program be killed meanwhile,
+    /// the next one knows what goes on.
+    pub pid_file: Option<PathBuf>,
+}
+
+/// How a program that is run to its end is held.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hold {
+    /// Bytes a stream that are kept; what is beyond is dropped from the middle.
+    pub most_output: usize,
+    /// It gets TERM when this thread ends before it, however it ends.
+    pub ends_with_us: bool,
+    /// What it leaves in its process group goes on when it ended by itself.
+    pub leaves_group: bool,
+}
+
+impl Hold {
+    const STRICT: Self =
+        Self { most_output: 16 * 1024 * 1024, ends_with_us: false, leaves_group: false };
 }
 
 /// What came of it. Output beyond 16 MiB a stream is dropped from the middle.
@@ -93,6 +105,11 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// Whether nobody ended it: neither a limit, nor a person, nor a signal.
+    pub fn by_itself(&self) -> bool {
+        self.code.is_some() && !self.timed_out && !self.interrupted
+    }
+
     /// Whether it exited with 0 in time.
     pub fn success(&self) -> bool {
         self.code == Some(0) && !self.timed_out && !self.interrupted
@@ -130,7 +147,7 @@ impl Invocation {
             limit: Duration::from_secs(60),
             until: Until::Left,
             unwanted: None,
-            noted: None,
+            pid_file: None,
         }
     }
 
@@ -139,14 +156,26 @@ impl Invocation {
     /// # Errors
     /// When it cannot be started. A failing exit is not an error here.
     pub fn run(&self) -> Result<Finished, ProcessError> {
+        self.run_held(Hold::STRICT, || {})
+    }
+
+    /// As [`Invocation::run`], held in another way; `tick` is called at least every 50 ms while it runs.
+    pub(super) fn run_held(
+        &self,
+        hold: Hold,
+        tick: impl FnMut(),
+    ) -> Result<Finished, ProcessError> {
         let mut command = self.command()?;
         let stdin = if self.input.is_some() { Stdio::piped() } else { Stdio::null() };
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         seal(&mut command, false);
+        if hold.ends_with_us {
+            end_with_us(&mut command);
+        }
         let started = Instant::now();
         let mut child = spawn(&mut command).map_err(|source| self.not_started(source))?;
-        self.note(child.id());
-        let mut watched = match Watched::start(&mut child, self.input.clone()) {
+        self.write_pid_file(child.id());
+        let mut watched = match Watched::start(&mut child, self.input.clone(), hold.most_output) {
             Ok(watched) => watched,
             Err(source) => {
                 signal_group(&child, Signal::KILL);
@@ -154,27 +183,31 @@ impl Invocation {
                 return Err(self.not_started(source));
             }
         };
-        let waited = self.wait(&watched.end);
+        let waited = self.wait(&watched.end, tick);
         if waited != Waited::Ended {
             end_group(&child, &watched.end);
-        } else if !watched.output_ended_within(PIPE_GRACE) {
+        } else if !watched.output_ended_within(PIPE_GRACE) && !hold.leaves_group {
             signal_group(&child, Signal::TERM);
             watched.output_ended_within(TERM_GRACE);
         }
-        // The leader is not waited for yet, so the group's number cannot belong to anybody else.
-        signal_group(&child, Signal::KILL);
-        watched.output_ended_within(PIPE_GRACE);
+        if waited != Waited::Ended || !hold.leaves_group {
+            // The leader is not waited for yet, so the group's number cannot belong to anybody else.
+            signal_group(&child, Signal::KILL);
+            watched.output_ended_within(PIPE_GRACE);
+        }
         let status = reap(child);
-        self.forget();
-        Ok(Finished {
+        self.remove_pid_file();
+        let finished = Finished {
             stdout: watched.stdout.map(Capture::take).unwrap_or_default(),
             stderr: watched.stderr.map(Capture::take).unwrap_or_default(),
             ..Finished::of(status, waited, started.elapsed())
-        })
+        };
+        self.log_end(&finished);
+        Ok(finished)
     }
 
     /// Waits for its end as long as it may take.
-    fn wait(&self, end: &Receiver<()>) -> Waited {
+    fn wait(&self, end: &Receiver<()>, mut tick: impl FnMut()) -> Waited {
         let begun = Instant::now();
         loop {
             let left = self.limit.saturating_sub(begun.elapsed());
@@ -188,6 +221,7 @@ impl Invocation {
             if left <= ATTENTION {
                 return Waited::TimedOut;
             }
+            tick();
         }
     }
 
@@ -201,7 +235,7 @@ impl Invocation {
     pub fn run_and_leave(&self, log: &Path) -> Result<Finished, ProcessError> {
         let started = Instant::now();
         let Spawned { child, log, begin } = self.spawn_in_session(log)?;
-        self.note(child.id());
+        self.write_pid_file(child.id());
         let end = match watch(&child) {
             Ok(end) => end,
             Err(source) => {
@@ -210,13 +244,13 @@ impl Invocation {
                 return Err(self.not_started(source));
             }
         };
-        let waited = self.wait(&end);
+        let waited = self.wait(&end, || {});
         if waited != Waited::Ended {
             end_group(&child, &end);
             signal_group(&child, Signal::KILL);
         }
         let status = reap(child);
-        self.forget();
+        self.remove_pid_file();
         let length = log.metadata().map_or(begin, |metadata| metadata.len());
         let from = begin.max(length.saturating_sub(LOG_READ));
         let mut written = vec![0; usize::try_from(length.saturating_sub(from)).unwrap_or(0)];
@@ -224,7 +258,10 @@ impl Invocation {
         // cannot be read back is missing in a message, no more.
         let read = log.read_at(&mut written, from).unwrap_or(0);
         written.truncate(read);
-        Ok(Finished { stdout: written, ..Finished::of(status, waited, started.elapsed()) })
+        let finished =
+            Finished { stdout: written, ..Finished::of(status, waited, started.elapsed()) };
+        self.log_end(&finished);
+        Ok(finished)
     }
 
     /// Starts it in a session of its own, input from nowhere, output appended to `log` (mode 0640, not
@@ -240,6 +277,7 @@ impl Invocation {
             let _ = child.wait();
             return Err(self.not_started(io::Error::other("/proc does not show it")));
         };
+        tracing::debug!("{}: started as process {}", self.command_line(), id.pid);
         // As long as this process lives it is the parent: without a wait the child would stay a zombie.
         // Where no thread can be had it stays one until this process ends, which harms nobody.
         let _ = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || child.wait());
@@ -274,7 +312,40 @@ impl Invocation {
         Ok(command)
     }
 
+    fn write_pid_file(&self, pid: u32) {
+        if let (Some(path), Some(id)) = (&self.pid_file, ProcessId::of_child(pid))
+            && let Ok(text) = serde_json::to_vec(&id)
+        {
+            // What cannot be written is only not known later.
+            let _ = fs::write(path, text);
+        }
+    }
+
+    fn remove_pid_file(&self) {
+        if let Some(path) = &self.pid_file {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// The arguments as they are logged: never the environment or the input.
+    fn command_line(&self) -> String {
+        let words = self.args.iter().map(|word| word.to_string_lossy());
+        let all: Vec<_> = [self.program.to_string_lossy()].into_iter().chain(words).collect();
+        escape(&all.join(" "))
+    }
+
+    fn log_end(&self, finished: &Finished) {
+        let end = || match (finished.code, finished.signal) {
+            _ if finished.timed_out => "ended at its limit".to_owned(),
+            _ if finished.interrupted => "ended on request".to_owned(),
+            (Some(code), _) => format!("exit {code}"),
+            (None, signal) => format!("ended by signal {}", signal.unwrap_or_default()),
+        };
+        tracing::debug!("{}: {} in {:.1?}", self.command_line(), end(), finished.took);
+    }
+
     fn not_started(&self, source: io::Error) -> ProcessError {
+        tracing::debug!("{}: not started: {source}", self.command_line());
         ProcessError::Start { program: self.program.display().to_string(), source }
     }
 }
@@ -291,6 +362,12 @@ impl Finished {
             took,
         }
     }
+}
+
+/// The process that a file names, if that very process still runs.
+pub fn still_running(pid_file: &Path) -> Option<ProcessId> {
+    let id: ProcessId = serde_json::from_slice(&fs::read(pid_file).ok()?).ok()?;
+    id.alive().then_some(id)
 }
 
 /// How waiting for a child came out.
@@ -316,9 +393,9 @@ struct Watched {
 }
 
 impl Watched {
-    fn start(child: &mut Child, input: Option<Vec<u8>>) -> io::Result<Self> {
-        let stdout = child.stdout.take().map(Capture::start).transpose()?;
-        let stderr = child.stderr.take().map(Capture::start).transpose()?;
+    fn start(child: &mut Child, input: Option<Vec<u8>>, most: usize) -> io::Result<Self> {
+        let stdout = child.stdout.take().map(|out| Capture::start(out, most)).transpose()?;
+        let stderr = child.stderr.take().map(|err| Capture::start(err, most)).transpose()?;
         if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
             // On a thread: a child that writes before it has read everything must not block us both.
             std::thread::Builder::new().name("input".to_owned()).spawn(move || {
@@ -400,6 +477,102 @@ fn reap(mut child: Child) -> Option<ExitStatus> {
 
 fn pid_of(child: &Child) -> Option<Pid> {
     i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+}
+
+/// One stream that is read to its end on a thread, within bounded memory.
+struct Capture {
+    kept: Arc<Mutex<Kept>>,
+    end: Receiver<()>,
+    ended: bool,
+}
+
+struct Kept {
+    /// How many bytes are kept of the beginning, and as many of the end.
+    half: usize,
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    dropped: u64,
+    taken: bool,
+}
+
+impl Capture {
+    /// Begins to read `stream` on a thread of its own, and keeps at most `most` bytes of it.
+    fn start(mut stream: impl Read + Send + 'static, most: usize) -> io::Result<Self> {
+        let kept = Arc::new(Mutex::new(Kept::new(most / 2)));
+        let (at_end, end) = channel();
+        let shared = Arc::clone(&kept);
+        std::thread::Builder::new().name("output".to_owned()).spawn(move || {
+            let mut chunk = vec![0; 64 * 1024];
+            loop {
+                match stream.read(&mut chunk) {
+                    Ok(0) => break,
+                    Ok(read) => {
+                        shared.lock().unwrap_or_else(PoisonError::into_inner).push(&chunk[..read]);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => break,
+                }
+            }
+            // Nobody listens when the caller has stopped waiting.
+            let _ = at_end.send(());
+        })?;
+        Ok(Self { kept, end, ended: false })
+    }
+
+    /// Waits for the end of the stream, at most `limit`. Says whether it was reached.
+    fn ended_within(&mut self, limit: Duration) -> bool {
+        if !self.ended {
+            self.ended = !matches!(self.end.recv_timeout(limit), Err(RecvTimeoutError::Timeout));
+        }
+        self.ended
+    }
+
+    /// What was read so far. A stream that somebody still holds open is read on and forgotten, so that
+    /// a process that was left behind does not stop on a full pipe.
+    fn take(self) -> Vec<u8> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.taken = true;
+        let mut bytes = std::mem::take(&mut kept.head);
+        if kept.dropped > 0 {
+            bytes.extend(format!("\n… {} bytes left out …\n", kept.dropped).bytes());
+        }
+        bytes.extend(std::mem::take(&mut kept.tail));
+        bytes
+    }
+}
+
+impl Kept {
+    fn new(half: usize) -> Self {
+        Self { half, head: Vec::new(), tail: VecDeque::new(), dropped: 0, taken: false }
+    }
+
+    fn push(&mut self, chunk: &[u8]) {
+        if self.taken {
+            return;
+        }
+        let (head, rest) = chunk.split_at(chunk.len().min(self.half - self.head.len()));
+        self.head.extend_from_slice(head);
+        self.tail.extend(rest);
+        let excess = self.tail.len().saturating_sub(self.half);
+        self.tail.drain(..excess);
+        self.dropped += excess as u64;
+    }
+}
+
+/// Opens the file that takes what a program says when nobody listens: for appending, mode 0640 where it is made, and not through a symbolic link.
+fn open_log(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDWR
+        | OFlags::APPEND
+        | OFlags::CREATE
+        | OFlags::CLOEXEC
+        | OFlags::NOFOLLOW
+        | OFlags::NOCTTY
+        | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::from_raw_mode(0o640))?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -2,24 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::config;
 use super::locks::{self, LocksTaken, RunningCommand};
 use super::repository::{Git, GitError};
-use crate::system::{orphans, process, signals};
+use crate::system::orphans;
+use crate::system::process::{Hold, Invocation, ProcessError};
 
 /// How long a command that only touches this disk may take.
 const LOCAL_LIMIT: Duration = Duration::from_secs(300);
 
-/// Output beyond this is dropped: no command used here says more.
-const MOST_OUTPUT: usize = 256 << 20;
+/// No command used here says more. TERM lets git remove its lock files and go when gitroll ends before it; what
+/// git leaves (a shared ssh connection, a credential cache) goes on.
+const HOLD: Hold = Hold { most_output: 256 << 20, ends_with_us: true, leaves_group: true };
+
+/// The same for every command.
+const FIXED: [(&str, &str); 9] = [
+    ("LANG", "C.UTF-8"),
+    ("LC_ALL", "C.UTF-8"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_OPTIONAL_LOCKS", "0"),
+    ("GIT_NO_REPLACE_OBJECTS", "1"),
+    ("GIT_ATTR_NOSYSTEM", "1"),
+    ("GIT_PROXY_COMMAND", ""),
+    ("GIT_ALLOW_PROTOCOL", "file:http:https:ssh:git"),
+    ("GIT_ADVICE", "0"),
+];
 
 /// Settings under which no git command executes, follows or rewrites what the repository names. They go in
 /// by the environment and not by `-c`, so that a section name may hold any byte.
@@ -190,105 +200,68 @@ impl<'a> Call<'a> {
     /// Runs it to its end, whatever it answers.
     pub(super) fn run(self) -> Result<Answer, GitError> {
         let failed = |problem: String| GitError::Command { verb: self.verb.to_owned(), problem };
-        let mut command = self.command()?;
+        let invocation = self.invocation()?;
         let mut running = RunningCommand::begin(self.git, self.verb, &self.takes);
-        let mut child = command.spawn().map_err(|e| {
-            failed(match e.kind() {
-                std::io::ErrorKind::NotFound => {
-                    format!("the program {} was not found", self.git.program.display())
-                }
-                _ => format!("the program {} cannot start: {e}", self.git.program.display()),
-            })
-        })?;
-        // Threads, because a child that fills one pipe while we read another would wait for ever.
-        if let Some(mut pipe) = child.stdin.take() {
-            let input = self.input;
-            let written = thread::Builder::new().spawn(move || {
-                // A child that does not read its input says why on standard error.
-                let _ = pipe.write_all(&input);
-            });
-            if let Err(error) = written {
-                end(&mut child);
-                return Err(failed(error.to_string()));
+        let ended = invocation.run_held(HOLD, || {
+            if let Some(command) = &mut running {
+                command.beat();
             }
-        }
-        let stdout = child.stdout.take().map(Stream::of).transpose();
-        let stderr = child.stderr.take().map(Stream::of).transpose();
-        let (Ok(stdout), Ok(stderr)) = (stdout, stderr) else {
-            end(&mut child);
-            return Err(failed("its output cannot be read: no thread is to be had".to_owned()));
-        };
-        let code =
-            wait(&mut child, self.limit, running.as_mut()).map_err(|e| failed(e.to_string()))?;
-        if code.is_none() {
-            end(&mut child);
-        }
-        let killed = matches!(code, None | Some(None));
+        });
+        let killed = ended.as_ref().is_ok_and(|ended| !ended.by_itself());
         if killed {
             locks::note_killed();
         }
         match running {
-            Some(noted) if killed => noted.was_killed(),
-            Some(noted) => noted.came_to_its_end(),
+            Some(command) if killed => command.was_killed(),
+            Some(command) => command.came_to_its_end(),
             None => {}
         }
-        let stdout = stdout.map(Stream::take).unwrap_or_default();
-        let stderr = stderr.map(Stream::take).unwrap_or_default();
-        match code {
-            None if signals::leave_asked() => Err(failed("it was ended".to_owned())),
-            None => Err(GitError::TimedOut {
-                verb: self.verb.to_owned(),
-                seconds: self.limit.as_secs(),
-            }),
-            Some(code) => {
-                Ok(Answer { code, stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() })
-            }
+        let ended = ended.map_err(|error| {
+            let program = self.git.program.display();
+            failed(match error {
+                ProcessError::NotFound { .. } => format!("the program {program} was not found"),
+                ProcessError::Start { source, .. } => {
+                    format!("the program {program} cannot start: {source}")
+                }
+            })
+        })?;
+        if ended.interrupted {
+            return Err(failed("it was ended".to_owned()));
         }
+        if ended.timed_out {
+            let seconds = self.limit.as_secs();
+            return Err(GitError::TimedOut { verb: self.verb.to_owned(), seconds });
+        }
+        let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
+        Ok(Answer { code: ended.code, stdout: ended.stdout, stderr })
     }
 
-    fn command(&self) -> Result<Command, GitError> {
+    fn invocation(&self) -> Result<Invocation, GitError> {
         let git = self.git;
-        let mut command = Command::new(&git.program);
-        command
-            .arg("--no-pager")
-            .arg("--no-replace-objects")
-            .arg(self.verb)
-            .args(&self.args)
-            .current_dir(&git.top)
-            .env_clear()
-            .envs(git.environment.for_git())
-            .env("LANG", "C.UTF-8")
-            .env("LC_ALL", "C.UTF-8")
-            .env("GIT_DIR", &git.git_dir)
-            .env("GIT_WORK_TREE", &git.top)
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_OPTIONAL_LOCKS", "0")
-            .env("GIT_NO_REPLACE_OBJECTS", "1")
-            .env("GIT_ATTR_NOSYSTEM", "1")
-            .env("GIT_ATTR_SOURCE", empty_tree(git))
-            .env("GIT_PROXY_COMMAND", "")
-            .env("GIT_ALLOW_PROTOCOL", "file:http:https:ssh:git")
-            .env("GIT_ADVICE", "0")
-            .env(orphans::CALL_VARIABLE, orphans::call_id());
+        let mut env = git.environment.for_git();
+        let mut set = |name: &str, value: &OsStr| env.insert(name.into(), value.to_owned());
+        for (name, value) in FIXED {
+            set(name, value.as_ref());
+        }
+        set("GIT_DIR", git.git_dir.as_ref());
+        set("GIT_WORK_TREE", git.top.as_ref());
+        set("GIT_ATTR_SOURCE", empty_tree(git).as_ref());
+        set(orphans::CALL_VARIABLE, orphans::call_id().as_ref());
         let mut config = git.environment.configuration();
         if self.calm {
             config.extend(calming(git)?);
         }
         config.extend(self.config.iter().cloned());
-        command.env("GIT_CONFIG_COUNT", config.len().to_string());
-        for (n, (key, value)) in config.iter().enumerate() {
-            command.env(format!("GIT_CONFIG_KEY_{n}"), key);
-            command.env(format!("GIT_CONFIG_VALUE_{n}"), value);
-        }
-        command
-            .envs(&self.env)
-            .stdin(if self.input.is_empty() { Stdio::null() } else { Stdio::piped() })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Its own group, so that a time limit ends ssh and other children too.
-            .process_group(0);
-        process::end_with_us(&mut command);
-        Ok(command)
+        config::hand_over(config, &mut env);
+        env.extend(self.env.clone());
+        let global = ["--no-pager", "--no-replace-objects", self.verb].map(OsString::from);
+        Ok(Invocation {
+            args: global.into_iter().chain(self.args.iter().cloned()).collect(),
+            env,
+            input: (!self.input.is_empty()).then(|| self.input.clone()),
+            limit: self.limit,
+            ..Invocation::new(&git.program, &git.top)
+        })
     }
 }
 
@@ -347,80 +320,4 @@ fn calming(git: &Git) -> Result<Vec<(OsString, OsString)>, GitError> {
 /// The id of the empty tree: attributes are taken from there, so from nowhere.
 fn empty_tree(git: &Git) -> String {
     gix::ObjectId::empty_tree(git.repo.object_hash()).to_string()
-}
-
-/// Output that a thread is still taking in.
-struct Stream {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    ended: mpsc::Receiver<()>,
-}
-
-impl Stream {
-    fn of(mut pipe: impl Read + Send + 'static) -> std::io::Result<Self> {
-        let bytes = Arc::new(Mutex::new(Vec::new()));
-        let (sender, ended) = mpsc::channel();
-        let taken = Arc::clone(&bytes);
-        thread::Builder::new().spawn(move || {
-            let mut chunk = vec![0; 64 << 10];
-            while let Ok(n) = pipe.read(&mut chunk) {
-                if n == 0 {
-                    break;
-                }
-                if let Ok(mut taken) = taken.lock()
-                    && taken.len() < MOST_OUTPUT
-                {
-                    taken.extend_from_slice(&chunk[..n]);
-                }
-            }
-            let _ = sender.send(());
-        })?;
-        Ok(Self { bytes, ended })
-    }
-
-    /// What was said. A process that git left behind (a shared ssh connection) may hold the pipe open: it
-    /// is not waited for.
-    fn take(self) -> Vec<u8> {
-        let _ = self.ended.recv_timeout(Duration::from_secs(1));
-        self.bytes.lock().map(|mut bytes| std::mem::take(&mut *bytes)).unwrap_or_default()
-    }
-}
-
-/// Waits for the end: `Some(code)`, or `None` when the limit, or a person who wants out, came first.
-fn wait(
-    child: &mut Child,
-    limit: Duration,
-    mut running: Option<&mut RunningCommand>,
-) -> std::io::Result<Option<Option<i32>>> {
-    let begun = Instant::now();
-    let mut pause = Duration::from_micros(200);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status.code()));
-        }
-        if begun.elapsed() >= limit || signals::leave_asked() {
-            return Ok(None);
-        }
-        if let Some(noted) = running.as_deref_mut() {
-            noted.beat();
-        }
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(20));
-    }
-}
-
-/// Ends a child and its group: TERM lets git remove its lock files, KILL comes 2 s later.
-fn end(child: &mut Child) {
-    let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
-    let signal = |signal| {
-        if let Some(group) = group {
-            let _ = rustix::process::kill_process_group(group, signal);
-        }
-    };
-    signal(rustix::process::Signal::TERM);
-    let begun = Instant::now();
-    while !matches!(child.try_wait(), Ok(Some(_))) && begun.elapsed() < Duration::from_secs(2) {
-        thread::sleep(Duration::from_millis(10));
-    }
-    signal(rustix::process::Signal::KILL);
-    let _ = child.wait();
 }

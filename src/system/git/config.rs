@@ -163,6 +163,15 @@ impl Settings {
     }
 }
 
+/// Sets the variables by which git takes settings from its environment.
+pub(super) fn hand_over(config: Vec<(OsString, OsString)>, env: &mut BTreeMap<OsString, OsString>) {
+    env.insert("GIT_CONFIG_COUNT".into(), config.len().to_string().into());
+    for (n, (key, value)) in config.into_iter().enumerate() {
+        env.insert(format!("GIT_CONFIG_KEY_{n}").into(), key);
+        env.insert(format!("GIT_CONFIG_VALUE_{n}").into(), value);
+    }
+}
+
 /// Reads `git config --list --show-scope -z`: scope, key and value, NUL after scope and after value, a line
 /// feed between key and value.
 pub(super) fn parse(listed: &[u8]) -> Settings {

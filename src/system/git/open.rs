@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use gix::bstr::ByteSlice;
 
-use super::config::{Environment, declared_safe, parse};
+use super::config::{self, Environment, declared_safe, parse};
 use super::refs::Target;
 use super::repository::{Git, OpenError};
 use super::user_config::account_name;
+use crate::system::process::Invocation;
 
 /// Extensions that change nothing about what is read and written here.
 const HARMLESS_EXTENSIONS: [&str; 6] =
@@ -193,23 +194,13 @@ fn check_owner(
 
 /// [`declared_safe`], asked of git outside of any repository.
 fn declared_safe_by_user(top: &Path, program: &Path, environment: &Environment) -> bool {
-    let mut command = std::process::Command::new(program);
-    command
-        .args(["config", "--list", "--show-scope", "-z"])
-        .current_dir("/")
-        .env_clear()
-        .envs(environment.for_git())
-        // A place that is no repository: only the user's and the system's files are read.
-        .env("GIT_DIR", "/dev/null")
-        .stdin(std::process::Stdio::null());
-    let config = environment.configuration();
-    command.env("GIT_CONFIG_COUNT", config.len().to_string());
-    for (n, (key, value)) in config.iter().enumerate() {
-        command.env(format!("GIT_CONFIG_KEY_{n}"), key);
-        command.env(format!("GIT_CONFIG_VALUE_{n}"), value);
-    }
-    match command.output() {
-        Ok(output) if output.status.success() => declared_safe(&parse(&output.stdout), top),
+    let mut env = environment.for_git();
+    // A place that is no repository: only the user's and the system's files are read.
+    env.insert("GIT_DIR".into(), "/dev/null".into());
+    config::hand_over(environment.configuration(), &mut env);
+    let args = ["config", "--list", "--show-scope", "-z"].map(Into::into).to_vec();
+    match (Invocation { args, env, ..Invocation::new(program, Path::new("/")) }).run() {
+        Ok(listed) if listed.success() => declared_safe(&parse(&listed.stdout), top),
         _ => false,
     }
 }

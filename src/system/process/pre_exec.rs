@@ -39,7 +39,7 @@ pub(super) fn seal(command: &mut Command, session: bool) {
 /// Lets the child get TERM when this thread ends before it, however it ends: git then removes its lock files
 /// and goes.
 #[allow(unsafe_code)]
-pub(in crate::system) fn end_with_us(command: &mut Command) {
+pub(super) fn end_with_us(command: &mut Command) {
     let us = rustix::process::getpid();
     // SAFETY: the closure runs in the child between fork and exec; it only makes two plain system calls and
     // allocates nothing.
