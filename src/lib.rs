@@ -53,9 +53,8 @@ pub(crate) mod ui;
 use std::panic;
 use std::process::ExitCode;
 
-/// Runs `main` with tracing set up; a panic becomes exit code 70 and a request for a report.
+/// Runs `main`; a panic becomes exit code 70 and a request for a report.
 pub fn start(main: fn() -> cli::Exit) -> ExitCode {
-    ui::trace();
     // Where this fails, such a limit ends gitroll as it ends any program, and the run is finished afterwards.
     drop(system::signals::take_size_limits_as_errors());
     let result = panic::catch_unwind(main);

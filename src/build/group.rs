@@ -13,6 +13,7 @@ use crate::model::{BuildKey, BuildStep, Redactor, RepoPath};
 use crate::system::files::{self, Beneath, DirEntryAt, FileKind};
 use crate::system::orphans;
 use crate::system::process::{Finished, Invocation, ProcessError, telling_lines};
+use crate::system::secrets;
 use crate::system::signals::Until;
 use crate::system::user::Account;
 
@@ -74,6 +75,7 @@ fn carry(step: &BuildStep, stage: &Beneath, live: &Path) -> Result<Redactor, Bui
         let bytes = copy().map_err(|e| io_at(from.path(), e))?;
         redactor = redactor.and(Redactor::of_dotenv(&bytes));
     }
+    secrets::hide(|| redactor.clone());
     Ok(redactor)
 }
 

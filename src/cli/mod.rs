@@ -91,6 +91,9 @@ pub struct Globals {
     /// No narration on stderr; errors still show
     #[arg(long, short, global = true, help_heading = EVERYWHERE)]
     quiet: bool,
+    /// Log the commands run and the refs moved to stderr; -vv logs more
+    #[arg(long, short, action = clap::ArgAction::Count, global = true, help_heading = EVERYWHERE)]
+    verbose: u8,
     /// Work on the checkout at DIR
     #[arg(short = 'C', value_name = "DIR", global = true, help_heading = EVERYWHERE)]
     dir: Option<PathBuf>,
@@ -215,6 +218,7 @@ pub fn main() -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
+    crate::ui::trace(cli.globals.verbose);
     let ui = Ui::new(cli.globals.json, cli.globals.quiet);
     let globals = &cli.globals;
     let ended = match &cli.verb {

@@ -7,6 +7,7 @@ use super::{FlagError, Value};
 use crate::model::{FlagName, REDACTED, Redactor, looks_secret};
 use crate::service::Host;
 use crate::system::process::{Finished, Invocation, telling_lines};
+use crate::system::secrets;
 
 /// The most that a value may have.
 const MOST_BYTES: usize = 64 * 1024;
@@ -59,6 +60,7 @@ fn run(
     name: &FlagName,
     value: &str,
 ) -> Result<Finished, FlagError> {
+    secrets::hide(|| Redactor::new([(name.as_str(), value)]));
     let mut filled = words.iter().map(|word| fill(word, name.as_str(), value));
     let program = filled.next().unwrap_or_default();
     let mut env = host.environment();

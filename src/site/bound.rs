@@ -14,7 +14,7 @@ use crate::model::{
 use crate::service::Host;
 use crate::system::files::{Beneath, FileKind};
 use crate::system::git::Git;
-use crate::system::{clock, files};
+use crate::system::{clock, files, secrets};
 
 /// One bound checkout on this host, opened.
 pub struct Site {
@@ -31,6 +31,9 @@ pub struct Site {
 impl Site {
     /// A site from its parts.
     pub fn new(git: Git, binding: Binding, actor: String) -> Self {
+        secrets::hide(|| {
+            Redactor::of_dotenv(&std::fs::read(git.top().join(".env")).unwrap_or_default())
+        });
         let store = Store::of(&git);
         Self { git, binding, store, actor }
     }
@@ -64,12 +67,14 @@ impl Site {
     pub fn redactor(&self, config: &Config) -> Redactor {
         let carried = config.build.iter().flat_map(|group| &group.carry).map(|path| path.as_path());
         let flags = config.flags.iter().flat_map(|flags| flags.dotenv_files());
-        carried
+        let redactor = carried
             .chain(flags)
             .chain([Path::new(".env")])
             .filter_map(|path| std::fs::read(self.top().join(path)).ok())
             .map(|bytes| Redactor::new(self.secrets(config, &bytes)))
-            .fold(Redactor::default(), Redactor::and)
+            .fold(Redactor::default(), Redactor::and);
+        secrets::hide(|| redactor.clone());
+        redactor
     }
 
     /// The pairs of an environment file but those of declared flags that are no secrets: what those are set to is what

@@ -33,6 +33,7 @@ pub fn gitroll_as(account: &Account, actor: &str) -> io::Error {
         Some(_) => "--init-groups",
         None => "--clear-groups",
     };
+    tracing::debug!("goes on as {}", account.name);
     let mut command = Command::new("setpriv");
     command
         .arg(format!("--reuid={}", account.uid))
@@ -62,6 +63,7 @@ pub fn pager(command: &str, text: &[u8]) -> io::Error {
         Ok(file) => file,
         Err(error) => return error,
     };
+    tracing::debug!("the pager {command} takes over");
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).stdin(file);
     // What git sets for its pager: leave short texts on the screen, show colours.

@@ -11,6 +11,7 @@ pub mod orphans;
 pub mod process;
 pub mod procs;
 pub mod random;
+pub mod secrets;
 pub mod signals;
 pub mod text;
 pub mod user;

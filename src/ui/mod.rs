@@ -17,6 +17,10 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;
 
 use serde::Serialize;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use crate::system::secrets;
 
 /// How this invocation speaks.
 #[derive(Debug, Clone)]
@@ -129,15 +133,35 @@ pub fn lost_answer() -> Option<io::Error> {
 /// The version of every JSON answer.
 pub const JSON_VERSION: u32 = 1;
 
-/// Tells what is done below the surface on stderr, where `GITROLL_LOG` asks for it: `warn`, `info`,
-/// `debug` or `trace`.
-pub fn trace() {
-    let level = std::env::var("GITROLL_LOG").ok().and_then(|text| text.parse().ok());
-    if let Some(level) = level {
-        let level: tracing::Level = level;
-        let subscriber =
-            tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).finish();
-        let _ = tracing::subscriber::set_global_default(subscriber);
+/// Tells what is done below the surface on stderr: what `GITROLL_LOG` asks for (`info`, or levels by module like
+/// `gitroll::system::git=debug`), and of gitroll itself debug with `-v` and trace with `-vv`.
+pub fn trace(verbose: u8) {
+    let asked = std::env::var("GITROLL_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let targets = match (verbose, asked) {
+        (0, None) => return,
+        (0, Some(asked)) => asked,
+        (more, asked) => {
+            let level = if more == 1 { LevelFilter::DEBUG } else { LevelFilter::TRACE };
+            asked.unwrap_or_default().with_target(env!("CARGO_CRATE_NAME"), level)
+        }
+    };
+    let lines = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE);
+    let subscriber = lines.with_writer(|| LogLine).finish().with(targets);
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// Writes a line of the log, which arrives whole, to stderr: without the secrets that are known.
+struct LogLine;
+
+impl io::Write for LogLine {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let shown = secrets::masked(&String::from_utf8_lossy(line));
+        io::stderr().write_all(shown.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 

@@ -14,6 +14,7 @@ use super::locks::{LocksTaken, RunningCommand, in_the_way, lock_in_message};
 use super::object::sync_dir;
 use super::refs::ref_error;
 use super::repository::{Git, GitError};
+use crate::system::text::escape;
 
 /// Only the end of a longer reflog is read.
 const MOST_REFLOG: u64 = 16 << 20;
@@ -128,6 +129,8 @@ impl Git {
         let takes = LocksTaken { locks: vec![lock.clone()], fetches: false };
         let noted = RunningCommand::begin(self, "HEAD", &takes);
         let written = self.write_locked(&path, &lock, bytes);
+        let (target, done) = (String::from_utf8_lossy(bytes), written.is_ok());
+        tracing::debug!("HEAD is written: {}, done: {done}", escape(target.trim_end()));
         if let Some(noted) = noted {
             noted.came_to_its_end();
         }

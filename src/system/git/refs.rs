@@ -16,6 +16,7 @@ use crate::model::Oid;
 use super::locks::{LocksTaken, in_the_way, lock_in_message};
 use super::object::{oid, sync_dir};
 use super::repository::{Git, GitError};
+use crate::system::text::escape;
 
 /// How many symbolic refs may follow one another, as in git.
 const MOST_HOPS: usize = 5;
@@ -170,6 +171,7 @@ impl Git {
         let locks = names.iter().map(|name| locked(self.ref_path(name))).chain(also).chain(packed);
         let takes = LocksTaken { locks: locks.collect(), fetches: false };
         let first = names.first().copied().unwrap_or_default();
+        let told = escape(&String::from_utf8_lossy(&orders).replace('\0', " "));
         let who = self.identity(crate::system::clock::now());
         let answer = self
             .call("update-ref")
@@ -183,9 +185,11 @@ impl Git {
             .env("GIT_COMMITTER_EMAIL", &who.email)
             .run()?;
         if answer.code == Some(0) {
+            tracing::debug!("ref transaction ({}): {told}", escape(why));
             return Ok(());
         }
         let problem = answer.problem();
+        tracing::debug!("ref transaction ({}) refused: {told}: {}", escape(why), escape(&problem));
         let name = problem
             .split_once("ref '")
             .and_then(|(_, rest)| rest.split_once('\''))
