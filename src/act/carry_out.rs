@@ -80,7 +80,7 @@ pub fn carry_out(
     if options.confirm {
         let asking = Instant::now();
         if !session.caller.prompt().confirm(&question(&plan), true)? {
-            return Err(Failure::unchanged("not confirmed; nothing was changed"));
+            return Err(Failure::unchanged("not confirmed").and_nothing_changed());
         }
         // How long a person thinks is no part of what is promised.
         begin += asking.elapsed();
@@ -231,17 +231,16 @@ fn served_here(facts: &Facts, plan: &Plan) -> Option<String> {
 fn check_unmoved(session: &Session, facts: &Facts, plan: &Plan) -> Result<(), Failure> {
     let git = &session.site.git;
     if git.head()? != facts.head {
-        return Err(Failure::refused("HEAD moved while this was planned; nothing was changed")
+        return Err(Failure::refused("HEAD moved while this was planned")
+            .and_nothing_changed()
             .next("the same command", "plans again"));
     }
     if let Some(target) = &plan.target
         && git.find_ref(&target.name)?.as_ref() != Some(&target.id)
     {
-        return Err(Failure::refused(format!(
-            "{} moved while this was planned; nothing was changed",
-            target.short()
-        ))
-        .next("gitroll targets", "shows where it points now"));
+        return Err(Failure::refused(format!("{} moved while this was planned", target.short()))
+            .and_nothing_changed()
+            .next("gitroll targets", "shows where it points now"));
     }
     Ok(())
 }
@@ -354,10 +353,9 @@ impl Pursuit<'_> {
             return Err(failure);
         }
         // True of the candidate only: the one before it is in place.
-        const UNCHANGED: &str = "nothing was changed";
-        let message = failure.message.trim_end_matches(UNCHANGED).trim_end_matches("; ");
-        self.tell_failed(&next.name, message);
-        for detail in failure.details.iter().filter(|detail| *detail != UNCHANGED) {
+        let failure = failure.of_a_part();
+        self.tell_failed(&next.name, &failure.message);
+        for detail in &failure.details {
             self.session.caller.tell(Notice::Detail(format!("  {detail}")));
         }
         self.go_on(run, engine::settle)

@@ -531,7 +531,7 @@ fn ask(
     };
     match session.caller.prompt().confirm(&question, false) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(refused(Failure::unchanged("not confirmed; nothing was changed"))),
+        Ok(false) => Err(refused(Failure::unchanged("not confirmed").and_nothing_changed())),
         Err(Unanswered::NobodyThere(_)) => {
             let what = format!("{count} in the tree that is to serve would not be found");
             let failure = Failure::new(Status::Usage, what);

@@ -132,7 +132,7 @@ fn revision(session: &Session, facts: &mut Facts, rev: Option<&str>) -> Result<O
     caller.tell(Notice::StepsEnd);
     fetched.map_err(|error| {
         Failure::from(error)
-            .detail("nothing was changed")
+            .nothing_changed()
             .next("gitroll deploy REV", "deploys what is here already, without fetching")
     })?;
     let commit = git.resolve(&format!("refs/remotes/{name}"))?;

@@ -27,12 +27,25 @@ pub struct Failure {
     pub details: Vec<String>,
     /// The next commands, each with what it does.
     pub next: Vec<(String, String)>,
+    /// Where it says so in words.
+    #[serde(skip)]
+    nothing_changed: Option<NothingChanged>,
+}
+
+/// Where a failure says that nothing was changed.
+#[derive(Debug, Clone, Copy)]
+enum NothingChanged {
+    /// Behind so many bytes of the message.
+    Message(usize),
+    /// In the detail of this index.
+    Detail(usize),
 }
 
 impl Failure {
     /// Without details and next commands.
     pub fn new(status: Status, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), details: Vec::new(), next: Vec::new() }
+        let (details, next) = (Vec::new(), Vec::new());
+        Self { status, message: message.into(), details, next, nothing_changed: None }
     }
 
     /// Nothing changed: configuration, repository, environment.
@@ -43,6 +56,29 @@ impl Failure {
     /// Refused by policy.
     pub fn refused(message: impl Into<String>) -> Self {
         Self::new(Status::Refused, message)
+    }
+
+    /// Ends the message with `nothing was changed`.
+    pub fn and_nothing_changed(mut self) -> Self {
+        self.nothing_changed = Some(NothingChanged::Message(self.message.len()));
+        self.message.push_str("; nothing was changed");
+        self
+    }
+
+    /// Adds the detail `nothing was changed`.
+    pub fn nothing_changed(mut self) -> Self {
+        self.nothing_changed = Some(NothingChanged::Detail(self.details.len()));
+        self.detail("nothing was changed")
+    }
+
+    /// Without saying that nothing was changed: of the whole act that would not be true.
+    pub fn of_a_part(mut self) -> Self {
+        match self.nothing_changed.take() {
+            Some(NothingChanged::Message(end)) => self.message.truncate(end),
+            Some(NothingChanged::Detail(index)) => drop(self.details.remove(index)),
+            None => {}
+        }
+        self
     }
 
     /// Adds a line of detail.
@@ -276,7 +312,7 @@ impl From<EngineError> for Failure {
             }
             EngineError::Journal(error) => error.into(),
             EngineError::NotBegun(_) => Self::unchanged(error.to_string())
-                .detail("nothing was changed")
+                .nothing_changed()
                 .next("gitroll doctor", "looks for what is in the way"),
             EngineError::Config(_) => Self::new(Status::PersonNeeded, error.to_string()),
             // Nothing was changed by this, but the run is open still: 22 says what has to be done first.
@@ -290,7 +326,7 @@ impl From<EngineError> for Failure {
 impl From<Unanswered> for Failure {
     fn from(error: Unanswered) -> Self {
         Self::new(Status::Usage, error.to_string())
-            .detail("nothing was changed")
+            .nothing_changed()
             .next("the same command with --yes", "answers it beforehand")
     }
 }
@@ -299,7 +335,7 @@ impl From<Vec<Problem>> for Failure {
     fn from(problems: Vec<Problem>) -> Self {
         let policy = problems.iter().any(|p| p.policy);
         let status = if policy { Status::Refused } else { Status::Unchanged };
-        let mut failure = match problems.as_slice() {
+        let failure = match problems.as_slice() {
             [only] => Self::new(status, only.message.clone()).detail(only.hint.clone()),
             many => {
                 let mut failure =
@@ -311,7 +347,28 @@ impl From<Vec<Problem>> for Failure {
                 failure
             }
         };
-        failure.details.push("nothing was changed".to_owned());
-        failure
+        failure.nothing_changed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_part_only_what_it_says_itself_is_taken_away() {
+        let ended = Failure::refused("HEAD moved").and_nothing_changed();
+        assert_eq!(ended.message, "HEAD moved; nothing was changed");
+        assert_eq!(ended.of_a_part().message, "HEAD moved");
+
+        let told = Failure::unchanged("no").detail("why").nothing_changed().detail("more");
+        assert_eq!(told.details, ["why", "nothing was changed", "more"]);
+        assert_eq!(told.of_a_part().details, ["why", "more"]);
+
+        let imitated =
+            Failure::unchanged("hook: nothing was changed").detail("nothing was changed");
+        let part = imitated.of_a_part();
+        assert_eq!(part.message, "hook: nothing was changed");
+        assert_eq!(part.details, ["nothing was changed"]);
     }
 }

@@ -59,9 +59,6 @@ pub enum RampOutcome {
 /// Between two steps: what a person is told who stops it.
 const STOPPED: &str = "stopping; the flag stays as it was seen last";
 
-/// What a failure says that is true of one step only.
-const UNCHANGED: &str = "nothing was changed";
-
 /// Raises the flag step by step: each step is seen in the running app, and watched before the next.
 ///
 /// # Errors
@@ -206,8 +203,9 @@ impl Ramp<'_> {
             Err(failure) => {
                 let what = format!("{failed}, and could not be put back: it is {now} now");
                 let mut told = Failure::new(Status::PersonNeeded, what).detail(why.to_owned());
-                told = told.detail(failure.message);
-                told.details.extend(failure.details.into_iter().filter(|d| d != UNCHANGED));
+                told = told.detail(failure.message.clone());
+                let failure = failure.of_a_part();
+                told.details.extend(failure.details);
                 told.next = failure.next;
                 Err(told.next(format!("gitroll flags off {name}"), "switches it off"))
             }
@@ -228,7 +226,8 @@ impl Ramp<'_> {
         let name = &self.flag.name;
         let what = format!("{name} = {} was not begun: {}", self.shown(step), failure.message);
         let mut told = self.ends(what, format!("{name} is {} now", self.now()));
-        told.details.extend(failure.details.into_iter().filter(|line| line != UNCHANGED));
+        let failure = failure.of_a_part();
+        told.details.extend(failure.details);
         told.next.splice(0..0, failure.next);
         told
     }

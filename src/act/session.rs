@@ -361,7 +361,7 @@ fn at_work(site: &Site, caller: &Caller, command: &str) -> Result<Option<Note>, 
             "{} cannot be written: {error}",
             site.state().join("at-work.json").display()
         ))
-        .detail("nothing was changed")
+        .nothing_changed()
         .next("gitroll doctor", "looks at this host")),
     }
 }

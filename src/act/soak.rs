@@ -406,14 +406,13 @@ impl Soak<'_> {
             return failure.detail(format!("it did not hold: {why}"));
         }
         // True of the way back only: what fails is in place.
-        const UNCHANGED: &str = "nothing was changed";
-        let because = failure.message.trim_end_matches(UNCHANGED).trim_end_matches("; ");
+        let failure = failure.of_a_part();
         let what = match self.before {
             Some(before) => format!("{} did not hold, and {before} is not back", self.deployed),
             None => format!("{} did not hold", self.deployed),
         };
-        let mut told = self.needed(what).detail(why.to_owned()).detail(because.to_owned());
-        told.details.extend(failure.details.into_iter().filter(|line| line != UNCHANGED));
+        let mut told = self.needed(what).detail(why.to_owned()).detail(failure.message);
+        told.details.extend(failure.details);
         let others = failure.next.into_iter().filter(|(next, _)| next != "the same command");
         told.next.splice(0..0, others);
         told

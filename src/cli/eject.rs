@@ -113,7 +113,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &EjectArgs) -> Result<Exit, Failure
     if waiting > 0 {
         let what = format!("{} would be lost: not signed yet", plural(waiting, "record"));
         return Err(Failure::unchanged(what)
-            .detail("nothing was changed")
+            .nothing_changed()
             .next("gitroll doctor", "says why they cannot be signed"));
     }
     // The way out must also work where the records cannot be read any more.
@@ -129,7 +129,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &EjectArgs) -> Result<Exit, Failure
         return Ok(Exit::Done);
     }
     if !args.yes && !confirm(ui, "Eject?", false)? {
-        return Err(Failure::new(Status::Unchanged, "not confirmed; nothing was changed"));
+        return Err(Failure::unchanged("not confirmed").and_nothing_changed());
     }
     engine::eject(site, &ejection).map_err(|error| failure(error, args, &ejection))?;
     answer.outcome = "ejected".to_owned();
