@@ -1,13 +1,9 @@
 //! `gitroll init`
 
-mod artifacts;
 mod bind;
 mod edited;
-mod questions;
 mod records;
-mod replace;
 mod tags;
-mod told;
 
 use std::collections::BTreeSet;
 
@@ -32,7 +28,7 @@ use crate::plan::open_files;
 use crate::site::{Observed, Site, held_files};
 use crate::system::files;
 use crate::target::{Request, resolve};
-use crate::ui::Ui;
+use crate::ui::{Ui, escape, plural};
 
 pub use edited::EditedFile;
 pub use tags::LeftTag;
@@ -171,11 +167,11 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
     let facts = session.facts()?;
     let accepted_changed = begun && facts.accepted.text != config_text;
     let adopting = adopted && (accepted_changed || !known(&facts, &served));
-    let mut artifacts = artifacts::Artifacts::default();
+    let mut artifacts = records::Artifacts::default();
     if adopted {
         // Before the record that names them: a kill in between costs another copy, not the way back.
         let named = if adopting { Vec::new() } else { recorded_artifacts(site, &facts, &served) };
-        artifacts = artifacts::keep(&session, &parsed, |a| adopting || named.contains(a))?;
+        artifacts = records::keep(&session, &parsed, |a| adopting || named.contains(a))?;
         at("artifacts kept")?;
         remember_services(site, &parsed, &served);
     }
@@ -225,7 +221,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         adopted,
         missing,
     };
-    told::tell(&session, &answer);
+    print(&session, &answer);
     ui.document("init", 0, &answer);
     Ok(Exit::Done)
 }
@@ -280,4 +276,91 @@ fn tonight(session: &Session, facts: &Facts) -> Result<Option<Served>, Failure> 
     Ok(found.and_then(|f| {
         Some(Served { commit: f.chosen.commit?, name: f.chosen.name, version: None })
     }))
+}
+
+/// Says what was set up, and what is next.
+fn print(session: &Session, answer: &InitAnswer) {
+    let ui = &session.ui;
+    let field = |name: &str, text: &str| ui.line(&format!("  {name:<9} {}", escape(text)));
+    ui.line(&format!("{} {}", ui.out.ok(), session.place()));
+    field("serving", &answer.serving.to_string());
+    field("binding", &answer.binding);
+    field(
+        "records",
+        &match answer.records.as_slice() {
+            [] => "nothing new to record".to_owned(),
+            made => made.iter().map(|r| format!("#{}", r.seq)).collect::<Vec<_>>().join(" "),
+        },
+    );
+    if answer.adopted {
+        let word = if answer.records.is_empty() { "healthy" } else { "adopted" };
+        field(word, "what serves was observed healthy: `back` can return to it");
+    }
+    if !answer.kept.is_empty() {
+        field("kept", &answer.kept.join(", "));
+    }
+    if !answer.adopted_tags.is_empty() {
+        field("tags", &adopted_tags(&answer.adopted_tags));
+    }
+    for missing in &answer.missing {
+        field("missing", missing);
+    }
+    for warning in &answer.warnings {
+        field("warning", warning);
+    }
+    print_leftovers(ui, &answer.leftovers, &answer.unread);
+    match &answer.back_to {
+        Some(back) => field("tonight", &format!("gitroll back would go to {back}")),
+        None if answer.adopted => {
+            field(
+                "tonight",
+                "this is the first state known: after the next deploy, back returns to it",
+            );
+            if !answer.adopted_tags.is_empty() {
+                field(
+                    "",
+                    "gitroll targets shows the tags; gitroll back --to last-stable takes one",
+                );
+            }
+        }
+        None => field("tonight", "gitroll back has nowhere to go before something was proven here"),
+    }
+    if answer.wrote_config {
+        field("next", "read gitroll.toml, correct it, then: git add gitroll.toml && git commit");
+    } else if answer.adopted {
+        field("next", "gitroll deploy");
+    } else {
+        field("next", "mend what is missing in gitroll.toml, then gitroll init again");
+        field("", "or gitroll deploy, which starts the services and proves them");
+    }
+}
+
+fn adopted_tags(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let more = names.len().saturating_sub(SHOWN);
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match more {
+        0 => format!("adopted {shown}"),
+        _ => format!("adopted {shown} and {more} more"),
+    }
+}
+
+/// Tells each line with the one to put in its place.
+fn print_leftovers(ui: &Ui, leftovers: &[Leftover], unread: &[String]) {
+    if !leftovers.is_empty() {
+        let lines = plural(leftovers.len(), "line");
+        ui.line(&format!("  replace   {lines} that would deploy past gitroll:"));
+    }
+    for Leftover { place, line, text, replacement } in leftovers {
+        let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+        ui.line(&format!("    {}{line}", escape(place)));
+        ui.line(&format!("      - {}", escape(text.trim_start())));
+        ui.line(&match replacement {
+            Some(new) => format!("      + {}", escape(new.trim_start())),
+            None => "      + (nothing: the other lines do it)".to_owned(),
+        });
+    }
+    for unread in unread {
+        ui.line(&format!("  unread    {}", escape(unread)));
+    }
 }

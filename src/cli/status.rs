@@ -4,12 +4,9 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-mod meanwhile;
 mod open;
-mod words;
 
 use open::OpenRun;
-use words::{observed_words, serving_words};
 
 use super::Globals;
 use super::exit::Exit;
@@ -17,14 +14,15 @@ use super::failure::Failure;
 use super::session::Session;
 use crate::act::watchdog::FinishedRun;
 use crate::component;
-use crate::engine::{self, Course, Run};
+use crate::config;
+use crate::engine::{self, Course, Lying, Run};
 use crate::model::{CheckEvidence, ComponentId, Hold, Oid, RepoPath, Seq, Served};
 use crate::plan::candidates;
 use crate::plan::facts::Facts;
 use crate::plan::{estimate, holds};
 use crate::site::Observed;
 use crate::target::{Needed, Request, resolve};
-use crate::ui::{Ui, clock_word, escape, plural};
+use crate::ui::{Ui, ago, clock_word, escape, plural, span};
 
 /// Show what serves, what is observed, and where `back` would go
 #[derive(Debug, Args)]
@@ -183,7 +181,7 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &StatusArgs) -> Result<Exit, Failu
 
 fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<StatusAnswer, Failure> {
     let site = &session.site;
-    let seen = meanwhile::look(session, facts, open.last())?;
+    let seen = see(session, facts, open.last())?;
     let serving = seen.serves.clone().unwrap_or_else(|| facts.serving.clone());
     let known = seen.serves.as_ref().and(facts.standing.as_ref());
     let standing = known.filter(|s| s.commit == serving.commit);
@@ -396,4 +394,139 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
         field("", &format!("after {}", run.line()));
     }
     run.particulars(now, &field);
+}
+
+/// What was seen of a host.
+struct Seen {
+    /// What serves; `None` where a run is open and neither state answers as it should, or nobody can tell which.
+    serves: Option<Served>,
+    /// The checks and services, as asked of that.
+    observed: Observed,
+    /// Tracked files with local edits, those that the open run itself has changed left out.
+    edited: Vec<RepoPath>,
+}
+
+/// What serves while a run is open neither HEAD nor the records say: the checks do.
+///
+/// # Errors
+/// When the tree cannot be compared.
+fn see(session: &Session, facts: &Facts, run: Option<&Run>) -> Result<Seen, Failure> {
+    let site = &session.site;
+    let deployment = facts.deployment(site);
+    let mut edited = site.git.edited(&facts.head.commit)?;
+    let Some(run) = run.filter(|run| run.course() != Course::Preparing) else {
+        let observed = Observed::now(site, &facts.accepted.config, &facts.serving, &deployment);
+        return Ok(Seen { serves: Some(facts.serving.clone()), observed, edited });
+    };
+    let plan = &run.plan;
+    let lying = match run.lying() {
+        Lying::Before => Some(&plan.from.commit),
+        Lying::Target => Some(&plan.to.commit),
+        Lying::Between => None,
+    };
+    if lying != Some(&facts.head.commit) {
+        edited.retain(|path| plan.activation.changes.iter().all(|change| change.path != *path));
+    }
+    let as_before = config::parse(&plan.config_before, "gitroll.toml")
+        .map(|config| Observed::now(site, &config, &plan.from, &deployment))?;
+    let as_target = config::parse(&plan.config, "gitroll.toml")
+        .map(|config| Observed::now(site, &config, &plan.to, run.id.as_str()))?;
+    let target = match (as_before.healthy(), as_target.healthy()) {
+        (true, false) => Some(false),
+        (false, true) => Some(true),
+        (false, false) => None,
+        // Only flags differ.
+        (true, true) if plan.from.commit == plan.to.commit => Some(false),
+        // No check tells the one from the other: what was not reloaded is what it was.
+        (true, true) => match run.course() {
+            Course::Proven => Some(true),
+            _ if !run.reloaded() => Some(false),
+            _ => None,
+        },
+    };
+    let serves = target.map(|target| if target { &plan.to } else { &plan.from }.clone());
+    let shown = target.unwrap_or(run.lying() == Lying::Target);
+    Ok(Seen { serves, observed: if shown { as_target } else { as_before }, edited })
+}
+
+/// What serves, since when, and by whose word.
+fn serving_words(ui: &Ui, answer: &StatusAnswer, now: jiff::Timestamp) -> String {
+    let style = &ui.out;
+    let open = answer.open_runs.last().filter(|run| run.touches());
+    let proof = match (answer.told, answer.record, open) {
+        (false, ..) if answer.healthy => {
+            return "not known: the checks do not tell the one from the other".to_owned();
+        }
+        (false, ..) if !answer.checks.is_empty() && answer.checks.iter().all(|c| c.passed) => {
+            let down = answer.services.iter().filter(|service| !service.up);
+            let down: Vec<&str> = down.map(|service| service.service.as_str()).collect();
+            let down = down.join(", ");
+            return format!("{} not known: the checks pass, not seen up: {down}", style.bad());
+        }
+        (false, ..) => return format!("{} nothing healthy", style.bad()),
+        (_, Some(seq), _) if answer.proven => proven_words(ui, answer, seq),
+        (_, Some(seq), _) => format!("not proven by a run, #{seq}"),
+        (_, None, Some(run)) if answer.serving.commit == run.to.commit => {
+            let sign = if answer.proven { style.ok() } else { style.yellow("!") };
+            format!("{sign} {}", run.target_word())
+        }
+        (_, None, None) if answer.unsigned > 0 => {
+            format!("{} its record waits to be signed", style.yellow("!"))
+        }
+        (_, None, _) => format!("{} put there by hand, not recorded", style.yellow("!")),
+    };
+    let since = answer
+        .since
+        .map(|since| format!("  since {} ({})", clock_word(since, now), span(ago(since, now))));
+    format!("{}{}  {proof}", answer.serving, since.unwrap_or_default())
+}
+
+/// That it was proven, and whether it still is as it was then.
+fn proven_words(ui: &Ui, answer: &StatusAnswer, seq: Seq) -> String {
+    let style = &ui.out;
+    let down = answer.services.iter().filter(|service| !service.up);
+    let down: Vec<&str> = down.map(|service| service.service.as_str()).collect();
+    if !down.is_empty() {
+        return format!("{} proven #{seq}, but not up now: {}", style.bad(), down.join(", "));
+    }
+    let failing = answer.checks.iter().filter(|check| check.failed());
+    let failing: Vec<&str> = failing.map(|check| check.check.as_str()).collect();
+    if !failing.is_empty() {
+        return format!("{} proven #{seq}, but failing now: {}", style.bad(), failing.join(", "));
+    }
+    format!("{} proven #{seq}", style.ok())
+}
+
+/// Checks, services and the tree.
+fn observed_words(ui: &Ui, answer: &StatusAnswer) -> String {
+    let style = &ui.out;
+    let mut words: Vec<String> = Vec::new();
+    for check in &answer.checks {
+        if check.skipped.is_some() {
+            continue;
+        }
+        words.push(if check.passed {
+            format!("{} {} {} ms", check.check, style.ok(), check.last.millis)
+        } else {
+            format!("{} {} {}", check.check, style.bad(), escape(&check.last.answer))
+        });
+    }
+    for service in &answer.services {
+        words.push(if service.up {
+            format!(
+                "{} {} ({})",
+                service.service,
+                service.state,
+                plural(service.pids.len(), "process").replace("processs", "processes")
+            )
+        } else {
+            format!("{} {} {}", service.service, style.bad(), escape(&service.state))
+        });
+    }
+    words.push(match answer.edited.as_slice() {
+        [] => "tree clean".to_owned(),
+        [only] => format!("{only} edited"),
+        many => format!("{} files edited", many.len()),
+    });
+    words.join(&format!(" {} ", style.dot()))
 }

@@ -1,6 +1,6 @@
 //! Feature flags: whether they could be switched off tonight.
 
-use super::Examination;
+use super::examination::Examination;
 use crate::check;
 use crate::config::{self, ApiToken, Flag, FlagSource, FlagSourceKind, Prove};
 use crate::engine;

@@ -3,15 +3,12 @@
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use super::{Examination, on_path, quoted};
+use super::examination::{Examination, INIT, on_path, quoted};
 use crate::config::{Binding, BindingError, SigningFormat};
 use crate::site::{Site, exposed};
 use crate::system::files;
 use crate::system::git::Git;
 use crate::system::user::Account;
-
-/// What is run to find this host's tools and to trust its key again. Asks nothing, loses nothing.
-pub(super) const INIT: &str = "gitroll init --yes";
 
 /// Hooks that a plain `git checkout` runs.
 const CHECKOUT_HOOKS: [&str; 3] = ["post-checkout", "post-index-change", "reference-transaction"];

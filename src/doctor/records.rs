@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::host::INIT;
-use super::{Examination, on_path, quoted};
+use super::examination::{Examination, INIT, on_path, quoted};
 use crate::config::SigningFormat;
 use crate::engine::{self, AtWork, Lock};
 use crate::ledger::{self, LedgerError};

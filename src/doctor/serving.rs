@@ -1,7 +1,6 @@
 //! What serves: its services, checks, configuration and tree.
 
-use super::host::INIT;
-use super::{Examination, quoted};
+use super::examination::{Examination, INIT, quoted};
 use crate::config::{self, Config, Manager, Prove};
 use crate::engine;
 use crate::model::{RepoPath, Served};

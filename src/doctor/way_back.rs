@@ -1,7 +1,8 @@
 //! The way back: a target, its artifacts, room for it.
 
+use super::examination::{Examination, on_path};
+use super::host;
 use super::serving::told;
-use super::{Examination, host, on_path};
 use crate::build::Depth;
 use crate::ledger;
 use crate::model::{ArtifactEvidence, Event, Served};

@@ -1,21 +1,20 @@
-//! The binding that `init` makes or renews.
+//! The binding that `init` makes or renews, and what it asks for that.
 
 use std::path::{Path, PathBuf};
 
 use super::InitArgs;
 use super::edited::{self, EditedFile};
-use super::questions::{ask, name};
 use crate::adopt::stack::{Stack, WorkTree};
 use crate::adopt::starter;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, Status};
 use crate::config::{Binding, BindingPlaces, Signing, SigningFormat, Tools, UpstreamBranch};
 use crate::ledger::{self, LedgerError};
-use crate::model::{AppName, EnvironmentName, WriterId};
+use crate::model::{AppName, EnvironmentName, IdError, WriterId};
 use crate::service;
 use crate::site::config_in_tree;
 use crate::system::git::Git;
 use crate::system::{files, process, random, user};
-use crate::ui::{Ui, escape};
+use crate::ui::{self, Ui, escape};
 
 /// What `init` is about to write.
 pub(super) struct Prepared {
@@ -263,4 +262,48 @@ fn read_config(top: &Path) -> Result<Option<String>, Failure> {
         Failure::unchanged(format!("{}: {error}", top.join("gitroll.toml").display()))
             .detail("it must be a plain file of the app's own")
     })
+}
+
+/// What a person said, or the defaults.
+struct Said {
+    app: String,
+    environment: String,
+    name: String,
+}
+
+/// Asks what was not given on the command line; with `--yes` takes the defaults.
+fn ask(ui: &Ui, args: &InitArgs, app: &str, host: &str) -> Result<Said, Failure> {
+    let said = |given: &Option<String>,
+                text: &str,
+                default: &str,
+                validate: fn(&str) -> Result<(), String>|
+     -> Result<String, Failure> {
+        match given {
+            Some(given) => Ok(given.clone()),
+            None if args.yes => Ok(default.to_owned()),
+            None => ui::input(ui, text, default, validate).map_err(|error| {
+                Failure::from(error)
+                    .next("gitroll init --yes --environment NAME", "takes the defaults")
+            }),
+        }
+    };
+    Ok(Said {
+        app: said(&None, "Name of the app?", app, is::<AppName>)?,
+        environment: said(
+            &args.environment,
+            "Which environment is this?",
+            "production",
+            is::<EnvironmentName>,
+        )?,
+        name: said(&args.name, "Name of this host in records?", host, |_| Ok(()))?,
+    })
+}
+
+fn is<T: std::str::FromStr<Err = IdError>>(text: &str) -> Result<(), String> {
+    text.parse::<T>().map(drop).map_err(|error| error.to_string())
+}
+
+/// A name as the program needs it, or a usage error.
+fn name<T: std::str::FromStr<Err = IdError>>(text: &str) -> Result<T, Failure> {
+    text.parse().map_err(|e: IdError| Failure::new(Status::Usage, e.to_string()))
 }

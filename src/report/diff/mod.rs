@@ -3,8 +3,6 @@
 mod commits;
 mod environment;
 mod files;
-mod kind;
-mod lock;
 mod npm_lock;
 mod suspect;
 
@@ -13,7 +11,7 @@ pub use environment::{EnvironmentChange, live_keys};
 #[cfg(test)]
 pub use files::Change;
 pub use files::{FileChange, Part, Totals};
-pub use lock::LockChange;
+pub use npm_lock::LockChange;
 pub use suspect::Suspect;
 #[cfg(test)]
 pub use suspect::SuspectKind;
@@ -26,7 +24,7 @@ use crate::ledger::Held;
 use crate::model::{Oid, Seq};
 use crate::system::git::{Git, GitError};
 
-use kind::Kinds;
+use files::Kinds;
 
 /// A state that is compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -96,7 +94,7 @@ pub fn compare(git: &Git, question: Question<'_>) -> Result<Diff, GitError> {
         all.retain(|file| file.is_of(component));
     }
     let kinds = Kinds::of(config);
-    let locks = lock::changes(git, &from.commit, &to.commit, &all);
+    let locks = npm_lock::lock_changes(git, &from.commit, &to.commit, &all);
     let mut environment = keys.map(|(before, after)| environment::change(&before, &after));
     if let (Some(component), Some(change)) = (component, &mut environment) {
         // Which variables a component reads is not known, but for its flag.

@@ -1,0 +1,134 @@
+//! Findings, and the commands that mend them: each can be pasted into a shell as it stands.
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::model::Served;
+
+/// What is run to find this host's tools and to trust its key again. Asks nothing, loses nothing.
+pub(super) const INIT: &str = "gitroll init --yes";
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// It is as it should be.
+    Fine,
+    /// A person should know; `back` works all the same.
+    Warning,
+    /// `back` would fail, or could not be trusted.
+    Problem,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Finding {
+    /// How much it matters.
+    pub level: Level,
+    /// What was looked at: `binding`, `signing`, `target` …
+    pub subject: &'static str,
+    /// What was found and where.
+    pub what: String,
+    /// The command that mends it, to be typed in the checkout; absent where only a person can.
+    pub fix: Option<String>,
+}
+
+/// What came of looking at everything.
+#[derive(Debug, Clone, Default)]
+pub struct Examination {
+    /// The findings, in the order in which they are to be mended.
+    pub findings: Vec<Finding>,
+    /// What `gitroll back` would take.
+    pub back_to: Option<Served>,
+}
+
+impl Examination {
+    /// Whether nothing found would make `back` fail.
+    pub fn ready(&self) -> bool {
+        self.problems().next().is_none()
+    }
+
+    /// What would make `back` fail.
+    pub fn problems(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.level == Level::Problem)
+    }
+
+    pub(super) fn problem(
+        &mut self,
+        subject: &'static str,
+        what: impl Into<String>,
+        fix: Option<String>,
+    ) {
+        self.add(Level::Problem, subject, what.into(), fix);
+    }
+
+    pub(super) fn warning(
+        &mut self,
+        subject: &'static str,
+        what: impl Into<String>,
+        fix: Option<String>,
+    ) {
+        self.add(Level::Warning, subject, what.into(), fix);
+    }
+
+    /// Says that a subject is fine, where nothing else was said of it.
+    pub(super) fn fine(&mut self, subject: &'static str, what: impl Into<String>) {
+        if !self.findings.iter().any(|finding| finding.subject == subject) {
+            self.add(Level::Fine, subject, what.into(), None);
+        }
+    }
+
+    pub(super) fn add(
+        &mut self,
+        level: Level,
+        subject: &'static str,
+        what: String,
+        fix: Option<String>,
+    ) {
+        self.findings.push(Finding { level, subject, what, fix });
+    }
+}
+
+/// A command on one path, where the path can be typed.
+pub(super) fn on_path(command: &str, path: &Path) -> Option<String> {
+    Some(format!("{command} {}", quoted(&path.display().to_string())?))
+}
+
+/// A word as a shell reads it: plain where it is harmless, else in single quotes. `None` for a word that
+/// cannot be pasted: a terminal would act on its control characters before any shell sees it, and what
+/// is invisible cannot be checked by who pastes it.
+pub fn quoted(word: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._/+-@:=,".contains(c);
+    let shown = |c: char| c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric();
+    if word.is_empty() || !word.chars().all(shown) {
+        return None;
+    }
+    if word.chars().all(plain) && !word.starts_with('-') {
+        return Some(word.to_owned());
+    }
+    Some(format!("'{}'", word.replace('\'', r"'\''")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_reaches_the_shell_as_one_word_or_not_at_all() {
+        for (word, wanted) in [
+            ("/srv/shop/.git", Some("/srv/shop/.git")),
+            ("a b", Some("'a b'")),
+            ("it's $(rm)", Some(r"'it'\''s $(rm)'")),
+            ("Grüße", Some("'Grüße'")),
+            ("-rf", Some("'-rf'")),
+            ("", None),
+            ("a\nb", None),
+            ("a\u{1b}[2J", None),
+            ("a\u{202e}b", None),
+        ] {
+            assert_eq!(quoted(word).as_deref(), wanted, "{word:?}");
+        }
+    }
+}
