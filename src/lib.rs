@@ -2,29 +2,30 @@
 //!
 //! > **Exit 0 means the intended version was observed serving.**
 //!
-//! The way of a command through the crate, top to bottom; dependencies point downwards only:
+//! The way of a command through the crate. Each part may use those beneath it, none uses one above it, and no file
+//! imports a file that imports it:
 //!
 //! ```text
-//! cli      one file per verb: arguments → request, outcome → text or JSON, exit code
-//!  ├ act      one file per act: request → plan → run → outcome; knows neither arguments nor terminal
-//!  ├ ui       the only place that prints: text or JSON, prompts, progress
-//!  ├ adopt    what runs and lies on a host when gitroll comes to it; starter files
-//!  ├ plan     facts by observing → candidates → a frozen plan → preflight
-//!  │  └ target   which state to go back to, and why not the others (pure)
-//!  ├ engine   executes a checked plan: journal, steps, undo, compensate, record
-//!  ├ doctor   what would make the way back fail, and the command that mends it
-//!  └ report   renders templates
-//!      site     one bound checkout on this host, and how it stands
-//!      component  the files of a part of the app; whether its older files fit what serves
-//!      ledger   chains of signed records in git: codec, trust, append, projections, fold
-//!      layout   makes the tree what it should be: stage, converge
-//!      build    groups, keys, the store of artifacts
-//!      flag     feature flags where they are kept: files, an API, commands
-//!      service  pm2, systemd, the built-in process manager, commands
-//!      check    asks the app and what is around it, weighs witnesses, proves
-//!          config   gitroll.toml and host.toml: raw text → validated types
-//!          model    ids, Record, Plan, Step, Evidence: pure data
-//!          system   the ground floor: git, processes, files, users, the clock
+//! cli        one file per verb: arguments → request, outcome → text or JSON, prompts, exit code
+//! ui         the only place that prints: text or JSON, prompts, progress
+//! act        one file per act: request → plan → run → outcome; knows neither arguments nor terminal
+//! adopt      what runs and lies on a host when gitroll comes to it: stacks, old tags, leftovers; starter files
+//! doctor     what would make the way back fail, and the command that mends it
+//! report     what is written for people: the diff of two states, the demo
+//! plan       facts by observing → candidates → a frozen plan → preflight
+//! target     which state to go back to, and why not the others (pure)
+//! engine     executes a checked plan: lock, journal, steps, undo, compensate, record
+//! site       one bound checkout on this host, and how it stands
+//! component  the files of a part of the app; whether its older files fit what serves
+//! ledger     chains of signed records in git: codec, trust, append, projections, fold
+//! layout     makes the tree what it should be: stage, converge
+//! build      groups, keys, the store of artifacts
+//! flag       feature flags where they are kept: files, an API, commands
+//! check      asks the app and what is around it, weighs witnesses, proves
+//! service    pm2, systemd, the built-in process manager, commands
+//! config     gitroll.toml and host.toml: raw text → validated types
+//! system     the ground floor: git, processes, files, users, the clock
+//! model      ids, Record, Plan, Step, Evidence: pure data
 //! ```
 //!
 //! `docs/architecture.md` follows one rollback through these modules.

@@ -22,7 +22,12 @@ impl Circle {
     /// The circle for people.
     pub fn told(&self) -> String {
         let files: Vec<&str> = self.files.iter().map(String::as_str).collect();
-        format!("a circle of {} files: {}\n  {}", files.len(), files.join(", "), self.arrows.join("\n  "))
+        format!(
+            "a circle of {} files: {}\n  {}",
+            files.len(),
+            files.join(", "),
+            self.arrows.join("\n  ")
+        )
     }
 }
 
@@ -102,7 +107,12 @@ impl<'f> Modules<'f> {
     }
 
     /// The file that defines what a path names, as written in the module at `from`, and its name there.
-    fn definer(&self, from: &[String], written: &[String], depth: usize) -> Option<(String, String)> {
+    fn definer(
+        &self,
+        from: &[String],
+        written: &[String],
+        depth: usize,
+    ) -> Option<(String, String)> {
         let mut rest = written;
         let mut at = match rest.first()?.as_str() {
             "crate" => {
@@ -120,7 +130,8 @@ impl<'f> Modules<'f> {
                     let alias = self.by_path.get(from)?.used.get(first)?;
                     // An alias of something else by the same name would go round.
                     let whole = [alias, &rest[1..]].concat();
-                    return (depth < 8 && whole != written).then(|| self.definer(from, &whole, depth + 1))?;
+                    return (depth < 8 && whole != written)
+                        .then(|| self.definer(from, &whole, depth + 1))?;
                 }
                 from.to_vec()
             }
@@ -161,14 +172,16 @@ impl<'f> Modules<'f> {
 
 impl<'f> Module<'f> {
     fn of(file: &'f File) -> Self {
-        let mut module = Self { file, used: BTreeMap::new(), globs: Vec::new(), defined: BTreeSet::new() };
+        let mut module =
+            Self { file, used: BTreeMap::new(), globs: Vec::new(), defined: BTreeSet::new() };
         for statement in file.code().lines().filter_map(|line| line.trim().strip_suffix(';')) {
             let Some(at) = statement.find("use ") else { continue };
             let (path, alias) = match statement[at + 4..].split_once(" as ") {
                 Some((path, alias)) => (path, Some(alias.trim().to_owned())),
                 None => (&statement[at + 4..], None),
             };
-            let mut parts: Vec<String> = path.trim().split("::").map(|p| p.trim().to_owned()).collect();
+            let mut parts: Vec<String> =
+                path.trim().split("::").map(|p| p.trim().to_owned()).collect();
             if parts.last().is_some_and(|last| last == "self") {
                 parts.pop();
             }
@@ -182,7 +195,8 @@ impl<'f> Module<'f> {
         }
         const KINDS: [&str; 9] =
             ["fn", "struct", "enum", "trait", "type", "const", "static", "union", "macro_rules!"];
-        let mut words = file.code().split(|c: char| c.is_whitespace() || matches!(c, '(' | '<' | ':' | '{'));
+        let mut words =
+            file.code().split(|c: char| c.is_whitespace() || matches!(c, '(' | '<' | ':' | '{'));
         while let Some(word) = words.next() {
             if KINDS.contains(&word)
                 && let Some(name) = words.find(|next| !next.is_empty())
