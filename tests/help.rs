@@ -48,6 +48,34 @@ fn the_help_of_every_verb_is_as_reviewed() {
 }
 
 #[test]
+fn prose_is_wrapped_once_at_every_width() {
+    let host = TestEnvironment::new();
+    for width in [60, 80, 120] {
+        host.set("COLUMNS", width.to_string());
+        let most = width.min(MOST_COLUMNS);
+        for verb in VERBS {
+            let help = host.gitroll(&[verb, "--help"]).exit(0).stdout.clone();
+            let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+            for pair in lines.windows(2) {
+                let prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
+                // Beneath a heading and beneath an example begins something new.
+                if !prose(pair[0]) || !prose(pair[1]) || pair[0].starts_with("Usage:") {
+                    continue;
+                }
+                let next = pair[1].split(' ').next().unwrap_or_default().chars().count();
+                let room = most.saturating_sub(pair[0].chars().count() + 1);
+                assert!(
+                    next > room,
+                    "{verb} at {width} columns breaks early: {:?}, {:?}",
+                    pair[0],
+                    pair[1]
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn every_verb_of_the_program_is_looked_at_here() {
     let host = TestEnvironment::new();
     let help = host.gitroll(&["--help"]).exit(0).stdout.clone();

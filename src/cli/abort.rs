@@ -13,7 +13,7 @@ use crate::ui::Ui;
 #[command(after_help = "Examples:
   gitroll abort     when going on with an interrupted run is not wanted
 
-Too late (22) once the target was observed serving: `gitroll resume` records it, then
+Too late (22) once the target was observed serving: `gitroll resume` records it, then \
 `gitroll back` leaves it. A run that needs a person (21) is given up: see `gitroll status`.")]
 pub struct AbortArgs {
     /// Nothing is asked: taken so that scripts may say it everywhere

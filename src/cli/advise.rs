@@ -28,8 +28,8 @@ use choose::{Advice, Standing, choose};
   gitroll advise                                  which symptoms show, and the command for the worst
   gitroll advise --json | jq -r .result.advice.command
 
-Of the rules whose symptom shows the highest severity decides; of several the shallowest action:
-a flag, then the code, then all of it; to fix forward comes last. Exits 0 when anything could be
+Of the rules whose symptom shows the highest severity decides; of several the shallowest action: \
+a flag, then the code, then all of it; to fix forward comes last. Exits 0 when anything could be \
 asked, whatever is advised, and 1 when nothing could.")]
 pub struct AdviseArgs {}
 

@@ -21,7 +21,7 @@ use crate::ui::Ui;
   gitroll component QW-001 --to v1.2.0-stable --yes --reason 'uploads time out'
   gitroll back --undo                         it was a false alarm: return
 
-Everything outside the component stays as it serves now. What is left is held: a deploy that brings the
+Everything outside the component stays as it serves now. What is left is held: a deploy that brings the \
 same files of the component back is refused, one that changes them is not.")]
 pub struct ComponentArgs {
     /// The component; without it they are listed

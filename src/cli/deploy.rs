@@ -22,7 +22,7 @@ use crate::ui::Ui;
   gitroll deploy --keep-component QW-001
                                with the files QW-001 has now, not the revision's
 
-A failing build or a problem found beforehand exits 1 and touches nothing that serves. A version
+A failing build or a problem found beforehand exits 1 and touches nothing that serves. A version \
 that cannot be proven is taken back: 20.")]
 pub struct DeployArgs {
     /// Tag, branch or commit

@@ -28,7 +28,7 @@ use states::Compared;
   gitroll diff --component QW-001        the files of one component
   gitroll diff --patch                   the lines themselves, in git's pager
 
-Without A it compares from the last good state; without B, to what serves.
+Without A it compares from the last good state; without B, to what serves. \
 After a rollback or a failed deploy: what serves, with what was left or tried.")]
 pub struct DiffArgs {
     /// The state before: record number, tag or commit

@@ -29,7 +29,7 @@ use crate::ui::{Ui, confirm, escape, plural};
   gitroll eject --yes               without a question
   gitroll eject --branch release    make or take this branch for what serves
 
-Puts HEAD on a branch at what serves, removes gitroll's own files and the binding. No branch moves, no
+Puts HEAD on a branch at what serves, removes gitroll's own files and the binding. No branch moves, no \
 service is touched, the records stay in git. Interrupted, the same command finishes; gitroll init begins anew.")]
 pub struct EjectArgs {
     /// The branch for HEAD [default: one that is at what serves, else a new gitroll-ejected]

@@ -25,7 +25,7 @@ use crate::ui::{Ui, escape, span};
   gitroll flags ramp USE_X 1%,10%,50%,100% --every 1h
   gitroll back --level flags                     the values before the last change
 
-A flag counts as switched only when the running app was seen with its new value; otherwise the values of
+A flag counts as switched only when the running app was seen with its new value; otherwise the values of \
 before are put back [20].")]
 pub struct FlagsArgs {
     #[command(subcommand)]

@@ -40,11 +40,11 @@ pub use tags::LeftTag;
   gitroll init --yes --environment staging    asks none
   gitroll init --yes --system                 binding in /etc/gitroll, not ~/.config/gitroll
 
-On a server that runs: what serves is observed and adopted, and its built directories are copied, so
-that the first `back` needs no build. Stable tags of the past are adopted where HEAD's reflog shows them
+On a server that runs: what serves is observed and adopted, and its built directories are copied, so \
+that the first `back` needs no build. Stable tags of the past are adopted where HEAD's reflog shows them \
 checked out here. Tracked files that were edited here stay (local) or are put aside by the first deploy.
 
-Reloads nothing, moves nothing, pushes nothing. Run it again after editing gitroll.toml to accept
+Reloads nothing, moves nothing, pushes nothing. Run it again after editing gitroll.toml to accept \
 the new one, or after installing tools.")]
 pub struct InitArgs {
     /// The environment this checkout is (default production)

@@ -15,7 +15,7 @@ use crate::ui::Ui;
   gitroll resume           after mending what `gitroll status` names
   gitroll resume --done    the command it asks about did run to its end
 
-A run that is going back already (its deploy failed, was stopped or aborted) is finished going back:
+A run that is going back already (its deploy failed, was stopped or aborted) is finished going back: \
 it does not turn round. What was observed serving is only recorded.")]
 pub struct ResumeArgs {
     /// The interrupted command that `gitroll status` asks about ran to its end, or you have seen to it
