@@ -15,8 +15,7 @@ use crate::model::{CheckName, Redactor};
 use super::command::CommandAsker;
 use super::expectation::{Expectation, Surroundings};
 use super::file::FileAsker;
-use super::http::HttpAsker;
-use super::http::runtime;
+use super::http::{HttpAsker, runtime, without_secrets};
 use super::judgement::{Judgement, Reach, seconds};
 use super::log::LogAsker;
 use super::metric::MetricAsker;
@@ -117,9 +116,12 @@ impl Asker {
 /// The kind of a check and what it asks, without secrets.
 fn question(check: &Check, untold: bool, redactor: &Redactor) -> String {
     let (kind, asked) = match &check.kind {
-        CheckKind::Http(http) => ("http", http.url.clone()),
+        CheckKind::Http(http) => ("http", without_secrets(&http.url)),
         CheckKind::Tcp(tcp) => ("tcp", format!("{}:{}", tcp.host, tcp.port)),
-        CheckKind::Command(command) => ("command", command.command.join(" ")),
+        // Its arguments may be secrets that nobody declared.
+        CheckKind::Command(command) => {
+            ("command", command.command.first().cloned().unwrap_or_default())
+        }
         CheckKind::Log(log) => match &log.source {
             LogSource::File(file) => ("log", file.to_string()),
             LogSource::Service(name) => ("log of", name.to_string()),
@@ -128,7 +130,7 @@ fn question(check: &Check, untold: bool, redactor: &Redactor) -> String {
         CheckKind::Metric(metric) => {
             let (MetricSource::Prometheus { url, .. } | MetricSource::Json { url, .. }) =
                 &metric.source;
-            ("metric", url.clone())
+            ("metric", without_secrets(url))
         }
     };
     // What is asked with a secret may hold it.
@@ -203,7 +205,6 @@ pub fn symptoms(probes: &[&SymptomProbe], expectation: &Expectation) -> Vec<Symp
     seen
 }
 
-/// A question made ready.
 enum SymptomQuestion {
     Log(Arc<RecentLines>, Check),
     Other { asker: Asker, samples: u32, every: Duration },

@@ -102,6 +102,15 @@ impl HttpAsker {
     }
 }
 
+/// A URL without what may be secret in it: user, password and query.
+pub(super) fn without_secrets(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else { return String::new() };
+    // Fails only for a URL that can have neither.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    url.set_query(None);
+    url.to_string()
+}
+
 /// The port of a URL on this very host; `None` where it leads elsewhere.
 pub(super) fn loopback_port(url: &str) -> Option<u16> {
     let url = parse(url).ok()?;
@@ -436,6 +445,12 @@ mod tests {
         for (url, wanted) in table {
             assert_eq!(loopback_port(url), wanted, "{url}");
         }
+    }
+
+    #[test]
+    fn no_secret_of_a_url_is_shown() {
+        let shown = without_secrets("http://ana:s3cret@127.0.0.1:3000/health?token=s3cret");
+        assert_eq!(shown, "http://127.0.0.1:3000/health");
     }
 
     #[test]

@@ -33,7 +33,6 @@ pub(super) struct Judgement {
     pub(super) hopeless: bool,
     /// Whether there was an answer at all.
     pub(super) reach: Reach,
-    /// Nobody listens there.
     pub(super) no_listener: bool,
     /// Nothing was said over the connection, or there was none: `answer` holds no word of the other side.
     pub(super) nothing_said: bool,
@@ -68,7 +67,6 @@ impl Judgement {
         }
     }
 
-    /// Nobody answered.
     pub(super) fn silent(why: impl Into<String>) -> Self {
         Self { reach: Reach::Silent, ..Self::failed(why) }
     }
@@ -83,7 +81,6 @@ impl Judgement {
         Self { no_listener, nothing_said, ..Self::silent(why.to_string()) }
     }
 
-    /// It could not be asked.
     pub(super) fn unaskable(why: impl Into<String>) -> Self {
         Self { reach: Reach::Unaskable, ..Self::failed(why) }
     }
@@ -144,7 +141,6 @@ pub(super) enum Finding {
     Told,
     /// The answer names no version, or the intended one is not known.
     CannotTell,
-    /// Another version answers.
     OtherVersion(String),
     Wrong(String),
 }

@@ -35,7 +35,6 @@ struct LineRules {
     never: Option<UnwantedLine>,
 }
 
-/// The line that must come.
 #[derive(Debug)]
 struct WantedLine {
     line: LinePattern,
@@ -44,7 +43,6 @@ struct WantedLine {
     found: Option<bool>,
 }
 
-/// The line that must not come.
 #[derive(Debug)]
 struct UnwantedLine {
     line: LinePattern,
@@ -256,7 +254,7 @@ impl LogsSince {
     }
 }
 
-/// Where the logs that checks read end now. To be journalled before a change, and handed to [`prove`] in
+/// Where the logs that checks read end now. To be journalled before a change, and handed to [`super::prove`] in
 /// [`Surroundings::window`].
 pub fn log_positions(checks: &[Check], around: &Surroundings) -> LogPositions {
     let logs = checks.iter().filter_map(|check| match &check.kind {

@@ -69,7 +69,6 @@ impl RecentLines {
         }
     }
 
-    /// Looks once.
     pub(super) fn ask(&self) -> Judgement {
         self.look().unwrap_or_else(Judgement::unaskable)
     }

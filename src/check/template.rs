@@ -14,7 +14,6 @@ pub(super) struct Subject {
     pub(super) version: Option<String>,
     pub(super) commit: Option<Oid>,
     pub(super) deployment: Option<String>,
-    /// What served before.
     pub(super) before: Option<Served>,
 }
 

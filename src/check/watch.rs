@@ -25,7 +25,6 @@ const GIVEN_UP_WORDS: [&str; 5] = ["errored", "failed", "exited", "dead", "inact
 /// Given up only if it was up before: a team's own status command may say so while the service boots.
 const STOPPED: &str = "stopped";
 
-/// All services.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ServiceWatch {
     services: Vec<WatchedService>,

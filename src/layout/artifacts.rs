@@ -6,12 +6,9 @@ use crate::build::Store;
 use crate::model::{ArtifactMove, BuildKey};
 use crate::system::files::{self, Beneath, DirEntryAt, FileIdentity};
 
-/// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Goal {
-    /// To the target.
     Forward,
-    /// To what was before.
     Back,
 }
 

@@ -101,7 +101,6 @@ impl Baseline {
         })
     }
 
-    /// Makes it durable.
     pub(super) fn write(&self, places: &RunPlaces) -> Result<(), LayoutError> {
         let path = file(places);
         let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::other).at(&path)?;

@@ -13,24 +13,13 @@ use crate::system::git::{Git, GitError, ObjectKind};
 pub enum LayoutError {
     /// A path leads out of the repository or through a symbolic link.
     #[error("{path}: {problem}")]
-    Unsafe {
-        /// The path.
-        path: String,
-        /// Why.
-        problem: String,
-    },
+    Unsafe { path: String, problem: String },
     /// A file system operation failed.
     #[error("{path}: {source}")]
-    Io {
-        /// The path.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Io { path: PathBuf, source: std::io::Error },
     /// An artifact that was planned to come in is not in the store.
     #[error("artifact {0} is no longer kept")]
     ArtifactGone(String),
-    /// Git.
     #[error(transparent)]
     Git(#[from] GitError),
 }
@@ -38,7 +27,6 @@ pub enum LayoutError {
 /// Where the things of one run lie.
 #[derive(Debug, Clone)]
 pub struct RunPlaces {
-    /// The run.
     pub run: RunId,
     /// Files put aside: `<state>/saved/<run>/<path>`.
     pub saved: PathBuf,

@@ -119,7 +119,6 @@ impl App {
         tree
     }
 
-    /// A commit's tree.
     pub(crate) fn tree(&self, commit: &Oid) -> Tree {
         let node = |mode, bytes: Vec<u8>| match mode {
             TreeMode::Executable => Node::Program(bytes),

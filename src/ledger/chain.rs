@@ -12,7 +12,6 @@ use crate::system::git::{Commit, Git, ObjectKind};
 /// A chain read back, and the exact bytes of its records' tag objects, for their signatures.
 #[derive(Debug)]
 pub(super) struct Walked {
-    /// The chain.
     pub chain: Chain,
     /// The tag objects, in the order of the chain's entries.
     pub objects: Vec<Vec<u8>>,

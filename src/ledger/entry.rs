@@ -17,11 +17,9 @@ pub struct Ledger {
 /// One writer's records, oldest first: position `i` holds sequence number `i + 1`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chain {
-    /// The writer.
     pub writer: WriterId,
     /// The chain's random id.
     pub id: ChainId,
-    /// The records.
     pub entries: Vec<Entry>,
 }
 
@@ -67,7 +65,6 @@ pub enum LedgerError {
     Malformed {
         /// What it is: `record <writer> <seq>`, or `tag <name>`.
         name: String,
-        /// What is wrong.
         problem: String,
     },
     /// A record does not continue its chain.
@@ -75,7 +72,6 @@ pub enum LedgerError {
     Broken {
         /// What it is: `record <writer> <seq>`.
         name: String,
-        /// What is wrong.
         problem: String,
     },
     /// A signature is missing, bad, or by a key that is not trusted for the writer.
@@ -89,7 +85,6 @@ pub enum LedgerError {
     /// The chain is shorter or other than this host has seen before.
     #[error("chain {writer}: {problem}")]
     Rewritten {
-        /// The writer.
         writer: WriterId,
         /// Both heads.
         problem: String,
@@ -103,7 +98,6 @@ pub enum LedgerError {
     /// The chain moved while we wrote: another process appended.
     #[error("the chain moved while a record was written")]
     Raced,
-    /// Git.
     #[error(transparent)]
     Git(#[from] GitError),
 }

@@ -32,7 +32,6 @@ pub struct History {
 /// What serves here by the own chain's word. To be checked against what is observed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServingState {
-    /// The commit.
     pub commit: Oid,
     /// The record that says so.
     pub seq: Seq,
@@ -91,19 +90,14 @@ pub struct Pinned {
 /// A verdict that stands, and whose it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JudgedBy {
-    /// The verdict.
     pub verdict: Verdict,
     /// The record that gave it; a record that lifts this digest ends it.
     pub digest: Digest,
-    /// Its writer.
     pub writer: WriterId,
-    /// Its position.
     pub seq: Seq,
     /// The person; escape before printing.
     pub by: String,
-    /// When.
     pub at: Timestamp,
-    /// Why.
     pub reason: Option<String>,
 }
 
@@ -117,22 +111,17 @@ pub struct Held {
     pub hold: Hold,
     /// The record that holds it; a record that lifts this digest ends it.
     pub digest: Digest,
-    /// Its writer.
     pub writer: WriterId,
-    /// Its position.
     pub seq: Seq,
     /// The person; escape before printing.
     pub by: String,
-    /// When.
     pub at: Timestamp,
-    /// Why.
     pub reason: Option<String>,
 }
 
 /// A reason that was added to a record afterwards.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddedReason {
-    /// The reason.
     pub text: String,
     /// Who added it.
     pub writer: WriterId,
@@ -140,7 +129,6 @@ pub struct AddedReason {
     pub seq: Seq,
     /// The person; escape before printing.
     pub by: String,
-    /// When.
     pub at: Timestamp,
 }
 

@@ -162,7 +162,6 @@ pub(super) enum SignatureKind {
 pub(super) struct Signed<'a> {
     /// What is signed: everything before the armour.
     pub payload: &'a [u8],
-    /// The kind of signature.
     pub kind: SignatureKind,
     /// The armour, to the last byte of the object.
     pub signature: &'a [u8],

@@ -451,7 +451,7 @@ fn was_started_for(pid: u32, client: &Client, app: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// As pm2 5 and 6 write them.
+    /// As pm2 writes them.
     #[test]
     fn lines_of_pm2s_log_are_about_the_end_of_one_app() {
         let scripts = ["/srv/shop/server.js".to_owned()];

@@ -31,9 +31,7 @@ pub(super) struct Instance {
     pub(super) status: String,
     /// How often pm2 started it again.
     pub(super) restarts: u64,
-    /// Its working directory.
     pub(super) cwd: PathBuf,
-    /// The script.
     pub(super) script: PathBuf,
     /// The user it runs as.
     pub(super) user: Option<String>,

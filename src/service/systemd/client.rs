@@ -602,7 +602,7 @@ mod tests {
         assert!(needs_no_password(&list, Path::new("/opt/systemctl"), &["restart", "a"]));
     }
 
-    /// As systemd 247 to 257 print them with `LC_ALL=C`.
+    /// As systemctl prints them in English, which `LANG=C.UTF-8` makes it do.
     #[test]
     fn what_systemctl_says_of_a_failure() {
         let table = [
