@@ -35,6 +35,7 @@ mod killed_acts;
 mod leftovers;
 mod levels;
 mod licences;
+mod logging;
 mod moving_in;
 mod open_runs;
 mod open_runs_told;
