@@ -15,7 +15,7 @@ use crate::plan::problem::Problem;
 use crate::system::failpoint;
 use crate::system::git::{GitError, OpenError};
 
-/// Why an act ended without doing what was asked.
+/// Why a command ended without doing what was asked.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Failure {
     /// How things are left.
