@@ -15,6 +15,12 @@ use toml::de::{DeTable, DeValue};
 
 use super::quantity::{duration, show_duration, show_size, size};
 
+// The keys that tables were asked for, whatever stood in them: what the format knows.
+#[cfg(test)]
+thread_local! {
+    pub(super) static KNOWN: RefCell<std::collections::BTreeSet<String>> = RefCell::default();
+}
+
 /// One thing wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigProblem {
@@ -169,6 +175,8 @@ impl<'a> Table<'a> {
     /// Reports every key that nobody asked for.
     pub(super) fn finish(&self) {
         let asked = self.asked.borrow();
+        #[cfg(test)]
+        KNOWN.with_borrow_mut(|known| known.extend(asked.iter().map(|key| (*key).to_owned())));
         for name in self.entries.keys() {
             let text = name.get_ref().as_ref();
             if !asked.contains(&text) {
