@@ -166,7 +166,8 @@ impl Invocation {
         tick: impl FnMut(),
     ) -> Result<Finished, ProcessError> {
         let mut command = self.command()?;
-        let stdin = if self.input.is_some() { Stdio::piped() } else { Stdio::null() };
+        let fed = self.input.is_some() || self.pid_file.is_some();
+        let stdin = if fed { Stdio::piped() } else { Stdio::null() };
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         seal(&mut command, false);
         if hold.ends_with_us {
@@ -174,7 +175,7 @@ impl Invocation {
         }
         let started = Instant::now();
         let mut child = spawn(&mut command).map_err(|source| self.not_started(source))?;
-        self.write_pid_file(child.id());
+        self.let_go(&mut child);
         let mut watched = match Watched::start(&mut child, self.input.clone(), hold.most_output) {
             Ok(watched) => watched,
             Err(source) => {
@@ -234,8 +235,8 @@ impl Invocation {
     /// When the log cannot be opened or the program cannot be started.
     pub fn run_and_leave(&self, log: &Path) -> Result<Finished, ProcessError> {
         let started = Instant::now();
-        let Spawned { child, log, begin } = self.spawn_in_session(log)?;
-        self.write_pid_file(child.id());
+        let Spawned { mut child, log, begin } = self.spawn_in_session(log)?;
+        self.let_go(&mut child);
         let end = match watch(&child) {
             Ok(end) => end,
             Err(source) => {
@@ -291,7 +292,8 @@ impl Invocation {
             let what = format!("its log {}: {source}", log.display());
             self.not_started(io::Error::new(source.kind(), what))
         })?;
-        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        let stdin = if self.pid_file.is_some() { Stdio::piped() } else { Stdio::null() };
+        command.stdin(stdin).stdout(stdout).stderr(stderr);
         seal(&mut command, true);
         let begin = log.metadata().map_or(0, |metadata| metadata.len());
         let child = spawn(&mut command).map_err(|source| self.not_started(source))?;
@@ -307,17 +309,31 @@ impl Invocation {
             let what = format!("{} is not a directory", self.dir.display());
             return Err(self.not_started(io::Error::new(io::ErrorKind::NotADirectory, what)));
         }
-        let mut command = Command::new(program);
+        let mut command = match self.pid_file {
+            // The program begins only when its process is noted: were it killed before, nobody would know of it.
+            Some(_) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", "read -r go && exec \"$0\" \"$@\" </dev/null"]).arg(program);
+                shell
+            }
+            None => Command::new(program),
+        };
         command.args(&self.args).current_dir(&self.dir).env_clear().envs(&self.env);
         Ok(command)
     }
 
-    fn write_pid_file(&self, pid: u32) {
-        if let (Some(path), Some(id)) = (&self.pid_file, ProcessId::of_child(pid))
+    /// Notes the process where that is wanted, and lets its program begin.
+    fn let_go(&self, child: &mut Child) {
+        let Some(path) = &self.pid_file else { return };
+        if let Some(id) = ProcessId::of_child(child.id())
             && let Ok(text) = serde_json::to_vec(&id)
         {
             // What cannot be written is only not known later.
             let _ = fs::write(path, text);
+        }
+        if let Some(mut go) = child.stdin.take() {
+            // Fails only where the process is gone, which its exit tells.
+            let _ = go.write_all(b"\n");
         }
     }
 
