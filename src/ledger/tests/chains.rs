@@ -56,11 +56,8 @@ fn a_thousand_records_are_read_warm_without_any_program() {
     import(&world, 1000);
     let (script, count) = world.counting("ssh-keygen");
     world.binding.tools.ssh_keygen = Some(script);
-    let begin = std::time::Instant::now();
     assert_eq!(world.entries().len(), 1000);
-    let took = begin.elapsed();
     assert!(!count.exists(), "a program was run");
-    assert!(took.as_secs() < 5, "{took:?}");
 
     world.append("deploy", 1);
     fs::remove_file(&count).unwrap();
