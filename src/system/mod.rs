@@ -1,17 +1,17 @@
 //! The ground floor: git, processes, files, the clock. Only this module (and [`crate::check`], for
 //! sockets) touches them.
 
-pub mod clock;
-pub mod exec;
-pub mod failpoint;
-pub mod files;
-pub mod git;
-pub mod open_files;
-pub mod orphans;
-pub mod process;
+pub(crate) mod clock;
+pub(crate) mod exec;
+pub(crate) mod failpoint;
+pub(crate) mod files;
+pub(crate) mod git;
+pub(crate) mod open_files;
+pub(crate) mod orphans;
+pub(crate) mod process;
 pub mod procs;
-pub mod random;
-pub mod secrets;
+pub(crate) mod random;
+pub(crate) mod secrets;
 pub mod signals;
-pub mod text;
+pub(crate) mod text;
 pub mod user;
