@@ -72,7 +72,6 @@ pub fn take_back(caller: &Caller, request: &ComponentRequest) -> Result<ChangeOu
 /// What is left to do after the flag.
 enum AfterFlag {
     Ended(Box<ChangeOutcome>),
-    /// Its files.
     Files(Box<Facts>, Tried),
 }
 

@@ -93,7 +93,6 @@ fn nothing_to_do(facts: &Facts, change: &Change) -> ChangeOutcome {
 pub struct FlagRequest {
     /// Where it is kept.
     pub source: FlagSourceName,
-    /// The flag.
     pub name: FlagName,
     /// What it shall be.
     pub to: FlagSetting,

@@ -19,7 +19,6 @@ use crate::target::Candidate;
 pub enum Level {
     /// The values that flags had before they were last changed
     Flags,
-    /// The code
     #[default]
     Code,
     /// The flags of the suspect components off; where that does not help, the code

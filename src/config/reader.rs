@@ -252,7 +252,6 @@ impl<'a> Item<'a> {
         None
     }
 
-    /// A text.
     pub(super) fn text(&self) -> Option<&'a str> {
         self.text_as("a text")
     }

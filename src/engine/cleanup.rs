@@ -31,7 +31,6 @@ pub struct AtWork {
     pub at_work: u32,
     /// What it does, e.g. `deploy`.
     pub command: String,
-    /// Its process.
     pub process: Option<ProcessId>,
     /// The session that its git commands and builds are in.
     pub session: u32,

@@ -27,7 +27,6 @@ pub enum Entry {
     Done {
         /// Index into the plan's steps.
         step: usize,
-        /// Its label.
         label: String,
         /// Its time.
         millis: u64,
@@ -41,7 +40,6 @@ pub enum Entry {
     },
     /// A step failed.
     Failed {
-        /// Its label.
         label: String,
         /// Its time.
         millis: u64,
@@ -55,9 +53,7 @@ pub enum Entry {
     },
     /// The commit point: the intended version was observed serving.
     Proven {
-        /// The checks.
         checks: Vec<CheckEvidence>,
-        /// The services.
         services: Vec<ServiceEvidence>,
         /// How long the proof took.
         millis: u64,
@@ -67,7 +63,6 @@ pub enum Entry {
     },
     /// From here what served before is put back.
     Restoring {
-        /// Why.
         why: String,
         /// The kind of `why`. Journals written before this field do not say.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,9 +82,7 @@ pub enum Entry {
     },
     /// What served before was observed serving.
     Restored {
-        /// The checks.
         checks: Vec<CheckEvidence>,
-        /// The services.
         services: Vec<ServiceEvidence>,
         /// How long reload and proof took.
         millis: u64,
@@ -101,7 +94,6 @@ pub enum Entry {
     Stuck {
         /// Which tree is in place.
         side: Side,
-        /// Why.
         why: String,
     },
     /// A later process goes on with this run.
@@ -118,14 +110,10 @@ pub enum Entry {
     Recorded {
         /// Position.
         seq: u64,
-        /// Digest.
         digest: String,
     },
     /// The act could not be signed and waits for the next command.
-    Queued {
-        /// Why.
-        why: String,
-    },
+    Queued { why: String },
     /// The run is over. `None`: nothing that serves was touched.
     Closed {
         /// How it ended.
@@ -260,7 +248,6 @@ impl Begun {
 pub struct Further {
     /// The name people know it by.
     pub name: String,
-    /// Its commit.
     pub commit: Oid,
     /// The tag that names it.
     pub target: Option<TargetRef>,

@@ -47,29 +47,19 @@ pub enum Ended {
         lines: Vec<(String, String)>,
     },
     /// It failed before anything that serves was touched.
-    Untouched {
-        /// Why.
-        why: String,
-    },
+    Untouched { why: String },
     /// It failed; what served before was restored and observed serving.
     Restored {
-        /// Why.
         why: String,
         /// The record, as above.
         record: Result<Box<ledger::Entry>, String>,
     },
     /// It failed, what served before was failing too, the target's tree is in place. The run is open: another
     /// that follows it tries the next candidate, or a person is needed.
-    Abandoned {
-        /// Why.
-        why: String,
-    },
+    Abandoned { why: String },
     /// A run that follows others was taken back to where it began, and is over. The one before it is open and is
     /// taken back now: nothing was proven yet.
-    Undone {
-        /// Why.
-        why: Reason,
-    },
+    Undone { why: Reason },
     /// A person gave up on it: what served before is in place again, failing as it was. The run is over.
     PutBack {
         /// What is wrong with it.
@@ -81,17 +71,12 @@ pub enum Ended {
         why: String,
     },
     /// A person wanted everything left as it stands; the run is open.
-    Left {
-        /// The run.
-        run: RunId,
-    },
+    Left { run: RunId },
     /// A person is needed; the run is open.
     Stuck {
         /// Which tree is in place.
         side: Side,
-        /// Why.
         why: String,
-        /// The run.
         run: RunId,
     },
 }

@@ -22,7 +22,6 @@ pub struct Lock {
 /// Who holds the lock. For the message only: the kernel's lock is what counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
-    /// The process.
     pub process: Option<ProcessId>,
     /// The person behind it.
     pub actor: String,

@@ -33,7 +33,6 @@ pub enum Lying {
     Before,
     /// Some files of the one and some of the other.
     Between,
-    /// The target.
     Target,
 }
 

@@ -95,10 +95,7 @@ pub struct Guard {
 #[serde(tag = "by", rename_all = "lowercase")]
 pub enum Keeper {
     /// A process of a session of its own.
-    Process {
-        /// The process.
-        process: ProcessId,
-    },
+    Process { process: ProcessId },
     /// A transient timer of systemd.
     Timer {
         /// The unit's name without its `.timer`.

@@ -97,7 +97,6 @@ pub enum GroupsOf {
 /// A plan and what was noticed while making it.
 #[derive(Debug, Clone)]
 pub struct Composed {
-    /// The plan.
     pub plan: Plan,
     /// Submodules that differ.
     pub submodules: Vec<RepoPath>,

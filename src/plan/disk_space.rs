@@ -19,7 +19,6 @@ const RUN: Need = Need { bytes: 2 * 1024 * 1024, files: 64 };
 /// Bytes and files, estimated from above.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Need {
-    /// Bytes.
     pub bytes: u64,
     /// Files and directories.
     pub files: u64,

@@ -20,7 +20,6 @@ use crate::system::{clock, files, secrets};
 pub struct Site {
     /// The repository.
     pub git: Git,
-    /// Its binding.
     pub binding: Binding,
     /// Its artifacts.
     pub store: Store,

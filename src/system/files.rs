@@ -13,15 +13,19 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+#[cfg(test)]
+use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use dir_entry_at::directory_of;
 
 pub use beneath::{Beneath, is_symbolic_link_error, open_plain};
 pub use bytes_as_file::BytesAsFile;
-pub use census::{Census, Moment};
-pub use copy::{copy_file, copy_tree};
+pub use census::Census;
+pub use copy::copy_file;
+#[cfg(test)]
+pub use copy::copy_tree;
 pub use dir_entry_at::DirEntryAt;
 #[cfg(test)]
 pub(crate) use dir_entry_at::fault;
@@ -59,6 +63,7 @@ pub fn sync_file_system(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::syncfs(File::open(path)?)?)
 }
 
+#[cfg(test)]
 /// Swaps two paths atomically (`RENAME_EXCHANGE`).
 ///
 /// # Errors
@@ -208,7 +213,6 @@ pub fn size_of_tree(path: &Path) -> (u64, u64) {
 /// What a file system has left for this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreeSpace {
-    /// Bytes.
     pub bytes: u64,
     /// Inodes; `None` where the file system does not count them.
     pub inodes: Option<u64>,

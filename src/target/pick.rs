@@ -39,7 +39,6 @@ impl FromStr for Request {
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resolution {
-    /// The chosen one.
     pub chosen: Candidate,
     /// Those passed over before it was found, in order.
     pub skipped: Vec<Candidate>,

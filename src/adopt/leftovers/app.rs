@@ -9,9 +9,7 @@ use crate::site::Site;
 pub struct App {
     /// Its tree.
     pub top: PathBuf,
-    /// Its git directory.
     pub git_dir: PathBuf,
-    /// Its name.
     pub name: String,
     /// What `gitroll deploy` takes by itself.
     pub upstream: Option<UpstreamBranch>,

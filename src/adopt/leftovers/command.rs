@@ -34,7 +34,6 @@ pub(super) enum Part {
 /// A command taken apart.
 #[derive(Debug, Clone)]
 pub(super) struct Parsed<'a> {
-    /// The command.
     pub(super) command: Command<'a>,
     /// What it does.
     pub(super) part: Part,

@@ -7,7 +7,6 @@ use super::shell::split;
 /// How the lines of one place are written anew.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RewriteOptions<'a> {
-    /// The app.
     pub(super) app: &'a App,
     /// gitroll as it must be called there.
     pub(super) program: &'a str,

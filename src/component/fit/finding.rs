@@ -24,7 +24,6 @@ pub struct ComponentChange<'a> {
     pub after: &'a BTreeMap<RepoPath, TreeEntry>,
     /// What differs in it from what serves.
     pub changes: &'a [TreeChange],
-    /// The component.
     pub component: &'a Component,
     /// The accepted configuration: the other components, migrations, build outputs.
     pub config: &'a Config,

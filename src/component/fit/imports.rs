@@ -38,7 +38,6 @@ impl ImportKind {
     }
 }
 
-/// One import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Import {
     /// What is imported, as written: printable, not empty.

@@ -6,7 +6,6 @@
 //! letter (`Don't`) or is not closed on its line starts no string, `</` and `/>` start no regular
 //! expression. The price: an odd quote in JSX text may hide code after it on the same line.
 
-/// One token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token<'a> {
     /// Where it begins.

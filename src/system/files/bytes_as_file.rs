@@ -16,7 +16,7 @@ pub enum BytesAsFile {
     /// In memory.
     Memory {
         /// Keeps it.
-        file: File,
+        _file: File,
         /// Its path in `/proc`.
         path: PathBuf,
     },
@@ -46,7 +46,8 @@ impl BytesAsFile {
         let mut file = File::from(rustix::fs::memfd_create(c"gitroll", MemfdFlags::CLOEXEC)?);
         file.write_all(bytes)?;
         let path = process.join("fd").join(file.as_raw_fd().to_string());
-        Ok((readable && std::fs::read(&path)? == bytes).then_some(Self::Memory { file, path }))
+        Ok((readable && std::fs::read(&path)? == bytes)
+            .then_some(Self::Memory { _file: file, path }))
     }
 
     /// Where they are read.

@@ -27,7 +27,6 @@ pub enum FileKind {
     File,
     /// A symbolic link.
     Symlink,
-    /// A directory.
     Directory,
     /// A fifo, socket or device.
     Other,

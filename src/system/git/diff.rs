@@ -36,7 +36,6 @@ pub struct FileDiff {
 /// All files that differ, sorted by path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeDiff {
-    /// The files.
     pub files: Vec<FileDiff>,
     /// Why renames and lines were not looked at, where they were not.
     pub uncounted: Option<String>,

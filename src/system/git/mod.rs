@@ -24,12 +24,12 @@ mod hostile_tests;
 #[cfg(test)]
 mod testing;
 
-pub use diff::{FileDiff, TreeDiff};
+pub use diff::FileDiff;
 pub use head::HeadMove;
 pub use locks::{StaleFiles, command_was_killed};
 pub use object::{Commit, ObjectKind};
 pub use refs::{Head, Ref, RefEdit};
-pub use remote::{Fetched, Pushed};
+pub use remote::Pushed;
 pub use repository::{Git, GitError, OpenError};
 pub use tags::{Tag, TagKind};
 pub use tree::TreeChange;

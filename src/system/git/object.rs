@@ -33,9 +33,7 @@ const MOST_FILE: u64 = 16 << 20;
 pub struct Commit {
     /// Its id.
     pub id: Oid,
-    /// Its tree.
     pub tree: Oid,
-    /// Its parents.
     pub parents: Vec<Oid>,
     /// Who wrote it, and when.
     pub author: Person,
@@ -46,7 +44,6 @@ pub struct Commit {
 /// The kinds of object gitroll writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectKind {
-    /// A blob.
     Blob,
     /// A tag object.
     Tag,

@@ -24,7 +24,6 @@ const MOST_HOPS: usize = 5;
 /// Where HEAD is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// Its commit.
     pub commit: Oid,
     /// The branch (`refs/heads/…`) it is on; `None` when detached.
     pub branch: Option<String>,
@@ -53,7 +52,6 @@ pub struct RefEdit {
 /// What a ref says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
-    /// An object.
     Object(Oid),
     /// Another ref.
     Symbolic(String),

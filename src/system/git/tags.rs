@@ -18,7 +18,6 @@ const RECORDS: &[u8] = b"refs/tags/gitroll/";
 /// A tag under `refs/tags/`, looked at closely.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tag {
-    /// The ref.
     pub target: TargetRef,
     /// What it is.
     pub kind: TagKind,
@@ -31,7 +30,6 @@ pub enum TagKind {
     Lightweight(Oid),
     /// A tag object on a commit.
     Annotated {
-        /// The commit.
         commit: Oid,
         /// The name inside the object, which should be the ref's.
         own_name: String,

@@ -13,7 +13,6 @@ use super::repository::{Git, GitError};
 /// A tracked path that differs between two trees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeChange {
-    /// The path.
     pub path: RepoPath,
     /// In the first tree.
     pub before: Option<TreeEntry>,
