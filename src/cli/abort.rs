@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::globals::Globals;
 use crate::act::resume;
 use crate::ui::Ui;
 

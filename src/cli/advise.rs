@@ -6,9 +6,9 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::globals::Globals;
 use super::session::Session;
 use crate::act::flags;
 use crate::check::{self, Symptom};

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::globals::Globals;
 use super::mark::print_record;
 use crate::act::annotate::{AnnotateRequest, annotate_record};
 use crate::ui::Ui;

@@ -2,9 +2,9 @@
 
 use clap::{Args, ValueEnum};
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::globals::Globals;
 use crate::act::back::{self, BackRequest};
 use crate::act::levels::Level;
 use crate::ui::Ui;

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use super::exit::Exit;
 use super::failure::unanswered;
-use super::{Globals, outcome};
+use super::globals::Globals;
+use super::outcome;
 use crate::act::caller::{Caller, Notice, Prompt, Unanswered};
 use crate::ui::{self, Live, Ui, escape, span};
 

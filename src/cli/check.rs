@@ -6,9 +6,9 @@ use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::globals::Globals;
 use super::session::Session;
 use super::{failure, reader};
 use crate::act::next_steps;

@@ -6,9 +6,9 @@ pub use list::ComponentsAnswer;
 
 use clap::{Args, ValueEnum};
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::globals::Globals;
 use crate::act::component::{self, ComponentRequest, Via};
 use crate::ui::Ui;
 

@@ -9,9 +9,9 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::globals::Globals;
 use crate::report::demo::{self, Release};
 use crate::system::files;
 use crate::system::process::{self, Finished, Invocation};

@@ -6,9 +6,9 @@ mod states;
 
 use clap::Args;
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::{Failure, Status};
+use super::globals::Globals;
 use super::reader::Reader;
 use crate::config::{Component, Config};
 use crate::report::diff::{Question, compare};

@@ -6,9 +6,9 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::{Failure, Status};
+use super::globals::Globals;
 use super::session::{self, Session, held};
 use crate::config::{Binding, BindingError, Manager};
 use crate::doctor::quoted;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::globals::Globals;
 use crate::act::flags::{FlagsRequest, WhichFlags, change_flags};
 use crate::act::ramp::{self, RampAnswer, RampOutcome, RampRequest};
 use crate::config;

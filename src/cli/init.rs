@@ -11,9 +11,9 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::{Failure, at};
+use super::globals::Globals;
 use super::session::{self, LockRequest, Session};
 use crate::act::outcome::RecordBrief;
 use crate::adopt::leftovers::{Leftover, Leftovers};

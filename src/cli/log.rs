@@ -4,9 +4,9 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::globals::Globals;
 use super::reader::Reader;
 use crate::engine;
 use crate::ledger::{self, Entry};

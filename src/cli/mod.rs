@@ -15,6 +15,7 @@ mod eject;
 mod exit;
 mod failure;
 mod flags;
+mod globals;
 mod init;
 mod log;
 mod mark;
@@ -34,12 +35,10 @@ mod watchdog;
 pub use exit::Exit;
 pub use failure::Failure;
 use failure::Status;
-
-use std::path::PathBuf;
-use std::time::Duration;
+use globals::Globals;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::ui::Ui;
 
@@ -77,43 +76,6 @@ struct Cli {
     globals: Globals,
     #[command(subcommand)]
     verb: Verb,
-}
-
-/// The heading under which they are shown, so that a verb's own options stand by themselves.
-const EVERYWHERE: &str = "Options of every command";
-
-/// Options of every command.
-#[derive(Debug, Clone, Args)]
-pub struct Globals {
-    /// The answer as one JSON document on stdout
-    #[arg(long, global = true, help_heading = EVERYWHERE)]
-    json: bool,
-    /// No narration on stderr; errors still show
-    #[arg(long, short, global = true, help_heading = EVERYWHERE)]
-    quiet: bool,
-    /// Log the commands run and the refs moved to stderr; -vv logs more
-    #[arg(long, short, action = clap::ArgAction::Count, global = true, help_heading = EVERYWHERE)]
-    verbose: u8,
-    /// Work on the checkout at DIR
-    #[arg(short = 'C', value_name = "DIR", global = true, help_heading = EVERYWHERE)]
-    dir: Option<PathBuf>,
-    /// Wait this long for another gitroll command to end, e.g. 60s
-    #[arg(
-        long,
-        value_name = "DURATION",
-        value_parser = duration_or_seconds,
-        global = true,
-        help_heading = EVERYWHERE
-    )]
-    wait: Option<Duration>,
-}
-
-/// `60s`, `2m`, or a bare number of seconds.
-fn duration_or_seconds(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(seconds) => Ok(Duration::from_secs(seconds)),
-        Err(_) => crate::config::duration(text),
-    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,9 +4,9 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::globals::Globals;
 use crate::act::outcome::RecordBrief;
 use crate::act::promote::{PromoteRequest, promote};
 use crate::model::{Oid, TargetRef};

@@ -1,7 +1,7 @@
 //! Reading records from any clone, bound or not.
 
-use super::Globals;
 use super::failure::{Failure, Status};
+use super::globals::Globals;
 use super::session;
 use crate::act::next_steps;
 use crate::config::Binding;

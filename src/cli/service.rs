@@ -4,9 +4,9 @@ use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::globals::Globals;
 use crate::act::service::{ServiceAction, ServiceRequest, ServiceState, act_on_services};
 use crate::ui::{Ui, escape};
 

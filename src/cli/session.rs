@@ -2,8 +2,8 @@
 
 use std::ops::Deref;
 
-use super::Globals;
 use super::failure::Failure;
+use super::globals::Globals;
 use super::outcome;
 use crate::act::session::{self as act, Opened};
 pub use crate::act::session::{LockRequest, held};

@@ -8,9 +8,9 @@ mod open;
 
 use open::OpenRun;
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::globals::Globals;
 use super::session::Session;
 use crate::act::watchdog::FinishedRun;
 use crate::component;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Globals;
 use super::exit::Exit;
 use super::failure::{Failure, Status};
+use super::globals::Globals;
 use crate::act::watchdog;
 use crate::model::RunId;
 use crate::ui::Ui;

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::cli::Globals;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::globals::Globals;
 use crate::cli::session::Session;
 use crate::component::{self, Content};
 use crate::config::Component;

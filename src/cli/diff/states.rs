@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::DiffArgs;
-use crate::cli::Globals;
 use crate::cli::failure::Failure;
+use crate::cli::globals::Globals;
 use crate::cli::reader::Reader;
 use crate::cli::session::Session;
 use crate::component;

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::act::flags::{Running, running};
-use crate::cli::Globals;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::globals::Globals;
 use crate::cli::session::Session;
 use crate::config::{Component, Flag};
 use crate::flag::{self, Value};

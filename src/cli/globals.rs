@@ -1,0 +1,43 @@
+//! The options of every command.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+/// The heading under which they are shown, so that a verb's own options stand by themselves.
+const EVERYWHERE: &str = "Options of every command";
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Globals {
+    /// The answer as one JSON document on stdout
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub(super) json: bool,
+    /// No narration on stderr; errors still show
+    #[arg(long, short, global = true, help_heading = EVERYWHERE)]
+    pub(super) quiet: bool,
+    /// Log the commands run and the refs moved to stderr; -vv logs more
+    #[arg(long, short, action = clap::ArgAction::Count, global = true, help_heading = EVERYWHERE)]
+    pub(super) verbose: u8,
+    /// Work on the checkout at DIR
+    #[arg(short = 'C', value_name = "DIR", global = true, help_heading = EVERYWHERE)]
+    pub(super) dir: Option<PathBuf>,
+    /// Wait this long for another gitroll command to end, e.g. 60s
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = duration_or_seconds,
+        global = true,
+        help_heading = EVERYWHERE
+    )]
+    pub(super) wait: Option<Duration>,
+}
+
+/// `60s`, `2m`, or a bare number of seconds.
+fn duration_or_seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => crate::config::duration(text),
+    }
+}
