@@ -83,9 +83,11 @@ impl World {
 
     /// A process that sets A to `false` (or restores) in the file `name` of the tree, with a failpoint.
     pub fn process(&self, name: &str, restore: bool, fail_at: &str) -> Command {
+        let here = module_path!().split_once("::").map_or("", |(_, module)| module);
+        let test = format!("{here}::in_a_process_of_its_own");
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args(["world::in_a_process_of_its_own", "--exact", "--nocapture"])
+            .args([test.as_str(), "--exact", "--nocapture"])
             .env("FLAGS_DIR", self.root())
             .env("FLAGS_FILE", name)
             .env("FLAGS_RESTORE", if restore { "1" } else { "" })
