@@ -6,8 +6,10 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use super::error::BuildError;
 use super::key::{carried, io_at};
-use super::{BuildError, Depth, Store};
+use super::seal::Depth;
+use super::store::Store;
 use crate::config::Binding;
 use crate::model::{BuildKey, BuildStep, Redactor, RepoPath};
 use crate::system::files::{self, Beneath, DirEntryAt, FileKind};

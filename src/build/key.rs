@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::BuildError;
+use super::error::BuildError;
 use crate::config::{Binding, Build};
 use crate::model::{BuildKey, Digest, Oid, RepoPath, TreeEntry, TreeMode};
 use crate::system::files::{Beneath, DirEntryAt, FileKind};

@@ -1,53 +1,21 @@
 //! Build groups: their keys, running them in a stage, and the store that keeps what they make.
 
+mod error;
 mod group;
 mod key;
 mod seal;
 mod store;
 mod take;
 
-use std::path::PathBuf;
-
 use crate::config::{Binding, Build};
 use crate::model::{ArtifactEvidence, BuildKey, BuildStep, Oid, RepoPath};
-use crate::system::git::{Git, GitError};
+use crate::system::git::Git;
 
+pub use error::BuildError;
 pub use group::build;
 pub use seal::Depth;
 pub use store::{LiveArtifact, Store};
 pub use take::TakeOutcome;
-
-/// Why a build failed.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// A command failed.
-    #[error("`{command}` {how}")]
-    Command {
-        /// The argument vector, joined for people.
-        command: String,
-        /// `exited with 1`, `was not found`, `did not end within 900 s`.
-        how: String,
-        /// The lines of its output that matter.
-        lines: Vec<String>,
-    },
-    /// A declared output was not made.
-    #[error("the build made no {0}")]
-    NoOutput(RepoPath),
-    /// An output of an earlier group is neither kept nor live any more.
-    #[error("{0}, which an earlier group made, is no longer kept")]
-    NeedGone(RepoPath),
-    /// A file cannot be read or written, e.g. a carried one.
-    #[error("{path}: {source}")]
-    Io {
-        /// The path.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Git.
-    #[error(transparent)]
-    Git(#[from] GitError),
-}
 
 /// What building for one commit takes: the steps whose outputs are not kept, and the keys of all outputs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,10 +1,9 @@
 //! `gitroll diff`
 
+mod args;
 mod page;
 mod patch;
 mod states;
-
-use clap::Args;
 
 use super::exit::Exit;
 use super::failure::{Failure, Status};
@@ -12,48 +11,11 @@ use super::globals::Globals;
 use super::reader::Reader;
 use crate::config::{Component, Config};
 use crate::report::diff::{Question, compare};
-use crate::system::git::GitError;
 use crate::system::text::nearest;
 use crate::ui::{Ui, escape};
+pub use args::DiffArgs;
 use page::Form;
 use states::Compared;
-
-/// Show what differs between two deployed states, suspects first
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  gitroll diff                           what may have broken it, the likeliest first
-  gitroll diff --since-good --markdown   20 lines at most, to paste into the channel
-  gitroll diff 41 43                     between what two records put in place
-  gitroll diff v1.2.0-stable HEAD        between any two tags or commits
-  gitroll diff --component QW-001        the files of one component
-  gitroll diff --patch                   the lines themselves, in git's pager
-
-Without A it compares from the last good state; without B, to what serves. \
-After a rollback or a failed deploy: what serves, with what was left or tried.")]
-pub struct DiffArgs {
-    /// The state before: record number, tag or commit
-    a: Option<String>,
-    /// The state since
-    b: Option<String>,
-    /// At most 20 lines, from the last good state
-    #[arg(long, conflicts_with_all = ["a", "patch"])]
-    since_good: bool,
-    /// Only this component's files
-    #[arg(long, value_name = "ID")]
-    component: Option<String>,
-    /// The changed lines
-    #[arg(long, conflicts_with = "markdown")]
-    patch: bool,
-    /// Markdown
-    #[arg(long)]
-    markdown: bool,
-    /// Another writer's records
-    #[arg(long, value_name = "NAME")]
-    writer: Option<String>,
-    /// Another environment's records
-    #[arg(long, value_name = "NAME")]
-    environment: Option<String>,
-}
 
 /// Runs it.
 ///
@@ -71,7 +33,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &DiffArgs) -> Result<Exit, Failure>
     let component =
         args.component.as_deref().map(|name| component(config.as_ref(), name)).transpose()?;
     let question = Question { from, to, config: config.as_ref(), component, held: &held, keys };
-    let mut diff = compare(&reader.git, question).map_err(missing)?;
+    let mut diff = compare(&reader.git, question).map_err(states::missing)?;
     diff.warnings.splice(0..0, warnings);
     if args.patch {
         return patch::show(ui, &reader.git, &diff, component);
@@ -103,11 +65,4 @@ fn component<'a>(config: Option<&'a Config>, name: &str) -> Result<&'a Component
         None if known.is_empty() => failure.detail("gitroll.toml declares none"),
         None => failure.detail(format!("there are {}", known.join(", "))),
     })
-}
-
-/// An error of git, with the way to the objects where some are not here.
-fn missing(error: GitError) -> Failure {
-    let objects = matches!(error, GitError::Object { .. });
-    let failure = Failure::from(error);
-    if objects { states::fetching(failure) } else { failure }
 }

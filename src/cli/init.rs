@@ -1,5 +1,6 @@
 //! `gitroll init`
 
+mod args;
 mod bind;
 mod edited;
 mod records;
@@ -7,7 +8,6 @@ mod tags;
 
 use std::collections::BTreeSet;
 
-use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -30,42 +30,9 @@ use crate::system::files;
 use crate::target::{Request, resolve};
 use crate::ui::{Ui, escape, plural};
 
+pub use args::InitArgs;
 pub use edited::EditedFile;
 pub use tags::LeftTag;
-
-/// Set this checkout up: gitroll.toml, the host binding, a key, the first record
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  gitroll init                                asks who this is, then about edited files and old tags
-  gitroll init --yes --environment staging    asks none
-  gitroll init --yes --system                 binding in /etc/gitroll, not ~/.config/gitroll
-
-On a server that runs: what serves is observed and adopted, and its built directories are copied, so \
-that the first `back` needs no build. Stable tags of the past are adopted where HEAD's reflog shows them \
-checked out here. Tracked files that were edited here stay (local) or are put aside by the first deploy.
-
-Reloads nothing, moves nothing, pushes nothing. Run it again after editing gitroll.toml to accept \
-the new one, or after installing tools.")]
-pub struct InitArgs {
-    /// The environment this checkout is (default production)
-    #[arg(long, value_name = "NAME")]
-    environment: Option<String>,
-    /// The name of this host in records (default its host name)
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
-    /// Put the binding into /etc/gitroll
-    #[arg(long)]
-    system: bool,
-    /// Make a key of the host's own, also where the user's git can sign
-    #[arg(long)]
-    new_key: bool,
-    /// Begin a new chain: this checkout was copied
-    #[arg(long)]
-    new_writer: bool,
-    /// Take every default
-    #[arg(long, short)]
-    yes: bool,
-}
 
 /// The answer of `init`.
 #[derive(Debug, Serialize, JsonSchema)]

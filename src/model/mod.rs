@@ -3,7 +3,6 @@
 //! Nothing here performs I/O, reads a clock or knows gix. Everything above and beside this module
 //! speaks in these types; after [`crate::config`] and this module no stringly value travels.
 
-mod adopted;
 pub(crate) mod dotenv;
 mod evidence;
 mod flag;
@@ -14,7 +13,6 @@ mod plan;
 mod record;
 mod redact;
 
-pub use adopted::AdoptedTag;
 pub use evidence::{
     ArtifactEvidence, Cause, CheckEvidence, Evidence, FlagEvidence, Probe, SavedFile,
     ServiceEvidence, SkippedTarget, StepEvidence,
@@ -31,6 +29,7 @@ pub use plan::{
     Save, Served, Step, TreeEntry, TreeMode,
 };
 pub use record::{
-    Event, HistoryLine, Hold, Judgement, Outcome, Person, Record, Seen, TargetRef, Verdict,
+    AdoptedTag, Event, HistoryLine, Hold, Judgement, Outcome, Person, Record, Seen, TargetRef,
+    Verdict,
 };
 pub use redact::{REDACTED, Redactor, is_secret_value, looks_secret};

@@ -6,12 +6,12 @@ use super::disk_space::{self, SpaceNeeded};
 use super::error::PlanError;
 use super::facts::Facts;
 use crate::build::{self, BuildPlan, Depth, LiveArtifact};
-use crate::config::{self, Build, Component, Config};
+use crate::config::{self, Apply, Build, Component, Config, takers};
 use crate::layout::{self, Commits};
 use crate::ledger;
 use crate::model::{
-    ArtifactEvidence, ArtifactMove, Event, FlagChange, HiddenFlags, Oid, Plan, Recorded, RepoPath,
-    Served, ServiceName, SkippedTarget, Step, TargetRef,
+    Activation, ArtifactEvidence, ArtifactMove, Event, FlagChange, FlagName, FlagStep, HiddenFlags,
+    Oid, Plan, Recorded, RepoPath, Served, ServiceName, SkippedTarget, Step, TargetRef,
 };
 use crate::site::Site;
 use crate::system::process;
@@ -116,7 +116,7 @@ pub struct Composed {
 /// When the repository, the tree or the store cannot be read.
 pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, PlanError> {
     if change.event == Event::Flags {
-        return super::flags::compose(site, facts, change);
+        return compose_flags(site, facts, change);
     }
     let (from, to) = (change.from.clone(), change.to.clone());
     let mut edited = site.git.edited(&facts.head.commit)?;
@@ -479,4 +479,89 @@ fn skipped(candidate: &Candidate) -> SkippedTarget {
             _ => String::new(),
         },
     }
+}
+
+/// Composes the plan for the flags of a change: per source the changes, then what makes the app take them.
+///
+/// # Errors
+/// When the repository, the tree or the store cannot be read.
+fn compose_flags(site: &Site, facts: &Facts, change: Change) -> Result<Composed, PlanError> {
+    let config = &change.config;
+    let artifacts = artifacts_there(site, facts)?;
+    let plan = Plan {
+        plan: Plan::VERSION,
+        app: site.binding.app.clone(),
+        environment: site.binding.environment.clone(),
+        writer: site.binding.writer.clone(),
+        event: change.event,
+        steps: flag_steps(config, &change.flags),
+        target: None,
+        recorded: change.recorded,
+        config: change.config_text,
+        config_before: facts.accepted.text.clone(),
+        artifacts: artifacts.clone(),
+        artifacts_before: artifacts,
+        activation: Activation::default(),
+        warnings: change.warnings,
+        skipped: Vec::new(),
+        critical_only: change.emergency,
+        starts: Vec::new(),
+        from: change.from,
+        to: change.to,
+    };
+    Ok(Composed {
+        submodules: Vec::new(),
+        converting: Vec::new(),
+        tracked_outputs: Vec::new(),
+        room: disk_space::needed(site, &plan)?,
+        hidden: change.hidden,
+        plan,
+    })
+}
+
+fn flag_steps(config: &Config, changes: &[FlagChange]) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut reloads: BTreeSet<ServiceName> = BTreeSet::new();
+    let mut signals: Vec<Step> = Vec::new();
+    for source in config.flags.iter().flat_map(|flags| &flags.sources) {
+        let of_source = |change: &&FlagChange| change.source == source.name;
+        let changes: Vec<FlagChange> = changes.iter().filter(of_source).cloned().collect();
+        if changes.is_empty() {
+            continue;
+        }
+        let names: Vec<&FlagName> = changes.iter().map(|change| &change.name).collect();
+        let takers = takers(config, source, &names);
+        steps.push(Step::Flags(FlagStep { source: source.name.clone(), changes }));
+        match source.apply {
+            Apply::Reload | Apply::Environment => reloads.extend(takers),
+            Apply::Signal(signal) => {
+                signals.extend(
+                    takers
+                        .into_iter()
+                        .map(|service| Step::Signal { service, signal: signal.name().to_owned() }),
+                );
+            }
+            Apply::None => {}
+        }
+    }
+    // Who is reloaded reads everything anew.
+    signals
+        .retain(|step| !matches!(step, Step::Signal { service, .. } if reloads.contains(service)));
+    signals.dedup();
+    steps.extend(signals);
+    let services = config.services.iter().filter(|service| reloads.contains(&service.name));
+    steps.extend(services.map(|service| Step::Reload { service: service.name.clone() }));
+    steps.push(Step::Prove);
+    steps.push(Step::Record);
+    steps
+}
+
+/// What lies there: as recorded with what serves, else by what is found.
+fn artifacts_there(site: &Site, facts: &Facts) -> Result<Vec<ArtifactEvidence>, PlanError> {
+    if let Some(entry) = facts.last_record_of(site, &facts.serving.commit) {
+        return Ok(ledger::evidence(&site.git, entry)?.artifacts);
+    }
+    let groups = &facts.accepted.config.build;
+    let outputs: Vec<_> = groups.iter().flat_map(|group| group.outputs.clone()).collect();
+    Ok(artifacts_now(&facts.live(site, &outputs, Depth::Shallow)?))
 }

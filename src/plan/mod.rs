@@ -8,7 +8,6 @@ pub mod disk_space;
 mod error;
 pub mod estimate;
 pub mod facts;
-pub mod flags;
 pub mod holds;
 pub mod names;
 pub mod open_files;

@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
+use super::candidate::{Candidate, Reason, Standing};
 use super::order::Rank;
-use super::{Candidate, Reason, Standing};
 use crate::model::{Oid, Seq};
 
 /// What a person asked to go back to.

@@ -7,7 +7,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use console::Term;
 use dialoguer::theme::Theme;
 
-use super::{Ui, escape};
+use super::output::Ui;
+use crate::system::text::escape;
 
 /// Why a question was not answered. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

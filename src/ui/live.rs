@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Ui, duration, escape};
+use super::output::Ui;
 use crate::model::Narration;
+use crate::system::text::{duration, escape};
 
 /// Renders what a run tells.
 pub struct Live {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::missing;
+use super::states::missing;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::config::Component;

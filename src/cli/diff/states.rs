@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::DiffArgs;
+use super::args::DiffArgs;
 use crate::cli::failure::Failure;
 use crate::cli::globals::Globals;
 use crate::cli::reader::Reader;
@@ -164,7 +164,7 @@ impl Look<'_> {
 
     fn unknown(&self, name: &str, error: GitError) -> Failure {
         let unknown = matches!(error, GitError::Unknown { .. });
-        let failure = super::missing(error);
+        let failure = missing(error);
         if !unknown {
             return failure;
         }
@@ -329,7 +329,7 @@ impl Look<'_> {
         }
         let pattern = self.config.map_or("*-stable", |config| config.stable.pattern.as_str());
         let names = Names::of(self.tags, pattern);
-        let served = names.served(git, &commit, None).map_err(super::missing)?;
+        let served = names.served(git, &commit, None).map_err(missing)?;
         Ok(State { name: served.name, commit, seq, role })
     }
 }
@@ -341,4 +341,11 @@ fn tried(entry: &Entry) -> Option<&Oid> {
         Outcome::Succeeded => record.to.as_ref().or(record.subject.as_ref()),
         Outcome::Restored | Outcome::Failed => record.subject.as_ref().or(record.to.as_ref()),
     }
+}
+
+/// An error of git, with the way to the objects where some are not here.
+pub fn missing(error: GitError) -> Failure {
+    let objects = matches!(error, GitError::Object { .. });
+    let failure = Failure::from(error);
+    if objects { fetching(failure) } else { failure }
 }

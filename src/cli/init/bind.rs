@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::InitArgs;
+use super::args::InitArgs;
 use super::edited::{self, EditedFile};
 use crate::adopt::stack::{Stack, WorkTree};
 use crate::adopt::starter;

@@ -4,7 +4,7 @@ use globset::escape as literally;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::InitArgs;
+use super::args::InitArgs;
 use crate::cli::failure::Failure;
 use crate::config::{self, Config, Patterns, quote};
 use crate::model::{Oid, RepoPath};

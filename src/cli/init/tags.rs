@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::InitArgs;
+use super::args::InitArgs;
 use crate::adopt::legacy_tags::{Legacy, legacy};
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;

@@ -1,0 +1,38 @@
+//! Why a build failed.
+
+use std::path::PathBuf;
+
+use crate::model::RepoPath;
+use crate::system::git::GitError;
+
+/// Why a build failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A command failed.
+    #[error("`{command}` {how}")]
+    Command {
+        /// The argument vector, joined for people.
+        command: String,
+        /// `exited with 1`, `was not found`, `did not end within 900 s`.
+        how: String,
+        /// The lines of its output that matter.
+        lines: Vec<String>,
+    },
+    /// A declared output was not made.
+    #[error("the build made no {0}")]
+    NoOutput(RepoPath),
+    /// An output of an earlier group is neither kept nor live any more.
+    #[error("{0}, which an earlier group made, is no longer kept")]
+    NeedGone(RepoPath),
+    /// A file cannot be read or written, e.g. a carried one.
+    #[error("{path}: {source}")]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}

@@ -1,0 +1,194 @@
+//! A state considered as target, and why it is passed over where it is.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::model::{ComponentId, Oid, Seq, TargetRef};
+
+/// A state considered as target.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Candidate {
+    /// A stable tag, or the name people know the state by.
+    pub name: String,
+    /// Its commit; `None` for a tag that names none.
+    pub commit: Option<Oid>,
+    /// The tag, where one names it.
+    pub tag: Option<TargetRef>,
+    /// The record that last put it in place here.
+    pub seq: Option<Seq>,
+    /// How it served here.
+    pub served: Option<ServedHere>,
+    /// What it takes to restore it.
+    pub build: Needed,
+    /// Usable, chosen, serving, or passed over and why.
+    pub standing: Standing,
+}
+
+/// How a state served here.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+pub struct ServedHere {
+    /// For how long, altogether, in seconds.
+    pub seconds: u64,
+    /// Since when the last time.
+    #[schemars(with = "String")]
+    pub last: Timestamp,
+    /// Observed serving by a run.
+    pub proven: bool,
+    /// Accepted by a person.
+    pub adopted: bool,
+    /// A part of the time was before gitroll, as HEAD's reflog told when it was adopted.
+    pub reflog: bool,
+}
+
+impl ServedHere {
+    /// For how long, altogether.
+    pub fn total(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
+/// What it takes to have a state's artifacts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Needed {
+    /// Nothing is built in this app, or everything is kept.
+    Nothing,
+    /// These groups must be built.
+    Build(Vec<String>),
+    /// It cannot be had.
+    Impossible(String),
+}
+
+/// What is to be said of a candidate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase", tag = "is", content = "why")]
+pub enum Standing {
+    /// It is what serves.
+    Serving,
+    /// It is what `back` would take.
+    Next,
+    /// It could be taken.
+    Usable,
+    /// It is passed over.
+    Skipped(Reason),
+}
+
+/// Why a candidate is passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// It never served here.
+    NeverServed,
+    /// Its files are those that serve.
+    SameFiles,
+    /// It was found serving, put there by hand, and never proven.
+    NotProven,
+    /// It served for less than `stable.min_served` and was not promoted.
+    TooShort {
+        /// How long it served, in seconds.
+        seconds: u64,
+        /// How long is wanted, in seconds.
+        wanted: u64,
+    },
+    /// It is judged bad.
+    Bad {
+        /// The record, e.g. `#43`.
+        by: String,
+    },
+    /// It has the same tree as, or contains, a commit that is held.
+    Held {
+        /// The held commit.
+        commit: Oid,
+        /// The record, e.g. `#43`.
+        by: String,
+    },
+    /// It has the content of a component that is held.
+    HeldComponent {
+        /// The component.
+        id: ComponentId,
+        /// The record, e.g. `#43`.
+        by: String,
+    },
+    /// The tag's name could be taken for something else.
+    UnsafeName,
+    /// The tag has no tag object.
+    Lightweight,
+    /// The tag's own name is another.
+    OtherName {
+        /// What it says.
+        says: String,
+    },
+    /// The tag was adopted, and its ref points elsewhere since.
+    Moved {
+        /// The record that adopted it, e.g. `#2`.
+        by: String,
+    },
+    /// Nobody signed the tag.
+    Unsigned,
+    /// The signer is not trusted.
+    Untrusted {
+        /// Why.
+        why: String,
+    },
+    /// The tag names no commit, or is broken.
+    Unusable {
+        /// Why.
+        why: String,
+    },
+    /// It can neither be restored from what is kept nor built.
+    Impossible {
+        /// Why.
+        why: String,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::NeverServed => f.write_str("never served here"),
+            Reason::SameFiles => f.write_str("same files as what serves"),
+            Reason::NotProven => f.write_str("put there by hand, never proven"),
+            Reason::TooShort { seconds, wanted } => {
+                let [served, wanted] =
+                    [*seconds, *wanted].map(|s| short_time(Duration::from_secs(s)));
+                write!(f, "served {served} only (stable.min_served is {wanted}), not promoted")
+            }
+            Reason::Bad { by } => write!(f, "bad ({by})"),
+            Reason::Held { commit, by } => {
+                write!(f, "held: contains {} ({by})", commit.short())
+            }
+            Reason::HeldComponent { id, by } => {
+                write!(f, "contains {id} as it was judged bad ({by})")
+            }
+            Reason::UnsafeName => f.write_str("unsafe name"),
+            Reason::Lightweight => f.write_str("lightweight tag, nobody signed it"),
+            Reason::OtherName { says } => write!(f, "the tag's own name is {says}"),
+            Reason::Moved { by } => write!(f, "moved since it was adopted by {by}"),
+            Reason::Unsigned => f.write_str("unsigned"),
+            Reason::Untrusted { why } | Reason::Unusable { why } | Reason::Impossible { why } => {
+                f.write_str(why)
+            }
+        }
+    }
+}
+
+fn short_time(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
+}
+
+/// Whether a ref's short name is safe to print, to pass on and to type: letters, digits and `._/+-@`,
+/// not beginning with `-`.
+pub fn safe_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with('-')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._/+-@".contains(c))
+}
