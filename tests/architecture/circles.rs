@@ -158,7 +158,7 @@ impl<'f> Modules<'f> {
                 return self.definer(&at, &whole, depth + 1);
             }
             for glob in &module.globs {
-                let whole = [&glob[..glob.len() - 1], &rest[..]].concat();
+                let whole = [&glob[..glob.len() - 1], rest].concat();
                 if let Some((file, name)) = self.definer(&at, &whole, depth + 1)
                     && file != module.file.path
                 {
