@@ -160,8 +160,12 @@ impl<'h> Server<'h> {
 }
 
 /// `/etc/passwd` and the crontabs are the server's in a mount namespace of the command's own.
+///
+/// pm2's daemon stays in this namespace for the whole test. The disks whose power other tests cut must not be
+/// held by it: a dead file system that is mounted anywhere cannot be mounted anew.
 const AS_APP: &str = r#"#!/bin/sh
 exec unshare --mount --propagation private sh -c '
+for disk in /tmp/gp-*/disk; do umount -l "$disk" 2>/dev/null; done
 mount --bind "$SERVER/passwd" /etc/passwd && mount --bind "$SERVER/group" /etc/group &&
 mkdir -p /var/spool/cron && mount -t tmpfs none /var/spool/cron &&
 mkdir /var/spool/cron/crontabs && cp "$SERVER/crontab" /var/spool/cron/crontabs/app &&
