@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use super::procs::ProcessId;
 use super::signals::Until;
 use super::text::escape;
-use pre_exec::{end_with_us, seal};
+use pre_exec::{end_with_us, seal, wait_to_be_noted};
 use program::located;
 
 pub use lines::telling_lines;
@@ -166,16 +166,14 @@ impl Invocation {
         tick: impl FnMut(),
     ) -> Result<Finished, ProcessError> {
         let mut command = self.command()?;
-        let fed = self.input.is_some() || self.pid_file.is_some();
-        let stdin = if fed { Stdio::piped() } else { Stdio::null() };
+        let stdin = if self.input.is_some() { Stdio::piped() } else { Stdio::null() };
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         seal(&mut command, false);
         if hold.ends_with_us {
             end_with_us(&mut command);
         }
         let started = Instant::now();
-        let mut child = spawn(&mut command).map_err(|source| self.not_started(source))?;
-        self.let_go(&mut child);
+        let mut child = self.spawn(&mut command).map_err(|source| self.not_started(source))?;
         let mut watched = match Watched::start(&mut child, self.input.clone(), hold.most_output) {
             Ok(watched) => watched,
             Err(source) => {
@@ -235,8 +233,7 @@ impl Invocation {
     /// When the log cannot be opened or the program cannot be started.
     pub fn run_and_leave(&self, log: &Path) -> Result<Finished, ProcessError> {
         let started = Instant::now();
-        let Spawned { mut child, log, begin } = self.spawn_in_session(log)?;
-        self.let_go(&mut child);
+        let Spawned { child, log, begin } = self.spawn_in_session(log)?;
         let end = match watch(&child) {
             Ok(end) => end,
             Err(source) => {
@@ -292,11 +289,10 @@ impl Invocation {
             let what = format!("its log {}: {source}", log.display());
             self.not_started(io::Error::new(source.kind(), what))
         })?;
-        let stdin = if self.pid_file.is_some() { Stdio::piped() } else { Stdio::null() };
-        command.stdin(stdin).stdout(stdout).stderr(stderr);
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         seal(&mut command, true);
         let begin = log.metadata().map_or(0, |metadata| metadata.len());
-        let child = spawn(&mut command).map_err(|source| self.not_started(source))?;
+        let child = self.spawn(&mut command).map_err(|source| self.not_started(source))?;
         Ok(Spawned { child, log, begin })
     }
 
@@ -309,32 +305,36 @@ impl Invocation {
             let what = format!("{} is not a directory", self.dir.display());
             return Err(self.not_started(io::Error::new(io::ErrorKind::NotADirectory, what)));
         }
-        let mut command = match self.pid_file {
-            // The program begins only when its process is noted: were it killed before, nobody would know of it.
-            Some(_) => {
-                let mut shell = Command::new("/bin/sh");
-                shell.args(["-c", "read -r go && exec \"$0\" \"$@\" </dev/null"]).arg(program);
-                shell
-            }
-            None => Command::new(program),
-        };
+        let mut command = Command::new(program);
         command.args(&self.args).current_dir(&self.dir).env_clear().envs(&self.env);
         Ok(command)
     }
 
-    /// Notes the process where that is wanted, and lets its program begin.
-    fn let_go(&self, child: &mut Child) {
-        let Some(path) = &self.pid_file else { return };
-        if let Some(id) = ProcessId::of_child(child.id())
-            && let Ok(text) = serde_json::to_vec(&id)
-        {
-            // What cannot be written is only not known later.
-            let _ = fs::write(path, text);
-        }
-        if let Some(mut go) = child.stdin.take() {
-            // Fails only where the process is gone, which its exit tells.
-            let _ = go.write_all(b"\n");
-        }
+    /// Starts the command. Where its process is to be noted the program begins only when it is: were this program
+    /// killed between the two, nobody would know of it.
+    fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        let Some(path) = &self.pid_file else { return spawn(command) };
+        let (mut started, tells) = io::pipe()?;
+        let (waits, mut go) = io::pipe()?;
+        wait_to_be_noted(command, &tells, &waits, &go);
+        std::thread::scope(|scope| {
+            // The start returns only when the program has begun, so it is noted beside it. Each try tells anew.
+            scope.spawn(move || {
+                let mut pid = [0; 4];
+                while started.read_exact(&mut pid).is_ok() {
+                    // What cannot be written is only not known later.
+                    let id = ProcessId::of_child(u32::from_ne_bytes(pid));
+                    if let Some(text) = id.and_then(|id| serde_json::to_vec(&id).ok()) {
+                        let _ = fs::write(path, text);
+                    }
+                    // Fails only where the process is gone, which its exit tells.
+                    let _ = go.write_all(b"\n");
+                }
+            });
+            let child = spawn(command);
+            drop(tells);
+            child
+        })
     }
 
     fn remove_pid_file(&self) {

@@ -1,6 +1,7 @@
 //! What a child gets from this process, and what it does not.
 
-use std::os::fd::{BorrowedFd, RawFd};
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -50,6 +51,37 @@ pub(super) fn end_with_us(command: &mut Command) {
                 Some(parent) if parent == us => Ok(()),
                 // We ended before the signal was asked for.
                 _ => Err(rustix::io::Errno::SRCH.into()),
+            }
+        });
+    }
+}
+
+/// Lets the child tell its number by `tells` and wait for a byte on `waits` before its program begins. Where `go`,
+/// the other end of that, is closed first (this program was killed), it never begins. The ends must live until the
+/// command was started.
+#[allow(unsafe_code)]
+pub(super) fn wait_to_be_noted(
+    command: &mut Command,
+    tells: &PipeWriter,
+    waits: &PipeReader,
+    go: &PipeWriter,
+) {
+    let (tells, waits, go) = (tells.as_raw_fd(), waits.as_raw_fd(), go.as_raw_fd());
+    // SAFETY: the closure runs in the child between fork and exec, allocates nothing and makes only system calls that
+    // are async-signal-safe. The descriptors are open there as long as the caller keeps them; `go` is closed once, in
+    // the child's own table, for as long as the child had it open itself no end would ever be seen.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::io::close(go);
+            let pid = rustix::process::getpid().as_raw_nonzero().get();
+            rustix::io::write(BorrowedFd::borrow_raw(tells), &pid.to_ne_bytes())?;
+            let mut noted = [0; 1];
+            loop {
+                match rustix::io::read(BorrowedFd::borrow_raw(waits), &mut noted) {
+                    Ok(1) => return Ok(()),
+                    Err(rustix::io::Errno::INTR) => {}
+                    _ => return Err(io::ErrorKind::Interrupted.into()),
+                }
             }
         });
     }

@@ -200,3 +200,36 @@ fn what_a_start_command_leaves_running_goes_on() {
     let server = ProcessId::of(number(&finished.stdout)).expect("it goes on");
     assert!(server.kill());
 }
+
+#[test]
+fn a_program_begins_only_when_its_process_is_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (note, begun) = (dir.path().join("note"), dir.path().join("begun"));
+    // To note something here takes until somebody reads it.
+    let made = Command::new("mkfifo").arg(&note).status().unwrap();
+    assert!(made.success());
+    let mut noted = shell(&format!("touch {}", begun.display()));
+    noted.pid_file = Some(note.clone());
+    let run = std::thread::spawn(move || noted.run());
+    std::thread::sleep(Duration::from_millis(400));
+    assert!(!begun.exists(), "it begins before it is noted");
+    let said = std::fs::read(&note).unwrap();
+    let finished = run.join().unwrap().unwrap();
+    assert!(finished.success() && begun.exists());
+    assert!(serde_json::from_slice::<ProcessId>(&said).is_ok());
+}
+
+#[test]
+fn what_is_noted_gets_its_own_environment_and_words_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut noted = Invocation::new("/usr/bin/env", Path::new("/"));
+    // No shell takes such a name.
+    noted.env.insert("npm_config_//registry/:_token".into(), "this".into());
+    noted.pid_file = Some(dir.path().join("note"));
+    assert_eq!(noted.run().unwrap().stdout, b"npm_config_//registry/:_token=this\n");
+    assert!(!dir.path().join("note").exists());
+    let log = dir.path().join("out.log");
+    assert_eq!(noted.run_and_leave(&log).unwrap().stdout, b"npm_config_//registry/:_token=this\n");
+    noted.dir = "/nonexistent".into();
+    assert!(noted.run().is_err());
+}
