@@ -1,0 +1,1 @@
+//! How files and artifacts are put in place: modes, groups, ACLs, marks of the index, directories that cannot be exchanged.

@@ -1,0 +1,1 @@
+//! Which state back takes, what it asks of it, and how far it goes on.
