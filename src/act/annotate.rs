@@ -22,7 +22,7 @@ pub fn annotate_record(caller: &Caller, request: &AnnotateRequest) -> Result<Ent
     let seq = request
         .record
         .as_deref()
-        .map(|text| text.strip_prefix('#').unwrap_or(text).parse::<Seq>())
+        .map(|text| text.strip_prefix(['#', '@']).unwrap_or(text).parse::<Seq>())
         .transpose()
         .map_err(|e| Failure::new(Status::Usage, e.to_string()))?;
     let session = Session::change(caller, "annotate")?;

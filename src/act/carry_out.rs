@@ -63,6 +63,7 @@ pub fn carry_out(
     options: &ChangeOptions,
 ) -> Result<ChangeOutcome, Failure> {
     let mut begin = Instant::now();
+    session.be_at_work()?;
     let command = change.event.clone();
     let further = named(fallbacks, options);
     let prepared = prepare(session, &facts, change)?;

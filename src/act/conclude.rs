@@ -190,7 +190,11 @@ fn publish(
         let tag = ledger::record_tag(&entry.record.environment, &entry.record.writer, seq, event);
         more.push(tag);
     }
-    let why = match engine::publish(&session.site, &remote.name, &more) {
+    session.caller.between_runs(Some(
+        "stopping; what serves is observed and on record, only its publishing is given up",
+    ));
+    let publish = || engine::publish(&session.site, &remote.name, &more);
+    let why = match session.letting_others_in(publish) {
         None if remote.required => format!("there is no remote {}", remote.name),
         None => return Status::Done,
         Some(Pushed::Done) => {

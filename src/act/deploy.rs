@@ -1,8 +1,8 @@
 //! Deploying a revision, and watching it for a while where that is asked for.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::caller::{Caller, Notice};
+use super::caller::Caller;
 use super::carry_out::{ChangeOptions, carry_out};
 use super::component::{Consent, Kept, keep};
 use super::failure::Failure;
@@ -11,11 +11,12 @@ use super::session::Session;
 use super::soak;
 use super::statement::check_reason;
 use super::target;
+use super::upstream::{self, Upstream};
 use crate::component;
 use crate::config;
 use crate::engine;
 use crate::ledger::{self, Held};
-use crate::model::{Digest, Event, Hold, Narration, Oid, Outcome, Recorded, Served};
+use crate::model::{Digest, Event, Hold, Oid, Outcome, Recorded, Seq, Served};
 use crate::plan::compose::{Change, GroupsOf, file_of};
 use crate::plan::facts::Facts;
 use crate::plan::{candidates, holds};
@@ -46,9 +47,10 @@ pub struct DeployRequest {
 /// Everything that ends without the revision observed serving.
 pub fn deploy(caller: &Caller, request: &DeployRequest) -> Result<ChangeOutcome, Failure> {
     check_reason(request.reason.as_deref())?;
+    let upstream = upstream::ask(caller, request.rev.as_deref())?;
     let session = Session::change(caller, "deploy")?;
-    let mut facts = session.facts()?;
-    let revision = revision(&session, &mut facts, request.rev.as_deref())?;
+    let facts = session.facts()?;
+    let revision = revision(&session, &facts, request.rev.as_deref(), &upstream)?;
     let consent = Consent::of(request.plan_only, request.force, || {
         let keep = request.keep_components.iter().map(|id| format!(" --keep-component {id}"));
         format!("gitroll deploy {}{} --force", revision.short(), keep.collect::<String>())
@@ -60,10 +62,12 @@ pub fn deploy(caller: &Caller, request: &DeployRequest) -> Result<ChangeOutcome,
     let mut to = facts.names.served(&session.site.git, &commit, Some(&config))?;
     if let Some(version) = &to.version
         && !to.name.contains(version.as_str())
+        && let Some(name) = facts.names.of_version(version, &commit)
     {
-        to.name = format!("v{version}");
+        to.name = name;
     }
     if let Some(outcome) = already_serving(&session, &facts, &to)? {
+        upstream.warnings.iter().for_each(|warning| caller.warn(warning));
         return match request.soak {
             Some(time) => {
                 drop(session);
@@ -86,7 +90,7 @@ pub fn deploy(caller: &Caller, request: &DeployRequest) -> Result<ChangeOutcome,
         config_text,
         groups: GroupsOf::Config,
         recorded: Recorded { reason, lifts, components, ..Recorded::default() },
-        warnings: warnings.into_iter().chain(borrowed).collect(),
+        warnings: upstream.warnings.iter().cloned().chain(warnings).chain(borrowed).collect(),
         ..Change::new(&facts, Event::Deploy, to)
     };
     let (before, deployed) = (change.from.clone(), change.to.clone());
@@ -103,41 +107,18 @@ pub fn deploy(caller: &Caller, request: &DeployRequest) -> Result<ChangeOutcome,
     }
 }
 
-/// The commit to deploy.
-fn revision(session: &Session, facts: &mut Facts, rev: Option<&str>) -> Result<Oid, Failure> {
-    let git = &session.site.git;
-    if let Some(rev) = rev {
-        return target::resolve_commit(session, facts, rev);
+/// The commit to deploy: what its remote says, else what it means here.
+fn revision(
+    session: &Session,
+    facts: &Facts,
+    rev: Option<&str>,
+    upstream: &Upstream,
+) -> Result<Oid, Failure> {
+    match (&upstream.commit, rev) {
+        (Some(commit), _) => Ok(commit.clone()),
+        (None, Some(rev)) => target::resolve_commit(session, facts, rev),
+        (None, None) => Ok(facts.head.commit.clone()),
     }
-    if facts.by_hand() {
-        return Ok(facts.head.commit.clone());
-    }
-    let Some(upstream) = facts.accepted.config.deploy.upstream.clone() else {
-        return Ok(facts.head.commit.clone());
-    };
-    let name = format!("{}/{}", upstream.remote, upstream.branch);
-    if !git.remotes().contains(&upstream.remote) {
-        return Err(Failure::unchanged(format!("there is no remote {}", upstream.remote))
-            .detail(format!("[deploy] ref is {name:?}"))
-            .next("gitroll deploy REV", "deploys what is here already"));
-    }
-    let caller = &session.caller;
-    let begin = Instant::now();
-    caller.tell(Notice::Step(Narration::Begin { step: "fetch".into() }));
-    let fetched = git.fetch(&upstream.remote);
-    if fetched.is_ok() {
-        let done = Narration::Done { step: "fetch".into(), took: begin.elapsed() };
-        caller.tell(Notice::Step(done));
-    }
-    caller.tell(Notice::StepsEnd);
-    fetched.map_err(|error| {
-        Failure::from(error)
-            .nothing_changed()
-            .next("gitroll deploy REV", "deploys what is here already, without fetching")
-    })?;
-    let commit = git.resolve(&format!("refs/remotes/{name}"))?;
-    *facts = session.facts()?;
-    Ok(commit)
 }
 
 /// The revision's own `gitroll.toml`; the accepted one where it has none, with a warning.
@@ -234,7 +215,7 @@ fn allowed(
     let mut lifts = Vec::new();
     let mut fixed_commits = Vec::new();
     for fix in &request.fixes {
-        let seq = fix.strip_prefix('#').unwrap_or(fix).parse().ok();
+        let seq = Seq::typed(fix);
         match holding.iter().find(|held| Some(held.seq) == seq) {
             Some(held) => lifts.push(held.digest),
             None => fixed_commits.push(target::resolve_commit(session, facts, fix)?),

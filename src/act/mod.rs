@@ -26,4 +26,5 @@ mod soak;
 pub mod statement;
 pub mod target;
 pub mod unhold;
+mod upstream;
 pub mod watchdog;

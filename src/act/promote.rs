@@ -135,7 +135,8 @@ fn record(
     );
     let entry = state(session, facts, record)?;
     let remote = &facts.accepted.config.remote;
-    let published = engine::publish(site, &remote.name, std::slice::from_ref(&target.name));
+    let publish = || engine::publish(site, &remote.name, std::slice::from_ref(&target.name));
+    let published = session.letting_others_in(publish);
     let unpublished = remote.required && published != Some(Pushed::Done);
     let (commit, record) = (served.commit.clone(), Some(entry));
     Ok(Promoted { tag: target, commit, record, published, unpublished })

@@ -1,5 +1,6 @@
 //! Opening a checkout for an act: as the right user, bound, locked, with no run open.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,9 +21,17 @@ use crate::system::{clock, exec, files, user};
 pub struct Session {
     pub site: Site,
     pub caller: Caller,
+    at_work: RefCell<Option<AtWork>>,
+    /// What it was at work for before it let others in.
+    left: RefCell<Option<String>>,
+}
+
+/// What keeps others out while an act is at work.
+struct AtWork {
+    command: String,
     // Before the lock, so that it is gone when the next command may look.
     _note: Option<Note>,
-    _lock: Option<Lock>,
+    _lock: Lock,
 }
 
 /// Who takes the lock, and for what.
@@ -43,7 +52,12 @@ impl Session {
     pub fn look(caller: &Caller) -> Result<Self, Failure> {
         let (git, binding) = open(caller)?;
         let site = Site::new(git, binding?, user::actor());
-        Ok(Self { site, caller: caller.clone(), _note: None, _lock: None })
+        Ok(Self {
+            site,
+            caller: caller.clone(),
+            at_work: RefCell::default(),
+            left: RefCell::default(),
+        })
     }
 
     /// Opens to change: takes the lock, signs what is queued, refuses while a run is open.
@@ -106,9 +120,35 @@ impl Session {
             (Err(error), _) => return Err(error.into()),
         }
         let note = at_work(&site, caller, command)?;
-        let session = Self { site, caller: caller.clone(), _note: note, _lock: Some(lock) };
+        let at_work = AtWork { command: command.to_owned(), _note: note, _lock: lock };
+        let at_work = RefCell::new(Some(at_work));
+        let session = Self { site, caller: caller.clone(), at_work, left: RefCell::default() };
         at("lock taken")?;
         Ok(session)
+    }
+
+    /// Does what concerns the remote alone, which may take its time: meanwhile others may act here.
+    pub(super) fn letting_others_in<T>(&self, remote: impl FnOnce() -> T) -> T {
+        if let Some(at_work) = self.at_work.take() {
+            self.left.replace(Some(at_work.command));
+        }
+        let done = remote();
+        // Where another command came in, this one is only at work again once it has something to do.
+        let _ = self.be_at_work();
+        done
+    }
+
+    /// Keeps others out again where they were let in.
+    ///
+    /// # Errors
+    /// Busy.
+    pub(super) fn be_at_work(&self) -> Result<(), Failure> {
+        let Some(command) = self.left.borrow().clone() else { return Ok(()) };
+        let lock = take_lock(&self.site, &held(&command, &self.site.actor), &self.caller)?;
+        let note = at_work(&self.site, &self.caller, &command)?;
+        self.at_work.replace(Some(AtWork { command, _note: note, _lock: lock }));
+        self.left.replace(None);
+        Ok(())
     }
 
     /// Goes on with the binding as it was written meanwhile, under the same lock.
@@ -120,6 +160,19 @@ impl Session {
         self.site = Site::new(git, binding?, self.site.actor.clone());
         self.sign_queued();
         Ok(())
+    }
+
+    /// Refuses who is not the user that the app runs as.
+    ///
+    /// # Errors
+    /// With the command that becomes that user.
+    pub(super) fn must_be_owner(&self) -> Result<(), Failure> {
+        must_be_owner(&self.site)
+    }
+
+    /// What it is at work for.
+    pub(super) fn command(&self) -> Option<String> {
+        self.at_work.borrow().as_ref().map(|at_work| at_work.command.clone())
     }
 
     /// Refuses while a run is open.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::failure::Failure;
 use super::session::Session;
-use crate::model::{Event, Oid};
+use crate::model::{Event, Oid, Seq};
 use crate::plan::PlanError;
 use crate::plan::candidates::{self, Candidates};
 use crate::plan::facts::Facts;
@@ -31,15 +31,77 @@ pub fn find(
     all: &Candidates,
     request: &Request,
 ) -> Result<Result<Resolution, RequestError>, Failure> {
+    let named = |name: &str| {
+        candidates::named(&session.site, facts, name)
+            .map_err(|error| unknown_name(session, facts, name, &FOUND, error))
+    };
     let named = match request {
-        Request::Named(name) => Some(
-            candidates::named(&session.site, facts, name)
-                .map_err(|error| unknown_name(session, facts, name, &FOUND, error))?,
-        ),
+        Request::Named(name) => Some(named(name)?),
         Request::Seq(seq) => candidates::of_seq(&session.site, facts, *seq)?,
+        Request::Number(seq) => {
+            match number(session, facts, *seq, |seq| put_in_place(session, facts, seq))? {
+                Number::Record => candidates::of_seq(&session.site, facts, *seq)?,
+                Number::Ref => {
+                    let name = seq.to_string();
+                    let named = Some(named(&name)?);
+                    let request = Request::Named(name);
+                    return Ok(resolve(&request, &all.deployments, &all.stable, named));
+                }
+            }
+        }
         _ => None,
     };
     Ok(resolve(request, &all.deployments, &all.stable, named))
+}
+
+/// What a bare number means.
+enum Number {
+    Record,
+    /// A tag or branch.
+    Ref,
+}
+
+/// Whether a bare number means a record or a ref of that name: CI numbers its tags, too. `of_record` is the commit
+/// that the record stands for.
+fn number(
+    session: &Session,
+    facts: &Facts,
+    seq: Seq,
+    of_record: impl Fn(Seq) -> Option<Oid>,
+) -> Result<Number, Failure> {
+    let git = &session.site.git;
+    let mut full_name = None;
+    for kind in ["tags", "heads"] {
+        let name = format!("refs/{kind}/{seq}");
+        if git.find_ref(&name)?.is_some() {
+            full_name = Some(name);
+            break;
+        }
+    }
+    let Some(full_name) = full_name else { return Ok(Number::Record) };
+    let Some(record) = of_record(seq) else { return Ok(Number::Ref) };
+    let named = git.resolve(&full_name)?;
+    if named == record {
+        return Ok(Number::Record);
+    }
+    let shown =
+        |commit: &Oid| facts.names.served(git, commit, None).map(|served| served.to_string());
+    let kind = if full_name.starts_with("refs/tags/") { "a tag" } else { "a branch" };
+    let failure = Failure::refused(format!("{seq} is both {kind} and a record"))
+        .detail(format!("{full_name}  {}", shown(&named)?))
+        .detail(format!("record @{seq}  {}", shown(&record)?))
+        .nothing_changed();
+    Err(match session.command().as_deref() {
+        Some(command @ ("deploy" | "back")) => failure
+            .next(format!("gitroll {command} {full_name}"), format!("means the {}", &kind[2..]))
+            .next(format!("gitroll {command} @{seq}"), "means what the record put in place"),
+        _ => failure.detail(format!("say {full_name} or @{seq}")),
+    })
+}
+
+/// What a record put in place.
+fn put_in_place(session: &Session, facts: &Facts, seq: Seq) -> Option<Oid> {
+    facts.own(&session.site).iter().find(|e| e.record.seq == seq)?.record.to.clone()
 }
 
 /// Whether `target` is older than what is left: its ancestor, or, in unrelated histories, put in place
@@ -65,14 +127,19 @@ pub fn older(session: &Session, facts: &Facts, target: &Oid, left: &Oid) -> Resu
 /// # Errors
 /// When it names nothing, or several things.
 pub fn resolve_commit(session: &Session, facts: &Facts, name: &str) -> Result<Oid, Failure> {
-    let number = name.strip_prefix('#').unwrap_or(name).parse().ok();
-    if let Some(seq) = number
-        && let Some(entry) = facts.own(&session.site).iter().find(|e| e.record.seq == seq)
-        && let Some(commit) = entry.record.to.clone().or(entry.record.subject.clone())
+    let of_record = |seq: Seq| {
+        let entry = facts.own(&session.site).iter().find(|e| e.record.seq == seq)?;
+        entry.record.to.clone().or(entry.record.subject.clone())
+    };
+    if let Some(seq) = Seq::typed(name)
+        && let Some(commit) = of_record(seq)
+        && (name.starts_with(['#', '@'])
+            || matches!(number(session, facts, seq, of_record)?, Number::Record))
     {
         return Ok(commit);
     }
-    session.site.git.resolve(name).map_err(|e| unknown_name(session, facts, name, &[], e.into()))
+    let found = facts.resolve(&session.site, name);
+    found.map_err(|e| unknown_name(session, facts, name, &[], e.into()))
 }
 
 /// Says which known name, or which of `words`, is nearest to one that names nothing.
@@ -95,9 +162,17 @@ fn unknown_name(
             branches.iter().filter_map(|r| r.name.strip_prefix("refs/heads/")).map(str::to_owned),
         );
     }
-    match nearest(name, &known) {
+    let failure = match nearest(name, &known) {
         Some(near) => failure.detail(format!("the nearest name is {near}")),
         None => failure.next("gitroll targets", "shows what there is"),
+    };
+    // `deploy` has asked already.
+    let remote = session.site.git.remotes().into_iter().next();
+    match remote.filter(|_| session.command().as_deref() != Some("deploy")) {
+        Some(remote) => {
+            failure.next(format!("git fetch --tags {remote}"), "where it is a name of the remote's")
+        }
+        None => failure,
     }
 }
 

@@ -63,7 +63,7 @@ fn chosen(session: &Session, facts: &Facts, what: Option<&str>) -> Result<Vec<He
             _ => Err(none("which hold is meant: nothing by that name")),
         };
     };
-    let seq = what.strip_prefix('#').unwrap_or(what).parse().ok();
+    let seq = crate::model::Seq::typed(what);
     if let Some(held) = holds.iter().find(|held| Some(held.seq) == seq) {
         return Ok(vec![held.clone()]);
     }

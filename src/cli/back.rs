@@ -15,13 +15,17 @@ use crate::ui::Ui;
   gitroll back                                to the last good state, after a question
   gitroll back --yes --reason 'errors 12 %'   without one, and why
   gitroll back --plan                         what would be done
-  gitroll back --to last-stable               the highest *-stable tag that served here
-  gitroll back --to v1.2.0-stable             a tag, a commit or a record number
+  gitroll back last-stable                    the highest *-stable tag that served here
+  gitroll back v1.2.0-stable                  a tag, a commit or a shown name
+  gitroll back @43                            what record #43 put in place
   gitroll back --level auto                   flags of the suspects first, then the code
   gitroll back --level flags                  the values of before the last change of flags
   gitroll back --emergency                    no questions, only what is critical
   gitroll back --undo                         it was a false alarm: return")]
 pub struct BackArgs {
+    /// Where to, as --to
+    #[arg(value_name = "TARGET", conflicts_with_all = ["to", "undo"])]
+    target: Option<String>,
     /// last-good, last-stable, previous, a tag, a commit or a record number [default: last-good]
     #[arg(long, value_name = "TARGET", conflicts_with = "undo")]
     to: Option<String>,
@@ -65,7 +69,7 @@ enum LevelArg {
 
 pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure> {
     let request = BackRequest {
-        to: args.to.clone(),
+        to: args.to.clone().or_else(|| args.target.clone()),
         reason: args.reason.clone(),
         level: match args.level {
             LevelArg::Flags => Level::Flags,

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::globals::Globals;
 use super::reader::Reader;
 use crate::ledger::{self, Entry};
-use crate::model::{Digest, Event, Evidence, Oid, Person, Record};
+use crate::model::{Digest, Event, Evidence, Oid, Person, Record, Seq};
 use crate::system::clock;
 use crate::ui::{Ui, clock_word, duration, escape};
 
@@ -89,7 +89,7 @@ fn find<'a>(
             .next("gitroll log", "shows the records")
     };
     let Some(what) = what else { return entries.last().ok_or_else(|| missing("anything")) };
-    if let Ok(seq) = what.strip_prefix('#').unwrap_or(what).parse()
+    if let Some(seq) = Seq::typed(what)
         && let Some(entry) = entries.iter().find(|e| e.record.seq == seq)
     {
         return Ok(entry);

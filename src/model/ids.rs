@@ -165,6 +165,11 @@ impl Seq {
     /// The position of a chain's first record.
     pub const FIRST: Seq = Seq(1);
 
+    /// A position as a person types it: `43`, `#43`, or `@43` where a shell would take that for a comment.
+    pub fn typed(text: &str) -> Option<Seq> {
+        text.strip_prefix(['#', '@']).unwrap_or(text).parse().ok()
+    }
+
     /// The position after this one.
     pub fn next(self) -> Seq {
         Seq(self.0.saturating_add(1))

@@ -88,9 +88,12 @@ fn served_before(
 /// When the name names nothing, or several things.
 pub fn named(site: &Site, facts: &Facts, name: &str) -> Result<Candidate, PlanError> {
     let short = name.strip_prefix("refs/tags/").unwrap_or(name);
-    let mut candidate = match facts.tags.iter().find(|tag| tag.target.short() == short) {
+    // Whoever says origin/main means the remote's branch, whatever a tag is called.
+    let of_remote = site.git.find_ref(&format!("refs/remotes/{name}"))?.is_some();
+    let tag = facts.tags.iter().find(|tag| !of_remote && tag.target.short() == short);
+    let mut candidate = match tag {
         Some(tag) => of_tag(site, facts, tag)?,
-        None => of_commit(site, facts, &site.git.resolve(name)?)?,
+        None => of_commit(site, facts, &facts.resolve(site, name)?)?,
     };
     need(site, facts, &mut candidate)?;
     Ok(candidate)

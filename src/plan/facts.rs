@@ -11,7 +11,7 @@ use crate::ledger::{self, Chain, Entry, History, Ledger, ServingState};
 use crate::model::{Oid, RepoPath, Seq, Served};
 use crate::site::{Site, config_in_tree};
 use crate::system::clock;
-use crate::system::git::{Head, Tag};
+use crate::system::git::{GitError, Head, Tag};
 
 /// Everything a plan is made from. Nothing here was changed by gathering it.
 pub struct Facts {
@@ -97,6 +97,39 @@ impl Facts {
     /// Whether HEAD is not what the own chain says: somebody else moved it.
     pub fn by_hand(&self) -> bool {
         self.standing.as_ref().is_some_and(|s| s.commit != self.head.commit)
+    }
+
+    /// Resolves a name to a commit: as git does, else as the name under which states that served here are shown
+    /// (`v1.2.0` of a package.json, `v1.2.0~QW-001`).
+    ///
+    /// # Errors
+    /// `Unknown`; `Ambiguous` where several states are shown under it.
+    pub fn resolve(&self, site: &Site, name: &str) -> Result<Oid, GitError> {
+        let unknown = match site.git.resolve(name) {
+            Err(error @ GitError::Unknown { .. }) => error,
+            other => return other,
+        };
+        let mut shown: Vec<&Oid> = Vec::new();
+        let served = self.history.deployments().iter().rev().map(|span| &span.commit);
+        for commit in std::iter::once(&self.head.commit).chain(served) {
+            if !shown.contains(&commit)
+                && self.names.served(&site.git, commit, Some(&self.accepted.config))?.name == name
+            {
+                shown.push(commit);
+            }
+        }
+        match shown.as_slice() {
+            [] => Err(unknown),
+            [only] => Ok((*only).clone()),
+            several => {
+                let meaning = |commit: &&Oid| match self.last_record_of(site, commit) {
+                    Some(entry) => format!("@{} ({})", entry.record.seq, commit.short()),
+                    None => commit.short().to_owned(),
+                };
+                let meanings = several.iter().map(meaning).collect();
+                Err(GitError::Ambiguous { name: name.to_owned(), meanings })
+            }
+        }
     }
 
     /// The own chain's records, oldest first.

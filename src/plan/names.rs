@@ -14,6 +14,8 @@ use crate::target::{safe_name, version_of};
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     stable: BTreeMap<Oid, Vec<String>>,
+    /// Every tag's commit: no other state is shown under its name.
+    tags: BTreeMap<String, Oid>,
 }
 
 impl Names {
@@ -21,7 +23,11 @@ impl Names {
     pub fn of(tags: &[Tag], pattern: &str) -> Self {
         let matcher = stable_matcher(pattern);
         let mut stable: BTreeMap<Oid, Vec<String>> = BTreeMap::new();
+        let mut named = BTreeMap::new();
         for tag in tags {
+            if let TagKind::Annotated { commit, .. } | TagKind::Lightweight(commit) = &tag.kind {
+                named.insert(tag.target.short().to_owned(), commit.clone());
+            }
             let TagKind::Annotated { commit, own_name, .. } = &tag.kind else { continue };
             let name = tag.target.short();
             let fits = matcher.as_ref().is_some_and(|m| m.is_match(name));
@@ -32,7 +38,7 @@ impl Names {
         for names in stable.values_mut() {
             names.sort_by_key(|name| std::cmp::Reverse(version_of(name, pattern)));
         }
-        Self { stable }
+        Self { stable, tags: named }
     }
 
     /// The commit with its name (stable tag, `v` and version, or short id) and version.
@@ -55,6 +61,12 @@ impl Names {
 }
 
 impl Names {
+    /// `v1.2.0` for a version, unless that is the name of another commit's tag.
+    pub fn of_version(&self, version: &str, commit: &Oid) -> Option<String> {
+        let name = format!("v{version}");
+        self.tags.get(&name).is_none_or(|tagged| tagged == commit).then_some(name)
+    }
+
     /// The name of a commit that no stable tag names: its version or short id, or, for one in which a
     /// component's files are another's, `v1.2.0~QW-001`.
     fn made_name(
@@ -86,7 +98,7 @@ impl Names {
         components.reverse();
         let base = self.stable.get(&at.id).and_then(|names| names.first().cloned());
         let base = base
-            .or_else(|| version.map(|version| format!("v{version}")))
+            .or_else(|| version.and_then(|version| self.of_version(version, &at.id)))
             .unwrap_or_else(|| at.id.short().to_owned());
         let components = components.iter().map(|component| format!("~{component}"));
         Ok(std::iter::once(base).chain(components).collect())

@@ -6,7 +6,7 @@
 //! not handed down: what is started meanwhile has the ordinary ones.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use signal_hook::iterator::Signals;
 const INSISTING: Duration = Duration::from_secs(2);
 
 static STOP: AtomicI32 = AtomicI32::new(0);
+static HEARD: AtomicUsize = AtomicUsize::new(0);
 static LEAVE: AtomicBool = AtomicBool::new(false);
 static TO_ITS_END: AtomicBool = AtomicBool::new(false);
 
@@ -51,6 +52,7 @@ pub fn listen(tell: impl Fn(Asked) + Send + 'static) -> io::Result<()> {
             }
             let insists = last.is_some_and(|last| last.elapsed() < INSISTING);
             last = Some(Instant::now());
+            HEARD.fetch_add(1, Ordering::SeqCst);
             let heard_before = STOP.swap(signal, Ordering::SeqCst) != 0;
             if insists {
                 LEAVE.store(true, Ordering::SeqCst);
@@ -100,6 +102,11 @@ pub fn stop_asked() -> Option<&'static str> {
     }
 }
 
+/// How often somebody asked to stop so far.
+pub fn times_heard() -> usize {
+    HEARD.load(Ordering::SeqCst)
+}
+
 /// Whether everything is to be left as it stands.
 pub fn leave_asked() -> bool {
     LEAVE.load(Ordering::SeqCst)
@@ -113,11 +120,18 @@ pub enum Until {
     Left,
     /// The wish to stop, too: what is waited for may be given up at any time.
     Stopped,
+    /// One more wish to stop than this many: what is waited for comes after the answer to the others.
+    HeardMore(usize),
 }
 
 impl Until {
     /// Whether to wait no longer.
     pub fn reached(self) -> bool {
-        leave_asked() || (self == Until::Stopped && stop_asked().is_some())
+        let stopped = match self {
+            Until::Left => false,
+            Until::Stopped => stop_asked().is_some(),
+            Until::HeardMore(times) => times_heard() > times,
+        };
+        stopped || leave_asked()
     }
 }

@@ -17,6 +17,8 @@ pub enum Request {
     Previous,
     /// What a record put in place.
     Seq(Seq),
+    /// What a record put in place, or a tag or branch of that number.
+    Number(Seq),
     /// A tag, commit or other name.
     Named(String),
 }
@@ -28,8 +30,10 @@ impl FromStr for Request {
             "last-good" => Request::LastGood,
             "last-stable" => Request::LastStable,
             "previous" => Request::Previous,
-            _ => match text.strip_prefix('#').unwrap_or(text).parse::<Seq>() {
-                Ok(seq) if text.starts_with('#') || seq.0 < 1_000_000 => Request::Seq(seq),
+            _ => match Seq::typed(text) {
+                Some(seq) if text.starts_with(['#', '@']) => Request::Seq(seq),
+                // Longer ones are abbreviated ids.
+                Some(seq) if seq.0 < 1_000_000 => Request::Number(seq),
                 _ => Request::Named(text.to_owned()),
             },
         })
@@ -99,7 +103,7 @@ pub fn resolve(
             first(tags.iter().cloned(), |c| usable(c, false))
                 .ok_or_else(|| RequestError::NoStable { skipped: skipped(tags.into_iter()) })
         }
-        Request::Seq(seq) => deployments
+        Request::Seq(seq) | Request::Number(seq) => deployments
             .iter()
             .find(|c| c.seq == Some(*seq))
             .cloned()
@@ -255,8 +259,9 @@ mod tests {
             ("last-good", Request::LastGood),
             ("last-stable", Request::LastStable),
             ("previous", Request::Previous),
-            ("42", Request::Seq(Seq(42))),
+            ("42", Request::Number(Seq(42))),
             ("#42", Request::Seq(Seq(42))),
+            ("@42", Request::Seq(Seq(42))),
             ("v1.2.0-stable", Request::Named("v1.2.0-stable".into())),
             ("1234567", Request::Named("1234567".into())),
             ("0", Request::Named("0".into())),

@@ -151,7 +151,7 @@ impl Look<'_> {
 
     fn named(&self, name: &str) -> Result<Found, Failure> {
         let role = "named".to_owned();
-        if let Ok(seq) = name.strip_prefix('#').unwrap_or(name).parse::<Seq>()
+        if let Some(seq) = Seq::typed(name)
             && let Some(entry) = self.entries().iter().find(|e| e.record.seq == seq)
             && let Some(commit) = tried(entry)
         {

@@ -10,6 +10,7 @@ use super::locks::{self, LocksTaken, RunningCommand};
 use super::repository::{Git, GitError};
 use crate::system::orphans;
 use crate::system::process::{Hold, Invocation, ProcessError};
+use crate::system::signals::Until;
 
 /// How long a command that only touches this disk may take.
 const LOCAL_LIMIT: Duration = Duration::from_secs(300);
@@ -66,6 +67,7 @@ pub(super) struct Call<'a> {
     env: BTreeMap<OsString, OsString>,
     config: Vec<(OsString, OsString)>,
     limit: Duration,
+    until: Until,
     calm: bool,
     takes: LocksTaken,
 }
@@ -91,6 +93,7 @@ impl Git {
             env: BTreeMap::new(),
             config: Vec::new(),
             limit: LOCAL_LIMIT,
+            until: Until::default(),
             calm: true,
             takes: LocksTaken::default(),
         }
@@ -182,6 +185,12 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// What ends it early.
+    pub(super) fn until(mut self, until: Until) -> Self {
+        self.until = until;
+        self
+    }
+
     pub(super) fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -260,6 +269,7 @@ impl<'a> Call<'a> {
             env,
             input: (!self.input.is_empty()).then(|| self.input.clone()),
             limit: self.limit,
+            until: self.until,
             ..Invocation::new(&git.program, &git.top)
         })
     }

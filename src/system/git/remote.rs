@@ -6,19 +6,31 @@ use std::time::Duration;
 use super::command::{Answer, Call};
 use super::config::Origin;
 use super::locks::LocksTaken;
+use super::refs::RefEdit;
 use super::repository::{Git, GitError};
 use crate::model::Oid;
+use crate::system::signals::{self, Until};
 
 /// The first fetch of years of history over a slow line.
 const FETCH_LIMIT: Duration = Duration::from_secs(600);
 
 const PUSH_LIMIT: Duration = Duration::from_secs(120);
 
+/// How long a remote may say nothing at all, in seconds, before it counts as away.
+const SILENCE: &str = "15";
+
+/// Said where a remote cannot be reached and the repository has a command of its own for that.
+const IGNORED_SSH_COMMAND: &str = "core.sshCommand in this repository's configuration is not run: put it into the \
+                                   user's (git config --global core.sshCommand …) or name the key in ~/.ssh/config";
+
 /// What a fetch came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fetched {
     /// Tags (full names) that are others on the remote; the ones here were kept.
     pub moved_tags: Vec<String>,
+    /// What git said of other refs that it could not write. Whether the one that was wanted is here, the ref itself
+    /// tells.
+    pub refused: Option<String>,
 }
 
 /// What a push came to.
@@ -38,12 +50,45 @@ impl Git {
         self.repo.remote_names().iter().map(ToString::to_string).collect()
     }
 
-    /// Fetches a remote's branches and tags (never notes, never forced tags, nothing pruned). A tag that is
+    /// The remote that a branch follows by the repository's configuration, and the branch there.
+    ///
+    /// # Errors
+    /// `Command` when the configuration cannot be listed.
+    pub fn upstream_of(&self, branch: &str) -> Result<Option<(String, String)>, GitError> {
+        let settings = self.settings()?;
+        let setting =
+            |what: &str| settings.last(&format!("branch.{branch}.{what}"), Origin::Repository);
+        let (Some(remote), Some(merge)) = (setting("remote"), setting("merge")) else {
+            return Ok(None);
+        };
+        let branch = merge.strip_prefix("refs/heads/").map(str::to_owned);
+        Ok(branch.filter(|_| self.remotes().contains(&remote)).map(|branch| (remote, branch)))
+    }
+
+    /// Fetches one branch of a remote, and all tags (never notes, never forced tags, nothing pruned). A tag that is
     /// another one on the remote stays as it is here and is named in the answer.
     ///
     /// # Errors
     /// `Command` with what git said, `TimedOut`.
-    pub fn fetch(&self, remote: &str) -> Result<Fetched, GitError> {
+    pub fn fetch_branch(&self, remote: &str, branch: &str) -> Result<Fetched, GitError> {
+        self.fetch(
+            remote,
+            &[
+                format!("+refs/heads/{branch}:refs/remotes/{remote}/{branch}"),
+                "refs/tags/*:refs/tags/*".to_owned(),
+            ],
+        )
+    }
+
+    /// Fetches one tag of a remote, which is not moved where it is here already.
+    ///
+    /// # Errors
+    /// As [`Git::fetch_branch`].
+    pub fn fetch_tag(&self, remote: &str, tag: &str) -> Result<Fetched, GitError> {
+        self.fetch(remote, &[format!("refs/tags/{tag}:refs/tags/{tag}")])
+    }
+
+    fn fetch(&self, remote: &str, refspecs: &[String]) -> Result<Fetched, GitError> {
         let answer = self
             .remote_call("fetch", remote)?
             .args([
@@ -60,17 +105,56 @@ impl Git {
                 "--",
                 remote,
             ])
-            .arg(format!("+refs/heads/*:refs/remotes/{remote}/*"))
-            .arg("refs/tags/*:refs/tags/*")
+            .args(refspecs)
             .limit(FETCH_LIMIT)
             .takes(LocksTaken { locks: Vec::new(), fetches: true })
             .run()?;
-        let (moved, other) = rejections(&answer);
-        // git exits with 1 for moved tags although it has fetched all the rest.
-        if answer.code == Some(0) || (answer.code == Some(1) && !moved.is_empty() && !other) {
-            return Ok(Fetched { moved_tags: moved });
+        let (moved_tags, other) = rejections(&answer);
+        // git exits with 1 where it could not write some ref, although it has fetched all the rest.
+        match answer.code {
+            Some(0) => Ok(Fetched { moved_tags, refused: None }),
+            Some(1) => Ok(Fetched { moved_tags, refused: other.then(|| answer.problem()) }),
+            _ => Err(self.unreached("fetch", answer.problem())),
         }
-        Err(GitError::Command { verb: "fetch".to_owned(), problem: answer.problem() })
+    }
+
+    /// Removes what is left of branches that `remote` has no longer and that stand in the way of `branch`'s
+    /// remote-tracking ref: `feature` where `feature/x` is wanted, or the other way round. The names removed.
+    ///
+    /// # Errors
+    /// `Command`, `TimedOut`, `Ref`.
+    pub fn clear_the_way(
+        &self,
+        remote: &str,
+        branch: &str,
+        limit: Duration,
+    ) -> Result<Vec<String>, GitError> {
+        let prefix = format!("refs/remotes/{remote}/");
+        let wanted = format!("{prefix}{branch}");
+        let beneath = |outer: &str, inner: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+        };
+        let in_the_way = self.refs(&prefix)?.into_iter();
+        let in_the_way: Vec<_> = in_the_way
+            .filter(|found| beneath(&found.name, &wanted) || beneath(&wanted, &found.name))
+            .collect();
+        let upstream = |name: &str| format!("refs/heads/{}", &name[prefix.len()..]);
+        let asked: Vec<String> = in_the_way.iter().map(|found| upstream(&found.name)).collect();
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let there = self.remote_refs(remote, &asked, limit)?;
+        let gone = in_the_way.into_iter();
+        let gone: Vec<_> = gone
+            .filter(|found| there.iter().all(|(name, _)| *name != upstream(&found.name)))
+            .collect();
+        let edits = gone.iter().map(|found| RefEdit {
+            name: found.name.clone(),
+            new: None,
+            old: Some(found.id.clone()),
+        });
+        self.update_refs(&edits.collect::<Vec<_>>(), "gitroll: gone on the remote")?;
+        Ok(gone.into_iter().map(|found| found.name).collect())
     }
 
     /// Pushes full ref names to the same names, atomically, without force.
@@ -81,6 +165,7 @@ impl Git {
         if refs.is_empty() {
             return Ok(Pushed::Done);
         }
+        let heard = signals::times_heard();
         let call = self
             .remote_call("push", remote)?
             .args([
@@ -96,17 +181,27 @@ impl Git {
                 remote,
             ])
             .args(refs.iter().map(|name| format!("{name}:{name}")))
+            // What is published serves and is recorded already: nobody needs to wait for it.
+            .until(Until::HeardMore(heard))
             .limit(PUSH_LIMIT);
         let answer = match call.run() {
             Err(GitError::TimedOut { seconds, .. }) => {
                 return Ok(Pushed::Failed(format!("{remote} did not answer within {seconds} s")));
+            }
+            Err(_) if signals::times_heard() > heard => {
+                return Ok(Pushed::Failed("it was stopped".to_owned()));
             }
             other => other?,
         };
         if answer.code == Some(0) {
             return Ok(Pushed::Done);
         }
-        Ok(rejected(&answer).unwrap_or_else(|| Pushed::Failed(answer.problem())))
+        Ok(rejected(&answer).unwrap_or_else(|| {
+            Pushed::Failed(match self.unreached("push", answer.problem()) {
+                GitError::Command { problem, .. } => problem,
+                other => other.to_string(),
+            })
+        }))
     }
 
     /// What `name` (a full ref) points to on a remote, asked within `limit`.
@@ -119,14 +214,46 @@ impl Git {
         name: &str,
         limit: Duration,
     ) -> Result<Option<Oid>, GitError> {
-        let listed = self
+        let found = self.remote_refs(remote, &[name.to_owned()], limit)?;
+        Ok(found.into_iter().next().map(|(_, id)| id))
+    }
+
+    /// Which of `names` (full refs) a remote has, and what they point to, asked within `limit`.
+    ///
+    /// # Errors
+    /// As [`Git::remote_ref`].
+    pub fn remote_refs(
+        &self,
+        remote: &str,
+        names: &[String],
+        limit: Duration,
+    ) -> Result<Vec<(String, Oid)>, GitError> {
+        let answer = self
             .remote_call("ls-remote", remote)?
-            .args(["--upload-pack=git-upload-pack", "--", remote, name])
+            .args(["--upload-pack=git-upload-pack", "--", remote])
+            .args(names)
             .limit(limit)
-            .run_ok()?;
-        let text = String::from_utf8_lossy(&listed);
+            .run()?;
+        if answer.code != Some(0) {
+            return Err(self.unreached("ls-remote", answer.problem()));
+        }
+        let text = String::from_utf8_lossy(&answer.stdout);
         let found = text.lines().filter_map(|line| line.split_once('\t'));
-        Ok(found.filter(|(_, found)| *found == name).find_map(|(id, _)| id.parse().ok()))
+        let found = found.filter(|(_, found)| names.iter().any(|name| name == found));
+        Ok(found.filter_map(|(id, name)| Some((name.to_owned(), id.parse().ok()?))).collect())
+    }
+
+    /// A remote command that failed; where the repository names its own way of reaching remotes, with a word that
+    /// it was not gone.
+    fn unreached(&self, verb: &str, problem: String) -> GitError {
+        let ignored = self
+            .settings()
+            .is_ok_and(|settings| settings.last("core.sshCommand", Origin::Repository).is_some());
+        let problem = match ignored {
+            true => format!("{problem}; {IGNORED_SSH_COMMAND}"),
+            false => problem,
+        };
+        GitError::Command { verb: verb.to_owned(), problem }
     }
 
     /// A command that reaches a remote: only here may git see the agent, the proxies and the user's own
@@ -144,14 +271,19 @@ impl Git {
             .get("GIT_SSH_COMMAND")
             .map(OsString::from)
             .or_else(|| settings.last("core.sshCommand", Origin::User).map(OsString::from))
-            // Nobody is there to answer a question.
-            .unwrap_or_else(|| "ssh -o BatchMode=yes".into());
+            // Nobody is there to answer a question, or waits for a host that says nothing.
+            .unwrap_or_else(|| {
+                let alive = "-o ServerAliveInterval=5 -o ServerAliveCountMax=3";
+                format!("ssh -o BatchMode=yes -o ConnectTimeout={SILENCE} {alive}").into()
+            });
         let mut call = self
             .call(verb)
             .envs(self.environment.for_network())
             .env("GIT_SSH_COMMAND", ssh)
             .config(format!("remote.{remote}.mirror"), "false")
             .config("credential.interactive", "false")
+            .config("http.lowSpeedLimit", "1")
+            .config("http.lowSpeedTime", SILENCE)
             // An empty value takes back every helper named so far, the repository's among them.
             .config("credential.helper", "");
         for (key, value) in settings.of_user(is_credential_helper) {
@@ -205,6 +337,7 @@ fn rejected(answer: &Answer) -> Option<Pushed> {
 mod tests {
     use super::super::testing::Repo;
     use super::super::{GitError, Pushed};
+    use super::Fetched;
 
     /// A repository with a bare `origin` that has its `main`.
     fn with_origin() -> Repo {
@@ -232,7 +365,7 @@ mod tests {
         repo.git(&["update-ref", "refs/remotes/origin/stale", first.as_str()]);
         let git = repo.open();
         assert_eq!(git.remotes(), ["origin"]);
-        assert!(git.fetch("origin").unwrap().moved_tags.is_empty());
+        assert_eq!(git.fetch_branch("origin", "main").unwrap(), Fetched::default());
         let refs = repo.git(&["for-each-ref", "--format=%(refname)"]);
         assert_eq!(
             refs.lines().collect::<Vec<_>>(),
@@ -256,7 +389,7 @@ mod tests {
         repo.git(&["update-ref", "-d", "refs/remotes/origin/main"]);
         repo.git(&["config", "--add", "remote.origin.fetch", "+refs/tags/*:refs/tags/*"]);
         let git = repo.open();
-        assert_eq!(git.fetch("origin").unwrap().moved_tags, ["refs/tags/v1"]);
+        assert_eq!(git.fetch_branch("origin", "main").unwrap().moved_tags, ["refs/tags/v1"]);
         assert_eq!(git.find_ref("refs/tags/v1").unwrap(), Some(first));
         assert_eq!(git.find_ref("refs/tags/v2").unwrap(), Some(second.clone()));
         assert_eq!(git.find_ref("refs/remotes/origin/main").unwrap(), Some(second));
@@ -267,14 +400,17 @@ mod tests {
         let repo = with_origin();
         std::fs::remove_dir_all(repo.dir.path().join("origin.git")).unwrap();
         let git = repo.open();
-        let error = git.fetch("origin").unwrap_err().to_string();
+        let error = git.fetch_branch("origin", "main").unwrap_err().to_string();
         assert!(error.starts_with("git fetch: ") && error.contains("origin.git"), "{error}");
         assert!(matches!(
             git.push("origin", &["refs/heads/main".to_owned()]).unwrap(),
             Pushed::Failed(_)
         ));
         for odd in ["nope", "--upload-pack=x", "../origin.git", ""] {
-            assert!(matches!(git.fetch(odd), Err(GitError::Command { .. })), "{odd}");
+            assert!(
+                matches!(git.fetch_branch(odd, "main"), Err(GitError::Command { .. })),
+                "{odd}"
+            );
         }
     }
 

@@ -17,7 +17,8 @@ const LONGEST: usize = 250;
 
 impl Git {
     /// Resolves what a person typed to a commit: full or abbreviated id, `refs/…`, tag before branch,
-    /// branch, `origin/main`, `HEAD~2`. A name that is both tag and branch is the tag.
+    /// branch, `origin/main`, `HEAD~2`. A name that is both tag and branch is the tag; one that begins with a
+    /// remote's name is that remote's branch before anything else.
     ///
     /// # Errors
     /// `Unknown` or `Ambiguous` (an abbreviation of several objects); `Ref` where the name's ref is broken:
@@ -105,6 +106,12 @@ impl Git {
             "@" => vec!["HEAD".to_owned()],
             _ if base.starts_with("refs/") => vec![base.to_owned()],
             "HEAD" | "ORIG_HEAD" => vec![base.to_owned()],
+            // Whoever says origin/main means the remote's branch, whatever a tag or branch here is called.
+            _ if self.is_of_remote(base) => vec![
+                format!("refs/remotes/{base}"),
+                format!("refs/tags/{base}"),
+                format!("refs/heads/{base}"),
+            ],
             _ => vec![
                 format!("refs/tags/{base}"),
                 format!("refs/heads/{base}"),
@@ -122,6 +129,14 @@ impl Git {
             return Ok(self.abbreviated(&lower, typed)?.map(|id| (id, None)));
         }
         Ok(None)
+    }
+
+    /// Whether a name begins with a remote's.
+    fn is_of_remote(&self, name: &str) -> bool {
+        let beneath = |remote: &String| {
+            name.strip_prefix(remote.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        };
+        name.contains('/') && self.remotes().iter().any(beneath)
     }
 
     /// The one commit (or tag on a commit) whose id begins so. Trees and blobs that do too are not meant.
