@@ -36,7 +36,7 @@ fn exercise(repo: &Repo) {
     write_and_move(&git, &person);
     let _ = git.diff(&head, &git.head().unwrap().commit);
     let _ = git.patch(&head, &git.head().unwrap().commit, &[]);
-    let _ = git.fetch("origin");
+    let _ = git.fetch_branch("origin", "main");
     let _ = git.push("origin", &["refs/heads/main".to_owned(), "refs/tags/x".to_owned()]);
 }
 
@@ -215,7 +215,7 @@ fn credential_helpers_and_question_programs_of_the_repository_are_not_run() {
     set(&repo, "remote.origin.url", &url);
     let user = format!("[credential \"{url}\"]\n\thelper = !{script} users\n");
     fs::write(repo.dir.path().join("gitconfig"), user).unwrap();
-    assert!(repo.open().fetch("origin").is_err());
+    assert!(repo.open().fetch_branch("origin", "main").is_err());
     assert!(fs::read_to_string(&mark).unwrap().contains("users get"));
 }
 
@@ -258,7 +258,7 @@ fn the_ssh_command_of_the_user_is_used() {
     set(&repo, "core.sshCommand", "/bin/false");
     let user = format!("[core]\n\tsshCommand = {script} users\n");
     fs::write(repo.dir.path().join("gitconfig"), user).unwrap();
-    assert!(repo.open().fetch("origin").is_err());
+    assert!(repo.open().fetch_branch("origin", "main").is_err());
     assert!(fs::read_to_string(&mark).unwrap().contains("users"));
 }
 
@@ -275,7 +275,7 @@ fn variables_of_a_calling_hook_turn_us_nowhere() {
     let environment = super::config::Environment::with(variables);
     let git = Git::open_in(&repo.top, None, environment).unwrap();
     git.reset_index(&git.head().unwrap().commit).unwrap();
-    git.fetch("origin").unwrap();
+    git.fetch_branch("origin", "main").unwrap();
     assert!(!mark.exists());
 }
 
@@ -303,6 +303,6 @@ fn a_command_that_hangs_is_ended_with_its_children() {
     }
 
     let git = Git::open_in(&repo.top, Some(Path::new("/no/git")), repo.environment()).unwrap();
-    let error = git.fetch("origin").unwrap_err().to_string();
+    let error = git.fetch_branch("origin", "main").unwrap_err().to_string();
     assert!(error.contains("/no/git was not found"), "{error}");
 }
