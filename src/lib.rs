@@ -56,6 +56,8 @@ use std::process::ExitCode;
 
 /// Runs `main`; a panic becomes exit code 70 and a request for a report.
 pub fn start(main: fn() -> cli::Exit) -> ExitCode {
+    // Until the host's own is known: never the caller's.
+    system::umask::set(system::umask::USUAL);
     // Where this fails, such a limit ends gitroll as it ends any program, and the run is finished afterwards.
     drop(system::signals::take_size_limits_as_errors());
     let result = panic::catch_unwind(main);

@@ -153,7 +153,8 @@ fn already_there(
     let only = if emergency { Selection::Critical } else { Selection::All };
     let observed = Observed::by(&session.site, config, &facts.serving, &deployment, only);
     let edited = session.site.git.edited(&facts.serving.commit)?;
-    if !observed.healthy() || edited.iter().any(|path| !config.app.local.matches(path)) {
+    let local = session.site.local(config);
+    if !observed.healthy() || edited.iter().any(|path| !local.matches(path)) {
         return Ok(None);
     }
     let found = vec![format!("{} serves already: observed", facts.serving)];

@@ -170,7 +170,7 @@ fn files(
         chosen.commit.clone().ok_or_else(|| Failure::unchanged("the target names no commit"))?;
     let site = &session.site;
     let left = &facts.serving.commit;
-    let local = &facts.accepted.config.app.local;
+    let local = site.local(&facts.accepted.config);
     let own_edit = |path: &RepoPath| component.paths.covers(path) && !local.matches(path);
     let edited: Vec<RepoPath> =
         site.git.edited(left)?.into_iter().filter(|path| own_edit(path)).collect();

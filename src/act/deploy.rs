@@ -150,7 +150,7 @@ fn already_serving(
     if !serves || facts.head.commit != to.commit {
         return Ok(None);
     }
-    let local = &facts.accepted.config.app.local;
+    let local = session.site.local(&facts.accepted.config);
     if session.site.git.edited(&to.commit)?.iter().any(|path| !local.matches(path)) {
         return Ok(None);
     }

@@ -15,7 +15,7 @@ use crate::system::git::Git;
 use crate::system::procs::ProcessId;
 use crate::system::signals::{self, Asked};
 use crate::system::text::{plural, span};
-use crate::system::{clock, exec, files, user};
+use crate::system::{clock, exec, files, umask, user};
 
 /// A bound checkout, opened for one act.
 pub struct Session {
@@ -350,6 +350,9 @@ pub fn open_as_it_stands(caller: &Caller) -> Result<Opened, Failure> {
     }
     let git = Git::open(&dir, None)?;
     let binding = Binding::find(git.top());
+    if let Ok(binding) = &binding {
+        umask::set(binding.umask());
+    }
     let git = match &binding {
         Ok(Binding { tools, .. }) if tools.git.is_some() => Git::open(&dir, tools.git.as_deref())?,
         _ => git,

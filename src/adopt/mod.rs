@@ -5,3 +5,4 @@ pub mod leftovers;
 pub mod legacy_tags;
 pub mod stack;
 pub mod starter;
+pub mod tree_mask;

@@ -21,6 +21,7 @@ fn binding(app: &App) -> Binding {
         writer: "web-1.k3f9".parse().unwrap(),
         chain: "0".repeat(32).parse().unwrap(),
         run_as: Account::current().name,
+        umask: None,
         work_dir: app.top.with_file_name("work"),
         signing: Signing { format: SigningFormat::Ssh, key: String::new() },
         openpgp: Vec::new(),

@@ -26,7 +26,7 @@ use crate::plan::facts::Facts;
 use crate::plan::names::Names;
 use crate::plan::open_files;
 use crate::site::{Observed, Site, held_files};
-use crate::system::files;
+use crate::system::{files, umask};
 use crate::target::{Request, resolve};
 use crate::ui::{Ui, escape, plural};
 
@@ -106,7 +106,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
     at("binding saved")?;
     if wrote_config {
         let path = session.site.top().join("gitroll.toml");
-        files::write_durably(&path, draft.config_text.as_bytes(), 0o644)
+        files::write_durably(&path, draft.config_text.as_bytes(), 0o666 & !umask::current())
             .map_err(|e| Failure::unchanged(format!("{}: {e}", path.display())))?;
         ui.say("wrote gitroll.toml: read it, correct it, commit it");
     }

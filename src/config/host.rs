@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::system::files;
+use crate::system::{files, umask};
 
 use crate::model::{AppName, ChainId, EnvironmentName, WriterId};
 
@@ -28,6 +28,9 @@ pub struct Binding {
     pub chain: ChainId,
     /// The name of the user to run as: the tree's owner.
     pub run_as: String,
+    /// The mask for new files, of the tree and of git, whoever runs the command: what `init` found in the
+    /// tree. `None` means 022.
+    pub umask: Option<u32>,
     /// Where stages lie: outside the app, on its file system where possible.
     pub work_dir: PathBuf,
     /// How records are signed.
@@ -185,6 +188,11 @@ impl Binding {
     /// The binding's own file, `host.toml` in `self.dir`.
     pub fn file(&self) -> PathBuf {
         self.dir.join(FILE)
+    }
+
+    /// The mask for new files.
+    pub fn umask(&self) -> u32 {
+        self.umask.unwrap_or(umask::USUAL)
     }
 
     /// The trust file: `allowed_signers` format, principals are writers or people, in `self.dir`.

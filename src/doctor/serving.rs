@@ -65,7 +65,7 @@ pub(super) fn tree(site: &Site, facts: &Facts, found: &mut Examination) {
     match site.git.edited(&facts.head.commit) {
         Err(error) => found.problem("tree", error.to_string(), Some("git fsck".to_owned())),
         Ok(edited) => {
-            let local = &facts.accepted.config.app.local;
+            let local = site.local(&facts.accepted.config);
             let lost: Vec<&RepoPath> = edited.iter().filter(|p| !local.matches(p)).collect();
             if let Some(first) = lost.first() {
                 let names: Vec<String> = lost.iter().take(SHOWN).map(|p| p.to_string()).collect();

@@ -812,9 +812,9 @@ impl<'a, 'n> Executor<'a, 'n> {
     fn warn_of_edits(&mut self) {
         let plan = &self.run.plan;
         let edited = self.site.git.edited(&plan.to.commit).unwrap_or_default();
+        let local = self.site.local(&self.config);
         let kept = |path: RepoPath| {
-            self.config.app.local.matches(&path)
-                || plan.activation.kept.iter().any(|keep| keep.path == path)
+            local.matches(&path) || plan.activation.kept.iter().any(|keep| keep.path == path)
         };
         let paths: Vec<String> =
             edited.into_iter().filter(|path| !kept(path.clone())).map(|p| p.to_string()).collect();

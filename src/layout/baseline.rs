@@ -1,12 +1,13 @@
 //! What is written down, once and durably, before the first change of a run, so that any later try can
 //! tell from the inodes how far an earlier one came.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::entry::{AtPath as _, LayoutError, RunPlaces, refused};
+use super::rights::{self, AccessChange};
 use crate::build::Store;
 use crate::model::{Activation, RepoPath};
 use crate::system::files::{self, Beneath, FileIdentity, FileKind};
@@ -26,6 +27,9 @@ pub(super) struct Baseline {
     pub(super) saves: Vec<(RepoPath, FileIdentity)>,
     /// Which directories the artifacts are.
     pub(super) artifacts: Vec<ArtifactIds>,
+    /// Who may do what with the changed files, before and after. Earlier versions wrote none of it down.
+    #[serde(default)]
+    pub(super) access: BTreeMap<RepoPath, AccessChange>,
 }
 
 /// The directories of one artifact move. A copy made because of another file system is one more identity
@@ -98,6 +102,7 @@ impl Baseline {
             made: missing_directories(top, activation)?,
             saves,
             artifacts,
+            access: rights::observe(top, activation)?,
         })
     }
 

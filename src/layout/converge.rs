@@ -7,13 +7,14 @@ use std::os::unix::fs::MetadataExt as _;
 use super::artifacts::{Goal, Swap};
 use super::baseline::Baseline;
 use super::entry::{
-    AtPath as _, LayoutError, RunPlaces, above, is_entry, is_in_the_way, make_entry, put_later,
-    refused,
+    AtPath as _, LayoutError, RunPlaces, above, is_entry, is_in_the_way, make_entry_with,
+    put_later, refused,
 };
+use super::rights;
 use crate::build::Store;
 use crate::model::{Activation, ArtifactMove, PathChange, RepoPath, TreeEntry};
 use crate::system::failpoint;
-use crate::system::files::{self, Beneath, DirEntryAt, FileKind, FileStat};
+use crate::system::files::{self, Access, Beneath, DirEntryAt, FileKind, FileStat};
 use crate::system::git::Git;
 
 /// Makes the work tree and artifacts those of the target ("after"). Paths not named in `activation` are
@@ -425,33 +426,55 @@ impl<'a> Converge<'a> {
     ) -> Result<(), LayoutError> {
         let mut missing = Vec::new();
         for (number, change) in self.changes().enumerate() {
-            if let Some(entry) = wanted(change)
-                && !self.is_in_place(change, entry)?
-            {
-                self.make_temporary(number, entry)?;
-                missing.push((number, change, entry));
+            let Some(entry) = wanted(change) else { continue };
+            let access = self.access(change, entry, goal)?;
+            if self.is_in_place(change, entry, access.as_ref())? {
+                continue;
             }
+            let mut one = Incoming { number, change, entry, access, own_group: true };
+            self.make_temporary(&mut one)?;
+            missing.push(one);
         }
         if missing.is_empty() {
             return Ok(());
         }
         files::sync_file_system(&self.places.temporary).at(&self.places.temporary)?;
         failpoint::pass("tree staged").at(&self.places.temporary)?;
-        for (number, change, entry) in missing {
-            let other = match goal {
-                Goal::Forward => change.before.as_ref(),
-                Goal::Back => change.after.as_ref(),
-            };
-            self.write(number, change, entry, other, goal)?;
+        for one in &missing {
+            self.write(one, goal)?;
         }
         failpoint::pass("tree written").at(&self.places.temporary)
     }
 
-    fn is_in_place(&self, change: &PathChange, wanted: &TreeEntry) -> Result<bool, LayoutError> {
-        match self.look(&change.path)? {
-            Some((spot, found)) => is_entry(self.git, &spot, &found, wanted),
-            None => Ok(false),
+    /// Who may do what with a file that is put in place.
+    fn access(
+        &self,
+        change: &PathChange,
+        entry: &TreeEntry,
+        goal: Goal,
+    ) -> Result<Option<Access>, LayoutError> {
+        match (self.baseline.access.get(&change.path), goal) {
+            (Some(known), Goal::Forward) => Ok(known.after.clone()),
+            (Some(known), Goal::Back) => Ok(known.before.clone()),
+            (None, _) => rights::now(&self.top, &change.path, entry),
         }
+    }
+
+    /// Whether the right bytes lie there. Who may do what with them is put right on the spot.
+    fn is_in_place(
+        &self,
+        change: &PathChange,
+        wanted: &TreeEntry,
+        access: Option<&Access>,
+    ) -> Result<bool, LayoutError> {
+        let Some((spot, found)) = self.look(&change.path)? else { return Ok(false) };
+        if !is_entry(self.git, &spot, &found, wanted)? {
+            return Ok(false);
+        }
+        if let Some(access) = access {
+            spot.give(access).at(spot.path())?;
+        }
+        Ok(true)
     }
 
     fn temporary(&self, number: usize) -> Result<DirEntryAt, LayoutError> {
@@ -459,21 +482,19 @@ impl<'a> Converge<'a> {
         DirEntryAt::try_from(path.as_path()).at(&path)
     }
 
-    fn make_temporary(&self, number: usize, wanted: &TreeEntry) -> Result<(), LayoutError> {
-        let temporary = self.temporary(number)?;
+    fn make_temporary(&self, one: &mut Incoming<'_>) -> Result<(), LayoutError> {
+        let temporary = self.temporary(one.number)?;
         temporary.remove_file().at(temporary.path())?;
-        make_entry(self.git, &temporary, wanted)
+        one.own_group = make_entry_with(self.git, &temporary, one.entry, one.access.as_ref())?;
+        Ok(())
     }
 
-    fn write(
-        &self,
-        number: usize,
-        change: &PathChange,
-        wanted: &TreeEntry,
-        other: Option<&TreeEntry>,
-        goal: Goal,
-    ) -> Result<(), LayoutError> {
-        let path = &change.path;
+    fn write(&self, one: &Incoming<'_>, goal: Goal) -> Result<(), LayoutError> {
+        let path = &one.change.path;
+        let other = match goal {
+            Goal::Forward => one.change.before.as_ref(),
+            Goal::Back => one.change.after.as_ref(),
+        };
         let spot = match (goal, self.top.entry_with_parents(path)) {
             (Goal::Back, Err(error)) if is_in_the_way(&error) => self.made_by_force(path)?,
             (Goal::Forward, Err(error)) if error.kind() == io::ErrorKind::NotADirectory => {
@@ -495,27 +516,35 @@ impl<'a> Converge<'a> {
                 }
             }
         }
-        self.rename_in(number, &spot, wanted)
+        self.rename_in(one, &spot)
     }
 
-    fn rename_in(
-        &self,
-        number: usize,
-        spot: &DirEntryAt,
-        wanted: &TreeEntry,
-    ) -> Result<(), LayoutError> {
-        let temporary = self.temporary(number)?;
-        match temporary.rename(spot) {
-            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
-            renamed => return renamed.at(spot.path()),
+    fn rename_in(&self, one: &Incoming<'_>, spot: &DirEntryAt) -> Result<(), LayoutError> {
+        let temporary = self.temporary(one.number)?;
+        if one.own_group {
+            match temporary.rename(spot) {
+                Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
+                renamed => return renamed.at(spot.path()),
+            }
         }
-        // The tree, or this part of it, is on another file system.
+        // The tree, or this part of it, is on another file system; or the file shall be in a group that this
+        // user cannot give it, and the directory can.
         temporary.remove_file().at(temporary.path())?;
-        let temporary = self.temporary_beside(spot, &number.to_string())?;
-        make_entry(self.git, &temporary, wanted)?;
+        let temporary = self.temporary_beside(spot, &one.number.to_string())?;
+        make_entry_with(self.git, &temporary, one.entry, one.access.as_ref())?;
         temporary.sync_file().at(temporary.path())?;
         temporary.rename(spot).at(spot.path())
     }
+}
+
+/// One tracked file on its way into the tree.
+struct Incoming<'a> {
+    number: usize,
+    change: &'a PathChange,
+    entry: &'a TreeEntry,
+    access: Option<Access>,
+    /// Whether the temporary file is in the group that it shall be in.
+    own_group: bool,
 }
 
 const CHANGED: &str = "changed since the plan was made; plan again";

@@ -5,7 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::model::{RepoPath, RunId, TreeEntry, TreeMode};
-use crate::system::files::{self, Beneath, DirEntryAt, FileKind, FileStat, is_symbolic_link_error};
+use crate::system::files::{
+    self, Access, Beneath, DirEntryAt, FileKind, FileStat, is_symbolic_link_error,
+};
 use crate::system::git::{Git, GitError, ObjectKind};
 
 /// Why the tree could not be made what it should be.
@@ -84,7 +86,7 @@ pub(super) fn is_entry(
     }
 }
 
-/// Makes `entry` at `spot`, where nothing lies.
+/// Makes `entry` at `spot`, where nothing lies, as its directory and the mask would have it.
 pub(super) fn make_entry(
     git: &Git,
     spot: &DirEntryAt,
@@ -93,9 +95,22 @@ pub(super) fn make_entry(
     let bytes = blob(git, entry)?;
     match entry.mode {
         TreeMode::Symlink => spot.make_link(&bytes),
-        mode => spot.make_file(&bytes, mode == TreeMode::Executable),
+        TreeMode::Executable => spot.make_file(&bytes, 0o777),
+        TreeMode::File | TreeMode::Submodule => spot.make_file(&bytes, 0o666),
     }
     .at(spot.path())
+}
+
+/// As [`make_entry`], with this access, and never with a wider one. Says whether it is in the group that it
+/// shall be in.
+pub(super) fn make_entry_with(
+    git: &Git,
+    spot: &DirEntryAt,
+    entry: &TreeEntry,
+    access: Option<&Access>,
+) -> Result<bool, LayoutError> {
+    let Some(access) = access else { return make_entry(git, spot, entry).map(|()| true) };
+    spot.make_file_with(&blob(git, entry)?, access).at(spot.path())
 }
 
 fn blob(git: &Git, entry: &TreeEntry) -> Result<Vec<u8>, LayoutError> {

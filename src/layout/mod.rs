@@ -5,6 +5,7 @@ mod baseline;
 mod converge;
 mod entry;
 mod observe;
+mod rights;
 mod stage;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -12,5 +13,6 @@ pub(crate) mod testing;
 
 pub use converge::{converge_back, converge_forward};
 pub use entry::{LayoutError, RunPlaces};
-pub use observe::{Commits, observe_activation, tracked_outputs};
+pub use observe::{Commits, LocalFiles, observe_activation, tracked_outputs};
+pub use rights::lost_groups;
 pub use stage::{remove_stage, stage, unfinished};

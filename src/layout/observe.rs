@@ -21,6 +21,26 @@ pub struct ObservedActivation {
     pub warnings: Vec<String>,
 }
 
+/// The tracked files that stay as they are on this host: declared `local`, or marked in the index
+/// (`skip-worktree`, `assume-unchanged`).
+#[derive(Debug)]
+pub struct LocalFiles<'a> {
+    declared: &'a Patterns,
+    marked: BTreeSet<RepoPath>,
+}
+
+impl<'a> LocalFiles<'a> {
+    /// Those that `declared` names, and those that are marked now.
+    pub fn of(git: &Git, declared: &'a Patterns) -> Self {
+        Self { declared, marked: git.marked_files().into_iter().collect() }
+    }
+
+    /// Whether a file is one of them.
+    pub fn matches(&self, path: &RepoPath) -> bool {
+        self.declared.matches(path) || self.marked.contains(path)
+    }
+}
+
 /// The commits of an activation.
 #[derive(Debug, Clone, Copy)]
 pub struct Commits<'a> {
@@ -35,8 +55,8 @@ pub struct Commits<'a> {
 /// Observes what it takes to bring the work tree from commit `from` to commit `to`.
 ///
 /// `edited` are the tracked paths of what is checked out
-/// whose file differs ([`Git::edited`]), `local` those declared to
-/// be edited on this host, `environment_files` the app's `.env` and what builds carry. In the changes,
+/// whose file differs ([`Git::edited`]), `local` those that stay as they
+/// are on this host, `environment_files` the app's `.env` and what builds carry. In the changes,
 /// `before` is `None` where the tracked file is missing from the work tree: going back leaves it missing.
 ///
 /// # Errors
@@ -46,7 +66,7 @@ pub fn observe_activation(
     git: &Git,
     commits: Commits<'_>,
     edited: &[RepoPath],
-    local: &Patterns,
+    local: &LocalFiles<'_>,
     environment_files: &[RepoPath],
     artifacts: Vec<ArtifactMove>,
 ) -> Result<ObservedActivation, LayoutError> {
@@ -127,7 +147,7 @@ struct Observer<'a> {
     /// What HEAD is, where somebody moved it away from what is left.
     head: Option<&'a Oid>,
     edited: BTreeSet<&'a RepoPath>,
-    local: &'a Patterns,
+    local: &'a LocalFiles<'a>,
     environment: &'a [RepoPath],
     /// Artifacts that only leave: what lies in them is not in the way.
     leaving: Vec<RepoPath>,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::entry::RunPlaces;
-use super::observe::{Commits, ObservedActivation, observe_activation};
+use super::observe::{Commits, LocalFiles, ObservedActivation, observe_activation};
 use crate::build::Store;
 use crate::config::Patterns;
 use crate::model::{ArtifactMove, BuildKey, Oid, RepoPath, TreeMode};
@@ -155,7 +155,8 @@ impl App {
     ) -> ObservedActivation {
         let edited = self.edited(from);
         let environment: Vec<RepoPath> = environment.iter().map(|e| path(e)).collect();
-        let local = patterns(local);
+        let declared = patterns(local);
+        let local = LocalFiles::of(&self.git, &declared);
         observe_activation(
             &self.git,
             Commits { from, to, head: from },

@@ -52,6 +52,7 @@ impl World {
             writer: "web-1.k3f9".parse().unwrap(),
             chain: "0123456789abcdef".repeat(2).parse().unwrap(),
             run_as: "root".to_owned(),
+            umask: None,
             work_dir: root.join("work"),
             signing: Signing {
                 format: SigningFormat::Ssh,

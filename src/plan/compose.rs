@@ -136,7 +136,7 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
         &site.git,
         Commits { from: &from.commit, to: &to.commit, head: &facts.head.commit },
         &edited,
-        &change.config.app.local,
+        &site.local(&change.config),
         &environment,
         moves,
     )?;

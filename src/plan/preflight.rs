@@ -15,6 +15,7 @@ use crate::config::{
     self, CheckKind, Config, FlagSourceKind, Layout, LogSource, Manager, Prove, Selection, Service,
     Verify,
 };
+use crate::layout;
 use crate::ledger;
 use crate::model::{CheckedPlan, FlagChange, FlagValue, HiddenFlags, Plan, Served, Step};
 use crate::service::{self, Host, ServiceError};
@@ -134,6 +135,20 @@ pub fn tree(site: &Site, composed: &Composed, config: &Config, problems: &mut Ve
 
 fn rights(site: &Site, plan: &Plan, problems: &mut Vec<Problem>) {
     let owner = &site.binding.run_as;
+    let lost = layout::lost_groups(&site.git, &plan.activation).unwrap_or_default();
+    if let Some((path, group)) = lost.first() {
+        let others = match lost.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        problems.push(Problem::new(
+            format!(
+                "{path}{others} belongs to group {group}, which {owner} is not in: its replacement could \
+                 not be used by that group"
+            ),
+            format!("sudo usermod -aG {group} {owner}, then log in again and try again"),
+        ));
+    }
     for (path, error) in unwritable(site, Some(plan)) {
         problems.push(Problem::new(
             format!("{} cannot be written: {error}", path.display()),

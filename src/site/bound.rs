@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::build::Store;
 use crate::config::{Binding, Config};
-use crate::layout::RunPlaces;
+use crate::layout::{LocalFiles, RunPlaces};
 use crate::model::{
     HistoryLine, Person, Plan, Redactor, RepoPath, RunId, Served, dotenv, is_secret_value,
     looks_secret,
@@ -87,6 +87,11 @@ impl Site {
         let mut pairs = dotenv::possible_values(bytes);
         pairs.retain(|(key, value)| !told(key, value));
         pairs
+    }
+
+    /// The tracked files that stay as they are on this host.
+    pub fn local<'a>(&self, config: &'a Config) -> LocalFiles<'a> {
+        LocalFiles::of(&self.git, &config.app.local)
     }
 
     /// Where the things of a run lie.

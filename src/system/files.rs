@@ -1,5 +1,7 @@
 //! Files: durable writes, safe walks below a directory, exchange, copies.
 
+mod access;
+mod acl;
 mod beneath;
 mod bytes_as_file;
 mod census;
@@ -20,6 +22,7 @@ use rustix::io::Errno;
 
 use dir_entry_at::directory_of;
 
+pub use access::Access;
 pub use beneath::{Beneath, is_symbolic_link_error, open_plain};
 pub use bytes_as_file::BytesAsFile;
 pub use census::Census;

@@ -14,4 +14,5 @@ pub(crate) mod random;
 pub(crate) mod secrets;
 pub mod signals;
 pub(crate) mod text;
+pub(crate) mod umask;
 pub mod user;

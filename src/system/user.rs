@@ -50,6 +50,16 @@ impl Account {
     }
 }
 
+/// The groups that this process may give its files to; `None` where that is any group.
+pub fn groups_to_give() -> Option<Vec<u32>> {
+    if rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let own = rustix::process::getegid().as_raw();
+    let others = rustix::process::getgroups().unwrap_or_default();
+    Some(others.into_iter().map(|group| group.as_raw()).chain([own]).collect())
+}
+
 /// The person behind this process: `GITROLL_ACTOR` where a trusted parent set it, the login behind
 /// `sudo`, else the current account's name.
 ///

@@ -142,6 +142,7 @@ fn binding(top: &Path) -> Binding {
         writer: "web-1.k3f9".parse().unwrap(),
         chain: "0123456789abcdef0123456789abcdef".parse().unwrap(),
         run_as: gitroll::system::user::Account::current().name,
+        umask: None,
         work_dir: top.to_owned(),
         signing: Signing { format: SigningFormat::Ssh, key: String::new() },
         openpgp: Vec::new(),

@@ -6,6 +6,7 @@ use super::args::InitArgs;
 use super::edited::{self, EditedFile};
 use crate::adopt::stack::{Stack, WorkTree};
 use crate::adopt::starter;
+use crate::adopt::tree_mask::tree_mask;
 use crate::cli::failure::{Failure, Status};
 use crate::config::{Binding, BindingPlaces, Signing, SigningFormat, Tools, UpstreamBranch};
 use crate::ledger::{self, LedgerError};
@@ -13,7 +14,7 @@ use crate::model::{AppName, EnvironmentName, IdError, WriterId};
 use crate::service;
 use crate::site::config_in_tree;
 use crate::system::git::Git;
-use crate::system::{files, process, random, user};
+use crate::system::{files, process, random, umask, user};
 use crate::ui::{self, Ui, escape};
 
 /// What `init` is about to write.
@@ -66,6 +67,10 @@ pub(super) fn prepare(
         Some(binding) => binding,
         None => fresh(git, ui, args, &stack, existing.as_deref(), &account)?,
     };
+    if binding.umask.is_none() {
+        binding.umask = Some(tree_mask(git, &head));
+    }
+    umask::set(binding.umask());
     binding.tools = tools;
     binding.path_variable = path_variable;
     binding.pm2_home = pm2_home.filter(|_| binding.tools.pm2.is_some());
@@ -169,6 +174,7 @@ fn fresh(
         writer,
         chain: name(&random::hex_id())?,
         run_as: account.name.clone(),
+        umask: None,
         signing: Signing { format: SigningFormat::Ssh, key: String::new() },
         openpgp: Vec::new(),
         tools: Tools::default(),

@@ -47,7 +47,10 @@ pub(super) fn decide(
     existing: Option<&Config>,
     first: bool,
 ) -> Result<Vec<EditedFile>, Failure> {
-    let declared = |path: &RepoPath| existing.is_some_and(|c| c.app.local.matches(path));
+    let marked = git.marked_files();
+    let declared = |path: &RepoPath| {
+        marked.contains(path) || existing.is_some_and(|c| c.app.local.matches(path))
+    };
     let (here, gone): (Vec<RepoPath>, Vec<RepoPath>) = git
         .edited(head)?
         .into_iter()

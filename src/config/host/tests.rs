@@ -14,6 +14,7 @@ fn binding(dir: &Path, path: &Path) -> Binding {
         writer: "web-1.k3f9".parse().unwrap(),
         chain: "0123456789abcdef0123456789abcdef".parse().unwrap(),
         run_as: "deploy".to_owned(),
+        umask: Some(0o027),
         work_dir: "/opt/.gitroll-shop".into(),
         signing: Signing { format: SigningFormat::Ssh, key: "/home/deploy/a \"key\"".to_owned() },
         openpgp: vec!["0123456789ABCDEF0123456789ABCDEF01234567".to_owned()],

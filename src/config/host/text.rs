@@ -55,6 +55,7 @@ fn binding(root: &Table<'_>, dir: &Path) -> Option<Binding> {
     let writer = root.need("writer").and_then(|item| item.id());
     let chain = root.need("chain").and_then(|item| item.id());
     let run_as = root.need("run_as").and_then(|item| user(&item));
+    let umask = or(root.get("umask"), || None, |item| mask(&item).map(Some));
     let work_dir = root.need("work_dir").and_then(|item| {
         let work_dir = absolute(&item)?;
         if path.as_ref().is_some_and(|path| work_dir.starts_with(path)) {
@@ -83,6 +84,7 @@ fn binding(root: &Table<'_>, dir: &Path) -> Option<Binding> {
         writer: writer?,
         chain: chain?,
         run_as: run_as?,
+        umask: umask?,
         work_dir: work_dir?,
         signing: signing?,
         openpgp: openpgp?,
@@ -112,6 +114,29 @@ fn user(item: &Item<'_>) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
+}
+
+/// Octal digits, as umask(1) takes them. One that keeps the owner out would make the app unreadable for itself,
+/// one that lets others write would give it to everybody.
+fn mask(item: &Item<'_>) -> Option<u32> {
+    let text = item.line()?;
+    let digits = (3..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    let mask = u32::from_str_radix(text, 8).ok().filter(|_| digits);
+    match mask {
+        Some(mask) if mask & !0o077 == 0 && mask & 0o002 != 0 => Some(mask),
+        Some(mask) if mask & !0o077 != 0 => {
+            item.add(format_args!("{} would keep the app's own user out", quoted(text)));
+            None
+        }
+        Some(_) => {
+            item.add(format_args!("{} would let everybody write the app's files", quoted(text)));
+            None
+        }
+        None => {
+            item.add(format_args!("{} is no mask such as \"022\"", quoted(text)));
+            None
+        }
+    }
 }
 
 fn fingerprint(item: &Item<'_>) -> Option<String> {
@@ -203,6 +228,10 @@ pub(super) fn write(binding: &Binding) -> Result<String, String> {
         Some(home) => format!("pm2_home = {}\n", path(home)?),
         None => "# pm2_home = \"/home/deploy/.pm2\"\n".to_owned(),
     };
+    let umask = match binding.umask {
+        Some(mask) => format!("umask = {}\n", quote(&format!("{mask:03o}"))),
+        None => "# umask = \"022\"\n".to_owned(),
+    };
     let openpgp: Vec<String> = binding.openpgp.iter().map(|key| quote(key)).collect();
     Ok(format!(
         "\
@@ -219,6 +248,8 @@ writer = {writer}
 chain = {chain}
 # The owner of the work tree. Started as root, gitroll becomes this user.
 run_as = {run_as}
+# The mask for new files, whoever runs the command. A file that replaces another one keeps its permissions.
+{umask}\
 # Builds are staged here: outside the work tree, on the same file system if possible.
 work_dir = {work_dir}
 

@@ -92,7 +92,8 @@ fn check_every_way(
     mess_up(app, junk);
     let before = app.snapshot();
     let edited = app.edited(&from);
-    let none = crate::layout::testing::patterns(&[]);
+    let declared = crate::layout::testing::patterns(&[]);
+    let none = crate::layout::LocalFiles::of(&app.git, &declared);
     let observed = crate::layout::observe_activation(
         &app.git,
         Commits { from: &from, to: &to, head: &from },
@@ -277,7 +278,8 @@ fn a_symbolic_link_in_place_of_a_directory_is_refused_and_what_it_points_to_unto
     assert!(matches!(refused, LayoutError::Unsafe { .. }), "{refused}");
 
     let edited = app.edited(&from);
-    let none = crate::layout::testing::patterns(&[]);
+    let declared = crate::layout::testing::patterns(&[]);
+    let none = crate::layout::LocalFiles::of(&app.git, &declared);
     let observed = crate::layout::observe_activation(
         &app.git,
         Commits { from: &from, to: &to, head: &from },

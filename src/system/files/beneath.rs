@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 
+use super::access::Access;
 use super::dir_entry_at::{DirEntryAt, directory_flags};
 use super::stat::{FileKind, FileStat};
 use crate::model::RepoPath;
@@ -35,6 +36,15 @@ impl Beneath {
     pub fn open(path: &Path) -> io::Result<Self> {
         let root = rustix::fs::open(path, directory_flags(), Mode::empty())?;
         Ok(Self { root, path: path.to_owned() })
+    }
+
+    /// Who may do what with the directory itself.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn access(&self) -> io::Result<Access> {
+        let own = DirEntryAt::new(self.root.try_clone()?, ".".into(), self.path.clone());
+        own.access()?.ok_or_else(|| Errno::NOENT.into())
     }
 
     /// The directory's path.
@@ -215,7 +225,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let beneath = Beneath::open(dir.path()).unwrap();
         assert!(beneath.entry(&path("a/b/c")).unwrap().is_none());
-        beneath.entry_with_parents(&path("a/b/c")).unwrap().make_file(b"x", true).unwrap();
+        beneath.entry_with_parents(&path("a/b/c")).unwrap().make_file(b"x", 0o777).unwrap();
         let found = beneath.find(&path("a/b/c")).unwrap().unwrap();
         assert_eq!((found.kind, found.size, found.mode & 0o100), (FileKind::File, 1, 0o100));
         let error = beneath.entry_with_parents(&path("a/b/c/d")).unwrap_err();

@@ -152,14 +152,14 @@ impl DirEntryAt {
         Ok(names)
     }
 
-    /// Makes a plain file, mode 0666 or 0777 minus umask. Not durable by itself.
+    /// Makes a plain file with this mode minus umask. Not durable by itself.
     ///
     /// # Errors
     /// Any I/O error; `AlreadyExists` where something lies here.
-    pub fn make_file(&self, bytes: &[u8], executable: bool) -> io::Result<()> {
+    pub fn make_file(&self, bytes: &[u8], mode: u32) -> io::Result<()> {
         change()?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(if executable { 0o777 } else { 0o666 });
+        let mode = Mode::from_raw_mode(mode);
         let file = rustix::fs::openat(&self.dir, &self.name, flags | OFlags::NOFOLLOW, mode)?;
         File::from(file).write_all(bytes)
     }
@@ -298,13 +298,13 @@ pub(super) fn directory_flags() -> OFlags {
 }
 
 #[cfg(test)]
-fn change() -> io::Result<()> {
+pub(super) fn change() -> io::Result<()> {
     fault::point()
 }
 
 #[cfg(not(test))]
 #[allow(clippy::unnecessary_wraps, reason = "tests make it fail")]
-fn change() -> io::Result<()> {
+pub(super) fn change() -> io::Result<()> {
     Ok(())
 }
 

@@ -31,11 +31,14 @@ pub struct HeadMove {
 }
 
 impl Git {
-    /// Makes the repository's index that of `commit` (stat data refreshed), work tree untouched.
+    /// Makes the repository's index that of `commit` (stat data refreshed), work tree untouched. Files that
+    /// the index looked away from keep their marks.
     ///
     /// # Errors
     /// `Command`, naming a lock file that is in the way.
     pub fn reset_index(&self, commit: &Oid) -> Result<(), GitError> {
+        let marks = self.marks();
+        self.keep_marks(&marks)?;
         if let Err(first) = self.read_tree(commit) {
             // A damaged index (a power cut leaves one) holds nothing that the commit does not. One that says
             // skip-worktree or assume-unchanged of a file holds back what that file is by now.
@@ -47,6 +50,7 @@ impl Git {
             }
             self.read_tree(commit)?;
         }
+        self.set_marks(&marks, commit)?;
         // Exits with 1 where the work tree has other content: that is not for the index to judge.
         let refresh = self.call("update-index").args(["-q", "--refresh"]).durable();
         let answer = refresh.takes(self.index_lock()).run()?;
@@ -156,7 +160,7 @@ impl Git {
         sync_dir(&self.git_dir)
     }
 
-    fn index_lock(&self) -> LocksTaken {
+    pub(super) fn index_lock(&self) -> LocksTaken {
         LocksTaken { locks: vec![self.git_dir.join("index.lock")], fetches: false }
     }
 

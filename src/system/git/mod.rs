@@ -6,6 +6,7 @@ mod config;
 mod diff;
 mod head;
 mod locks;
+mod marks;
 mod notes;
 mod object;
 mod open;
