@@ -212,6 +212,10 @@ fn allowed(
     let mut holding = holds::holding(&session.site, &facts.history, &to.commit)?;
     let contents = component::held_in(git, &facts.held_contents, &to.commit)?;
     holding.extend(contents.into_iter().map(|content| content.held.clone()));
+    let undecided = holds::undecided(&session.site, &facts.history, &to.commit)?;
+    holding.extend(
+        undecided.iter().filter(|held| !holding.contains(held)).cloned().collect::<Vec<_>>(),
+    );
     let mut lifts = Vec::new();
     let mut fixed_commits = Vec::new();
     for fix in &request.fixes {
@@ -229,7 +233,11 @@ fn allowed(
     let left: Vec<&Held> = holding.iter().filter(|held| !lifts.contains(&held.digest)).collect();
     match left.as_slice() {
         [] => Ok(lifts),
-        [first, ..] => Err(refusal(to, &typed(to, request), first, &holding, &left)),
+        [first, ..] => {
+            let typed = typed(to, request);
+            let failure = refusal(to, &typed, first, &holding, &left);
+            Err(if undecided.contains(first) { cut_off(failure, to, first) } else { failure })
+        }
     }
 }
 
@@ -285,6 +293,17 @@ fn refusal(to: &Served, typed: &str, held: &Held, holding: &[Held], left: &[&Hel
         );
     }
     failure.next(format!("gitroll unhold {}", held.seq), "the hold was wrong")
+}
+
+/// The refusal where the history between is not here.
+fn cut_off(refusal: Failure, to: &Served, held: &Held) -> Failure {
+    let subject = held.subject.short();
+    let cut = Failure::refused(format!(
+        "whether {to} contains {subject}, which is held, cannot be told: this clone is shallow"
+    ))
+    .details(refusal.details)
+    .next("git fetch --unshallow", "brings the history; then try again");
+    refusal.next.into_iter().fold(cut, |cut, (command, what)| cut.next(command, what))
 }
 
 /// Where to go when both the target and what served before are failing: to neither of them. What served

@@ -4,8 +4,7 @@
 //! is an error: what cannot be read is a warning.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde_json::Value;
@@ -14,6 +13,7 @@ use crate::check::find_health;
 use crate::config::Tools;
 use crate::model::{AppName, Oid, RepoPath, dotenv};
 use crate::service::Pm2App;
+use crate::system::files;
 
 pub use crate::check::Health;
 
@@ -155,13 +155,10 @@ fn bytes(top: &Path, name: &str) -> Result<Option<Vec<u8>>, String> {
     if !found.is_file() {
         return Err(format!("{name} is no plain file and was not read"));
     }
-    let mut bytes = Vec::new();
-    let read = File::open(&path).and_then(|file| file.take(MOST + 1).read_to_end(&mut bytes));
-    read.map_err(|error| format!("{name} cannot be read: {error}"))?;
-    if bytes.len() as u64 > MOST {
-        return Err(format!("{name} is larger than 1 MiB and was not read"));
-    }
-    Ok(Some(bytes))
+    files::read_plain(&path, MOST).map(Some).map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => format!("{name} is larger than 1 MiB and was not read"),
+        _ => format!("{name} cannot be read: {error}"),
+    })
 }
 
 /// The package's name without its scope, else the directory's, with other characters made `-`.

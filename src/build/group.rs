@@ -11,7 +11,7 @@ use super::key::{carried, io_at};
 use super::seal::Depth;
 use super::store::Store;
 use crate::config::Binding;
-use crate::model::{BuildKey, BuildStep, Redactor, RepoPath};
+use crate::model::{BuildKey, BuildStep, Redactor, RepoPath, dotenv};
 use crate::system::files::{self, Beneath, DirEntryAt, FileKind};
 use crate::system::orphans;
 use crate::system::process::{Finished, Invocation, ProcessError, telling_lines};
@@ -72,7 +72,11 @@ fn carry(step: &BuildStep, stage: &Beneath, live: &Path) -> Result<Redactor, Bui
             let to = stage.entry_with_parents(path)?;
             to.remove_tree()?;
             files::copy_file(&from.real_path(), &to.real_path())?;
-            to.read()
+            match stage.read_plain(path, dotenv::MOST_BYTES) {
+                // What is so large is no environment file.
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Ok(Vec::new()),
+                read => read,
+            }
         };
         let bytes = copy().map_err(|e| io_at(from.path(), e))?;
         redactor = redactor.and(Redactor::of_dotenv(&bytes));

@@ -200,6 +200,11 @@ impl Binding {
         self.dir.join(TRUST)
     }
 
+    /// The list of revoked ssh keys (a KRL or public keys), where there is one, in `self.dir`.
+    pub fn revoked_file(&self) -> PathBuf {
+        self.dir.join(REVOKED)
+    }
+
     fn is_for(&self, top: &Path) -> bool {
         self.path == top || std::fs::canonicalize(&self.path).is_ok_and(|path| path == top)
     }
@@ -207,6 +212,9 @@ impl Binding {
 
 const FILE: &str = "host.toml";
 const TRUST: &str = "trust";
+const REVOKED: &str = "revoked";
+/// Who may do what; not read by this version.
+const ROLES: &str = "roles.toml";
 
 /// Where bindings are looked for and made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

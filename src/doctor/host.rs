@@ -97,6 +97,18 @@ pub(super) fn git(site: &Site, found: &mut Examination) {
             _ => found.fine("git", said),
         },
     }
+    if site.git.is_shallow() {
+        let what = "this clone is shallow: where history is cut off, nobody can tell whether a commit contains \
+                    one that is held, and deploy refuses it";
+        found.warning("git", what, Some("git fetch --unshallow".to_owned()));
+    }
+    for unfinished in site.git.unfinished() {
+        let kind = unfinished.kind;
+        let what = format!(
+            "git is in the middle of {kind}: deploy is refused until it is ended; back goes on"
+        );
+        found.warning("git", what, Some(kind.abort().to_owned()));
+    }
     let declared = |key| site.git.user_setting(key).is_some();
     let person = site.person();
     if !declared("user.name") || !declared("user.email") {

@@ -11,6 +11,7 @@ mod way_back;
 pub use examination::{Examination, Finding, Level, quoted};
 
 use crate::config::{Binding, BindingError};
+use crate::plan::preflight;
 use crate::site::{Observed, Site};
 use crate::system::git::Git;
 
@@ -43,6 +44,9 @@ pub fn examine(git: Git, binding: Result<Binding, BindingError>, actor: String) 
     let observed = Observed::now(&site, config, &facts.serving, &facts.deployment(&site));
     serving::configuration(&site, &facts, &mut found);
     serving::tree(&site, &facts, &mut found);
+    for (path, error) in site.unread_environment(config) {
+        found.warning("secrets", preflight::not_hidden(&path, &error), None);
+    }
     serving::services(&site, config, &facts.serving, &observed, &mut found);
     way_back::examine(&site, &facts, &mut found);
     serving::logs(&site, config, &facts.serving, &observed, &mut found);

@@ -12,12 +12,16 @@ use crate::plan::PlanError;
 use crate::plan::facts::Facts;
 use crate::plan::preflight;
 use crate::site::Site;
+use crate::system::files;
 
 /// How long the remote may take to answer: a good day's look is not worth more.
 const REMOTE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How far another host's clock may go before.
 const TOLERANCE: Duration = Duration::from_secs(300);
+
+/// No trust file is larger.
+const MOST_TRUST: u64 = 16 << 20;
 
 const FETCH: &str = "git fetch origin 'refs/gitroll/*:refs/gitroll/*'";
 
@@ -26,7 +30,7 @@ pub(super) fn signing(site: &Site, found: &mut Examination) {
     let binding = &site.binding;
     let trust = binding.trust_file();
     let needed = binding.openpgp.is_empty();
-    match std::fs::read(&trust) {
+    match files::read_plain(&trust, MOST_TRUST) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !needed => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let what = format!(

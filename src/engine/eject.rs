@@ -249,8 +249,9 @@ fn fitting_branch(site: &Site, preferred: &[String], commit: &Oid) -> Result<Bra
 }
 
 fn is_own_hook(path: &Path) -> bool {
+    const MOST_BYTES: u64 = 1 << 20;
     path.symlink_metadata().is_ok_and(|at| at.is_file())
-        && fs::read(path).is_ok_and(|bytes| {
+        && files::read_plain(path, MOST_BYTES).is_ok_and(|bytes| {
             String::from_utf8_lossy(&bytes).lines().take(5).any(|line| line.trim() == HOOK_MARK)
         })
 }

@@ -395,7 +395,8 @@ fn steps(line: &Line) -> Vec<StepEvidence> {
 
 /// The names of the variables in the live `.env`; never their values.
 fn environment_keys(site: &Site) -> Vec<String> {
-    fs::read(site.top().join(".env")).map(|bytes| dotenv::names(&bytes)).unwrap_or_default()
+    let bytes = files::read_plain(&site.top().join(".env"), dotenv::MOST_BYTES);
+    bytes.map(|bytes| dotenv::names(&bytes)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The host's key: using the one the person's git signs with, or making one.
 
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::entry::LedgerError;
@@ -11,6 +12,9 @@ use crate::system::files;
 use crate::system::git::Git;
 use crate::system::process::{Invocation, telling_lines};
 use crate::system::user::Account;
+
+/// No key and no list of keys is larger.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// How the person's own git signs: from the user's and the system's configuration, never the repository's.
 /// `None` where none is set up. Whether it can sign without asking is for [`crate::ledger::probe_signing`] to say.
@@ -71,6 +75,30 @@ pub fn make(binding: &Binding) -> Result<Signing, LedgerError> {
     Ok(signing)
 }
 
+/// Takes a key that the person's git signs with as the binding's own, if it signs without asking; only then it is
+/// trusted too.
+///
+/// # Errors
+/// `Sign` and `Untrusted` as of [`super::probe_signing`]; nothing is trusted then that was not before.
+pub fn adopt(git: &Git, binding: &mut Binding, signing: Signing) -> Result<(), LedgerError> {
+    let mut trial = Binding { signing, ..binding.clone() };
+    super::signing::sign(&trial, b"gitroll probe\n")?;
+    let before = files::read_plain(&trial.trust_file(), MOST_BYTES).ok();
+    trust_own(&mut trial)?;
+    if let Err(error) = super::probe_signing(git, &trial) {
+        let path = trial.trust_file();
+        // Revoked, or expired: it may not stay among those that are believed.
+        let restored = match before {
+            Some(bytes) => files::write_durably(&path, &bytes, 0o644),
+            None => fs::remove_file(&path),
+        };
+        restored.map_err(|e| LedgerError::Sign(format!("{}: {e}", path.display())))?;
+        return Err(error);
+    }
+    *binding = trial;
+    Ok(())
+}
+
 /// Trusts the binding's own key for its writer: a line in the trust file, or a fingerprint in the binding.
 ///
 /// # Errors
@@ -96,9 +124,9 @@ pub fn trust_own(binding: &mut Binding) -> Result<(), LedgerError> {
 
 /// The public key of a key file: the file itself, or `.pub` beside it; type and key only.
 fn public_key(path: &str) -> Result<String, LedgerError> {
-    let text = [format!("{path}.pub"), path.to_owned()]
+    let text = [PathBuf::from(format!("{path}.pub")), PathBuf::from(path)]
         .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
+        .filter_map(|path| text(path).ok())
         .find(|text| {
             text.starts_with("ssh-") || text.starts_with("ecdsa-") || text.starts_with("sk-")
         })
@@ -110,6 +138,12 @@ fn public_key(path: &str) -> Result<String, LedgerError> {
     }
 }
 
+/// The text of a key or of the trust file.
+fn text(path: impl AsRef<Path>) -> io::Result<String> {
+    let bytes = files::read_plain(path.as_ref(), MOST_BYTES)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is not UTF-8"))
+}
+
 const HEAD: &str = "\
 # Keys that gitroll believes on this host, in the form of allowed_signers (ssh-keygen(1)).
 # A writer's records must be signed by a key listed for that writer; stable tags by any key here.
@@ -117,7 +151,11 @@ const HEAD: &str = "\
 
 fn trust_line(binding: &Binding, principal: &WriterId, key: &str) -> std::io::Result<()> {
     let path = binding.trust_file();
-    let mut text = fs::read_to_string(&path).unwrap_or_else(|_| HEAD.to_owned());
+    let mut text = match text(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => HEAD.to_owned(),
+        Err(error) => return Err(error),
+    };
     let line = format!("{principal} namespaces=\"git\" {key}");
     if !text.lines().any(|l| l.trim() == line) {
         if !text.ends_with('\n') {

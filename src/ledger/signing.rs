@@ -7,10 +7,14 @@ use std::time::Duration;
 
 use super::entry::LedgerError;
 use crate::config::{Binding, SigningFormat};
+use crate::system::files;
 use crate::system::process::{Finished, Invocation, ProcessError, telling_lines};
 
 /// The first bytes, in base64, of an OpenSSH private key whose cipher is `none`.
 const NOT_ENCRYPTED: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
+
+/// No key is larger.
+const MOST_KEY: u64 = 1 << 20;
 
 /// Signs a payload with the binding's key.
 ///
@@ -44,7 +48,7 @@ enum KeyFile {
 
 fn with_ssh(binding: &Binding, payload: &[u8]) -> Result<Vec<u8>, String> {
     let key = &binding.signing.key;
-    let text = std::fs::read(key)
+    let text = files::read_plain(Path::new(key), MOST_KEY)
         .map_err(|error| format!("the signing key {key} cannot be read ({error})"))?;
     let kind = KeyFile::of(&String::from_utf8_lossy(&text));
     let mut args = vec!["-Y", "sign", "-n", "git"];

@@ -10,12 +10,11 @@ use jiff::Timestamp;
 use super::signing::{Program, SignatureKind, Signed, no_answer};
 use crate::config::Binding;
 use crate::model::Digest;
-use crate::system::files::BytesAsFile;
+use crate::system::files::{self, BytesAsFile};
 use crate::system::process::Finished;
 
-/// The name, beside the trust file, of the list of revoked ssh keys (a KRL or public keys), where there
-/// is one.
-const REVOKED: &str = "revoked";
+/// No list of keys, trusted or revoked, is larger.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// What is said of a good signature by a key nobody trusted.
 pub(super) const NOT_PINNED: &str = "signer is not in the pinned trust file";
@@ -48,7 +47,7 @@ impl<'a> Trust<'a> {
     pub fn load(binding: &'a Binding) -> Self {
         let mut unusable = None;
         let mut seen = format!("gitroll trust 1\n{}\n", binding.openpgp.join(" ")).into_bytes();
-        let mut read = |path: PathBuf, needed: bool| match std::fs::read(&path) {
+        let mut read = |path: PathBuf, needed: bool| match files::read_plain(&path, MOST_BYTES) {
             Ok(bytes) => {
                 seen.extend_from_slice(format!("{} {}\n", path.display(), bytes.len()).as_bytes());
                 seen.extend_from_slice(&bytes);
@@ -61,7 +60,7 @@ impl<'a> Trust<'a> {
             }
         };
         read(binding.trust_file(), binding.openpgp.is_empty());
-        let revoked = read(binding.dir.join(REVOKED), false);
+        let revoked = read(binding.revoked_file(), false);
         if let Some(problem) = &unusable {
             // Nothing that was verified before counts either.
             seen.extend_from_slice(format!("unusable: {problem}\n").as_bytes());

@@ -14,7 +14,9 @@ use crate::model::{
     Oid, Plan, Recorded, RepoPath, Served, ServiceName, SkippedTarget, Step, TargetRef,
 };
 use crate::site::Site;
+use crate::system::git::{ConvertedFile, Unfinished};
 use crate::system::process;
+use crate::system::text::plural;
 use crate::target::{Candidate, Needed, Standing};
 
 /// A change that is wanted, every name resolved.
@@ -100,8 +102,10 @@ pub struct Composed {
     pub plan: Plan,
     /// Submodules that differ.
     pub submodules: Vec<RepoPath>,
-    /// Attributes under which git would write other bytes than the blobs'.
-    pub converting: Vec<String>,
+    /// Files of the target that git would write with other bytes than the stored ones, and that stand in the way.
+    pub converted: Vec<ConvertedFile>,
+    /// What git is in the middle of.
+    pub unfinished: Vec<Unfinished>,
     /// Declared outputs that the target tracks.
     pub tracked_outputs: Vec<RepoPath>,
     /// What the plan may write.
@@ -152,6 +156,8 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
     let configs = (&facts.accepted.config, &change.config);
     let differing = super::service_changes::between(site, configs, (&from, &to));
     warnings.extend(differing.warnings);
+    let (in_the_way, as_stored) = converted(site, &change.event, &to, whole, &observed.activation)?;
+    warnings.extend(as_stored);
     let outputs: Vec<RepoPath> = wanted.plan.artifacts.iter().map(|a| a.output.clone()).collect();
     let plan = Plan {
         plan: Plan::VERSION,
@@ -176,12 +182,39 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
     };
     Ok(Composed {
         submodules: observed.submodules,
-        converting: site.git.converting_attributes(&plan.to.commit)?,
+        converted: in_the_way,
+        unfinished: site.git.unfinished(),
         tracked_outputs: layout::tracked_outputs(&site.git, &plan.to.commit, &outputs)?,
         room: disk_space::needed(site, &plan)?,
         hidden: HiddenFlags::default(),
         plan,
     })
+}
+
+/// The files of the target that git would write with other bytes than the stored ones: those that stand in the way,
+/// and a warning for those that do not. The way back is not barred by line ends, nor by a file that stays as it lies
+/// there.
+fn converted(
+    site: &Site,
+    event: &Event,
+    to: &Served,
+    whole: bool,
+    activation: &Activation,
+) -> Result<(Vec<ConvertedFile>, Option<String>), PlanError> {
+    let deploys = *event == Event::Deploy;
+    let written = |path: &RepoPath| activation.changes.iter().any(|change| change.path == *path);
+    let mut converted = site.git.converted_files(&to.commit)?;
+    converted.retain(|file| (deploys && whole) || written(&file.path));
+    let (slight, in_the_way): (Vec<ConvertedFile>, Vec<ConvertedFile>) =
+        converted.into_iter().partition(|file| !deploys && file.by.is_slight());
+    let warning = slight.first().map(|first| {
+        let more = match slight.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {} more", plural(more, "file")),
+        };
+        format!("{}{more}: written as stored in git, without {}", first.path, first.by)
+    });
+    Ok((in_the_way, warning))
 }
 
 /// The services that must run the new tree: all of them, or, where only components change, those that the
@@ -511,7 +544,8 @@ fn compose_flags(site: &Site, facts: &Facts, change: Change) -> Result<Composed,
     };
     Ok(Composed {
         submodules: Vec::new(),
-        converting: Vec::new(),
+        converted: Vec::new(),
+        unfinished: Vec::new(),
         tracked_outputs: Vec::new(),
         room: disk_space::needed(site, &plan)?,
         hidden: change.hidden,

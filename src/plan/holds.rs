@@ -5,7 +5,7 @@ use crate::component;
 use crate::ledger::{Held, History};
 use crate::model::{Event, Hold, Judgement, Oid};
 use crate::site::Site;
-use crate::system::git::GitError;
+use crate::system::git::{Ancestry, GitError};
 use crate::target::Reason;
 
 /// Why a commit may not be gone back to: it is judged bad, has the tree of a held commit, contains one, or
@@ -54,6 +54,26 @@ pub fn holding(site: &Site, history: &History, commit: &Oid) -> Result<Vec<Held>
     Ok(holding)
 }
 
+/// The holds of which nobody can say whether `commit` contains what they hold, for its history is cut off in this
+/// clone. Those that stop it for certain are not among them.
+///
+/// # Errors
+/// When git cannot read the commits.
+pub fn undecided(site: &Site, history: &History, commit: &Oid) -> Result<Vec<Held>, GitError> {
+    if !site.git.is_shallow() {
+        return Ok(Vec::new());
+    }
+    let mut undecided = Vec::new();
+    for held in history.holds().iter().filter(|held| held.hold == Hold::Commit) {
+        if site.git.ancestry(commit, &held.subject)? == Ancestry::CutOff
+            && !reverts(site, commit, &held.subject)?
+        {
+            undecided.push(held.clone());
+        }
+    }
+    Ok(undecided)
+}
+
 /// The commit that is judged when `left` is left for `target`: itself, or, where our own records say that a
 /// component's files were put into it, what they were put into. Never anything that the target contains:
 /// that is to serve.
@@ -83,6 +103,9 @@ pub fn judged_with(site: &Site, facts: &Facts, left: &Oid, target: &Oid) -> Resu
 fn reverts(site: &Site, commit: &Oid, held: &Oid) -> Result<bool, GitError> {
     const MOST: usize = 1_000;
     let line = format!("This reverts commit {held}");
-    let between = site.git.commits_between(held, commit, MOST)?;
+    let between = match site.git.has(held) {
+        true => site.git.commits_between(held, commit, MOST)?,
+        false => site.git.commits_of(commit, MOST)?,
+    };
     Ok(between.iter().any(|c| c.message.contains(&line)))
 }

@@ -1,8 +1,8 @@
 //! Everything that would make a plan fail, found before anything is changed, all at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::compose::{self, Composed};
@@ -17,11 +17,12 @@ use crate::config::{
 };
 use crate::layout;
 use crate::ledger;
-use crate::model::{CheckedPlan, FlagChange, FlagValue, HiddenFlags, Plan, Served, Step};
+use crate::model::{CheckedPlan, Event, FlagChange, FlagValue, HiddenFlags, Plan, Served, Step};
 use crate::service::{self, Host, ServiceError};
 use crate::site::{Observed, Site, held_files, surroundings};
 use crate::system::files;
-use crate::system::text::nearest;
+use crate::system::git::{Conversion, ConvertedFile, Unfinished};
+use crate::system::text::{nearest, plural};
 
 /// Checks a composed plan against the host. `observed` is how services and checks stand now. A file that
 /// leaves git while a service holds it open is taken out of the plan: it stays.
@@ -44,6 +45,18 @@ pub fn preflight(
         problems.extend(open_files::settle(activation, &held_files(site, observed)));
     }
     tree(site, &composed, config, &mut problems);
+    if composed.plan.event == Event::Back {
+        // The way back is not barred: what is replaced there is what git was in the middle of.
+        composed.plan.warnings.extend(composed.unfinished.iter().map(|found| {
+            let kind = found.kind;
+            format!(
+                "git is in the middle of {kind}: it stays so; {} ends it afterwards",
+                kind.quit()
+            )
+        }));
+    }
+    let unread = site.unread_environment(&facts.accepted.config).into_iter();
+    composed.plan.warnings.extend(unread.map(|(path, error)| not_hidden(&path, &error)));
     let only = if composed.plan.critical_only { Selection::Critical } else { Selection::All };
     let asked = Config { checks: only.of(&config.checks), ..config.clone() };
     services(site, &composed.plan, &asked, observed, &mut problems);
@@ -91,16 +104,9 @@ pub fn tree(site: &Site, composed: &Composed, config: &Config, problems: &mut Ve
             "gitroll does not deploy submodules; take its files into the repository",
         ));
     }
-    for what in &composed.converting {
-        let lfs = what.contains("filter=lfs");
-        problems.push(Problem::new(
-            format!("{what}: git would write other bytes than are stored"),
-            if lfs {
-                "gitroll does not deploy Git LFS files; commit them as plain files"
-            } else {
-                "remove the attribute from the version to be deployed"
-            },
-        ));
+    problems.extend(converted(&composed.converted));
+    if matches!(composed.plan.event, Event::Deploy | Event::Component) {
+        problems.extend(composed.unfinished.iter().map(unfinished));
     }
     for path in &composed.tracked_outputs {
         problems.push(Problem::new(
@@ -130,6 +136,57 @@ pub fn tree(site: &Site, composed: &Composed, config: &Config, problems: &mut Ve
                 "check the owner of the tree and that its file system is mounted read-write",
             ));
         }
+    }
+}
+
+/// What is said of an environment file that was not read.
+pub fn not_hidden(path: &Path, error: &io::Error) -> String {
+    let path = path.display();
+    format!(
+        "{path} was not read: {error}; what stands in it is not hidden where it shows up in output"
+    )
+}
+
+/// One problem for each way in which git would write files differently, with the first file of it.
+fn converted(files: &[ConvertedFile]) -> Vec<Problem> {
+    let mut by: BTreeMap<&Conversion, Vec<&ConvertedFile>> = BTreeMap::new();
+    for file in files {
+        by.entry(&file.by).or_default().push(file);
+    }
+    let problem = |(by, files): (&Conversion, Vec<&ConvertedFile>)| {
+        let more = match files.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {}", plural(more, "more file")),
+        };
+        let first = files.first().map(|file| file.path.to_string()).unwrap_or_default();
+        Problem::new(
+            format!("{first}{more}: {by}: git would write other bytes than are stored"),
+            match by {
+                Conversion::Lfs => {
+                    "gitroll does not deploy Git LFS files; commit them as plain files"
+                }
+                Conversion::CrLf => {
+                    "store the file with CR LF and -text, or remove the attribute from the version \
+                     to be deployed"
+                }
+                Conversion::Filter(_) | Conversion::Encoding(_) | Conversion::Ident => {
+                    "remove the attribute from the version to be deployed"
+                }
+            },
+        )
+    };
+    by.into_iter().map(problem).collect()
+}
+
+/// The next commit made here would belong to what git is in the middle of.
+fn unfinished(found: &Unfinished) -> Problem {
+    let (kind, mark) = (found.kind, found.mark.display());
+    Problem {
+        command: Some(kind.abort().to_owned()),
+        ..Problem::new(
+            format!("git is in the middle of {kind}: {mark}"),
+            format!("{} ends it and puts back what was there before; or finish it", kind.abort()),
+        )
     }
 }
 

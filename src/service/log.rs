@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -68,12 +67,8 @@ pub(super) fn lines_since_mark(
 /// The end of a file, not before `from`. A log that cannot be read tells nothing, which is no failure.
 fn tail(path: &Path, from: u64) -> Vec<u8> {
     let read = || -> std::io::Result<Vec<u8>> {
-        // Only files: a pipe named as the log would block.
-        if !path.metadata()?.is_file() {
-            return Ok(Vec::new());
-        }
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
+        let (mut file, found) = files::open_plain(path)?;
+        let length = found.size;
         // A file shorter than its mark was rotated: all of it is new.
         let from = if from > length { 0 } else { from };
         file.seek(SeekFrom::Start(from.max(length.saturating_sub(TAIL))))?;

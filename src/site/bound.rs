@@ -1,6 +1,6 @@
 //! The checkout and host that runs act on, and what lies in it: its configuration, its place on the disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,8 @@ impl Site {
     /// A site from its parts.
     pub fn new(git: Git, binding: Binding, actor: String) -> Self {
         secrets::hide(|| {
-            Redactor::of_dotenv(&std::fs::read(git.top().join(".env")).unwrap_or_default())
+            let path = git.top().join(".env");
+            Redactor::of_dotenv(&files::read_plain(&path, dotenv::MOST_BYTES).unwrap_or_default())
         });
         let store = Store::of(&git);
         Self { git, binding, store, actor }
@@ -64,16 +65,24 @@ impl Site {
 
     /// Takes the secrets of the app's live environment files out of text: `.env`, and what builds carry.
     pub fn redactor(&self, config: &Config) -> Redactor {
-        let carried = config.build.iter().flat_map(|group| &group.carry).map(|path| path.as_path());
-        let flags = config.flags.iter().flat_map(|flags| flags.dotenv_files());
-        let redactor = carried
-            .chain(flags)
-            .chain([Path::new(".env")])
-            .filter_map(|path| std::fs::read(self.top().join(path)).ok())
+        let redactor = environment_files(config)
+            .into_iter()
+            .filter_map(|path| files::read_plain(&self.top().join(path), dotenv::MOST_BYTES).ok())
             .map(|bytes| Redactor::new(self.secrets(config, &bytes)))
             .fold(Redactor::default(), Redactor::and);
         secrets::hide(|| redactor.clone());
         redactor
+    }
+
+    /// The environment files whose values are not known, and so are not hidden, each with why: a pipe, a device,
+    /// one that is too large or may not be read.
+    pub fn unread_environment(&self, config: &Config) -> Vec<(PathBuf, io::Error)> {
+        let unread = |path: &Path| {
+            let read = files::read_plain(&self.top().join(path), dotenv::MOST_BYTES);
+            let error = read.err().filter(|error| error.kind() != io::ErrorKind::NotFound)?;
+            Some((path.to_owned(), error))
+        };
+        environment_files(config).into_iter().filter_map(unread).collect()
     }
 
     /// The pairs of an environment file but those of declared flags that are no secrets: what those are set to is what
@@ -123,6 +132,13 @@ impl Site {
             flags: BTreeMap::new(),
         }
     }
+}
+
+/// Where the app's secrets lie, below its top: `.env`, what builds carry, the files of flags.
+fn environment_files(config: &Config) -> BTreeSet<&Path> {
+    let carried = config.build.iter().flat_map(|group| &group.carry).map(|path| path.as_path());
+    let flags = config.flags.iter().flat_map(|flags| flags.dotenv_files());
+    carried.chain(flags).chain([Path::new(".env")]).collect()
 }
 
 /// The first directory of gitroll's own that somebody else could have put something into, and why.

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use dir_entry_at::directory_of;
 
 pub use access::Access;
-pub use beneath::{Beneath, is_symbolic_link_error, open_plain};
+pub use beneath::{Beneath, is_symbolic_link_error, open_plain, read_plain};
 pub use bytes_as_file::BytesAsFile;
 pub use census::Census;
 pub use copy::copy_file;

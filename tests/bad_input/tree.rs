@@ -125,17 +125,26 @@ fn a_submodule_that_changes_is_refused() {
 
 #[test]
 fn attributes_that_change_bytes_are_refused() {
-    for (attributes, texts) in [
-        ("*.bin filter=lfs diff=lfs merge=lfs -text\n", ["filter=lfs", "Git LFS"]),
-        ("*.txt filter=indent\n", ["filter=indent", "remove the attribute"]),
-        ("*.txt working-tree-encoding=UTF-16\n", ["working-tree-encoding", "remove the attribute"]),
-        ("*.js ident\n", ["ident", "remove the attribute"]),
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 3\n";
+    let host = TestEnvironment::new();
+    let s = bound(&host, &quick());
+    let before = s.app.head();
+    for (attributes, file, text, texts) in [
+        ("*.bin filter=lfs -text\n", "a.bin", pointer, ["a.bin: filter=lfs", "Git LFS"]),
+        ("*.txt filter=indent\n", "a.txt", "x", ["filter=indent", "remove the attribute"]),
+        (
+            "*.txt working-tree-encoding=ISO-8859-1\n",
+            "a.txt",
+            "\u{e9}",
+            ["working-tree-encoding", "remove"],
+        ),
+        ("*.js ident\n", "a.js", "// $Id$\n", ["a.js: ident", "remove the attribute"]),
     ] {
-        let host = TestEnvironment::new();
-        let s = bound(&host, &quick());
+        s.app.write(file, text);
+        s.app.commit("Add a file");
         s.app.write(".gitattributes", attributes);
         let with = s.app.commit("Add attributes");
-        s.app.git(&["checkout", "-q", "--detach", "HEAD~1"]);
+        s.app.git(&["checkout", "-q", "-f", "--detach", &before]);
         refused(&s, &["deploy", &with, "--yes"], 1, &texts);
     }
 }

@@ -2,8 +2,7 @@
 //! and no links, or not at all.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -126,17 +125,16 @@ impl Search<'_> {
         if self.leads_out(path) {
             return None;
         }
-        let found = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        let mut bytes = Vec::new();
-        let read = |bytes: &mut Vec<u8>| {
-            File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(bytes))
-        };
-        if found.len() > MOST_BYTES {
-            self.note(path, "larger than 256 KiB");
-        } else if let Err(error) = read(&mut bytes) {
-            self.note(path, &error.to_string());
-        } else if !bytes.contains(&0) && bytes.len() as u64 <= MOST_BYTES {
-            return Some(String::from_utf8_lossy(&bytes).into_owned());
+        path.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        match files::read_plain(path, MOST_BYTES) {
+            Ok(bytes) => {
+                let text = !bytes.contains(&0);
+                return text.then(|| String::from_utf8_lossy(&bytes).into_owned());
+            }
+            Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+                self.note(path, "larger than 256 KiB");
+            }
+            Err(error) => self.note(path, &error.to_string()),
         }
         None
     }

@@ -9,7 +9,7 @@ use crate::adopt::starter;
 use crate::adopt::tree_mask::tree_mask;
 use crate::cli::failure::{Failure, Status};
 use crate::config::{Binding, BindingPlaces, Signing, SigningFormat, Tools, UpstreamBranch};
-use crate::ledger::{self, LedgerError};
+use crate::ledger;
 use crate::model::{AppName, EnvironmentName, IdError, WriterId};
 use crate::service;
 use crate::site::config_in_tree;
@@ -107,7 +107,7 @@ pub(super) fn save(
         let home = user::Account::current().home;
         let own = ledger::key::of_user(git, Some(&home)).filter(|_| !args.new_key);
         let usable = own.and_then(|signing| {
-            usable(git, &mut binding, signing).err().map_or(Some(()), |why| {
+            ledger::key::adopt(git, &mut binding, signing).err().map_or(Some(()), |why| {
                 ui.say(&format!("your git's own key is not used: {}", escape(&why.to_string())));
                 None
             })
@@ -125,16 +125,6 @@ pub(super) fn save(
             .next("gitroll init without --system", "puts the binding into the user's own directory")
     })?;
     Ok(binding)
-}
-
-/// Whether a key signs without asking; trusts it if so.
-fn usable(git: &Git, binding: &mut Binding, signing: Signing) -> Result<(), LedgerError> {
-    let mut trial = binding.clone();
-    trial.signing = signing;
-    ledger::key::trust_own(&mut trial)?;
-    ledger::probe_signing(git, &trial)?;
-    *binding = trial;
-    Ok(())
 }
 
 fn fresh(
@@ -185,10 +175,12 @@ fn fresh(
 
 /// A directory that no other checkout's binding lies in: a second checkout of the same app gets `app-2`.
 fn free_directory(dir: PathBuf, top: &Path) -> PathBuf {
+    const MOST_BINDING: u64 = 64 << 10;
     let taken = |dir: &Path| {
-        let text = std::fs::read_to_string(dir.join("host.toml")).unwrap_or_default();
-        dir.join("host.toml").exists()
-            && !text.contains(&format!("{:?}", top.display().to_string()))
+        let path = dir.join("host.toml");
+        let bytes = files::read_plain(&path, MOST_BINDING).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        path.exists() && !text.contains(&format!("{:?}", top.display().to_string()))
     };
     if !taken(&dir) || std::env::var_os("GITROLL_HOME").is_some() {
         return dir;

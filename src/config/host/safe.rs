@@ -8,7 +8,10 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, openat};
 use rustix::io::Errno;
 
-use super::{BindingError, FILE, TRUST};
+use super::{BindingError, FILE, REVOKED, ROLES, TRUST};
+
+/// What stands beside it and decides who is believed: who could write these could forge records.
+const BESIDE: [&str; 3] = [TRUST, REVOKED, ROLES];
 
 /// A binding is a page of text.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -37,14 +40,14 @@ pub(super) fn read(dir: &Path) -> Result<Option<String>, BindingError> {
     };
     check(dir, &handle, FileType::Directory)?;
     check(&path, &file, FileType::RegularFile)?;
-    let trust_path = dir.join(TRUST);
-    match open_file(TRUST) {
-        Ok(trust) => check(&trust_path, &trust, FileType::RegularFile)?,
-        Err(Errno::NOENT) => {}
-        Err(Errno::LOOP) => {
-            return Err(unsafe_at(&trust_path, "is a link; it must be a plain file"));
+    for name in BESIDE {
+        let path = dir.join(name);
+        match open_file(name) {
+            Ok(file) => check(&path, &file, FileType::RegularFile)?,
+            Err(Errno::NOENT) => {}
+            Err(Errno::LOOP) => return Err(unsafe_at(&path, "is a link; it must be a plain file")),
+            Err(errno) => return Err(unreadable(&path, &errno.into())),
         }
-        Err(errno) => return Err(unreadable(&trust_path, &errno.into())),
     }
     text(&path, file).map(Some)
 }

@@ -1,12 +1,13 @@
 //! The names of the variables in `.env`, then and since. Never their values.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::dotenv;
+use crate::system::files;
 
 /// No environment file is larger.
 const LARGEST: u64 = 1 << 20;
@@ -61,12 +62,13 @@ pub fn live_keys(top: &Path) -> io::Result<Vec<String>> {
     if !path.starts_with(top) {
         return refused("it is a link that leads out of the tree");
     }
-    let about = path.metadata()?;
-    if !about.is_file() || about.len() > LARGEST {
-        return refused("it is no plain file of at most 1 MiB");
+    match files::read_plain(&path, LARGEST) {
+        Ok(bytes) => Ok(dotenv::names(&bytes)),
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::FileTooLarge) => {
+            refused("it is no plain file of at most 1 MiB")
+        }
+        Err(error) => Err(error),
     }
-    let bytes = std::fs::read(path)?;
-    Ok(dotenv::names(&bytes))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::system::files;
 use crate::system::process::{Finished, Invocation, find_program, telling_lines};
 use crate::system::procs::{self, ProcessId};
 
@@ -17,6 +18,9 @@ const QUESTION: Duration = Duration::from_secs(20);
 
 /// A Unix socket's path must fit into 108 bytes; pm2 hangs or fails strangely beyond that.
 const LONGEST_SOCKET: usize = 100;
+
+/// What pm2 notes is never larger.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// The command `pm2` for one `PM2_HOME`.
 pub(super) struct Client {
@@ -109,9 +113,9 @@ impl Client {
     /// pm2's daemon, if it lives. Looks at its pid file and at /proc, and calls nothing: any pm2 command
     /// would start a daemon where there is none.
     pub(super) fn daemon(&self) -> Option<ProcessId> {
-        let noted = std::fs::read_to_string(self.home.join("pm2.pid"))
+        let noted = files::read_plain(&self.home.join("pm2.pid"), MOST_BYTES)
             .ok()
-            .and_then(|text| text.trim().parse().ok())
+            .and_then(|text| String::from_utf8_lossy(&text).trim().parse().ok())
             .filter(|pid| self.is_daemon(*pid));
         // A daemon whose pid file was removed still answers.
         let pid =
@@ -161,7 +165,7 @@ impl Client {
 
     /// An app as `pm2 save` kept it.
     pub(super) fn saved(&self, app: &str) -> Option<Definition> {
-        let text = std::fs::read(self.home.join("dump.pm2")).ok()?;
+        let text = files::read_plain(&self.home.join("dump.pm2"), MOST_BYTES).ok()?;
         let saved: Vec<Instance> =
             app::parse_saved(&text)?.into_iter().filter(|i| i.name == app).collect();
         Definition::of(&saved)

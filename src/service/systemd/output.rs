@@ -92,7 +92,7 @@ pub(super) fn lines_of(
 fn why_silent(client: &Client, unit: &Unit) -> String {
     match files(client, unit).as_deref() {
         Some([]) => return "it writes to a file that is not known here".to_owned(),
-        Some([file, ..]) if file.metadata().is_ok() && std::fs::File::open(file).is_err() => {
+        Some([file, ..]) if file.metadata().is_ok() && files::open_plain(file).is_err() => {
             return format!("it writes to {}, which this user may not read", file.display());
         }
         Some([file, ..]) => {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -121,6 +121,15 @@ impl Beneath {
         }
     }
 
+    /// The bytes of the plain file at `path`, not longer than `most`. A symbolic link is followed as long as it
+    /// stays below.
+    ///
+    /// # Errors
+    /// As [`Self::open_plain`]; `FileTooLarge` where there are more bytes.
+    pub fn read_plain(&self, path: &RepoPath, most: u64) -> io::Result<Vec<u8>> {
+        bytes_of(self.open_plain(path)?, most)
+    }
+
     fn entry_in(&self, dir: OwnedFd, path: &RepoPath) -> DirEntryAt {
         let name = path.as_path().file_name().unwrap_or(OsStr::new("")).to_owned();
         DirEntryAt::new(dir, name, self.path.join(path.as_path()))
@@ -174,6 +183,36 @@ impl Beneath {
 /// Any I/O error; `InvalidInput` where something else lies there (a pipe is not waited for).
 pub fn open_plain(path: &Path) -> io::Result<(File, FileStat)> {
     plain(File::from(rustix::fs::openat(CWD, path, plain_flags(), Mode::empty())?))
+}
+
+/// The bytes of the plain file at `path`, through symbolic links; not longer than `most`.
+///
+/// # Errors
+/// As [`open_plain`]; `FileTooLarge` where there are more bytes.
+pub fn read_plain(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    bytes_of(open_plain(path)?, most)
+}
+
+fn bytes_of((file, found): (File, FileStat), most: u64) -> io::Result<Vec<u8>> {
+    let too_large =
+        || io::Error::new(io::ErrorKind::FileTooLarge, format!("is larger than {}", size(most)));
+    if found.size > most {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    // It may grow while it is read.
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// `1 MiB`, `64 KiB`, `500 bytes`.
+fn size(bytes: u64) -> String {
+    const KIB: u64 = 1024;
+    match bytes {
+        b if b >= KIB * KIB && b.is_multiple_of(KIB * KIB) => format!("{} MiB", b / (KIB * KIB)),
+        b if b >= KIB && b.is_multiple_of(KIB) => format!("{} KiB", b / KIB),
+        b => format!("{b} bytes"),
+    }
 }
 
 fn plain(file: File) -> io::Result<(File, FileStat)> {

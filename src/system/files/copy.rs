@@ -53,6 +53,9 @@ pub fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
 
 fn copy_bytes(from: &Path, to: &Path) -> io::Result<()> {
     let mut source = OpenOptions::new().read(true).custom_flags(no_follow()).open(from)?;
+    if !source.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no plain file"));
+    }
     let mut target = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -66,7 +69,8 @@ fn copy_bytes(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn no_follow() -> i32 {
-    rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()
+    // Without waiting: a pipe in the file's place must not hang the command.
+    (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed()
 }
 
 /// Owner first: changing it clears set-id bits, which the mode then sets again.

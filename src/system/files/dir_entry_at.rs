@@ -81,12 +81,14 @@ impl DirEntryAt {
     /// The bytes of the plain file here.
     ///
     /// # Errors
-    /// Any I/O error; a symbolic link is one.
+    /// Any I/O error; a symbolic link is one, and so is anything else than a plain file.
     pub fn read(&self) -> io::Result<Vec<u8>> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = rustix::fs::openat(&self.dir, &self.name, flags, Mode::empty())?;
+        let (mut file, found) = self.open_file()?;
+        if found.kind != FileKind::File {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no plain file"));
+        }
         let mut bytes = Vec::new();
-        File::from(file).read_to_end(&mut bytes)?;
+        file.read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 

@@ -27,7 +27,7 @@ fn exercise(repo: &Repo) {
     let _ = git.resolve("main~0");
     let _ = git.entries(&head);
     let _ = git.changes(&head, &head);
-    let _ = git.converting_attributes(&head);
+    let _ = git.converted_files(&head);
     let _ = git.edited(&head);
     let _ = git.ignored(&[path("a.txt")]);
     repo.write("a.txt", "edited\n");

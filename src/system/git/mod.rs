@@ -1,6 +1,7 @@
 //! Git: gix for reading and writing objects, the `git` command for the rest. Nothing outside this
 //! module names gix or starts git.
 
+mod attributes;
 mod command;
 mod config;
 mod diff;
@@ -14,9 +15,11 @@ mod refs;
 mod remote;
 mod repository;
 mod revision;
+mod shallow;
 mod stat_cache;
 mod tags;
 mod tree;
+mod unfinished;
 mod user_config;
 mod worktree;
 
@@ -25,6 +28,7 @@ mod hostile_tests;
 #[cfg(test)]
 mod testing;
 
+pub use attributes::{Conversion, ConvertedFile};
 pub use diff::FileDiff;
 pub use head::HeadMove;
 pub use locks::{StaleFiles, command_was_killed};
@@ -32,5 +36,7 @@ pub use object::{Commit, ObjectKind};
 pub use refs::{Head, Ref, RefEdit};
 pub use remote::Pushed;
 pub use repository::{Git, GitError, OpenError};
+pub use shallow::Ancestry;
 pub use tags::{Tag, TagKind};
 pub use tree::TreeChange;
+pub use unfinished::Unfinished;

@@ -230,12 +230,19 @@ fn options() -> gix::open::Options {
     permissions.env.git_prefix = gix::sec::Permission::Deny;
     permissions.env.objects = gix::sec::Permission::Deny;
     permissions.config.env = false;
+    permissions.attributes = gix::open::permissions::Attributes::isolated();
     gix::open::Options::default()
         .with(gix::sec::Trust::Full)
         .permissions(permissions)
         .filter_config_section(|_| true)
         .open_path_as_is(true)
-        .config_overrides(["core.useReplaceRefs=false"])
+        .config_overrides([
+            "core.useReplaceRefs=false",
+            "core.attributesFile=/dev/null",
+            "gitoxide.core.shallowFile=shallow",
+            // A cache of who is whose parent: the commits themselves decide.
+            "core.commitGraph=false",
+        ])
 }
 
 fn broken(path: &Path, problem: &dyn std::fmt::Display) -> OpenError {

@@ -91,6 +91,14 @@ impl Git {
         self.walk_between(base, tip)?.take(most).map(|id| self.commit(&id?)).collect()
     }
 
+    /// `tip` and the commits reachable from it, newest first, at most `most`.
+    ///
+    /// # Errors
+    /// `Object`.
+    pub fn commits_of(&self, tip: &Oid, most: usize) -> Result<Vec<Commit>, GitError> {
+        self.walk_all(tip)?.take(most).map(|id| self.commit(&id?)).collect()
+    }
+
     /// The object a name without `~`, `^` or `@{` stands for, with the full name of its ref.
     fn base(&self, base: &str, typed: &str) -> Result<Option<(Oid, Option<String>)>, GitError> {
         if base.is_empty() {
@@ -189,6 +197,23 @@ impl Git {
             }
         }
         Err(object_error(&id, "it is a tag on a tag on a tag, more than 64 deep"))
+    }
+
+    pub(super) fn walk_all<'a>(
+        &'a self,
+        tip: &'a Oid,
+    ) -> Result<impl Iterator<Item = Result<Oid, GitError>> + use<'a>, GitError> {
+        use gix::revision::walk::Sorting;
+        use gix::traverse::commit::simple::CommitTimeOrder;
+        let walk = self
+            .repo
+            .rev_walk([self.commit_id(tip)?])
+            .sorting(Sorting::ByCommitTime(CommitTimeOrder::NewestFirst))
+            .all()
+            .map_err(|e| object_error(tip, &format!("{e:#}")))?;
+        Ok(walk.map(move |info| {
+            info.map(|info| oid(info.id)).map_err(|e| object_error(tip, &format!("{e:#}")))
+        }))
     }
 
     fn walk_between<'a>(

@@ -63,6 +63,11 @@ impl Repo {
         String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned()
     }
 
+    /// Plain git, whatever comes of it.
+    pub(super) fn try_git(&self, args: &[&str]) {
+        self.command(args).output().unwrap();
+    }
+
     /// Plain git with this on its standard input.
     pub(super) fn feed(&self, args: &[&str], input: &[u8]) {
         let file = self.dir.path().join("input");

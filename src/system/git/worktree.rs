@@ -8,17 +8,13 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use gix::bstr::ByteSlice;
 use gix::objs::Kind;
 
 use crate::model::{Oid, RepoPath, TreeEntry, TreeMode};
 
-use super::object::{ObjectKind, oid};
+use super::object::oid;
 use super::repository::{Git, GitError};
 use super::stat_cache::{Marks, StatCache, link_bytes, make_state_dir, second_at};
-
-/// An attributes file beyond this size is not one.
-const MOST_ATTRIBUTES: u64 = 4 << 20;
 
 impl Git {
     /// Tracked paths of `commit` whose file in the work tree is missing or has other bytes, type or
@@ -75,34 +71,6 @@ impl Git {
         let covered: std::collections::HashSet<&[u8]> =
             answer.stdout.split(|b| *b == 0).filter_map(|line| line.strip_prefix(b"./")).collect();
         Ok(paths.iter().filter(|path| covered.contains(path.as_bytes())).cloned().collect())
-    }
-
-    /// Attributes in the commit's tree (and `info/attributes`) that would make git write other bytes than
-    /// the blobs': `filter=…` (LFS among them), `working-tree-encoding`, `ident`, `eol=crlf`. Each as
-    /// `<attributes file>: <what>`.
-    ///
-    /// # Errors
-    /// `Object`; `Io` for `info/attributes`.
-    pub fn converting_attributes(&self, commit: &Oid) -> Result<Vec<String>, GitError> {
-        let mut found = Vec::new();
-        for (path, entry) in self.entries(commit)? {
-            let named = path.as_bytes().rsplit(|b| *b == b'/').next() == Some(b".gitattributes");
-            if named && matches!(entry.mode, TreeMode::File | TreeMode::Executable) {
-                let bytes = self.object(&entry.id, ObjectKind::Blob, MOST_ATTRIBUTES)?;
-                found.extend(converting(&bytes).into_iter().map(|what| format!("{path}: {what}")));
-            }
-        }
-        let info = self.common_dir.join("info/attributes");
-        match fs::read(&info) {
-            Ok(bytes) => found.extend(
-                converting(&bytes).into_iter().map(|what| format!("info/attributes: {what}")),
-            ),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(GitError::Io { path: info, source }),
-        }
-        found.sort();
-        found.dedup();
-        Ok(found)
     }
 
     fn as_committed(
@@ -213,45 +181,6 @@ fn gone(e: &io::Error) -> bool {
     let link = rustix::io::Errno::LOOP.raw_os_error();
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
         || e.raw_os_error() == Some(link)
-}
-
-/// The converting attributes of one attributes file, e.g. `filter=lfs`.
-fn converting(bytes: &[u8]) -> Vec<String> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    bytes.lines().flat_map(|line| line_attributes(line.trim())).filter(|a| converts(a)).collect()
-}
-
-/// What follows the pattern of a line.
-fn line_attributes(line: &[u8]) -> Vec<String> {
-    if line.is_empty() || line.starts_with(b"#") {
-        return Vec::new();
-    }
-    let rest = match line.strip_prefix(b"\"") {
-        // A quoted pattern may hold spaces and escaped quotes.
-        Some(quoted) => {
-            let mut escaped = false;
-            let end = quoted.iter().position(|b| {
-                let closing = *b == b'"' && !escaped;
-                escaped = *b == b'\\' && !escaped;
-                closing
-            });
-            end.map_or(&quoted[..0], |end| &quoted[end + 1..])
-        }
-        None => {
-            let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
-            &line[end..]
-        }
-    };
-    rest.fields().map(|word| word.to_str_lossy().into_owned()).collect()
-}
-
-fn converts(attribute: &str) -> bool {
-    match attribute.split_once('=') {
-        Some(("filter" | "working-tree-encoding", value)) => !value.is_empty(),
-        Some(("eol", value)) => value == "crlf",
-        Some(_) => false,
-        None => attribute == "ident",
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use crate::model::{Oid, RepoPath};
 
 use super::super::testing::{Repo, path};
 use super::super::{Git, GitError};
-use super::converting;
 
 fn names(git: &Git, commit: &Oid) -> Vec<String> {
     git.edited(commit).unwrap().iter().map(ToString::to_string).collect()
@@ -216,14 +215,4 @@ fn head_is_detached_from_the_expected_commit_only_and_no_branch_moves() {
     assert_eq!(git.head().unwrap().commit, first);
     assert_eq!(repo.id("refs/heads/main"), second);
     assert!(repo.git(&["reflog", "-1", "HEAD"]).ends_with("gitroll: back to v1"));
-}
-
-#[test]
-fn only_attributes_that_change_bytes_are_named() {
-    let file = b"# filter=x\n*.psd filter=lfs diff=lfs -text\n\"a \\\" b\" ident\n*.bat eol=crlf\n\
-        *.txt text eol=lf -ident !filter\n[attr]wide working-tree-encoding=UTF-16\n*.c -filter\n";
-    assert_eq!(
-        converting(file),
-        ["filter=lfs", "ident", "eol=crlf", "working-tree-encoding=UTF-16"]
-    );
 }
