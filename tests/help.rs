@@ -2,10 +2,11 @@
 
 use crate::support::*;
 
-const VERBS: [&str; 22] = [
+const VERBS: [&str; 23] = [
     "init",
     "deploy",
     "promote",
+    "demote",
     "back",
     "component",
     "flags",

@@ -214,7 +214,8 @@ fn preview(session: &Session, plan: &Plan, observed: &Observed, facts: &Facts, m
 /// `  proven, served 3 d`
 fn served_here(facts: &Facts, plan: &Plan) -> Option<String> {
     let commit = &plan.to.commit;
-    let total = facts.history.served_total(commit, facts.now);
+    let served = facts.history.served_total(commit, &facts.moment);
+    let total = served.known;
     let word = if facts.history.proven_here(commit) {
         "proven"
     } else if facts.history.adopted(commit) {
@@ -225,7 +226,10 @@ fn served_here(facts: &Facts, plan: &Plan) -> Option<String> {
     } else {
         return None;
     };
-    Some(format!("  {word}, served {}", span(total)))
+    Some(match served.and_unknown {
+        true => format!("  {word}, served for an unknown time (the clock was set)"),
+        false => format!("  {word}, served {}", span(total)),
+    })
 }
 
 /// Nothing may have moved since the facts were gathered.

@@ -10,6 +10,7 @@ pub mod caller;
 mod carry_out;
 pub mod component;
 mod conclude;
+pub mod demote;
 pub mod deploy;
 pub mod failure;
 pub mod flags;

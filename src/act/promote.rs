@@ -1,7 +1,5 @@
 //! Making a signed stable tag of a state that proved itself here.
 
-use semver::Version;
-
 use super::caller::Caller;
 use super::failure::{Failure, at};
 use super::outcome::Status;
@@ -15,7 +13,8 @@ use crate::plan::facts::Facts;
 use crate::plan::holds;
 use crate::plan::names::stable_matcher;
 use crate::site::Observed;
-use crate::system::git::{Pushed, TagKind};
+use crate::system::git::{Pushed, Tag, TagKind};
+use crate::system::text::nearest;
 use crate::target::{safe_name, version_of};
 
 #[derive(Debug, Clone, Default)]
@@ -27,8 +26,6 @@ pub struct PromoteRequest {
     /// Although it was never observed serving here, or is failing now.
     pub unproven: bool,
     pub reason: Option<String>,
-    /// Take the proposed version, ask nothing.
-    pub yes: bool,
 }
 
 #[derive(Debug)]
@@ -56,20 +53,20 @@ pub fn promote(caller: &Caller, request: &PromoteRequest) -> Result<Promoted, Fa
     let served = facts.names.served(&session.site.git, &commit, None)?;
     let proven = facts.history.proven_here(&commit) || facts.history.adopted(&commit);
     fit(&session, &facts, &served, proven, request.unproven)?;
-    let tag = tag_name(&session, &facts, &served, request)?;
+    let (tag, there) = match named_already(&session, &facts, &served, request)? {
+        Some(there) => (there.target.short().to_owned(), Some(there)),
+        None => {
+            let tag = tag_name(&facts, &served, request)?;
+            let there = facts.tags.iter().find(|there| there.target.short() == tag);
+            (tag, there)
+        }
+    };
     if version_of(&tag, &facts.accepted.config.stable.pattern).is_none() {
-        let note = "is no semantic version (1.2.0): `last-stable` takes it after all that are";
+        let note = "is no version (1.2.0, 2026.11.05): `last-stable` takes it after all that are";
         caller.warn(format!("{tag} {note}"));
     }
-    if let Some(there) = facts.tags.iter().find(|t| t.target.short() == tag) {
-        let same = matches!(&there.kind, TagKind::Annotated { commit: c, .. } if *c == commit);
-        if !same {
-            return Err(Failure::unchanged(format!(
-                "the tag {tag} exists and names another commit"
-            ))
-            .next("gitroll promote --as VERSION", "takes another version"));
-        }
-        if facts.history.promoted(&commit).contains(&there.target) {
+    if let Some(there) = there {
+        if stands(&facts, &there.target, &commit) {
             return Ok(Promoted {
                 tag: there.target.clone(),
                 commit,
@@ -78,19 +75,72 @@ pub fn promote(caller: &Caller, request: &PromoteRequest) -> Result<Promoted, Fa
                 unpublished: false,
             });
         }
-        // Signed by a trusted key on this very commit: made by a colleague, or by a promote that was killed
-        // before its record.
-        let site = &session.site;
-        ledger::verify_tag(&site.git, &site.binding, &there.target.id).map_err(|error| {
-            Failure::refused(format!("the tag {tag} exists already: {error}"))
-                .next("gitroll promote --as VERSION", "takes another version")
-        })?;
+        can_take_over(&session, there, &commit)?;
         let there = there.target.clone();
         return record(&session, &facts, &served, there, proven, request);
     }
     let target = create(&session, &served, &tag, proven)?;
     at("stable tag made")?;
     record(&session, &facts, &served, target, proven, request)
+}
+
+const AGAIN: (&str, &str) = ("gitroll promote --as VERSION", "takes another version");
+
+/// The stable tag that names the commit already, where no name was asked for: one that is on record before one that
+/// is not, the highest version before the others.
+fn named_already<'f>(
+    session: &Session,
+    facts: &'f Facts,
+    served: &Served,
+    request: &PromoteRequest,
+) -> Result<Option<&'f Tag>, Failure> {
+    if request.version.is_some() {
+        return Ok(None);
+    }
+    let pattern = &facts.accepted.config.stable.pattern;
+    let matcher = stable_matcher(pattern);
+    let names_it = |tag: &&Tag| {
+        matcher.as_ref().is_some_and(|m| m.is_match(tag.target.short()))
+            && tag.kind.commit() == Some(&served.commit)
+    };
+    let found = facts.tags.iter().filter(names_it).max_by_key(|tag| {
+        let short = tag.target.short();
+        (stands(facts, &tag.target, &served.commit), version_of(short, pattern), short)
+    });
+    if let Some(there) = found {
+        let name = there.target.short();
+        session.caller.info(format!("the tag {name} names {} already", served.commit.short()));
+    }
+    Ok(found)
+}
+
+/// Whether a record says that the tag names the commit: a promotion, or the adoption of tags from before gitroll.
+fn stands(facts: &Facts, tag: &TargetRef, commit: &Oid) -> bool {
+    facts.history.promoted(commit).contains(tag)
+        || facts.history.pinned(&tag.name).is_some_and(|pin| pin.tag.target == *tag)
+}
+
+/// Whether a tag that no record names may become the stable tag: it is signed by a trusted key on this very commit,
+/// made by a colleague, or by a promote that was killed before its record.
+fn can_take_over(session: &Session, there: &Tag, commit: &Oid) -> Result<(), Failure> {
+    let site = &session.site;
+    let name = there.target.short();
+    if there.kind.commit() != Some(commit) {
+        let what = format!("the tag {name} exists and names another commit");
+        return Err(Failure::unchanged(what).next(AGAIN.0, AGAIN.1));
+    }
+    let untrusted = |why: &str| {
+        let what = format!("the tag {name} names {} already, but {why}", commit.short());
+        Failure::refused(what)
+            .next(format!("git tag -d {name}"), "lets gitroll promote make a signed one")
+            .next(AGAIN.0, AGAIN.1)
+    };
+    if matches!(there.kind, TagKind::Lightweight(_)) {
+        return Err(untrusted("it is lightweight: nobody signed it"));
+    }
+    ledger::verify_tag(&site.git, &site.binding, &there.target.id)
+        .map_err(|error| untrusted(&error.to_string()))?;
+    Ok(())
 }
 
 const UNPROVEN: &str = ", never proven here";
@@ -182,58 +232,51 @@ fn well(session: &Session, facts: &Facts, served: &Served) -> Result<(), Failure
         .next("gitroll promote --unproven", "promotes it all the same"))
 }
 
-fn tag_name(
-    session: &Session,
-    facts: &Facts,
-    served: &Served,
-    request: &PromoteRequest,
-) -> Result<String, Failure> {
+fn tag_name(facts: &Facts, served: &Served, request: &PromoteRequest) -> Result<String, Failure> {
     let pattern = &facts.accepted.config.stable.pattern;
-    let full = |version: &str| -> Result<String, Failure> {
-        let matches_already =
-            stable_matcher(pattern).is_some_and(|matcher| matcher.is_match(version));
-        let name =
-            if matches_already { version.to_owned() } else { pattern.replacen('*', version, 1) };
-        let fits = stable_matcher(pattern).is_some_and(|m| m.is_match(&name));
-        if safe_name(&name) && fits && !name.contains("..") && !name.ends_with(".lock") {
-            Ok(name)
-        } else {
-            Err(Failure::new(Status::Usage, format!("{name:?} cannot be the name of a stable tag"))
-                .detail(format!("letters, digits and ._/+-@, matching {pattern}")))
-        }
-    };
     if let Some(name) = &request.version {
-        return full(name);
+        return full_name(name, pattern);
     }
-    let declared = served.version.as_ref().map(|v| full(&format!("v{v}"))).transpose()?;
-    let free = |name: &String| facts.tags.iter().all(|t| t.target.short() != name);
-    let ours =
-        |name: &String| facts.history.promoted(&served.commit).iter().any(|t| t.short() == name);
-    if let Some(name) = declared.filter(|name| free(name) || ours(name)) {
-        return Ok(name);
-    }
-    let proposal = full(&next_version(facts, pattern))?;
-    if request.yes {
-        if let Some(version) = &served.version {
-            session.caller.info(format!("the stable tag of {version} names another commit"));
+    let Some(version) = &served.version else {
+        let what = format!("{served} declares no version to name a stable tag by");
+        return Err(Failure::unchanged(what).next(AGAIN.0, "names it"));
+    };
+    let name = full_name(&format!("v{version}"), pattern)?;
+    match facts.tags.iter().find(|tag| tag.target.short() == name) {
+        Some(tag) => {
+            let other = tag.kind.commit().map_or("something else", |commit| commit.short());
+            let what = format!("{name}, the stable tag of the declared {version}, names {other}");
+            Err(Failure::unchanged(what).next(AGAIN.0, AGAIN.1))
         }
-        return Ok(proposal);
+        None => Ok(name),
     }
-    full(&session.caller.prompt().text("Name of the stable tag?", &proposal)?)
 }
 
-/// The version after the highest stable one: its patch number raised.
-fn next_version(facts: &Facts, pattern: &str) -> String {
-    let matcher = stable_matcher(pattern);
-    let highest = facts
-        .tags
-        .iter()
-        .map(|tag| tag.target.short())
-        .filter(|name| matcher.as_ref().is_some_and(|m| m.is_match(name)))
-        .filter_map(|name| version_of(name, pattern))
-        .max();
-    match highest {
-        Some(v) => format!("v{}", Version::new(v.major, v.minor, v.patch + 1)),
-        None => "v1.0.0".to_owned(),
+/// The stable tag that a person means: its whole name, or the version in it.
+fn full_name(typed: &str, pattern: &str) -> Result<String, Failure> {
+    let fits = |name: &str| stable_matcher(pattern).is_some_and(|matcher| matcher.is_match(name));
+    let usage = |problem: &str| {
+        Failure::new(
+            Status::Usage,
+            format!("{typed:?} cannot be the name of a stable tag: {problem}"),
+        )
+        .detail(format!("it is a version such as v1.3.0, or a whole name that matches {pattern}"))
+    };
+    let version = || version_of(typed, "*").is_some().then(|| pattern.replacen('*', typed, 1));
+    let name = if fits(typed) { Some(typed.to_owned()) } else { version() };
+    let Some(name) = name.filter(|name| fits(name)) else {
+        return Err(usage("no version, and not of the pattern"));
+    };
+    if !safe_name(&name) || name.contains("..") || name.ends_with(".lock") {
+        return Err(usage("letters, digits and ._/+-@ are"));
     }
+    // `v1.3.0-stabel` would be a pre-release of that name.
+    let ending = |name: &str| name.rsplit_once('-').map(|(_, word)| word.to_owned());
+    if name != typed
+        && let (Some(typed_word), Some(word)) = (ending(typed), ending(pattern))
+        && nearest(&typed_word, std::slice::from_ref(&word)).is_some()
+    {
+        return Err(usage(&format!("is {word} meant?")));
+    }
+    Ok(name)
 }

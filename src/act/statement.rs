@@ -7,10 +7,11 @@ use crate::engine;
 use crate::ledger::{Draft, Entry};
 use crate::model::{Event, Evidence, Record};
 use crate::plan::facts::Facts;
+use crate::system::clock;
 
 /// An empty record of this site: its position, digests and chain are filled in by the append.
 pub fn statement(session: &Session, event: Event) -> Record {
-    Record::new(&session.site.line(), event)
+    Record { clock: clock::since_boot(), ..Record::new(&session.site.line(), event) }
 }
 
 /// Appends a record that changes nothing that serves, with the accepted configuration.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::failure::Failure;
 use super::session::Session;
-use crate::model::{Event, Oid, Seq};
+use crate::model::{Oid, Seq, TargetRef};
 use crate::plan::PlanError;
 use crate::plan::candidates::{self, Candidates};
 use crate::plan::facts::Facts;
@@ -183,12 +183,11 @@ pub fn refusal(session: &Session, facts: &Facts, error: RequestError, command: &
 
 /// Stable tags that a record pins and that are no longer what it pinned: deleted or moved by somebody.
 pub fn lost_tags(session: &Session, facts: &Facts) -> Vec<String> {
-    let mut pinned = BTreeMap::new();
-    for entry in facts.ledger.chains.values().flat_map(|chain| &chain.entries) {
-        if let (Event::Promote, Some(tag)) = (&entry.record.event, &entry.record.target) {
-            pinned.insert(tag.name.clone(), (tag, entry.record.seq));
-        }
-    }
+    let pinned: BTreeMap<&str, (&TargetRef, Seq)> = facts
+        .history
+        .promotions()
+        .map(|promotion| (promotion.tag.name.as_str(), (&promotion.tag, promotion.seq)))
+        .collect();
     let lost = pinned.into_values().filter_map(|(tag, seq)| {
         let what = match session.site.git.find_ref(&tag.name) {
             Ok(Some(id)) if id == tag.id => return None,

@@ -52,6 +52,10 @@ pub fn legacy(
         if pinned || history.promoted(commit).contains(&tag.target) {
             continue;
         }
+        if let Some(by) = history.demoted(&tag.target) {
+            leave(format!("its promotion was withdrawn (#{by})"));
+            continue;
+        }
         if !safe_name(short) {
             leave("unsafe name".to_owned());
             continue;

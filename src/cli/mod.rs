@@ -8,6 +8,7 @@ mod caller;
 mod check;
 mod component;
 mod demo;
+mod demote;
 mod deploy;
 mod diff;
 mod doctor;
@@ -83,6 +84,7 @@ enum Verb {
     Init(init::InitArgs),
     Deploy(deploy::DeployArgs),
     Promote(promote::PromoteArgs),
+    Demote(demote::DemoteArgs),
     Back(back::BackArgs),
     Component(component::ComponentArgs),
     Flags(flags::FlagsArgs),
@@ -112,6 +114,7 @@ impl Verb {
             Verb::Init(_) => "init",
             Verb::Deploy(_) => "deploy",
             Verb::Promote(_) => "promote",
+            Verb::Demote(_) => "demote",
             Verb::Back(_) => "back",
             Verb::Component(_) => "component",
             Verb::Flags(_) => "flags",
@@ -153,6 +156,7 @@ impl Verb {
             Verb::Eject(args) => args.plan,
             Verb::Init(_)
             | Verb::Promote(_)
+            | Verb::Demote(_)
             | Verb::Mark(_)
             | Verb::Unhold(_)
             | Verb::Annotate(_)
@@ -187,6 +191,7 @@ pub fn main() -> Exit {
         Verb::Init(args) => init::run(globals, &ui, args),
         Verb::Deploy(args) => deploy::run(globals, &ui, args),
         Verb::Promote(args) => promote::run(globals, &ui, args),
+        Verb::Demote(args) => demote::run(globals, &ui, args),
         Verb::Back(args) => back::run(globals, &ui, args),
         Verb::Component(args) => component::run(globals, &ui, args),
         Verb::Flags(args) => flags::run(globals, &ui, args),

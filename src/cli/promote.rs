@@ -17,7 +17,7 @@ use crate::ui::{Ui, escape};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gitroll promote                what serves now, named by its version
-  gitroll promote --as v1.3.0    makes v1.3.0-stable
+  gitroll promote --as v1.3.0    makes v1.3.0-stable, also where another version is declared
   gitroll promote 42             what record #42 put in place")]
 pub struct PromoteArgs {
     /// Record number, tag or commit; what serves where left out
@@ -31,8 +31,8 @@ pub struct PromoteArgs {
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Take the proposed version
-    #[arg(long, short)]
+    /// Ask nothing: nothing is asked
+    #[arg(long, short, hide = true)]
     yes: bool,
 }
 
@@ -57,7 +57,6 @@ pub fn run(globals: &Globals, ui: &Ui, args: &PromoteArgs) -> Result<Exit, Failu
         version: args.name.clone(),
         unproven: args.unproven,
         reason: args.reason.clone(),
-        yes: args.yes,
     };
     let promoted = promote(&globals.caller(ui), &request)?;
     let (tag, commit) = (promoted.tag.short(), promoted.commit.short());

@@ -87,6 +87,7 @@ fn table(targets: &[Candidate], style: &Style) -> Table {
         let commit = target.commit.as_ref().map_or(dash.clone(), |c| c.short().to_owned());
         let served = match (&target.served, &target.standing) {
             (_, Standing::Serving) => "now".to_owned(),
+            (Some(served), _) if served.and_unknown => "unknown".to_owned(),
             (Some(served), _) if served.reflog => format!("{} (reflog)", span(served.total())),
             (Some(served), _) => span(served.total()),
             (None, _) => "never".to_owned(),
@@ -109,5 +110,5 @@ fn table(targets: &[Candidate], style: &Style) -> Table {
 
 /// Whether what is needed was not even looked at.
 fn unlooked(reason: &Reason) -> bool {
-    !matches!(reason, Reason::NotProven | Reason::TooShort { .. })
+    !matches!(reason, Reason::NotProven | Reason::TooShort { .. } | Reason::TimeUnknown { .. })
 }

@@ -172,6 +172,7 @@ fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
     };
     let attempted = (!succeeded).then(|| plan.to.commit.clone());
     let mut record = Record::new(&site.line(), plan.event.clone());
+    record.clock = clock::since_boot();
     record.outcome = outcome;
     // What was left is what served when the act began, not a candidate of it that failed.
     let first = run.follows().first().and_then(|first| Run::open(site, first).ok());

@@ -251,6 +251,7 @@ fn write_trailers(text: &mut String, record: &Record) {
         put("Gitroll-Seen", &format_args!("{} {} {}", seen.writer, seen.seq, seen.digest));
     });
     record.plan.iter().for_each(|plan| put("Gitroll-Plan", plan));
+    record.clock.iter().for_each(|clock| put("Gitroll-Clock", clock));
     put("Gitroll-Evidence", &record.evidence);
     put("Gitroll-Config", &record.config);
     for (name, value) in &record.unknown {
@@ -290,6 +291,7 @@ fn record_of(
         annotates: trailers.optional("Gitroll-Annotates")?,
         seen: trailers.many::<SeenText>("Gitroll-Seen")?.into_iter().map(|seen| seen.0).collect(),
         plan: trailers.optional("Gitroll-Plan")?,
+        clock: trailers.optional("Gitroll-Clock")?,
         evidence: trailers.required("Gitroll-Evidence")?,
         config: trailers.required("Gitroll-Config")?,
         sentence: sentence.to_owned(),

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 
 use super::entry::{Chain, Entry, Ledger};
 use crate::model::{
-    AdoptedTag, Digest, Event, Hold, Judgement, Oid, Outcome, Seq, TargetRef, Verdict, WriterId,
+    AdoptedTag, CORRECTION, Digest, Event, Hold, Judgement, Moment, Oid, Outcome, Seq, TargetRef,
+    Verdict, WriterId,
 };
 
 /// What the believed chains of an environment say, folded once.
@@ -26,6 +27,7 @@ pub struct History {
     judged: BTreeMap<Oid, Vec<JudgedBy>>,
     held: Vec<Held>,
     promoted: BTreeMap<Oid, Vec<TargetRef>>,
+    promotions: Vec<Promotion>,
     reasons: BTreeMap<Digest, Vec<AddedReason>>,
 }
 
@@ -68,14 +70,28 @@ pub struct ServedSpan {
     pub proven: bool,
     /// A person accepted it: it served before gitroll came.
     pub adopted: bool,
+    began: Moment,
+    ended: Option<Moment>,
+    /// The clock that can be set was wrong at its beginning, or at its end, as far as anybody can tell.
+    doubtful: bool,
 }
 
 impl ServedSpan {
-    /// How long it served, up to `now` where it still does. Clocks that were set back count as nothing.
-    pub fn duration(&self, now: Timestamp) -> Duration {
-        let seconds = self.until.unwrap_or(now).as_second().saturating_sub(self.since.as_second());
-        Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+    /// How long it served, up to `now` where it still does; `None` where the clocks do not agree on it.
+    pub fn duration(&self, now: &Moment) -> Option<Duration> {
+        let ended = self.ended.as_ref().unwrap_or(now);
+        let known = !self.doubtful || self.began.same_boot(ended);
+        self.began.until(ended).filter(|_| known)
     }
+}
+
+/// How long a state served in all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TimeServed {
+    /// What clocks agree on.
+    pub known: Duration,
+    /// It served at least once more, and nobody knows for how long.
+    pub and_unknown: bool,
 }
 
 /// A tag from before gitroll that was adopted here, and by which record.
@@ -85,6 +101,20 @@ pub struct Pinned {
     pub tag: AdoptedTag,
     /// The own record that says so; of several the last.
     pub seq: Seq,
+}
+
+/// A stable tag that a record gave a commit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Promotion {
+    /// What was promoted.
+    pub commit: Oid,
+    /// The tag, and the object it was then.
+    pub tag: TargetRef,
+    /// The record; a record that lifts this digest withdraws it.
+    pub digest: Digest,
+    pub seq: Seq,
+    /// The record that withdrew it.
+    pub withdrawn: Option<Seq>,
 }
 
 /// A verdict that stands, and whose it is.
@@ -141,9 +171,9 @@ impl History {
         }
         let entries = || ledger.chains.values().flat_map(|chain| &chain.entries);
         // An act that did not succeed settles nothing: the deploy that was to be the fix failed.
-        let lifted: BTreeSet<Digest> = entries()
+        let lifted: BTreeMap<Digest, Seq> = entries()
             .filter(|entry| entry.record.outcome == Outcome::Succeeded)
-            .flat_map(|entry| entry.record.lifts.iter().copied())
+            .flat_map(|entry| entry.record.lifts.iter().map(|lifted| (*lifted, entry.record.seq)))
             .collect();
         for entry in entries() {
             history.fold_annotation(entry);
@@ -151,7 +181,8 @@ impl History {
                 let writers = history.proven_by.entry(commit.clone()).or_default();
                 writers.insert(entry.record.writer.clone());
             }
-            if !lifted.contains(&entry.digest) {
+            history.fold_promotion(entry, lifted.get(&entry.digest).copied());
+            if !lifted.contains_key(&entry.digest) {
                 history.fold_standing(entry);
             }
         }
@@ -199,14 +230,31 @@ impl History {
     }
 
     /// How long a commit served here in all, up to `now`.
-    pub fn served_total(&self, commit: &Oid, now: Timestamp) -> Duration {
+    pub fn served_total(&self, commit: &Oid, now: &Moment) -> TimeServed {
         let spans = self.deployments.iter().filter(|span| span.commit == *commit);
-        spans.map(|span| span.duration(now)).sum()
+        spans.fold(TimeServed::default(), |total, span| match span.duration(now) {
+            Some(time) => TimeServed { known: total.known.saturating_add(time), ..total },
+            None => TimeServed { and_unknown: true, ..total },
+        })
     }
 
     /// The stable tags that promotions gave a commit, and that were not withdrawn.
     pub fn promoted(&self, commit: &Oid) -> &[TargetRef] {
         self.promoted.get(commit).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every promotion that stands.
+    pub fn promotions(&self) -> impl Iterator<Item = &Promotion> {
+        self.promotions.iter().filter(|promotion| promotion.withdrawn.is_none())
+    }
+
+    /// The record that withdrew the last promotion of a tag, where none stands.
+    pub fn demoted(&self, tag: &TargetRef) -> Option<Seq> {
+        let of_tag = || self.promotions.iter().filter(|promotion| promotion.tag == *tag);
+        match of_tag().any(|promotion| promotion.withdrawn.is_none()) {
+            true => None,
+            false => of_tag().filter_map(|promotion| promotion.withdrawn).max(),
+        }
     }
 
     /// The verdict that stands on a commit: bad wins over good, a person's over a provisional one, a
@@ -235,7 +283,7 @@ impl History {
     }
 
     fn fold_own(&mut self, chain: &Chain) {
-        for entry in &chain.entries {
+        for (entry, doubtful) in chain.entries.iter().zip(doubtful(&chain.entries)) {
             let record = &entry.record;
             if record.event == Event::Adopt && record.outcome == Outcome::Succeeded {
                 // An adoption of what serves names it in To, one of an older state in Subject.
@@ -248,16 +296,16 @@ impl History {
                 continue;
             }
             match served(entry) {
-                Some(commit) => self.begin(entry, commit.clone()),
+                Some(commit) => self.begin(entry, commit.clone(), doubtful),
                 // Nothing healthy was left serving, so the time of what served before ends here.
-                None if record.outcome == Outcome::Failed => self.end(entry.tagger.time),
+                None if record.outcome == Outcome::Failed => self.end(entry, doubtful),
                 None => {}
             }
         }
     }
 
-    fn begin(&mut self, entry: &Entry, commit: Oid) {
-        self.end(entry.tagger.time);
+    fn begin(&mut self, entry: &Entry, commit: Oid, doubtful: bool) {
+        self.end(entry, doubtful);
         let record = &entry.record;
         self.serving = Some(ServingState {
             commit: commit.clone(),
@@ -278,12 +326,19 @@ impl History {
             from: record.from.clone(),
             since: entry.tagger.time,
             until: None,
+            began: moment(entry),
+            ended: None,
+            doubtful,
         });
     }
 
-    fn end(&mut self, at: Timestamp) {
-        if let Some(span) = self.deployments.last_mut() {
-            span.until.get_or_insert(at);
+    fn end(&mut self, entry: &Entry, doubtful: bool) {
+        if let Some(span) = self.deployments.last_mut()
+            && span.ended.is_none()
+        {
+            span.until = Some(entry.tagger.time);
+            span.ended = Some(moment(entry));
+            span.doubtful |= doubtful;
         }
     }
 
@@ -314,15 +369,21 @@ impl History {
                 reason: record.reason.clone(),
             });
         }
-        if record.event == Event::Promote && record.outcome == Outcome::Succeeded {
-            let commit = record.subject.as_ref().unwrap_or(&entry.object);
+    }
+
+    fn fold_promotion(&mut self, entry: &Entry, withdrawn: Option<Seq>) {
+        let record = &entry.record;
+        let promotes = record.event == Event::Promote && record.outcome == Outcome::Succeeded;
+        let Some(tag) = record.target.as_ref().filter(|_| promotes) else { return };
+        let commit = record.subject.as_ref().unwrap_or(&entry.object).clone();
+        if withdrawn.is_none() {
             let tags = self.promoted.entry(commit.clone()).or_default();
-            for target in record.target.iter() {
-                if !tags.contains(target) {
-                    tags.push(target.clone());
-                }
+            if !tags.contains(tag) {
+                tags.push(tag.clone());
             }
         }
+        let (tag, digest, seq) = (tag.clone(), entry.digest, record.seq);
+        self.promotions.push(Promotion { commit, tag, digest, seq, withdrawn });
     }
 
     fn fold_annotation(&mut self, entry: &Entry) {
@@ -337,6 +398,43 @@ impl History {
             });
         }
     }
+}
+
+fn moment(entry: &Entry) -> Moment {
+    Moment { time: entry.tagger.time, boot: entry.record.clock.clone() }
+}
+
+/// For each record of a chain whether the clock that can be set may have been wrong when it was made: an earlier
+/// record is later by it, a later one earlier, or it was set while the machine ran, between this record and one
+/// beside it. Which of the two is the wrong one nobody can tell.
+fn doubtful(entries: &[Entry]) -> Vec<bool> {
+    let limit = CORRECTION.as_secs();
+    let moments: Vec<Moment> = entries.iter().map(moment).collect();
+    let mut doubtful = vec![false; moments.len()];
+    let mut latest: Option<Timestamp> = None;
+    for (doubt, at) in doubtful.iter_mut().zip(&moments) {
+        *doubt |= latest.is_some_and(|latest| ahead(latest, at.time) > limit);
+        latest = latest.max(Some(at.time));
+    }
+    let mut earliest: Option<Timestamp> = None;
+    for (doubt, at) in doubtful.iter_mut().zip(&moments).rev() {
+        *doubt |= earliest.is_some_and(|earliest| ahead(at.time, earliest) > limit);
+        earliest = Some(earliest.map_or(at.time, |earliest| earliest.min(at.time)));
+    }
+    for (number, pair) in moments.windows(2).enumerate() {
+        if let [before, after] = pair
+            && before.set_before(after)
+        {
+            doubtful[number] = true;
+            doubtful[number + 1] = true;
+        }
+    }
+    doubtful
+}
+
+/// By how many seconds the first is later than the other.
+fn ahead(first: Timestamp, other: Timestamp) -> u64 {
+    u64::try_from(first.as_second().saturating_sub(other.as_second())).unwrap_or(0)
 }
 
 /// The commit that serves by the word of a record about what serves.

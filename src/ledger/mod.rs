@@ -18,7 +18,7 @@ pub use append::{append, check_reason, probe_signing};
 pub use chain::{config, evidence};
 pub use codec::record_tag;
 pub use entry::{Chain, Draft, Entry, Ledger, LedgerError, chain_ref};
-pub use fold::{Held, History, Pinned, ServedSpan, ServingState};
+pub use fold::{Held, History, Pinned, Promotion, ServedSpan, ServingState};
 pub use project::project;
 pub use tags::{create_tag, verify_tag};
 pub use verify::{read, read_unverified};

@@ -15,7 +15,7 @@ enum Count {
 }
 
 /// Every trailer this version knows, in the order in which they stand.
-const KNOWN: [(&str, Count); 24] = [
+const KNOWN: [(&str, Count); 25] = [
     ("Gitroll-Record", Count::Once),
     ("Gitroll-App", Count::Once),
     ("Gitroll-Environment", Count::Once),
@@ -38,6 +38,7 @@ const KNOWN: [(&str, Count); 24] = [
     ("Gitroll-Annotates", Count::Optional),
     ("Gitroll-Seen", Count::Many),
     ("Gitroll-Plan", Count::Optional),
+    ("Gitroll-Clock", Count::Optional),
     ("Gitroll-Evidence", Count::Once),
     ("Gitroll-Config", Count::Once),
 ];

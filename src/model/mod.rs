@@ -7,6 +7,7 @@ pub(crate) mod dotenv;
 mod evidence;
 mod flag;
 mod ids;
+mod moment;
 mod narration;
 mod path;
 mod plan;
@@ -22,6 +23,7 @@ pub use ids::{
     AppName, BuildKey, ChainId, CheckName, ComponentId, Digest, EnvironmentName, FlagName,
     FlagSourceName, GroupName, IdError, Oid, RunId, Seq, ServiceName, WriterId,
 };
+pub use moment::{BootClock, CORRECTION, Moment};
 pub use narration::{Narration, Narrator};
 pub use path::RepoPath;
 pub use plan::{

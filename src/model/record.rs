@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AppName, ChainId, ComponentId, Digest, EnvironmentName, FlagChange, IdError, Oid, Seq, WriterId,
+    AppName, BootClock, ChainId, ComponentId, Digest, EnvironmentName, FlagChange, IdError, Oid,
+    Seq, WriterId,
 };
 
 /// The statement of one act, as the trailers of a signed annotated tag carry it.
@@ -60,6 +61,9 @@ pub struct Record {
     pub seen: Vec<Seen>,
     /// The digest of the plan that was executed.
     pub plan: Option<Digest>,
+    /// The clock that nobody sets, when the record was made. Records written before this field do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<BootClock>,
     /// The digest of the evidence kept beside the record.
     pub evidence: Digest,
     /// The digest of the `gitroll.toml` that was used.
@@ -111,6 +115,7 @@ impl Record {
             annotates: None,
             seen: Vec::new(),
             plan: None,
+            clock: None,
             evidence: nothing,
             config: nothing,
             sentence: String::new(),

@@ -1,7 +1,5 @@
 //! Candidates for going back, from the history, the tags and what is kept.
 
-use std::time::Duration;
-
 use super::facts::Facts;
 use super::names::stable_matcher;
 use super::{PlanError, compose, holds};
@@ -158,6 +156,7 @@ fn moved(facts: &Facts, tag: &Tag, commit: &Oid) -> Option<Reason> {
 fn with_time_before(served: Option<ServedHere>, pin: &Pinned) -> ServedHere {
     ServedHere {
         seconds: served.map_or(0, |s| s.seconds).saturating_add(pin.tag.seconds),
+        and_unknown: served.is_some_and(|s| s.and_unknown),
         last: served.map_or(pin.tag.since, |s| s.last),
         proven: served.is_some_and(|s| s.proven),
         adopted: true,
@@ -206,6 +205,14 @@ fn judge(
     if !served.proven && !served.adopted {
         return Ok(Standing::Skipped(Reason::NotProven));
     }
+    // By the reflog it was checked out here once: a clone begins at the newest commit.
+    let put_here = facts.history.deployments().iter().any(|span| span.commit == *commit);
+    if !put_here && site.git.contains(commit, &facts.serving.commit)? {
+        return Ok(Standing::Skipped(Reason::Ahead));
+    }
+    if let Some(by) = tag.and_then(|tag| facts.history.demoted(&tag.target)) {
+        return Ok(Standing::Skipped(Reason::Demoted { by: format!("#{by}") }));
+    }
     if let Some(tag) = tag
         && let Some(reason) = unsigned(site, facts, commit, tag)
     {
@@ -214,9 +221,10 @@ fn judge(
     let wanted = facts.accepted.config.stable.min_served;
     let promoted = !facts.history.promoted(commit).is_empty();
     if tag.is_none() && !promoted && !served.adopted && served.total() < wanted {
-        return Ok(Standing::Skipped(Reason::TooShort {
-            seconds: served.seconds,
-            wanted: wanted.as_secs(),
+        let (seconds, wanted) = (served.seconds, wanted.as_secs());
+        return Ok(Standing::Skipped(match served.and_unknown {
+            true => Reason::TimeUnknown { wanted },
+            false => Reason::TooShort { seconds, wanted },
         }));
     }
     Ok(Standing::Usable)
@@ -246,7 +254,13 @@ fn need(site: &Site, facts: &Facts, candidate: &mut Candidate) -> Result<(), Pla
     let doubtful = matches!(
         candidate.standing,
         Standing::Usable
-            | Standing::Skipped(Reason::NeverServed | Reason::NotProven | Reason::TooShort { .. })
+            | Standing::Skipped(
+                Reason::NeverServed
+                    | Reason::Ahead
+                    | Reason::NotProven
+                    | Reason::TooShort { .. }
+                    | Reason::TimeUnknown { .. },
+            )
     );
     let Some(commit) = candidate.commit.clone().filter(|_| doubtful) else { return Ok(()) };
     candidate.build = compose::needed(site, facts, &commit)?;
@@ -268,9 +282,10 @@ fn served_commits(facts: &Facts) -> Vec<Oid> {
 
 fn served_here(facts: &Facts, commit: &Oid) -> Option<ServedHere> {
     let last = facts.history.deployments().iter().rfind(|span| span.commit == *commit)?;
-    let total: Duration = facts.history.served_total(commit, facts.now);
+    let total = facts.history.served_total(commit, &facts.moment);
     Some(ServedHere {
-        seconds: total.as_secs(),
+        seconds: total.known.as_secs(),
+        and_unknown: total.and_unknown,
         last: last.since,
         proven: facts.history.proven_here(commit),
         adopted: facts.history.adopted(commit),

@@ -8,7 +8,7 @@ use crate::build::{Depth, LiveArtifact};
 use crate::component::{self, HeldContent};
 use crate::config::{self, Config};
 use crate::ledger::{self, Chain, Entry, History, Ledger, ServingState};
-use crate::model::{Oid, RepoPath, Seq, Served};
+use crate::model::{Moment, Oid, RepoPath, Seq, Served};
 use crate::site::{Site, config_in_tree};
 use crate::system::clock;
 use crate::system::git::{GitError, Head, Tag};
@@ -17,6 +17,8 @@ use crate::system::git::{GitError, Head, Tag};
 pub struct Facts {
     /// The moment of gathering.
     pub now: Timestamp,
+    /// The same by both clocks.
+    pub moment: Moment,
     /// Where HEAD is.
     pub head: Head,
     /// All believed chains.
@@ -80,8 +82,10 @@ impl Facts {
         let components = &accepted.config.components;
         let held_contents =
             component::held_contents(&site.git, &ledger, history.holds(), components);
+        let moment = clock::moment();
         Ok(Self {
-            now: clock::now(),
+            now: moment.time,
+            moment,
             head,
             ledger,
             history,

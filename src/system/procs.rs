@@ -121,6 +121,11 @@ impl Ticks {
         Self(hundredths * procfs::ticks_per_second() / 100)
     }
 
+    /// Whole seconds since boot.
+    pub fn since_boot(self) -> u64 {
+        self.0 / procfs::ticks_per_second()
+    }
+
     /// How long ago that was, rounded down to seconds.
     pub fn ago(self) -> Duration {
         Duration::from_secs(Self::now().0.saturating_sub(self.0) / procfs::ticks_per_second())

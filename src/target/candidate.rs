@@ -31,8 +31,11 @@ pub struct Candidate {
 /// How a state served here.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct ServedHere {
-    /// For how long, altogether, in seconds.
+    /// For how long, altogether, in seconds, as far as the clocks agree on it.
     pub seconds: u64,
+    /// At least once nobody knows for how long: the clock was set.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub and_unknown: bool,
     /// Since when the last time.
     #[schemars(with = "String")]
     pub last: Timestamp,
@@ -93,6 +96,18 @@ pub enum Reason {
         seconds: u64,
         /// How long is wanted, in seconds.
         wanted: u64,
+    },
+    /// Nobody knows how long it served, for the clock was set, and it was not promoted.
+    TimeUnknown {
+        /// How long is wanted, in seconds.
+        wanted: u64,
+    },
+    /// It lies ahead of what serves, and no record put it in place here: that is no way back.
+    Ahead,
+    /// Its promotion was withdrawn.
+    Demoted {
+        /// The record, e.g. `#43`.
+        by: String,
     },
     /// It is judged bad.
     Bad {
@@ -157,6 +172,18 @@ impl fmt::Display for Reason {
                     [*seconds, *wanted].map(|s| short_time(Duration::from_secs(s)));
                 write!(f, "served {served} only (stable.min_served is {wanted}), not promoted")
             }
+            Reason::TimeUnknown { wanted } => {
+                let wanted = short_time(Duration::from_secs(*wanted));
+                write!(
+                    f,
+                    "served for an unknown time: the clock was set (stable.min_served is {wanted}), \
+                     not promoted"
+                )
+            }
+            Reason::Ahead => {
+                f.write_str("lies ahead of what serves, and was not put in place here since")
+            }
+            Reason::Demoted { by } => write!(f, "its promotion was withdrawn ({by})"),
             Reason::Bad { by } => write!(f, "bad ({by})"),
             Reason::Held { commit, by } => {
                 write!(f, "held: contains {} ({by})", commit.short())

@@ -1,23 +1,34 @@
-//! The order of stable tags: by semantic version, names that are no versions after all versions.
+//! The order of stable tags: by the numbers in their names, names without a version after all versions.
 
 use std::cmp::Ordering;
 
 use jiff::Timestamp;
-use semver::Version;
+use semver::Prerelease;
 
 /// A candidate's place among stable tags; greater is preferred.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rank {
     /// The version in the name, if it is one.
-    pub version: Option<Version>,
+    pub version: Option<ReleaseVersion>,
     /// When it last served here.
     pub last: Option<Timestamp>,
+}
+
+/// A version as the name of a tag has it: `1.10.0`, `1.2`, `2024.11.05`, `2024-11-05`, `1.2.3.4`, `2.0.0-rc.1`.
+///
+/// Of two semantic versions the one with the higher precedence is greater. Missing numbers are zeros, so `1.2` equals
+/// `1.2.0`.
+#[derive(Debug, Clone)]
+pub struct ReleaseVersion {
+    /// Without zeros at the end.
+    numbers: Vec<u64>,
+    pre: Prerelease,
 }
 
 impl Ord for Rank {
     fn cmp(&self, other: &Self) -> Ordering {
         match (&self.version, &other.version) {
-            (Some(a), Some(b)) => a.cmp_precedence(b).then_with(|| self.last.cmp(&other.last)),
+            (Some(a), Some(b)) => a.cmp(b).then_with(|| self.last.cmp(&other.last)),
             (Some(_), None) => Ordering::Greater,
             (None, Some(_)) => Ordering::Less,
             (None, None) => self.last.cmp(&other.last),
@@ -31,23 +42,84 @@ impl PartialOrd for Rank {
     }
 }
 
-/// The semantic version in a tag's name, with the pattern's fixed suffix and prefix dropped and a leading
-/// `v` ignored: `v1.10.0-stable` under `*-stable` is 1.10.0. `1.2` counts as 1.2.0.
-pub fn version_of(name: &str, pattern: &str) -> Option<Version> {
+impl Ord for ReleaseVersion {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Without zeros at the end the longer one of two equal beginnings is greater.
+        self.numbers.cmp(&other.numbers).then_with(|| self.pre.cmp(&other.pre))
+    }
+}
+
+impl PartialOrd for ReleaseVersion {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ReleaseVersion {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for ReleaseVersion {}
+
+impl ReleaseVersion {
+    /// Reads a version without prefix and suffix. What follows a `+` has no part in it.
+    ///
+    /// Numbers after the `-` of a calendar version count on (`2024.11.05-2` is a second release of that day); after
+    /// that of any other they name a pre-release, as in semantic versions.
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.split_once('+').map_or(text, |(before, _)| before);
+        let (core, tail) = match text.split_once('-') {
+            Some((core, tail)) => (core, Some(tail)),
+            None => (text, None),
+        };
+        let mut numbers = numbers_of(core, &['.'])?;
+        let calendar = (1970..2200).contains(numbers.first()?);
+        let pre = match tail {
+            None => Prerelease::EMPTY,
+            Some(tail) => match numbers_of(tail, &['.', '-']) {
+                Some(more) if calendar => {
+                    numbers.extend(more);
+                    Prerelease::EMPTY
+                }
+                _ => Prerelease::new(&without_leading_zeros(tail)).ok()?,
+            },
+        };
+        while numbers.last() == Some(&0) {
+            numbers.pop();
+        }
+        Some(Self { numbers, pre })
+    }
+}
+
+fn numbers_of(text: &str, separators: &[char]) -> Option<Vec<u64>> {
+    let number = |part: &str| {
+        let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| part.parse().ok()).flatten()
+    };
+    text.split(separators).map(number).collect()
+}
+
+/// Numbers as semantic versions write them: `rc.01` is `rc.1`.
+fn without_leading_zeros(tail: &str) -> String {
+    let part = |part: &str| match part.parse::<u64>() {
+        Ok(number) if part.bytes().all(|b| b.is_ascii_digit()) => number.to_string(),
+        _ => part.to_owned(),
+    };
+    tail.split('.').map(part).collect::<Vec<_>>().join(".")
+}
+
+/// The version in a tag's name, with the pattern's fixed suffix and prefix dropped and a leading
+/// `v` ignored: `v1.10.0-stable` under `*-stable` is 1.10.0.
+pub fn version_of(name: &str, pattern: &str) -> Option<ReleaseVersion> {
     let (prefix, suffix) = match pattern.split_once('*') {
         Some((prefix, rest)) if !rest.contains('*') => (prefix, rest),
         _ => ("", ""),
     };
     let core = name.strip_suffix(suffix).unwrap_or(name);
     let core = core.strip_prefix(prefix).unwrap_or(core);
-    let core = core.strip_prefix('v').unwrap_or(core);
-    Version::parse(core).ok().or_else(|| {
-        let numbers = core.split('.').count();
-        (numbers < 3
-            && core.split('.').all(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())))
-        .then(|| format!("{core}{}", ".0".repeat(3 - numbers)))
-        .and_then(|full| Version::parse(&full).ok())
-    })
+    ReleaseVersion::parse(core.strip_prefix('v').unwrap_or(core))
 }
 
 #[cfg(test)]
@@ -55,6 +127,7 @@ pub fn version_of(name: &str, pattern: &str) -> Option<Version> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use semver::Version;
 
     fn rank(name: &str) -> Rank {
         Rank { version: version_of(name, "*-stable"), last: None }
@@ -77,17 +150,37 @@ mod tests {
     }
 
     #[test]
+    fn calendar_versions_are_ordered_by_their_numbers_however_they_are_written() {
+        for ordered in [
+            &["2024.10.12-stable", "2024.11.05-stable", "2024.11.15-stable", "2025.01.02-stable"][..],
+            &["v24.04-stable", "v24.04.1-stable", "v24.10-stable"],
+            &["2024-09-30-stable", "2024-10-12-stable", "2024.11.05-stable", "2024-11-15-stable"],
+            &[
+                "2024.11.05-rc.01-stable",
+                "2024.11.05-stable",
+                "2024.11.05-2-stable",
+                "2024.11.5.10-stable",
+            ],
+            &["20240930-stable", "20241105-stable"],
+            &["1.2.3-stable", "1.2.3.4-stable", "1.2.4-stable"],
+        ] {
+            for pair in ordered.windows(2) {
+                assert!(rank(pair[0]) < rank(pair[1]), "{} is not below {}", pair[0], pair[1]);
+            }
+        }
+        assert_eq!(rank("2024.11.05-stable").cmp(&rank("2024.11.5-stable")), Ordering::Equal);
+        assert_eq!(rank("2024.1.0-stable").cmp(&rank("2024.01-stable")), Ordering::Equal);
+    }
+
+    #[test]
     fn other_patterns_drop_what_is_fixed_in_them() {
-        assert_eq!(version_of("stable/1.2.3", "stable/*"), Version::parse("1.2.3").ok());
-        assert_eq!(
-            version_of("release-v1.2.3-good", "release-*-good"),
-            Version::parse("1.2.3").ok()
-        );
-        assert_eq!(
-            version_of("v2.0.0-unstable", "*-stable"),
-            Version::parse("2.0.0-unstable").ok()
-        );
-        assert_eq!(version_of("nightly-stable", "*-stable"), None);
+        let version = ReleaseVersion::parse;
+        assert_eq!(version_of("stable/1.2.3", "stable/*"), version("1.2.3"));
+        assert_eq!(version_of("release-v1.2.3-good", "release-*-good"), version("1.2.3"));
+        assert_eq!(version_of("v2.0.0-unstable", "*-stable"), version("2.0.0-unstable"));
+        for none in ["nightly-stable", "-stable", "1..2-stable", "1.2.x-stable", "1.0a-stable"] {
+            assert_eq!(version_of(none, "*-stable"), None, "{none}");
+        }
     }
 
     proptest! {

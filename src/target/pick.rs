@@ -122,7 +122,12 @@ pub fn resolve(
 fn by_name(candidate: Candidate) -> Result<Resolution, RequestError> {
     match &candidate.standing {
         Standing::Skipped(
-            Reason::NeverServed | Reason::NotProven | Reason::SameFiles | Reason::TooShort { .. },
+            Reason::NeverServed
+            | Reason::Ahead
+            | Reason::NotProven
+            | Reason::SameFiles
+            | Reason::TooShort { .. }
+            | Reason::TimeUnknown { .. },
         )
         | Standing::Serving
         | Standing::Next
@@ -139,7 +144,7 @@ fn by_name(candidate: Candidate) -> Result<Resolution, RequestError> {
 fn usable(candidate: &Candidate, however_short: bool) -> bool {
     match &candidate.standing {
         Standing::Usable | Standing::Next => true,
-        Standing::Skipped(Reason::TooShort { .. }) => however_short,
+        Standing::Skipped(Reason::TooShort { .. } | Reason::TimeUnknown { .. }) => however_short,
         Standing::Serving | Standing::Skipped(_) => false,
     }
 }

@@ -1,7 +1,5 @@
 //! Which two states are compared, and what the records say of them.
 
-use jiff::Timestamp;
-
 use super::args::DiffArgs;
 use crate::cli::failure::Failure;
 use crate::cli::globals::Globals;
@@ -10,7 +8,7 @@ use crate::cli::session::Session;
 use crate::component;
 use crate::config::{self, Config};
 use crate::ledger::{self, Chain, Entry, Held, History};
-use crate::model::{Event, Evidence, Hold, Judgement, Oid, Outcome, Seq};
+use crate::model::{Event, Evidence, Hold, Judgement, Moment, Oid, Outcome, Seq};
 use crate::plan::candidates;
 use crate::plan::facts::Facts;
 use crate::plan::names::Names;
@@ -240,18 +238,18 @@ impl Look<'_> {
             let chosen = found.ok().and_then(|found| found.chosen.commit);
             return Ok(chosen.filter(|commit| commit != since));
         }
-        let now = clock::now();
+        let now = clock::moment();
         let deployments = self.history.deployments().iter().rev();
-        let good = |commit: &Oid| *commit != *since && self.qualifies(commit, now);
+        let good = |commit: &Oid| *commit != *since && self.qualifies(commit, &now);
         Ok(deployments.map(|span| &span.commit).find(|commit| good(commit)).cloned())
     }
 
-    fn qualifies(&self, commit: &Oid, now: Timestamp) -> bool {
+    fn qualifies(&self, commit: &Oid, now: &Moment) -> bool {
         let history = self.history;
         let wanted = self.config.map(|config| config.stable.min_served).unwrap_or_default();
         let bad = history.verdict(commit).is_some_and(|j| j.verdict.judgement == Judgement::Bad);
         let held = history.holds().iter().any(|h| h.hold == Hold::Commit && h.subject == *commit);
-        let long = history.served_total(commit, now) >= wanted
+        let long = history.served_total(commit, now).known >= wanted
             || !history.promoted(commit).is_empty()
             || history.adopted(commit);
         !bad && !held && long && (history.proven_here(commit) || history.adopted(commit))

@@ -51,6 +51,7 @@ fn record() -> Record {
             digest: Digest::of(b"3"),
         }],
         plan: Some(Digest::of(b"plan")),
+        clock: Some(format!("{} 4711", "0f".repeat(16)).parse().unwrap()),
         evidence: Digest::of(b"evidence"),
         config: Digest::of(b"config"),
         sentence: "production web-1: rolled back from v1.3.0 to v1.2.0-stable".into(),
@@ -118,6 +119,7 @@ Gitroll-Flag: api USE_X absent 0.01
 Gitroll-Lifts: {}
 Gitroll-Seen: ci.aa 3 {}
 Gitroll-Plan: {}
+Gitroll-Clock: 0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f 4711
 Gitroll-Evidence: {}
 Gitroll-Config: {}
 ",

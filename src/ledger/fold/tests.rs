@@ -145,10 +145,15 @@ fn what_served_and_for_how_long_adds_up() {
     acts.ok("web", "promote", |r| r.subject = Some(commit('a'))); // 4
     acts.act("web", "deploy", Outcome::Failed, |r| r.from = Some(commit('a'))); // 5
     let history = acts.history();
-    let now = Timestamp::from_second(60 * 60).unwrap();
-    assert_eq!(history.served_total(&commit('a'), now), Duration::from_secs(60 + 120));
-    assert_eq!(history.served_total(&commit('b'), now), Duration::from_secs(60));
-    assert_eq!(history.served_total(&commit('c'), now), Duration::ZERO);
+    let at = |second| Moment { time: Timestamp::from_second(second).unwrap(), boot: None };
+    let now = at(60 * 60);
+    let total = |history: &History, of, now: &Moment| {
+        let total = history.served_total(&commit(of), now);
+        (total.known.as_secs(), total.and_unknown)
+    };
+    assert_eq!(total(&history, 'a', &now), (60 + 120, false));
+    assert_eq!(total(&history, 'b', &now), (60, false));
+    assert_eq!(total(&history, 'c', &now), (0, false));
     let seqs: Vec<u64> = history.deployments().iter().map(|span| span.seq.0).collect();
     assert_eq!(seqs, [1, 2, 3]);
     assert_eq!(history.serving().unwrap().seq, Seq(3));
@@ -156,10 +161,50 @@ fn what_served_and_for_how_long_adds_up() {
     acts.act("web", "predeploy", Outcome::Failed, |r| r.to = Some(commit('c'))); // 6
     let history = acts.history();
     assert_eq!(history.serving().unwrap().commit, commit('c'));
-    assert_eq!(history.served_total(&commit('c'), now), Duration::from_secs(54 * 60));
+    assert_eq!(total(&history, 'c', &now), (54 * 60, false));
     assert!(!history.proven_here(&commit('c')));
-    let earlier = Timestamp::from_second(0).unwrap();
-    assert_eq!(history.served_total(&commit('c'), earlier), Duration::ZERO);
+    assert_eq!(total(&history, 'c', &at(0)), (0, true));
+}
+
+#[test]
+fn time_served_counts_only_between_clocks_that_agree() {
+    const YEAR: i64 = 365 * 24 * 60 * 60;
+    // Of four deployments in a row the clock that can be set, and the boot and its seconds where they are on record;
+    // for how long the second one served, and whether that is known.
+    let a = |seconds| Some(('a', seconds));
+    let b = |seconds| Some(('b', seconds));
+    let none = [None; 4];
+    for (times, boots, wanted) in [
+        ([0, 60, 3660, 3720], none, (3600, false)),
+        // Before the clock was set, and after it was set too far ahead.
+        ([YEAR, 60, YEAR + 60, YEAR + 120], none, (0, true)),
+        ([0, 60, YEAR, 120], none, (0, true)),
+        // All in one boot: that clock tells.
+        ([YEAR, 60, YEAR + 60, YEAR + 120], [a(1), a(3), a(8), a(9)], (5, false)),
+        ([0, 60, YEAR, 120], [a(1), a(61), a(70), a(121)], (9, false)),
+        // The machine was begun anew meanwhile.
+        ([0, 60, 3660, 3720], [a(1), a(61), b(100), b(160)], (3600, false)),
+        ([0, 60, 3660, 3720], [a(1), a(61), b(3700), b(3760)], (0, true)),
+        ([0, 60, YEAR, YEAR + 60], [a(1), a(10_000), b(5), b(65)], (0, true)),
+    ] {
+        let mut acts = Acts::default();
+        for (of, (time, boot)) in ['a', 'b', 'c', 'd'].into_iter().zip(times.into_iter().zip(boots))
+        {
+            acts.minute = 0;
+            acts.ok("web", "deploy", |r| {
+                r.to = Some(commit(of));
+                r.clock = boot.map(|(id, seconds)| {
+                    format!("{} {seconds}", id.to_string().repeat(32)).parse().unwrap()
+                });
+            });
+            let chain = acts.ledger.as_mut().unwrap().chains.values_mut().next().unwrap();
+            let last = chain.entries.last_mut().unwrap();
+            last.tagger.time = Timestamp::from_second(10 * YEAR + time).unwrap();
+        }
+        let now = Moment { time: Timestamp::from_second(20 * YEAR).unwrap(), boot: None };
+        let total = acts.history().served_total(&commit('b'), &now);
+        assert_eq!((total.known.as_secs(), total.and_unknown), wanted, "{times:?} {boots:?}");
+    }
 }
 
 #[test]
@@ -269,6 +314,15 @@ fn promotions_of_all_chains_count_until_withdrawn() {
     acts.ok("web", "lift", |r| r.lifts = vec![first]);
     assert_eq!(acts.history().promoted(&commit('b')), [tag("v2-stable")]);
     assert!(acts.history().promoted(&commit('a')).is_empty());
+    assert_eq!(acts.history().demoted(&tag("v1-stable")), Some(Seq(3)));
+    assert_eq!(acts.history().demoted(&tag("v2-stable")), None);
+    acts.ok("web", "promote", |r| {
+        (r.subject, r.target) = (Some(commit('b')), Some(tag("v1-stable")));
+    });
+    assert_eq!(acts.history().demoted(&tag("v1-stable")), None);
+    let names: Vec<String> =
+        acts.history().promotions().map(|p| format!("{} {}", p.tag.short(), p.seq)).collect();
+    assert_eq!(names, ["v2-stable 1", "v1-stable 4"]);
 }
 
 #[test]

@@ -42,6 +42,16 @@ pub enum TagKind {
     Unusable(String),
 }
 
+impl TagKind {
+    /// The commit it names; `None` where it names none.
+    pub fn commit(&self) -> Option<&Oid> {
+        match self {
+            TagKind::Lightweight(commit) | TagKind::Annotated { commit, .. } => Some(commit),
+            TagKind::Unusable(_) => None,
+        }
+    }
+}
+
 impl Git {
     /// All tags outside `refs/tags/gitroll/`, looked at closely, sorted by name. Broken ones are `Unusable`,
     /// not errors; one whose ref names no object has an id of zeros.
