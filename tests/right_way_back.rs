@@ -137,3 +137,129 @@ fn a_fresh_clone_never_goes_back_to_a_tag_that_lies_ahead_and_never_ran_there() 
     host.gitroll(&["deploy", "v1.2.0-stable", "--yes"]).exit(0);
     s.serves("1.2.0");
 }
+
+/// The next release: its health URL has moved, in the server and in `gitroll.toml`.
+fn move_health(app: &App<'_>, config: &AppConfig) {
+    app.write("server.js", &app.read("server.js").replace("/api/health", "/healthz"));
+    app.configure(config);
+    app.write("gitroll.toml", &app.read("gitroll.toml").replace("/api/health", "/healthz"));
+}
+
+#[test]
+fn a_release_is_asked_what_it_can_answer() {
+    let host = TestEnvironment::new();
+    let app = host.app(Fixture::Plain);
+    let tcp = |name: &str| {
+        let port = app.port.number();
+        format!(
+            "[[check]]\nname = \"{name}\"\ntcp = \"127.0.0.1:{port}\"\nsettle = \"0s\"\npasses = 1\n"
+        )
+    };
+    app.configure(&quick().and(&tcp("old-port")));
+    app.commit_version("1.0.0", Behaviour::Good);
+    let port = tcp("new-port");
+    let s = Scenario { host: &host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    let component = "[component.QW-001]\npaths = [\"x\"]\nchecks = [\"new-port\"]\n";
+    move_health(&s.app, &quick().and(&port).and(component));
+    let moved = s.app.commit_version("1.1.0", Behaviour::Good);
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    let version_at = |path: &str| http_get(&s.app.url(path)).ok().and_then(|a| a.version());
+    assert_eq!(version_at("/healthz").as_deref(), Some("1.1.0"));
+
+    // There, back again, and what is asked of each afterwards.
+    let plan = host.gitroll(&["back", "--plan"]);
+    plan.exit(0).stderr_has("checks   api as v1.0.0 (#2) was proven with");
+    plan.stderr_has("new-port not asked: v1.0.0 (#2) was proven without");
+    plan.stderr_has("old-port of v1.0.0 (#2) not asked");
+    host.gitroll(&["back", "--yes"]).exit(0);
+    s.serves("1.0.0");
+    host.gitroll(&["status"]).exit(0).stdout_has("api ✓").stdout_lacks("new-port");
+    host.gitroll(&["check"]).exit(0);
+    host.gitroll(&["back", "--undo", "--yes"]).exit(0);
+    assert_eq!(version_at("/healthz").as_deref(), Some("1.1.0"));
+    host.gitroll(&["check"]).exit(0).says("new-port");
+
+    // One that fails as it was proven before is not served although the accepted question would pass, and the one
+    // that serves is asked its own.
+    s.app.sour("1.0.0");
+    host.gitroll(&["back", "--yes"]).exit(20).says("api");
+    assert_eq!(version_at("/healthz").as_deref(), Some("1.1.0"));
+    assert_eq!(s.app.head(), moved);
+}
+
+#[test]
+fn where_what_is_left_would_prove_less_the_accepted_checks_are_asked() {
+    let host = TestEnvironment::new();
+    let s = Scenario::bound(&host, Fixture::Plain, &quick());
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    // Another name, and another place.
+    let config = s.app.read("gitroll.toml").replace("name = \"api\"", "name = \"version\"");
+    s.app.write("gitroll.toml", &config.replace("127.0.0.1", "localhost"));
+    s.app.commit_version("1.1.0", Behaviour::Good);
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    let plan = host.gitroll(&["back", "--plan"]);
+    plan.exit(0).stderr_has("checks   the accepted ones: none that v1.0.0 (#2) was proven with");
+    host.gitroll(&["back", "--yes"]).exit(0).says("version");
+    s.serves("1.0.0");
+}
+
+/// Deploys these versions one after the other; the last one serves.
+#[track_caller]
+fn releases(s: &Scenario<'_>, versions: &[&str]) {
+    for version in versions {
+        s.release(version, Behaviour::Good).exit(0);
+    }
+}
+
+#[test]
+fn cascade_goes_on_as_far_as_it_was_told_also_where_what_served_was_failing() {
+    let host = TestEnvironment::new();
+    let config = AppConfig::default().without_builds().settle(1, "100ms").timeout("2s");
+    let s = Scenario::bound(&host, Fixture::Plain, &config);
+    releases(&s, &["1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0"]);
+    let left = s.app.head();
+    for version in ["1.1.0", "1.2.0", "1.3.0", "1.4.0"] {
+        s.app.sour(version);
+    }
+    let back = host.gitroll(&["back", "--cascade", "3", "--yes"]);
+    back.exit(0);
+    for tried in ["1.3.0", "1.2.0", "1.1.0"] {
+        back.stderr_has(&format!("✗ v{tried}"));
+    }
+    s.serves("1.0.0");
+    let status = host.gitroll(&["status", "--json"]).exit(0).json();
+    assert_eq!(status["result"]["open_runs"], serde_json::json!([]));
+    assert_eq!(status["result"]["held"][0]["commit"], left);
+    assert_eq!(status["result"]["held"].as_array().map(Vec::len), Some(1), "{status}");
+}
+
+#[test]
+fn a_candidate_that_cannot_be_built_is_passed_over_for_one_that_is_kept() {
+    let host = TestEnvironment::new();
+    let s = Scenario::bound(
+        &host,
+        Fixture::Plain,
+        &AppConfig::default().settle(1, "100ms").and(NO_COPIES),
+    );
+    releases(&s, &["1.0.0", "1.1.0", "1.2.0"]);
+    // What 1.1.0 was built into is gone, and cannot be built again.
+    let log = host.gitroll(&["show", "3", "--json"]).exit(0).json();
+    let key =
+        log["result"]["evidence"]["artifacts"][0]["key"].as_str().expect("it was built").to_owned();
+    fs::remove_dir_all(s.app.dir.join(".git/gitroll/store").join(key)).expect("it is kept");
+    host.gitroll(&["back", "--plan"]).exit(0).stderr_has("build    app");
+    fs::write(host.path("tools/npm"), "#!/bin/sh\nexit 1\n").expect("it was put there");
+    let back = host.gitroll(&["back", "--yes"]);
+    back.exit(0).stderr_has("✗ v1.1.0").stderr_has("none (kept)");
+    s.serves("1.0.0");
+    // By its name nothing else is taken for it.
+    host.gitroll(&["back", "--undo", "--yes"]).exit(0);
+    s.serves("1.2.0");
+    host.gitroll(&["back", "--to", "3", "--yes"]).exit(1);
+    s.serves("1.2.0");
+}
+
+/// Nothing is kept twice, so that what a test takes away is away.
+const NO_COPIES: &str = "";

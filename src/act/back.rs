@@ -100,10 +100,11 @@ fn code(
     }
     let mut change = to_candidate(session, &facts, &all, request, &found)?;
     if request.emergency {
-        change = change.in_emergency(&facts, passed_over);
+        change = change.in_emergency(passed_over);
     }
     change.recorded.decisions = decisions.lines();
     let mut tried = found.chosen.name.clone();
+    let options = &ChangeOptions { builds: found.chosen.build != Needed::Nothing, ..*options };
     let mut ended = carry_out(session, facts, change, &found.further, options);
     // What served was healthy: each was undone before the next.
     for older in found.further.iter().take(request.cascade.unwrap_or(0)) {
@@ -118,10 +119,11 @@ fn code(
         let found = Resolution { chosen: older.clone(), ..found.clone() };
         let mut next = to_candidate(session, &facts, &all, request, &found)?;
         if request.emergency {
-            next = next.in_emergency(&facts, None);
+            next = next.in_emergency(None);
         }
         next.recorded.decisions = decisions.lines();
-        ended = carry_out(session, facts, next, &[], &ChangeOptions { confirm: false, ..*options });
+        let options = ChangeOptions { confirm: false, builds: false, ..*options };
+        ended = carry_out(session, facts, next, &[], &options);
     }
     ended
 }
@@ -193,13 +195,14 @@ fn to_candidate(
     warnings.extend(other_choice(session, all, &target::request(request.to.as_deref()), &commit));
     warnings.extend(lost_tags(session, facts));
     warnings.extend(not_started(session, facts, &commit, &to.name)?);
-    Ok(Change {
+    let change = Change {
         target: chosen.tag.clone(),
         recorded,
         skipped: found.skipped.clone(),
         warnings,
         ..Change::new(facts, Event::Back, to)
-    })
+    };
+    Ok(change.asked_as_proven(&session.site, facts)?)
 }
 
 /// The judgement that leaving a commit for an older one implies.
@@ -330,7 +333,8 @@ fn to_what_was_left(
         components: entry.record.components.clone(),
         ..Recorded::default()
     };
-    Ok(Change { recorded, ..Change::new(facts, Event::Back, to) })
+    let change = Change { recorded, ..Change::new(facts, Event::Back, to) };
+    Ok(change.asked_as_proven(&session.site, facts)?)
 }
 
 /// Carries out one level after the other.
@@ -358,7 +362,7 @@ fn auto(
         levels::suspects_off(session, &facts, &states, reason, &mut decisions)?
     {
         if request.emergency {
-            change = change.in_emergency(&facts, None);
+            change = change.in_emergency(None);
         }
         let told = match levels::try_level(session, facts, change, options)? {
             LevelResult::Ended(outcome) => return Ok(*outcome),

@@ -13,14 +13,14 @@ use crate::build::Depth;
 use crate::config::Selection;
 use crate::engine::{self, Ended, EngineError, Further, OnFailure, Run, Terms};
 use crate::ledger::Draft;
-use crate::model::{CheckedPlan, Event, Evidence, Narrator, Outcome, Plan, Served};
+use crate::model::{CheckedPlan, Event, Evidence, Narrator, Outcome, Plan, Recorded, Served};
 use crate::plan::compose::{self, Change};
 use crate::plan::facts::Facts;
 use crate::plan::preflight::preflight;
 use crate::plan::{describe, estimate};
 use crate::site::{Observed, Site};
 use crate::system::text::{plural, span};
-use crate::target::Candidate;
+use crate::target::{Candidate, Needed};
 
 /// What about plans, questions and failures.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +35,8 @@ pub struct ChangeOptions {
     pub fallbacks: usize,
     /// What answers a change of flags that fails.
     pub flags_fail: OnFailure,
+    /// The target needs a build. Where that cannot be made, a later candidate that is kept is taken.
+    pub builds: bool,
 }
 
 impl Default for ChangeOptions {
@@ -46,6 +48,7 @@ impl Default for ChangeOptions {
             fallbacks: 1,
             // The values of before are put back, however the app was with them.
             flags_fail: OnFailure::Restore,
+            builds: false,
         }
     }
 }
@@ -65,8 +68,23 @@ pub fn carry_out(
     let mut begin = Instant::now();
     session.be_at_work()?;
     let command = change.event.clone();
-    let further = named(fallbacks, options);
-    let prepared = prepare(session, &facts, change)?;
+    let further = named(fallbacks, options.fallbacks, options);
+    let mut kept = kept(fallbacks, options);
+    let (recorded, emergency) = (change.recorded.clone(), change.emergency);
+    let mut wanted = change.to.clone();
+    let mut prepared = prepare(session, &facts, change);
+    while let (Err(failure), false) = (&prepared, kept.is_empty()) {
+        let next = kept.remove(0);
+        let why = failure.message.clone();
+        session.caller.tell(Notice::Failed(format!("{}  {why}", wanted.name)));
+        let before = Tried { to: &wanted, recorded: &recorded, emergency };
+        let change = to_candidate(session, &facts, &before, &next, &why)?;
+        wanted = change.to.clone();
+        prepared = prepare(session, &facts, change);
+    }
+    let prepared = prepared?;
+    let further: Vec<Further> =
+        further.into_iter().filter(|next| next.commit != wanted.commit).collect();
     let plan = prepared.checked.plan().clone();
     preview(session, &plan, &prepared.observed, &facts, !further.is_empty());
     if options.plan_only {
@@ -97,7 +115,7 @@ pub fn carry_out(
         },
         baseline: prepared.observed.checks,
         follows: Vec::new(),
-        further,
+        further: further.clone(),
         by_watchdog: false,
     };
     session.heed_signals();
@@ -105,7 +123,7 @@ pub fn carry_out(
     caller.between_runs(None);
     let ended = engine::execute(&session.site, &prepared.checked, terms, &mut caller.narrator());
     caller.tell(Notice::StepsEnd);
-    let attempt = Attempt { plan, ended: ended?, asked: true };
+    let attempt = Attempt { plan, ended: ended?, asked: true, further, kept };
     let pursuit = Pursuit { session, command: command.as_str(), watchdog: None, begin };
     let concluded = pursuit.conclude(attempt);
     caller.between_runs(Some("stopping; nothing more is begun"));
@@ -129,9 +147,18 @@ fn prepare(session: &Session, facts: &Facts, change: Change) -> Result<Prepared,
     Ok(Prepared { checked, observed })
 }
 
-/// The candidates that are tried should the first fail.
-fn named(fallbacks: &[Candidate], options: &ChangeOptions) -> Vec<Further> {
-    let further = fallbacks.iter().take(options.fallbacks).filter_map(|candidate| {
+/// The candidates that need no build, where the target needs one and another was wanted as well.
+fn kept(fallbacks: &[Candidate], options: &ChangeOptions) -> Vec<Further> {
+    if !(options.builds && options.any_candidate) {
+        return Vec::new();
+    }
+    let kept = fallbacks.iter().filter(|candidate| candidate.build == Needed::Nothing);
+    named(&kept.cloned().collect::<Vec<_>>(), usize::MAX, options)
+}
+
+/// The candidates that are tried should the first fail, at most so many.
+fn named(fallbacks: &[Candidate], most: usize, options: &ChangeOptions) -> Vec<Further> {
+    let further = fallbacks.iter().take(most).filter_map(|candidate| {
         Some(Further {
             name: candidate.name.clone(),
             commit: candidate.commit.clone()?,
@@ -298,6 +325,24 @@ pub(super) struct Attempt {
     pub ended: Ended,
     /// Serving its target is what was asked for.
     pub asked: bool,
+    /// What is tried next if it fails.
+    pub further: Vec<Further>,
+    /// What is tried next if it cannot be built: what needs no build.
+    pub kept: Vec<Further>,
+}
+
+/// A target that was tried.
+struct Tried<'a> {
+    to: &'a Served,
+    /// What the record was to say.
+    recorded: &'a Recorded,
+    emergency: bool,
+}
+
+impl<'a> Tried<'a> {
+    fn of(plan: &'a Plan) -> Self {
+        Self { to: &plan.to, recorded: &plan.recorded, emergency: plan.critical_only }
+    }
 }
 
 impl Pursuit<'_> {
@@ -314,12 +359,21 @@ impl Pursuit<'_> {
                 }
                 _ => None,
             };
-            let Some(mut run) = waiting else { return self.end(attempt) };
+            let Some(mut run) = waiting else {
+                if self.session.was_stopped() || attempt.kept.is_empty() {
+                    return self.end(attempt);
+                }
+                attempt = self.take_kept(attempt)?;
+                continue;
+            };
             if let Some(token) = self.watchdog {
                 run.left_to_watchdog(&self.session.site, token);
             }
             attempt = match attempt.ended {
-                Ended::Abandoned { why } => self.fall_back(run, &why)?,
+                Ended::Abandoned { why } => {
+                    self.tell_failed(&run.plan.to.name, &why);
+                    self.fall_back(run, &why, attempt.further)?
+                }
                 Ended::Undone { why } => {
                     self.go_on(run, |site, run, narrator| engine::undo(site, run, why, narrator))?
                 }
@@ -328,7 +382,7 @@ impl Pursuit<'_> {
                 }
                 Ended::Untouched { why } => {
                     self.tell_failed(&attempt.plan.to.name, &why);
-                    self.go_on(run, engine::settle)?
+                    self.fall_back(run, &why, attempt.further)?
                 }
                 _ => return self.end(attempt),
             };
@@ -336,58 +390,107 @@ impl Pursuit<'_> {
     }
 
     fn end(&self, attempt: Attempt) -> Result<ChangeOutcome, Failure> {
-        let Attempt { plan, ended, asked } = attempt;
+        let Attempt { plan, ended, asked, .. } = attempt;
         let (command, took) = (self.command, self.begin.elapsed());
         conclude::conclude(self.session, Conclusion { command, plan, took, asked }, ended)
     }
 
-    /// Tries the next candidate. Where there is none, or it cannot be begun with, the run is left to a person.
-    fn fall_back(&self, run: Run, why: &str) -> Result<Attempt, Failure> {
-        self.tell_failed(&run.plan.to.name, why);
-        let next = run.journal.begun().and_then(|begun| begun.further.first()).cloned();
-        let Some(next) = next.filter(|_| !self.session.was_stopped()) else {
-            return self.go_on(run, engine::settle);
-        };
-        let failure = match self.attempt(&run, &next, why) {
-            Err(failure) => failure,
-            tried => return tried,
-        };
-        // Begun and out of hand: that one is open now, above this one.
-        let last = engine::open_runs(&self.session.site)?.pop();
-        if last.is_none_or(|last| last.id != run.id) {
-            return Err(failure);
-        }
-        // True of the candidate only: the one before it is in place.
-        let failure = failure.of_a_part();
-        self.tell_failed(&next.name, &failure.message);
-        for detail in &failure.details {
-            self.session.caller.tell(Notice::Detail(format!("  {detail}")));
+    /// Tries the next candidate on top of a run that is open. One that cannot be begun with is passed over. Where there
+    /// is none left, the run is left to a person.
+    fn fall_back(
+        &self,
+        run: Run,
+        why: &str,
+        mut further: Vec<Further>,
+    ) -> Result<Attempt, Failure> {
+        while !further.is_empty() && !self.session.was_stopped() {
+            let next = further.remove(0);
+            let failure = match self.attempt(&run, &next, &further, why) {
+                Err(failure) => failure,
+                tried => return tried,
+            };
+            // Begun and out of hand: that one is open now, above this one.
+            let last = engine::open_runs(&self.session.site)?.pop();
+            if last.is_none_or(|last| last.id != run.id) {
+                return Err(failure);
+            }
+            // True of the candidate only: the one before it is in place.
+            let failure = failure.of_a_part();
+            self.tell_failed(&next.name, &failure.message);
+            for detail in &failure.details {
+                self.session.caller.tell(Notice::Detail(format!("  {detail}")));
+            }
         }
         self.go_on(run, engine::settle)
     }
 
-    fn attempt(&self, failed: &Run, next: &Further, why: &str) -> Result<Attempt, Failure> {
-        let session = self.session;
-        let facts = session.facts()?;
-        let change = to_candidate(session, &facts, failed, next, why)?;
-        let Prepared { checked, observed } = prepare(session, &facts, change)?;
-        let plan = checked.plan().clone();
-        preview(session, &plan, &observed, &facts, false);
-        check_unmoved(session, &facts, &plan)?;
+    fn attempt(
+        &self,
+        failed: &Run,
+        next: &Further,
+        further: &[Further],
+        why: &str,
+    ) -> Result<Attempt, Failure> {
         let mut follows = failed.follows().to_vec();
         follows.push(failed.id.clone());
-        let terms = Terms {
+        let terms = |_: &Observed| Terms {
             // What failed before is never returned to.
-            on_failure: OnFailure::Stay,
-            baseline: observed.checks,
-            follows,
-            further: Vec::new(),
+            on_failure: on_failure(false, !further.is_empty()),
+            baseline: Vec::new(),
+            follows: follows.clone(),
+            further: further.to_vec(),
             by_watchdog: failed.by_watchdog,
         };
+        self.execute(&Tried::of(&failed.plan), next, why, terms)
+    }
+
+    /// Takes a candidate that is kept instead of one that could not be built: nothing that serves was touched.
+    fn take_kept(&self, mut tried: Attempt) -> Result<Attempt, Failure> {
+        let next = tried.kept.remove(0);
+        let Ended::Untouched { why } = &tried.ended else { return Ok(tried) };
+        self.tell_failed(&tried.plan.to.name, why);
+        let left = |further: &[Further]| -> Vec<Further> {
+            further.iter().filter(|other| other.commit != next.commit).cloned().collect()
+        };
+        let further = left(&tried.further);
+        let terms = |observed: &Observed| Terms {
+            on_failure: on_failure(observed.healthy(), !further.is_empty()),
+            baseline: Vec::new(),
+            follows: Vec::new(),
+            further: further.clone(),
+            by_watchdog: false,
+        };
+        match self.execute(&Tried::of(&tried.plan), &next, why, terms) {
+            Ok(attempt) => Ok(Attempt { kept: tried.kept, ..attempt }),
+            Err(failure) if engine::open_runs(&self.session.site)?.is_empty() => {
+                self.tell_failed(&next.name, &failure.message);
+                Ok(tried)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn execute(
+        &self,
+        tried: &Tried<'_>,
+        next: &Further,
+        why: &str,
+        terms: impl FnOnce(&Observed) -> Terms,
+    ) -> Result<Attempt, Failure> {
+        let session = self.session;
+        let facts = session.facts()?;
+        let change = to_candidate(session, &facts, tried, next, why)?;
+        let Prepared { checked, observed } = prepare(session, &facts, change)?;
+        let plan = checked.plan().clone();
+        let mut terms = terms(&observed);
+        let further = terms.further.clone();
+        preview(session, &plan, &observed, &facts, !further.is_empty());
+        check_unmoved(session, &facts, &plan)?;
+        terms.baseline = observed.checks;
         let caller = &session.caller;
         let ended = engine::execute(&session.site, &checked, terms, &mut caller.narrator());
         caller.tell(Notice::StepsEnd);
-        Ok(Attempt { plan, ended: ended?, asked: next.asked })
+        Ok(Attempt { plan, ended: ended?, asked: next.asked, further, kept: Vec::new() })
     }
 
     /// Goes on with an open run one way or the other.
@@ -400,10 +503,11 @@ impl Pursuit<'_> {
         way: impl FnOnce(&Site, Run, &mut Narrator<'_>) -> Result<Ended, EngineError>,
     ) -> Result<Attempt, Failure> {
         let plan = run.plan.clone();
+        let further = run.journal.begun().map(|begun| begun.further.clone()).unwrap_or_default();
         let caller = &self.session.caller;
         let ended = way(&self.session.site, run, &mut caller.narrator());
         caller.tell(Notice::StepsEnd);
-        Ok(Attempt { plan, ended: ended?, asked: true })
+        Ok(Attempt { plan, ended: ended?, asked: true, further, kept: Vec::new() })
     }
 
     fn tell_failed(&self, name: &str, why: &str) {
@@ -415,18 +519,16 @@ impl Pursuit<'_> {
 fn to_candidate(
     session: &Session,
     facts: &Facts,
-    failed: &Run,
+    tried: &Tried<'_>,
     next: &Further,
     why: &str,
 ) -> Result<Change, Failure> {
     let mut to = facts.names.served(&session.site.git, &next.commit, None)?;
     to.name.clone_from(&next.name);
-    let mut recorded = failed.plan.recorded.clone();
-    recorded
-        .decisions
-        .push(format!("{} did not serve: {why}; on to {}", failed.plan.to, next.name));
+    let mut recorded = tried.recorded.clone();
+    recorded.decisions.push(format!("{} did not serve: {why}; on to {}", tried.to, next.name));
     let change =
         Change { target: next.target.clone(), recorded, ..Change::new(facts, Event::Back, to) };
-    let emergency = failed.plan.critical_only;
-    Ok(if emergency { change.in_emergency(facts, None) } else { change })
+    let change = change.asked_as_proven(&session.site, facts)?;
+    Ok(if tried.emergency { change.in_emergency(None) } else { change })
 }

@@ -385,7 +385,7 @@ pub fn flags_before(
     change.recorded.lifts = vec![changed_by];
     change.hidden = change.hidden.and(hidden);
     if emergency {
-        change = change.in_emergency(&facts, None);
+        change = change.in_emergency(None);
     }
     carry_out(session, facts, change, &[], options)
 }

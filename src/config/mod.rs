@@ -5,6 +5,7 @@
 //! to use. Nothing in the repository can loosen the binding.
 
 mod app;
+mod as_proven;
 mod check;
 #[cfg(test)]
 mod docs;
@@ -21,6 +22,7 @@ pub use app::{
     App, Build, Component, Config, Deploy, Layout, Manager, Migrate, Notify, Patterns, Prove,
     Remote, Retention, Rto, RunSettings, Scope, Service, Stable, UpstreamBranch,
 };
+pub use as_proven::{Unchanged, as_proven};
 pub use check::{
     Bounds, Check, CheckGroup, CheckKind, CommandCheck, Comparison, Expected, FileCheck, FilePlace,
     Filler, HttpCheck, LogCheck, LogSource, MetricCheck, MetricSource, Selection, TcpCheck,

@@ -79,7 +79,7 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
     if let Some(components) = &components {
         component::check_services(report, components, &names);
         if let Some(checks) = &checks {
-            let known: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
+            let known: Vec<&str> = checks.names.iter().map(|name| name.as_str()).collect();
             component::check_checks(report, components, &known);
         }
         if let Some(Some(read)) = &flags {
@@ -107,7 +107,7 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
         build,
         migrate: migrate?,
         services: services?,
-        checks: checks?,
+        checks: checks?.asked,
         components,
         flags: flags?,
         rules: rules?.into_iter().map(|read: rule::ReadRule| read.rule).collect(),

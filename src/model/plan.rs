@@ -59,6 +59,9 @@ pub struct Plan {
     /// Services that what serves does not have and that do not run yet: they are stopped on the way back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub starts: Vec<ServiceName>,
+    /// How the checks that prove it are not those of the accepted configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<String>,
 }
 
 impl Plan {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::asked;
 use super::disk_space::{self, SpaceNeeded};
 use super::error::PlanError;
 use super::facts::Facts;
@@ -47,6 +48,8 @@ pub struct Change {
     pub hidden: HiddenFlags,
     /// Only the checks marked critical prove it.
     pub emergency: bool,
+    /// How the checks of `config` are not those of the accepted one.
+    pub asked: Vec<String>,
 }
 
 impl Change {
@@ -66,15 +69,27 @@ impl Change {
             flags: Vec::new(),
             hidden: HiddenFlags::default(),
             emergency: false,
+            asked: Vec::new(),
         }
+    }
+
+    /// With the checks asked as the target was proven with them: it is asked what it can answer.
+    ///
+    /// # Errors
+    /// When the target's record cannot be read.
+    pub fn asked_as_proven(mut self, site: &Site, facts: &Facts) -> Result<Self, PlanError> {
+        if let Some(asked) = asked::asked(site, facts, &self.to)? {
+            (self.config, self.config_text, self.asked) = (asked.config, asked.text, asked.told);
+        }
+        Ok(self)
     }
 
     /// As in an emergency: only what is critical is asked, and what is left out for that is said. `passed_over`:
     /// the candidate that was not taken because it needs a build.
-    pub fn in_emergency(mut self, facts: &Facts, passed_over: Option<String>) -> Self {
+    pub fn in_emergency(mut self, passed_over: Option<String>) -> Self {
         self.emergency = true;
         self.warnings.push("emergency: nothing was asked beforehand".to_owned());
-        let checks = facts.accepted.config.checks.iter().filter(|check| !check.critical);
+        let checks = self.config.checks.iter().filter(|check| !check.critical);
         let checks: Vec<&str> = checks.map(|check| check.name.as_str()).collect();
         if !checks.is_empty() {
             let checks = checks.join(", ");
@@ -179,6 +194,7 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
         skipped: change.skipped.iter().map(skipped).collect(),
         critical_only: change.emergency,
         starts: differing.starts,
+        checks: change.asked,
     };
     Ok(Composed {
         submodules: observed.submodules,
@@ -539,6 +555,7 @@ fn compose_flags(site: &Site, facts: &Facts, change: Change) -> Result<Composed,
         skipped: Vec::new(),
         critical_only: change.emergency,
         starts: Vec::new(),
+        checks: change.asked,
         from: change.from,
         to: change.to,
     };

@@ -20,6 +20,9 @@ pub fn describe(plan: &Plan, about: Option<Duration>) -> Vec<(String, String)> {
     for warning in &plan.warnings {
         lines.push(line("warning", warning.clone()));
     }
+    for check in &plan.checks {
+        lines.push(line("checks", check.clone()));
+    }
     for save in &plan.activation.saves {
         lines.push(line("saved", format!("{} ({}) is put aside", save.path, save.what)));
     }

@@ -1,6 +1,7 @@
 //! From what is observed and what is wanted to a checked plan: facts, candidates, the planner,
 //! preflight, description.
 
+pub mod asked;
 pub mod candidates;
 pub mod compose;
 pub mod describe;

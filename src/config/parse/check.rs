@@ -24,15 +24,33 @@ const EXPECTED: [&str; 15] = [
     "sha256", "above", "below", "at_least", "at_most",
 ];
 
-/// `services`: the names of all services.
-pub(super) fn checks(root: &Table<'_>, services: &[&str]) -> Option<Vec<Check>> {
-    let Some(item) = root.get("check") else { return Some(Vec::new()) };
-    let mut names = HashSet::new();
-    let tables = item.tables()?;
-    all(tables.iter().map(|table| check(table, services, &mut names)).collect::<Vec<_>>())
+/// All `[[check]]`s.
+#[derive(Default)]
+pub(super) struct ReadChecks {
+    /// Those that are asked, in order.
+    pub(super) asked: Vec<Check>,
+    /// The names of all.
+    pub(super) names: Vec<CheckName>,
 }
 
-fn check(table: &Table<'_>, services: &[&str], names: &mut HashSet<CheckName>) -> Option<Check> {
+/// `services`: the names of all services.
+pub(super) fn checks(root: &Table<'_>, services: &[&str]) -> Option<ReadChecks> {
+    let Some(item) = root.get("check") else { return Some(ReadChecks::default()) };
+    let mut names = HashSet::new();
+    let tables = item.tables()?;
+    let checks = tables.iter().map(|table| check(table, services, &mut names));
+    let checks = all(checks.collect::<Vec<_>>())?;
+    let names = checks.iter().map(|(check, _)| check.name.clone()).collect();
+    let asked = checks.into_iter().filter(|(_, asked)| *asked).map(|(check, _)| check).collect();
+    Some(ReadChecks { asked, names })
+}
+
+/// A check, and whether it is asked.
+fn check(
+    table: &Table<'_>,
+    services: &[&str],
+    names: &mut HashSet<CheckName>,
+) -> Option<(Check, bool)> {
     let name = table.need("name").and_then(|item| {
         let name: CheckName = item.id()?;
         if !names.insert(name.clone()) {
@@ -42,6 +60,7 @@ fn check(table: &Table<'_>, services: &[&str], names: &mut HashSet<CheckName>) -
         Some(name)
     });
     let critical = or(table.get("critical"), || true, |item| item.boolean());
+    let asked = or(table.get("asked"), || true, |item| item.boolean());
     let groups = [("quick", CheckGroup::Quick), ("full", CheckGroup::Full)];
     let group = or(table.get("group"), || CheckGroup::Quick, |item| item.word(&groups));
     for key in EXPECTED.into_iter().filter(|key| table.has(key)) {
@@ -55,7 +74,7 @@ fn check(table: &Table<'_>, services: &[&str], names: &mut HashSet<CheckName>) -
     let kind = of_kind(kind, table, timeout, services);
     table.finish();
     let Rhythm { passes, settle, timeout } = rhythm?;
-    Some(Check {
+    let check = Check {
         name: name?,
         kind: kind?,
         critical: critical?,
@@ -63,7 +82,8 @@ fn check(table: &Table<'_>, services: &[&str], names: &mut HashSet<CheckName>) -
         passes,
         settle,
         timeout,
-    })
+    };
+    Some((check, asked?))
 }
 
 /// A question by itself, with further words in braces that are filled in.

@@ -1,0 +1,105 @@
+//! Which checks an earlier state is asked: those that it was proven with, where they are accepted still.
+
+use super::error::PlanError;
+use super::facts::Facts;
+use crate::check;
+use crate::config::{self, Check, CheckKind, Config, Unchanged, as_proven};
+use crate::ledger;
+use crate::model::{CheckEvidence, Served};
+use crate::site::Site;
+
+/// How a state is asked.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub config: Config,
+    /// The bytes of `config`.
+    pub text: String,
+    /// What a person should know of it.
+    pub told: Vec<String>,
+}
+
+/// How strongly a check speaks for a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Strength {
+    Nothing,
+    /// Something listens, or a file or a log is as it should be.
+    There,
+    /// The app answers.
+    Answers,
+    /// It tells its version.
+    TellsVersion,
+}
+
+/// The accepted configuration with the checks asked as the target's last proven record has them; `None` where that
+/// is the accepted one itself.
+///
+/// # Errors
+/// When the record cannot be read.
+pub fn asked(site: &Site, facts: &Facts, to: &Served) -> Result<Option<Asked>, PlanError> {
+    let spans = facts.history.deployments().iter();
+    let proven = spans.rev().find(|span| span.proven && span.commit == to.commit);
+    let found = proven.and_then(|span| facts.own(site).iter().find(|e| e.record.seq == span.seq));
+    let Some(entry) = found else { return Ok(None) };
+    let text = ledger::config(&site.git, entry)?;
+    let evidence = ledger::evidence(&site.git, entry)?;
+    let name = format!("{} (#{})", to.name, entry.record.seq);
+    let accepted = |why: String| {
+        let (config, text) = (facts.accepted.config.clone(), facts.accepted.text.clone());
+        Ok(Some(Asked { config, text, told: vec![format!("the accepted ones: {why}")] }))
+    };
+    let merged = match as_proven(&facts.accepted.text, &text) {
+        Err(Unchanged::Same) => return Ok(None),
+        Err(Unchanged::NoneInCommon) => {
+            return accepted(format!("none that {name} was proven with is among them"));
+        }
+        Ok(merged) => merged,
+    };
+    let config = match config::parse(&merged.text, &format!("gitroll.toml as {name} asks")) {
+        Ok(config) => config,
+        Err(error) => {
+            let problem = error.problems.first().map(ToString::to_string).unwrap_or_default();
+            return accepted(format!("those of {name} do not fit into them: {problem}"));
+        }
+    };
+    let own = config::parse(&text, "gitroll.toml").map(|own| own.checks).unwrap_or_default();
+    let critical = |checks: &[Check]| checks.iter().any(|check| check.critical);
+    let asks = config.checks.iter().map(strength).max().unwrap_or(Strength::Nothing);
+    if asks < strength_of_proof(&own, &evidence.checks)
+        || (critical(&facts.accepted.config.checks) && !critical(&config.checks))
+    {
+        return accepted(format!(
+            "what is left of those of {name} proves less than proved it then"
+        ));
+    }
+    let line = |names: &[String], what: String| {
+        (!names.is_empty()).then(|| format!("{} {what}", names.join(", ")))
+    };
+    let told = [
+        line(&merged.changed, format!("as {name} was proven with")),
+        line(&merged.only_accepted, format!("not asked: {name} was proven without")),
+        line(&merged.only_proven, format!("of {name} not asked: not accepted any more")),
+    ];
+    let told = told.into_iter().flatten().collect();
+    Ok(Some(Asked { config, text: merged.text, told }))
+}
+
+fn strength(check: &Check) -> Strength {
+    match &check.kind {
+        _ if check::has_witness(std::slice::from_ref(check), &[]) => Strength::TellsVersion,
+        CheckKind::Http(_) | CheckKind::Command(_) | CheckKind::Metric(_) => Strength::Answers,
+        CheckKind::Tcp(_) | CheckKind::Log(_) | CheckKind::File(_) => Strength::There,
+    }
+}
+
+/// What passed then, by the checks as they were. A check that could have told the version and did not proved less.
+fn strength_of_proof(own: &[Check], evidence: &[CheckEvidence]) -> Strength {
+    let passed = evidence.iter().filter(|found| found.passed && found.skipped.is_none());
+    let proved = passed.map(|found| {
+        let check = own.iter().find(|check| check.name == found.check);
+        match check.map_or(Strength::There, strength) {
+            _ if found.told_version => Strength::TellsVersion,
+            strength => strength.min(Strength::Answers),
+        }
+    });
+    proved.max().unwrap_or(Strength::Nothing)
+}
