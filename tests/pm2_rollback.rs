@@ -304,8 +304,11 @@ fn an_app_that_pm2_runs_from_another_directory_is_served_from_the_live_tree_afte
     wait_for_version(&s.app.health(), "1.0.0");
     assert_eq!(web.listed()[0]["pm2_env"]["pm_cwd"], copy);
 
-    s.bind();
-    s.release("1.1.0", Behaviour::Good).exit(0);
+    s.bind().stdout_has("that is another checkout's");
+    s.release("1.1.0", Behaviour::Good).exit(1).stderr_has("gitroll init --take-over");
+    assert_eq!(s.app.version_served().as_deref(), Some("1.0.0"));
+    host.gitroll(&["init", "--yes", "--take-over"]).exit(0);
+    host.gitroll(&["deploy", "main", "--yes"]).exit(0);
     assert_eq!(s.app.version_served().as_deref(), Some("1.1.0"));
     let listed = web.listed();
     assert_eq!(listed.len(), 1);

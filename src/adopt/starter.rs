@@ -3,12 +3,15 @@
 //! What is known is written, what is not is a comment that says what to put there. Every value goes through
 //! TOML quoting, so that no name found in a repository can become a key of the file.
 
+use std::collections::BTreeSet;
+
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 
 use super::stack::{LockFile, Stack};
 use crate::config::{self, ConfigError, UpstreamBranch, quote};
 use crate::model::AppName;
+use crate::service::Pm2App;
 
 /// Why a starter could not be made. Either is a bug of gitroll, not of the repository.
 #[derive(Debug, thiserror::Error)]
@@ -108,13 +111,9 @@ fn facts(
         .iter()
         .filter_map(|path| path.as_path().to_str().map(str::to_owned))
         .collect();
-    let pm2: Vec<Value> = stack
-        .pm2
-        .iter()
-        .map(|app| {
-            let name = app.name.as_str();
-            context! { name, plain => is_plain_to_pm2(name) }
-        })
+    let pm2: Vec<Value> = pm2_services(&stack.pm2)
+        .into_iter()
+        .map(|(key, app, namespace)| context! { key => key, name => app.name, namespace })
         .collect();
     context! {
         name => name.as_str(),
@@ -153,9 +152,38 @@ fn health(stack: &Stack) -> Option<Value> {
     Some(context! { url => health.url, json, tells })
 }
 
-/// As [`config::parse`] judges it.
-fn is_plain_to_pm2(name: &str) -> bool {
-    name != "all" && !name.bytes().all(|b| b.is_ascii_digit())
+/// Each app with a service name made of its own (`@acme/web`: `web`) that no other has, and its namespace where that
+/// alone tells it from another one.
+fn pm2_services(apps: &[Pm2App]) -> Vec<(String, &Pm2App, Option<String>)> {
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    let named = |app: &'_ Pm2App| {
+        let shared = apps.iter().filter(|other: &&Pm2App| other.name == app.name).count() > 1;
+        shared.then(|| app.namespace.clone().unwrap_or_else(|| "default".to_owned()))
+    };
+    let mut services = Vec::new();
+    for app in apps {
+        let namespace = named(app);
+        let plain = service_name(&app.name);
+        let full = service_name(&app.name.replace(['@', '/'], "-"));
+        let other =
+            namespace.as_ref().map(|namespace| service_name(&format!("{plain}-{namespace}")));
+        let numbered = (2..).map(|n| format!("{plain}-{n}"));
+        let mut free = [plain.clone(), full].into_iter().chain(other).chain(numbered);
+        let key = free.find(|key| !taken.contains(key)).unwrap_or(plain);
+        taken.insert(key.clone());
+        services.push((key, app, namespace));
+    }
+    services
+}
+
+fn service_name(app: &str) -> String {
+    let name = app.rsplit('/').find(|part| !part.is_empty()).unwrap_or(app);
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let name: String = name.chars().map(|c| if fits(c) { c } else { '-' }).take(60).collect();
+    match name.trim_matches(|c: char| !c.is_ascii_alphanumeric()) {
+        "" => "app".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 /// The filter `toml`: a text as a TOML string, a list of texts as an array.

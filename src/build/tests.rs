@@ -28,6 +28,7 @@ fn binding(app: &App) -> Binding {
         tools: Tools::default(),
         pm2_home: None,
         path_variable: std::env::var("PATH").unwrap(),
+        take_over: Vec::new(),
     }
 }
 

@@ -212,7 +212,7 @@ fn left_alone(session: &Session, facts: &Facts) -> Vec<LeftAlone> {
                 let log = log.map(|log| format!(", log {}", log.display())).unwrap_or_default();
                 format!("nobody restarts it now{log}; gitroll init finds it again")
             }
-            Manager::Pm2 { app } => format!("pm2 keeps it, as {app}"),
+            Manager::Pm2 { app, .. } => format!("pm2 keeps it, as {app}"),
             Manager::Systemd { unit, .. } => format!("systemd keeps it, as {unit}"),
             Manager::Command { .. } => "kept by whoever started it".to_owned(),
         };

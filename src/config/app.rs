@@ -165,8 +165,10 @@ pub enum Manager {
     },
     /// pm2.
     Pm2 {
-        /// `name`: the pm2 app's name.
+        /// `name`: the pm2 app's name, whatever it is: pm2 is never called with it.
         app: String,
+        /// `namespace`, where apps of that name run in this tree in several.
+        namespace: Option<String>,
     },
     /// systemd.
     Systemd {

@@ -16,8 +16,10 @@ fn left_of(service: &Service, after: &Config) -> Option<Service> {
         Manager::Process { .. } => !others.any(|other| {
             other.name == service.name && matches!(other.manager, Manager::Process { .. })
         }),
-        Manager::Pm2 { app } => !others
-            .any(|other| matches!(&other.manager, Manager::Pm2 { app: theirs } if theirs == app)),
+        Manager::Pm2 { app, namespace } => !others.any(|other| {
+            matches!(&other.manager, Manager::Pm2 { app: theirs, namespace: in_theirs, .. }
+                if theirs == app && in_theirs == namespace)
+        }),
         Manager::Command { status, .. } => !others.any(|other| match &other.manager {
             Manager::Command { status: theirs, .. } => {
                 other.name == service.name || theirs == status

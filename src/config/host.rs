@@ -43,6 +43,8 @@ pub struct Binding {
     pub pm2_home: Option<PathBuf>,
     /// `PATH` for builds and services.
     pub path_variable: String,
+    /// Directories whose pm2 apps a person said are this checkout's: the next reload moves them here.
+    pub take_over: Vec<PathBuf>,
 }
 
 /// How records are signed.

@@ -62,6 +62,7 @@ impl World {
             tools: Tools::default(),
             pm2_home: None,
             path_variable: std::env::var("PATH").unwrap(),
+            take_over: Vec::new(),
         };
         let git = Git::open(&top, None).unwrap();
         let world = Self { dir, top, git, binding, commits: commits.to_vec() };

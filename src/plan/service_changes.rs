@@ -52,7 +52,7 @@ pub(super) fn between(
 /// `worker (worker.service)`
 fn spelled(service: &Service) -> String {
     match &service.manager {
-        Manager::Pm2 { app } => format!("{} (pm2 app {app})", service.name),
+        Manager::Pm2 { app, .. } => format!("{} (pm2 app {app})", service.name),
         Manager::Systemd { .. } => {
             format!("{} ({})", service.name, service.manager.units().join(", "))
         }
@@ -63,7 +63,7 @@ fn spelled(service: &Service) -> String {
 /// The command that keeps the manager from starting it again by itself, after a reboot.
 fn for_good(manager: &Manager) -> Option<String> {
     match manager {
-        Manager::Pm2 { app } => Some(format!("pm2 delete {app} && pm2 save")),
+        Manager::Pm2 { app, .. } => Some(format!("pm2 delete {app} && pm2 save")),
         Manager::Systemd { scope, .. } => {
             let user = match scope {
                 Scope::System => "",

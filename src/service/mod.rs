@@ -24,7 +24,7 @@ pub use state::{Between, Host, ServiceError, ServiceState};
 pub fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState, ServiceError> {
     traced("observe", service, || match &service.manager {
         Manager::Process { .. } => process::observe(host, service),
-        Manager::Pm2 { app } => pm2::observe(host, service, app),
+        Manager::Pm2 { .. } => pm2::observe(host, service),
         Manager::Command { .. } => command::observe(host, service),
         Manager::Systemd { .. } => systemd::observe(host, service),
     })
@@ -52,7 +52,7 @@ pub fn reload_in_turn(
 ) -> Result<Ticks, ServiceError> {
     traced("reload", service, || match &service.manager {
         Manager::Process { .. } => process::reload(host, service),
-        Manager::Pm2 { app } => pm2::reload(host, service, app),
+        Manager::Pm2 { .. } => pm2::reload(host, service),
         Manager::Command { .. } => command::reload(host, service),
         Manager::Systemd { .. } => systemd::reload(host, service, between),
     })
@@ -66,7 +66,8 @@ pub fn reload_in_turn(
 pub fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>, ServiceError> {
     match &service.manager {
         Manager::Systemd { .. } => systemd::ready(host, service),
-        _ => Ok(None),
+        Manager::Pm2 { .. } => pm2::ready(host, service).map(|()| None),
+        Manager::Process { .. } | Manager::Command { .. } => Ok(None),
     }
 }
 
@@ -77,7 +78,7 @@ pub fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>, Servi
 pub fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
     traced("start", service, || match &service.manager {
         Manager::Process { .. } => process::start(host, service),
-        Manager::Pm2 { app } => pm2::start(host, service, app),
+        Manager::Pm2 { .. } => pm2::start(host, service),
         Manager::Command { .. } => command::start(host, service),
         Manager::Systemd { .. } => systemd::start(host, service),
     })
@@ -90,7 +91,7 @@ pub fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
 pub fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
     traced("stop", service, || match &service.manager {
         Manager::Process { .. } => process::stop(host, service),
-        Manager::Pm2 { app } => pm2::stop(host, service, app),
+        Manager::Pm2 { .. } => pm2::stop(host, service),
         Manager::Command { .. } => command::stop(host, service),
         Manager::Systemd { .. } => systemd::stop(host, service),
     })
@@ -144,7 +145,7 @@ pub fn wait_for_outlived(host: &Host<'_>, service: &Service) -> Result<(), Servi
 /// Files.
 pub fn remember(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
     match &service.manager {
-        Manager::Pm2 { app } => pm2::remember(host, service, app),
+        Manager::Pm2 { .. } => pm2::remember(host, service),
         _ => Ok(()),
     }
 }
@@ -172,7 +173,7 @@ pub fn log_file(host: &Host<'_>, service: &Service) -> Option<PathBuf> {
 pub fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<ServiceLog>, ServiceError> {
     let files = match &service.manager {
         Manager::Process { log, .. } => vec![process::log_path(host, service, log.as_ref())],
-        Manager::Pm2 { app } => pm2::log_files_of(host, app)?,
+        Manager::Pm2 { .. } => pm2::log_files_of(host, service)?,
         Manager::Command { .. } => vec![command::log_path(host, service)?],
         Manager::Systemd { .. } => return systemd::logs(host, service),
     };

@@ -12,7 +12,6 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::config::Service;
-use crate::model::ServiceName;
 use crate::system::files;
 use crate::system::procs::{self, ProcessId, Ticks};
 
@@ -20,9 +19,11 @@ use super::log;
 use super::state::{Host, ServiceError, ServiceState};
 use app::{Definition, FlagVariables, Instance};
 use client::Client;
+use identity::{App, Found, shared_name};
 
 mod app;
 mod client;
+mod identity;
 
 /// The least time that any change may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -31,7 +32,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pm2App {
     /// Its name.
-    pub name: ServiceName,
+    pub name: String,
+    /// Its namespace, where it is not the default one.
+    pub namespace: Option<String>,
     /// Where it runs.
     pub cwd: PathBuf,
     /// `PORT` in its environment.
@@ -50,35 +53,31 @@ pub fn running_pm2_apps(pm2: &Path, pm2_home: &Path) -> Vec<Pm2App> {
     let instances = client.list().unwrap_or_default();
     instances
         .iter()
-        .filter(|instance| seen.insert(instance.name.clone()))
-        .filter_map(|instance| {
-            Some(Pm2App {
-                name: instance.name.parse().ok()?,
-                cwd: instance.cwd.clone(),
-                port: instance.port(),
-                user: instance.user.clone(),
-            })
+        .filter(|i| seen.insert((i.name.clone(), i.namespace().to_owned(), i.cwd.clone())))
+        .map(|instance| Pm2App {
+            name: instance.name.clone(),
+            namespace: Some(instance.namespace().to_owned()).filter(|name| name != "default"),
+            cwd: instance.cwd.clone(),
+            port: instance.port(),
+            user: instance.user.clone(),
         })
         .collect()
 }
 
-pub(super) fn observe(
-    host: &Host<'_>,
-    service: &Service,
-    app: &str,
-) -> Result<ServiceState, ServiceError> {
-    let client = Client::new(host, app)?;
+pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState, ServiceError> {
+    let app = App::of(host, service);
+    let client = Client::new(host)?;
     client.find()?;
     let Some(daemon) = client.daemon() else {
-        if !is_remembered(host, service) && client.saved(app).is_none() {
+        if !is_remembered(host, service) && client.saved(&app).is_none() {
             // No reload could start it: better known before anything changes.
             return Err(ServiceError::Unknown {
                 manager: "pm2".to_owned(),
-                name: app.to_owned(),
+                name: app.name.to_owned(),
                 known: Vec::new(),
             });
         }
-        let orphans = orphans(&client, app);
+        let orphans = orphans(&client, &app);
         return Ok(ServiceState {
             word: "daemon dead".to_owned(),
             up: false,
@@ -92,9 +91,9 @@ pub(super) fn observe(
             log: Vec::new(),
         });
     };
-    let instances = match client.instances(app) {
+    let instances = match client.found(&app) {
         Err(ServiceError::Unknown { .. }) if is_remembered(host, service) => Vec::new(),
-        instances => instances?,
+        found => found?.own,
     };
     let processes: Vec<ProcessId> = instances.iter().filter_map(Instance::process).collect();
     let up = !instances.is_empty()
@@ -110,89 +109,126 @@ pub(super) fn observe(
         untouched: false,
         kept: false,
         no_witness: None,
-        log: told(host, service, app, &client, &instances, up),
+        log: told(host, service, app.name, &client, &instances, up),
     })
 }
 
-pub(super) fn reload(host: &Host<'_>, service: &Service, app: &str) -> Result<Ticks, ServiceError> {
-    let client = Client::new(host, app)?;
+/// Whether it could be made to run the tree: what [`observe`] does not tell. Changes nothing.
+pub(super) fn ready(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    let app = App::of(host, service);
+    let client = Client::new(host)?;
     if client.daemon().is_none() {
-        return start_again(host, service, app, &client);
+        return Ok(());
     }
-    let instances = match client.instances(app) {
-        Err(ServiceError::Unknown { .. }) if is_remembered(host, service) => {
-            return start_again(host, service, app, &client);
-        }
-        instances => instances?,
+    let found = match client.found(&app) {
+        Ok(found) => found,
+        Err(error @ ServiceError::Unusable { .. }) => return Err(error),
+        // Whatever else it is, the observation says it.
+        Err(_) => return Ok(()),
     };
-    mark_logs(host, service, &client, log_files(&instances))?;
+    if found.own.iter().any(|instance| instance.stale(&host.top).is_some()) {
+        found.nobody_shares_the_name()?;
+        let listed = Definition::of(&found.own);
+        let moved = listed.map(|one| one.moved_to(&host.top, remembered(host, service).as_ref()));
+        if let Some(Err(ServiceError::Failed { command, problem })) = moved {
+            return Err(ServiceError::Unusable {
+                problem: format!("{command}: {problem}"),
+                hint: format!("start it once in {} with pm2", host.top.display()),
+                command: None,
+            });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, ServiceError> {
+    let app = App::of(host, service);
+    let client = Client::new(host)?;
+    if client.daemon().is_none() {
+        return start_again(host, service, &app, &client);
+    }
+    let found = match client.found(&app) {
+        Err(ServiceError::Unknown { .. }) if is_remembered(host, service) => {
+            return start_again(host, service, &app, &client);
+        }
+        found => found?,
+    };
+    let instances = &found.own;
+    mark_logs(host, service, &client, log_files(instances))?;
     let own = instances.first().and_then(|instance| instance.settings.get("env")?.as_object());
     let flags = FlagVariables::over(host, service, own)?;
     let stale = instances.iter().any(|instance| instance.stale(&host.top).is_some());
     if stale || !flags.unset.is_empty() {
-        return replace(host, service, &client, &instances, &flags);
+        return replace(host, service, &client, &found, &flags);
     }
-    let limit = limit(&instances);
-    let change = |command: &str| {
-        let words = flags.words(&[command, app]);
-        client.change_with_flags(&words, limit, &flags, instances.first())
+    let limit = limit(instances);
+    let change = |verb: &str| {
+        for command in found.commands(verb)? {
+            let command: Vec<&str> = command.iter().map(String::as_str).collect();
+            client.change_with_flags(&flags.words(&command), limit, &flags, instances.first())?;
+        }
+        Ok::<(), ServiceError>(())
     };
     let moment = Ticks::now();
     if instances.iter().all(Instance::is_online) {
         // One that says it is at it already, or that fails otherwise, is found by its old processes.
         change("reload")?;
-        if all_fresh(&client.instances(app)?, moment) {
+        if all_fresh(&client.found(&app)?.own, moment) {
             return Ok(moment);
         }
     }
     let moment = Ticks::now();
     change("restart")?;
-    let now = client.instances(app)?;
-    if all_fresh(&now, moment) {
+    let now = client.found(&app)?;
+    if all_fresh(&now.own, moment) {
         return Ok(moment);
     }
     replace(host, service, &client, &now, &flags)
 }
 
-pub(super) fn start(host: &Host<'_>, service: &Service, app: &str) -> Result<(), ServiceError> {
-    let state = match observe(host, service, app) {
+pub(super) fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    let state = match observe(host, service) {
         Err(ServiceError::Unknown { .. }) if is_remembered(host, service) => None,
         state => Some(state?),
     };
     if state.is_some_and(|state| state.up && state.stale.is_none()) {
         return Ok(());
     }
-    reload(host, service, app).map(|_| ())
+    reload(host, service).map(|_| ())
 }
 
-pub(super) fn stop(host: &Host<'_>, service: &Service, app: &str) -> Result<(), ServiceError> {
-    let client = Client::new(host, app)?;
+pub(super) fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    let app = App::of(host, service);
+    let client = Client::new(host)?;
     if client.daemon().is_none() {
-        return end_orphans(&client, app);
+        return end_orphans(&client, &app);
     }
-    let instances = match client.instances(app) {
+    let found = match client.found(&app) {
         Err(ServiceError::Unknown { .. }) if is_remembered(host, service) => {
-            return end_orphans(&client, app);
+            return end_orphans(&client, &app);
         }
-        instances => instances?,
+        found => found?,
     };
-    let processes: Vec<ProcessId> = instances.iter().filter_map(Instance::process).collect();
-    let said = client.change(&["stop", app], limit(&instances))?;
+    let processes: Vec<ProcessId> = found.own.iter().filter_map(Instance::process).collect();
+    let mut said = None;
+    for command in found.commands("stop")? {
+        said = client.change(&command, limit(&found.own))?.or(said);
+    }
     if procs::wait_until_gone(&processes, Duration::from_secs(5)) {
         return Ok(());
     }
     Err(ServiceError::Failed {
-        command: format!("pm2 stop {app}"),
+        command: format!("pm2 stop {}", app.name),
         problem: said.unwrap_or_else(|| "its processes still run".to_owned()),
     })
 }
 
-pub(super) fn remember(host: &Host<'_>, service: &Service, app: &str) -> Result<(), ServiceError> {
-    let client = Client::new(host, app)?;
+pub(super) fn remember(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    let client = Client::new(host)?;
     if client.daemon().is_none() {
         return Ok(());
     }
-    let instances = client.instances(app)?;
+    let instances = client.found(&App::of(host, service))?.own;
     if instances.iter().any(|instance| instance.stale(&host.top).is_some()) {
         return Ok(());
     }
@@ -209,15 +245,16 @@ pub(super) fn remember(host: &Host<'_>, service: &Service, app: &str) -> Result<
 fn start_again(
     host: &Host<'_>,
     service: &Service,
-    app: &str,
+    app: &App<'_>,
     client: &Client,
 ) -> Result<Ticks, ServiceError> {
     let definition = match remembered(host, service) {
         Some(definition) => definition,
         None => client.saved(app).ok_or_else(|| ServiceError::Failed {
-            command: format!("pm2 reload {app}"),
+            command: format!("pm2 reload {}", app.name),
             problem: format!(
-                "pm2's daemon is gone and nothing is remembered of {app}; start it once with pm2"
+                "pm2's daemon is gone and nothing is remembered of {}; start it once with pm2",
+                app.name
             ),
         })?,
     };
@@ -226,7 +263,7 @@ fn start_again(
     let definition = definition.with_flags(&flags);
     end_orphans(client, app)?;
     mark_logs(host, service, client, definition.logs())?;
-    run_definition(host, service, client, &definition)
+    run_definition(host, service, client, app, &definition)
 }
 
 /// Deletes an app and starts it from the live tree: the only way to mend a stale directory, and to take a variable
@@ -235,9 +272,11 @@ fn replace(
     host: &Host<'_>,
     service: &Service,
     client: &Client,
-    instances: &[Instance],
+    found: &Found,
     flags: &FlagVariables,
 ) -> Result<Ticks, ServiceError> {
+    found.nobody_shares_the_name()?;
+    let instances = &found.own;
     let Some(listed) = Definition::of(instances) else {
         return Err(ServiceError::Failed {
             command: "pm2 jlist".to_owned(),
@@ -247,18 +286,19 @@ fn replace(
     // Before anything is deleted: this fails where the live tree has no such script.
     let definition = listed.moved_to(&host.top, remembered(host, service).as_ref())?;
     let definition = definition.with_flags(flags);
-    let app = definition.name();
     let processes: Vec<ProcessId> = instances.iter().filter_map(Instance::process).collect();
     let limit = limit(instances);
     keep_unless_remembered(host, service, &definition)?;
-    client.change(&["delete", app], limit)?;
+    for command in found.commands("delete")? {
+        client.change(&command, limit)?;
+    }
     if !procs::wait_until_gone(&processes, Duration::from_secs(5)) {
         for process in &processes {
             process.kill();
         }
         procs::wait_until_gone(&processes, Duration::from_secs(5));
     }
-    run_definition(host, service, client, &definition)
+    run_definition(host, service, client, &App::of(host, service), &definition)
 }
 
 /// Between delete and start pm2 knows nothing: should this program be killed there, the next one must.
@@ -279,8 +319,14 @@ fn run_definition(
     host: &Host<'_>,
     service: &Service,
     client: &Client,
+    app: &App<'_>,
     definition: &Definition,
 ) -> Result<Ticks, ServiceError> {
+    if client.daemon().is_some()
+        && let Some(other) = client.list()?.iter().find(|one| one.name == app.name)
+    {
+        return Err(shared_name(other));
+    }
     let path = host.file(service, ".start.json")?;
     files::write_durably(&path, definition.text().as_bytes(), 0o600)
         .map_err(ServiceError::at(&path))?;
@@ -289,7 +335,7 @@ fn run_definition(
     let removed = std::fs::remove_file(&path).map_err(ServiceError::at(&path));
     let said = started?;
     removed?;
-    match client.instances(definition.name()) {
+    match client.found(app) {
         Err(ServiceError::Unknown { .. }) => Err(ServiceError::Failed {
             command: format!("pm2 start {}", definition.name()),
             problem: said.unwrap_or_else(|| "pm2 did not start it".to_owned()),
@@ -360,13 +406,16 @@ fn is_about_its_end(line: &str, app: &str, scripts: &[String]) -> bool {
 }
 
 /// Where the app's instances write to.
-pub(super) fn log_files_of(host: &Host<'_>, app: &str) -> Result<Vec<PathBuf>, ServiceError> {
-    let client = Client::new(host, app)?;
+pub(super) fn log_files_of(
+    host: &Host<'_>,
+    service: &Service,
+) -> Result<Vec<PathBuf>, ServiceError> {
+    let client = Client::new(host)?;
     if client.daemon().is_none() {
         let command = "pm2 jlist".to_owned();
         return Err(ServiceError::Failed { command, problem: "its daemon is dead".to_owned() });
     }
-    let mut files = log_files(&client.instances(app)?);
+    let mut files = log_files(&client.found(&App::of(host, service))?.own);
     files.sort();
     files.dedup();
     Ok(files)
@@ -397,7 +446,7 @@ fn word(instances: &[Instance]) -> String {
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
 /// The processes that pm2 once started for this app and no longer watches. They may hold its port.
-fn orphans(client: &Client, app: &str) -> Vec<ProcessId> {
+fn orphans(client: &Client, app: &App<'_>) -> Vec<ProcessId> {
     let watched = client.daemon().map(|daemon| procs::family(daemon.pid)).unwrap_or_default();
     procs::running()
         .into_iter()
@@ -408,7 +457,7 @@ fn orphans(client: &Client, app: &str) -> Vec<ProcessId> {
 }
 
 /// Ends them, so that the app can be started again.
-fn end_orphans(client: &Client, app: &str) -> Result<(), ServiceError> {
+fn end_orphans(client: &Client, app: &App<'_>) -> Result<(), ServiceError> {
     let orphans = orphans(client, app);
     for process in &orphans {
         process.terminate();
@@ -425,14 +474,14 @@ fn end_orphans(client: &Client, app: &str) -> Result<(), ServiceError> {
     let pids: Vec<String> =
         orphans.iter().filter(|p| p.alive()).map(|p| p.pid.to_string()).collect();
     Err(ServiceError::Failed {
-        command: format!("stop {app}"),
+        command: format!("stop {}", app.name),
         problem: format!("process {} of a lost pm2 daemon does not end", pids.join(", ")),
     })
 }
 
-/// Whether its environment says that this pm2 started it for this app: in fork mode by variables of
+/// Whether its environment says that this pm2 started it for this app, in this tree: in fork mode by variables of
 /// their own, in cluster mode by one that holds everything as JSON.
-fn was_started_for(pid: u32, client: &Client, app: &str) -> bool {
+fn was_started_for(pid: u32, client: &Client, app: &App<'_>) -> bool {
     let Some(environment) = procs::environment(pid) else {
         return false;
     };
@@ -440,11 +489,20 @@ fn was_started_for(pid: u32, client: &Client, app: &str) -> bool {
     if variable("PM2_HOME").is_none_or(|home| *home != client.home()) {
         return false;
     }
-    let forked = variable("pm_id").is_some() && variable("name").is_some_and(|name| *name == app);
+    let here = |dir: Option<&Path>| {
+        let dir = dir.map(Path::to_owned).or_else(|| procs::working_directory(pid));
+        dir.is_some_and(|dir| app.is_here(&dir))
+    };
+    let forked = variable("pm_id").is_some()
+        && variable("name").is_some_and(|name| *name == app.name)
+        && here(variable("pm_cwd").map(Path::new));
+    let settings = variable("pm2_env")
+        .and_then(|text| serde_json::from_slice::<Value>(text.as_encoded_bytes()).ok());
     forked
-        || variable("pm2_env")
-            .and_then(|text| serde_json::from_slice::<Value>(text.as_encoded_bytes()).ok())
-            .is_some_and(|settings| settings.get("name").is_some_and(|name| name == app))
+        || settings.is_some_and(|settings| {
+            settings.get("name").is_some_and(|name| name == app.name)
+                && here(settings.get("pm_cwd").and_then(Value::as_str).map(Path::new))
+        })
 }
 
 #[cfg(test)]

@@ -27,7 +27,8 @@ impl Managed {
         let mut bench = Bench::new(pm2.dir());
         bench.binding.tools.pm2 = Some(pm2.program.clone());
         bench.binding.pm2_home = Some(pm2.home.clone());
-        let service = bench::service("web", Manager::Pm2 { app: "shop".to_owned() });
+        let service =
+            bench::service("web", Manager::Pm2 { app: "shop".to_owned(), namespace: None });
         Self { bench, service, pm2 }
     }
 
@@ -173,6 +174,10 @@ fn an_app_started_inside_a_symbolic_link_is_stale_after_the_flip_and_is_mended()
     std::os::unix::fs::symlink(&v2, &current).unwrap();
     assert!(web.pm2.run(&current, &[], &["reload", "shop"]).status.success());
     assert!(web.bench.serves("v1"), "pm2 itself goes on with the old release");
+    let refused = service::reload(&web.bench.host(), &web.service).unwrap_err().to_string();
+    assert!(refused.contains("that is another checkout's"), "{refused}");
+    assert!(web.bench.serves("v1"));
+    web.bench.binding.take_over = vec![dir.join("r")];
     let stale = web.bench.observe(&web.service).stale.expect("it is stale");
     assert!(stale.contains("r/v1"), "{stale}");
 
@@ -379,7 +384,7 @@ fn a_pm2_home_that_is_too_long_for_a_socket_is_refused() {
 #[test]
 fn an_unknown_app_is_named_with_those_that_pm2_knows() {
     let mut web = Managed::fork();
-    web.service.manager = Manager::Pm2 { app: "shpo".to_owned() };
+    web.service.manager = Manager::Pm2 { app: "shpo".to_owned(), namespace: None };
     for result in [
         service::observe(&web.bench.host(), &web.service).map(|_| ()),
         service::reload(&web.bench.host(), &web.service).map(|_| ()),
@@ -388,7 +393,7 @@ fn an_unknown_app_is_named_with_those_that_pm2_knows() {
         let error = result.unwrap_err().to_string();
         assert_eq!(error, "pm2 knows no \"shpo\", it knows shop");
     }
-    web.service.manager = Manager::Pm2 { app: "all".to_owned() };
+    web.service.manager = Manager::Pm2 { app: "all".to_owned(), namespace: None };
     assert!(service::stop(&web.bench.host(), &web.service).is_err());
     assert!(web.bench.serves("v1"), "`pm2 stop all` was run");
 }

@@ -149,5 +149,6 @@ fn binding(top: &Path) -> Binding {
         tools: Tools::default(),
         pm2_home: None,
         path_variable: std::env::var("PATH").unwrap(),
+        take_over: Vec::new(),
     }
 }

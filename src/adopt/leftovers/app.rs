@@ -26,7 +26,7 @@ pub struct App {
 impl App {
     pub(super) fn of(site: &Site, config: &Config) -> Self {
         let pm2 = |manager: &Manager| match manager {
-            Manager::Pm2 { app } => Some(app.clone()),
+            Manager::Pm2 { app, .. } => Some(app.clone()),
             Manager::Systemd { unit, .. } => Some(unit.clone()),
             _ => None,
         };

@@ -36,7 +36,7 @@ impl Tree {
     }
 
     fn running(mut self, name: &str, cwd: PathBuf, port: Option<u16>) -> Self {
-        self.pm2.push(Pm2App { name: name.parse().unwrap(), cwd, port, user: None });
+        self.pm2.push(Pm2App { name: name.to_owned(), namespace: None, cwd, port, user: None });
         self
     }
 

@@ -34,7 +34,13 @@ fn express() -> Package {
 }
 
 fn found(name: &str) -> Pm2App {
-    Pm2App { name: name.parse().unwrap(), cwd: "/opt/shop".into(), port: Some(3000), user: None }
+    Pm2App {
+        name: name.to_owned(),
+        namespace: None,
+        cwd: "/opt/shop".into(),
+        port: Some(3000),
+        user: None,
+    }
 }
 
 fn health() -> Health {
@@ -95,7 +101,7 @@ fn an_npm_app_under_pm2_is_complete() {
     code = "15m"
     "#);
     assert_eq!(config.build.len(), 2);
-    assert!(matches!(&config.services[0].manager, Manager::Pm2 { app } if app == "app"));
+    assert!(matches!(&config.services[0].manager, Manager::Pm2 { app, .. } if app == "app"));
     let CheckKind::Http(http) = &config.checks[0].kind else { panic!("another kind") };
     assert!(http.json["/version"].tells_version());
     assert_eq!(http.json["/status"].value, "healthy");

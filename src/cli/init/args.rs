@@ -31,6 +31,9 @@ pub struct InitArgs {
     /// Begin a new chain: this checkout was copied
     #[arg(long)]
     pub(super) new_writer: bool,
+    /// Move the apps here that pm2 runs from another directory under the names in gitroll.toml
+    #[arg(long)]
+    pub(super) take_over: bool,
     /// Take every default
     #[arg(long, short)]
     pub(super) yes: bool,

@@ -8,10 +8,12 @@ use crate::adopt::stack::{Stack, WorkTree};
 use crate::adopt::starter;
 use crate::adopt::tree_mask::tree_mask;
 use crate::cli::failure::{Failure, Status};
-use crate::config::{Binding, BindingPlaces, Signing, SigningFormat, Tools, UpstreamBranch};
+use crate::config::{
+    Binding, BindingPlaces, Config, Manager, Signing, SigningFormat, Tools, UpstreamBranch,
+};
 use crate::ledger;
 use crate::model::{AppName, EnvironmentName, IdError, WriterId};
-use crate::service;
+use crate::service::{self, Pm2App};
 use crate::site::config_in_tree;
 use crate::system::git::Git;
 use crate::system::{files, process, random, umask, user};
@@ -82,6 +84,9 @@ pub(super) fn prepare(
     let upstream = upstream(git);
     let configured =
         existing.as_deref().map(|text| crate::config::parse(text, "gitroll.toml")).transpose()?;
+    if let Some(config) = &configured {
+        binding.take_over = taken_over(ui, args, config, &stack.pm2, &found, &binding)?;
+    }
     let edited = edited::decide(git, ui, args, &head, configured.as_ref(), first)?;
     let (config_text, wrote_config) = match existing {
         Some(text) => (text, false),
@@ -93,6 +98,50 @@ pub(super) fn prepare(
         }
     };
     Ok(Prepared { binding, config_text, wrote_config, edited })
+}
+
+/// The directories whose pm2 apps are this checkout's although they do not lie in it. A second checkout of an app has
+/// the first one's gitroll.toml, and the names in it: only a person can tell whether it shall replace the first.
+fn taken_over(
+    ui: &Ui,
+    args: &InitArgs,
+    config: &Config,
+    here: &[Pm2App],
+    running: &[Pm2App],
+    binding: &Binding,
+) -> Result<Vec<PathBuf>, Failure> {
+    let mut taken = binding.take_over.clone();
+    for service in &config.services {
+        let Manager::Pm2 { app: name, namespace, .. } = &service.manager else { continue };
+        let meant = |app: &&Pm2App| {
+            let theirs = app.namespace.as_deref().unwrap_or("default");
+            app.name == *name && namespace.as_deref().is_none_or(|wanted| wanted == theirs)
+        };
+        if here.iter().any(|app| meant(&app)) {
+            continue;
+        }
+        for app in running.iter().filter(meant) {
+            let dir = app.cwd.canonicalize().unwrap_or_else(|_| app.cwd.clone());
+            if taken.iter().any(|known| dir.starts_with(known)) || !dir.exists() {
+                continue;
+            }
+            let (name, at) = (escape(name), escape(&dir.display().to_string()));
+            let yes = args.take_over
+                || !args.yes
+                    && {
+                        let text = format!(
+                            "pm2 runs {name} in {at}, not here. Is it this checkout's, to be moved here by the \
+                         next deploy?"
+                        );
+                        ui::confirm(ui, &text, false)?
+                    };
+            if yes {
+                ui.say(&format!("{name} of {at}: the next deploy moves it here"));
+                taken.push(dir);
+            }
+        }
+    }
+    Ok(taken)
 }
 
 /// Makes the key where one is needed, trusts it, writes the binding; signs a probe with it first.
@@ -170,6 +219,7 @@ fn fresh(
         tools: Tools::default(),
         pm2_home: None,
         path_variable: String::new(),
+        take_over: Vec::new(),
     })
 }
 

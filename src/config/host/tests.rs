@@ -21,6 +21,7 @@ fn binding(dir: &Path, path: &Path) -> Binding {
         tools: Tools { git: Some("/usr/bin/git".into()), ..Tools::default() },
         pm2_home: Some("/home/deploy/.pm2".into()),
         path_variable: "/usr/bin:/bin".to_owned(),
+        take_over: Vec::new(),
     }
 }
 

@@ -74,6 +74,9 @@ fn binding(root: &Table<'_>, dir: &Path) -> Option<Binding> {
         keys
     });
     let tools = root.need("tools").and_then(|item| tools(&item));
+    let take_over = or(root.get("take_over"), Vec::new, |item| {
+        all(item.elements("an array of absolute paths")?.iter().map(absolute))
+    });
     root.finish();
     let (tools, path_variable, pm2_home) = tools?;
     Some(Binding {
@@ -91,6 +94,7 @@ fn binding(root: &Table<'_>, dir: &Path) -> Option<Binding> {
         tools,
         pm2_home,
         path_variable,
+        take_over: take_over?,
     })
 }
 
@@ -232,6 +236,15 @@ pub(super) fn write(binding: &Binding) -> Result<String, String> {
         Some(mask) => format!("umask = {}\n", quote(&format!("{mask:03o}"))),
         None => "# umask = \"022\"\n".to_owned(),
     };
+    let take_over: Result<Vec<String>, String> =
+        binding.take_over.iter().map(|dir| path(dir)).collect();
+    let take_over = match take_over?.join(", ") {
+        none if none.is_empty() => none,
+        dirs => format!(
+            "# pm2 apps that run in these directories are this checkout's: the next reload moves them here.\n\
+             take_over = [{dirs}]\n"
+        ),
+    };
     let openpgp: Vec<String> = binding.openpgp.iter().map(|key| quote(key)).collect();
     Ok(format!(
         "\
@@ -252,7 +265,7 @@ run_as = {run_as}
 {umask}\
 # Builds are staged here: outside the work tree, on the same file system if possible.
 work_dir = {work_dir}
-
+{take_over}
 [signing]
 # \"ssh\" (key: path of a key file; a .pub file means the agent's key) or \"openpgp\" (key: a fingerprint).
 format = {format}

@@ -60,23 +60,8 @@ type ReadManager = fn(&Table<'_>, &str) -> Option<Manager>;
 
 fn pm2(table: &Table<'_>, name: &str) -> Option<Manager> {
     let app = or(table.get("name"), || name.to_owned(), |item| Some(item.line()?.to_owned()))?;
-    // pm2 takes these for an id, for every app, for a pattern, for an option.
-    let means_more = app == "all"
-        || app.bytes().all(|b| b.is_ascii_digit())
-        || app.starts_with(['/', '-'])
-        || app.contains(char::is_whitespace);
-    if means_more {
-        let message = format!(
-            "name: {} is no name of one app to pm2, which reads it as an id, a pattern or an option",
-            quoted(&app)
-        );
-        match table.get("name") {
-            Some(item) => item.add(message.trim_start_matches("name: ")),
-            None => table.add(message),
-        }
-        return None;
-    }
-    Some(Manager::Pm2 { app })
+    let namespace = or(table.get("namespace"), || None, |item| Some(Some(item.line()?.to_owned())));
+    Some(Manager::Pm2 { app, namespace: namespace? })
 }
 
 fn systemd(table: &Table<'_>, name: &str) -> Option<Manager> {
@@ -271,7 +256,10 @@ fn report_cycle(report: &Report<'_>, waiting: &[ReadService]) {
 /// Two services that are one and the same to their manager would be reloaded twice and blamed twice.
 fn check_distinct(report: &Report<'_>, services: &[ReadService]) {
     let identities = |read: &ReadService| match &read.service.manager {
-        Manager::Pm2 { app } => vec![("pm2 app", app.clone(), None)],
+        Manager::Pm2 { app, namespace: None, .. } => vec![("pm2 app", app.clone(), None)],
+        Manager::Pm2 { app, namespace: Some(namespace), .. } => {
+            vec![("pm2 app", format!("{namespace}:{app}"), None)]
+        }
         manager @ Manager::Systemd { scope, .. } => {
             manager.units().into_iter().map(|unit| ("unit", unit, Some(*scope))).collect()
         }

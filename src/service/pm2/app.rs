@@ -99,6 +99,11 @@ impl Instance {
         format!("{stem}{extension}")
     }
 
+    /// `default` where nothing else was said.
+    pub(super) fn namespace(&self) -> &str {
+        self.settings.get("namespace").and_then(Value::as_str).unwrap_or("default")
+    }
+
     pub(super) fn is_online(&self) -> bool {
         self.status == "online"
     }
@@ -126,7 +131,7 @@ impl Instance {
         if !resolved(&self.cwd).starts_with(&top) {
             return Some(format!("runs in {}, not in {}", self.cwd.display(), top.display()));
         }
-        let program = runs_a_program(self.settings.get("exec_interpreter"), &self.script);
+        let program = runs_a_program(self.settings.get("exec_interpreter"), &self.script, &top);
         if !program && !resolved(&self.script).starts_with(&top) {
             return Some(format!("runs {}, not in {}", self.script.display(), top.display()));
         }
@@ -159,10 +164,34 @@ pub(super) fn resolved(path: &Path) -> PathBuf {
     }
 }
 
-/// Whether what pm2 executes is an installed program rather than a script of the app.
-pub(super) fn runs_a_program(interpreter: Option<&Value>, script: &Path) -> bool {
+/// Whether what pm2 executes is an installed program rather than a script of the app: npm, yarn, bun, tsx, a shell.
+/// Those that come with node are links, so it is judged by where the link leads, too.
+pub(super) fn runs_a_program(interpreter: Option<&Value>, script: &Path, top: &Path) -> bool {
+    let real = resolved(script);
+    let paths = [script, &real];
+    // A directory with a package.json is an app's, and its modules are those of a release.
+    let installed = |path: &&Path| {
+        let modules = path.ancestors().find(|dir| dir.ends_with("node_modules"));
+        let modules = modules.and_then(|dir| {
+            dir.ancestors().filter(|dir| dir.ends_with("node_modules")).last()?.parent()
+        });
+        modules.is_some_and(|owner| !owner.join("package.json").is_file())
+    };
+    if paths.iter().any(installed) {
+        return true;
+    }
+    if suffixes(script).skip(1).any(|suffix| top.join(suffix).is_file()) {
+        return false;
+    }
+    let in_modules =
+        |path: &&Path| path.components().any(|part| part.as_os_str() == "node_modules");
+    let of_commands = |path: &&Path| {
+        let dir = path.parent().and_then(Path::file_name);
+        dir.is_some_and(|dir| dir == "bin" || dir == "sbin" || dir == "shims")
+    };
     interpreter.is_some_and(|interpreter| interpreter == "none")
-        || script.components().any(|part| part.as_os_str() == "node_modules")
+        || paths.iter().any(in_modules)
+        || paths.iter().any(of_commands)
 }
 
 /// What pm2's ecosystem file calls these and its list calls the same.
@@ -311,7 +340,7 @@ impl Definition {
                 let dirs = suffixes(&self.cwd).map(|suffix| top.join(suffix));
                 dirs.map(|dir| (dir.join(script), dir)).find(|(script, _)| script.is_file())
             }
-            Err(_) if self.is_program() => Some((self.script.clone(), top.to_owned())),
+            Err(_) if self.is_program(top) => Some((self.script.clone(), top.to_owned())),
             Err(_) => suffixes(&self.script)
                 .skip(1)
                 .map(|suffix| top.join(suffix))
@@ -363,11 +392,11 @@ impl Definition {
         let script = resolved(&self.script);
         resolved(&self.cwd).starts_with(&top)
             && script.exists()
-            && (self.is_program() || script.starts_with(&top))
+            && (self.is_program(&top) || script.starts_with(&top))
     }
 
-    fn is_program(&self) -> bool {
-        runs_a_program(self.app.get("interpreter"), &self.script)
+    fn is_program(&self, top: &Path) -> bool {
+        runs_a_program(self.app.get("interpreter"), &self.script, top)
     }
 }
 
@@ -562,6 +591,40 @@ mod tests {
         );
         let error = moved(&old, &old.join("missing.js"), None).unwrap_err().to_string();
         assert!(error.contains("no such script"), "{error}");
+    }
+
+    #[test]
+    fn a_program_of_the_host_is_no_script_of_an_old_release() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |text: &str| dir.path().join(text);
+        let write = |text: &str| {
+            std::fs::create_dir_all(path(text).parent().unwrap()).unwrap();
+            std::fs::write(path(text), "").unwrap();
+            path(text)
+        };
+        let top = path("top");
+        for file in ["server.js", "bin/www", "package.json", "node_modules/tsx/cli.mjs"] {
+            write(&format!("top/{file}"));
+        }
+        let runs = |interpreter: &str, script: &Path| {
+            runs_a_program(Some(&json!(interpreter)), script, &top)
+        };
+        // nvm's npm is a link into lib/node_modules.
+        let cli = write("nvm/v20/lib/node_modules/npm/bin/npm-cli.js");
+        std::fs::create_dir_all(path("nvm/v20/links")).unwrap();
+        std::os::unix::fs::symlink(&cli, path("nvm/v20/links/npm")).unwrap();
+        assert!(runs("node", &path("nvm/v20/links/npm")));
+        assert!(runs("node", &write("home/.yarn/bin/yarn.js")));
+        assert!(runs("none", &write("home/.bun/bun")));
+        assert!(
+            runs("node", &write("usr/lib/node_modules/tsx/cli.mjs")),
+            "the host's, not the app's"
+        );
+        write("old/package.json");
+        for script in ["server.js", "bin/www", "node_modules/tsx/cli.mjs"] {
+            assert!(!runs("node", &write(&format!("old/{script}"))), "{script}");
+            assert!(!runs("none", &path(&format!("old/{script}"))), "{script}");
+        }
     }
 
     const ENTRY: &str = r#"{"pid":7,"name":"a","pm_id":0,"pm2_env":{"name":"a","status":"online",

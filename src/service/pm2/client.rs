@@ -12,6 +12,7 @@ use crate::system::procs::{self, ProcessId};
 
 use super::super::state::{Host, ServiceError};
 use super::app::{self, Definition, FlagVariables, Instance};
+use super::identity::{App, Found};
 
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(20);
@@ -33,8 +34,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// pm2 as the binding has it, for the app named `app`.
-    pub(super) fn new(host: &Host<'_>, app: &str) -> Result<Self, ServiceError> {
+    /// pm2 as the binding has it.
+    pub(super) fn new(host: &Host<'_>) -> Result<Self, ServiceError> {
         let home = match &host.binding.pm2_home {
             Some(home) => home.clone(),
             None => host.account().home.join(".pm2"),
@@ -45,16 +46,6 @@ impl Client {
                 "PM2_HOME {} is too long: pm2's socket in it would have {longest} bytes, \
                  and at most {LONGEST_SOCKET} work; choose a shorter one",
                 home.display()
-            )));
-        }
-        // pm2 takes these for something else than a name: every app, a pattern, an option, a file.
-        let misread = app == "all"
-            || app.is_empty()
-            || app.starts_with(['-', '/'])
-            || [".json", ".yml", ".yaml", ".config."].iter().any(|part| app.contains(part));
-        if misread {
-            return Err(ServiceError::Unsupported(format!(
-                "pm2 does not take {app:?} for the name of an app; give the app another name"
             )));
         }
         let mut env = host.environment();
@@ -145,30 +136,15 @@ impl Client {
         app::parse(&finished.stdout).ok_or_else(|| failed("pm2 jlist", &finished, QUESTION))
     }
 
-    /// The instances of one app, at least one.
-    pub(super) fn instances(&self, app: &str) -> Result<Vec<Instance>, ServiceError> {
-        let all = self.list()?;
-        let known = all.iter().map(|instance| instance.name.clone());
-        let mut known: Vec<String> = known.collect();
-        known.sort();
-        known.dedup();
-        let found: Vec<Instance> = all.into_iter().filter(|i| i.name == app).collect();
-        if found.is_empty() {
-            return Err(ServiceError::Unknown {
-                manager: "pm2".to_owned(),
-                name: app.to_owned(),
-                known,
-            });
-        }
-        Ok(found)
+    /// One app.
+    pub(super) fn found(&self, app: &App<'_>) -> Result<Found, ServiceError> {
+        app.among(self.list()?)
     }
 
     /// An app as `pm2 save` kept it.
-    pub(super) fn saved(&self, app: &str) -> Option<Definition> {
+    pub(super) fn saved(&self, app: &App<'_>) -> Option<Definition> {
         let text = files::read_plain(&self.home.join("dump.pm2"), MOST_BYTES).ok()?;
-        let saved: Vec<Instance> =
-            app::parse_saved(&text)?.into_iter().filter(|i| i.name == app).collect();
-        Definition::of(&saved)
+        Definition::of(&app.saved(app::parse_saved(&text)?))
     }
 
     /// Has pm2 change something. Its exit code is not believed; what it says of a failure is returned.
