@@ -152,3 +152,98 @@ fn an_app_that_a_program_of_the_host_starts_is_deployed_and_rolled_back() {
     host.gitroll(&["back", "--yes"]).exit(0);
     s.serves("1.0.0");
 }
+
+/// Tells what it was started with.
+const SERVER: &str = r#"
+const fs = require('fs'), http = require('http'), path = require('path');
+const version = JSON.parse(fs.readFileSync(path.join(__dirname, 'package.json'))).version;
+process.on('SIGINT', () => process.exit(0));
+if (version.endsWith('-bad')) process.exit(1);
+const { GREETING, GONE, OF_THE_SHELL } = process.env;
+http.createServer((request, response) => {
+  response.writeHead(200, { 'content-type': 'application/json', connection: 'close' });
+  response.end(JSON.stringify({ status: 'healthy', version, GREETING, GONE, OF_THE_SHELL }));
+}).listen(process.env.PORT, '127.0.0.1');
+"#;
+
+/// The process file with these settings of the app, which are JavaScript.
+fn process_file(port: u16, name: &str, instances: u32, env: &str) -> String {
+    format!(
+        "const fs = require('fs');\n\
+         console.log('read');\n\
+         module.exports = {{ apps: [{{ name: '{name}', cwd: __dirname, script: 'server.js', exec_mode: 'cluster',\n\
+           instances: {instances}, env: {{ PORT: process.env.PORT || {port}, {env} }} }}] }};\n"
+    )
+}
+
+/// What the app says of itself, and how many processes there are.
+#[track_caller]
+fn told(s: &Scenario<'_>) -> (Value, Value, usize) {
+    let answer = http_get(&s.app.health()).expect("the app answers");
+    let answer: Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert_eq!(answer["OF_THE_SHELL"], "once", "what the app was given by hand is gone");
+    (answer["GREETING"].clone(), answer["GONE"].clone(), pids(s.host, &s.app.dir).len())
+}
+
+#[test]
+fn an_edited_process_file_is_applied_with_the_release_and_undone_with_it() {
+    let host = TestEnvironment::new();
+    let s = plain(&host, &quick("web").and("[run]\nwatchdog = \"off\"\n"));
+    let port = s.app.port.number();
+    let write = |name: &str, instances: u32, env: &str| {
+        s.app.write("ecosystem.config.js", &process_file(port, name, instances, env));
+    };
+    s.app.write("server.js", SERVER);
+    write("web", 1, "GREETING: 'one', GONE: 'here'");
+    s.app.commit("A process file");
+    let mut start = host.command("pm2");
+    start
+        .args(["start", "ecosystem.config.js"])
+        .current_dir(&s.app.dir)
+        .env("OF_THE_SHELL", "once");
+    Answer::of(start, Duration::from_secs(60)).exit(0);
+    wait_for_version(&s.app.health(), "1.0.0");
+    host.run("pm2", &["save"]).exit(0);
+    s.bind().stdout_has("adopted");
+    let first = ("one".into(), "here".into(), 1);
+    assert_eq!(told(&s), first);
+
+    write("web", 2, "GREETING: 'two'");
+    s.release_kept("1.1.0").exit(0).stdout_has("web 2/2 fresh");
+    let second = ("two".into(), Value::Null, 2);
+    assert_eq!(told(&s), second);
+    let dump = std::fs::read_to_string(host.path("pm2/dump.pm2")).expect("pm2 saved it");
+    let saved: Value = serde_json::from_str(&dump).expect("JSON");
+    assert_eq!(
+        (saved.as_array().map(Vec::len), saved[1]["GREETING"].as_str()),
+        (Some(2), Some("two"))
+    );
+
+    // A restart after a change of the file's own input, without any release.
+    host.gitroll(&["back", "--yes"]).exit(0);
+    assert_eq!(told(&s), first);
+    let good = s.app.head();
+
+    for (version, name, env, says) in [
+        ("1.2.0-bad", "web", "GREETING: 'three'", "restored, observed serving"),
+        ("1.3.0", "web", "GREETING: undefined.x", "Cannot read properties of undefined"),
+        ("1.4.0", "www", "GREETING: 'four'", "does not name web any more"),
+    ] {
+        write(name, 2, env);
+        s.release_kept(version).exit(20).stderr_has(says);
+        assert_eq!(told(&s), first, "{version}");
+    }
+    // Killed when the app runs with the new definition, and when it is nowhere.
+    write("web", 2, "GREETING: 'five'");
+    let next = s.app.commit_version("1.5.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", &good]);
+    let mut deploy = host.gitroll_command(&["deploy", &next, "--yes"]);
+    deploy.env("GITROLL_FAIL_AT", "reload web after=kill");
+    assert_eq!(Answer::of(deploy, Duration::from_secs(60)).code, None);
+    assert_eq!(told(&s).0, "five");
+    host.run("pm2", &["delete", "web"]).exit(0);
+    host.gitroll(&["abort", "--yes"]).exit(0);
+    assert_eq!(told(&s), first);
+    host.gitroll(&["deploy", &next, "--yes"]).exit(0);
+    assert_eq!(told(&s), ("five".into(), Value::Null, 2));
+}

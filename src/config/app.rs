@@ -169,6 +169,8 @@ pub enum Manager {
         app: String,
         /// `namespace`, where apps of that name run in this tree in several.
         namespace: Option<String>,
+        /// `ecosystem`: the process file that it is started from.
+        ecosystem: EcosystemFile,
     },
     /// systemd.
     Systemd {
@@ -196,6 +198,18 @@ pub enum Manager {
         /// `idempotent`: whether a command that was interrupted may simply be run again.
         idempotent: bool,
     },
+}
+
+/// Where the definition of an app that pm2 runs is kept in the repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum EcosystemFile {
+    /// The file, of those that pm2 would read by their names, that names the app.
+    #[default]
+    Found,
+    /// This one.
+    Named(RepoPath),
+    /// None: what pm2 was started with by hand stays.
+    Ignored,
 }
 
 impl Manager {

@@ -16,7 +16,7 @@ fn left_of(service: &Service, after: &Config) -> Option<Service> {
         Manager::Process { .. } => !others.any(|other| {
             other.name == service.name && matches!(other.manager, Manager::Process { .. })
         }),
-        Manager::Pm2 { app, namespace } => !others.any(|other| {
+        Manager::Pm2 { app, namespace, .. } => !others.any(|other| {
             matches!(&other.manager, Manager::Pm2 { app: theirs, namespace: in_theirs, .. }
                 if theirs == app && in_theirs == namespace)
         }),

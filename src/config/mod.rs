@@ -19,8 +19,8 @@ mod reader;
 mod rule;
 
 pub use app::{
-    App, Build, Component, Config, Deploy, Layout, Manager, Migrate, Notify, Patterns, Prove,
-    Remote, Retention, Rto, RunSettings, Scope, Service, Stable, UpstreamBranch,
+    App, Build, Component, Config, Deploy, EcosystemFile, Layout, Manager, Migrate, Notify,
+    Patterns, Prove, Remote, Retention, Rto, RunSettings, Scope, Service, Stable, UpstreamBranch,
 };
 pub use as_proven::{Unchanged, as_proven};
 pub use check::{

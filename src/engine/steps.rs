@@ -56,6 +56,7 @@ pub(super) fn perform(
         }
         Step::Activate => {
             as_built(site, plan)?;
+            note_services(site, run, config)?;
             let places = site.places(&run.id);
             layout::converge_forward(&site.git, &site.store, &places, &plan.activation)?;
             Ok(Effect::default())
@@ -83,6 +84,16 @@ pub(super) fn perform(
         }
         Step::Prove | Step::Record => Ok(Effect::default()),
     }
+}
+
+/// How the services run before anything changes.
+fn note_services(site: &Site, run: &Run, config: &Config) -> Result<(), StepError> {
+    let host = site.host(&run.plan.from, run.id.as_str());
+    for service in &config.services {
+        service::note_before(&host, service)
+            .map_err(|source| StepError::Service { service: service.name.to_string(), source })?;
+    }
+    Ok(())
 }
 
 /// From one question to the next.

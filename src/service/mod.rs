@@ -138,6 +138,18 @@ pub fn wait_for_outlived(host: &Host<'_>, service: &Service) -> Result<(), Servi
     }
 }
 
+/// Notes how a service's manager runs it, before a run changes the tree that says so: what the way back needs. Nothing
+/// for managers that keep that in gitroll.toml or on the host.
+///
+/// # Errors
+/// When its manager cannot be called; files.
+pub fn note_before(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    match &service.manager {
+        Manager::Pm2 { .. } => pm2::note_before(host, service),
+        _ => Ok(()),
+    }
+}
+
 /// Keeps what is needed to start a service again should its manager forget it (pm2's daemon killed).
 /// Called after each proof. Nothing for the other managers.
 ///

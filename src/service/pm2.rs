@@ -23,6 +23,7 @@ use identity::{App, Found, shared_name};
 
 mod app;
 mod client;
+mod ecosystem;
 mod identity;
 
 /// The least time that any change may take.
@@ -158,8 +159,9 @@ pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, Servic
     let own = instances.first().and_then(|instance| instance.settings.get("env")?.as_object());
     let flags = FlagVariables::over(host, service, own)?;
     let stale = instances.iter().any(|instance| instance.stale(&host.top).is_some());
-    if stale || !flags.unset.is_empty() {
-        return replace(host, service, &client, &found, &flags);
+    let intended = intended(host, service, &client, &found, &flags)?;
+    if stale || intended.is_some() || !flags.unset.is_empty() {
+        return replace(host, service, &client, &found, intended, &flags);
     }
     let limit = limit(instances);
     let change = |verb: &str| {
@@ -183,7 +185,32 @@ pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, Servic
     if all_fresh(&now.own, moment) {
         return Ok(moment);
     }
-    replace(host, service, &client, &now, &flags)
+    replace(host, service, &client, &now, None, &flags)
+}
+
+/// The definition that the tree wants, where it is another one than pm2 has.
+fn intended(
+    host: &Host<'_>,
+    service: &Service,
+    client: &Client,
+    found: &Found,
+    flags: &FlagVariables,
+) -> Result<Option<Definition>, ServiceError> {
+    let running = Definition::of(&found.own).map(|running| running.with_flags(flags));
+    let intended = ecosystem::intended(host, service, client)?;
+    Ok(intended.filter(|one| Some(&one.clone().with_flags(flags)) != running.as_ref()))
+}
+
+/// Before a run changes anything: what pm2 runs, and what the app's own files say of it.
+pub(super) fn note_before(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    let app = App::of(host, service);
+    let client = Client::new(host)?;
+    let running = match client.daemon() {
+        Some(_) => client.found(&app).ok().and_then(|found| Definition::of(&found.own)),
+        None => None,
+    };
+    let known = running.or_else(|| remembered(host, service)).or_else(|| client.saved(&app));
+    known.map_or(Ok(()), |known| ecosystem::note_before(host, service, &client, &known))
 }
 
 pub(super) fn start(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
@@ -228,7 +255,8 @@ pub(super) fn remember(host: &Host<'_>, service: &Service) -> Result<(), Service
     if client.daemon().is_none() {
         return Ok(());
     }
-    let instances = client.found(&App::of(host, service))?.own;
+    let app = App::of(host, service);
+    let instances = client.found(&app)?.own;
     if instances.iter().any(|instance| instance.stale(&host.top).is_some()) {
         return Ok(());
     }
@@ -238,7 +266,14 @@ pub(super) fn remember(host: &Host<'_>, service: &Service) -> Result<(), Service
     let path = host.file(service, ".pm2.json")?;
     // Its environment holds the app's secrets.
     files::write_durably(&path, definition.text().as_bytes(), 0o600)
-        .map_err(ServiceError::at(&path))
+        .map_err(ServiceError::at(&path))?;
+    if ecosystem::note_proven(host, service, &client, &definition)? {
+        client.save_again(&app, &instances).map_err(|why| ServiceError::Failed {
+            command: "pm2 save".to_owned(),
+            problem: format!("{why}; after a reboot pm2 would start it as it was before: pm2 save"),
+        })?;
+    }
+    Ok(())
 }
 
 /// Starts an app that pm2 has forgotten from what is remembered of it.
@@ -258,6 +293,7 @@ fn start_again(
             ),
         })?,
     };
+    let definition = ecosystem::intended(host, service, client)?.unwrap_or(definition);
     let definition = definition.moved_to(&host.top, None)?;
     let flags = FlagVariables::over(host, service, definition.variables())?;
     let definition = definition.with_flags(&flags);
@@ -273,11 +309,12 @@ fn replace(
     service: &Service,
     client: &Client,
     found: &Found,
+    intended: Option<Definition>,
     flags: &FlagVariables,
 ) -> Result<Ticks, ServiceError> {
     found.nobody_shares_the_name()?;
     let instances = &found.own;
-    let Some(listed) = Definition::of(instances) else {
+    let Some(listed) = intended.or_else(|| Definition::of(instances)) else {
         return Err(ServiceError::Failed {
             command: "pm2 jlist".to_owned(),
             problem: format!("does not say how to start {} again", service.name),

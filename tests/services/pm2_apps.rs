@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use gitroll::config::{Manager, Service};
+use gitroll::config::{EcosystemFile, Manager, Service};
 use gitroll::service::{self, ServiceError, running_pm2_apps};
 use gitroll::system::procs::{self, Ticks};
 use serde_json::{Value, json};
@@ -27,8 +27,14 @@ impl Managed {
         let mut bench = Bench::new(pm2.dir());
         bench.binding.tools.pm2 = Some(pm2.program.clone());
         bench.binding.pm2_home = Some(pm2.home.clone());
-        let service =
-            bench::service("web", Manager::Pm2 { app: "shop".to_owned(), namespace: None });
+        let service = bench::service(
+            "web",
+            Manager::Pm2 {
+                app: "shop".to_owned(),
+                namespace: None,
+                ecosystem: EcosystemFile::Found,
+            },
+        );
         Self { bench, service, pm2 }
     }
 
@@ -384,7 +390,8 @@ fn a_pm2_home_that_is_too_long_for_a_socket_is_refused() {
 #[test]
 fn an_unknown_app_is_named_with_those_that_pm2_knows() {
     let mut web = Managed::fork();
-    web.service.manager = Manager::Pm2 { app: "shpo".to_owned(), namespace: None };
+    web.service.manager =
+        Manager::Pm2 { app: "shpo".to_owned(), namespace: None, ecosystem: EcosystemFile::Found };
     for result in [
         service::observe(&web.bench.host(), &web.service).map(|_| ()),
         service::reload(&web.bench.host(), &web.service).map(|_| ()),
@@ -393,7 +400,8 @@ fn an_unknown_app_is_named_with_those_that_pm2_knows() {
         let error = result.unwrap_err().to_string();
         assert_eq!(error, "pm2 knows no \"shpo\", it knows shop");
     }
-    web.service.manager = Manager::Pm2 { app: "all".to_owned(), namespace: None };
+    web.service.manager =
+        Manager::Pm2 { app: "all".to_owned(), namespace: None, ecosystem: EcosystemFile::Found };
     assert!(service::stop(&web.bench.host(), &web.service).is_err());
     assert!(web.bench.serves("v1"), "`pm2 stop all` was run");
 }

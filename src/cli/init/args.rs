@@ -31,7 +31,7 @@ pub struct InitArgs {
     /// Begin a new chain: this checkout was copied
     #[arg(long)]
     pub(super) new_writer: bool,
-    /// Move the apps here that pm2 runs from another directory under the names in gitroll.toml
+    /// Let the next deploy move apps here that pm2 runs in another directory
     #[arg(long)]
     pub(super) take_over: bool,
     /// Take every default

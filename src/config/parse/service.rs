@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use toml::de::DeValue;
+
 use super::value;
-use crate::config::app::{Manager, Scope, Service};
+use crate::config::app::{EcosystemFile, Manager, Scope, Service};
 use crate::config::reader::{Item, Report, Table, all, nearest, or, quoted};
 use crate::model::ServiceName;
 
@@ -61,7 +63,16 @@ type ReadManager = fn(&Table<'_>, &str) -> Option<Manager>;
 fn pm2(table: &Table<'_>, name: &str) -> Option<Manager> {
     let app = or(table.get("name"), || name.to_owned(), |item| Some(item.line()?.to_owned()))?;
     let namespace = or(table.get("namespace"), || None, |item| Some(Some(item.line()?.to_owned())));
-    Some(Manager::Pm2 { app, namespace: namespace? })
+    let ecosystem = or(
+        table.get("ecosystem"),
+        || EcosystemFile::Found,
+        |item| match item.value() {
+            DeValue::Boolean(false) => Some(EcosystemFile::Ignored),
+            DeValue::String(_) => value::path(&item).map(EcosystemFile::Named),
+            _ => item.wanted("the path of a file, or false"),
+        },
+    );
+    Some(Manager::Pm2 { app, namespace: namespace?, ecosystem: ecosystem? })
 }
 
 fn systemd(table: &Table<'_>, name: &str) -> Option<Manager> {

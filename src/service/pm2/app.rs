@@ -311,6 +311,25 @@ impl Definition {
         &self.name
     }
 
+    pub(super) fn cwd(&self) -> &Path {
+        &self.cwd
+    }
+
+    /// As pm2's ecosystem file has it.
+    pub(super) fn app(&self) -> &Map<String, Value> {
+        &self.app
+    }
+
+    /// To be kept with others.
+    pub(super) fn value(&self) -> Value {
+        Value::Object(self.app.clone())
+    }
+
+    /// Reads what [`Definition::value`] made; paths must be whole.
+    pub(super) fn from_value(value: &Value) -> Option<Self> {
+        Self::from_app(value.as_object()?.clone())
+    }
+
     /// The log files it declares, standard error first.
     pub(super) fn logs(&self) -> Vec<PathBuf> {
         let path = |name: &str| self.app.get(name).and_then(Value::as_str).map(PathBuf::from);
@@ -529,7 +548,7 @@ impl FlagVariables {
 }
 
 /// A value as a process finds it in its environment.
-fn in_text(value: &Value) -> String {
+pub(super) fn in_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),

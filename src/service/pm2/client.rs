@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::system::files;
 use crate::system::process::{Finished, Invocation, find_program, telling_lines};
@@ -96,6 +99,27 @@ impl Client {
         &self.home
     }
 
+    /// The environment that pm2 is called with.
+    pub(super) fn environment(&self) -> BTreeMap<OsString, OsString> {
+        self.with_node(self.env.clone())
+    }
+
+    /// Where pm2's own package lies, where that is to be seen: its `pm2` is a link, or a script that names it.
+    pub(super) fn package(&self) -> Option<PathBuf> {
+        let path = self.env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy());
+        let program = find_program(&self.program, &path.unwrap_or_default())?;
+        let real = program.canonicalize().ok()?;
+        let script = std::fs::read(&real).ok().filter(|bytes| bytes.len() < 4096);
+        let script = script.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let named = script.unwrap_or_default();
+        let named = named.split([' ', '\'', '"', '\n']).filter(|word| word.starts_with('/'));
+        let named = named.filter_map(|word| Path::new(word).canonicalize().ok());
+        std::iter::once(real.clone()).chain(named).find_map(|path| {
+            let package = path.ancestors().find(|dir| dir.ends_with("node_modules/pm2"))?;
+            Some(package.to_owned())
+        })
+    }
+
     /// Where the daemon notes what it does.
     pub(super) fn own_log(&self) -> PathBuf {
         self.home.join("pm2.log")
@@ -145,6 +169,32 @@ impl Client {
     pub(super) fn saved(&self, app: &App<'_>) -> Option<Definition> {
         let text = files::read_plain(&self.home.join("dump.pm2"), MOST_BYTES).ok()?;
         Definition::of(&app.saved(app::parse_saved(&text)?))
+    }
+
+    /// Puts the app, as it runs, into what `pm2 save` kept, where it is there in another form. The entries of other apps
+    /// stay as they are: a save of all would keep whatever state those happen to be in.
+    pub(super) fn save_again(&self, app: &App<'_>, now: &[Instance]) -> Result<(), String> {
+        let path = self.home.join("dump.pm2");
+        let Ok(text) = files::read_plain(&path, MOST_BYTES) else { return Ok(()) };
+        let told = |error: std::io::Error| format!("{}: {error}", path.display());
+        let entries: Vec<Value> = serde_json::from_slice(&text)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        let own = |entry: &Value| {
+            let saved = app::parse_saved(Value::from(vec![entry.clone()]).to_string().as_bytes());
+            saved.is_some_and(|saved| !app.saved(saved).is_empty())
+        };
+        let Some(first) = entries.iter().position(own) else { return Ok(()) };
+        let mut saved: Vec<Value> = entries.iter().filter(|entry| !own(entry)).cloned().collect();
+        for instance in now.iter().rev() {
+            let mut settings = instance.settings.clone();
+            // As pm2 itself leaves out.
+            settings.remove("instances");
+            settings.remove("pm_id");
+            saved.insert(first.min(saved.len()), Value::Object(settings));
+        }
+        let mode = std::fs::metadata(&path).map_err(told)?.permissions().mode() & 0o777;
+        let text = Value::from(saved).to_string();
+        files::write_durably(&path, text.as_bytes(), mode).map_err(told)
     }
 
     /// Has pm2 change something. Its exit code is not believed; what it says of a failure is returned.

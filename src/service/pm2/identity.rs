@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
+
 use super::super::state::{Host, ServiceError};
 use super::app::{Instance, resolved, runs_a_program};
 use crate::config::{Manager, Service};
@@ -76,6 +78,14 @@ impl<'h> App<'h> {
         let dir = resolved(dir);
         let below = dir.ancestors().take_while(|dir| *dir != self.top);
         dir.starts_with(&self.top) && !below.into_iter().any(|dir| dir.join(".git").is_dir())
+    }
+
+    /// Whether an entry of a process file is this app.
+    pub(super) fn is_declared(&self, entry: &Map<String, Value>) -> bool {
+        let text = |key: &str| entry.get(key).and_then(Value::as_str);
+        let namespace = text("namespace");
+        text("name") == Some(self.name)
+            && self.namespace.is_none_or(|own| namespace.is_none_or(|theirs| theirs == own))
     }
 
     fn is_named(&self, instance: &Instance) -> bool {
@@ -197,7 +207,7 @@ pub(super) fn shared_name(other: &Instance) -> ServiceError {
 mod tests {
     use super::super::app::parse;
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn listed(id: u32, namespace: &str, cwd: &Path, script: &Path) -> Value {
         json!({ "pid": 1, "pm2_env": { "name": "web", "pm_id": id, "namespace": namespace, "pm_cwd": cwd,

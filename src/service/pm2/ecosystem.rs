@@ -1,0 +1,460 @@
+//! Process files of the app (`ecosystem.config.js`, `pm2.json`): what they say of an app is a part of the release.
+//!
+//! pm2 reads such a file once and keeps what it read; a reload by name or number never looks at it again. So what the
+//! file said when the app was last proven is noted beside the definition that ran then. Where the file says something
+//! else now, that difference, and nothing more, goes into the definition that pm2 runs: what a person gave the app by
+//! hand stays. The way back is the noted definition itself, to the letter.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::super::state::{Host, ServiceError};
+use super::app::{Definition, in_text, resolved};
+use super::client::Client;
+use super::identity::App;
+use crate::config::{EcosystemFile, Manager, Service};
+use crate::system::files;
+use crate::system::process::{Invocation, find_program, telling_lines};
+use crate::system::random;
+
+/// How long reading a file may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// How many states are kept; the oldest goes first.
+const KEPT: usize = 8;
+
+/// What ran at one moment, and what the files said of it then.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Moment {
+    /// The run that noted it before it changed anything; empty after a proof.
+    run: String,
+    /// What served.
+    commit: String,
+    /// By file, below the tree: what it says of the app, or why it could not be read. Files that say nothing of it
+    /// are not here.
+    files: BTreeMap<String, Said>,
+    /// The file that the app was started from, as far as can be told.
+    from: Option<String>,
+    /// The definition that pm2 ran.
+    definition: Value,
+}
+
+/// What a file says of an app.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Said {
+    App(Declared),
+    Unreadable(String),
+}
+
+/// An app as declared.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Declared {
+    app: Map<String, Value>,
+    /// `env_production` and its like, by the word behind `env_`.
+    variants: BTreeMap<String, Map<String, Value>>,
+}
+
+/// Notes what runs and what the files say, before a run changes either. Nothing where this run did so already: a run
+/// that was cut off finds half of another tree.
+///
+/// # Errors
+/// Files.
+pub(super) fn note_before(
+    host: &Host<'_>,
+    service: &Service,
+    client: &Client,
+    running: &Definition,
+) -> Result<(), ServiceError> {
+    let mut moments = moments(host, service);
+    let run = run_of(host);
+    if moments.iter().any(|moment| moment.run == run) {
+        return Ok(());
+    }
+    let last = moments.last().filter(|last| last.definition == running.value());
+    // The tree may have been moved by hand since, without a reload: what was noted at the proof still holds.
+    let moment = match last {
+        Some(last) => Moment { run, commit: commit_of(host), ..last.clone() },
+        None => Moment::now(host, service, client, running, run),
+    };
+    moments.push(moment);
+    write(host, service, moments)
+}
+
+/// Notes the same after a proof. Whether the definition is another one than before the run.
+///
+/// # Errors
+/// Files.
+pub(super) fn note_proven(
+    host: &Host<'_>,
+    service: &Service,
+    client: &Client,
+    running: &Definition,
+) -> Result<bool, ServiceError> {
+    let mut moments = moments(host, service);
+    let run = run_of(host);
+    let changed = moments.iter().any(|m| m.run == run && m.definition != running.value());
+    for moment in &mut moments {
+        moment.run.clear();
+    }
+    moments.push(Moment::now(host, service, client, running, String::new()));
+    write(host, service, moments)?;
+    Ok(changed)
+}
+
+/// The definition that belongs to the tree that lies there; `None` where the one that pm2 has is right.
+///
+/// # Errors
+/// `Failed` where the file cannot be read or does not name the app any more, and where what it changes was changed by
+/// hand.
+pub(super) fn intended(
+    host: &Host<'_>,
+    service: &Service,
+    client: &Client,
+) -> Result<Option<Definition>, ServiceError> {
+    let moments = moments(host, service);
+    let Some(last) = moments.last() else { return Ok(None) };
+    let (run, commit) = (run_of(host), commit_of(host));
+    let before = moments.iter().find(|m| !run.is_empty() && m.run == run && m.commit == commit);
+    if let Some(before) = before {
+        return Ok(Definition::from_value(&before.definition));
+    }
+    let Some(definition) = Definition::from_value(&last.definition) else { return Ok(None) };
+    let now = said(host, service, client, &definition);
+    if now == last.files {
+        return Ok(Some(definition));
+    }
+    let failed =
+        |file: &str, problem: String| ServiceError::Failed { command: file.to_owned(), problem };
+    let Some((file, said)) = governing(last, &now)
+        .map_err(|files| failed(&files.join(", "), several(service, &definition)))?
+    else {
+        let older = moments.iter().rev().find(|m| m.commit == commit);
+        return match &last.from {
+            Some(from) if host.top.join(from).is_file() => {
+                Err(failed(from, format!("does not name {} any more", definition.name())))
+            }
+            _ => Ok(older.and_then(|m| Definition::from_value(&m.definition)).or(Some(definition))),
+        };
+    };
+    let declared = match said {
+        Said::App(declared) => declared,
+        Said::Unreadable(why) => {
+            return Err(failed(file, format!("pm2 could not read it: {why}")));
+        }
+    };
+    let before = last.from.as_ref().and_then(|from| last.files.get(from));
+    let before = before.or_else(|| last.files.get(file));
+    let (before, variant) = match before {
+        Some(Said::App(before)) => (before.clone(), before.variant(&definition)),
+        Some(Said::Unreadable(_)) | None => (Declared::default(), None),
+    };
+    let flags: BTreeSet<&String> = host.flags.keys().collect();
+    definition
+        .with_changes(
+            &before.whole(variant.as_deref()),
+            &declared.whole(variant.as_deref()),
+            |name| flags.contains(&name.to_owned()),
+        )
+        .and_then(|changed| placed(host, changed))
+        .map(Some)
+        .map_err(|problem| failed(file, problem))
+}
+
+/// The file whose word counts now: the one that the app was started from, else the only one that names it.
+fn governing<'m>(
+    last: &Moment,
+    now: &'m BTreeMap<String, Said>,
+) -> Result<Option<(&'m String, &'m Said)>, Vec<String>> {
+    if let Some(from) = &last.from
+        && let Some(found) = now.get_key_value(from)
+    {
+        return Ok(Some(found));
+    }
+    let changed: Vec<_> =
+        now.iter().filter(|(file, said)| last.files.get(*file) != Some(*said)).collect();
+    match changed.as_slice() {
+        [] => Ok(None),
+        [one] if last.from.is_some() || now.len() == 1 => Ok(Some(*one)),
+        _ => Err(now.keys().cloned().collect()),
+    }
+}
+
+fn several(service: &Service, definition: &Definition) -> String {
+    format!(
+        "more than one file names {}, and none is what pm2 runs: say ecosystem = \"FILE\" under [service.{}] in \
+         gitroll.toml",
+        definition.name(),
+        service.name
+    )
+}
+
+impl Moment {
+    fn now(
+        host: &Host<'_>,
+        service: &Service,
+        client: &Client,
+        running: &Definition,
+        run: String,
+    ) -> Self {
+        let files = said(host, service, client, running);
+        let fits = |said: &Said| match said {
+            Said::App(declared) => declared.fits(running),
+            Said::Unreadable(_) => false,
+        };
+        let mut fitting = files.iter().filter(|(_, said)| fits(said)).map(|(file, _)| file);
+        let from = match (fitting.next(), fitting.next()) {
+            (Some(one), None) => Some(one.clone()),
+            // Whatever a person changed by hand since, there is no other it could have been started from.
+            _ if files.len() == 1 => files.keys().next().cloned(),
+            _ => None,
+        };
+        Self { run, commit: commit_of(host), files, from, definition: running.value() }
+    }
+}
+
+impl Declared {
+    /// The app with the variables of a variant (`pm2 start FILE --env production`).
+    fn whole(&self, variant: Option<&str>) -> Map<String, Value> {
+        let mut app = self.app.clone();
+        let mut env = app.get("env").and_then(Value::as_object).cloned().unwrap_or_default();
+        let more = variant.and_then(|variant| self.variants.get(variant));
+        env.extend(more.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+        app.insert("env".to_owned(), env.into());
+        app
+    }
+
+    fn env(&self, variant: Option<&str>) -> Map<String, Value> {
+        let whole = self.whole(variant);
+        whole.get("env").and_then(Value::as_object).cloned().unwrap_or_default()
+    }
+
+    /// The variant that the app was started with: all of its variables are there, and more than without it.
+    fn variant(&self, running: &Definition) -> Option<String> {
+        let plain = self.env(None);
+        let fitting = self.variants.keys().filter(|variant| {
+            let env = self.env(Some(variant));
+            env != plain && running.has_all(&env)
+        });
+        fitting.max_by_key(|variant| self.env(Some(variant)).len()).cloned()
+    }
+
+    fn fits(&self, running: &Definition) -> bool {
+        running.has_all(&self.env(None)) || self.variant(running).is_some()
+    }
+}
+
+impl Definition {
+    fn has_all(&self, env: &Map<String, Value>) -> bool {
+        let own = self.variables();
+        env.iter().all(|(name, value)| {
+            own.and_then(|own| own.get(name)).map(in_text) == Some(in_text(value))
+        })
+    }
+
+    /// This one, with what differs between two declarations of the app. A variable that has another value here than
+    /// declared before was set by hand: no release can know what is right then.
+    fn with_changes(
+        &self,
+        before: &Map<String, Value>,
+        after: &Map<String, Value>,
+        is_flag: impl Fn(&str) -> bool,
+    ) -> Result<Map<String, Value>, String> {
+        let mut app = self.app().clone();
+        let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        let differing = |key: &str| before.get(key) != after.get(key);
+        for key in keys {
+            if matches!(key.as_str(), "name" | "namespace" | "env") || !differing(key) {
+                continue;
+            }
+            match after.get(key) {
+                Some(value) => drop(app.insert(key.clone(), value.clone())),
+                None => drop(app.remove(key)),
+            }
+        }
+        // pm2 derives these from the others where nothing is said.
+        let derived = [("exec_mode", "instances"), ("interpreter", "script")];
+        for (key, source) in derived {
+            if !after.contains_key(key) && (differing(key) || differing(source)) {
+                app.remove(key);
+            }
+        }
+        if differing("script") && !after.contains_key("cwd") && !differing("cwd") {
+            // Relative to where the app runs.
+            app.entry("cwd".to_owned()).or_insert_with(|| json!(self.cwd()));
+        }
+        let variables = |app: &Map<String, Value>| {
+            app.get("env").and_then(Value::as_object).cloned().unwrap_or_default()
+        };
+        let (declared, wanted, mut env) = (variables(before), variables(after), variables(&app));
+        for name in declared.keys().chain(wanted.keys()).collect::<BTreeSet<_>>() {
+            let (old, new) = (declared.get(name).map(in_text), wanted.get(name).map(in_text));
+            let here = env.get(name).map(in_text);
+            if old == new || here == new || is_flag(name) {
+                continue;
+            }
+            if old.is_some() && here != old {
+                return Err(format!(
+                    "it changes {name}, and pm2 runs {} with another value of it than the file had: start it once \
+                     from the file, or say ecosystem = false for this service in gitroll.toml",
+                    self.name()
+                ));
+            }
+            match new {
+                Some(value) => drop(env.insert(name.clone(), value.into())),
+                None => drop(env.remove(name)),
+            }
+        }
+        app.insert("env".to_owned(), env.into());
+        Ok(app)
+    }
+}
+
+/// With paths as pm2 resolves them, all of them in the tree.
+fn placed(host: &Host<'_>, mut app: Map<String, Value>) -> Result<Definition, String> {
+    let text = |app: &Map<String, Value>, key: &str| {
+        app.get(key).and_then(Value::as_str).map(PathBuf::from)
+    };
+    let cwd = host.top.join(text(&app, "cwd").unwrap_or_default());
+    let script = text(&app, "script").ok_or("it names no script")?;
+    let there = cwd.join(&script);
+    let script = if there.exists() {
+        there
+    } else {
+        let path = &host.binding.path_variable;
+        let bare = script.components().count() == 1;
+        find_program(&script, path)
+            .filter(|_| bare)
+            .ok_or_else(|| format!("there is no script {}", there.display()))?
+    };
+    if !resolved(&cwd).starts_with(resolved(&host.top)) {
+        return Err(format!("it says cwd = {}, which is not in this tree", cwd.display()));
+    }
+    for (key, path) in [("cwd", cwd), ("script", script)] {
+        app.insert(key.to_owned(), json!(path));
+    }
+    Definition::from_value(&Value::Object(app))
+        .ok_or_else(|| "it is no definition of an app".into())
+}
+
+/// What each file says of the app of `definition`.
+fn said(
+    host: &Host<'_>,
+    service: &Service,
+    client: &Client,
+    definition: &Definition,
+) -> BTreeMap<String, Said> {
+    let app = App::of(host, service);
+    let mut all = BTreeMap::new();
+    for file in candidates(host, service, definition) {
+        let Ok(below) = file.strip_prefix(&host.top) else { continue };
+        let said = match read(host, client, &file, definition) {
+            Err(why) => Some(Said::Unreadable(why)),
+            Ok(apps) => {
+                apps.into_iter().find(|declared| app.is_declared(&declared.app)).map(Said::App)
+            }
+        };
+        all.extend(said.map(|said| (below.display().to_string(), said)));
+    }
+    all
+}
+
+/// Files that pm2 would read by their names, and that are named for it: at the top, in each directory there, and where
+/// the app runs.
+fn candidates(host: &Host<'_>, service: &Service, definition: &Definition) -> BTreeSet<PathBuf> {
+    let named = match &service.manager {
+        Manager::Pm2 { ecosystem, .. } => ecosystem,
+        _ => return BTreeSet::new(),
+    };
+    match named {
+        EcosystemFile::Ignored => return BTreeSet::new(),
+        EcosystemFile::Named(path) => return BTreeSet::from([host.top.join(path.as_path())]),
+        EcosystemFile::Found => {}
+    }
+    let entries = |dir: &Path| {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let top = entries(&host.top);
+    let hidden = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with('.') || name == "node_modules"
+    };
+    let below = top.iter().filter(|path| path.is_dir() && !path.is_symlink() && !hidden(path));
+    let below: Vec<PathBuf> = below.flat_map(|dir| entries(dir)).collect();
+    let beside = definition.cwd().starts_with(&host.top).then(|| entries(definition.cwd()));
+    let files = top.into_iter().chain(below).chain(beside.into_iter().flatten());
+    files.filter(|path| is_process_file(path) && path.is_file()).collect()
+}
+
+fn is_process_file(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let for_pm2 =
+        name.contains("ecosystem") || name.contains("pm2") || name.starts_with("process.");
+    let endings = [".json", ".yml", ".yaml", ".config.js", ".config.cjs", ".config.mjs"];
+    for_pm2 && endings.iter().any(|ending| name.ends_with(ending))
+}
+
+/// The apps that a file declares; in few words why that cannot be told.
+fn read(
+    host: &Host<'_>,
+    client: &Client,
+    file: &Path,
+    definition: &Definition,
+) -> Result<Vec<Declared>, String> {
+    let mark = random::hex_id();
+    let dir = Some(definition.cwd()).filter(|dir| dir.is_dir()).unwrap_or(&host.top);
+    let own: BTreeMap<&String, String> = definition
+        .variables()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name, in_text(value)))
+        .collect();
+    let input = json!({ "file": file, "own": own, "pm2": client.package(), "mark": mark });
+    let node = host.binding.tools.node.clone().unwrap_or_else(|| "node".into());
+    let invocation = Invocation {
+        args: vec!["-e".into(), include_str!("../../../templates/read-ecosystem.js").into()],
+        env: client.environment(),
+        input: Some(input.to_string().into_bytes()),
+        limit: LIMIT,
+        ..Invocation::new(&node, dir)
+    };
+    let finished = invocation.run().map_err(|error| error.to_string())?;
+    let output = String::from_utf8_lossy(&finished.stdout);
+    let line = output.lines().find_map(|line| line.strip_prefix(&mark));
+    if let Some(apps) = line.and_then(|line| serde_json::from_str(line).ok()) {
+        return Ok(apps);
+    }
+    if finished.timed_out {
+        return Err(format!("it was not read within {} s", LIMIT.as_secs()));
+    }
+    let lines = telling_lines(&finished.stderr, 1);
+    Err(lines.first().cloned().unwrap_or_else(|| "node told nothing".to_owned()))
+}
+
+fn run_of(host: &Host<'_>) -> String {
+    host.extra.get("GITROLL_RUN").cloned().unwrap_or_default()
+}
+
+fn commit_of(host: &Host<'_>) -> String {
+    host.extra.get("GITROLL_COMMIT").cloned().unwrap_or_default()
+}
+
+fn moments(host: &Host<'_>, service: &Service) -> Vec<Moment> {
+    let path = host.state.join("services").join(format!("{}.declared.json", service.name));
+    let text = std::fs::read(path).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+fn write(host: &Host<'_>, service: &Service, mut moments: Vec<Moment>) -> Result<(), ServiceError> {
+    let many = moments.len().saturating_sub(KEPT);
+    moments.drain(..many);
+    let path = host.file(service, ".declared.json")?;
+    let text = serde_json::to_vec_pretty(&moments).unwrap_or_default();
+    // The environment of an app holds its secrets.
+    files::write_durably(&path, &text, 0o600).map_err(ServiceError::at(&path))
+}
