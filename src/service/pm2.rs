@@ -197,8 +197,8 @@ fn intended(
     flags: &FlagVariables,
 ) -> Result<Option<Definition>, ServiceError> {
     let running = Definition::of(&found.own).map(|running| running.with_flags(flags));
-    let intended = ecosystem::intended(host, service, client)?;
-    Ok(intended.filter(|one| Some(&one.clone().with_flags(flags)) != running.as_ref()))
+    let same = |one: &Definition| Some(&one.clone().with_flags(flags)) == running.as_ref();
+    Ok(ecosystem::intended(host, service, client, &same)?.filter(|one| !same(one)))
 }
 
 /// Before a run changes anything: what pm2 runs, and what the app's own files say of it.
@@ -293,7 +293,7 @@ fn start_again(
             ),
         })?,
     };
-    let definition = ecosystem::intended(host, service, client)?.unwrap_or(definition);
+    let definition = ecosystem::intended(host, service, client, &|_| true)?.unwrap_or(definition);
     let definition = definition.moved_to(&host.top, None)?;
     let flags = FlagVariables::over(host, service, definition.variables())?;
     let definition = definition.with_flags(&flags);

@@ -106,7 +106,8 @@ pub(super) fn note_proven(
     Ok(changed)
 }
 
-/// The definition that belongs to the tree that lies there; `None` where the one that pm2 has is right.
+/// The definition that belongs to the tree that lies there; `None` where the one that pm2 has is right. `runs` says
+/// whether pm2 has a definition now.
 ///
 /// # Errors
 /// `Failed` where the file cannot be read or does not name the app any more, and where what it changes was changed by
@@ -115,6 +116,7 @@ pub(super) fn intended(
     host: &Host<'_>,
     service: &Service,
     client: &Client,
+    runs: &dyn Fn(&Definition) -> bool,
 ) -> Result<Option<Definition>, ServiceError> {
     let moments = moments(host, service);
     let Some(last) = moments.last() else { return Ok(None) };
@@ -124,6 +126,10 @@ pub(super) fn intended(
         return Ok(Definition::from_value(&before.definition));
     }
     let Some(definition) = Definition::from_value(&last.definition) else { return Ok(None) };
+    // Outside of a run nothing was noted before: what a person did to the app since stays.
+    if moments.iter().all(|moment| moment.run != run) && !runs(&definition) {
+        return Ok(None);
+    }
     let now = said(host, service, client, &definition);
     if now == last.files {
         return Ok(Some(definition));
