@@ -109,7 +109,7 @@ impl Client {
         let path = self.env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy());
         let program = find_program(&self.program, &path.unwrap_or_default())?;
         let real = program.canonicalize().ok()?;
-        let script = std::fs::read(&real).ok().filter(|bytes| bytes.len() < 4096);
+        let script = files::read_plain(&real, 4096).ok();
         let script = script.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let named = script.unwrap_or_default();
         let named = named.split([' ', '\'', '"', '\n']).filter(|word| word.starts_with('/'));
