@@ -179,3 +179,178 @@ fn files_that_the_index_looks_away_from_stay_as_they_are() {
     assert_eq!(s.app.read("conf/db.json"), "dev");
     assert_eq!(s.app.read("conf/mail.json"), "production");
 }
+
+/// 1.0.0 serves, with a `dist` that gitroll built; a branch `next` has 1.1.0.
+fn serving_with_next(host: &TestEnvironment) -> Scenario<'_> {
+    let config = AppConfig::default().settle(1, "100ms").timeout("5s");
+    let s = Scenario::serving(host, Fixture::Plain, &config);
+    commit_next(&s, "1.1.0");
+    s
+}
+
+/// Commits a version as `next`, what serves stays checked out.
+fn commit_next(s: &Scenario<'_>, version: &str) {
+    let serving = s.app.head();
+    s.app.commit_version(version, Behaviour::Good);
+    s.app.git(&["branch", "-f", "next"]);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+}
+
+/// Runs it, killed at this place.
+#[track_caller]
+fn killed(host: &TestEnvironment, place: &str, args: &[&str]) {
+    let mut command = host.gitroll_command(args);
+    command.env("GITROLL_FAIL_AT", format!("{place}=kill"));
+    let answer = Answer::of(command, std::time::Duration::from_secs(60));
+    assert_eq!(answer.code, None, "{}", answer.transcript());
+}
+
+#[track_caller]
+fn built(s: &Scenario<'_>, version: &str) {
+    let page = s.app.read("dist/index.html");
+    assert!(page.contains(version), "{page}");
+    s.serves(version);
+}
+
+/// The names in the work tree that only a run in progress may have.
+fn leftovers(s: &Scenario<'_>) -> Vec<String> {
+    let names = fs::read_dir(&s.app.dir).expect("it can be listed").flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with(".gitroll-")).collect()
+}
+
+/// Says what this machine does not let a test do.
+#[allow(clippy::print_stderr)]
+fn left_out(why: &str) {
+    eprintln!("left out: {why}");
+}
+
+#[test]
+fn an_output_is_as_readable_as_what_it_replaces() {
+    if !rustix::process::geteuid().is_root() {
+        return left_out("only root can give files to a group it is not in");
+    }
+    let host = TestEnvironment::new();
+    let s = serving_with_next(&host);
+    let set = |script: &str| host.run("sh", &["-ec", script]).exit(0).code;
+    set(
+        "chgrp -R 1 dist; find dist -type d -exec chmod 2750 {} +; find dist -type f -exec chmod 640 {} +",
+    );
+    host.gitroll(&["deploy", "next", "--yes"]).exit(0);
+    built(&s, "1.1.0");
+    assert_eq!(access(&s.app, "dist"), "2750 1");
+    assert_eq!(access(&s.app, "dist/assets"), "2755 1");
+    assert_eq!(access(&s.app, "dist/assets/app.js"), "644 1");
+    commit_next(&s, "1.2.0");
+    host.gitroll(&["deploy", "next", "--yes"]).exit(0);
+
+    // What is kept gets what its place has by now, and needs no build, whenever it is killed.
+    set("chgrp -R 2 dist; setfacl -R -m u:daemon:rX -m d:u:daemon:rX dist");
+    killed(&host, "artifact fitted", &["back", "--yes"]);
+    host.gitroll(&["abort"]).exit(0);
+    built(&s, "1.2.0");
+    host.gitroll(&["back", "--yes"]).exit(0).never_says("build app");
+    built(&s, "1.1.0");
+    assert_eq!(access(&s.app, "dist"), "2750 2 user:daemon:r-x");
+    assert_eq!(access(&s.app, "dist/assets"), "2750 2 user:daemon:r-x");
+    assert_eq!(access(&s.app, "dist/assets/app.js"), "640 2 user:daemon:r-x");
+}
+
+/// Something mounted for a test; unmounted with it.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    /// `None` where this machine does not let us.
+    fn over(host: &TestEnvironment, place: &str, program: &str, args: &[&str]) -> Option<Self> {
+        let place = host.path(place);
+        let answer = find_tool(program).map(|_| {
+            let mut all = args.to_vec();
+            all.push(place.to_str().expect("temporary paths are UTF-8"));
+            host.run(program, &all)
+        });
+        match answer {
+            Some(answer) if answer.code == Some(0) => Some(Self(place)),
+            answer => {
+                let why = answer.map_or(format!("no {program}"), |a| a.transcript());
+                left_out(&format!("nothing can be mounted with {program} here: {why}"));
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn what_cannot_be_renamed_is_found_before_anything_is_changed() {
+    let host = TestEnvironment::new();
+    let s = serving_with_next(&host);
+    fs::create_dir_all(s.app.dir.join("dist/uploads")).expect("the tree is writable");
+    fs::create_dir(host.path("volume")).expect("the host's directory is writable");
+    fs::write(host.path("volume/theirs"), "theirs").expect("the host's directory is writable");
+    let volume = host.path("volume").to_str().expect("temporary paths are UTF-8").to_owned();
+    for place in ["app/dist", "app/dist/uploads", "app/package.json"] {
+        let from = match place {
+            "app/package.json" => format!("{volume}/package.json"),
+            _ => volume.clone(),
+        };
+        fs::copy(s.app.dir.join("package.json"), host.path("volume/package.json")).expect("ours");
+        let Some(mounted) = Mounted::over(&host, place, "mount", &["--bind", &from]) else {
+            return;
+        };
+        let before = s.app.state();
+        host.gitroll(&["deploy", "next", "--yes"]).exit(1).stderr_has("is a mount point");
+        assert_eq!(s.app.state(), before, "{place}");
+        if place.contains("dist") {
+            host.gitroll(&["doctor"]).exit(1).stdout_has("is a mount point");
+        }
+        drop(mounted);
+    }
+    // The image of a container: what it brought along lies in a lower layer.
+    for dir in ["upper", "work"] {
+        fs::create_dir(host.path(dir)).expect("the host's directory is writable");
+    }
+    let at = |name: &str| host.path(name).display().to_string();
+    let options = format!("lowerdir={},upperdir={},workdir={}", at("app"), at("upper"), at("work"));
+    let args = ["-t", "overlay", "overlay", "-o", &options];
+    let Some(_mounted) = Mounted::over(&host, "app", "mount", &args) else { return };
+    host.gitroll(&["deploy", "next", "--yes"]).exit(1).stderr_has("lower layer of an overlay");
+    host.gitroll(&["doctor"]).exit(1).stdout_has("lower layer of an overlay");
+    host.run("sh", &["-c", "mv dist dist.copy && mv dist.copy dist"]).exit(0);
+    host.gitroll(&["deploy", "next", "--yes"]).exit(0);
+    built(&s, "1.1.0");
+    host.gitroll(&["service", "stop"]).exit(0);
+}
+
+#[test]
+fn where_no_exchange_is_known_two_renames_do_it_and_a_kill_between_them_is_mended() {
+    let host = TestEnvironment::new();
+    let s = serving_with_next(&host);
+    let app = host.path("app").to_str().expect("temporary paths are UTF-8").to_owned();
+    let Some(_mounted) = Mounted::over(&host, "app", "bindfs", &[&app]) else { return };
+    host.gitroll(&["doctor"]).stdout_has("in two steps");
+    for end in ["abort", "resume"] {
+        killed(&host, "between renames", &["deploy", "next", "--yes"]);
+        assert!(!s.app.has("dist"), "it was killed between the two");
+        host.gitroll(&["status"]).stdout_has("gitroll abort");
+        host.gitroll(&[end]).exit(0);
+        built(&s, if end == "abort" { "1.0.0" } else { "1.1.0" });
+        assert_eq!(leftovers(&s), Vec::<String>::new());
+    }
+    host.gitroll(&["back", "--yes"]).exit(0).stderr_has("in two steps");
+    built(&s, "1.0.0");
+    // Back again from a version that does not hold, and killed on that way.
+    let serving = s.app.head();
+    s.app.commit_version("1.2.0", Behaviour::ThrowsAtBoot);
+    s.app.git(&["branch", "-f", "next"]);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    killed(&host, "between renames#2", &["deploy", "next", "--yes"]);
+    host.gitroll(&["resume"]).exit(20);
+    built(&s, "1.0.0");
+    assert_eq!(leftovers(&s), Vec::<String>::new());
+    host.gitroll(&["service", "stop"]).exit(0);
+}

@@ -1,6 +1,7 @@
 //! Build groups: their keys, running them in a stage, and the store that keeps what they make.
 
 mod error;
+mod fit;
 mod group;
 mod key;
 mod seal;
@@ -12,6 +13,7 @@ use crate::model::{ArtifactEvidence, BuildKey, BuildStep, Oid, RepoPath};
 use crate::system::git::Git;
 
 pub use error::BuildError;
+pub use fit::fit;
 pub use group::build;
 pub use seal::Depth;
 pub use store::{LiveArtifact, Store};

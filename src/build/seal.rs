@@ -45,6 +45,10 @@ struct Seal {
     /// A copy of one that had been changed already.
     #[serde(default)]
     broken: bool,
+    /// While it is given the access of its place: what a kill leaves of that is no edit. The sum of everything but
+    /// permissions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fitting: Option<u64>,
 }
 
 /// All seals of a store, in `<store>/seals.json`.
@@ -62,11 +66,16 @@ impl Seal {
         let (Some(found), Some(census)) = (spot.find()?, Census::of(spot)?) else {
             return Ok(None);
         };
-        Ok(Some(Self { identity: found.identity, census, broken }))
+        Ok(Some(Self { identity: found.identity, census, broken, fitting: None }))
     }
 
     fn intact(&self, spot: &DirEntryAt) -> io::Result<bool> {
-        let Some(now) = Census::at(spot, self.census.latest)? else { return Ok(false) };
+        let Some((now, content)) = Census::with_content(spot, self.census.latest)? else {
+            return Ok(false);
+        };
+        if let Some(before) = self.fitting {
+            return Ok(!self.broken && (now.entries, content) == (self.census.entries, before));
+        }
         // An edit that keeps size and times still shows in the time of change, of a file or two. That of every
         // file changes when the whole checkout is given to its owner again.
         let all = now.changed == now.files && now.files >= FEW;
@@ -187,6 +196,36 @@ impl Store {
         // After copying: an edit that came while it was copied is an edit.
         let broken = self.seals()?.judge(key, output, from)? == SealState::Changed;
         self.seal(key, output, copy, broken)
+    }
+
+    /// Whether a fitting of what lies at `spot` was begun and not ended.
+    pub(super) fn is_being_fitted(
+        &self,
+        key: &BuildKey,
+        output: &RepoPath,
+        spot: &DirEntryAt,
+    ) -> io::Result<bool> {
+        let Some(found) = spot.find()? else { return Ok(false) };
+        let seals = self.seals()?;
+        let own = seals.of(key, output).iter().find(|seal| seal.identity == found.identity);
+        Ok(own.is_some_and(|seal| seal.fitting.is_some()))
+    }
+
+    /// From now on until it is sealed again, permissions of what lies at `spot` do not count; durable.
+    pub(super) fn begin_fitting(
+        &self,
+        key: &BuildKey,
+        output: &RepoPath,
+        spot: &DirEntryAt,
+    ) -> io::Result<()> {
+        let Some(found) = spot.find()? else { return Ok(()) };
+        let mut seals = self.seals()?;
+        let own = seals.of(key, output).iter().find(|seal| seal.identity == found.identity);
+        let Some(mut seal) = own.cloned() else { return Ok(()) };
+        let content = Census::with_content(spot, seal.census.latest)?.map(|(_, content)| content);
+        seal.fitting = seal.fitting.or(content);
+        seals.add(key, output, seal);
+        self.write_seals(seals)
     }
 
     /// Seals what lies at `spot`; durable.

@@ -210,13 +210,16 @@ impl Store {
             }
         }
         keys.sort();
+        // Removing one would remove what is mounted.
+        let mounts = std::fs::canonicalize(&self.dir).and_then(|dir| files::mounts_below(&dir))?;
         let mut left = keys.len();
         let mut removed = Vec::new();
         for (_, key) in keys {
             if left <= most {
                 break;
             }
-            if keep.contains(&key) {
+            let mounted = mounts.iter().any(|mount| mount.starts_with(key.as_str()));
+            if mounted || keep.contains(&key) {
                 continue;
             }
             // Renamed first, so that a kill cannot leave half an artifact under its key.

@@ -8,10 +8,11 @@ use crate::plan::facts::Facts;
 use crate::plan::preflight;
 use crate::plan::preflight::unreadable_logs;
 use crate::plan::problem::Problem;
+use crate::plan::swaps;
 use crate::service::{ServiceError, ServiceState};
 use crate::site::{Observed, Site, config_in_tree};
-use crate::system::procs;
 use crate::system::user::Account;
+use crate::system::{files, procs};
 
 /// How many paths are named; more are counted.
 const SHOWN: usize = 5;
@@ -83,7 +84,27 @@ pub(super) fn tree(site: &Site, facts: &Facts, found: &mut Examination) {
             }
         }
     }
+    swaps(site, facts, found);
     found.fine("tree", "as committed");
+}
+
+/// Whether what the builds make could change places with what lies there.
+fn swaps(site: &Site, facts: &Facts, found: &mut Examination) {
+    let mounts = files::mounts_below(site.top()).unwrap_or_default();
+    for output in facts.accepted.config.build.iter().flat_map(|group| &group.outputs) {
+        match swaps::output(site, output, &mounts) {
+            Ok(None) => {}
+            Ok(Some(warning)) => found.warning("tree", warning, None),
+            Err(problem) => {
+                let what = format!("{}: {}", problem.message, problem.hint);
+                found.problem(
+                    "tree",
+                    what,
+                    quoted(&output.to_string()).map(|path| format!("findmnt -T {path}")),
+                );
+            }
+        }
+    }
 }
 
 /// Whether every service is known, runs, from here, as the right user.

@@ -1,10 +1,15 @@
-//! Built directories change places with the live ones, in one `RENAME_EXCHANGE` each.
+//! Built directories change places with the live ones, in one `RENAME_EXCHANGE` each, or in two renames where the
+//! file system knows none.
+
+use std::io;
 
 use super::baseline::{ArtifactIds, Baseline};
 use super::entry::{AtPath as _, LayoutError, RunPlaces, put_later, refused};
-use crate::build::Store;
-use crate::model::{ArtifactMove, BuildKey};
-use crate::system::files::{self, Beneath, DirEntryAt, FileIdentity};
+use super::rights;
+use crate::build::{self, Store};
+use crate::model::{Activation, ArtifactMove, BuildKey, RepoPath};
+use crate::system::failpoint;
+use crate::system::files::{self, Beneath, DirEntryAt, FileIdentity, PlaceAccess};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Goal {
@@ -16,8 +21,8 @@ pub(super) enum Goal {
 ///
 /// An artifact is found by its identity, wherever an earlier try left it: in the live tree, in the
 /// store under either key (an exchange puts what was live where the other came from), or beside the live
-/// directory, where copies are made when the store is on another file system. What is live is made right
-/// first, then what left goes home.
+/// directory: there copies are made when the store is on another file system, and there what was live is put aside
+/// where two renames do the work of an exchange. What is live is made right first, then what left goes home.
 pub(super) struct Swap<'a> {
     pub(super) top: &'a Beneath,
     pub(super) store: &'a Store,
@@ -38,7 +43,10 @@ enum Side {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Live,
+    /// Beside the live one: a copy from another file system.
     Beside,
+    /// Beside the live one, and live until it was renamed: this side, whatever its inode is called by now.
+    Aside(Side),
     /// In the store, under the key of a side.
     Kept(Side),
 }
@@ -68,7 +76,13 @@ impl Swap<'_> {
     /// Whether somebody edited what this move wants live since it was built, wherever an earlier try left it.
     pub(super) fn is_changed(&self) -> Result<bool, LayoutError> {
         let side = self.wanted();
-        let places = [Place::Live, Place::Beside, Place::Kept(side), Place::Kept(self.leaving())];
+        let places = [
+            Place::Live,
+            Place::Beside,
+            Place::Aside(side),
+            Place::Kept(side),
+            Place::Kept(self.leaving()),
+        ];
         match (self.key(side), self.find(side, &places)?) {
             (Some(key), Some((_, spot))) => {
                 self.store.is_changed(key, &self.change.output, &spot).at(spot.path())
@@ -133,10 +147,8 @@ impl Swap<'_> {
         let output = &self.change.output;
         match place {
             Place::Live => self.top.entry(output).at(output.as_path()),
-            Place::Beside => match self.top.entry(output).at(output.as_path())? {
-                Some(live) => Ok(Some(live.beside(self.copy_name()).at(live.path())?)),
-                None => Ok(None),
-            },
+            Place::Beside => self.beside(&self.copy_name()),
+            Place::Aside(side) => self.beside(&self.name_aside(side)),
             Place::Kept(side) => match self.key(side) {
                 Some(key) => {
                     let spot = self.store.spot(key, output);
@@ -144,6 +156,14 @@ impl Swap<'_> {
                 }
                 None => Ok(None),
             },
+        }
+    }
+
+    fn beside(&self, name: &str) -> Result<Option<DirEntryAt>, LayoutError> {
+        let output = &self.change.output;
+        match self.top.entry(output).at(output.as_path())? {
+            Some(live) => Ok(Some(live.beside(name).at(live.path())?)),
+            None => Ok(None),
         }
     }
 
@@ -161,7 +181,8 @@ impl Swap<'_> {
         places: &[Place],
     ) -> Result<Option<(Place, DirEntryAt)>, LayoutError> {
         for &place in places {
-            if self.identity(place)?.is_some_and(|identity| self.is(side, identity))
+            let there = self.identity(place)?;
+            if there.is_some_and(|id| place == Place::Aside(side) || self.is(side, id))
                 && let Some(spot) = self.spot(place)?
             {
                 return Ok(Some((place, spot)));
@@ -173,6 +194,16 @@ impl Swap<'_> {
     fn copy_name(&self) -> String {
         let name = self.change.output.as_path().file_name().unwrap_or_default();
         format!(".gitroll-{}-{}", self.places.run, name.to_string_lossy())
+    }
+
+    fn name_aside(&self, side: Side) -> String {
+        let which = match side {
+            Side::Incoming => "new",
+            Side::Outgoing => "old",
+        };
+        let name = self.change.output.as_path().file_name().unwrap_or_default();
+        // No copy of another output is called so.
+        format!(".gitroll-{}.{which}-{}", self.places.run, name.to_string_lossy())
     }
 
     /// What is live but neither side: on the way forward the plan no longer fits, on the way back it came
@@ -206,24 +237,51 @@ impl Swap<'_> {
         if self.find(side, &[Place::Live])?.is_some() {
             return Ok(());
         }
-        let elsewhere = [Place::Beside, Place::Kept(Side::Incoming), Place::Kept(Side::Outgoing)];
+        let elsewhere = [
+            Place::Beside,
+            Place::Aside(side),
+            Place::Kept(Side::Incoming),
+            Place::Kept(Side::Outgoing),
+        ];
         let Some((_, from)) = self.find(side, &elsewhere)? else {
             return Err(LayoutError::ArtifactGone(key));
         };
         let output = &self.change.output;
         let live = self.top.entry_with_parents(output).at(output.as_path())?;
-        match put_in(&from, &live) {
+        match self.put_in(&from, &live) {
             Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
                 let copy = self.copy_beside(&from, &live)?;
+                if self.goal == Goal::Forward
+                    && let Some(place) = place_of(self.top, output, &copy)?
+                {
+                    // The other file system may not know all of it.
+                    build::fit(&copy, &place).at(copy.path())?;
+                }
                 let identity = copy.find().at(copy.path())?.map(|found| found.identity);
                 self.seal_copy(side, &from, &copy)?;
                 if let Some(identity) = identity {
                     self.remember(side, identity)?;
                 }
-                put_in(&copy, &live).at(live.path())
+                self.put_in(&copy, &live).at(live.path())
             }
             put => put.at(live.path()),
         }
+    }
+
+    /// Puts what lies at `from` in the live place, and what is live there. Where that takes two renames, what
+    /// was live is aside in between, and found there by whoever goes on after a kill.
+    fn put_in(&self, from: &DirEntryAt, live: &DirEntryAt) -> io::Result<()> {
+        if live.find()?.is_none() {
+            return from.rename_to_free(live);
+        }
+        match from.exchange(live) {
+            Err(error) if files::knows_no_exchange(&error) => {}
+            exchanged => return exchanged,
+        }
+        let aside = live.beside(self.name_aside(self.leaving()))?;
+        live.rename_to_free(&aside)?;
+        failpoint::pass("between renames")?;
+        from.rename_to_free(live)
     }
 
     fn copy_beside(&self, from: &DirEntryAt, live: &DirEntryAt) -> Result<DirEntryAt, LayoutError> {
@@ -254,7 +312,7 @@ impl Swap<'_> {
             }
             return Ok(());
         }
-        let mut elsewhere = vec![Place::Beside, Place::Kept(self.wanted())];
+        let mut elsewhere = vec![Place::Aside(side), Place::Beside, Place::Kept(self.wanted())];
         if nothing_comes {
             elsewhere.push(Place::Live);
         }
@@ -317,16 +375,59 @@ impl Swap<'_> {
         Ok(())
     }
 
-    /// Both artifacts are where they belong now; a copy of one of them beside the live directory is one
-    /// too many.
+    /// Both artifacts are where they belong now; what lies of one of them beside the live directory is one too
+    /// many.
     fn remove_surplus_copy(&self) -> Result<(), LayoutError> {
-        match self.spot(Place::Beside)? {
-            Some(copy) => copy.remove_tree().at(copy.path()),
-            None => Ok(()),
+        if let Some(copy) = self.spot(Place::Beside)? {
+            copy.remove_tree().at(copy.path())?;
         }
+        let side = self.leaving();
+        let is_home = self.find(side, &[Place::Kept(side)])?.is_some();
+        if is_home && let Some(aside) = self.spot(Place::Aside(side))? {
+            aside.remove_tree().at(aside.path())?;
+        }
+        Ok(())
     }
 }
 
-fn put_in(from: &DirEntryAt, live: &DirEntryAt) -> std::io::Result<()> {
-    if live.find()?.is_some() { from.exchange(live) } else { from.rename_to_free(live) }
+/// Makes the artifacts that come in what they would be had they been built in their places.
+pub(super) fn fit_incoming(
+    top: &Beneath,
+    store: &Store,
+    activation: &Activation,
+) -> Result<(), LayoutError> {
+    for change in activation.artifacts.iter().filter(|a| a.incoming != a.outgoing) {
+        let (Some(key), output) = (&change.incoming, &change.output) else { continue };
+        if !store.has(key, output) {
+            continue;
+        }
+        store.seal_kept(key, output).at(&store.dir)?;
+        let kept = store.spot(key, output).at(store.place(key, output))?;
+        if let Some(place) = place_of(top, output, &kept)? {
+            store.fit(key, output, &kept, &place).at(kept.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Who may do what at the place of an output that `incoming` comes to.
+fn place_of(
+    top: &Beneath,
+    output: &RepoPath,
+    incoming: &DirEntryAt,
+) -> Result<Option<PlaceAccess>, LayoutError> {
+    let live = match top.entry(output) {
+        Err(error) if files::is_symbolic_link_error(&error) => return Ok(None),
+        spot => spot.at(output.as_path())?,
+    };
+    let kind = |spot: &DirEntryAt| -> Result<_, LayoutError> {
+        Ok(spot.find().at(spot.path())?.map(|found| found.kind))
+    };
+    if let Some(live) = live
+        && kind(&live)? == kind(incoming)?
+        && let Some(access) = live.access().at(live.path())?
+    {
+        return Ok(Some(PlaceAccess::Of(access)));
+    }
+    Ok(Some(PlaceAccess::New(rights::Directories::of(top).above(output)?)))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 
-use super::artifacts::{Goal, Swap};
+use super::artifacts::{Goal, Swap, fit_incoming};
 use super::baseline::Baseline;
 use super::entry::{
     AtPath as _, LayoutError, RunPlaces, above, is_entry, is_in_the_way, make_entry_with,
@@ -105,6 +105,7 @@ impl<'a> Converge<'a> {
         let baseline = match Baseline::read(places)? {
             Some(baseline) => baseline,
             None => {
+                fit_incoming(&top, store, activation)?;
                 let baseline = Baseline::observe(&top, store, activation)?;
                 baseline.write(places)?;
                 baseline

@@ -24,7 +24,7 @@ pub(super) fn observe(
     activation: &Activation,
 ) -> Result<BTreeMap<RepoPath, AccessChange>, LayoutError> {
     let kept: BTreeSet<&RepoPath> = activation.kept.iter().map(|keep| &keep.path).collect();
-    let mut directories = Directories { top, known: BTreeMap::new() };
+    let mut directories = Directories::of(top);
     let mut all = BTreeMap::new();
     for change in activation.changes.iter().filter(|change| !kept.contains(&change.path)) {
         let before = of_file(top, &change.path)?;
@@ -54,7 +54,7 @@ pub(super) fn now(
     if let Some(there) = of_file(top, path)? {
         return Ok(Some(there.of_replacement(executable)));
     }
-    let dir = Directories { top, known: BTreeMap::new() }.above(path)?;
+    let dir = Directories::of(top).above(path)?;
     Ok(Some(dir.of_new_file(umask::current(), executable)))
 }
 
@@ -81,9 +81,16 @@ pub fn lost_groups(
         if own.contains(&access.gid) || !access.group_matters() {
             continue;
         }
-        let dir = Directories { top: &top, known: BTreeMap::new() }.above(&change.path)?;
+        let dir = Directories::of(&top).above(&change.path)?;
         if dir.of_new_file(umask::current(), false).gid != access.gid {
             lost.push((change.path.clone(), access.gid));
+        }
+    }
+    for output in activation.artifacts.iter().filter(|a| a.incoming.is_some()).map(|a| &a.output) {
+        let spot = top.entry(output).ok().flatten();
+        let Some(access) = spot.and_then(|spot| spot.access().ok().flatten()) else { continue };
+        if !own.contains(&access.gid) && access.group_matters() {
+            lost.push((output.clone(), access.gid));
         }
     }
     Ok(lost)
@@ -116,14 +123,18 @@ fn look(top: &Beneath, path: &RepoPath, kind: FileKind) -> Result<Option<DirEntr
 }
 
 /// The access to directories of the tree, each looked at once.
-struct Directories<'a> {
+pub(super) struct Directories<'a> {
     top: &'a Beneath,
     known: BTreeMap<RepoPath, Access>,
 }
 
-impl Directories<'_> {
+impl<'a> Directories<'a> {
+    pub(super) fn of(top: &'a Beneath) -> Self {
+        Self { top, known: BTreeMap::new() }
+    }
+
     /// That of the nearest directory above `path` that is there; what is made below it has the same.
-    fn above(&mut self, path: &RepoPath) -> Result<Access, LayoutError> {
+    pub(super) fn above(&mut self, path: &RepoPath) -> Result<Access, LayoutError> {
         for dir in above(path) {
             if let Some(access) = self.known.get(&dir) {
                 return Ok(access.clone());

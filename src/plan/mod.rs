@@ -16,5 +16,6 @@ pub mod preflight;
 pub mod problem;
 pub mod retention;
 mod service_changes;
+pub mod swaps;
 
 pub use error::PlanError;

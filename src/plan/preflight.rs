@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::compose::{self, Composed};
 use super::facts::Facts;
 use super::problem::Problem;
-use super::{disk_space, open_files};
+use super::{disk_space, open_files, swaps};
 use crate::build::BuildPlan;
 use crate::check::{self, NoLog};
 use crate::config::{
@@ -74,6 +74,7 @@ pub fn preflight(
     flags(config, &mut composed.plan, &composed.hidden, &mut problems);
     disk_space::check(site, composed.room, &mut problems);
     rights(site, &composed.plan, &mut problems);
+    swaps::check(site, &mut composed.plan, &mut problems);
     locks(site, &mut problems);
     if let Err(error) = ledger::probe_signing(&site.git, &site.binding) {
         problems.push(Problem {

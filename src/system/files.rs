@@ -7,7 +7,9 @@ mod bytes_as_file;
 mod census;
 mod copy;
 mod dir_entry_at;
+mod mounts;
 mod stat;
+mod swap;
 
 use std::fs::File;
 use std::io;
@@ -22,7 +24,7 @@ use rustix::io::Errno;
 
 use dir_entry_at::directory_of;
 
-pub use access::Access;
+pub use access::{Access, PlaceAccess};
 pub use beneath::{Beneath, is_symbolic_link_error, open_plain, read_plain};
 pub use bytes_as_file::BytesAsFile;
 pub use census::Census;
@@ -32,7 +34,9 @@ pub use copy::copy_tree;
 pub use dir_entry_at::DirEntryAt;
 #[cfg(test)]
 pub(crate) use dir_entry_at::fault;
+pub use mounts::mounts_below;
 pub use stat::{FileIdentity, FileKind, FileStat};
+pub use swap::{Swapping, knows_no_exchange};
 
 /// Writes `bytes` to `path` so that after a power cut either the old or the new content is there:
 /// temporary file in the same directory, fsync, rename, fsync of the directory. The file gets exactly

@@ -2,17 +2,17 @@
 //! from what it replaces, or has what its directory gives to a new file.
 
 use std::collections::BTreeMap;
-use std::ffi::CStr;
-use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, BorrowedFd};
-use std::path::Path;
+use std::ffi::{CStr, OsStr};
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, StatxFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::acl::Acl;
-use super::dir_entry_at::DirEntryAt;
+use crate::system::user;
 
 /// The ACL of a file.
 const ACL: &str = "system.posix_acl_access";
@@ -38,6 +38,15 @@ pub struct Access {
     /// Extended attributes by name: ACLs, labels, `user.…`; bytes as hex digits.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+}
+
+/// Who may do what at a place that something comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlaceAccess {
+    /// With what is replaced there, a directory by a directory and a file by a file.
+    Of(Access),
+    /// Nothing is replaced: with the directory that it comes into.
+    New(Access),
 }
 
 impl Access {
@@ -88,6 +97,66 @@ impl Access {
         new
     }
 
+    /// What an artifact with this access has in a place, where it is a directory or not.
+    pub fn fitted(&self, place: &PlaceAccess, mask: u32, directory: bool) -> Self {
+        let replaced = match place {
+            PlaceAccess::New(dir) => {
+                let gid = if dir.mode & SET_GROUP_ID == 0 { self.gid } else { dir.gid };
+                let dir = Self { uid: self.uid, gid, ..dir.clone() };
+                return self.made_in(&dir, mask, directory);
+            }
+            PlaceAccess::Of(replaced) if directory => {
+                Self { mode: (replaced.mode & 0o3777) | 0o700, ..replaced.clone() }
+            }
+            PlaceAccess::Of(replaced) => replaced.of_replacement(self.mode & 0o100 != 0),
+        };
+        let mut attributes = self.peoples_own();
+        let theirs = replaced.attributes.iter().filter(|(name, _)| !name.starts_with(PEOPLES_OWN));
+        attributes.extend(theirs.map(|(name, value)| (name.clone(), value.clone())));
+        Self { attributes, ..replaced }
+    }
+
+    /// What a file or directory with this access would have, had it been made in a directory with that one.
+    pub fn made_in(&self, dir: &Self, mask: u32, directory: bool) -> Self {
+        let all = if directory || self.mode & 0o100 != 0 { 0o777 } else { 0o666 };
+        // Nobody chose this mode but the mask, which has no say beside a default ACL.
+        let wanted = if self.mode & 0o777 == all & !mask { all } else { self.mode & 0o777 };
+        let mut new = dir.of_new(wanted, mask);
+        if let Some(default) = dir.attributes.get(DEFAULT_ACL).filter(|_| directory) {
+            new.attributes.insert(DEFAULT_ACL.to_owned(), default.clone());
+        }
+        let acl = dir.attributes.contains_key(DEFAULT_ACL);
+        let mut made = Self {
+            mode: if acl { new.mode } else { self.mode & 0o777 },
+            uid: dir.uid,
+            gid: dir.gid,
+            attributes: self.peoples_own(),
+        };
+        if let Some(own) = self.attributes.get(ACL).filter(|_| !acl) {
+            made.attributes.insert(ACL.to_owned(), own.clone());
+        }
+        if directory {
+            made.mode |= dir.mode & SET_GROUP_ID;
+        }
+        made.attributes.extend(new.attributes);
+        made
+    }
+
+    fn peoples_own(&self) -> BTreeMap<String, String> {
+        let own = self.attributes.iter().filter(|(name, _)| name.starts_with(PEOPLES_OWN));
+        own.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// Whether nothing of it is missing that this user could give.
+    pub fn fits(&self, wanted: &Self) -> bool {
+        let root = rustix::process::geteuid().is_root();
+        let group = || user::groups_to_give().is_none_or(|own| own.contains(&wanted.gid));
+        self.mode == wanted.mode
+            && self.attributes == wanted.attributes
+            && (self.uid == wanted.uid || !root)
+            && (self.gid == wanted.gid || !group())
+    }
+
     /// Whether the group may do something that others may not, or the other way round.
     pub fn group_matters(&self) -> bool {
         (self.mode >> 3) & 7 != self.mode & 7
@@ -107,48 +176,49 @@ fn with_execution(mode: u32, executable: bool) -> u32 {
     }
 }
 
-impl DirEntryAt {
-    /// Who may do what with what lies here; `None` where nothing or a symbolic link does.
-    ///
-    /// # Errors
-    /// Any I/O error.
-    pub fn access(&self) -> io::Result<Option<Access>> {
-        let (dir, name) = self.parts();
-        match rustix::fs::openat(dir, name, LOOK, Mode::empty()) {
-            Ok(file) => Of::Open(file.as_fd()).access().map(Some),
-            Err(Errno::NOENT | Errno::LOOP) => Ok(None),
-            // Neither this user's to read nor a file that can be opened: by its path.
-            Err(_) => match Of::Path(&self.real_path()).access() {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                found => found.map(Some),
-            },
-        }
-    }
+/// Who may do what with what lies at a path; `None` where nothing or a symbolic link does.
+pub(super) fn at_path(path: &Path) -> io::Result<Option<Access>> {
+    at(CWD, path.as_os_str())
+}
 
-    /// Gives what lies here, no symbolic link, this access. Owner and label only as far as this user may; says
-    /// whether the group is as wanted, which is not for everybody to give either.
-    ///
-    /// # Errors
-    /// Any I/O error.
-    pub fn give(&self, access: &Access) -> io::Result<bool> {
-        super::dir_entry_at::change()?;
-        let (dir, name) = self.parts();
-        match rustix::fs::openat(dir, name, LOOK, Mode::empty()) {
-            Ok(file) => Of::Open(file.as_fd()).give(access),
-            Err(Errno::LOOP) => Err(Errno::LOOP.into()),
-            Err(_) => Of::Path(&self.real_path()).give(access),
-        }
+/// As [`at_path`], for a name in a directory.
+pub(super) fn at(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<Access>> {
+    match rustix::fs::openat(dir, name, LOOK, Mode::empty()) {
+        Ok(file) => Of::Open(file.as_fd()).access().map(Some),
+        Err(Errno::NOENT | Errno::LOOP) => Ok(None),
+        // Neither this user's to read nor a file that can be opened: by its path.
+        Err(_) => match Of::Path(&reaching(dir, name)).access() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            found => found.map(Some),
+        },
     }
+}
 
-    /// Makes a plain file with this access, and never with a wider one. Says whether it is in the group that it
-    /// shall be in. Not durable by itself.
-    ///
-    /// # Errors
-    /// Any I/O error; `AlreadyExists` where something lies here.
-    pub fn make_file_with(&self, bytes: &[u8], access: &Access) -> io::Result<bool> {
-        let mut file = self.make_private_file()?;
-        file.write_all(bytes)?;
-        Of::Open(file.as_fd()).give(access)
+/// Gives what lies at a path, no symbolic link, this access. Owner and label only as far as this user may; says
+/// whether the group is as wanted, which is not for everybody to give either.
+pub(super) fn give_path(path: &Path, access: &Access) -> io::Result<bool> {
+    give(CWD, path.as_os_str(), access)
+}
+
+/// As [`give_path`], for a name in a directory.
+pub(super) fn give(dir: BorrowedFd<'_>, name: &OsStr, access: &Access) -> io::Result<bool> {
+    match rustix::fs::openat(dir, name, LOOK, Mode::empty()) {
+        Ok(file) => give_open(file.as_fd(), access),
+        Err(Errno::LOOP) => Err(Errno::LOOP.into()),
+        Err(_) => Of::Path(&reaching(dir, name)).give(access),
+    }
+}
+
+/// As [`give_path`], for an open file.
+pub(super) fn give_open(file: BorrowedFd<'_>, access: &Access) -> io::Result<bool> {
+    Of::Open(file).give(access)
+}
+
+/// A path that leads to a name in an open directory.
+fn reaching(dir: BorrowedFd<'_>, name: &OsStr) -> PathBuf {
+    match dir.as_raw_fd() {
+        number if number == CWD.as_raw_fd() => name.into(),
+        number => Path::new("/proc/self/fd").join(number.to_string()).join(name),
     }
 }
 
@@ -330,12 +400,12 @@ mod tests {
     /// The kernel is asked for every kind of directory, and must say the same.
     #[test]
     fn a_new_file_has_what_the_kernel_would_give_it() {
+        use std::os::unix::fs::OpenOptionsExt as _;
         let dir = tempfile::tempdir().unwrap();
-        let place = |name: &str| DirEntryAt::try_from(dir.path().join(name).as_path()).unwrap();
-        let top = place("top");
-        top.make_dir().unwrap();
+        let top = dir.path().join("top");
+        std::fs::create_dir(&top).unwrap();
         let mask = {
-            let mask = rustix::process::umask(Mode::from_raw_mode(0o027));
+            let mask = rustix::process::umask(Mode::from_raw_mode(0o022));
             rustix::process::umask(mask);
             mask.as_raw_mode()
         };
@@ -356,29 +426,39 @@ mod tests {
         for (mode, default) in
             [(0o755, None), (0o2750, None), (0o755, Some(named)), (0o2775, Some(plain))]
         {
-            let mut access = top.access().unwrap().unwrap();
+            let mut access = at_path(&top).unwrap().unwrap();
             access.mode = mode;
             access.attributes.clear();
             access.attributes.extend(default.map(|acl| (DEFAULT_ACL.to_owned(), acl)));
-            top.give(&access).unwrap();
-            let access = top.access().unwrap().unwrap();
+            give_path(&top, &access).unwrap();
+            let access = at_path(&top).unwrap().unwrap();
             if access.mode != mode {
                 continue; // Not for this user to set.
             }
+            let (file, below) = (top.join("file"), top.join("below"));
             for executable in [false, true] {
-                let file = place("top/file");
-                file.make_file(b"x", if executable { 0o777 } else { 0o666 }).unwrap();
-                assert_eq!(
-                    file.access().unwrap().unwrap(),
-                    access.of_new_file(mask, executable),
-                    "{mode:o}"
-                );
-                file.remove_file().unwrap();
+                let wanted = if executable { 0o777 } else { 0o666 };
+                let open = std::fs::OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(wanted)
+                    .open(&file);
+                drop(open.unwrap());
+                let made = at_path(&file).unwrap().unwrap();
+                assert_eq!(made, access.of_new_file(mask, executable), "{mode:o}");
+                // As one that was built elsewhere, by this user for itself.
+                let private =
+                    Access { mode: wanted & !mask, attributes: BTreeMap::new(), ..made.clone() };
+                assert_eq!(private.made_in(&access, mask, false), made, "{mode:o}");
+                std::fs::remove_file(&file).unwrap();
             }
-            let below = place("top/below");
-            below.make_dir().unwrap();
-            assert_eq!(below.access().unwrap().unwrap(), access.of_new_directory(mask), "{mode:o}");
-            below.remove_tree().unwrap();
+            std::fs::create_dir(&below).unwrap();
+            let made = at_path(&below).unwrap().unwrap();
+            assert_eq!(made, access.of_new_directory(mask), "{mode:o}");
+            let private =
+                Access { mode: 0o777 & !mask, attributes: BTreeMap::new(), ..made.clone() };
+            assert_eq!(private.made_in(&access, mask, true), made, "{mode:o}");
+            std::fs::remove_dir(&below).unwrap();
         }
     }
 }

@@ -3,14 +3,14 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 
-use super::access::Access;
+use super::access::{self, Access};
 use super::dir_entry_at::{DirEntryAt, directory_flags};
 use super::stat::{FileKind, FileStat};
 use crate::model::RepoPath;
@@ -43,8 +43,7 @@ impl Beneath {
     /// # Errors
     /// Any I/O error.
     pub fn access(&self) -> io::Result<Access> {
-        let own = DirEntryAt::new(self.root.try_clone()?, ".".into(), self.path.clone());
-        own.access()?.ok_or_else(|| Errno::NOENT.into())
+        access::at(self.root.as_fd(), OsStr::new("."))?.ok_or_else(|| Errno::NOENT.into())
     }
 
     /// The directory's path.

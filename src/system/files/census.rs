@@ -51,21 +51,30 @@ impl Census {
     /// # Errors
     /// As [`Census::of`].
     pub fn at(entry: &DirEntryAt, then: Moment) -> io::Result<Option<Self>> {
+        Ok(Self::with_content(entry, then)?.map(|(census, _)| census))
+    }
+
+    /// As [`Census::at`], with the sum of the same without permissions.
+    ///
+    /// # Errors
+    /// As [`Census::of`].
+    pub fn with_content(entry: &DirEntryAt, then: Moment) -> io::Result<Option<(Self, u64)>> {
         let Some(found) = entry.find()? else { return Ok(None) };
-        let mut census = Self::default();
+        let mut walk = Walk { census: Self::default(), content: 0, then };
         let mut own = Sum::new().and(&[found.kind as u8]).and(&found.mode.to_le_bytes());
         if found.kind == FileKind::Directory {
             let (dir, name) = entry.parts();
-            walk(dir.as_fd(), name, Sum::new(), then, &mut census)?;
+            walk.below(dir.as_fd(), name, Sum::new())?;
         } else {
             own = own.and(&found.size.to_le_bytes()).moment(found.modified);
-            census.latest = found.modified;
+            walk.census.latest = found.modified;
+            walk.content = Sum::new().and(&found.size.to_le_bytes()).moment(found.modified).0;
         }
-        census.sum = census.sum.wrapping_add(own.0);
-        Ok(Some(census))
+        walk.census.sum = walk.census.sum.wrapping_add(own.0);
+        Ok(Some((walk.census, walk.content)))
     }
 
-    fn count(&mut self, found: &FileStat, links: u32, path: Sum, then: Moment) {
+    fn count(&mut self, found: &FileStat, path: Sum, then: Moment) {
         if found.identity.born.is_some_and(|born| born > then) {
             return;
         }
@@ -80,56 +89,81 @@ impl Census {
             sum = sum.and(&found.size.to_le_bytes()).moment(found.modified);
             self.files += 1;
             self.changed += u64::from(found.changed > then);
-            self.linked |= links > 1;
+            self.linked |= found.links > 1;
         }
         self.sum = self.sum.wrapping_add(sum.0);
     }
 }
 
-fn walk(
-    above: BorrowedFd<'_>,
-    name: impl rustix::path::Arg,
-    path: Sum,
+/// One walk on its way.
+struct Walk {
+    census: Census,
+    content: u64,
     then: Moment,
-    census: &mut Census,
-) -> io::Result<()> {
-    let flags = directory_flags() | OFlags::NOFOLLOW;
-    let dir = match rustix::fs::openat(above, name, flags, Mode::empty()) {
-        Ok(dir) => dir,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
-        Err(Errno::ACCESS) => {
-            census.sum = census.sum.wrapping_add(path.and(b"unreadable").0);
-            return Ok(());
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let mut below = Vec::new();
-    for entry in Dir::read_from(&dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        let Some((found, links)) = look(dir.as_fd(), name)? else { continue };
-        if found.kind == FileKind::Directory && name.to_bytes() == LEFT_OUT {
-            continue;
-        }
-        let path = path.and(name.to_bytes()).and(b"/");
-        census.count(&found, links, path, then);
-        if found.kind == FileKind::Directory {
-            below.push((name.to_owned(), path));
-        }
-    }
-    for (name, path) in below {
-        walk(dir.as_fd(), name, path, then, census)?;
-    }
-    Ok(())
 }
 
-fn look(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<(FileStat, u32)>> {
+impl Walk {
+    fn below(
+        &mut self,
+        above: BorrowedFd<'_>,
+        name: impl rustix::path::Arg,
+        path: Sum,
+    ) -> io::Result<()> {
+        let flags = directory_flags() | OFlags::NOFOLLOW;
+        let dir = match rustix::fs::openat(above, name, flags, Mode::empty()) {
+            Ok(dir) => dir,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+            Err(Errno::ACCESS) => {
+                let unreadable = path.and(b"unreadable").0;
+                self.census.sum = self.census.sum.wrapping_add(unreadable);
+                self.content = self.content.wrapping_add(unreadable);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let mut below = Vec::new();
+        for entry in Dir::read_from(&dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let Some(found) = look(dir.as_fd(), name)? else { continue };
+            if found.kind == FileKind::Directory && name.to_bytes() == LEFT_OUT {
+                continue;
+            }
+            let path = path.and(name.to_bytes()).and(b"/");
+            self.census.count(&found, path, self.then);
+            self.count_content(&found, path);
+            if found.kind == FileKind::Directory {
+                below.push((name.to_owned(), path));
+            }
+        }
+        for (name, path) in below {
+            self.below(dir.as_fd(), name, path)?;
+        }
+        Ok(())
+    }
+
+    fn count_content(&mut self, found: &FileStat, path: Sum) {
+        if found.identity.born.is_some_and(|born| born > self.then) {
+            return;
+        }
+        let mut sum = path.and(&[found.kind as u8]);
+        if let Some(born) = found.identity.born {
+            sum = sum.moment(born);
+        }
+        if found.kind != FileKind::Directory {
+            sum = sum.and(&found.size.to_le_bytes()).moment(found.modified);
+        }
+        self.content = self.content.wrapping_add(sum.0);
+    }
+}
+
+fn look(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<FileStat>> {
     let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
     match rustix::fs::statx(dir, name, AtFlags::SYMLINK_NOFOLLOW, mask) {
-        Ok(stat) => Ok(Some((FileStat::of(&stat), stat.stx_nlink))),
+        Ok(stat) => Ok(Some(FileStat::of(&stat))),
         Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -4,10 +4,10 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{
     DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
-    PermissionsExt as _,
 };
 use std::path::Path;
 
+use super::access;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, Uid};
 
 /// Copies a file tree with modes, times and symbolic links, by reflink where the file system can.
@@ -37,7 +37,7 @@ pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
             format!("{} is a socket or a device: it cannot be copied", from.display()),
         ));
     }
-    carry_over(&meta, to)
+    carry_over(from, &meta, to)
 }
 
 /// Copies one plain file with its mode and times and makes it durable.
@@ -47,7 +47,7 @@ pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
 pub fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     let meta = from.symlink_metadata()?;
     copy_bytes(from, to)?;
-    carry_over(&meta, to)?;
+    carry_over(from, &meta, to)?;
     File::open(to)?.sync_all()
 }
 
@@ -73,20 +73,16 @@ fn no_follow() -> i32 {
     (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed()
 }
 
-/// Owner first: changing it clears set-id bits, which the mode then sets again.
-fn carry_over(meta: &Metadata, to: &Path) -> io::Result<()> {
-    let now = to.symlink_metadata()?;
-    if (now.uid(), now.gid()) != (meta.uid(), meta.gid()) {
+/// Owner, group, mode, ACL and label as far as this user may, and the times.
+fn carry_over(from: &Path, meta: &Metadata, to: &Path) -> io::Result<()> {
+    if meta.file_type().is_symlink() {
         let (uid, gid) = (Uid::from_raw(meta.uid()), Gid::from_raw(meta.gid()));
-        let changed = rustix::fs::chownat(CWD, to, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
-        if let Err(error) = changed
-            && error != rustix::io::Errno::PERM
-        {
-            return Err(error.into());
+        match rustix::fs::chownat(CWD, to, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW) {
+            Err(error) if error != rustix::io::Errno::PERM => return Err(error.into()),
+            _ => {}
         }
-    }
-    if !meta.file_type().is_symlink() {
-        std::fs::set_permissions(to, std::fs::Permissions::from_mode(meta.mode() & 0o7777))?;
+    } else if let Some(access) = access::at_path(from)? {
+        access::give_path(to, &access)?;
     }
     let times = Timestamps {
         last_access: Timespec { tv_sec: meta.atime(), tv_nsec: meta.atime_nsec() },
@@ -98,6 +94,8 @@ fn carry_over(meta: &Metadata, to: &Path) -> io::Result<()> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

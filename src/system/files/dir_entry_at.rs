@@ -3,13 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, StatxFlags};
 use rustix::io::Errno;
 
+use super::access::{self, Access};
 use super::copy::copy_tree;
 use super::stat::{FileKind, FileStat};
 
@@ -65,6 +66,18 @@ impl DirEntryAt {
         Ok(DirEntryAt { dir, name: name.to_owned(), path: self.path.with_file_name(name) })
     }
 
+    /// A name in the directory here.
+    ///
+    /// # Errors
+    /// When it cannot be opened; a symbolic link is no directory.
+    pub fn inside(&self, name: &[u8]) -> io::Result<DirEntryAt> {
+        let flags = directory_flags() | OFlags::NOFOLLOW;
+        let dir = rustix::fs::openat(&self.dir, &self.name, flags, Mode::empty())?;
+        let name = OsString::from_vec(name.to_owned());
+        let path = self.path.join(&name);
+        Ok(DirEntryAt { dir, name, path })
+    }
+
     /// What lies here.
     ///
     /// # Errors
@@ -114,6 +127,35 @@ impl DirEntryAt {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o600);
         Ok(File::from(rustix::fs::openat(&self.dir, &self.name, flags | OFlags::NOFOLLOW, mode)?))
+    }
+
+    /// Makes a plain file with this access, and never with a wider one. Says whether it is in the group that it
+    /// shall be in. Not durable by itself.
+    ///
+    /// # Errors
+    /// Any I/O error; `AlreadyExists` where something lies here.
+    pub fn make_file_with(&self, bytes: &[u8], access: &Access) -> io::Result<bool> {
+        let mut file = self.make_private_file()?;
+        file.write_all(bytes)?;
+        access::give_open(file.as_fd(), access)
+    }
+
+    /// Who may do what with what lies here; `None` where nothing or a symbolic link does.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn access(&self) -> io::Result<Option<Access>> {
+        access::at(self.dir.as_fd(), &self.name)
+    }
+
+    /// Gives what lies here, no symbolic link, this access. Owner and label only as far as this user may; says
+    /// whether the group is as wanted, which is not for everybody to give either.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn give(&self, access: &Access) -> io::Result<bool> {
+        change()?;
+        access::give(self.dir.as_fd(), &self.name, access)
     }
 
     /// fsync of the directory that this place is in.
@@ -300,13 +342,13 @@ pub(super) fn directory_flags() -> OFlags {
 }
 
 #[cfg(test)]
-pub(super) fn change() -> io::Result<()> {
+fn change() -> io::Result<()> {
     fault::point()
 }
 
 #[cfg(not(test))]
 #[allow(clippy::unnecessary_wraps, reason = "tests make it fail")]
-pub(super) fn change() -> io::Result<()> {
+fn change() -> io::Result<()> {
     Ok(())
 }
 

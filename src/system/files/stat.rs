@@ -14,6 +14,8 @@ pub struct FileStat {
     pub size: u64,
     /// Permission bits.
     pub mode: u32,
+    /// How many names it has.
+    pub links: u32,
     /// Last change of the content: seconds and nanoseconds since 1970.
     pub modified: (i64, u32),
     /// Last change of content, name or permissions: seconds and nanoseconds since 1970.
@@ -78,6 +80,7 @@ impl FileStat {
             },
             size: stat.stx_size,
             mode: mode & 0o7777,
+            links: stat.stx_nlink,
             modified: (stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
             changed: (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
         }

@@ -244,7 +244,13 @@ impl Git {
         if let Some(fan) = path.parent() {
             match fs::create_dir(fan) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
+                Err(_) => {}
+                // In a repository that a group shares, the group writes into this one, too.
+                Ok(()) => {
+                    let above = self.common_dir.join("objects").metadata()?.permissions().mode();
+                    let mode = fs::Permissions::from_mode(above & 0o7775 | 0o700);
+                    fs::set_permissions(fan, mode)?;
+                }
             }
         }
         file.persist(&path).map(|_| ()).map_err(|failed| failed.error)
