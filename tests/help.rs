@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const VERBS: [&str; 23] = [
+const VERBS: [&str; 24] = [
     "init",
     "deploy",
     "promote",
@@ -21,6 +21,7 @@ const VERBS: [&str; 23] = [
     "mark",
     "unhold",
     "annotate",
+    "saved",
     "service",
     "resume",
     "abort",

@@ -96,8 +96,14 @@ fn saved_files_go_when_they_are_old_and_their_run_is_no_longer_kept() {
     let of_a_kept_run = lie(names(&s, "runs").last().expect("there was a deploy"));
     let future = lie("29990101-000000-abcd");
     let not_ours = lie("by-hand");
-    s.release("1.1.0", Behaviour::Good).exit(0);
-    assert!(old.iter().all(|dir| !dir.exists()), "older than a day and of no run that is kept");
+    // Named twice before it goes, each time with the command that brings it back.
+    for version in ["1.1.0", "1.2.0"] {
+        let answer = s.release(version, Behaviour::Good);
+        answer.exit(0).says("gitroll saved restore 20200101-000000-abcd");
+        assert!(old.iter().all(|dir| dir.join("notes.txt").exists()), "not named twice yet");
+    }
+    s.release("1.3.0", Behaviour::Good).exit(0).never_says("20200101-000000-abcd");
+    assert!(old.iter().all(|dir| !dir.exists()), "old, named twice, and of no run that is kept");
     for dir in [of_a_kept_run, future, not_ours] {
         assert!(dir.join("notes.txt").exists(), "{}", dir.display());
     }

@@ -1,1 +1,88 @@
 //! What a run put aside: brought back by an undo, listed, restored, kept long enough.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::support::*;
+use serde_json::json;
+
+fn quick() -> AppConfig {
+    AppConfig::default().without_builds().settle(1, "100ms").timeout("3s")
+}
+
+#[test]
+fn an_undo_brings_back_what_the_rollback_put_aside() {
+    let host = TestEnvironment::new();
+    let s = Scenario::bound(&host, Fixture::Plain, &quick());
+    // A tracked link to a directory beside the app, as Capistrano makes them.
+    let shared = host.path("uploads");
+    fs::create_dir(&shared).expect("it can be made");
+    symlink(&shared, s.app.dir.join("uploads")).expect("it can be made");
+    let linked = s.app.commit("Uploads are kept elsewhere");
+    host.gitroll(&["deploy", &linked, "--yes"]).exit(0);
+    fs::remove_file(s.app.dir.join("uploads")).expect("it is a link");
+    s.app.write("uploads/.gitkeep", "");
+    s.app.write("notes.txt", "tracked\n");
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    host.gitroll(&["deploy", &next, "--yes"]).exit(0);
+    s.app.write("uploads/ana/photo.png", "of a user");
+    s.app.write("uploads/second.png", "of another");
+
+    host.gitroll(&["back", "--yes"]).exit(0).says("put aside");
+    assert!(s.app.dir.join("uploads").is_symlink());
+    let listed = host.gitroll(&["saved"]);
+    listed.exit(0).stdout_has("uploads/ana/photo.png").stdout_has("back #");
+    let all = host.gitroll(&["saved", "--json"]).exit(0).json();
+    let set = all["result"]["saved"][0].clone();
+    assert_eq!(set["event"], json!("back"));
+    assert_eq!(set["files"][1]["path"], json!("uploads/ana/photo.png"));
+    assert_eq!(set["files"][1]["place"], json!("taken"), "a link stands there: {set}");
+
+    let answer = host.gitroll(&["back", "--undo", "--yes"]);
+    answer.exit(0).says("brought back, put aside before: uploads/ana, uploads/second.png");
+    assert_eq!(s.app.read("uploads/ana/photo.png"), "of a user");
+    assert_eq!(s.app.read("uploads/second.png"), "of another");
+    assert!(s.app.has("uploads/.gitkeep"));
+    host.gitroll(&["saved"]).exit(0).says("nothing is put aside");
+    s.serves("1.1.0");
+}
+
+#[test]
+fn what_was_put_aside_is_listed_and_restored_by_name_and_replaces_nothing() {
+    let host = TestEnvironment::new();
+    let s = Scenario::serving(&host, Fixture::Plain, &quick());
+    s.app.write("config/host.json", "of this host\n");
+    s.app.write("config/more.json", "of this host, too\n");
+    let serving = s.app.head();
+    // The next release brings files where these lie, and is left again.
+    s.app.git(&["checkout", "-q", "--orphan", "next"]);
+    s.app.git(&["reset", "-q", &serving]);
+    s.app.write("config/host.json", "of the release\n");
+    s.app.write("config/more.json", "of the release\n");
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "-f", "--detach", &serving]);
+    s.app.write("config/host.json", "of this host\n");
+    s.app.write("config/more.json", "of this host, too\n");
+    host.gitroll(&["deploy", &next, "--yes"]).exit(0).says("config/host.json");
+    assert_eq!(s.app.read("config/host.json"), "of the release\n");
+
+    let set = host.gitroll(&["saved", "--json"]).exit(0).json()["result"]["saved"][0].clone();
+    let id = set["id"].as_str().expect("it has a name").to_owned();
+    let answer = host.gitroll(&["saved", "restore", &id]);
+    answer.exit(1).stderr_has("something else lies").stderr_has("config/host.json");
+    assert_eq!(s.app.read("config/host.json"), "of the release\n");
+    host.gitroll(&["saved", "restore", &id, "config/none.json"]).exit(1).stderr_has("holds no");
+    host.gitroll(&["saved", "restore", "99"]).exit(1).stderr_has("gitroll saved");
+
+    // Left for what served before, they could lie there again: the way back says so.
+    let answer = host.gitroll(&["back", "--yes"]);
+    answer.exit(0).says(&format!("gitroll saved restore {id}")).says("config/host.json");
+    assert!(!s.app.has("config/host.json"));
+    let seq = set["seq"].to_string();
+    let answer = host.gitroll(&["saved", "restore", &seq, "config/host.json"]);
+    answer.exit(0).stdout_has("config/host.json").stdout_lacks("more.json");
+    assert_eq!(s.app.read("config/host.json"), "of this host\n");
+    let answer = host.gitroll(&["saved", "restore", &seq, "--json"]).exit(0).json();
+    assert_eq!(answer["result"]["restored"]["restored"], json!(["config/more.json"]));
+    s.serves("1.0.0");
+}

@@ -231,3 +231,76 @@ fn a_hold_reaches_through_a_history_that_is_cut_off() {
     gitroll(&["deploy", &mended, "--yes"]).exit(0);
     wait_for_version(&origin.health(), "1.4.0");
 }
+
+#[test]
+fn of_a_secret_at_a_cut_nothing_is_left() {
+    const DECLARED: &str = "Zq7Rv2Kx9Lm4Np8Ws3Tb6Yd1Hc5Jf0Ga";
+    const UNKNOWN: &str = "sk_live_4eC39HqLyjWDarjtT1zdp7dcX9";
+    let host = TestEnvironment::new();
+    let s = Scenario::serving(&host, Fixture::Plain, &quick());
+    s.app.write(".env", &format!("DB_PASSWORD={DECLARED}\n"));
+    let mut said = String::new();
+    let mut hear = |answer: Answer| said.push_str(&(answer.exit(20).transcript()));
+    let server = s.app.read("server.js");
+    // Lines of the log are cut at 200 characters, answers at 60, and the secret stands there.
+    for (version, long) in [("1.1.0", DECLARED.to_owned()), ("1.2.0", format!("token={UNKNOWN}"))] {
+        let line = format!(
+            "console.error('Error: ' + 'x'.repeat(175) + ' {long} at host');process.exit(1);\n"
+        );
+        s.app.git(&["checkout", "-q", "-f", "main"]);
+        s.app.write("server.js", &format!("{line}{server}"));
+        let commit = s.app.commit_version(version, Behaviour::Good);
+        s.app.git(&["checkout", "-q", "-f", "--detach", "HEAD~1"]);
+        hear(host.gitroll(&["deploy", &commit, "--yes"]));
+    }
+    let answers = format!(
+        "require('http').createServer((q, r) => {{ r.setHeader('content-type', 'application/json'); \
+         r.end(JSON.stringify({{ status: 'healthy', version: 'cannot connect: postgres://app:' + \
+         '{DECLARED}@db or with api_key={UNKNOWN}' }})) }}).listen(+process.env.PORT, '127.0.0.1');\n"
+    );
+    s.app.git(&["checkout", "-q", "-f", "main"]);
+    s.app.write("server.js", &answers);
+    let commit = s.app.commit_version("1.3.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "-f", "--detach", "HEAD~1"]);
+    hear(host.gitroll(&["deploy", &commit, "--yes"]));
+    s.app.git(&["checkout", "-q", "-f", "--detach", "HEAD"]);
+    assert!(said.contains("[redacted]"), "{said}");
+
+    // The app's own files are in git too: only records and their evidence are looked at.
+    let mut kept = String::new();
+    for name in s.app.git(&["for-each-ref", "--format=%(refname)", "refs/gitroll/"]).lines() {
+        for commit in s.app.git(&["rev-list", "--first-parent", name]).lines() {
+            for part in ["record", "evidence"] {
+                // Below the first record lies the app's own commit.
+                let text = s.app.try_git(&["cat-file", "-p", &format!("{commit}:{part}")]);
+                kept.push_str(if text.code == Some(0) { &text.stdout } else { "" });
+            }
+        }
+    }
+    let runs = s.app.dir.join(".git/gitroll/runs");
+    for run in fs::read_dir(runs).expect("there were runs").flatten() {
+        kept.push_str(&fs::read_to_string(run.path().join("journal.jsonl")).unwrap_or_default());
+    }
+    assert!(kept.contains("[redacted]"), "nothing was kept of what the app said");
+    for secret in [DECLARED, UNKNOWN] {
+        for text in [&said, &kept] {
+            assert!(!text.contains(&secret[..10]), "{} of {secret} is left: {text}", &secret[..10]);
+        }
+    }
+}
+
+#[test]
+fn a_lost_tag_of_a_record_is_made_again_by_the_next_record() {
+    let host = TestEnvironment::new();
+    let s = Scenario::serving(&host, Fixture::Plain, &quick());
+    let format = "--format=%(refname) %(objectname)";
+    let tags = s.app.git(&["for-each-ref", format, "refs/tags/gitroll/"]);
+    let (name, id) = tags.lines().last().and_then(|l| l.split_once(' ')).expect("a record");
+    let object = s.app.dir.join(".git/objects").join(&id[..2]).join(&id[2..]);
+    fs::remove_file(object).expect("it is a loose object");
+    s.app.try_git(&["for-each-ref", "--format=%(contents:subject)", "refs/tags/gitroll/"]).fails();
+    host.gitroll(&["annotate", "--reason", "somebody looked"]).exit(0);
+    let again = s.app.git(&["for-each-ref", format, name]);
+    assert_eq!(again, format!("{name} {id}"));
+    s.app.git(&["for-each-ref", "--format=%(contents:subject)", "refs/tags/gitroll/"]);
+}

@@ -6,11 +6,13 @@ use super::failure::Failure;
 use super::flags;
 use super::levels::{self, Decisions, Level, LevelResult};
 use super::outcome::{ChangeOutcome, Status};
+use super::saved;
 use super::session::Session;
 use super::statement::{annotate, check_reason};
 use super::target::{self, lost_tags, older, refusal};
 use crate::config::{self, Selection, Service};
-use crate::model::{Event, Hold, Judgement, Oid, Outcome, Recorded, Verdict};
+use crate::ledger;
+use crate::model::{Event, Hold, Judgement, Oid, Outcome, Recorded, RunId, Verdict};
 use crate::plan::candidates::{self, Candidates};
 use crate::plan::compose::{Change, file_of};
 use crate::plan::facts::Facts;
@@ -98,6 +100,7 @@ fn code(
     if let Some(outcome) = already_there(session, &facts, &found.chosen, request.emergency)? {
         return Ok(outcome);
     }
+    let left = found.chosen.seq.map(|seq| saved::runs_since(&session.site, &facts, seq));
     let mut change = to_candidate(session, &facts, &all, request, &found)?;
     if request.emergency {
         change = change.in_emergency(passed_over);
@@ -106,6 +109,11 @@ fn code(
     let mut tried = found.chosen.name.clone();
     let options = &ChangeOptions { builds: found.chosen.build != Needed::Nothing, ..*options };
     let mut ended = carry_out(session, facts, change, &found.further, options);
+    if let (Ok(Status::Done), Some(left)) = (ended.as_ref().map(|ended| ended.status), left)
+        && !options.plan_only
+    {
+        saved::name_free(session, &left);
+    }
     // What served was healthy: each was undone before the next.
     for older in found.further.iter().take(request.cascade.unwrap_or(0)) {
         let restored = ended.as_ref().is_ok_and(|ended| ended.status == Status::Restored);
@@ -287,18 +295,23 @@ fn undo(
         }
         Some(last) => flags::flags_again(session, facts, &last, request.reason.clone(), options),
         None => {
-            let change = to_what_was_left(session, &facts, request)?;
-            carry_out(session, facts, change, &[], options)
+            let (change, undone) = to_what_was_left(session, &facts, request)?;
+            let ended = carry_out(session, facts, change, &[], options)?;
+            let done = ended.status == Status::Done && !options.plan_only;
+            if let Some(run) = undone.filter(|_| done) {
+                saved::bring_back_of(session, &run);
+            }
+            Ok(ended)
         }
     }
 }
 
-/// The change that returns to what the last rollback left.
+/// The change that returns to what the last rollback left, and the run of that rollback.
 fn to_what_was_left(
     session: &Session,
     facts: &Facts,
     request: &BackRequest,
-) -> Result<Change, Failure> {
+) -> Result<(Change, Option<RunId>), Failure> {
     let last = facts
         .own(&session.site)
         .iter()
@@ -334,7 +347,8 @@ fn to_what_was_left(
         ..Recorded::default()
     };
     let change = Change { recorded, ..Change::new(facts, Event::Back, to) };
-    Ok(change.asked_as_proven(&session.site, facts)?)
+    let undone = ledger::evidence(&session.site.git, entry).ok().and_then(|evidence| evidence.run);
+    Ok((change.asked_as_proven(&session.site, facts)?, undone))
 }
 
 /// Carries out one level after the other.

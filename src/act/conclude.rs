@@ -52,7 +52,14 @@ pub(super) fn conclude(
         retention::prune(site, &facts);
     }
     if let Ok(config) = config::parse(&plan.config, "gitroll.toml") {
-        engine::forget(site, &config.retention);
+        for id in engine::forget(site, &config.retention) {
+            let what = format!("what was put aside long ago is removed before long: {id}");
+            caller.warn(what);
+            caller.tell(Notice::MoreNext(
+                format!("gitroll saved restore {id}"),
+                "brings it back; gitroll saved lists it".to_owned(),
+            ));
+        }
     }
     let mut answer = ChangeAnswer::about("serving", &plan);
     answer.took_millis = u64::try_from(took.as_millis()).ok();

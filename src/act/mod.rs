@@ -21,6 +21,7 @@ pub mod outcome;
 pub mod promote;
 pub mod ramp;
 pub mod resume;
+pub mod saved;
 pub mod service;
 pub mod session;
 mod soak;

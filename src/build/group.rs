@@ -81,7 +81,7 @@ fn carry(step: &BuildStep, stage: &Beneath, live: &Path) -> Result<Redactor, Bui
         let bytes = copy().map_err(|e| io_at(from.path(), e))?;
         redactor = redactor.and(Redactor::of_dotenv(&bytes));
     }
-    secrets::hide(|| redactor.clone());
+    secrets::hide(&redactor);
     Ok(redactor)
 }
 

@@ -11,6 +11,7 @@ use crate::config::{
     Check, CheckGroup, CheckKind, LogSource, MetricSource, SymptomProbe, TcpCheck, When,
 };
 use crate::model::{CheckName, Redactor};
+use crate::system::secrets;
 
 use super::command::CommandAsker;
 use super::expectation::{Expectation, Surroundings};
@@ -67,6 +68,8 @@ impl Asker {
             CheckKind::File(file) => AskerKind::File(Arc::new(FileAsker::new(file, around))),
             CheckKind::Metric(metric) => AskerKind::Metric(Box::new(MetricAsker::new(metric))),
         };
+        // What it answers is cut short long before it is told.
+        secrets::hide(&around.redactor);
         let untold = around.untold.contains(&check.name);
         let question = question(check, untold, &around.redactor);
         Self {
@@ -102,7 +105,8 @@ impl Asker {
         };
         let judgement = if self.untold { without_answer(judgement) } else { judgement };
         let took = began.elapsed();
-        let (answer, millis) = (self.redactor.text(&judgement.answer), took.as_millis());
+        let judgement = Judgement { answer: self.redactor.text(&judgement.answer), ..judgement };
+        let (answer, millis) = (&judgement.answer, took.as_millis());
         let outcome = if judgement.ok { "passed" } else { "failed" };
         tracing::debug!(
             "check {} ({}): {outcome}, {millis} ms: {answer}",

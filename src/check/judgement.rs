@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::config::{Comparison, Expected, HttpCheck};
 use crate::model::{Oid, Probe};
+use crate::system::secrets;
 
 use super::template::{Piece, Subject, Template};
 
@@ -360,10 +361,11 @@ fn inexact(a: &serde_json::Number, b: &serde_json::Number) -> bool {
 /// The most characters of an answer that are ever shown.
 const SHOWN: usize = 60;
 
-/// A foreign text fit for a screen: control, bidirectional and invisible characters escaped, at most 60
+/// A foreign text fit for a screen: secrets masked, control, bidirectional and invisible characters escaped, at most 60
 /// characters of the original, `…` where it was cut.
 pub fn shown(text: &str) -> String {
     let mut out = String::new();
+    let text = secrets::masked(text);
     let mut chars = text.chars();
     for c in chars.by_ref().take(SHOWN) {
         if c.is_control() || invisible(c) {

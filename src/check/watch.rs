@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::model::{ServiceEvidence, ServiceName};
 use crate::service::{ServiceError, ServiceState};
 use crate::system::procs::Ticks;
+use crate::system::secrets;
 
 use super::judgement::{shown, times};
 use super::witness::old_process;
@@ -243,6 +244,7 @@ fn same_processes(a: &ServiceState, b: &ServiceState) -> bool {
 
 /// A sentence of our own making that may carry foreign text: longer than an answer, escaped as one.
 fn shown_line(text: &str) -> String {
+    let text = secrets::masked(text);
     let chars: Vec<char> = text.chars().take(240).collect();
     chars.chunks(60).map(|part| shown(&part.iter().collect::<String>())).collect()
 }

@@ -24,6 +24,7 @@ mod outcome;
 mod promote;
 mod reader;
 mod resume;
+mod saved;
 pub mod schema;
 mod service;
 mod session;
@@ -99,6 +100,7 @@ enum Verb {
     Mark(mark::MarkArgs),
     Unhold(unhold::UnholdArgs),
     Annotate(annotate::AnnotateArgs),
+    Saved(saved::SavedArgs),
     Service(service::ServiceArgs),
     Resume(resume::ResumeArgs),
     Abort(abort::AbortArgs),
@@ -129,6 +131,7 @@ impl Verb {
             Verb::Mark(_) => "mark",
             Verb::Unhold(_) => "unhold",
             Verb::Annotate(_) => "annotate",
+            Verb::Saved(_) => "saved",
             Verb::Service(_) => "service",
             Verb::Resume(_) => "resume",
             Verb::Abort(_) => "abort",
@@ -154,6 +157,7 @@ impl Verb {
             Verb::Component(args) => args.only_looks(),
             Verb::Flags(args) => args.only_looks(),
             Verb::Eject(args) => args.plan,
+            Verb::Saved(args) => args.only_looks(),
             Verb::Init(_)
             | Verb::Promote(_)
             | Verb::Demote(_)
@@ -206,6 +210,7 @@ pub fn main() -> Exit {
         Verb::Mark(args) => mark::run(globals, &ui, args),
         Verb::Unhold(args) => unhold::run(globals, &ui, args),
         Verb::Annotate(args) => annotate::run(globals, &ui, args),
+        Verb::Saved(args) => saved::run(globals, &ui, args),
         Verb::Service(args) => service::run(globals, &ui, args),
         Verb::Resume(args) => resume::run(globals, &ui, args),
         Verb::Abort(args) => abort::run(globals, &ui, args),

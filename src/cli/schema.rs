@@ -3,7 +3,7 @@
 use schemars::{Schema, schema_for};
 
 use super::{
-    advise, check, component, demo, doctor, eject, failure, flags, init, log, mark, promote,
+    advise, check, component, demo, doctor, eject, failure, flags, init, log, mark, promote, saved,
     service, show, status, targets,
 };
 use crate::act::outcome::ChangeAnswer;
@@ -49,6 +49,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("plan", schema_for!(Plan)),
         ("promote", schema_for!(promote::PromoteAnswer)),
         ("ramp", schema_for!(RampAnswer)),
+        ("saved", schema_for!(saved::SavedAnswer)),
         ("service", schema_for!(service::ServiceAnswer)),
         ("show", schema_for!(show::ShowAnswer)),
         ("stated", schema_for!(mark::StatedAnswer)),

@@ -3,6 +3,7 @@
 //!
 //! Only what is provably ours is touched, and only under the lock.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -301,10 +302,31 @@ pub fn tidy(site: &Site) {
     own_files(site);
 }
 
+/// What was put aside is kept for so long, whatever `[retention]` says: 30 days.
+const LEAST_SAVED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// What was put aside is named to a person so many times before it goes.
+const NAMED: u32 = 2;
+
+/// How long what a run put aside is kept at least.
+pub fn saved_for(retention: &Retention) -> Duration {
+    retention.saved.max(LEAST_SAVED)
+}
+
+/// How often what was put aside was named, by the name of its directory.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct NamedSets {
+    /// Version of the file's format: 1.
+    saved: u32,
+    named: BTreeMap<String, u32>,
+}
+
 /// Removes plans and journals of all but the latest runs, and what older ones put aside once that is old
-/// enough. An open run and what it saved always stay. Called under the lock.
-pub fn forget(site: &Site, retention: &Retention) {
-    let (Ok(ids), Ok(open)) = (run_ids(site), open_runs(site)) else { return };
+/// enough and was named twice; returns what a person is to be told of now. An open run and what it saved always stay.
+/// Called under the lock.
+#[must_use]
+pub fn forget(site: &Site, retention: &Retention) -> Vec<String> {
+    let (Ok(ids), Ok(open)) = (run_ids(site), open_runs(site)) else { return Vec::new() };
     let old = ids.len().saturating_sub(retention.runs);
     let (old, kept) = ids.split_at(old);
     let is_open = |id: &RunId| open.iter().any(|run| run.id == *id);
@@ -312,21 +334,40 @@ pub fn forget(site: &Site, retention: &Retention) {
         let _ = fs::remove_dir_all(site.run_dir(id));
     }
     let now = clock::now();
-    for entry in fs::read_dir(site.state().join("saved")).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        let Ok(id) = name.strip_suffix("-later").unwrap_or(name).parse::<RunId>() else { continue };
+    let path = site.state().join("saved.json");
+    let mut known: NamedSets = fs::read(&path)
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default();
+    let before = known.named.len();
+    let mut told = Vec::new();
+    let mut left = BTreeMap::new();
+    for set in layout::saved_sets(&site.state()).unwrap_or_default() {
+        let named = known.named.remove(&set.id).unwrap_or(0);
         // Of the future, or of no time at all: not old.
-        let age = begun_at(&id).and_then(|at| Duration::try_from(now.duration_since(at)).ok());
-        let young = age.is_none_or(|age| age < retention.saved);
-        if !young && !kept.contains(&id) && !is_open(&id) {
-            let _ = fs::remove_dir_all(entry.path());
+        let age = begun_at(&set.run).and_then(|at| Duration::try_from(now.duration_since(at)).ok());
+        let young = age.is_none_or(|age| age < saved_for(retention));
+        if young || kept.contains(&set.run) || is_open(&set.run) {
+            left.extend((named > 0).then(|| (set.id.clone(), named)));
+        } else if named < NAMED {
+            left.insert(set.id.clone(), named + 1);
+            told.push(set.id);
+        } else {
+            let _ = fs::remove_dir_all(set.dir);
         }
     }
+    if !told.is_empty() || !known.named.is_empty() || before != left.len() {
+        let text = serde_json::to_vec_pretty(&NamedSets { saved: 1, named: left });
+        let written = text.map_err(io::Error::other);
+        if let Err(error) = written.and_then(|text| files::write_durably(&path, &text, 0o600)) {
+            tracing::warn!("what was put aside will be named once more: {error}");
+        }
+    }
+    told
 }
 
 /// The moment that a run's id says.
-fn begun_at(id: &RunId) -> Option<Timestamp> {
+pub fn begun_at(id: &RunId) -> Option<Timestamp> {
     let stamp = id.as_str().get(..15)?;
     let time = jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", stamp).ok()?;
     Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())

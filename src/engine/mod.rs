@@ -23,7 +23,7 @@ mod run_state;
 mod steps;
 pub mod watchdog;
 
-pub use cleanup::{AtWork, Note, clean, forget, tidy};
+pub use cleanup::{AtWork, Note, begun_at, clean, forget, saved_for, tidy};
 pub use eject::{
     Branch, EjectError, Ejection, carry_out as eject, finish as finish_eject, plan as eject_plan,
 };

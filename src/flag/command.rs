@@ -60,7 +60,7 @@ fn run(
     name: &FlagName,
     value: &str,
 ) -> Result<Finished, FlagError> {
-    secrets::hide(|| Redactor::new([(name.as_str(), value)]));
+    secrets::hide_in_log(|| Redactor::new([(name.as_str(), value)]));
     let mut filled = words.iter().map(|word| fill(word, name.as_str(), value));
     let program = filled.next().unwrap_or_default();
     let mut env = host.environment();
@@ -80,13 +80,13 @@ fn run(
             _ => "failed".to_owned(),
         };
     let output = [finished.stdout.as_slice(), b"\n", finished.stderr.as_slice()].concat();
-    let lines = telling_lines(&output, LINES);
+    let redactor = Redactor::new([(name.as_str(), value)]);
+    let lines = telling_lines(redactor.output(&output).as_bytes(), LINES);
     if looks_secret(name.as_str()) {
         // What it printed may be the secret, in whatever spelling.
         problem = format!("{problem} (its output is not shown: {REDACTED})");
     } else if !lines.is_empty() {
-        let redactor = Redactor::new([(name.as_str(), value)]);
-        problem = format!("{problem}: {}", redactor.text(&lines.join(" · ")));
+        problem = format!("{problem}: {}", lines.join(" · "));
     }
     Err(failed(words, problem, finished.code.is_some() && !finished.timed_out))
 }

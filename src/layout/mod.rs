@@ -6,6 +6,7 @@ mod converge;
 mod entry;
 mod observe;
 mod rights;
+mod saved;
 mod stage;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -15,4 +16,5 @@ pub use converge::{converge_back, converge_forward};
 pub use entry::{LayoutError, RunPlaces};
 pub use observe::{Commits, LocalFiles, observe_activation, tracked_outputs};
 pub use rights::lost_groups;
+pub use saved::{BroughtBack, PlaceNow, SavedSet, saved_sets};
 pub use stage::{remove_stage, stage, unfinished};

@@ -76,7 +76,12 @@ fn one(
     let reached = done.and_then(|done| entries.iter().rposition(|e| e.commit == done.head));
     let reached = reached.map_or(0, |at| at + 1);
     let same_tags = |done: &Done| done.tags == listing(environment, &entries[..reached], tags);
-    let tagged = if done.is_some_and(same_tags) { reached } else { 0 };
+    // A ref outlives its object where a disk or a prune took that: the record's bytes are in the chain.
+    let whole = || {
+        let names = entries[..reached].iter().filter_map(|entry| tag_of(environment, entry));
+        names.filter_map(|name| tags.get(&name)).all(|id| git.has(id))
+    };
+    let tagged = if done.is_some_and(same_tags) && whole() { reached } else { 0 };
     set_tags(git, environment, &entries[tagged..], tags)?;
 
     let notes = notes_ref(environment, &chain.writer);

@@ -1,16 +1,20 @@
 //! Keeping secrets out of what is shown and stored: environment files are read for their values, and
 //! those values are replaced wherever they turn up in output.
 
+mod lookalike;
+
+use std::collections::BTreeSet;
+
 use super::dotenv;
 
 /// What stands where a secret stood.
 pub const REDACTED: &str = "[redacted]";
 
 /// Replaces secret values in text. Made from the pairs of environment files; knows also the password of
-/// any URL it meets.
+/// any URL it meets, and what else looks like a secret.
 #[derive(Clone, Default)]
 pub struct Redactor {
-    secrets: Vec<Secret>,
+    secrets: BTreeSet<Secret>,
 }
 
 /// Never shows what it holds, not even when debugging.
@@ -20,7 +24,7 @@ impl std::fmt::Debug for Redactor {
     }
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Secret {
     text: String,
     /// Too short to be replaced inside of longer words.
@@ -47,15 +51,14 @@ impl Redactor {
 
     /// Adds what another one knows.
     pub fn and(mut self, other: Redactor) -> Self {
-        for secret in other.secrets {
-            self.insert(secret);
-        }
+        self.secrets.extend(other.secrets);
         self
     }
 
     /// The text with every secret replaced by `[redacted]`.
     pub fn text(&self, text: &str) -> String {
         let mut found: Vec<(usize, usize)> = url_passwords(text);
+        found.extend(lookalike::find(text));
         for secret in &self.secrets {
             found.extend(
                 text.match_indices(secret.text.as_str())
@@ -126,8 +129,8 @@ impl Redactor {
     }
 
     fn insert(&mut self, secret: Secret) {
-        if !secret.text.is_empty() && !self.secrets.contains(&secret) {
-            self.secrets.push(secret);
+        if !secret.text.is_empty() {
+            self.secrets.insert(secret);
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::config::{self, Config};
 use crate::ledger::{self, Chain, Entry, History, Ledger, ServingState};
 use crate::model::{Moment, Oid, RepoPath, Seq, Served};
 use crate::site::{Site, config_in_tree};
-use crate::system::clock;
 use crate::system::git::{GitError, Head, Tag};
+use crate::system::{clock, secrets};
 
 /// Everything a plan is made from. Nothing here was changed by gathering it.
 pub struct Facts {
@@ -70,6 +70,8 @@ impl Facts {
         let history = History::of(&ledger, Some(&site.binding.writer));
         let chain = own_chain(&ledger, site)?;
         let accepted = accepted(site, chain)?;
+        // From here on their values are known wherever something is cut or told.
+        secrets::hide(&site.redactor(&accepted.config));
         if let Some(last) = chain.entries.last() {
             // The next record is written after looking at this: better to fail before anything changes.
             ledger::evidence(&site.git, last)?;

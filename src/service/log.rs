@@ -73,10 +73,18 @@ fn tail(path: &Path, from: u64) -> Vec<u8> {
         let from = if from > length { 0 } else { from };
         file.seek(SeekFrom::Start(from.max(length.saturating_sub(TAIL))))?;
         let mut bytes = Vec::new();
+        let begin = from.max(length.saturating_sub(TAIL));
         file.take(TAIL).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        // Where a line is cut at its beginning, so may be a secret in it.
+        Ok(if begin > from { from_next_line(&bytes).to_vec() } else { bytes })
     };
     read().unwrap_or_default()
+}
+
+/// What follows the first line end; nothing where there is none.
+fn from_next_line(bytes: &[u8]) -> &[u8] {
+    let begin = bytes.iter().position(|b| *b == b'\n').map_or(bytes.len(), |at| at + 1);
+    &bytes[begin..]
 }
 
 /// How long one reading may take.

@@ -30,7 +30,7 @@ pub struct Site {
 impl Site {
     /// A site from its parts.
     pub fn new(git: Git, binding: Binding, actor: String) -> Self {
-        secrets::hide(|| {
+        secrets::hide_in_log(|| {
             let path = git.top().join(".env");
             Redactor::of_dotenv(&files::read_plain(&path, dotenv::MOST_BYTES).unwrap_or_default())
         });
@@ -70,7 +70,7 @@ impl Site {
             .filter_map(|path| files::read_plain(&self.top().join(path), dotenv::MOST_BYTES).ok())
             .map(|bytes| Redactor::new(self.secrets(config, &bytes)))
             .fold(Redactor::default(), Redactor::and);
-        secrets::hide(|| redactor.clone());
+        secrets::hide(&redactor);
         redactor
     }
 

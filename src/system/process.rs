@@ -256,6 +256,10 @@ impl Invocation {
         // cannot be read back is missing in a message, no more.
         let read = log.read_at(&mut written, from).unwrap_or(0);
         written.truncate(read);
+        if from > begin {
+            // The line that is cut may hold a part of a secret.
+            written.drain(..written.iter().position(|b| *b == b'\n').unwrap_or(read));
+        }
         let finished =
             Finished { stdout: written, ..Finished::of(status, waited, started.elapsed()) };
         self.log_end(&finished);
@@ -550,7 +554,7 @@ impl Capture {
         kept.taken = true;
         let mut bytes = std::mem::take(&mut kept.head);
         if kept.dropped > 0 {
-            bytes.extend(format!("\n… {} bytes left out …\n", kept.dropped).bytes());
+            bytes.extend(lines::gap(kept.dropped).bytes());
         }
         bytes.extend(std::mem::take(&mut kept.tail));
         bytes

@@ -143,7 +143,7 @@ struct LogLine;
 
 impl io::Write for LogLine {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let shown = secrets::masked(&String::from_utf8_lossy(line));
+        let shown = secrets::masked_in_log(&String::from_utf8_lossy(line));
         io::stderr().write_all(shown.as_bytes())?;
         Ok(line.len())
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::system::procs::{self, ProcessId, Ticks};
+use crate::system::secrets;
 
 use super::unit::{Definition, Unit};
 
@@ -50,7 +51,7 @@ pub(super) fn left_over(unit: &Unit) -> Vec<String> {
     old.map(|process| {
         let words = procs::command_line(process.pid).unwrap_or_default();
         let words: Vec<String> = words.iter().map(|w| w.to_string_lossy().into_owned()).collect();
-        let command: String = words.join(" ").chars().take(SHOWN_COMMAND).collect();
+        let command = secrets::cut(&words.join(" "), SHOWN_COMMAND);
         let how = match &main {
             Some(_) => "was there before the main process",
             None => "still runs although the unit does not",

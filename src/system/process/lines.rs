@@ -2,17 +2,27 @@
 
 use std::collections::BTreeSet;
 
+use crate::system::secrets;
+
 /// Lines are cut at this many characters.
 const WIDTH: usize = 200;
 
 /// The last lines of output that say what went wrong: error lines first, at most `most`, colour codes
-/// and progress noise removed. Without any such line, the last lines there are.
+/// and progress noise removed, secrets that were met and what looks like one masked. Without any such line, the last
+/// lines there are.
 ///
 /// The lines stand in the order of the output, each once, cut at 200 characters. Bytes that are not
 /// UTF-8 are shown as `�`.
 pub fn telling_lines(output: &[u8], most: usize) -> Vec<String> {
-    let text = String::from_utf8_lossy(output);
-    let lines: Vec<String> = text.split('\n').map(plain).collect();
+    // Before any line is cut.
+    let text = secrets::masked(&String::from_utf8_lossy(output));
+    let mut lines: Vec<String> = text.split('\n').map(plain).collect();
+    for gap in (0..lines.len()).filter(|at| is_gap(&lines[*at])).collect::<Vec<_>>() {
+        // What is cut there may be a secret, and nobody would know its parts again.
+        for at in [gap.checked_sub(1), Some(gap + 1)].into_iter().flatten() {
+            lines.get_mut(at).map(String::clear).unwrap_or_default();
+        }
+    }
     let mut ranked: Vec<(u8, usize)> = Vec::new();
     let mut in_stack = false;
     for (index, line) in lines.iter().enumerate() {
@@ -39,7 +49,18 @@ pub fn telling_lines(output: &[u8], most: usize) -> Vec<String> {
     ranked.retain(|(_, index)| seen.insert(lines[*index].trim().to_owned()));
     ranked.truncate(most);
     ranked.sort_by_key(|(_, index)| *index);
-    ranked.into_iter().map(|(_, index)| cut(lines[index].trim())).collect()
+    ranked.into_iter().map(|(_, index)| secrets::cut(lines[index].trim(), WIDTH)).collect()
+}
+
+/// What stands where the middle of an output is not kept.
+pub(super) fn gap(bytes: u64) -> String {
+    format!("\n… {bytes} bytes left out …\n")
+}
+
+fn is_gap(line: &str) -> bool {
+    line.strip_prefix("… ")
+        .and_then(|line| line.strip_suffix(" bytes left out …"))
+        .is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// A line as it would stand on a terminal: without escape sequences, and only what the last carriage
@@ -166,13 +187,6 @@ fn is_own_code(place: &str) -> bool {
         && !place.starts_with("node:")
         && !place.starts_with("internal/")
         && !place.contains("/node_modules/")
-}
-
-fn cut(line: &str) -> String {
-    if line.chars().count() <= WIDTH {
-        return line.to_owned();
-    }
-    line.chars().take(WIDTH - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]

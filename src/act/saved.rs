@@ -1,0 +1,234 @@
+//! What runs put aside: listed, brought back by name, and brought back by the undo of what put it aside.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::caller::{Caller, Notice};
+use super::failure::Failure;
+use super::session::Session;
+use crate::engine;
+use crate::layout::{BroughtBack, LayoutError, PlaceNow, SavedSet, saved_sets};
+use crate::ledger;
+use crate::model::{Event, RepoPath, RunId, Seq};
+use crate::plan::facts::Facts;
+use crate::site::Site;
+use crate::system::text::plural;
+
+/// The files that one run put aside.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SavedFiles {
+    /// What it is named by: the run, with `-later` behind it for what was found on that run's way back.
+    pub id: String,
+    /// When that run began.
+    #[schemars(with = "Option<String>")]
+    pub when: Option<Timestamp>,
+    /// Its record.
+    pub seq: Option<Seq>,
+    /// What it did.
+    pub event: Option<Event>,
+    /// It is not removed before this moment, nor before it was named twice.
+    #[schemars(with = "Option<String>")]
+    pub kept_until: Option<Timestamp>,
+    pub files: Vec<SavedFile>,
+}
+
+/// A file that was put aside.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SavedFile {
+    /// Where it was.
+    pub path: RepoPath,
+    pub bytes: u64,
+    /// What lies there by now.
+    pub place: Place,
+}
+
+/// What lies at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// Nothing.
+    Free,
+    /// The very same.
+    Same,
+    /// Something else.
+    Taken,
+}
+
+/// What became of the files of one run that were to be brought back.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct RestoredFiles {
+    pub id: String,
+    /// Back where they were; of a directory that came back whole only its own path.
+    pub restored: Vec<RepoPath>,
+    /// They lay there already, byte for byte.
+    pub there: Vec<RepoPath>,
+    /// They stay aside, for something else lies there.
+    pub taken: Vec<RepoPath>,
+}
+
+/// Everything that is put aside, the oldest first.
+///
+/// # Errors
+/// When the checkout is not bound, or the files cannot be read.
+pub fn saved(caller: &Caller) -> Result<Vec<SavedFiles>, Failure> {
+    let session = Session::look(caller)?;
+    let facts = session.facts()?;
+    let site = &session.site;
+    let retention = &facts.accepted.config.retention;
+    let describe = |set: SavedSet| {
+        let when = engine::begun_at(&set.run);
+        let record = record_of(site, &facts, &set.run);
+        let files = set.entries(site.top())?.into_iter().map(|entry| SavedFile {
+            path: entry.path,
+            bytes: entry.bytes,
+            place: match entry.place {
+                PlaceNow::Free => Place::Free,
+                PlaceNow::Same => Place::Same,
+                PlaceNow::Taken => Place::Taken,
+            },
+        });
+        Ok(SavedFiles {
+            files: files.collect(),
+            seq: record.as_ref().map(|(seq, _)| *seq),
+            event: record.map(|(_, event)| event),
+            kept_until: when.and_then(|at| at.checked_add(engine::saved_for(retention)).ok()),
+            when,
+            id: set.id,
+        })
+    };
+    let sets = saved_sets(&site.state()).map_err(failed)?;
+    let all = sets.into_iter().map(describe).collect::<Result<Vec<_>, LayoutError>>();
+    Ok(all.map_err(failed)?.into_iter().filter(|set| !set.files.is_empty()).collect())
+}
+
+/// Brings back what one run put aside, or the named parts of it, where nothing else lies.
+///
+/// # Errors
+/// When there is no such set or path, or nothing could be brought back.
+pub fn restore(caller: &Caller, id: &str, paths: &[String]) -> Result<RestoredFiles, Failure> {
+    let session = Session::change(caller, "saved")?;
+    let site = &session.site;
+    let sets = saved_sets(&site.state()).map_err(failed)?;
+    let seq = Seq::typed(id);
+    let of_record = seq.map(|seq| run_of(site, &session.facts()?, seq)).transpose()?.flatten();
+    let meant = |set: &&SavedSet| set.id == id || Some(&set.run) == of_record.as_ref();
+    let Some(set) = sets.iter().find(meant) else {
+        return Err(Failure::unchanged(format!("nothing is put aside by the name {id}"))
+            .next("gitroll saved", "lists what there is"));
+    };
+    let entries = set.entries(site.top()).map_err(failed)?;
+    let mut only = Vec::new();
+    for path in paths {
+        let below = |entry: &RepoPath| {
+            entry.as_bytes() == path.trim_end_matches('/').as_bytes()
+                || entry
+                    .as_bytes()
+                    .starts_with(format!("{}/", path.trim_end_matches('/')).as_bytes())
+        };
+        let known = entries.iter().any(|entry| below(&entry.path));
+        match RepoPath::new(path.trim_end_matches('/')).ok().filter(|_| known) {
+            Some(path) => only.push(path),
+            None => {
+                return Err(Failure::unchanged(format!("{} holds no {path}", set.id))
+                    .next("gitroll saved", "lists what there is"));
+            }
+        }
+    }
+    let BroughtBack { restored, there, taken } =
+        set.bring_back(site.top(), &only).map_err(failed)?;
+    if restored.is_empty() && there.is_empty() {
+        let mut failure = Failure::unchanged("something else lies where each of them was");
+        for path in taken.iter().take(5) {
+            failure = failure
+                .detail(format!("{path}: kept in {}", set.dir.join(path.as_path()).display()));
+        }
+        return Err(failure.and_nothing_changed());
+    }
+    Ok(RestoredFiles { id: set.id.clone(), restored, there, taken })
+}
+
+/// Brings back what a run put aside, now that it is undone, and tells what stays aside and how to get at it. A failure is
+/// told, no more: what was asked for is done.
+pub(super) fn bring_back_of(session: &Session, run: &RunId) {
+    let site = &session.site;
+    let sets = saved_sets(&site.state()).unwrap_or_default();
+    for set in sets.iter().filter(|set| set.run == *run) {
+        match set.bring_back(site.top(), &[]) {
+            Ok(brought) => {
+                if !brought.restored.is_empty() {
+                    let names = names(&brought.restored);
+                    session.caller.info(format!("brought back, put aside before: {names}"));
+                }
+                if !brought.taken.is_empty() {
+                    let names = names(&brought.taken);
+                    session
+                        .caller
+                        .warn(format!("still put aside, for something else lies there: {names}"));
+                    session.caller.tell(Notice::MoreNext(
+                        "gitroll saved".to_owned(),
+                        format!("shows what {} put aside", set.id),
+                    ));
+                }
+            }
+            Err(error) => {
+                session.caller.warn(format!("what was put aside is not back: {error}"));
+                session.caller.tell(Notice::MoreNext(
+                    format!("gitroll saved restore {}", set.id),
+                    "tries once more".to_owned(),
+                ));
+            }
+        }
+    }
+}
+
+/// Names what the runs that were left put aside and what could lie where it was again.
+pub(super) fn name_free(session: &Session, left: &[RunId]) {
+    let site = &session.site;
+    let sets = saved_sets(&site.state()).unwrap_or_default();
+    for set in sets.iter().filter(|set| left.contains(&set.run)) {
+        let entries = set.entries(site.top()).unwrap_or_default();
+        let free = entries.into_iter().filter(|entry| entry.place == PlaceNow::Free);
+        let free: Vec<RepoPath> = free.map(|entry| entry.path).collect();
+        if !free.is_empty() {
+            session.caller.tell(Notice::MoreNext(
+                format!("gitroll saved restore {}", set.id),
+                format!("brings back what was put aside: {}", names(&free)),
+            ));
+        }
+    }
+}
+
+/// The runs recorded after `seq`, the last record left out.
+pub(super) fn runs_since(site: &Site, facts: &Facts, seq: Seq) -> Vec<RunId> {
+    let own = facts.own(site).iter().filter(|entry| entry.record.seq > seq);
+    own.filter_map(|entry| ledger::evidence(&site.git, entry).ok()?.run).collect()
+}
+
+/// The first few, and how many more.
+fn names(paths: &[RepoPath]) -> String {
+    const SHOWN: usize = 3;
+    let mut names: Vec<String> = paths.iter().take(SHOWN).map(RepoPath::to_string).collect();
+    if paths.len() > SHOWN {
+        names.push(plural(paths.len() - SHOWN, "more file"));
+    }
+    names.join(", ")
+}
+
+fn record_of(site: &Site, facts: &Facts, run: &RunId) -> Option<(Seq, Event)> {
+    let own = facts.own(site).iter().rev();
+    let mut of_runs = own.filter(|entry| entry.record.event.serves());
+    let found = of_runs.find(|entry| {
+        ledger::evidence(&site.git, entry).is_ok_and(|evidence| evidence.run.as_ref() == Some(run))
+    })?;
+    Some((found.record.seq, found.record.event.clone()))
+}
+
+fn run_of(site: &Site, facts: &Facts, seq: Seq) -> Result<Option<RunId>, Failure> {
+    let own = facts.own(site).iter().find(|entry| entry.record.seq == seq);
+    Ok(own.and_then(|entry| ledger::evidence(&site.git, entry).ok()?.run))
+}
+
+fn failed(error: LayoutError) -> Failure {
+    Failure::unchanged(error.to_string())
+}
