@@ -238,11 +238,7 @@ fn cascade_goes_on_as_far_as_it_was_told_also_where_what_served_was_failing() {
 #[test]
 fn a_candidate_that_cannot_be_built_is_passed_over_for_one_that_is_kept() {
     let host = TestEnvironment::new();
-    let s = Scenario::bound(
-        &host,
-        Fixture::Plain,
-        &AppConfig::default().settle(1, "100ms").and(NO_COPIES),
-    );
+    let s = Scenario::bound(&host, Fixture::Plain, &AppConfig::default().settle(1, "100ms"));
     releases(&s, &["1.0.0", "1.1.0", "1.2.0"]);
     // What 1.1.0 was built into is gone, and cannot be built again.
     let log = host.gitroll(&["show", "3", "--json"]).exit(0).json();
@@ -261,5 +257,44 @@ fn a_candidate_that_cannot_be_built_is_passed_over_for_one_that_is_kept() {
     s.serves("1.2.0");
 }
 
-/// Nothing is kept twice, so that what a test takes away is away.
-const NO_COPIES: &str = "";
+#[test]
+fn what_serves_is_kept_a_second_time_so_that_an_install_by_hand_destroys_no_way_back() {
+    let host = TestEnvironment::new();
+    let config = AppConfig::default().settle(1, "100ms");
+    let s =
+        Scenario::bound(&host, Fixture::Plain, &config.clone().and("[retention]\ncopies = true\n"));
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    let shown = host.gitroll(&["show", "2", "--json"]).exit(0).json();
+    let key = shown["result"]["evidence"]["artifacts"][0]["key"]
+        .as_str()
+        .expect("it was built")
+        .to_owned();
+    let kept = s.app.dir.join(".git/gitroll/store").join(key).join("dist");
+    // Once the answer is told; no other command is kept out meanwhile.
+    host.gitroll(&["mark", "good", "HEAD", "--reason", "seen"]).exit(0);
+    wait_until("it is kept", || kept.is_dir());
+    host.gitroll(&["promote", "--yes"]).exit(0);
+    let in_store = |name: &str| {
+        fs::read_dir(s.app.dir.join(".git/gitroll/store")).expect("it is there").any(|entry| {
+            entry.expect("it is listed").file_name().to_string_lossy().starts_with(name)
+        })
+    };
+    assert!(!in_store(".copy-"));
+
+    // A release by hand, in the tree.
+    fs::remove_dir_all(s.app.dir.join("dist")).expect("it can be removed");
+    s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.build_by_hand();
+    fs::write(host.path("tools/npm"), "#!/bin/sh\nexit 1\n").expect("it was put there");
+    host.gitroll(&["back", "--yes"]).exit(0).stderr_has("none (kept)");
+    s.serves("1.0.0");
+    assert!(s.app.has("dist"));
+    let copied = s.app.dir.join(".git/gitroll/keep.log");
+    assert_eq!(fs::read_to_string(copied).unwrap_or_default(), "");
+
+    // Turned off, nothing is copied.
+    let host = TestEnvironment::new();
+    let s = Scenario::bound(&host, Fixture::Plain, &config);
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    assert!(!s.app.dir.join(".git/gitroll/keep.log").exists());
+}

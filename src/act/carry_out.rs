@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::caller::Notice;
 use super::conclude::{self, Conclusion};
 use super::failure::Failure;
+use super::keep;
 use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Preview, Status};
 use super::session::Session;
 use super::statement::statement;
@@ -392,7 +393,14 @@ impl Pursuit<'_> {
     fn end(&self, attempt: Attempt) -> Result<ChangeOutcome, Failure> {
         let Attempt { plan, ended, asked, .. } = attempt;
         let (command, took) = (self.command, self.begin.elapsed());
-        conclude::conclude(self.session, Conclusion { command, plan, took, asked }, ended)
+        let done = matches!(ended, Ended::Serving { .. } | Ended::Restored { .. });
+        let of = plan.clone();
+        let conclusion = Conclusion { command, plan, took, asked };
+        let concluded = conclude::conclude(self.session, conclusion, ended);
+        if done {
+            keep::begin(&self.session.site, &of);
+        }
+        concluded
     }
 
     /// Tries the next candidate on top of a run that is open. One that cannot be begun with is passed over. Where there

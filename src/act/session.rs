@@ -8,7 +8,7 @@ use super::caller::{Caller, Notice};
 use super::failure::{Failure, at};
 use super::outcome::{Place, Status};
 use crate::config::{Binding, BindingError};
-use crate::engine::{self, Course, Held, Lock, LockError, Note};
+use crate::engine::{self, Course, Held, KEEPING, Lock, LockError, Note};
 use crate::plan::facts::Facts;
 use crate::site::{Site, exposed};
 use crate::system::git::Git;
@@ -293,6 +293,9 @@ pub fn held(command: &str, actor: &str) -> Held {
     }
 }
 
+/// How long the lock of whoever keeps a second copy of what serves is waited for.
+const MOMENT: Duration = Duration::from_secs(10);
+
 /// Takes the lock at once, or waits for it and says for whom.
 fn take_lock(site: &Site, held: &Held, caller: &Caller) -> Result<Lock, Failure> {
     let wait = caller.wait.unwrap_or_default();
@@ -301,7 +304,14 @@ fn take_lock(site: &Site, held: &Held, caller: &Caller) -> Result<Lock, Failure>
         Err(LockError::Busy(holder)) => holder,
         taken => return Ok(taken?),
     };
-    let holder = Lock::holder(&state).or(busy.map(|holder| *holder));
+    // Whoever gives a copy its place holds the lock for a moment, and perhaps has not written yet that it does.
+    let now = Lock::holder(&state);
+    if now.as_ref().is_none_or(|holder| holder.command == KEEPING)
+        && let Ok(lock) = Lock::take(&state, held, wait.max(MOMENT))
+    {
+        return Ok(lock);
+    }
+    let holder = now.or(busy.map(|holder| *holder));
     if !wait.is_zero() {
         let who = holder.as_ref().map_or("another command".to_owned(), |holder| {
             format!("gitroll {} by {}", holder.command, holder.who())

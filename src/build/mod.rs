@@ -1,5 +1,6 @@
 //! Build groups: their keys, running them in a stage, and the store that keeps what they make.
 
+mod copies;
 mod error;
 mod fit;
 mod group;
@@ -12,6 +13,7 @@ use crate::config::{Binding, Build};
 use crate::model::{ArtifactEvidence, BuildKey, BuildStep, Oid, RepoPath};
 use crate::system::git::Git;
 
+pub use copies::CopyAside;
 pub use error::BuildError;
 pub use fit::fit;
 pub use group::build;

@@ -12,6 +12,7 @@ use super::Depth;
 use crate::model::{BuildKey, Digest, RepoPath};
 use crate::system::files::{self, Beneath, Census, DirEntryAt, FileIdentity, FileKind, FileStat};
 use crate::system::git::Git;
+use crate::system::procs::ProcessId;
 
 /// Built directories by key, in `<state>/store/<key>/<output>`, and what is known of those that serve.
 ///
@@ -354,10 +355,21 @@ impl Store {
 }
 
 const GONE: &str = ".gone-";
+/// What the directories of copies that are being made begin with; the process follows.
+pub(super) const COPY: &str = ".copy-";
 const UNFINISHED: &str = ".tmp-";
 
 fn is_leftover(name: &str) -> bool {
-    name.starts_with(GONE) || name.contains(UNFINISHED)
+    name.starts_with(GONE) || name.contains(UNFINISHED) || is_dead_copy(name)
+}
+
+/// Whether a directory of the store is a copy that a process was making which is not there any more.
+pub(super) fn is_dead_copy(name: &str) -> bool {
+    let Some((pid, ticks)) = name.strip_prefix(COPY).and_then(|rest| rest.split_once('-')) else {
+        return false;
+    };
+    let (Ok(pid), Ok(ticks)) = (pid.parse(), ticks.parse::<u64>()) else { return true };
+    !ProcessId::of(pid).is_some_and(|process| process.start_ticks == ticks)
 }
 
 fn below(key: &BuildKey, output: &RepoPath) -> io::Result<RepoPath> {

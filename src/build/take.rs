@@ -7,9 +7,9 @@ use super::{Depth, LiveArtifact, Store};
 use crate::system::files::{self, Beneath, FileKind};
 
 /// Left free on the disk, whatever is taken.
-const LEFT_FREE: u64 = 256 * 1024 * 1024;
+pub(super) const LEFT_FREE: u64 = 256 * 1024 * 1024;
 /// What an entry takes beside its bytes, estimated from above.
-const PER_ENTRY: u64 = 4096;
+pub(super) const PER_ENTRY: u64 = 4096;
 
 /// What came of taking a live artifact into the store.
 #[derive(Debug, Clone, PartialEq, Eq)]

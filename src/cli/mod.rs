@@ -18,6 +18,7 @@ mod failure;
 mod flags;
 mod globals;
 mod init;
+mod keep;
 mod log;
 mod mark;
 mod outcome;
@@ -107,6 +108,8 @@ enum Verb {
     Eject(eject::EjectArgs),
     Demo(demo::DemoArgs),
     #[command(hide = true)]
+    Keep(keep::KeepArgs),
+    #[command(hide = true)]
     Watchdog(watchdog::WatchdogArgs),
 }
 
@@ -137,6 +140,7 @@ impl Verb {
             Verb::Abort(_) => "abort",
             Verb::Eject(_) => "eject",
             Verb::Demo(_) => "demo",
+            Verb::Keep(_) => "keep",
             Verb::Watchdog(_) => "watchdog",
         }
     }
@@ -168,6 +172,7 @@ impl Verb {
             | Verb::Resume(_)
             | Verb::Abort(_)
             | Verb::Demo(_)
+            | Verb::Keep(_)
             | Verb::Watchdog(_) => false,
         }
     }
@@ -216,6 +221,7 @@ pub fn main() -> Exit {
         Verb::Abort(args) => abort::run(globals, &ui, args),
         Verb::Eject(args) => eject::run(globals, &ui, args),
         Verb::Demo(args) => demo::run(globals, &ui, args),
+        Verb::Keep(args) => keep::run(globals, &ui, args),
         Verb::Watchdog(args) => watchdog::run(globals, &ui, args),
     };
     match ended {

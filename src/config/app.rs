@@ -291,11 +291,18 @@ pub struct Retention {
     pub saved: Duration,
     /// `artifacts`: the latest deployments whose artifacts are kept, default 20; as many promoted ones besides.
     pub artifacts: usize,
+    /// `copies`: what serves is kept a second time, so that an install by hand does not destroy it. Default true.
+    pub copies: bool,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { runs: 50, saved: Duration::from_secs(90 * 24 * 60 * 60), artifacts: 20 }
+        Self {
+            runs: 50,
+            saved: Duration::from_secs(90 * 24 * 60 * 60),
+            artifacts: 20,
+            copies: true,
+        }
     }
 }
 

@@ -60,6 +60,9 @@ pub enum LockError {
     },
 }
 
+/// The command of whoever keeps a second copy of what serves. It holds the lock for a moment only.
+pub const KEEPING: &str = "keep";
+
 impl Lock {
     /// Who holds the lock, by what its file says: for messages, the lock itself is not touched.
     pub fn holder(state: &Path) -> Option<Held> {

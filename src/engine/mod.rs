@@ -34,7 +34,7 @@ pub use flags::{
     environment as flag_environment, question as flag_question, question_name as flag_question_name,
 };
 pub use journal::JournalError;
-pub use lock::{Held, Lock, LockError};
+pub use lock::{Held, KEEPING, Lock, LockError};
 pub use phase::Phase;
 pub use record::{
     append, by_watchdog, host_name, publish, published_head, queued, sign_queued, was_stopped,

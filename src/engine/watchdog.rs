@@ -266,6 +266,22 @@ fn environment(site: &Site) -> BTreeMap<OsString, OsString> {
     environment
 }
 
+/// Starts this program in a session of its own, beside everything else, with the environment of a guard. What it
+/// says goes to `log`.
+///
+/// # Errors
+/// Why not, in a few words.
+pub fn start_beside(site: &Site, verb: &str, log: &Path) -> Result<(), String> {
+    let mut args = at_top(site);
+    args.push(verb.into());
+    let invocation = Invocation {
+        args,
+        env: environment(site),
+        ..Invocation::new(own_program(), Path::new("/"))
+    };
+    invocation.spawn_detached(log).map(drop).map_err(|error| error.to_string())
+}
+
 /// Waits until nobody is at the run any more and finishes it. Returns when it is over, when the guard
 /// that knows itself by `token` does not count any more, or when it gave up.
 ///

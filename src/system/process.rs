@@ -435,6 +435,12 @@ impl Watched {
     }
 }
 
+/// Lets every other process of this machine go first, for as long as this one lives.
+pub fn give_way() {
+    // Who may not is only quicker than it would be.
+    let _ = rustix::process::nice(19);
+}
+
 /// Starts a command. Another thread that forks at this very moment can hold a program that was just
 /// written open for writing; that passes within milliseconds.
 fn spawn(command: &mut Command) -> io::Result<Child> {

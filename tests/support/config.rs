@@ -107,7 +107,14 @@ impl AppConfig {
              \"/version\" = \"{{version}}\" }} }}\npasses = {}\nsettle = \"{}\"\ntimeout = \"{}\"\n",
             self.passes, self.settle, self.timeout
         );
-        text + &self.more
+        // What a test takes away is away, unless it asks for more.
+        if self.more.contains("[retention]") {
+            let none = "[retention]\ncopies = false\n";
+            let said = self.more.contains("copies = ");
+            return text
+                + &if said { self.more.clone() } else { self.more.replace("[retention]\n", none) };
+        }
+        text + &self.more + "\n[retention]\ncopies = false\n"
     }
 }
 

@@ -269,8 +269,9 @@ pub(super) fn retention(root: &Table<'_>) -> Option<Retention> {
     let runs = or(table.get("runs"), || default.runs, |item| count(&item));
     let saved = or(table.get("saved"), || default.saved, |item| item.duration(DAY..=3650 * DAY));
     let artifacts = or(table.get("artifacts"), || default.artifacts, |item| count(&item));
+    let copies = or(table.get("copies"), || default.copies, |item| item.boolean());
     table.finish();
-    Some(Retention { runs: runs?, saved: saved?, artifacts: artifacts? })
+    Some(Retention { runs: runs?, saved: saved?, artifacts: artifacts?, copies: copies? })
 }
 
 pub(super) fn rto(root: &Table<'_>) -> Option<Rto> {
