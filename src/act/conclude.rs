@@ -30,11 +30,24 @@ pub(super) struct Conclusion<'a> {
     pub asked: bool,
 }
 
-/// Cleans up after a run, publishes its record, and tells how it ended.
+/// Publishes a run's record, tells how it ended, and cleans up when that is told.
 ///
 /// # Errors
 /// What ends without an answer to what was asked.
 pub(super) fn conclude(
+    session: &Session,
+    conclusion: Conclusion<'_>,
+    ended: Ended,
+) -> Result<ChangeOutcome, Failure> {
+    let served = matches!(ended, Ended::Serving { .. });
+    let told = tell(session, conclusion, ended);
+    if let (true, Ok(facts)) = (served, Facts::gather(&session.site)) {
+        retention::prune(&session.site, &facts);
+    }
+    told
+}
+
+fn tell(
     session: &Session,
     conclusion: Conclusion<'_>,
     ended: Ended,
@@ -47,9 +60,6 @@ pub(super) fn conclude(
         let between = (&plan.from, &plan.to);
         let outcome = ChangeOutcome::nothing_to_do(command, "unchanged", between, vec![what]);
         return Ok(caller.ended(outcome));
-    }
-    if let (Ended::Serving { .. }, Ok(facts)) = (&ended, Facts::gather(site)) {
-        retention::prune(site, &facts);
     }
     if let Ok(config) = config::parse(&plan.config, "gitroll.toml") {
         for id in engine::forget(site, &config.retention) {

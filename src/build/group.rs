@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::baked::Moved;
 use super::error::BuildError;
 use super::key::{carried, io_at};
 use super::seal::Depth;
@@ -13,23 +14,34 @@ use super::store::Store;
 use crate::config::Binding;
 use crate::model::{BuildKey, BuildStep, Redactor, RepoPath, dotenv};
 use crate::system::files::{self, Beneath, DirEntryAt, FileKind};
-use crate::system::orphans;
+use crate::system::git::ThrowAway;
 use crate::system::process::{Finished, Invocation, ProcessError, telling_lines};
 use crate::system::secrets;
 use crate::system::signals::Until;
 use crate::system::user::Account;
+use crate::system::{environment, orphans};
 
 /// How many lines of a failed and of a successful command are worth telling.
 const LINES: (usize, usize) = (20, 5);
+
+/// What a build made besides its outputs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Built {
+    /// The telling lines of the output, secrets removed.
+    pub lines: Vec<String>,
+    /// What a person should know before the outputs serve.
+    pub warnings: Vec<String>,
+}
 
 /// Builds one group in `stage` (the commit checked out whole) and moves its outputs into the store.
 /// `live` is the app's tree, read for carried files and for artifacts that serve now and are needed.
 /// `extra` goes into the environment beside the group's own (`GITROLL_VERSION` and the like).
 ///
+/// Git answers there as in the live tree, by a repository that is taken away before the outputs are. In the outputs the
+/// stage's path is replaced by the live one where that is safe, and told where it is not.
+///
 /// The outputs appear in the store under their key all at once and durably, or not at all. Where the key
 /// is there already, what is there stays.
-///
-/// Returns the telling lines of the output, secrets removed.
 ///
 /// # Errors
 /// See [`BuildError`]; the stage is then worthless, the live tree untouched.
@@ -40,14 +52,25 @@ pub fn build(
     stage: &Path,
     live: &Path,
     extra: &BTreeMap<String, String>,
-) -> Result<Vec<String>, BuildError> {
+) -> Result<Built, BuildError> {
+    // As programs see it that ask where they are.
+    let stage = &stage.canonicalize().map_err(|e| io_at(stage, e))?;
     let inside = Beneath::open(stage).map_err(|e| io_at(stage, e))?;
-    let redactor = carry(step, &inside, live)?;
+    let passed = environment::for_builds(&binding.pass);
+    let redactor = carry(step, &inside, live)?.and(secrets_of(&passed));
     for (output, key) in &step.needs {
         provide(store, key, output, &inside, live)?;
     }
-    let environment = environment(binding, step, extra);
-    let mut told = Vec::new();
+    let repositories = ThrowAway::of(stage);
+    repositories.lay().map_err(|e| io_at(stage, e))?;
+    let mut environment = environment_of(binding, step, extra);
+    for (name, value) in passed {
+        environment.entry(name).or_insert(value);
+    }
+    environment.insert("PWD".into(), stage.into());
+    let above = stage.parent().unwrap_or(stage);
+    environment.insert("GIT_CEILING_DIRECTORIES".into(), above.into());
+    let mut built = Built::default();
     for argv in &step.run {
         let Some((program, args)) = argv.split_first() else {
             continue;
@@ -57,10 +80,22 @@ pub fn build(
         command.env = environment.clone();
         command.limit = step.limit();
         command.until = Until::Stopped;
-        told.extend(run(&command, &redactor.text(&argv.join(" ")), &redactor)?);
+        built.lines.extend(run(&command, &redactor.text(&argv.join(" ")), &redactor)?);
     }
-    keep(store, step, &inside)?;
-    Ok(told)
+    repositories.take_away().map_err(|e| io_at(stage, e))?;
+    built.warnings = keep(store, step, &inside, live)?;
+    Ok(built)
+}
+
+/// What of the passed variables must not be told.
+fn secrets_of(passed: &BTreeMap<OsString, OsString>) -> Redactor {
+    let texts = passed.iter().filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)));
+    // A key that looks like one whatever the variable is called.
+    Redactor::new(
+        texts
+            .filter(|(name, _)| environment::holds_a_secret(name))
+            .map(|(_, value)| ("TOKEN", value)),
+    )
 }
 
 /// Copies the carried files into the stage; knows their secrets afterwards.
@@ -100,7 +135,9 @@ fn provide(
     let copy = || -> io::Result<()> {
         let spot = stage.entry_with_parents(output)?;
         spot.remove_tree()?;
-        from.copy(&spot)
+        from.copy(&spot)?;
+        // Else `venv/bin/pip` here would write to the live environment.
+        Moved { from: live, to: stage.path() }.apply(&spot)
     };
     copy().map_err(|e| io_at(&to, e))
 }
@@ -122,7 +159,7 @@ fn source(
 }
 
 /// Exactly this, so that a build by cron, by sudo and by hand is the same build.
-fn environment(
+fn environment_of(
     binding: &Binding,
     step: &BuildStep,
     extra: &BTreeMap<String, String>,
@@ -178,9 +215,16 @@ fn ending(finished: &Finished, limit: Duration) -> String {
     }
 }
 
-/// Moves the outputs into the store.
-fn keep(store: &Store, step: &BuildStep, stage: &Beneath) -> Result<(), BuildError> {
+/// Moves the outputs into the store; returns what is to be said of them.
+fn keep(
+    store: &Store,
+    step: &BuildStep,
+    stage: &Beneath,
+    live: &Path,
+) -> Result<Vec<String>, BuildError> {
+    let moved = Moved { from: stage.path(), to: live };
     let mut made = Vec::new();
+    let mut warnings = Vec::new();
     for output in &step.outputs {
         let path = stage.path().join(output.as_path());
         let spot = stage.entry(output).map_err(|e| io_at(&path, e))?;
@@ -196,7 +240,29 @@ fn keep(store: &Store, step: &BuildStep, stage: &Beneath) -> Result<(), BuildErr
             }
         }
     }
-    store_outputs(store, &step.key, &made).map_err(|e| io_at(&store.dir, e))
+    for (output, spot) in &made {
+        let named = moved.apply(spot).and_then(|()| moved.named_in(spot));
+        warnings.extend(baked(output, &named.map_err(|e| io_at(spot.path(), e))?));
+    }
+    store_outputs(store, &step.key, &made).map_err(|e| io_at(&store.dir, e))?;
+    Ok(warnings)
+}
+
+/// What is said of an output with files that name the stage.
+fn baked(output: &RepoPath, files: &[PathBuf]) -> Option<String> {
+    const SHOWN: usize = 3;
+    let name = |file: &PathBuf| match file.as_os_str().is_empty() {
+        true => output.to_string(),
+        false => format!("{output}/{}", file.display()),
+    };
+    let shown = files.iter().take(SHOWN).map(name).collect::<Vec<_>>().join(", ");
+    let more = match files.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!files.is_empty()).then(|| {
+        format!("names the directory it was built in, which is gone when it serves: {shown}{more}")
+    })
 }
 
 fn store_outputs(

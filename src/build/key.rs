@@ -9,8 +9,10 @@ use serde::Serialize;
 use super::error::BuildError;
 use crate::config::{Binding, Build};
 use crate::model::{BuildKey, Digest, Oid, RepoPath, TreeEntry, TreeMode};
+use crate::system::environment;
 use crate::system::files::{Beneath, DirEntryAt, FileKind};
 use crate::system::process::{Invocation, ProcessError};
+use crate::system::user::Account;
 
 /// Everything that makes a key. Its JSON is hashed: every part is delimited and in a fixed order.
 #[derive(Serialize)]
@@ -24,6 +26,9 @@ struct Material<'a> {
     node: &'a str,
     platform: String,
     before: &'a [BuildKey],
+    /// Nothing where none is set, so that keys stay what they are.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    npm: BTreeMap<String, String>,
 }
 
 /// The key of one group; `before` are the keys of the groups before it.
@@ -55,6 +60,7 @@ pub(super) fn of(
         node,
         platform: platform(),
         before,
+        npm: environment::that_make_a_difference(),
     };
     let json = serde_json::to_vec(&material).expect("key material has only text keys");
     Ok(Digest::of(&json).hex().parse().expect("a digest is a build key"))
@@ -85,6 +91,9 @@ pub(super) fn node_version(binding: &Binding, dir: &Path) -> Result<String, Buil
     let mut node = Invocation::new(program, dir);
     node.args.push("--version".into());
     node.env.insert("PATH".into(), binding.path_variable.clone().into());
+    // Version managers put something in node's place that looks there.
+    let user = Account::named(&binding.run_as).unwrap_or_else(Account::current);
+    node.env.insert("HOME".into(), user.home.into());
     let failed = |how: String, lines| BuildError::Command {
         command: "node --version".to_owned(),
         how,

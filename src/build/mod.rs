@@ -1,6 +1,7 @@
 //! Build groups: their keys, running them in a stage, and the store that keeps what they make.
 
 mod copies;
+mod baked;
 mod error;
 mod fit;
 mod group;
@@ -16,7 +17,7 @@ use crate::system::git::Git;
 pub use copies::CopyAside;
 pub use error::BuildError;
 pub use fit::fit;
-pub use group::build;
+pub use group::{Built, build};
 pub use seal::Depth;
 pub use store::{LiveArtifact, Store};
 pub use take::TakeOutcome;

@@ -13,6 +13,7 @@ use crate::model::{BuildKey, Digest, RepoPath};
 use crate::system::files::{self, Beneath, Census, DirEntryAt, FileIdentity, FileKind, FileStat};
 use crate::system::git::Git;
 use crate::system::procs::ProcessId;
+use crate::system::removal;
 
 /// Built directories by key, in `<state>/store/<key>/<output>`, and what is known of those that serve.
 ///
@@ -193,11 +194,11 @@ impl Store {
         files::write_durably(&self.live_file(), &text, 0o600)
     }
 
-    /// Removes the least recently used keys that are not in `keep`, until at most `most` keys are left
-    /// (or only kept ones), and what killed builds left. Returns the keys removed.
+    /// Takes the least recently used keys that are not in `keep` away, until at most `most` keys are left
+    /// (or only kept ones), and what killed builds left; [`removal`] removes them. Returns the keys.
     ///
     /// # Errors
-    /// Any I/O error; what was renamed aside is removed the next time.
+    /// Any I/O error.
     pub fn prune(&self, keep: &BTreeSet<BuildKey>, most: usize) -> io::Result<Vec<BuildKey>> {
         if !self.dir.is_dir() {
             return Ok(Vec::new());
@@ -223,10 +224,7 @@ impl Store {
             if mounted || keep.contains(&key) {
                 continue;
             }
-            // Renamed first, so that a kill cannot leave half an artifact under its key.
-            let aside = self.dir.join(format!("{GONE}{key}"));
-            std::fs::rename(self.dir.join(key.as_str()), &aside)?;
-            std::fs::remove_dir_all(&aside)?;
+            removal::set_aside(&self.dir.join(key.as_str()))?;
             left -= 1;
             removed.push(key);
         }
@@ -234,7 +232,8 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes what killed builds, takings and prunings left. Only for who holds the lock.
+    /// Takes away what killed builds, takings and prunings left, for [`removal`] to remove. Only for who holds the
+    /// lock.
     ///
     /// # Errors
     /// Any I/O error.
@@ -244,8 +243,11 @@ impl Store {
         }
         for entry in std::fs::read_dir(&self.dir)? {
             let entry = entry?;
-            if entry.file_type()?.is_dir() && is_leftover(&entry.file_name().to_string_lossy()) {
-                std::fs::remove_dir_all(entry.path())?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if removal::is_aside(&name) {
+                removal::later(entry.path());
+            } else if entry.file_type()?.is_dir() && is_leftover(&name) {
+                removal::set_aside(&entry.path())?;
             }
         }
         Ok(())
@@ -263,7 +265,7 @@ impl Store {
         let inside = Beneath::open(incoming)?;
         for output in outputs.clone() {
             if self.has(key, output) && !self.keeps(key, output, Depth::Deep)? {
-                self.put_changed_aside(key, output)?;
+                self.put_aside(key, output)?;
             }
             if let (false, Some(made)) = (self.has(key, output), inside.entry(output)?) {
                 self.seal(key, output, &made, false)?;
@@ -299,19 +301,19 @@ impl Store {
         Ok(dir)
     }
 
-    /// What was changed since it was built makes room for what is built anew, and goes with the next sweep.
-    fn put_changed_aside(&self, key: &BuildKey, output: &RepoPath) -> io::Result<()> {
-        let aside = self.dir.join(format!("{GONE}{key}-{}", std::process::id()));
-        match std::fs::remove_dir_all(&aside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => files::make_private_dir(&aside)?,
+    /// Takes away what lies at a place of an artifact here, for [`removal`] to remove.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn put_aside(&self, key: &BuildKey, output: &RepoPath) -> io::Result<()> {
+        let Some(kept) = self.spot_kept(key, output)? else { return Ok(()) };
+        if kept.find()?.is_none() {
+            return Ok(());
         }
-        match self.spot_kept(key, output)? {
-            Some(kept) => {
-                kept.rename_to_free(&DirEntryAt::try_from(aside.join("changed").as_path())?)
-            }
-            None => Ok(()),
-        }
+        let aside = removal::aside(&self.dir.join(key.as_str()));
+        kept.rename_to_free(&DirEntryAt::try_from(aside.as_path())?)?;
+        removal::later(aside);
+        Ok(())
     }
 
     /// The place of an artifact here, as far as the directories above it are there.
@@ -354,6 +356,7 @@ impl Store {
     }
 }
 
+/// As earlier versions took artifacts away.
 const GONE: &str = ".gone-";
 /// What the directories of copies that are being made begin with; the process follows.
 pub(super) const COPY: &str = ".copy-";

@@ -4,7 +4,8 @@ use std::io;
 use std::path::Path;
 
 use super::{Depth, LiveArtifact, Store};
-use crate::system::files::{self, Beneath, FileKind};
+use crate::system::files::{self, Beneath, FileKind, FreeSpace};
+use crate::system::removal;
 
 /// Left free on the disk, whatever is taken.
 pub(super) const LEFT_FREE: u64 = 256 * 1024 * 1024;
@@ -61,9 +62,16 @@ impl Store {
         files::make_private_dir(&self.dir)?;
         let (bytes, entries) = files::size_of_tree(&live.real_path());
         let needed = bytes.saturating_add(entries.saturating_mul(PER_ENTRY));
-        let space = files::free_space(&self.dir)?;
-        let few = space.inodes.is_some_and(|inodes| inodes < entries);
-        if space.bytes < needed.saturating_add(LEFT_FREE) || few {
+        let short = || -> io::Result<(bool, FreeSpace)> {
+            let space = files::free_space(&self.dir)?;
+            let few = space.inodes.is_some_and(|inodes| inodes < entries);
+            Ok((space.bytes < needed.saturating_add(LEFT_FREE) || few, space))
+        };
+        if short()?.0 {
+            removal::make_room();
+        }
+        let (short, space) = short()?;
+        if short {
             return Ok(TakeOutcome::NoRoom { needed, free: space.bytes });
         }
         // What is live goes on serving: an edit of it is told from what was taken.

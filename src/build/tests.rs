@@ -10,6 +10,7 @@ use crate::config::{Binding, Build, Signing, SigningFormat, Tools};
 use crate::layout::stage;
 use crate::layout::testing::{App, Node, Tree, files, memory, path, patterns};
 use crate::model::{BuildKey, Oid};
+use crate::system::environment;
 use crate::system::user::Account;
 
 fn binding(app: &App) -> Binding {
@@ -29,6 +30,7 @@ fn binding(app: &App) -> Binding {
         pm2_home: None,
         path_variable: std::env::var("PATH").unwrap(),
         take_over: Vec::new(),
+        pass: Vec::new(),
     }
 }
 
@@ -60,7 +62,7 @@ fn build_all(app: &App, plan: &BuildPlan, commit: &Oid) -> Result<Vec<String>, B
     let extra = BTreeMap::from([("GITROLL_VERSION".to_owned(), "1.2.3".to_owned())]);
     let mut told = Vec::new();
     for step in &plan.steps {
-        told.extend(build(&binding(app), &app.store, step, &place, &app.top, &extra)?);
+        told.extend(build(&binding(app), &app.store, step, &place, &app.top, &extra)?.lines);
     }
     Ok(told)
 }
@@ -297,7 +299,11 @@ fn a_build_sees_exactly_the_declared_environment() {
     let text = text.unwrap();
     let names: BTreeSet<&str> = text.lines().filter_map(|l| l.split('=').next()).collect();
     let shell_made = ["PWD", "OLDPWD", "SHLVL", "_"];
-    let names: Vec<&str> = names.into_iter().filter(|n| !shell_made.contains(n)).collect();
+    // Proxies and certificates of this machine.
+    let passed = environment::for_builds(&[]);
+    let of_machine = |name: &str| passed.contains_key(std::ffi::OsStr::new(name));
+    let names: Vec<&str> =
+        names.into_iter().filter(|n| !shell_made.contains(n) && !of_machine(n)).collect();
     assert_eq!(
         names,
         [
@@ -306,6 +312,8 @@ fn a_build_sees_exactly_the_declared_environment() {
             // Finds what a killed command leaves running.
             "GITROLL_CALL",
             "GITROLL_VERSION",
+            // No repository further up answers.
+            "GIT_CEILING_DIRECTORIES",
             "HOME",
             "LANG",
             "PATH",

@@ -26,7 +26,7 @@ use crate::plan::facts::Facts;
 use crate::plan::names::Names;
 use crate::plan::open_files;
 use crate::site::{Observed, Site, held_files};
-use crate::system::{files, umask};
+use crate::system::{environment, files, umask};
 use crate::target::{Request, resolve};
 use crate::ui::{Ui, escape, plural};
 
@@ -169,8 +169,12 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         );
     }
     let leftovers = Leftovers::of(site, &parsed);
+    let mut warnings = held_open(site, &served, &observed)?;
+    if !parsed.build.is_empty() {
+        warnings.extend(kept_from_builds(site, &parsed, &served)?);
+    }
     let answer = InitAnswer {
-        warnings: held_open(site, &served, &observed)?,
+        warnings,
         leftovers: leftovers.found,
         unread: leftovers.unread,
         app: binding.app.to_string(),
@@ -203,6 +207,40 @@ fn no_place_to_build(site: &Site) -> Option<String> {
         work.display(),
         file.display()
     ))
+}
+
+/// The variables of this shell that builds do not see, those first that files of the app name.
+fn kept_from_builds(
+    site: &Site,
+    config: &Config,
+    served: &Served,
+) -> Result<Option<String>, Failure> {
+    const SHOWN: usize = 8;
+    let said = |name: &String| config.build.iter().any(|group| group.env.contains_key(name));
+    let mut kept = environment::kept_from_builds(&site.binding.pass);
+    kept.retain(|name| !said(name));
+    let named = site.git.words_of(&served.commit, &kept)?;
+    let (mut names, others): (Vec<_>, Vec<_>) =
+        kept.into_iter().partition(|name| named.contains(name));
+    let read = match names.len() {
+        0 => String::new(),
+        _ => format!(" ({} named in files of the app)", names.join(", ")),
+    };
+    names.extend(others);
+    let more = match names.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    names.truncate(SHOWN);
+    let file = site.binding.file();
+    Ok((!names.is_empty()).then(|| {
+        format!(
+            "builds do not see these variables of your shell: {}{more}{read}; env in [[build]] sets one, \
+             pass in {} lets one through",
+            names.join(", "),
+            file.display()
+        )
+    }))
 }
 
 /// Whether a run or a person vouched for what serves here already.

@@ -43,6 +43,7 @@ use globals::Globals;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 
+use crate::system::removal;
 use crate::ui::Ui;
 
 /// Git-native deployment and rollback: exit 0 means the intended version was observed serving.
@@ -224,7 +225,7 @@ pub fn main() -> Exit {
         Verb::Keep(args) => keep::run(globals, &ui, args),
         Verb::Watchdog(args) => watchdog::run(globals, &ui, args),
     };
-    match ended {
+    let exit = match ended {
         Ok(exit) => {
             ui.print_document(exit.code());
             answered(exit, &cli.verb, &ui)
@@ -234,7 +235,10 @@ pub fn main() -> Exit {
             ui.print_document(failure.exit().code());
             failure.exit()
         }
-    }
+    };
+    // The answer is told and the lock is free: nobody waits for this.
+    removal::finish();
+    exit
 }
 
 /// An answer that could not be written is none: a command that only looks has failed then. What a changing

@@ -45,6 +45,8 @@ pub struct Binding {
     pub path_variable: String,
     /// Directories whose pm2 apps a person said are this checkout's: the next reload moves them here.
     pub take_over: Vec<PathBuf>,
+    /// Variables of the caller that builds see besides the usual ones.
+    pub pass: Vec<String>,
 }
 
 /// How records are signed.

@@ -23,7 +23,7 @@ use crate::service::{self, Host};
 use crate::site::Site;
 use crate::system::git::StaleFiles;
 use crate::system::procs::{self, ProcessId};
-use crate::system::{clock, files, git, orphans};
+use crate::system::{clock, files, git, orphans, removal};
 
 /// A changing command that holds the lock, or held it until it was killed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,9 +184,6 @@ pub fn clean(site: &Site) -> Option<Cleaned> {
     }
     let objects = found.objects.iter().filter(|path| fs::remove_file(path).is_ok()).count();
     let files = objects + own_files(site) + stages(site) + remove_dead_runs(site);
-    if let Err(error) = site.store.sweep() {
-        tracing::warn!("unfinished artifacts could not be removed: {error}");
-    }
     Some(Cleaned { after: left, ended: orphans.len(), locks, files, in_doubt: found.in_doubt })
 }
 
@@ -250,11 +247,11 @@ fn stages(site: &Site) -> usize {
         let Some(run) = name.to_str().and_then(|name| name.strip_prefix("stage-")) else {
             continue;
         };
-        let run = run.strip_suffix(".part").unwrap_or(run);
+        let (run, rest) = run.split_once('.').unwrap_or((run, ""));
         let Ok(run) = run.parse::<RunId>() else { continue };
-        let ours = site.run_dir(&run).is_dir();
+        let ours = site.run_dir(&run).is_dir() && ["", "part", "git"].contains(&rest);
         if ours && !open.iter().any(|open| open.id == run) {
-            removed += usize::from(fs::remove_dir_all(entry.path()).is_ok());
+            removed += usize::from(removal::set_aside(&entry.path()).is_ok());
         }
     }
     removed
@@ -288,14 +285,24 @@ impl Run {
 }
 
 /// Removes what dead runs left behind: directories without a first journal line, stages, guards of runs that
-/// are over. Called under the lock, when no run is open.
+/// are over. What is large is only taken out of the way ([`removal`]). Called under the lock, when no run is open.
 pub fn tidy(site: &Site) {
     let Ok(ids) = run_ids(site) else { return };
     for id in &ids {
         watchdog::disarm(site, id);
         // The stage first: it is found by its run.
-        let _ = layout::remove_stage(&site.stage(id));
+        let _ = layout::set_stage_aside(&site.stage(id));
         run::release_room(site, id);
+    }
+    for entry in fs::read_dir(&site.binding.work_dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_str().unwrap_or_default();
+        if name.starts_with("stage-") && removal::is_aside(name) {
+            removal::later(entry.path());
+        }
+    }
+    if let Err(error) = site.store.sweep() {
+        tracing::warn!("unfinished artifacts could not be taken away: {error}");
     }
     remove_dead_runs(site);
     // A command that came to its end may have failed to remove one of its own.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::lock::{Held, Lock, LockError};
 use super::run::last_branch;
-use crate::model::Oid;
+use crate::model::{Oid, RunId};
 use crate::site::Site;
 use crate::system::git::{GitError, RefEdit};
 use crate::system::{failpoint, files};
@@ -197,10 +197,10 @@ fn put_head_on_branch(site: &Site, ejection: &Ejection) -> Result<(), EjectError
 fn removed(site: &Site, saved: Option<&Path>, logs: &[PathBuf]) -> Vec<PathBuf> {
     let state = site.state();
     let services = state.join("services");
-    let stage = |id: &crate::model::RunId| site.stage(id);
     let stages = names_in(&site.binding.work_dir).into_iter().filter(|path| {
-        let id = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix("stage-"));
-        id.and_then(|id| id.parse().ok()).is_some_and(|id| stage(&id) == *path)
+        let name = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix("stage-"));
+        let id = name.and_then(|name| name.split('.').next());
+        id.is_some_and(|id| id.parse::<RunId>().is_ok())
     });
     let lock = state.join("lock");
     let own = names_in(&state).into_iter().filter(|path| {

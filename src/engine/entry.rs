@@ -32,6 +32,9 @@ pub enum Entry {
         millis: u64,
         /// Telling lines of its output, secrets removed.
         output: Vec<String>,
+        /// What a person was told of it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
         /// For a reload: no serving process may be older.
         ticks: Option<Ticks>,
         /// For a reload: where the logs ended that show flags, when what ran before it had ended.

@@ -162,6 +162,7 @@ pub fn resume(
             label: unsettled.label,
             millis: 0,
             output: vec![format!("done, says {}", site.actor)],
+            warnings: Vec::new(),
             ticks: None,
             logs: None,
         })?;
@@ -407,7 +408,8 @@ impl<'a, 'n> Executor<'a, 'n> {
             Err(error)
         } else if let Some(ticks) = before {
             // Not idempotent, and done in this run: what came of it is proven, not made again.
-            let effect = steps::Effect { output: vec!["not repeated".to_owned()], ticks };
+            let output = vec!["not repeated".to_owned()];
+            let effect = steps::Effect { output, ticks, ..steps::Effect::default() };
             self.noting_last_words(&step, || Ok(effect), &mut logs)
         } else if self.shows_flags_by_log(&step).is_some() {
             let perform = || steps::perform(self.site, &self.run, &self.config, &step);
@@ -418,16 +420,15 @@ impl<'a, 'n> Executor<'a, 'n> {
         let performed = performed.and_then(|effect| pass(&step.label(), "after").map(|()| effect));
         match performed {
             Ok(effect) => {
-                if let Step::Flags(_) = step {
-                    for text in &effect.output {
-                        (self.narrator)(Narration::Warning { text: text.clone() });
-                    }
+                for text in &effect.warnings {
+                    (self.narrator)(Narration::Warning { text: text.clone() });
                 }
                 self.write(Entry::Done {
                     step: next,
                     label: step.label(),
                     millis: millis(begin.elapsed()),
                     output: effect.output,
+                    warnings: effect.warnings,
                     ticks: effect.ticks,
                     logs,
                 })?;

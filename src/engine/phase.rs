@@ -151,6 +151,7 @@ mod tests {
             label: String::new(),
             millis: 0,
             output: Vec::new(),
+            warnings: Vec::new(),
             ticks: None,
             logs: None,
         }

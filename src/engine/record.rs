@@ -346,13 +346,14 @@ fn observed(lines: &[Line]) -> (Vec<CheckEvidence>, Vec<ServiceEvidence>) {
         .unwrap_or_default()
 }
 
-/// What the run found of flags that somebody set meanwhile.
+/// What a person was told while it ran: of flags that somebody set meanwhile, of what a build made.
 fn said<'l>(plan: &Plan, line: &'l Line) -> &'l [String] {
     match &line.entry {
         Entry::TreeRestored { notes, .. } => notes,
-        Entry::Done { step, output, .. } => match plan.steps.get(*step) {
+        Entry::Done { step, output, warnings, .. } => match plan.steps.get(*step) {
+            // Written before there were warnings, too.
             Some(Step::Flags(_)) => output,
-            _ => &[],
+            _ => warnings,
         },
         _ => &[],
     }

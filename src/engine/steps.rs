@@ -7,7 +7,7 @@ use super::error::StepError;
 use super::prove::{intended, prove, readable};
 use super::run::{Run, release_room};
 use super::{cleanup, flags};
-use crate::build;
+use crate::build::{self, Built};
 use crate::check::{self, LogWindow, Proof, log_positions};
 use crate::config::{Check, CheckGroup, CheckKind, Config, Selection, Service, dropped};
 use crate::layout;
@@ -25,6 +25,8 @@ use crate::system::signals::Until;
 #[derive(Debug, Default)]
 pub(super) struct Effect {
     pub(super) output: Vec<String>,
+    /// What a person is told at once.
+    pub(super) warnings: Vec<String>,
     pub(super) ticks: Option<Ticks>,
 }
 
@@ -39,16 +41,17 @@ pub(super) fn perform(
     match step {
         Step::Stage { commit } => {
             let stage = site.stage(&run.id);
-            remove(&stage)?;
+            drop_stage(site, run)?;
             layout::stage(&site.git, commit, &stage)?;
             Ok(Effect::default())
         }
         Step::Build(group) => {
             let extra = variables(&plan.to, run.id.as_str());
             let stage = site.stage(&run.id);
-            let output =
-                build::build(&site.binding, &site.store, group, &stage, site.top(), &extra)?;
-            Ok(Effect { output, ticks: None })
+            let (binding, store) = (&site.binding, &site.store);
+            let Built { lines, warnings } =
+                build::build(binding, store, group, &stage, site.top(), &extra)?;
+            Ok(Effect { output: lines, warnings, ticks: None })
         }
         Step::Quiesce { service } => {
             stop(site, config, service.as_str(), &plan.from, &run.id)?;
@@ -57,6 +60,9 @@ pub(super) fn perform(
         Step::Activate => {
             as_built(site, plan)?;
             note_services(site, run, config)?;
+            // What an output says of the stage's path must be seen to fail: as long as the stage lies there it would
+            // not.
+            drop_stage(site, run)?;
             let places = site.places(&run.id);
             layout::converge_forward(&site.git, &site.store, &places, &plan.activation)?;
             Ok(Effect::default())
@@ -68,7 +74,7 @@ pub(super) fn perform(
         }
         Step::Flags(step) => {
             let output = flags::change(site, run, config, step)?;
-            Ok(Effect { output, ticks: None })
+            Ok(Effect { warnings: output.clone(), output, ticks: None })
         }
         Step::Signal { service, signal } => {
             flags::signal(site, run, config, &plan.to, service, signal)?;
@@ -402,11 +408,10 @@ pub(super) fn went_down(site: &Site, run: &Run, config: &Config) -> bool {
     !run.was_failing() && config.services.iter().any(down)
 }
 
-/// Removes the run's stage, and one that was cut off before it was whole.
+/// Takes the run's stage out of the way, and one that was cut off before it was whole.
 pub(super) fn drop_stage(site: &Site, run: &Run) -> Result<(), StepError> {
     let stage = site.stage(&run.id);
-    remove(&layout::unfinished(&stage))?;
-    remove(&stage)
+    layout::set_stage_aside(&stage).map_err(|source| StepError::Io { path: stage, source })
 }
 
 fn reload(
@@ -422,7 +427,7 @@ fn reload(
     host.flags = flags::environment(&host, config, &service.name)?;
     let ticks = service::reload_in_turn(&host, service, between)
         .map_err(|source| StepError::Service { service: name.to_owned(), source })?;
-    Ok(Effect { output: Vec::new(), ticks: Some(ticks) })
+    Ok(Effect { ticks: Some(ticks), ..Effect::default() })
 }
 
 fn stop(
@@ -477,8 +482,4 @@ fn detach_at(site: &Site, run: &Run, commit: &Oid, why: &str) -> Result<(), Step
         site.git.move_head(&head.commit, commit, why)?;
     }
     Ok(())
-}
-
-fn remove(stage: &std::path::Path) -> Result<(), StepError> {
-    layout::remove_stage(stage).map_err(|source| StepError::Io { path: stage.to_owned(), source })
 }

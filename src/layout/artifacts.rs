@@ -320,7 +320,9 @@ impl Swap<'_> {
             return Ok(());
         };
         // What was kept under the same key is a copy of what served; the one that served is kept.
-        to.remove_tree().at(to.path())?;
+        if let Some(key) = self.key(side) {
+            self.store.put_aside(key, &self.change.output).at(&self.store.dir)?;
+        }
         match from.rename_to_free(&to) {
             Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
                 self.copy_home(side, &from, &to)

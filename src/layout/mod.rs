@@ -17,4 +17,4 @@ pub use entry::{LayoutError, RunPlaces};
 pub use observe::{Commits, LocalFiles, observe_activation, tracked_outputs};
 pub use rights::lost_groups;
 pub use saved::{BroughtBack, PlaceNow, SavedSet, saved_sets};
-pub use stage::{remove_stage, stage, unfinished};
+pub use stage::{SubmoduleFault, set_stage_aside, stage, submodule_faults};

@@ -63,6 +63,7 @@ impl World {
             pm2_home: None,
             path_variable: std::env::var("PATH").unwrap(),
             take_over: Vec::new(),
+            pass: Vec::new(),
         };
         let git = Git::open(&top, None).unwrap();
         let world = Self { dir, top, git, binding, commits: commits.to_vec() };

@@ -312,7 +312,8 @@ pub fn missing_tools(site: &Site, plan: &BuildPlan) -> Vec<String> {
     programs
         .into_iter()
         .filter(|program| {
-            !program.starts_with("./")
+            // A relative path is of the tree, or made by a build, as `venv/bin/pip` is.
+            (program.starts_with('/') || !program.contains('/'))
                 && process::find_program(program.as_ref(), &site.binding.path_variable).is_none()
         })
         .cloned()

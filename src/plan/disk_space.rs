@@ -8,7 +8,8 @@ use super::error::PlanError;
 use super::problem::Problem;
 use crate::model::{Oid, Plan, Step, TreeEntry};
 use crate::site::{DISK_BLOCK, Site, bytes_to_put_back};
-use crate::system::files;
+use crate::system::files::{self, FreeSpace};
+use crate::system::removal;
 
 /// What a build may take that was never made here: nobody knows what it will make.
 const BUILD: Need = Need { bytes: 64 * 1024 * 1024, files: 1_000 };
@@ -124,7 +125,13 @@ pub fn check(site: &Site, room: SpaceNeeded, problems: &mut Vec<Problem>) {
         sum.1.add(need);
     }
     for (place, need) in by_device.values() {
-        let Ok(free) = files::free_space(place) else { continue };
+        let Ok(mut free) = files::free_space(place) else { continue };
+        let few = |free: &FreeSpace| free.inodes.is_some_and(|inodes| inodes < need.files);
+        if free.bytes < need.bytes || few(&free) {
+            // What is taken away and not removed yet.
+            removal::make_room();
+            free = files::free_space(place).unwrap_or(free);
+        }
         let place = place.display();
         if free.bytes < need.bytes {
             problems.push(Problem::new(

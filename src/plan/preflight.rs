@@ -15,7 +15,7 @@ use crate::config::{
     self, CheckKind, Config, FlagSourceKind, Layout, LogSource, Manager, Prove, Selection, Service,
     Verify,
 };
-use crate::layout;
+use crate::layout::{self, SubmoduleFault};
 use crate::ledger;
 use crate::model::{CheckedPlan, Event, FlagChange, FlagValue, HiddenFlags, Plan, Served, Step};
 use crate::service::{self, Host, ServiceError};
@@ -57,6 +57,7 @@ pub fn preflight(
     }
     let unread = site.unread_environment(&facts.accepted.config).into_iter();
     composed.plan.warnings.extend(unread.map(|(path, error)| not_hidden(&path, &error)));
+    submodules(site, &mut composed.plan, &mut problems);
     let only = if composed.plan.critical_only { Selection::Critical } else { Selection::All };
     let asked = Config { checks: only.of(&config.checks), ..config.clone() };
     services(site, &composed.plan, &asked, observed, &mut problems);
@@ -188,6 +189,28 @@ fn unfinished(found: &Unfinished) -> Problem {
             format!("git is in the middle of {kind}: {mark}"),
             format!("{} ends it and puts back what was there before; or finish it", kind.abort()),
         )
+    }
+}
+
+/// What a build would not find of the submodules, those that stay as they are: one that is not checked out here is only
+/// told, for a build in the live tree would not find it either.
+fn submodules(site: &Site, plan: &mut Plan, problems: &mut Vec<Problem>) {
+    let staged = plan.steps.iter().any(|step| matches!(step, Step::Stage { .. }));
+    let faults = match layout::submodule_faults(&site.git, &plan.to.commit) {
+        Ok(faults) if staged => faults,
+        // Where nothing is built they stay as they are.
+        _ => return,
+    };
+    for fault in faults {
+        match fault {
+            SubmoduleFault::Absent(path) => plan.warnings.push(format!(
+                "submodule {path} is not checked out here: builds find an empty directory"
+            )),
+            SubmoduleFault::Other(path, why) => problems.push(Problem::new(
+                format!("submodule {path}: {why}, and builds read it"),
+                format!("git submodule update --init --checkout -- {path}"),
+            )),
+        }
     }
 }
 

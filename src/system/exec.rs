@@ -5,6 +5,7 @@ use std::io::{self, Seek as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use super::environment;
 use super::user::Account;
 
 /// Replaces this process by the same command run as `account`, with that account's groups, `HOME`,
@@ -45,6 +46,14 @@ pub fn gitroll_as(account: &Account, actor: &str) -> io::Error {
         .env_clear();
     for name in KEPT {
         if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    // What lies in the home directory that is left is not that account's to read.
+    let own = std::env::var_os("HOME").unwrap_or_default();
+    let own = own.as_encoded_bytes();
+    for (name, value) in environment::for_builds(&[]) {
+        if own.is_empty() || !value.as_encoded_bytes().starts_with(own) {
             command.env(name, value);
         }
     }

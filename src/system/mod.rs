@@ -2,6 +2,7 @@
 //! sockets) touches them.
 
 pub(crate) mod clock;
+pub(crate) mod environment;
 pub(crate) mod exec;
 pub(crate) mod failpoint;
 pub(crate) mod files;
@@ -11,6 +12,7 @@ pub(crate) mod orphans;
 pub(crate) mod process;
 pub mod procs;
 pub(crate) mod random;
+pub(crate) mod removal;
 pub(crate) mod secrets;
 pub mod signals;
 pub(crate) mod text;

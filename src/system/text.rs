@@ -5,6 +5,12 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+/// Where `part` begins in `bytes`.
+pub fn position(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    use gix::bstr::ByteSlice as _;
+    bytes.find(part)
+}
+
 /// Text of unknown origin, safe for a terminal: control characters, escape sequences, bidirectional
 /// overrides and zero-width characters are shown as `\u{…}`.
 pub fn escape(text: &str) -> String {

@@ -150,5 +150,6 @@ fn binding(top: &Path) -> Binding {
         pm2_home: None,
         path_variable: std::env::var("PATH").unwrap(),
         take_over: Vec::new(),
+        pass: Vec::new(),
     }
 }

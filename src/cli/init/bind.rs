@@ -220,6 +220,7 @@ fn fresh(
         pm2_home: None,
         path_variable: String::new(),
         take_over: Vec::new(),
+        pass: Vec::new(),
     })
 }
 

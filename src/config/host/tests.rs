@@ -22,6 +22,7 @@ fn binding(dir: &Path, path: &Path) -> Binding {
         pm2_home: Some("/home/deploy/.pm2".into()),
         path_variable: "/usr/bin:/bin".to_owned(),
         take_over: Vec::new(),
+        pass: Vec::new(),
     }
 }
 

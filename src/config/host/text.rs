@@ -73,6 +73,14 @@ fn binding(root: &Table<'_>, dir: &Path) -> Option<Binding> {
         table.finish();
         keys
     });
+    let pass = or(root.get("build"), Vec::new, |item| {
+        let table = item.table("[build]")?;
+        let pass = or(table.get("pass"), Vec::new, |item| {
+            all(item.elements("an array of names")?.iter().map(variable))
+        });
+        table.finish();
+        pass
+    });
     let tools = root.need("tools").and_then(|item| tools(&item));
     let take_over = or(root.get("take_over"), Vec::new, |item| {
         all(item.elements("an array of absolute paths")?.iter().map(absolute))
@@ -95,6 +103,7 @@ fn binding(root: &Table<'_>, dir: &Path) -> Option<Binding> {
         pm2_home,
         path_variable,
         take_over: take_over?,
+        pass: pass?,
     })
 }
 
@@ -141,6 +150,16 @@ fn mask(item: &Item<'_>) -> Option<u32> {
             None
         }
     }
+}
+
+fn variable(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    let taken = ["GIT_", "GITROLL_"].iter().any(|prefix| text.starts_with(prefix));
+    if taken || text.is_empty() || text.contains('=') || text.contains(char::is_whitespace) {
+        item.add(format_args!("{} is no variable that builds may see", quoted(text)));
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 fn fingerprint(item: &Item<'_>) -> Option<String> {
@@ -245,6 +264,11 @@ pub(super) fn write(binding: &Binding) -> Result<String, String> {
              take_over = [{dirs}]\n"
         ),
     };
+    let list = |names: &[String]| names.iter().map(|n| quote(n)).collect::<Vec<_>>().join(", ");
+    let pass = match binding.pass.as_slice() {
+        [] => "# pass = [\"ACME_TOKEN\"]\n".to_owned(),
+        names => format!("pass = [{}]\n", list(names)),
+    };
     let openpgp: Vec<String> = binding.openpgp.iter().map(|key| quote(key)).collect();
     Ok(format!(
         "\
@@ -275,6 +299,9 @@ key = {key}
 # OpenPGP keys that are trusted, by full fingerprint. ssh keys are trusted in the file `trust` beside this.
 openpgp = [{openpgp}]
 
+[build]
+# Variables of the caller that builds see besides those for proxies, certificates and registries.
+{pass}
 [tools]
 {tools}{pm2_home}# PATH for builds and services.
 path = {path_variable}

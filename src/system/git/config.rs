@@ -135,9 +135,18 @@ impl Settings {
 
     /// Every value of the keys that `wanted` accepts, from the user's configuration, in order.
     pub(super) fn of_user(&self, wanted: impl Fn(&[u8]) -> bool) -> Vec<(OsString, OsString)> {
+        self.of(Origin::User, wanted)
+    }
+
+    /// Every value of the keys that `wanted` accepts from `origin`, in order.
+    pub(super) fn of(
+        &self,
+        origin: Origin,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Vec<(OsString, OsString)> {
         self.0
             .iter()
-            .filter(|s| s.origin == Origin::User && wanted(&s.key))
+            .filter(|s| s.origin == origin && wanted(&s.key))
             .map(|s| {
                 let value = s.value.clone().unwrap_or_else(|| b"true".to_vec());
                 (OsString::from_vec(s.key.clone()), OsString::from_vec(value))

@@ -12,6 +12,8 @@ use super::config::{self, Environment, declared_safe, parse};
 use super::refs::Target;
 use super::repository::{Git, OpenError};
 use super::user_config::account_name;
+use crate::model::RepoPath;
+use crate::system::files;
 use crate::system::process::Invocation;
 
 /// Extensions that change nothing about what is read and written here.
@@ -67,6 +69,19 @@ impl Git {
         };
         git.check_head()?;
         Ok(git)
+    }
+
+    /// The repository of a submodule at `path`, where it is checked out.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn submodule(&self, path: &RepoPath) -> Result<Option<Self>, OpenError> {
+        let dir = self.top.join(path.as_path());
+        let obstacle = files::obstacle(&self.top, path.as_path()).is_some();
+        if obstacle || dir.join(".git").symlink_metadata().is_err() {
+            return Ok(None);
+        }
+        Self::open_in(&dir, Some(&self.program), self.environment.clone()).map(Some)
     }
 
     /// A HEAD that a power cut emptied makes every git command say "not a git repository".

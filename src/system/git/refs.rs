@@ -300,7 +300,7 @@ impl Git {
 
     /// `packed-refs`, opened anew each time: gix's own cache goes by the file's time, which two quick
     /// changes may share.
-    fn packed(&self) -> Result<Option<gix::refs::packed::Buffer>, GitError> {
+    pub(super) fn packed(&self) -> Result<Option<gix::refs::packed::Buffer>, GitError> {
         let path = self.common_dir.join("packed-refs");
         match fs::metadata(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -1,6 +1,6 @@
 //! Trees: listed, compared, and made from another one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gix::bstr::ByteSlice;
 use gix::objs::tree::EntryKind;
@@ -39,6 +39,24 @@ impl Git {
         self.entries_of_tree(&self.tree_of(commit)?, None, &mut entries)?;
         entries.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(entries)
+    }
+
+    /// Those of `words` that a text file of a commit holds, as whole words.
+    ///
+    /// # Errors
+    /// `Command`.
+    pub fn words_of(&self, commit: &Oid, words: &[String]) -> Result<BTreeSet<String>, GitError> {
+        if words.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let call = self.call("grep").args(["-h", "-o", "-w", "-F", "-I", "--no-color"]);
+        let patterns = words.iter().flat_map(|word| ["-e", word.as_str()]);
+        let answer = call.args(patterns).arg(commit.as_str()).arg("--").run()?;
+        if !matches!(answer.code, Some(0 | 1)) {
+            return Err(GitError::Command { verb: "grep".to_owned(), problem: answer.problem() });
+        }
+        let found = String::from_utf8_lossy(&answer.stdout);
+        Ok(found.lines().map(str::to_owned).collect())
     }
 
     /// Every file, link and submodule of a commit's tree at or below one of `roots`, sorted by path; of
