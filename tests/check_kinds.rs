@@ -60,6 +60,8 @@ impl Host {
             until: Until::Left,
             only: Selection::All,
             around,
+            listens: Default::default(),
+            tells: Default::default(),
         };
         Self { dir, expectation }
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gitroll::check::{Expectation, Proof, Surroundings, look, prove};
+use gitroll::check::{Expectation, Listens, Proof, Surroundings, look, prove};
 use gitroll::config::{Check, CheckGroup, CheckKind, Comparison, Expected, HttpCheck, Selection};
 use gitroll::model::{Probe, Served};
 use gitroll::service::ServiceState;
@@ -114,6 +114,7 @@ fn http(url: String) -> HttpCheck {
         headers: BTreeMap::new(),
         body: None,
         json: BTreeMap::new(),
+        own: true,
         redirects: 0,
         request_timeout: Duration::from_secs(5),
         max_bytes: 1 << 20,
@@ -163,6 +164,8 @@ fn expectation(fresh_since: Option<Ticks>) -> Expectation {
         weak: false,
         only: Selection::All,
         around: Surroundings::default(),
+        listens: Listens::default(),
+        tells: Default::default(),
     }
 }
 
@@ -459,18 +462,22 @@ fn an_old_process_that_answers_while_the_new_one_hangs_is_not_proven() {
     for http in [http(server.url("/")), versioned()] {
         let proof = proven(&[doomed(http)], &expectation, &state);
         assert!(!proof.proven);
-        let pid = std::process::id();
-        assert_eq!(
-            proof.failures,
-            [format!("api: answered by process {pid}, started before the reload")]
-        );
+        assert!(is_strange(&proof.failures[0], server.port), "{:?}", proof.failures);
+        assert_eq!(proof.failures.len(), 1);
         assert_eq!(proof.lines, [("web".to_owned(), "Error: boom".to_owned())]);
     }
     // The same with the version it has always had.
     let server = Server::saying(r#"{"version":"1.1.0"}"#);
     let http = expecting(server.url("/"), &[("/version", json!("{version}"))]);
     let proof = proven(&[doomed(http)], &expectation, &state);
-    assert_eq!(proof.failures, ["api: version is 1.1.0, not 1.0.0 (what served before)"]);
+    assert_eq!(proof.failures[0], "api: version is 1.1.0, not 1.0.0 (what served before)");
+    assert!(is_strange(&proof.failures[1], server.port), "{:?}", proof.failures);
+}
+
+/// Whether this test's own process is said to listen on a port where it should not.
+fn is_strange(failure: &str, port: u16) -> bool {
+    failure.starts_with(&format!("check api: process {} (", std::process::id()))
+        && failure.ends_with(&format!("listens on 127.0.0.1:{port} and belongs to no service"))
 }
 
 #[test]
@@ -495,6 +502,29 @@ fn fresh_processes_that_own_the_socket_prove_it_and_a_wrong_version_still_fails(
     let versioned = expecting(server.url("/"), &[("/version", json!("{version}"))]);
     let proof = proven(&[doomed(versioned)], &fresh, &state);
     assert_eq!(proof.failures, ["api: version is 1.1.0, not 1.0.0 (what served before)"]);
+}
+
+#[test]
+fn an_answer_without_the_version_is_none_of_a_release_that_tells_it() {
+    let server = Server::saying("{}");
+    let state = running(vec![myself()]);
+    let versioned = expecting(server.url("/"), &[("/version", json!("{version}"))]);
+    let old = expectation(Some(Ticks(0)));
+    assert!(proven(&[check(versioned.clone())], &old, &state).proven, "it may never have told it");
+    let tells = Expectation { tells: ["api".parse().unwrap()].into(), ..old };
+    let proof = proven(&[doomed(versioned)], &tells, &state);
+    assert_eq!(proof.failures, ["api: names no version, and this release tells it"]);
+}
+
+#[test]
+fn a_name_of_this_host_is_asked_at_both_its_addresses() {
+    let server = Server::saying("ok");
+    let named = || http(format!("http://localhost:{}/", server.port));
+    assert!(ask(named()).ok, "one that listens is enough");
+    let Ok(other) = TcpListener::bind(("::1", server.port)) else { return };
+    let other = Server::on(other, "[::1]", |stream, _, _| reply(stream, 500, "other"));
+    assert_eq!(ask(named()).answer, "500");
+    assert!(other.asked() > 0 && server.asked() > 1);
 }
 
 #[test]
@@ -601,7 +631,7 @@ fn a_service_that_crashes_after_its_last_good_answer_is_not_proven() {
         &expectation(None),
         &mut || {
             looks += 1;
-            let mut state = running(vec![]);
+            let mut state = running(vec![myself()]);
             if looks > 1 {
                 state =
                     ServiceState { up: false, word: "errored".to_owned(), restarts: 16, ..state };
@@ -619,7 +649,7 @@ fn a_service_that_crashes_after_its_last_good_answer_is_not_proven() {
 #[test]
 fn a_manager_that_gave_up_is_not_waited_for() {
     let server = Server::start(|stream, _, _| reply(stream, 502, ""));
-    let errored = ServiceState { up: false, word: "errored".to_owned(), ..running(vec![]) };
+    let errored = ServiceState { up: false, word: "errored".to_owned(), ..running(vec![myself()]) };
     let patient = Check { timeout: Duration::from_secs(120), ..check(http(server.url("/"))) };
     let began = Instant::now();
     let proof = proven(&[patient], &expectation(None), &errored);

@@ -11,6 +11,7 @@ use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Preview, Status};
 use super::session::Session;
 use super::statement::statement;
 use crate::build::Depth;
+use crate::check::Shown;
 use crate::config::Selection;
 use crate::engine::{self, Ended, EngineError, Further, OnFailure, Run, Terms};
 use crate::ledger::Draft;
@@ -110,6 +111,7 @@ pub fn carry_out(
         record_predeploy(session, &facts, &plan.from, &prepared.observed)?;
     }
     let terms = Terms {
+        shown: prepared.shown,
         on_failure: match command {
             Event::Flags => options.flags_fail,
             _ => on_failure(prepared.observed.healthy(), !further.is_empty()),
@@ -136,6 +138,8 @@ struct Prepared {
     checked: CheckedPlan,
     /// How what serves stands.
     observed: Observed,
+    /// What is known of both states.
+    shown: Shown,
 }
 
 /// Observes, composes and checks what is wanted.
@@ -145,7 +149,8 @@ fn prepare(session: &Session, facts: &Facts, change: Change) -> Result<Prepared,
     let config = change.config.clone();
     let composed = compose::compose(site, facts, change)?;
     let checked = preflight(site, facts, composed, &config, &observed)?;
-    Ok(Prepared { checked, observed })
+    let shown = facts.shown(site, checked.plan(), &config, &observed);
+    Ok(Prepared { checked, observed, shown })
 }
 
 /// The candidates that need no build, where the target needs one and another was wanted as well.
@@ -445,6 +450,7 @@ impl Pursuit<'_> {
             // What failed before is never returned to.
             on_failure: on_failure(false, !further.is_empty()),
             baseline: Vec::new(),
+            shown: Shown::default(),
             follows: follows.clone(),
             further: further.to_vec(),
             by_watchdog: failed.by_watchdog,
@@ -464,6 +470,7 @@ impl Pursuit<'_> {
         let terms = |observed: &Observed| Terms {
             on_failure: on_failure(observed.healthy(), !further.is_empty()),
             baseline: Vec::new(),
+            shown: Shown::default(),
             follows: Vec::new(),
             further: further.clone(),
             by_watchdog: false,
@@ -488,13 +495,14 @@ impl Pursuit<'_> {
         let session = self.session;
         let facts = session.facts()?;
         let change = to_candidate(session, &facts, tried, next, why)?;
-        let Prepared { checked, observed } = prepare(session, &facts, change)?;
+        let Prepared { checked, observed, shown } = prepare(session, &facts, change)?;
         let plan = checked.plan().clone();
         let mut terms = terms(&observed);
         let further = terms.further.clone();
         preview(session, &plan, &observed, &facts, !further.is_empty());
         check_unmoved(session, &facts, &plan)?;
         terms.baseline = observed.checks;
+        terms.shown = shown;
         let caller = &session.caller;
         let ended = engine::execute(&session.site, &checked, terms, &mut caller.narrator());
         caller.tell(Notice::StepsEnd);

@@ -12,6 +12,7 @@ use crate::check::LogsSince;
 use crate::engine::Lock;
 use crate::model::{Event, Oid, Outcome, Seq, Served};
 use crate::plan::facts::Facts;
+use crate::service::{ServiceError, ServiceState};
 use crate::site::{Observed, Site, expectation};
 use crate::system::signals;
 use crate::system::text::span;
@@ -167,7 +168,7 @@ impl<'a> Watch<'a> {
     /// at every look.
     fn restarted(&mut self, seen: &Observed) -> Vec<String> {
         let mut faults = Vec::new();
-        for (name, count) in counts(seen) {
+        for (name, count) in counts(&seen.services) {
             let before = self.restarts.entry(name.clone()).or_insert(count);
             // A manager that was started anew counts from nothing.
             *before = count.min(*before);
@@ -185,7 +186,7 @@ impl<'a> Watch<'a> {
         let deployment = self.facts.deployment(&self.site);
         let seen =
             crate::site::observe_services(&self.site, config, &self.facts.serving, &deployment);
-        counts(&Observed { checks: Vec::new(), services: seen }).collect()
+        counts(&seen).collect()
     }
 
     fn changed(&self) -> bool {
@@ -223,8 +224,10 @@ fn serving(facts: &Facts) -> Serving {
     }
 }
 
-fn counts(seen: &Observed) -> impl Iterator<Item = (String, u64)> {
-    let known = seen.services.iter().filter_map(|(name, state)| Some((name, state.as_ref().ok()?)));
+fn counts(
+    services: &[(String, Result<ServiceState, ServiceError>)],
+) -> impl Iterator<Item = (String, u64)> {
+    let known = services.iter().filter_map(|(name, state)| Some((name, state.as_ref().ok()?)));
     known.map(|(name, state)| (name.clone(), state.restarts))
 }
 

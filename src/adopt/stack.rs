@@ -3,17 +3,22 @@
 //! Detecting reads files and asks the running app over loopback. It changes nothing, and nothing it finds
 //! is an error: what cannot be read is a warning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::check::find_health;
+use crate::check::{self, find_health, is_front_on};
 use crate::config::Tools;
 use crate::model::{AppName, Oid, RepoPath, dotenv};
 use crate::service::Pm2App;
 use crate::system::files;
+use crate::system::procs;
+use crate::system::sockets::{self, Place};
 
 pub use crate::check::Health;
 
@@ -50,6 +55,10 @@ pub struct Stack {
     pub port: Option<Port>,
     /// Where it answers 200, if it runs.
     pub health: Option<Health>,
+    /// That is a proxy's answer.
+    pub fronted: bool,
+    /// Where its processes listen now, a port of each.
+    pub listens: Vec<SocketAddr>,
     /// A tracked directory of database migrations.
     pub migrations: Option<RepoPath>,
     /// What a person should know, a sentence each.
@@ -61,7 +70,7 @@ pub struct Stack {
 pub struct Port {
     /// The number, not 0.
     pub number: u16,
-    /// `pm2`, `.env` or `package.json`.
+    /// `pm2`, `.env`, `package.json` or `listens`.
     pub source: &'static str,
 }
 
@@ -80,11 +89,20 @@ impl Stack {
         stack.pm2 = pm2_apps(tree);
         let dotenv = tree.dotenv();
         stack.env_file = dotenv.is_some();
+        stack.listens = listening(tree.top, !stack.pm2.is_empty());
         stack.port = stack.find_port(dotenv.as_ref());
         stack.health = stack.port.as_ref().and_then(|port| {
             let version = stack.package.as_ref().and_then(|package| package.version.as_deref());
             find_health(port.number, version, tree.commit)
         });
+        if let Some(port) = &stack.port {
+            stack.fronted = is_front_on(port.number);
+            let known = stack.listens.iter().any(|at| at.port() == port.number);
+            if !known && !stack.fronted && !sockets::listeners(port.number).is_empty() {
+                // A worker of pm2 has no socket of its own.
+                stack.listens.push(SocketAddr::from((Ipv4Addr::LOCALHOST, port.number)));
+            }
+        }
         stack.migrations = MIGRATIONS
             .into_iter()
             .filter(|dir| tree.top.join(dir).is_dir())
@@ -100,6 +118,7 @@ impl Stack {
             .find_map(|app| port(app.port?, "pm2"))
             .or_else(|| port(dotenv?.get("PORT")?.parse().ok()?, ".env"))
             .or_else(|| port(self.package.as_ref()?.port?, "package.json"))
+            .or_else(|| port(self.listens.first()?.port(), "listens"))
     }
 }
 
@@ -184,6 +203,46 @@ fn procfile(top: &Path) -> Vec<(String, String)> {
         fits.then(|| (kind.to_owned(), command.to_owned()))
     };
     text.lines().filter_map(line).take(20).collect()
+}
+
+/// Where processes that work in the tree or below it listen, and what they started; only those that pm2 runs, where
+/// it runs the app. Each port once.
+fn listening(top: &Path, by_pm2: bool) -> Vec<SocketAddr> {
+    let Ok(top) = top.canonicalize() else { return Vec::new() };
+    let runs = |pid: &u32| {
+        let here = procs::working_directory(*pid).is_some_and(|dir| dir.starts_with(&top));
+        let pm2 =
+            || procs::environment(*pid).is_some_and(|env| env.contains_key(OsStr::new("pm_id")));
+        here && (!by_pm2 || pm2())
+    };
+    let running: Vec<u32> = procs::running().into_iter().filter(runs).collect();
+    let held: BTreeSet<u64> = running
+        .iter()
+        .flat_map(|pid| procs::family(*pid))
+        .flat_map(|pid| sockets::held_by(pid).unwrap_or_default())
+        .collect();
+    let mut found: BTreeMap<u16, SocketAddr> = BTreeMap::new();
+    for socket in sockets::listening().into_iter().filter(|socket| held.contains(&socket.inode)) {
+        if let Place::Tcp(at) = socket.place
+            && !DEBUGGER.contains(&at.port())
+        {
+            found.entry(at.port()).or_insert(at);
+        }
+    }
+    found.into_values().map(reachable).collect()
+}
+
+/// The ports of node's debugger.
+const DEBUGGER: RangeInclusive<u16> = 9229..=9239;
+
+/// Where a socket is reached from this host.
+fn reachable(at: SocketAddr) -> SocketAddr {
+    let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, at.port()));
+    match at.ip() {
+        ip if !ip.is_unspecified() => at,
+        IpAddr::V6(_) if !check::accepts(v4) => SocketAddr::from((Ipv6Addr::LOCALHOST, at.port())),
+        _ => v4,
+    }
 }
 
 /// Those that run in the tree or below it, whatever links their paths go through.

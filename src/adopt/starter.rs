@@ -137,8 +137,18 @@ fn facts(
             .any(|file| stack.others.iter().any(|other| other == file)),
         procfile => stack.procfile,
         health => health(stack),
+        fronted => stack.fronted,
+        listens => listens(stack),
         migrations => stack.migrations.as_ref().and_then(|path| path.as_path().to_str()),
     }
+}
+
+/// Where connections must be accepted: what the health URL asks directly needs no check of its own.
+fn listens(stack: &Stack) -> Vec<Value> {
+    let asked = stack.health.as_ref().filter(|_| !stack.fronted).and(stack.port.as_ref());
+    let others =
+        stack.listens.iter().filter(|at| asked.is_none_or(|port| port.number != at.port()));
+    others.map(|at| context! { port => at.port(), at => at.to_string() }).collect()
 }
 
 fn health(stack: &Stack) -> Option<Value> {

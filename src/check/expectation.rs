@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Selection;
 use crate::model::{CheckEvidence, CheckName, Redactor, Served, ServiceEvidence, ServiceName};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
+use crate::system::sockets::Place;
 
 use super::log_position::{LogPlace, LogPositions};
 
@@ -31,6 +34,75 @@ pub struct Expectation {
     pub only: Selection,
     /// Where commands run and files lie.
     pub around: Surroundings,
+    /// Where the services listen.
+    pub listens: Listens,
+    /// The checks in whose answers the intended version is known to name itself.
+    pub tells: BTreeSet<CheckName>,
+}
+
+/// What is known beforehand of where the services listen, by their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listens {
+    /// Those that are configured.
+    pub services: BTreeMap<String, ServiceListens>,
+}
+
+/// What is known beforehand of where one service listens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServiceListens {
+    /// The ports that its configuration names.
+    pub named: BTreeSet<u16>,
+    /// Its manager names no processes.
+    pub nameless: bool,
+    /// Where it is no success not to listen.
+    pub must: MustListen,
+}
+
+/// What is known of both states of a run before it begins: what each does while it serves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Where the services listened that are replaced.
+    #[serde(default)]
+    pub before: BTreeMap<String, MustListen>,
+    /// Where those of the target must listen.
+    #[serde(default)]
+    pub target: BTreeMap<String, MustListen>,
+    /// The checks in whose answers the target names its version.
+    #[serde(default)]
+    pub tells: BTreeSet<CheckName>,
+}
+
+impl Shown {
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Listens {
+    /// With where services must listen, unless the configuration says so itself.
+    pub fn and(mut self, must: &BTreeMap<String, MustListen>) -> Self {
+        for (name, service) in &mut self.services {
+            if let Some(must) = must.get(name).filter(|_| service.must.ports.is_empty()) {
+                service.must = must.clone();
+            }
+        }
+        self
+    }
+}
+
+/// Where a service must be seen to listen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MustListen {
+    /// Here, since it did before.
+    #[serde(default)]
+    pub at: Vec<Place>,
+    /// On these ports of whatever address, since its configuration says so.
+    #[serde(default)]
+    pub ports: Vec<u16>,
+    /// Anywhere, since it did before.
+    #[serde(default)]
+    pub somewhere: bool,
 }
 
 /// What checks need to know that ask the host itself and not only the network.
@@ -78,6 +150,8 @@ pub struct Proof {
     pub checks: Vec<CheckEvidence>,
     /// Every service.
     pub services: Vec<ServiceEvidence>,
+    /// Why it is a weak one: nothing that was seen could have told whether, or which version of, the app answers.
+    pub weak: Option<String>,
     /// Why not, in order of weight, e.g. `api: 500`, `web: errored, 16 restarts`.
     pub failures: Vec<String>,
     /// The log lines of services that failed: service name and line.

@@ -23,20 +23,23 @@ use super::template::Subject;
 #[derive(Debug, Clone)]
 pub(super) struct HttpAsker {
     check: HttpCheck,
-    /// Or why it can never be asked.
-    ready: Result<(Client, Url), String>,
+    /// A client for each address that is asked. Or why it can never be asked.
+    ready: Result<(Vec<Client>, Url), String>,
 }
 
 impl HttpAsker {
     pub(super) fn new(check: &HttpCheck) -> Self {
-        let ready = parse(&check.url).and_then(|url| Ok((client(url.scheme() == "https")?, url)));
+        let ready = parse(&check.url).and_then(|url| Ok((clients(&url)?, url)));
         Self { check: check.clone(), ready }
     }
 
     /// Asks once. Takes at most the check's `request_timeout`.
     pub(super) async fn ask(&self, subject: &Subject) -> Judgement {
-        match self.fetch().await {
-            Ok(answer) => judge(&self.check, &answer, subject),
+        match self.fetch_all().await {
+            Ok(answers) => {
+                let judged = answers.iter().map(|answer| judge(&self.check, answer, subject));
+                Judgement::of_all(judged.collect())
+            }
             Err(why) if self.ready.is_err() => Judgement::unaskable(why.to_string()),
             Err(why) => Judgement::unanswered(why),
         }
@@ -44,11 +47,30 @@ impl HttpAsker {
 
     /// The answer, whatever its status; else why there is none.
     pub(super) async fn fetch(&self) -> Result<HttpAnswer, Unanswered> {
+        self.fetch_all().await.map(|answers| answers.into_iter().next().unwrap_or_default())
+    }
+
+    /// The answers of all who listen: a name of this host has two addresses.
+    async fn fetch_all(&self) -> Result<Vec<HttpAnswer>, Unanswered> {
         let ready = self.ready.as_ref();
-        let (client, url) = ready.map_err(|why| Unanswered::Refused(why.clone()))?;
+        let (clients, url) = ready.map_err(|why| Unanswered::Refused(why.clone()))?;
         let limit = self.check.request_timeout;
-        let answer = tokio::time::timeout(limit, self.answer(client, url.clone())).await;
-        answer.unwrap_or_else(|_| Err(no_answer_within(limit)))
+        let all = async {
+            let (mut answers, mut nobody) = (Vec::new(), None);
+            for client in clients {
+                match self.answer(client, url.clone()).await {
+                    Ok(answer) => answers.push(answer),
+                    Err(none @ Unanswered::NoListener(_)) => nobody = Some(none),
+                    Err(other) => return Err(other),
+                }
+            }
+            match nobody {
+                Some(none) if answers.is_empty() => Err(none),
+                _ => Ok(answers),
+            }
+        };
+        let answers = tokio::time::timeout(limit, all).await;
+        answers.unwrap_or_else(|_| Err(no_answer_within(limit)))
     }
 
     async fn answer(&self, client: &Client, mut url: Url) -> Result<HttpAnswer, Unanswered> {
@@ -125,11 +147,25 @@ pub(super) fn is_here(host: &str) -> bool {
             let address = address.to_canonical();
             address.is_loopback() || address.is_unspecified()
         }
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+        Err(_) => is_name_of_this_host(host),
     }
 }
 
-fn parse(text: &str) -> Result<Url, String> {
+/// Whether a name stands for both loopback addresses.
+pub(super) fn is_name_of_this_host(host: &str) -> bool {
+    host == "localhost" || host.ends_with(".localhost")
+}
+
+/// Whether an error of connecting says that nobody is at the address: also where this host has no such addresses.
+pub(super) fn is_nobody(error: &io::Error) -> bool {
+    /// `EAFNOSUPPORT`
+    const NO_SUCH_FAMILY: i32 = 97;
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::AddrNotAvailable)
+        || error.raw_os_error() == Some(NO_SUCH_FAMILY)
+}
+
+/// The web address that a text is.
+pub(super) fn parse(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|e| format!("cannot ask {}: {e}", shown(text)))?;
     if matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|h| !h.is_empty()) {
         Ok(url)
@@ -146,8 +182,26 @@ fn same_place(from: &Url, to: &Url) -> bool {
         && to.password().is_none()
 }
 
+/// One for each address of a name of this host, at both of which somebody may listen; else one.
+fn clients(url: &Url) -> Result<Vec<Client>, String> {
+    let tls = url.scheme() == "https";
+    match url.host_str().filter(|host| is_name_of_this_host(host)) {
+        Some(host) => LOOPBACK.iter().map(|at| client_to(tls, Some((host, *at)))).collect(),
+        None => Ok(vec![client(tls)?]),
+    }
+}
+
+/// Where this host is asked by its name.
+pub(super) const LOOPBACK: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
 /// A client that goes straight to the address, keeps no connection and follows nothing.
 fn client(tls: bool) -> Result<Client, String> {
+    client_to(tls, None)
+}
+
+/// As [`client`], asking a name at an address of our choice.
+fn client_to(tls: bool, at: Option<(&str, IpAddr)>) -> Result<Client, String> {
     // Fails only when one is installed already, and any will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()
@@ -156,6 +210,11 @@ fn client(tls: bool) -> Result<Client, String> {
         .referer(false)
         .pool_max_idle_per_host(0)
         .user_agent("gitroll");
+    let builder = match at {
+        // The port is that of the URL.
+        Some((name, address)) => builder.resolve(name, SocketAddr::new(address, 0)),
+        None => builder,
+    };
     // Plain http must work on a host that has no certificate store at all.
     let builder = if tls { builder } else { builder.tls_certs_only([]) };
     builder.build().map_err(|e| format!("cannot ask over https: {}", shown(&deepest(&e))))
@@ -169,10 +228,10 @@ fn no_answer_within(limit: Duration) -> Unanswered {
 fn unanswered(error: &reqwest::Error, url: &Url) -> Unanswered {
     let closed = || Unanswered::Refused("closed without an answer".to_owned());
     if let Some(io) = io_error(error) {
+        if is_nobody(io) {
+            return Unanswered::NoListener(format!("no listener on {}", place(url)));
+        }
         match io.kind() {
-            io::ErrorKind::ConnectionRefused => {
-                return Unanswered::NoListener(format!("no listener on {}", place(url)));
-            }
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe
@@ -341,15 +400,22 @@ const HEALTH_LIMIT: Duration = Duration::from_millis(1500);
 /// More of a body is not read.
 const MOST_OF_HEALTH: usize = 64 * 1024;
 
+/// A path that no app has.
+const NONSENSE: &str = "/gitroll-asks-for/nothing-at-all";
+
 /// The usual path whose 200 says most on `port`: the version, the commit or how the app is, in JSON; of equals
-/// the first. At most 6 s for each of the two loopback addresses.
+/// the first. At most 8 s for each of the two loopback addresses. None where a path that no app has is answered the
+/// same way: such an answer says nothing.
 pub fn find_health(port: u16, version: Option<&str>, commit: Option<&Oid>) -> Option<Health> {
     let runtime = runtime().ok()?;
     let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     addresses.into_iter().map(|address| SocketAddr::new(address, port)).find_map(|address| {
+        let nonsense = peek(&runtime, address, NONSENSE);
+        let tells = |body: &[u8]| nonsense.as_ref().is_none_or(|other| shape(body) != shape(other));
         let answers = HEALTH_PATHS
             .into_iter()
-            .filter_map(|path| Some((path, peek(&runtime, address, path)?)));
+            .filter_map(|path| Some((path, peek(&runtime, address, path)?)))
+            .filter(|(_, body)| tells(body));
         let mut best: Option<(u8, Health)> = None;
         for (path, body) in answers {
             let health = health_of(format!("http://{address}{path}"), &body, version, commit);
@@ -364,6 +430,12 @@ pub fn find_health(port: u16, version: Option<&str>, commit: Option<&Oid>) -> Op
         }
         best.map(|(_, health)| health)
     })
+}
+
+/// What kind of answer a body is: the fields of a JSON object; whatever else is one and the same.
+fn shape(body: &[u8]) -> Option<Vec<String>> {
+    let json: Value = serde_json::from_slice(body).ok()?;
+    Some(json.as_object()?.keys().cloned().collect())
 }
 
 fn health_of(url: String, body: &[u8], version: Option<&str>, commit: Option<&Oid>) -> Health {
@@ -481,6 +553,7 @@ mod tests {
                 headers: Default::default(),
                 body: None,
                 json: Default::default(),
+                own: true,
                 redirects: 0,
                 request_timeout: Duration::from_secs(1),
                 max_bytes: 1,

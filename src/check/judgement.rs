@@ -30,6 +30,8 @@ pub(super) struct Judgement {
     pub(super) told: bool,
     /// It comes from another version.
     pub(super) wrong_version: bool,
+    /// It names no version where one is asked for.
+    pub(super) unsaid: bool,
     /// It is not, and no later answer can be.
     pub(super) hopeless: bool,
     /// Whether there was an answer at all.
@@ -60,6 +62,7 @@ impl Judgement {
             ok: false,
             told: false,
             wrong_version: false,
+            unsaid: false,
             hopeless: false,
             reach: Reach::Answered,
             no_listener: false,
@@ -100,6 +103,17 @@ impl Judgement {
         }
     }
 
+    /// What several answers to one question come to: the first that is not as expected, else all of them.
+    pub(super) fn of_all(judged: Vec<Self>) -> Self {
+        let told = judged.iter().all(|judgement| judgement.told);
+        let unsaid = judged.iter().any(|judgement| judgement.unsaid);
+        let bad = judged.iter().position(|judgement| !judgement.ok).unwrap_or_default();
+        match judged.into_iter().nth(bad) {
+            Some(one) => Self { told: told && one.told, unsaid: unsaid || one.unsaid, ..one },
+            None => Self::failed("not asked"),
+        }
+    }
+
     /// What expectations make of an answer, which is told as `answer` where all are met.
     pub(super) fn of(findings: &[Finding], answer: impl Into<String>) -> Self {
         let other = findings.iter().find_map(|f| match f {
@@ -114,7 +128,9 @@ impl Judgement {
         match other.or(wrong) {
             Some(why) => Judgement { wrong_version, ..Judgement::failed(why) },
             None => {
-                Judgement { told: findings.contains(&Finding::Told), ..Judgement::fine(answer) }
+                let told = findings.contains(&Finding::Told);
+                let unsaid = findings.contains(&Finding::Unsaid);
+                Judgement { told, unsaid, ..Judgement::fine(answer) }
             }
         }
     }
@@ -140,7 +156,9 @@ pub(super) enum Finding {
     Met,
     /// As expected, and only the intended version answers so.
     Told,
-    /// The answer names no version, or the intended one is not known.
+    /// The answer names no version.
+    Unsaid,
+    /// The intended version is not known.
     CannotTell,
     OtherVersion(String),
     Wrong(String),
@@ -294,7 +312,7 @@ fn other_kind(found: &Value, expected: &Value) -> String {
 
 fn absent(label: &str, template: &Template<'_>) -> Finding {
     if template.names_version() {
-        Finding::CannotTell
+        Finding::Unsaid
     } else {
         Finding::Wrong(format!("{} is missing", shown(label)))
     }
@@ -454,6 +472,7 @@ mod tests {
             headers: BTreeMap::new(),
             body: None,
             json: BTreeMap::new(),
+            own: true,
             redirects: 0,
             request_timeout: Duration::from_secs(1),
             max_bytes: 1 << 20,
@@ -611,7 +630,8 @@ mod tests {
         let mut check = check();
         check.headers.insert("X-Version".to_owned(), value(json!("{version}")));
         let mut found = answer("");
-        assert_eq!(judge(&check, &found, &subject()), Judgement::fine("200"));
+        let unsaid = Judgement { unsaid: true, ..Judgement::fine("200") };
+        assert_eq!(judge(&check, &found, &subject()), unsaid);
         found.headers.push(("x-version".to_owned(), b"1.0.0".to_vec()));
         assert!(judge(&check, &found, &subject()).told);
         found.headers[0].1 = b"2\x1b\xff".to_vec();

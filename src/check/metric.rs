@@ -29,6 +29,7 @@ impl MetricAsker {
             headers: BTreeMap::new(),
             body: None,
             json: BTreeMap::new(),
+            own: true,
             redirects: 0,
             request_timeout: check.request_timeout,
             max_bytes: check.max_bytes,

@@ -7,6 +7,7 @@ mod expectation;
 mod file;
 mod http;
 mod judgement;
+mod listeners;
 mod log;
 mod log_position;
 mod metric;
@@ -20,11 +21,14 @@ mod window;
 mod witness;
 
 pub use asker::{Symptom, symptoms};
-pub use expectation::{Expectation, LogWindow, NoLog, Proof, Surroundings};
+pub use expectation::{
+    Expectation, Listens, LogWindow, MustListen, NoLog, Proof, ServiceListens, Shown, Surroundings,
+};
 pub use http::{Health, HttpReply, HttpRequest, ask, find_health};
 pub use judgement::shown;
+pub use listeners::{Stranger, asked_ports, behind_fronts, is_front_on, listened, strangers};
 pub use log::{LogsSince, log_positions};
 pub use log_position::{FilePosition, FileReader, LogPlace, LogPosition, LogPositions, LogReader};
-pub use prove::{look, prove, strangers};
-pub use tcp::free_loopback_port;
-pub use witness::has_witness;
+pub use prove::{look, look_at_each, prove};
+pub use tcp::{accepts, free_loopback_port};
+pub use witness::{asks_the_app, has_witness, names_version};

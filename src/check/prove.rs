@@ -1,7 +1,6 @@
 //! Asking and observing over time. Checks are asked on a thread of their own, so that a slow manager
 //! neither delays an answer nor makes it look slow; services are observed on the caller's.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -12,19 +11,18 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::config::{Check, CheckKind, MetricSource};
-use crate::model::{CheckEvidence, CheckName, Probe};
-use crate::system::procs::{self, ProcessId};
+use crate::config::{Check, CheckKind};
+use crate::model::{CheckEvidence, Probe};
 
 use super::asker::Asker;
 use super::expectation::{Expectation, Proof};
-use super::http::{is_here, loopback_port, runtime};
+use super::http::runtime;
 use super::judgement::Judgement;
+use super::listeners::{answerers, asks_on_this_host};
 use super::streak::Answered;
 use super::template::Subject;
-use super::watch::{Observation, ObservedService};
+use super::watch::Observation;
 use super::window::{ProofState, Window};
-use super::witness::{Listener, Sockets};
 
 type Observe<'a> = dyn FnMut() -> Observation + 'a;
 
@@ -41,6 +39,16 @@ const ATTENTION: Duration = Duration::from_millis(100);
 /// longest question at most. Without an expectation no version is known, and none can be wrong. A log is
 /// skipped: it is judged by what a change makes it say.
 pub fn look(checks: &[Check], expectation: Option<&Expectation>) -> Vec<CheckEvidence> {
+    look_at_each(checks, expectation, 1)
+}
+
+/// As [`look`], asking so often where the app answers on this host that each of so many workers has its turn: one that
+/// fails is seen.
+pub fn look_at_each(
+    checks: &[Check],
+    expectation: Option<&Expectation>,
+    workers: usize,
+) -> Vec<CheckEvidence> {
     let only = expectation.map(|expectation| expectation.only).unwrap_or_default();
     let left_out = |check: &Check| {
         let log =
@@ -50,7 +58,7 @@ pub fn look(checks: &[Check], expectation: Option<&Expectation>) -> Vec<CheckEvi
     let asked: Vec<Check> = checks.iter().filter(|c| left_out(c).is_none()).cloned().collect();
     let answers = match runtime() {
         Ok(runtime) => {
-            let answers = runtime.block_on(ask_all_once(&asked, expectation));
+            let answers = runtime.block_on(ask_all_once(&asked, expectation, workers));
             // A name that is still being looked up is not waited for.
             runtime.shutdown_background();
             answers
@@ -188,95 +196,32 @@ fn observe_once(
 ) {
     let began = clock.elapsed();
     let look = observe();
-    let demanded = expectation.fresh_since.is_some() && !expectation.weak;
-    let sockets = if demanded { sockets(checks, &look) } else { Sockets::new() };
-    window.seen(look, sockets, began, clock.elapsed());
+    let answerers = answerers(checks, &look, &expectation.listens, !expectation.weak);
+    window.seen(look, answerers, began, clock.elapsed());
 }
 
-/// Who listens where the checks ask, as far as this user may see.
-fn sockets(checks: &[Check], look: &Observation) -> Sockets {
-    // A service that is not reloaded may have the port, and which processes are its own nobody knows.
-    let unnamed = look.iter().any(|(_, result)| match result {
-        Ok(state) => state.untouched && state.processes.is_empty(),
-        Err(_) => false,
-    });
-    let listeners = listeners(look);
-    let asked = checks.iter().map(|check| match asked_here(check)? {
-        (port, Asks::Http) => Some(listeners(port)),
-        // Where nobody is seen it may be another user's, of whom no more is known.
-        (port, Asks::Other) => Some(listeners(port)).filter(|l| !unnamed && !l.is_empty()),
-    });
-    asked.collect()
-}
+/// How many questions there are for each worker: connections go round, or to any.
+const TURNS: usize = 5;
+/// More are never asked at once.
+const MOST_TURNS: usize = 48;
 
-/// What asks on a port of this host.
-enum Asks {
-    Http,
-    /// A connection or a number.
-    Other,
-}
-
-/// Where a check asks the app itself on this host.
-fn asked_here(check: &Check) -> Option<(u16, Asks)> {
-    match &check.kind {
-        CheckKind::Http(http) => Some((loopback_port(&http.url)?, Asks::Http)),
-        CheckKind::Tcp(tcp) if tcp.own => {
-            Some((tcp.port, Asks::Other)).filter(|_| is_here(&tcp.host))
-        }
-        CheckKind::Metric(metric) if metric.own => {
-            let (MetricSource::Prometheus { url, .. } | MetricSource::Json { url, .. }) =
-                &metric.source;
-            Some((loopback_port(url)?, Asks::Other))
-        }
-        // What else is asked (a database, an exporter) was there before and may well stay.
-        CheckKind::Tcp(_) | CheckKind::Metric(_) => None,
-        CheckKind::Command(_) | CheckKind::Log(_) | CheckKind::File(_) => None,
-    }
-}
-
-/// What listens where a `tcp` or `metric` check asks the app on this host and is no process of a service: by check,
-/// with its process. Nothing where a manager names no processes, for then nobody can tell.
-pub fn strangers(checks: &[Check], look: &[ObservedService]) -> Vec<(CheckName, u32)> {
-    let named = |(_, result): &ObservedService| {
-        result.as_ref().is_ok_and(|state| !state.processes.is_empty())
-    };
-    if look.is_empty() || !look.iter().all(named) {
-        return Vec::new();
-    }
-    let listeners = listeners(look);
-    let strange = |check: &Check| {
-        let (port, Asks::Other) = asked_here(check)? else { return None };
-        let stranger = listeners(port).into_iter().find(|listener| !listener.ours)?;
-        Some((check.name.clone(), stranger.pid))
-    };
-    checks.iter().filter_map(strange).collect()
-}
-
-/// Those who listen on a port, told from the processes of the services.
-fn listeners(look: &[ObservedService]) -> impl Fn(u16) -> Vec<Listener> {
-    let states = || look.iter().filter_map(|(_, result)| result.as_ref().ok());
-    let ours: BTreeSet<u32> = states()
-        .flat_map(|state| &state.processes)
-        .flat_map(|process| procs::family(process.pid))
-        .chain(states().flat_map(|state| state.socket_owners.clone()))
-        .collect();
-    move |port| {
-        let listener = |pid: u32| {
-            let started = ProcessId::of(pid)?.start_ticks;
-            Some(Listener { pid, started, ours: ours.contains(&pid) })
-        };
-        procs::listeners(port).into_iter().filter_map(listener).collect()
-    }
-}
-
-async fn ask_all_once(checks: &[Check], expectation: Option<&Expectation>) -> Vec<Option<Probe>> {
+async fn ask_all_once(
+    checks: &[Check],
+    expectation: Option<&Expectation>,
+    workers: usize,
+) -> Vec<Option<Probe>> {
     let mut asked = JoinSet::new();
     let (subject, unwanted) = (Arc::new(Subject::of(expectation)), Arc::default());
     let around = expectation.map(|expectation| expectation.around.clone()).unwrap_or_default();
     for (number, check) in checks.iter().enumerate() {
         let asker = Asker::new(check, &around, &subject, &unwanted);
         let subject = Arc::clone(&subject);
-        asked.spawn(async move { (number, asker.ask(&subject).await) });
+        let more = match workers {
+            0 | 1 => 0,
+            _ if !asks_on_this_host(check) => 0,
+            several => (several * TURNS).min(MOST_TURNS),
+        };
+        asked.spawn(async move { (number, ask_often(asker, subject, more).await) });
     }
     let mut answers = vec![None; checks.len()];
     while let Some(done) = asked.join_next().await {
@@ -285,6 +230,27 @@ async fn ask_all_once(checks: &[Check], expectation: Option<&Expectation>) -> Ve
         }
     }
     answers
+}
+
+/// Asks once, and where that is answered well `more` times at once; the first answer, or one that is not as wanted.
+async fn ask_often(asker: Asker, subject: Arc<Subject>, more: usize) -> (Judgement, Duration) {
+    let first = asker.ask(&subject).await;
+    if !first.0.ok || more == 0 {
+        return first;
+    }
+    let (asker, mut asked) = (Arc::new(asker), JoinSet::new());
+    for _ in 0..more {
+        let (asker, subject) = (Arc::clone(&asker), Arc::clone(&subject));
+        asked.spawn(async move { asker.ask(&subject).await });
+    }
+    while let Some(done) = asked.join_next().await {
+        if let Ok(bad) = done
+            && !bad.0.ok
+        {
+            return bad;
+        }
+    }
+    first
 }
 
 /// Asks every check again and again until the other end of `hangup` is closed.

@@ -43,10 +43,13 @@ pub(super) struct Streak {
     mixed: bool,
     /// The process that answers although it is older than it may be.
     old: Option<u32>,
+    /// Who names no version is not the release that is to be proven.
+    tells: bool,
 }
 
 impl Streak {
-    pub(super) fn new(check: &Check) -> Self {
+    /// `tells`: the release names its version in each answer.
+    pub(super) fn new(check: &Check, tells: bool) -> Self {
         Self {
             name: check.name.clone(),
             wanted: check.passes.max(1),
@@ -65,6 +68,7 @@ impl Streak {
             last_failure: None,
             mixed: false,
             old: None,
+            tells,
         }
     }
 
@@ -74,7 +78,10 @@ impl Streak {
     }
 
     /// An answer has come. Answers after `deadline` no longer count.
-    pub(super) fn answered(&mut self, answer: Answered, deadline: Duration) {
+    pub(super) fn answered(&mut self, mut answer: Answered, deadline: Duration) {
+        if self.tells && answer.judgement.ok && answer.judgement.unsaid {
+            answer.judgement = Judgement::failed("names no version, and this release tells it");
+        }
         let (began, ended) = (answer.began, answer.ended);
         let Judgement { ok, told, .. } = answer.judgement;
         if !ok {

@@ -1,12 +1,14 @@
 //! One connection: accepted or not, and what is said first over it.
 
 use std::io;
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 
 use crate::config::{Expected, TcpCheck};
 
+use super::http::{LOOPBACK, is_name_of_this_host, is_nobody};
 use super::judgement::{Judgement, Unanswered, contains, seconds, shown};
 use super::template::Subject;
 
@@ -29,9 +31,24 @@ pub(super) async fn ask(check: &TcpCheck, subject: &Subject) -> Judgement {
 }
 
 async fn connect(check: &TcpCheck, subject: &Subject) -> Judgement {
-    let stream = match TcpStream::connect((check.host.as_str(), check.port)).await {
+    if !is_name_of_this_host(&check.host) {
+        return connect_to(check, &check.host, subject).await;
+    }
+    // Somebody may listen at either address of the name.
+    let mut judged = Vec::new();
+    for address in LOOPBACK {
+        judged.push(connect_to(check, &address.to_string(), subject).await);
+    }
+    if judged.iter().any(|judgement| !judgement.no_listener) {
+        judged.retain(|judgement| !judgement.no_listener);
+    }
+    Judgement::of_all(judged)
+}
+
+async fn connect_to(check: &TcpCheck, host: &str, subject: &Subject) -> Judgement {
+    let stream = match TcpStream::connect((host, check.port)).await {
         Ok(stream) => stream,
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+        Err(error) if is_nobody(&error) => {
             let answer = format!("no listener on {}", place(check));
             return Judgement { no_listener: true, ..Judgement::failed(answer) };
         }
@@ -69,6 +86,11 @@ fn place(check: &TcpCheck) -> String {
     let (host, port) = (check.host.as_str(), check.port);
     let here = host == "localhost" || host.parse().is_ok_and(|a: IpAddr| a.is_loopback());
     if here { format!(":{port}") } else { format!("{}:{port}", shown(host)) }
+}
+
+/// Whether somebody accepts connections there; decided within a second.
+pub fn accepts(at: SocketAddr) -> bool {
+    std::net::TcpStream::connect_timeout(&at, Duration::from_secs(1)).is_ok()
 }
 
 /// A TCP port of the loopback address that is free now.

@@ -1,6 +1,7 @@
 //! Services while they are being proven: trouble, restarts and changes, found from one look to the next.
 //! Pure; times are counted from the start of the proof.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::{ServiceEvidence, ServiceName};
@@ -9,6 +10,7 @@ use crate::system::procs::Ticks;
 use crate::system::secrets;
 
 use super::judgement::{shown, times};
+use super::listeners::Place;
 use super::witness::old_process;
 
 /// A service and what its manager said of it.
@@ -121,8 +123,17 @@ impl ServiceWatch {
             .collect()
     }
 
-    pub(super) fn evidence(&self, fresh_since: Option<Ticks>) -> Vec<ServiceEvidence> {
-        self.services.iter().filter_map(|service| service.evidence(fresh_since)).collect()
+    pub(super) fn evidence(
+        &self,
+        fresh_since: Option<Ticks>,
+        listens: &BTreeMap<String, Vec<Place>>,
+    ) -> Vec<ServiceEvidence> {
+        let told = |service: &WatchedService| {
+            let places = listens.get(&service.name).map(Vec::as_slice).unwrap_or_default();
+            let listens = places.iter().map(Place::to_string).collect();
+            Some(ServiceEvidence { listens, ..service.evidence(fresh_since)? })
+        };
+        self.services.iter().filter_map(told).collect()
     }
 
     /// `web online`, for a proof that has nothing else to tell.
@@ -208,6 +219,7 @@ impl WatchedService {
                 pids: Vec::new(),
                 fresh: 0,
                 state: "unknown".to_owned(),
+                listens: Vec::new(),
             });
         };
         let fresh = |ticks: u64| fresh_since.is_some_and(|since| ticks >= since.0);
@@ -217,6 +229,7 @@ impl WatchedService {
             pids: state.processes.iter().map(|p| p.pid).collect(),
             fresh: u32::try_from(fresh).unwrap_or(u32::MAX),
             state: state.word.clone(),
+            listens: Vec::new(),
         })
     }
 }
@@ -308,9 +321,9 @@ mod tests {
         assert_eq!(quiet, [true, true, true]);
         assert!(failures.is_empty());
         assert_eq!(watch.clean_for(ms(1500)), ms(1500));
-        let evidence = watch.evidence(SINCE);
+        let evidence = watch.evidence(SINCE, &BTreeMap::new());
         assert_eq!((evidence[0].pids.clone(), evidence[0].fresh), (vec![1, 2], 2));
-        assert_eq!(watch.evidence(None)[0].fresh, 0);
+        assert_eq!(watch.evidence(None, &BTreeMap::new())[0].fresh, 0);
     }
 
     #[test]

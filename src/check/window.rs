@@ -8,9 +8,10 @@ use crate::service::ServiceState;
 
 use super::expectation::{Expectation, Proof};
 use super::judgement::seconds;
+use super::listeners::{Answerers, Whose};
 use super::streak::{Answered, Streak};
 use super::watch::{Observation, ServiceWatch};
-use super::witness::{Sockets, Witness, old_listener, weigh};
+use super::witness::{Witness, asks_the_app, old_listener, weigh};
 
 /// How often services are looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
@@ -32,7 +33,9 @@ pub(super) struct Window<'a> {
     expectation: &'a Expectation,
     streaks: Vec<Streak>,
     watch: ServiceWatch,
-    sockets: Sockets,
+    answerers: Answerers,
+    /// By check: it asks the app, and not something else.
+    asks: Vec<bool>,
     /// When the last look began and ended.
     looked: Option<(Duration, Duration)>,
     deadline: Duration,
@@ -41,14 +44,18 @@ pub(super) struct Window<'a> {
 
 impl<'a> Window<'a> {
     pub(super) fn new(checks: &[Check], expectation: &'a Expectation) -> Self {
-        let streaks: Vec<Streak> = checks.iter().map(Streak::new).collect();
+        let streaks: Vec<Streak> = checks
+            .iter()
+            .map(|check| Streak::new(check, expectation.tells.contains(&check.name)))
+            .collect();
         let deadline = streaks.iter().map(Streak::timeout).max().unwrap_or(SERVICES_TIMEOUT);
         let settle = streaks.iter().map(Streak::settle).max().unwrap_or(SERVICES_SETTLE);
         Self {
             expectation,
             streaks,
             watch: ServiceWatch::default(),
-            sockets: Sockets::new(),
+            answerers: Answerers::default(),
+            asks: checks.iter().map(asks_the_app).collect(),
             looked: None,
             deadline,
             settle,
@@ -74,22 +81,24 @@ impl<'a> Window<'a> {
     pub(super) fn seen(
         &mut self,
         look: Observation,
-        sockets: Sockets,
+        answerers: Answerers,
         began: Duration,
         ended: Duration,
     ) {
         let quiet = self.watch.seen(look, ended, self.expectation.fresh_since);
         // What was answered before the first look may come from processes nobody has seen.
-        if !quiet || self.looked.is_none() {
+        let disturbed = !(answerers.strangers.is_empty() && answerers.silent.is_empty());
+        if !quiet || disturbed || self.looked.is_none() {
             self.streaks.iter_mut().for_each(|streak| streak.restart(ended));
         }
         if let Some(since) = self.expectation.fresh_since.filter(|_| !self.expectation.weak) {
-            for (streak, listeners) in self.streaks.iter_mut().zip(&sockets) {
+            for (streak, listeners) in self.streaks.iter_mut().zip(&answerers.sockets) {
                 let listeners = listeners.as_deref().unwrap_or_default();
-                streak.socket(old_listener(listeners, since), ended);
+                let named = |pid: &u32| answerers.strangers.iter().any(|s| s.pid == Some(*pid));
+                streak.socket(old_listener(listeners, since).filter(|pid| !named(pid)), ended);
             }
         }
-        self.sockets = sockets;
+        self.answerers = answerers;
         self.looked = Some((began, ended));
     }
 
@@ -134,6 +143,9 @@ impl<'a> Window<'a> {
         let (Some((began, ended)), Some(held)) = (self.looked, self.held_since()) else {
             return false;
         };
+        if !(self.answerers.strangers.is_empty() && self.answerers.silent.is_empty()) {
+            return false;
+        }
         let observed = if self.streaks.is_empty() {
             !self.watch.is_empty() && self.watch.clean_for(ended) >= self.settle
         } else {
@@ -146,7 +158,32 @@ impl<'a> Window<'a> {
         let told = self.streaks.iter().any(Streak::told);
         let services: Vec<&ServiceState> = self.watch.states();
         let Expectation { fresh_since, weak, .. } = *self.expectation;
-        weigh(told, &services, &self.sockets, fresh_since, weak)
+        weigh(told, &services, &self.answerers.sockets, self.proxied(), fresh_since, weak)
+    }
+
+    /// Whether everything that asks the app does so through a proxy.
+    fn proxied(&self) -> bool {
+        let through = |number: usize| {
+            let listeners = self.answerers.sockets.get(number).and_then(Option::as_ref);
+            listeners.is_some_and(|l| l.iter().any(|l| l.whose == Whose::Front))
+        };
+        let mut asking = (0..self.asks.len()).filter(|number| self.asks[*number]).peekable();
+        asking.peek().is_some() && asking.all(through)
+    }
+
+    /// Why a proof that holds is a weak one.
+    fn weakness(&self) -> Option<String> {
+        let told = self.streaks.iter().any(Streak::told);
+        if !told && !self.asks.contains(&true) {
+            return Some("no [[check]] asks the app".to_owned());
+        }
+        match self.witness()? {
+            Witness::Waived => {
+                Some("nothing tells this version from what served before".to_owned())
+            }
+            Witness::Proxied => Some("every check asks through a proxy".to_owned()),
+            Witness::NotDemanded | Witness::Told | Witness::Processes | Witness::Sockets => None,
+        }
     }
 
     /// `api 2/3, admin: 500`.
@@ -165,7 +202,8 @@ impl<'a> Window<'a> {
         Proof {
             proven,
             checks: self.streaks.iter().map(|streak| streak.evidence(now)).collect(),
-            services: self.watch.evidence(self.expectation.fresh_since),
+            services: self.watch.evidence(self.expectation.fresh_since, &self.answerers.listens),
+            weak: self.weakness().filter(|_| proven),
             failures,
             lines,
         }
@@ -177,7 +215,11 @@ impl<'a> Window<'a> {
         }
         let (wrong, other): (Vec<&Streak>, Vec<&Streak>) =
             self.streaks.iter().partition(|streak| streak.wrong_version());
-        let services = self.watch.failures(now, self.settle);
+        let mut services = self.watch.failures(now, self.settle);
+        let silent = self.answerers.silent.iter();
+        services.extend(silent.map(|(service, why)| format!("{service}: {why}")));
+        let strangers = self.answerers.strangers.iter().map(ToString::to_string);
+        services.splice(0..0, strangers);
         let disturbed = !services.is_empty();
         let mut failures: Vec<String> = wrong
             .into_iter()
@@ -208,7 +250,7 @@ mod tests {
 
     use super::*;
     use crate::check::judgement::Judgement;
-    use crate::check::witness::Listener;
+    use crate::check::listeners::{Listener, Sockets};
     use crate::config::{CheckKind, HttpCheck};
     use crate::model::Served;
     use crate::system::procs::{ProcessId, Ticks};
@@ -250,6 +292,7 @@ mod tests {
                 headers: BTreeMap::new(),
                 body: None,
                 json: BTreeMap::new(),
+                own: true,
                 redirects: 0,
                 request_timeout: ms(1000),
                 max_bytes: 1,
@@ -276,6 +319,8 @@ mod tests {
             not: None,
             fresh_since: Some(Ticks(100)),
             weak: false,
+            listens: crate::check::Listens::default(),
+            tells: Default::default(),
         }
     }
 
@@ -308,13 +353,18 @@ mod tests {
             }
             Happens::Observation(process, restarts, listener) => {
                 let look = vec![("web".to_owned(), Ok(state(process, restarts)))];
-                let listener =
-                    listener.map(|(pid, started)| Listener { pid, started, ours: false });
-                window.seen(look, vec![Some(listener.into_iter().collect())], began, at);
+                let listener = listener.map(|(pid, started)| Listener {
+                    pid: Some(pid),
+                    started: Some(started),
+                    whose: Whose::Unknown,
+                });
+                let sockets: Sockets = vec![Some(listener.into_iter().collect())];
+                window.seen(look, sockets.into(), began, at);
             }
             Happens::Down(word) => {
                 let down = ServiceState { word: word.to_owned(), up: false, ..state(None, 16) };
-                window.seen(vec![("web".to_owned(), Ok(down))], vec![Some(vec![])], began, at);
+                let sockets: Sockets = vec![Some(vec![])];
+                window.seen(vec![("web".to_owned(), Ok(down))], sockets.into(), began, at);
             }
         }
     }
@@ -516,7 +566,7 @@ mod tests {
         assert_eq!(played(&[], &expectation, &restarted).0, ProofState::Proven);
         assert_eq!(played(&[], &expectation, &restarted).1, 8510, "five seconds from the way back");
         let mut window = Window::new(&[], &expectation);
-        window.seen(Vec::new(), Vec::new(), ms(0), ms(1));
+        window.seen(Vec::new(), Answerers::default(), ms(0), ms(1));
         assert_eq!(window.state(ms(1)), ProofState::Failed);
         assert_eq!(
             window.proof(ms(1)).failures,

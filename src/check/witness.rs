@@ -4,6 +4,7 @@ use crate::config::{Check, CheckKind, Expected, HttpCheck};
 use crate::service::ServiceState;
 use crate::system::procs::Ticks;
 
+use super::listeners::{Listener, Sockets, Whose};
 use super::template::Template;
 
 /// Whether a set of checks and services could ever tell old from new.
@@ -14,19 +15,6 @@ pub fn has_witness(checks: &[Check], service_has_pids: &[bool]) -> bool {
     let all_named = !service_has_pids.is_empty() && service_has_pids.iter().all(|named| *named);
     all_named || checks.iter().any(names_version)
 }
-
-/// A process that listens where a check asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Listener {
-    pub(super) pid: u32,
-    /// Its start, in clock ticks since boot.
-    pub(super) started: u64,
-    /// It belongs to a service's processes, or may own their socket.
-    pub(super) ours: bool,
-}
-
-/// The visible listeners of each check's port; `None` where the check asks another host.
-pub(super) type Sockets = Vec<Option<Vec<Listener>>>;
 
 /// What shows that the intended version serves and not what served before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,13 +27,29 @@ pub(super) enum Witness {
     Processes,
     /// The sockets belong to processes started after the reload.
     Sockets,
+    /// Every process is fresh, but whatever was asked was asked through a proxy.
+    Proxied,
     /// Nothing does, and that was accepted.
     Waived,
 }
 
-/// The listener that may not answer any more: no process of a service, and older than the reload.
+/// The listener that may not answer any more: no process of a service, and older than the reload. A proxy may be
+/// of any age.
 pub(super) fn old_listener(listeners: &[Listener], since: Ticks) -> Option<u32> {
-    listeners.iter().find(|l| !l.ours && l.started < since.0).map(|l| l.pid)
+    let other = |l: &&Listener| matches!(l.whose, Whose::Stranger | Whose::Unknown);
+    let old = |l: &&Listener| l.started.is_some_and(|started| started < since.0);
+    listeners.iter().filter(other).find(old)?.pid
+}
+
+/// Whether a process that may answer is seen, and belongs to a service or is young enough.
+fn is_fresh(listener: &Listener, since: Ticks) -> bool {
+    match listener.whose {
+        Whose::Ours => true,
+        Whose::Front => false,
+        Whose::Stranger | Whose::Unknown => {
+            listener.started.is_some_and(|started| started >= since.0)
+        }
+    }
 }
 
 /// The process of a service that is older than the reload.
@@ -59,6 +63,7 @@ pub(super) fn weigh(
     told: bool,
     services: &[&ServiceState],
     sockets: &Sockets,
+    proxied: bool,
     fresh_since: Option<Ticks>,
     weak: bool,
 ) -> Option<Witness> {
@@ -74,13 +79,13 @@ pub(super) fn weigh(
     let all_named = services.iter().all(|s| !s.processes.is_empty());
     let all_fresh = services.iter().all(|s| old_process(s, since).is_none());
     if !services.is_empty() && all_named && all_fresh {
-        return Some(Witness::Processes);
+        return Some(if proxied && !weak { Witness::Proxied } else { Witness::Processes });
     }
     // Where a manager names no processes, the socket must be seen to be fresh itself, at every check that
     // asks this host.
     let mut here = sockets.iter().flatten().peekable();
-    let sockets_fresh =
-        here.peek().is_some() && here.all(|l| !l.is_empty() && old_listener(l, since).is_none());
+    let sockets_fresh = here.peek().is_some()
+        && here.all(|l| !l.is_empty() && l.iter().all(|l| is_fresh(l, since)));
     if !services.is_empty() && all_fresh && sockets_fresh {
         return Some(Witness::Sockets);
     }
@@ -89,7 +94,7 @@ pub(super) fn weigh(
 
 /// Whether a check's expectations could tell the version. A file of the tree never does: it says nothing
 /// about what serves.
-fn names_version(check: &Check) -> bool {
+pub fn names_version(check: &Check) -> bool {
     let named = |expected: &Expected| {
         expected.value.as_str().is_some_and(|text| Template::of(expected, text).names_version())
     };
@@ -101,6 +106,18 @@ fn names_version(check: &Check) -> bool {
         CheckKind::Command(command) => command.stdout.iter().any(named),
         CheckKind::Log(log) => log.must.as_ref().is_some_and(|m| Template::new(m).names_version()),
         CheckKind::File(_) | CheckKind::Metric(_) => false,
+    }
+}
+
+/// Whether the answer to a check shows that the app does what it is there for.
+pub fn asks_the_app(check: &Check) -> bool {
+    match &check.kind {
+        CheckKind::Http(http) => http.own,
+        CheckKind::Tcp(tcp) => tcp.own,
+        CheckKind::Metric(metric) => metric.own,
+        CheckKind::Command(_) => true,
+        CheckKind::Log(log) => log.must.is_some(),
+        CheckKind::File(_) => false,
     }
 }
 
@@ -132,7 +149,8 @@ mod tests {
     }
 
     fn listener(started: u64, ours: bool) -> Listener {
-        Listener { pid: 7, started, ours }
+        let whose = if ours { Whose::Ours } else { Whose::Unknown };
+        Listener { pid: Some(7), started: Some(started), whose }
     }
 
     #[test]
@@ -214,7 +232,7 @@ mod tests {
             (true, vec![&beside], none.clone(), SINCE, false, Some(Told), "and told the version"),
         ];
         for (told, services, sockets, since, weak, wanted, why) in table {
-            assert_eq!(weigh(told, &services, &sockets, since, weak), wanted, "{why}");
+            assert_eq!(weigh(told, &services, &sockets, false, since, weak), wanted, "{why}");
         }
     }
 
@@ -231,7 +249,7 @@ mod tests {
                 .into_iter()
                 .map(|l| l.map(|l| l.into_iter().map(|(s, ours)| listener(s, ours)).collect()))
                 .collect();
-            let witness = weigh(false, &services, &sockets, SINCE, false);
+            let witness = weigh(false, &services, &sockets, false, SINCE, false);
             if starts.iter().flatten().any(|start| *start < 100) {
                 prop_assert_eq!(witness, None);
             }

@@ -53,6 +53,9 @@ pub struct CheckAnswer {
     pub services: Vec<ServiceEvidence>,
     /// What is wrong.
     pub failures: Vec<String>,
+    /// Why nothing could have told whether, or which version of, the app answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weak: Option<String>,
 }
 
 /// Runs it. Exits 1 when what serves is not healthy.
@@ -67,7 +70,9 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
     let config = &facts.accepted.config;
     let deployment = facts.deployment(site);
     let all = expectation(site, config, &facts.serving, &deployment, None);
-    let expectation = Expectation { only: args.group.into(), ..all };
+    let must = facts.listened(site, &facts.serving.commit, config);
+    let listens = all.listens.clone().and(&must);
+    let expectation = Expectation { only: args.group.into(), listens, ..all };
     let mut tell = |_: &str| {};
     let mut observe = || observe_services(site, config, &facts.serving, &deployment);
     let checks = at_once(&config.checks);
@@ -99,9 +104,15 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
         checks: proof.checks,
         services: proof.services,
         failures: proof.failures,
+        weak: proof.weak,
     };
     if proof.proven {
-        ui.line(&format!("{} {} observed serving", ui.out.ok(), answer.serving));
+        ui.line(&match &answer.weak {
+            None => format!("{} {} observed serving", ui.out.ok(), answer.serving),
+            Some(why) => {
+                format!("{} {} weak: up, and {}", ui.out.yellow("!"), answer.serving, escape(why))
+            }
+        });
     } else {
         for failure in &answer.failures {
             ui.cry(&format!("{} {}", ui.err.bad(), escape(failure)));

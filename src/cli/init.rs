@@ -164,9 +164,8 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         missing.push(why);
     }
     if parsed.checks.is_empty() && !parsed.services.is_empty() {
-        missing.push(
-            "gitroll.toml has no [[check]]: a service that stays up counts as serving".into(),
-        );
+        missing
+            .push("gitroll.toml has no [[check]]: that a service stays up is a weak proof".into());
     }
     let leftovers = Leftovers::of(site, &parsed);
     let mut warnings = held_open(site, &served, &observed)?;

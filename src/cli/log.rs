@@ -60,6 +60,9 @@ pub struct LogLine {
     pub serves: String,
     /// How long it took, in milliseconds.
     pub took_millis: Option<u64>,
+    /// Why its proof is a weak one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weak: Option<String>,
     /// Why it failed.
     pub failure: Option<String>,
     /// A reason given afterwards; it is a record of its own in this list.
@@ -104,6 +107,7 @@ fn line(reader: &Reader, entries: &[Entry], entry: &Entry) -> LogLine {
         by_watchdog: evidence.as_ref().is_some_and(engine::by_watchdog),
         serves: reader.name_served(entry),
         took_millis: took,
+        weak: evidence.as_ref().and_then(|e| e.weak.clone()),
         failure: evidence.and_then(|e| e.failure),
         added: added.and_then(|e| e.record.reason.clone()),
     }
@@ -118,6 +122,7 @@ fn table(lines: &[LogLine], style: &Style) -> Table {
     for line in lines {
         let record = &line.record;
         let result = match (record.outcome, record.plan.is_some()) {
+            (Outcome::Succeeded, _) if line.weak.is_some() => format!("{} weak", style.yellow("!")),
             (Outcome::Succeeded, true) => format!("{} proven", style.ok()),
             (Outcome::Succeeded, false) => format!("{} noted", style.ok()),
             (Outcome::Restored, _) => format!("{} restored", style.back()),

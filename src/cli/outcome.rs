@@ -45,9 +45,12 @@ pub fn proven(ui: &Ui, proven: &Proven<'_>) {
     let asked: Vec<_> =
         proof.checks.iter().filter(|check| !shows_a_flag(plan, &check.check)).cloned().collect();
     let observed = witnesses(&asked, &proof.services);
+    let (sign, word) = match &proof.weak {
+        None => (ui.out.ok(), "observed serving"),
+        Some(_) => (ui.out.yellow("!"), "weak proof"),
+    };
     ui.line(&format!(
-        "{} {}{} observed serving: {observed}    {}{}",
-        ui.out.ok(),
+        "{sign} {}{} {word}: {observed}    {}{}",
         switched(plan),
         plan.to.name,
         duration(*took),
@@ -57,6 +60,9 @@ pub fn proven(ui: &Ui, proven: &Proven<'_>) {
         ui.line(&format!("  slowest  {} {}", escape(step), duration(*time)));
     }
     consequences(ui, plan);
+    if let Some(why) = &proof.weak {
+        ui.line(&format!("  weak     {}", escape(why)));
+    }
 }
 
 /// Says how it ended; its answer is the document of the command, unless another change follows.

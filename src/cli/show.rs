@@ -214,6 +214,9 @@ fn observed(ui: &Ui, evidence: &Evidence) {
     for warning in &evidence.warnings {
         field("warning", warning);
     }
+    if let Some(weak) = &evidence.weak {
+        field("weak", weak);
+    }
     if let Some(failure) = &evidence.failure {
         field("failure", failure);
     }

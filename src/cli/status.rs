@@ -59,6 +59,9 @@ pub struct StatusAnswer {
     pub checks: Vec<CheckEvidence>,
     /// Each service's state word.
     pub services: Vec<ServiceLine>,
+    /// What listens where the app should and belongs to no service, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub strangers: Vec<String>,
     /// Tracked files with local edits.
     pub edited: Vec<RepoPath>,
     /// What `gitroll back` would take; absent while a run is open, for it waits then.
@@ -231,6 +234,7 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
         told: seen.serves.is_some(),
         healthy: seen.observed.healthy(),
         services: services(&seen.observed),
+        strangers: seen.observed.strangers.iter().map(ToString::to_string).collect(),
         checks: seen.observed.checks,
         edited: seen.edited,
         back_to,
@@ -318,6 +322,9 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
         field("tree", &escape(&tree));
     }
     field("observed", &observed_words(ui, answer));
+    for stranger in &answer.strangers {
+        field("", &format!("{} {}", style.bad(), escape(stranger)));
+    }
     field(
         "back to",
         &match &answer.back_to {
@@ -493,6 +500,9 @@ fn proven_words(ui: &Ui, answer: &StatusAnswer, seq: Seq) -> String {
     let failing: Vec<&str> = failing.map(|check| check.check.as_str()).collect();
     if !failing.is_empty() {
         return format!("{} proven #{seq}, but failing now: {}", style.bad(), failing.join(", "));
+    }
+    if !answer.strangers.is_empty() {
+        return format!("{} proven #{seq}, but not alone on its ports", style.bad());
     }
     format!("{} proven #{seq}", style.ok())
 }

@@ -147,6 +147,8 @@ pub struct Service {
     pub depends_on: Vec<ServiceName>,
     /// `quiesce`: it is down while files change, default false.
     pub quiesce: bool,
+    /// `ports` that it listens on; `None` where that is not said: those that it listened on before.
+    pub ports: Option<Vec<u16>>,
 }
 
 /// Who runs a service.

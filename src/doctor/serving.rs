@@ -212,6 +212,10 @@ pub(super) fn checks(config: &Config, observed: &Observed, found: &mut Examinati
         let what = format!("{} {}", check.check, check.last.answer);
         found.problem("checks", what, Some(fix.to_owned()));
     }
+    for stranger in &observed.strangers {
+        let fix = stranger.pid.map(|pid| format!("kill {pid}"));
+        found.problem("checks", stranger.to_string(), fix);
+    }
     let mut problems = Vec::new();
     preflight::witness(config, &mut problems);
     for problem in &problems {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::legacy;
-use crate::check::LogPositions;
+use crate::check::{LogPositions, Shown};
 use crate::model::{
     Cause, CheckEvidence, FlagEvidence, Oid, Outcome, RunId, ServiceEvidence, TargetRef,
 };
@@ -63,6 +63,9 @@ pub enum Entry {
         /// The flags that were switched.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         flags: Vec<FlagEvidence>,
+        /// Why nothing could have told whether the app answers, where that is so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weak: Option<String>,
     },
     /// From here what served before is put back.
     Restoring {
@@ -204,6 +207,23 @@ impl Reason {
     }
 }
 
+/// How a run is begun, besides its plan.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// What to do if a step after activation fails.
+    pub on_failure: OnFailure,
+    /// The checks before anything changes.
+    pub baseline: Vec<CheckEvidence>,
+    /// The runs that failed before it in the same act, the first one first.
+    pub follows: Vec<RunId>,
+    /// What is tried next if it fails.
+    pub further: Vec<Further>,
+    /// What is known of both states.
+    pub shown: Shown,
+    /// The watchdog begins it, going on with what somebody else began.
+    pub by_watchdog: bool,
+}
+
 /// How a run began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begun {
@@ -225,6 +245,9 @@ pub struct Begun {
     /// What is tried next if it fails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub further: Vec<Further>,
+    /// What was known of both states. Journals written before this field know nothing.
+    #[serde(default, skip_serializing_if = "Shown::is_empty")]
+    pub shown: Shown,
 }
 
 impl Begun {
@@ -242,6 +265,7 @@ impl Begun {
             baseline: Vec::new(),
             follows: Vec::new(),
             further: Vec::new(),
+            shown: Shown::default(),
         }
     }
 }

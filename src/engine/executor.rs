@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::entry::{Begun, Entry, Further, OnFailure, Reason, Side};
+use super::entry::{Begun, Entry, OnFailure, Reason, Side, Terms};
 use super::error::{EngineError, StepError};
 use super::journal::JournalError;
 use super::nested_runs::{beneath, close_beneath};
@@ -16,8 +16,7 @@ use crate::check::{LogPositions, LogWindow, Proof, log_positions};
 use crate::config::{Config, Service};
 use crate::ledger;
 use crate::model::{
-    Cause, CheckEvidence, CheckedPlan, Event, Narration, Narrator, Outcome, Redactor, RepoPath,
-    RunId, Step,
+    Cause, CheckedPlan, Event, Narration, Narrator, Outcome, Redactor, RepoPath, RunId, Step,
 };
 use crate::service;
 use crate::site::{Site, surroundings};
@@ -93,21 +92,6 @@ pub enum Repeat {
     Redo,
 }
 
-/// How a run is begun, besides its plan.
-#[derive(Debug, Clone)]
-pub struct Terms {
-    /// What to do if a step after activation fails.
-    pub on_failure: OnFailure,
-    /// The checks before anything changes.
-    pub baseline: Vec<CheckEvidence>,
-    /// The runs that failed before it in the same act, the first one first.
-    pub follows: Vec<RunId>,
-    /// What is tried next if it fails.
-    pub further: Vec<Further>,
-    /// The watchdog begins it, going on with what somebody else began.
-    pub by_watchdog: bool,
-}
-
 /// Executes a checked plan.
 ///
 /// # Errors
@@ -127,6 +111,7 @@ pub fn execute(
         baseline: terms.baseline,
         follows: terms.follows,
         further: terms.further,
+        shown: terms.shown,
     };
     // Whatever is wrong is found while there is no run.
     let configs = Configs::of(checked.plan());
@@ -398,6 +383,7 @@ impl<'a, 'n> Executor<'a, 'n> {
                 services: proof.services,
                 millis: millis(begin.elapsed()),
                 flags,
+                weak: proof.weak,
             })?;
             self.saw_it = true;
             (self.narrator)(Narration::Done { step: step.label(), took: begin.elapsed() });
@@ -645,6 +631,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         intent.around.window = logs.map(|logs| LogWindow { must: logs.clone(), must_not: logs });
         intent.around.untold = flags::untold(plan);
         intent.around.redactor = self.redactor();
+        self.run.shown(&mut intent);
         prove(self.site, &self.config, plan, &intent, self.narrator)
     }
 

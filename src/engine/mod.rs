@@ -27,9 +27,9 @@ pub use cleanup::{AtWork, Note, begun_at, clean, forget, saved_for, tidy};
 pub use eject::{
     Branch, EjectError, Ejection, carry_out as eject, finish as finish_eject, plan as eject_plan,
 };
-pub use entry::{Further, OnFailure, Reason, Side};
+pub use entry::{Further, OnFailure, Reason, Side, Terms};
 pub use error::EngineError;
-pub use executor::{Ended, Repeat, Terms, abort, execute, resume, settle, undo};
+pub use executor::{Ended, Repeat, abort, execute, resume, settle, undo};
 pub use flags::{
     environment as flag_environment, question as flag_question, question_name as flag_question_name,
 };

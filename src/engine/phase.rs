@@ -164,7 +164,13 @@ mod tests {
             Entry::intent(0),
             done(0),
             Entry::intent(1),
-            Entry::Proven { checks: vec![], services: vec![], millis: 0, flags: vec![] },
+            Entry::Proven {
+                checks: vec![],
+                services: vec![],
+                millis: 0,
+                flags: vec![],
+                weak: None,
+            },
             Entry::Recorded { seq: 7, digest: "sha256:".into() },
             Entry::Closed { outcome: Some(Outcome::Succeeded) },
         ];
@@ -175,7 +181,13 @@ mod tests {
 
     #[test]
     fn nothing_is_restored_after_the_commit_point() {
-        let proven = Entry::Proven { checks: vec![], services: vec![], millis: 0, flags: vec![] };
+        let proven = Entry::Proven {
+            checks: vec![],
+            services: vec![],
+            millis: 0,
+            flags: vec![],
+            weak: None,
+        };
         let late =
             [begun(), Entry::intent(0), proven, Entry::Restoring { why: "x".into(), cause: None }];
         assert!(walk(&late).is_err());

@@ -329,6 +329,11 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
             })
             .collect();
     }
+    evidence.weak = lines
+        .iter()
+        .rev()
+        .find_map(|line| weakness(&line.entry))
+        .filter(|_| outcome == Outcome::Succeeded);
     evidence.environment_keys = environment_keys(site);
     evidence
 }
@@ -356,6 +361,13 @@ fn said<'l>(plan: &Plan, line: &'l Line) -> &'l [String] {
             _ => warnings,
         },
         _ => &[],
+    }
+}
+
+fn weakness(entry: &Entry) -> Option<String> {
+    match entry {
+        Entry::Proven { weak, .. } => weak.clone(),
+        _ => None,
     }
 }
 

@@ -1,12 +1,14 @@
 //! How a run stands, by its journal: which way it is on, how far that is gone, what lies in the tree meanwhile, what
 //! `resume` and `abort` will therefore do.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::entry::{Entry, OnFailure, Reason, Side};
 use super::phase::Phase;
 use super::run::Run;
-use crate::check::{LogPositions, Proof};
+use crate::check::{Expectation, LogPositions, MustListen, Proof};
 use crate::config::Manager;
 use crate::model::{Cause, CheckEvidence, ServiceName, Step};
 use crate::system::procs::Ticks;
@@ -287,12 +289,26 @@ impl Run {
         self.journal.lines().iter().filter_map(|line| line.entry.failure())
     }
 
+    /// What is known of the target goes into what is to be proven of it.
+    pub(super) fn shown(&self, intent: &mut Expectation) {
+        let Some(begun) = self.journal.begun() else { return };
+        intent.listens = std::mem::take(&mut intent.listens).and(&begun.shown.target);
+        intent.tells.clone_from(&begun.shown.tells);
+    }
+
+    /// Where the services listened before the run.
+    pub(super) fn listened(&self) -> BTreeMap<String, MustListen> {
+        self.journal.begun().map(|begun| begun.shown.before.clone()).unwrap_or_default()
+    }
+
     pub(super) fn proof(&self) -> Proof {
         let found = self.journal.lines().iter().find_map(|line| match &line.entry {
-            Entry::Proven { checks, services, .. } => Some((checks.clone(), services.clone())),
+            Entry::Proven { checks, services, weak, .. } => {
+                Some((checks.clone(), services.clone(), weak.clone()))
+            }
             _ => None,
         });
-        let (checks, services) = found.unwrap_or_default();
-        Proof { proven: true, checks, services, failures: Vec::new(), lines: Vec::new() }
+        let (checks, services, weak) = found.unwrap_or_default();
+        Proof { proven: true, checks, services, weak, failures: Vec::new(), lines: Vec::new() }
     }
 }

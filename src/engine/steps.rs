@@ -266,6 +266,7 @@ pub(super) fn compensate(
         must: logs.clone(),
         must_not: log_positions(&config.checks, &intent.around),
     });
+    intent.listens = intent.listens.and(&run.listened());
     let (readable, unread) = readable(config, run, &intent.around);
     for check in &unread {
         let why = check.skipped.clone().unwrap_or_default();

@@ -71,6 +71,9 @@ pub struct Evidence {
     /// Whether the watchdog finished it, not the process that began it. Records written before this field do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watchdog: Option<bool>,
+    /// Why the proof is a weak one: nothing that was seen could have told whether, or which version of, the app answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weak: Option<String>,
     /// What a person should know besides.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -103,6 +106,7 @@ impl Evidence {
             failure: None,
             cause: None,
             watchdog: None,
+            weak: None,
             warnings: Vec::new(),
         }
     }
@@ -200,6 +204,9 @@ pub struct ServiceEvidence {
     pub fresh: u32,
     /// The manager's own word for the state, e.g. `online`.
     pub state: String,
+    /// Where its processes listen: `127.0.0.1:3000`, `unix:/run/app.sock`. Not told where nobody may see it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listens: Vec<String>,
 }
 
 /// One step and its time.

@@ -10,6 +10,7 @@ mod error;
 pub mod estimate;
 pub mod facts;
 pub mod holds;
+mod listening;
 pub mod names;
 pub mod open_files;
 pub mod preflight;

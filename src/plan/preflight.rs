@@ -17,9 +17,11 @@ use crate::config::{
 };
 use crate::layout::{self, SubmoduleFault};
 use crate::ledger;
-use crate::model::{CheckedPlan, Event, FlagChange, FlagValue, HiddenFlags, Plan, Served, Step};
+use crate::model::{
+    CheckName, CheckedPlan, Event, FlagChange, FlagValue, HiddenFlags, Plan, Served, Step,
+};
 use crate::service::{self, Host, ServiceError};
-use crate::site::{Observed, Site, held_files, surroundings};
+use crate::site::{Observed, Site, held_files, listens, surroundings};
 use crate::system::files;
 use crate::system::git::{Conversion, ConvertedFile, Unfinished};
 use crate::system::text::{nearest, plural};
@@ -71,7 +73,7 @@ pub fn preflight(
         Some(&facts.accepted.config),
     ));
     problems.extend(unreadable_logs_of_flags(site, &asked, &composed.plan));
-    listeners(&asked, &composed.plan, observed, &mut problems);
+    listeners(&asked, &mut composed.plan, observed, &mut problems);
     flags(config, &mut composed.plan, &composed.hidden, &mut problems);
     disk_space::check(site, composed.room, &mut problems);
     rights(site, &composed.plan, &mut problems);
@@ -348,16 +350,40 @@ fn refused(service: &Service, error: &ServiceError) -> Option<Problem> {
 
 /// Who has a port that a check asks and would have it after the reload, too: no version could be proven then, nor the
 /// one that serves be proven to be back.
-fn listeners(config: &Config, plan: &Plan, observed: &Observed, problems: &mut Vec<Problem>) {
+fn listeners(config: &Config, plan: &mut Plan, observed: &Observed, problems: &mut Vec<Problem>) {
     let reloads = plan.steps.iter().any(|step| matches!(step, Step::Reload { .. }));
     if !reloads || config.app.prove == Prove::Weak {
         return;
     }
-    for (check, pid) in check::strangers(&config.checks, &observed.services) {
+    let listens = listens(config);
+    for stranger in check::strangers(&config.checks, &observed.services, &listens) {
+        let end = stranger.pid.map_or("end it".to_owned(), |pid| format!("kill {pid}"));
+        let aside = match stranger.check {
+            Some(_) => "say own = false in that [[check]]",
+            None => "give one of them another port",
+        };
         problems.push(Problem::new(
-            format!("check {check}: process {pid} listens there and is none of a service's"),
-            "end it if it is the app; say own = false in that [[check]] if it is something else",
+            stranger.to_string(),
+            format!("{end}, if it is an older copy of the app; {aside} if it is something else"),
         ));
+    }
+    let behind = check::behind_fronts(&config.checks, &observed.services, &listens);
+    let direct = config
+        .checks
+        .iter()
+        .any(|check| check::asks_the_app(check) && !behind.contains(&check.name));
+    if direct || behind.is_empty() || config.checks.iter().any(check::names_version) {
+        return;
+    }
+    let behind = behind.iter().map(CheckName::as_str).collect::<Vec<_>>().join(", ");
+    let what = format!("check {behind} reaches a proxy, which answers for whatever is behind it");
+    if plan.event == Event::Deploy {
+        let hint = "add a [[check]] that asks the app's own port, or let one expect \
+                    json = { \"/version\" = \"{version}\" }";
+        problems.push(Problem::new(what, hint));
+    } else {
+        // The way back is not barred by it.
+        plan.warnings.push(what);
     }
 }
 

@@ -56,9 +56,9 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState
         untouched: false,
         kept: false,
         no_witness: None,
+        socket_owners: helpers(host, service, main.as_ref()),
         processes: main.into_iter().collect(),
         restarts: 0,
-        socket_owners: Vec::new(),
         log: log::since_mark(host, service, &[log_path(host, service, settings.log)]),
     })
 }
@@ -182,6 +182,14 @@ fn members(host: &Host<'_>, service: &Service) -> Vec<ProcessId> {
     members.sort_by_key(|process| process.pid);
     members.dedup();
     members
+}
+
+/// What the program left to itself: it bears the mark and is no older.
+fn helpers(host: &Host<'_>, service: &Service, main: Option<&ProcessId>) -> Vec<u32> {
+    let young = |process: &ProcessId| {
+        main.is_none_or(|main| process.pid != main.pid && process.start_ticks >= main.start_ticks)
+    };
+    marked(host, service).iter().filter(|process| young(process)).map(|p| p.pid).collect()
 }
 
 /// The processes of this user that bear the service's mark, but not this program.

@@ -50,7 +50,11 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState
         processes,
         restarts: units.iter().map(|unit| unit.restarts).sum(),
         // The manager itself holds the socket of a unit that is started by one.
-        socket_owners: asked.client.manager(&units),
+        socket_owners: [
+            asked.client.manager(&units),
+            units.iter().flat_map(processes::helpers).collect(),
+        ]
+        .concat(),
         stale: units.iter().find_map(|unit| match processes::running_from(unit, &host.top) {
             CodeOrigin::Elsewhere(what) => Some(what),
             CodeOrigin::Tree | CodeOrigin::Unknown(_) => None,

@@ -5,6 +5,6 @@ mod observed;
 
 pub use bound::{DISK_BLOCK, Site, bytes_to_put_back, config_in_tree, exposed, variables};
 pub use observed::{
-    HeldFile, Observed, expectation, expectation_of_rules, held_files, observe_services,
+    HeldFile, Observed, expectation, expectation_of_rules, held_files, listens, observe_services,
     surroundings,
 };

@@ -5,8 +5,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::bound::Site;
-use crate::check::{self, Expectation, NoLog, Surroundings};
-use crate::config::{CheckKind, Config, LogCheck, LogSource, Prove, Selection};
+use crate::check::{
+    self, Expectation, Listens, MustListen, NoLog, ServiceListens, Stranger, Surroundings,
+};
+use crate::config::{CheckKind, Config, LogCheck, LogSource, Manager, Prove, Selection, Service};
 use crate::model::{CheckEvidence, RepoPath, Served};
 use crate::service::{self, ServiceError, ServiceState};
 use crate::system::open_files::{self, Writing};
@@ -20,6 +22,8 @@ pub struct Observed {
     pub checks: Vec<CheckEvidence>,
     /// Each service by name.
     pub services: Vec<(String, Result<ServiceState, ServiceError>)>,
+    /// What listens where the app should and belongs to no service.
+    pub strangers: Vec<Stranger>,
 }
 
 impl Observed {
@@ -38,13 +42,27 @@ impl Observed {
     ) -> Self {
         let expectation =
             Expectation { only, ..expectation(site, config, served, deployment, None) };
-        let checks = check::look(&config.checks, Some(&expectation));
-        Self { checks, services: observe_services(site, config, served, deployment) }
+        let services = observe_services(site, config, served, deployment);
+        let checks = check::look_at_each(&config.checks, Some(&expectation), workers(&services));
+        let mut observed = Self { checks, services, strangers: Vec::new() };
+        if config.app.prove == Prove::Weak {
+            return observed;
+        }
+        let asked = only.of(&config.checks);
+        let strangers =
+            |observed: &Self| check::strangers(&asked, &observed.services, &expectation.listens);
+        if !strangers(&observed).is_empty() {
+            // One that was started since the services were asked is theirs.
+            observed.services = observe_services(site, config, served, deployment);
+            observed.strangers = strangers(&observed);
+        }
+        observed
     }
 
     /// Whether every check passed and every service is up.
     pub fn healthy(&self) -> bool {
         !self.checks.iter().any(CheckEvidence::failed)
+            && self.strangers.is_empty()
             && self.services.iter().all(|(_, s)| s.as_ref().is_ok_and(|s| s.up))
     }
 
@@ -60,8 +78,23 @@ impl Observed {
             Ok(state) => Some(format!("{name} {}", state.word)),
             Err(error) => Some(format!("{name}: {error}")),
         });
-        checks.chain(services).collect()
+        let strangers = self.strangers.iter().map(ToString::to_string);
+        strangers.chain(checks).chain(services).collect()
     }
+}
+
+/// Among how many processes the answers of the services may be shared out.
+fn workers(services: &[(String, Result<ServiceState, ServiceError>)]) -> usize {
+    let states = services.iter().filter_map(|(_, state)| state.as_ref().ok());
+    let of_one = |state: &ServiceState| {
+        // What starts the server is none: another program, most often.
+        let mut programs: BTreeMap<Option<String>, usize> = BTreeMap::new();
+        for pid in state.processes.iter().flat_map(|process| procs::family(process.pid)) {
+            *programs.entry(procs::program(pid)).or_default() += 1;
+        }
+        programs.into_values().max().unwrap_or_default()
+    };
+    states.map(of_one).max().unwrap_or_default()
 }
 
 /// Asks every service of a configuration how it is.
@@ -96,7 +129,25 @@ pub fn expectation(
         until: Until::Left,
         only: Selection::All,
         around: surroundings(site, config, served, deployment),
+        listens: listens(config),
+        tells: BTreeSet::new(),
     }
+}
+
+/// Where the services of a configuration listen by what it says itself.
+pub fn listens(config: &Config) -> Listens {
+    let of = |service: &Service| {
+        let said = service.ports.clone().unwrap_or_default();
+        let port = match &service.manager {
+            Manager::Process { env, .. } => env.get("PORT").and_then(|port| port.parse().ok()),
+            _ => None,
+        };
+        let must = MustListen { ports: said.clone(), ..MustListen::default() };
+        let nameless = matches!(service.manager, Manager::Command { .. });
+        let named = said.into_iter().chain(port).collect();
+        (service.name.to_string(), ServiceListens { named, nameless, must })
+    };
+    Listens { services: config.services.iter().map(of).collect() }
 }
 
 /// As [`expectation`], for the questions of rules.

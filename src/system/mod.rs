@@ -15,6 +15,7 @@ pub(crate) mod random;
 pub(crate) mod removal;
 pub(crate) mod secrets;
 pub mod signals;
+pub mod sockets;
 pub(crate) mod text;
 pub(crate) mod umask;
 pub mod user;

@@ -8,8 +8,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use procfs::net::{TcpNetEntry, TcpState};
-use procfs::process::{FDTarget, Process};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
@@ -153,6 +151,28 @@ pub fn owner(pid: u32) -> Option<u32> {
     std::fs::metadata(format!("/proc/{pid}")).ok().map(|process| process.uid())
 }
 
+/// The users a process may act as: real, effective, saved and of the file system.
+pub fn users(pid: u32) -> BTreeSet<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+    numbers.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect()
+}
+
+/// The name of the program that a process runs: its file's, else what it calls itself.
+pub fn program(pid: u32) -> Option<String> {
+    let file = std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let file = file.and_then(|file| Some(file.file_name()?.to_string_lossy().into_owned()));
+    let called = || std::fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+    let name = file.or_else(called)?;
+    Some(name.trim_end_matches(" (deleted)").trim().to_owned())
+}
+
+/// When a process was started, to the second.
+pub fn started_at(pid: u32) -> Option<jiff::Timestamp> {
+    let ago = Ticks(Entry::of(pid)?.start_ticks).ago();
+    super::clock::now().checked_sub(ago).ok()
+}
+
 /// The arguments a process was started with (or the title it gave itself), where they may be read.
 pub fn command_line(pid: u32) -> Option<Vec<OsString>> {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
@@ -263,30 +283,6 @@ pub fn session(sid: u32) -> Vec<u32> {
     entries().into_iter().filter(|(_, entry)| entry.session == sid).map(|(pid, _)| pid).collect()
 }
 
-/// The processes that listen on TCP `port` of the loopback or any address, as far as this user may see.
-pub fn listeners(port: u16) -> Vec<u32> {
-    let tcp = procfs::net::tcp().unwrap_or_default();
-    let tcp6 = procfs::net::tcp6().unwrap_or_default();
-    let sockets: BTreeSet<u64> = tcp
-        .into_iter()
-        .chain(tcp6)
-        .filter(|entry| entry.state == TcpState::Listen && reaches_loopback(entry, port))
-        .map(|entry| entry.inode)
-        .collect();
-    if sockets.is_empty() {
-        return Vec::new();
-    }
-    let network = network_of(Path::new("/proc/self"));
-    running()
-        .into_iter()
-        .filter(|pid| {
-            // Another network namespace (a container) has its own port of this number.
-            let theirs = network_of(&PathBuf::from(format!("/proc/{pid}")));
-            (theirs.is_none() || theirs == network) && holds(*pid, &sockets)
-        })
-        .collect()
-}
-
 /// Waits until none of `processes` runs, at most `limit`. Says whether they all ended.
 pub fn wait_until_gone(processes: &[ProcessId], limit: Duration) -> bool {
     let end = Instant::now() + limit;
@@ -377,29 +373,10 @@ fn read_environment(pid: u32) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn reaches_loopback(entry: &TcpNetEntry, port: u16) -> bool {
-    let address = entry.local_address.ip().to_canonical();
-    entry.local_address.port() == port && (address.is_loopback() || address.is_unspecified())
-}
-
-fn network_of(process: &Path) -> Option<PathBuf> {
-    std::fs::read_link(process.join("ns/net")).ok()
-}
-
-fn holds(pid: u32, sockets: &BTreeSet<u64>) -> bool {
-    let files = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.fd().ok());
-    files.is_some_and(|files| {
-        files
-            .flatten()
-            .any(|file| matches!(file.target, FDTarget::Socket(inode) if sockets.contains(&inode)))
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
     use std::os::unix::process::CommandExt as _;
     use std::process::{Child, Command, Stdio};
 
@@ -480,19 +457,6 @@ mod tests {
             ProcessId::of(pid).expect("it runs").kill();
         }
         child.wait().unwrap();
-    }
-
-    #[test]
-    fn the_listener_of_a_port_is_found_on_both_families() {
-        for address in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] {
-            let Ok(listener) = TcpListener::bind(address) else {
-                continue;
-            };
-            let port = listener.local_addr().unwrap().port();
-            assert!(listeners(port).contains(&std::process::id()), "{address}");
-            drop(listener);
-            assert!(!listeners(port).contains(&std::process::id()), "{address}, closed");
-        }
     }
 
     #[test]

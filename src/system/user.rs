@@ -18,6 +18,11 @@ pub struct Account {
 }
 
 impl Account {
+    /// The name of a user by number; the number itself where it has none.
+    pub fn name_of(uid: u32) -> String {
+        Self::of(uid).name
+    }
+
     /// The account this process runs as: its effective user. A number without an entry gets the number
     /// as its name and `/` as its home.
     pub fn current() -> Self {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use gitroll::config::{EcosystemFile, Manager, Service};
 use gitroll::service::{self, ServiceError, running_pm2_apps};
 use gitroll::system::procs::{self, Ticks};
+use gitroll::system::sockets;
 use serde_json::{Value, json};
 
 use crate::support::bench::{self, Bench, ask, until};
@@ -149,7 +150,7 @@ fn a_hang_on_boot_shows_online_so_online_is_no_proof() {
         web.reload_fresh();
         let state = web.bench.observe(&web.service);
         assert_eq!((state.word.as_str(), state.up), ("online", true));
-        let serves = procs::listeners(web.bench.port);
+        let serves = sockets::listeners(web.bench.port);
         assert!(
             serves.iter().all(|pid| state.socket_owners.contains(pid)),
             "only pm2's daemon may hold the socket"

@@ -105,7 +105,13 @@ pub fn write_app(dir: &Path, version: &str) {
 }
 
 pub fn service(name: &str, manager: Manager) -> Service {
-    Service { name: name.parse().unwrap(), manager, depends_on: Vec::new(), quiesce: false }
+    Service {
+        name: name.parse().unwrap(),
+        manager,
+        depends_on: Vec::new(),
+        quiesce: false,
+        ports: None,
+    }
 }
 
 /// Waits until something holds, at most 15 s.

@@ -61,18 +61,22 @@ fn serve(answers: &'static [(&'static str, &'static str)]) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
-        for stream in listener.incoming().take(8) {
-            let Ok(mut stream) = stream else { return };
-            let mut line = String::new();
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let _ = reader.read_line(&mut line);
-            let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-            while reader.read_line(&mut line).is_ok_and(|read| read > 2) {}
-            let answer = answers.iter().find(|(p, _)| *p == path).map(|(_, answer)| *answer);
-            let _ = stream.write_all(answer.unwrap_or("HTTP/1.1 404 Not Found\r\n\r\n").as_bytes());
-        }
+        answer_all(&listener, answers, "HTTP/1.1 404 Not Found\r\n\r\n");
     });
     port
+}
+
+fn answer_all(listener: &TcpListener, answers: &[(&str, &str)], rest: &str) {
+    for stream in listener.incoming().take(9) {
+        let Ok(mut stream) = stream else { return };
+        let mut line = String::new();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let _ = reader.read_line(&mut line);
+        let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+        while reader.read_line(&mut line).is_ok_and(|read| read > 2) {}
+        let answer = answers.iter().find(|(p, _)| *p == path).map(|(_, answer)| *answer);
+        let _ = stream.write_all(answer.unwrap_or(rest).as_bytes());
+    }
 }
 
 const EXPRESS: &str = r#"{"name": "@team/shop app", "version": "1.2.0",
@@ -233,10 +237,30 @@ fn an_app_that_never_answers_costs_seconds_at_most() {
 }
 
 #[test]
+fn a_server_that_answers_everything_has_a_health_path_only_where_that_says_something_else() {
+    const PAGE: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>";
+    const FINE: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"status\":\"ok\"}";
+    let all = |other: &'static [(&'static str, &'static str)], rest| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || answer_all(&listener, other, rest));
+        find_health(port, None, None)
+            .map(|health| health.url.rsplit(':').next().unwrap()[5..].to_owned())
+    };
+    assert_eq!(all(&[], PAGE), None);
+    assert_eq!(all(&[], FINE), None, "an API that answers every path the same");
+    assert_eq!(all(&[("/health", FINE)], PAGE).as_deref(), Some("/health"));
+}
+
+#[test]
 fn an_endless_answer_is_cut() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
+        let Ok((mut nonsense, _)) = listener.accept() else { return };
+        let _ = nonsense.read(&mut [0; 1024]);
+        let _ = nonsense.write_all(b"HTTP/1.1 404 Not Found\r\n\r\n");
+        drop(nonsense);
         let Ok((mut stream, _)) = listener.accept() else { return };
         let _ = stream.read(&mut [0; 1024]);
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");

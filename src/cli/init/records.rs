@@ -5,9 +5,10 @@ use std::time::Instant;
 use crate::act::outcome::RecordBrief;
 use crate::act::statement::statement;
 use crate::build::{Depth, TakeOutcome};
+use crate::check;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::engine;
 use crate::ledger::Draft;
 use crate::model::{AdoptedTag, ArtifactEvidence, Event, Evidence, Narration, Record, Served};
@@ -43,16 +44,25 @@ pub(super) fn adopt(
 ) -> Result<RecordBrief, Failure> {
     let mut record = statement(session, Event::Adopt);
     record.to = Some(served.commit.clone());
+    let mut evidence = Evidence::at(clock::now(), &user::actor());
+    evidence.weak = unasked(config);
     record.sentence = format!(
-        "{} {}: adopted {}, observed serving",
+        "{} {}: adopted {}, {}",
         session.site.binding.environment,
         engine::host_name(session.site.binding.writer.as_str()),
-        served.name
+        served.name,
+        evidence.weak.as_ref().map_or("observed serving", |_| "its services are up")
     );
-    let mut evidence = Evidence::at(clock::now(), &user::actor());
     evidence.checks.clone_from(&observed.checks);
     evidence.artifacts = artifacts.to_vec();
     write(session, record, evidence, served, config)
+}
+
+/// That nothing asks the app, where that is so.
+fn unasked(config: &str) -> Option<String> {
+    let config = config::parse(config, "gitroll.toml").ok()?;
+    let asked = config.checks.iter().any(check::asks_the_app);
+    (!asked).then(|| "no [[check]] asks the app".to_owned())
 }
 
 /// One record for all tags. It says nothing of what serves, which stands in From.

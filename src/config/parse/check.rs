@@ -198,6 +198,7 @@ fn http_check(table: &Table<'_>, timeout: Option<Duration>) -> Option<HttpCheck>
     let usual = Duration::from_secs(5);
     let request_timeout = limit(table, "request_timeout", usual, timeout);
     let max_bytes = most_bytes(table, 1 << 20);
+    let own = own(table);
     let expect = expect?;
     Some(HttpCheck {
         url: url?,
@@ -205,6 +206,7 @@ fn http_check(table: &Table<'_>, timeout: Option<Duration>) -> Option<HttpCheck>
         headers: expect.headers,
         body: expect.body,
         json: expect.json,
+        own: own?,
         redirects: u8::try_from(redirects?).unwrap_or(u8::MAX),
         request_timeout: request_timeout?,
         max_bytes: max_bytes?,

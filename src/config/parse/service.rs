@@ -37,6 +37,7 @@ fn service(name: &str, item: &Item<'_>) -> Option<ReadService> {
     let table = item.table(format!("[service.{name}]"))?;
     let depends_on = or(table.get("depends_on"), Vec::new, |item| references(&item));
     let quiesce = or(table.get("quiesce"), || false, |item| item.boolean());
+    let ports = or(table.get("ports"), || None, |item| ports(&item).map(Some));
     let manager = table.need("manager").and_then(|item| {
         let kinds: [(&str, ReadManager); 4] =
             [("pm2", pm2), ("systemd", systemd), ("process", process), ("command", command)];
@@ -54,8 +55,15 @@ fn service(name: &str, item: &Item<'_>) -> Option<ReadService> {
         manager: manager?,
         depends_on: depends_on.iter().map(|(name, _)| name.clone()).collect(),
         quiesce: quiesce?,
+        ports: ports?,
     };
     Some(ReadService { service, depends_on, span: item.span() })
+}
+
+fn ports(item: &Item<'_>) -> Option<Vec<u16>> {
+    let elements = item.elements("an array of port numbers such as [3000]")?;
+    let port = |element: &Item<'_>| u16::try_from(element.number(1..=65_535)?).ok();
+    all(elements.iter().map(port).collect::<Vec<_>>())
 }
 
 type ReadManager = fn(&Table<'_>, &str) -> Option<Manager>;

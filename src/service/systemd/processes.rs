@@ -35,6 +35,14 @@ pub(super) fn processes(unit: &Unit) -> Vec<ProcessId> {
     all
 }
 
+/// What the main process started or left to itself in the unit's control group.
+pub(super) fn helpers(unit: &Unit) -> Vec<u32> {
+    let Some(main) = unit.main.and_then(ProcessId::of) else { return Vec::new() };
+    let members = members(&unit.group).into_iter().filter_map(ProcessId::of);
+    let young = members.filter(|m| m.pid != main.pid && m.start_ticks >= main.start_ticks);
+    young.map(|member| member.pid).collect()
+}
+
 /// The processes in the unit's control group that are older than its main process, or go on although the unit does
 /// not: a sentence each.
 pub(super) fn left_over(unit: &Unit) -> Vec<String> {

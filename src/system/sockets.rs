@@ -1,0 +1,214 @@
+//! Who listens where on this host, read from /proc.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::str::FromStr;
+
+use procfs::net::TcpState;
+
+use super::procs;
+
+/// Where connections are accepted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Place {
+    /// An IPv6 address that stands for an IPv4 one is that one.
+    Tcp(SocketAddr),
+    /// A path, or a name behind `@`.
+    Unix(String),
+}
+
+/// A socket of this network namespace that accepts connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListeningSocket {
+    /// Of several at one place each gets some of the connections.
+    pub place: Place,
+    /// What tells it from all others, those at the same place too.
+    pub inode: u64,
+    /// The user who made it, where that is told.
+    pub uid: Option<u32>,
+}
+
+impl Place {
+    /// The TCP port.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Place::Tcp(address) => Some(address.port()),
+            Place::Unix(_) => None,
+        }
+    }
+
+    /// Whether the system hands out ports of this number to whoever wants any.
+    pub fn is_passing(&self) -> bool {
+        self.port().is_some_and(|port| ports_for_anybody().contains(&port))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Tcp(address) => address.fmt(f),
+            Place::Unix(path) => write!(f, "unix:{path}"),
+        }
+    }
+}
+
+impl From<Place> for String {
+    fn from(place: Place) -> Self {
+        place.to_string()
+    }
+}
+
+impl TryFrom<String> for Place {
+    type Error = std::net::AddrParseError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl FromStr for Place {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("unix:") {
+            Some(path) => Ok(Place::Unix(path.to_owned())),
+            None => text.parse().map(Place::Tcp),
+        }
+    }
+}
+
+/// All sockets that accept connections, TCP and UNIX.
+pub fn listening() -> Vec<ListeningSocket> {
+    let tcp = procfs::net::tcp().unwrap_or_default();
+    let tcp6 = procfs::net::tcp6().unwrap_or_default();
+    let tcp = tcp.into_iter().chain(tcp6).filter(|entry| entry.state == TcpState::Listen);
+    let tcp = tcp.map(|entry| {
+        let address = entry.local_address;
+        ListeningSocket {
+            place: Place::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port())),
+            inode: entry.inode,
+            uid: Some(entry.uid),
+        }
+    });
+    let unix = fs::read("/proc/net/unix").unwrap_or_default();
+    let unix = String::from_utf8_lossy(&unix);
+    tcp.chain(unix.lines().filter_map(unix_listener)).collect()
+}
+
+/// `0000000000000000: 00000002 00000000 00010000 0001 01 23456 /run/app.sock`
+fn unix_listener(line: &str) -> Option<ListeningSocket> {
+    /// `__SO_ACCEPTCON`
+    const ACCEPTS: u32 = 0x1_0000;
+    let mut fields = line.split_ascii_whitespace().skip(3);
+    let flags = u32::from_str_radix(fields.next()?, 16).ok()?;
+    let inode = fields.nth(2)?.parse().ok()?;
+    let path = line.split_once(&format!(" {inode} "))?.1.trim();
+    let accepts = flags & ACCEPTS != 0 && !path.is_empty();
+    accepts.then(|| ListeningSocket { place: Place::Unix(path.to_owned()), inode, uid: None })
+}
+
+/// The sockets that a process holds; `None` where this user may not look.
+pub fn held_by(pid: u32) -> Option<BTreeSet<u64>> {
+    let descriptors = match fs::read_dir(format!("/proc/{pid}/fd")) {
+        Ok(descriptors) => descriptors,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
+        // It has ended.
+        Err(_) => return Some(BTreeSet::new()),
+    };
+    let inode = |link: &Path| {
+        let target = fs::read_link(link).ok()?;
+        target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+    };
+    Some(descriptors.flatten().filter_map(|entry| inode(&entry.path())).collect())
+}
+
+/// The processes that hold each of `sockets`, as far as this user may see.
+pub fn holders(sockets: &BTreeSet<u64>) -> BTreeMap<u64, Vec<u32>> {
+    let mut holders: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+    if sockets.is_empty() {
+        return holders;
+    }
+    for pid in procs::running() {
+        for inode in held_by(pid).unwrap_or_default().intersection(sockets) {
+            holders.entry(*inode).or_default().push(pid);
+        }
+    }
+    holders
+}
+
+/// The processes that listen on TCP `port` of the loopback or any address, as far as this user may see.
+pub fn listeners(port: u16) -> Vec<u32> {
+    let reached = |socket: &ListeningSocket| match &socket.place {
+        Place::Tcp(address) => {
+            address.port() == port && (address.ip().is_loopback() || address.ip().is_unspecified())
+        }
+        Place::Unix(_) => false,
+    };
+    let sockets = listening().into_iter().filter(reached).map(|socket| socket.inode).collect();
+    let pids: BTreeSet<u32> = holders(&sockets).into_values().flatten().collect();
+    pids.into_iter().collect()
+}
+
+/// Whether an address is one of this host's own.
+pub fn is_own_address(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified() || UdpSocket::bind((address, 0)).is_ok()
+}
+
+/// The port numbers that are handed out to whoever wants any.
+fn ports_for_anybody() -> RangeInclusive<u16> {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut numbers = text.split_ascii_whitespace().filter_map(|number| number.parse().ok());
+    numbers.next().unwrap_or(32_768)..=numbers.next().unwrap_or(60_999)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn the_listener_of_a_port_is_found_on_both_families() {
+        for address in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] {
+            let Ok(listener) = TcpListener::bind(address) else {
+                continue;
+            };
+            let port = listener.local_addr().unwrap().port();
+            assert!(listeners(port).contains(&std::process::id()), "{address}");
+            drop(listener);
+            assert!(!listeners(port).contains(&std::process::id()), "{address}, closed");
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_counts_while_it_accepts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("with space.sock");
+        let place = Place::Unix(path.to_str().unwrap().to_owned());
+        let found = || listening().into_iter().find(|socket| socket.place == place);
+        let listener = UnixListener::bind(&path).unwrap();
+        let socket = found().expect("it listens");
+        assert!(held_by(std::process::id()).unwrap().contains(&socket.inode));
+        assert_eq!(
+            holders(&[socket.inode].into()).get(&socket.inode),
+            Some(&vec![std::process::id()])
+        );
+        drop(listener);
+        assert_eq!(found(), None);
+    }
+
+    #[test]
+    fn places_are_read_back_as_they_are_written() {
+        for text in ["127.0.0.1:3000", "[::1]:80", "unix:/run/app.sock", "unix:@name"] {
+            assert_eq!(text.parse::<Place>().unwrap().to_string(), text);
+        }
+        assert!("nowhere".parse::<Place>().is_err());
+    }
+}
