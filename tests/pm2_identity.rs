@@ -247,3 +247,30 @@ fn an_edited_process_file_is_applied_with_the_release_and_undone_with_it() {
     host.gitroll(&["deploy", &next, "--yes"]).exit(0);
     assert_eq!(told(&s), ("five".into(), Value::Null, 2));
 }
+
+#[test]
+fn a_process_of_the_tree_in_no_service_is_named_as_the_code_changes() {
+    let host = TestEnvironment::new();
+    let config = AppConfig::default().without_builds().settle(1, "200ms");
+    let s = Scenario::serving(&host, Fixture::Plain, &config);
+    s.app.write("worker.js", "setInterval(() => {}, 1000);\n");
+    s.release_kept("1.0.1").exit(0).stderr_lacks("belongs to no service");
+    let mut worker = host.command("node");
+    let mut worker = worker.arg("worker.js").current_dir(&s.app.dir).spawn().expect("node runs");
+    // What a person works with in the directory is no part of the app.
+    let mut pager = host.command("tail");
+    let mut pager = pager.args(["-f", "worker.js"]).current_dir(&s.app.dir).spawn().expect("tail");
+    let begun = |pid: u32| {
+        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c.starts_with(b"node"))
+    };
+    wait_until("the worker runs", || begun(worker.id()));
+    let named = format!("process {} (node worker.js)", worker.id());
+    let answer = s.release_kept("1.1.0");
+    answer.exit(0).stderr_has(&named).never_says(&format!("process {} ", pager.id()));
+    let record = host.gitroll(&["show", "--json"]).exit(0).stdout.clone();
+    assert!(record.contains(&named), "{record}");
+    for process in [&mut worker, &mut pager] {
+        process.kill().expect("ours");
+        process.wait().expect("ours");
+    }
+}

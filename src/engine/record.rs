@@ -351,7 +351,8 @@ fn observed(lines: &[Line]) -> (Vec<CheckEvidence>, Vec<ServiceEvidence>) {
         .unwrap_or_default()
 }
 
-/// What a person was told while it ran: of flags that somebody set meanwhile, of what a build made.
+/// What a person was told while it ran: of flags that somebody set meanwhile, of what a build made, of processes that
+/// no service restarts.
 fn said<'l>(plan: &Plan, line: &'l Line) -> &'l [String] {
     match &line.entry {
         Entry::TreeRestored { notes, .. } => notes,

@@ -16,7 +16,7 @@ use crate::model::{
     RepoPath, RunId, Served, ServiceName, Step,
 };
 use crate::service::{self, Between, ServiceError};
-use crate::site::{Site, variables};
+use crate::site::{Site, strays, variables};
 use crate::system::git::{Head, RefEdit};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
@@ -70,7 +70,9 @@ pub(super) fn perform(
         Step::Head { from: _, to, branch: _ } => {
             site.git.reset_index(to)?;
             detach_at(site, run, to, &format!("gitroll {}: {}", plan.event, plan.to.name))?;
-            Ok(Effect::default())
+            let (after, before) = run.configs()?;
+            let warnings = strays(site, &[after, before], &plan.from, run.id.as_str());
+            Ok(Effect { warnings, ..Effect::default() })
         }
         Step::Flags(step) => {
             let output = flags::change(site, run, config, step)?;

@@ -2,9 +2,11 @@
 
 mod bound;
 mod observed;
+mod strays;
 
 pub use bound::{DISK_BLOCK, Site, bytes_to_put_back, config_in_tree, exposed, variables};
 pub use observed::{
     HeldFile, Observed, expectation, expectation_of_rules, held_files, listens, observe_services,
     surroundings,
 };
+pub use strays::strays;

@@ -1,0 +1,91 @@
+//! Processes of the app that no service starts again: workers that somebody left with `nohup`, jobs of cron.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::bound::Site;
+use super::observed::observe_services;
+use crate::config::{Config, show_duration};
+use crate::model::Served;
+use crate::system::procs::{self, ProcessId, Ticks};
+
+/// How many are named.
+const SHOWN: usize = 5;
+
+/// What runs programs of others: code of an app that is older than the tree goes on in these.
+const INTERPRETERS: [&str; 16] = [
+    "node", "nodejs", "bun", "deno", "npm", "yarn", "pnpm", "tsx", "ts-node", "python", "ruby",
+    "perl", "php", "java", "gunicorn", "celery",
+];
+
+/// What a person works with in a directory: it runs nothing that lies there.
+const TOOLS: [&str; 22] = [
+    "sh", "bash", "zsh", "fish", "dash", "vi", "vim", "nvim", "nano", "emacs", "less", "more",
+    "man", "tail", "cat", "top", "htop", "git", "ssh", "tmux", "screen", "sudo",
+];
+
+/// The processes that work in the tree now and belong to no service of any of the configurations, in words: nobody
+/// restarts them, so they go on with the code they have. Of those that this user may see.
+pub fn strays(site: &Site, configs: &[&Config], served: &Served, deployment: &str) -> Vec<String> {
+    let top = site.top();
+    let callers = callers();
+    let mut found: Vec<(ProcessId, String)> = procs::running()
+        .into_iter()
+        .filter(|pid| !callers.contains(pid))
+        .filter(|pid| procs::working_directory(*pid).is_some_and(|dir| dir.starts_with(top)))
+        .filter_map(|pid| Some((ProcessId::of(pid)?, runs_the_app(pid, top)?)))
+        .collect();
+    let mut known = BTreeSet::new();
+    for config in configs.iter().filter(|_| !found.is_empty()) {
+        for (_, state) in observe_services(site, config, served, deployment) {
+            // Whose processes cannot be told must not be called nobody's.
+            let Ok(state) = state else { return Vec::new() };
+            known.extend(state.socket_owners.iter().copied());
+            known.extend(state.processes.iter().flat_map(|process| procs::family(process.pid)));
+        }
+    }
+    found.retain(|(process, _)| !known.contains(&process.pid));
+    found.sort_by_key(|(process, _)| process.start_ticks);
+    let more = found.len().saturating_sub(SHOWN);
+    let mut told: Vec<String> = found
+        .into_iter()
+        .take(SHOWN)
+        .map(|(process, words)| {
+            let age = show_duration(Ticks(process.start_ticks).ago());
+            format!(
+                "process {} ({words}) runs here for {age} and belongs to no service: it goes on with the code it has",
+                process.pid
+            )
+        })
+        .collect();
+    if more > 0 {
+        told.push(format!("{more} more processes run here and belong to no service"));
+    }
+    told
+}
+
+/// This process and those above it.
+fn callers() -> BTreeSet<u32> {
+    let own = std::process::id();
+    std::iter::successors(Some(own), |pid| procs::parent(*pid)).take(64).collect()
+}
+
+/// Its command in few words, where it runs something of the app.
+fn runs_the_app(pid: u32, top: &Path) -> Option<String> {
+    let words = procs::command_line(pid)?;
+    let program = Path::new(words.first()?);
+    let name = program.file_name()?.to_string_lossy().trim_start_matches('-').to_owned();
+    let is = |known: &&str| {
+        let rest = name.strip_prefix(*known);
+        rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '.'))
+    };
+    if TOOLS.iter().any(|tool| is(&tool)) || name.starts_with("gitroll") {
+        return None;
+    }
+    let dir = procs::working_directory(pid)?;
+    let own = |path: &Path| dir.join(path).starts_with(top) && dir.join(path).is_file();
+    let of_the_app = words.iter().any(|word| own(Path::new(word)));
+    let spelled: Vec<String> =
+        words.iter().take(2).map(|word| word.to_string_lossy().into_owned()).collect();
+    (of_the_app || INTERPRETERS.iter().any(|known| is(&known))).then(|| spelled.join(" "))
+}
