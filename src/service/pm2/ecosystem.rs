@@ -79,7 +79,9 @@ pub(super) fn note_before(
     // The tree may have been moved by hand since, without a reload: what was noted at the proof still holds.
     let moment = match last {
         Some(last) => Moment { run, commit: commit_of(host), ..last.clone() },
-        None => Moment::now(host, service, client, running, run),
+        None => {
+            Moment::now(host, service, client, running, run).or_as_said_by(moments.last(), running)
+        }
     };
     moments.push(moment);
     write(host, service, moments)
@@ -220,6 +222,23 @@ impl Moment {
             _ => None,
         };
         Self { run, commit: commit_of(host), files, from, definition: running.value() }
+    }
+}
+
+impl Moment {
+    /// The same definition, with what the files said when another one was noted: where the tree was moved by hand and
+    /// the app was not started from the file since, that is what the definition goes back to.
+    fn or_as_said_by(self, last: Option<&Moment>, running: &Definition) -> Self {
+        let Some(last) = last else { return self };
+        if self.fits(running) && !last.fits(running) {
+            return self;
+        }
+        Self { files: last.files.clone(), from: last.from.clone(), ..self }
+    }
+
+    fn fits(&self, running: &Definition) -> bool {
+        let said = self.from.as_ref().and_then(|from| self.files.get(from));
+        matches!(said, Some(Said::App(declared)) if declared.fits(running))
     }
 }
 
