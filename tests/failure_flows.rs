@@ -313,12 +313,15 @@ fn a_file_that_git_was_told_not_to_look_at_does_not_stop_a_rollback() {
         let config = AppConfig::default().without_builds();
         let s = Scenario::serving(&host, Fixture::Plain, &config);
         s.release("1.1.0", Behaviour::Good).exit(0);
-        s.app.git(&["update-index", bit, "package.json"]);
+        // What was edited stays; what was not follows the version.
+        let file = if edited { "README.md" } else { "package.json" };
+        s.app.git(&["update-index", bit, file]);
         if edited {
-            s.app.write("package.json", &s.app.read("package.json").replace("1.1.0", "1.1.0-here"));
+            s.app.write(file, "here\n");
         }
         host.gitroll(&["back", "--yes"]).exit(0).stdout_has("v1.0.0-stable observed serving");
         s.serves("1.0.0");
+        assert_eq!(s.app.read("README.md") == "here\n", edited, "{bit}");
         assert_eq!(s.app.git(&["status", "--porcelain"]), "", "{bit}");
     }
 }
