@@ -1,7 +1,7 @@
 //! Build groups: their keys, running them in a stage, and the store that keeps what they make.
 
-mod copies;
 mod baked;
+mod copies;
 mod error;
 mod fit;
 mod group;

@@ -9,6 +9,7 @@ pub(super) use crate::system::sockets::Place;
 
 use crate::config::{Check, CheckKind, MetricSource};
 use crate::model::CheckName;
+use crate::service::{ServiceError, ServiceState};
 use crate::system::procs::{self, ProcessId};
 use crate::system::sockets::{self, ListeningSocket};
 use crate::system::user::Account;
@@ -16,7 +17,9 @@ use crate::system::user::Account;
 use super::expectation::{Listens, MustListen};
 use super::http::{LOOPBACK, is_name_of_this_host, parse};
 use super::judgement::shown;
-use super::watch::ObservedService;
+
+/// A service and what its manager said of it.
+pub type ObservedService = (String, Result<ServiceState, ServiceError>);
 
 /// Programs that stand before an app and pass on what they are asked. They are older than any release.
 const FRONTS: [&str; 19] = [

@@ -10,11 +10,8 @@ use crate::system::procs::Ticks;
 use crate::system::secrets;
 
 use super::judgement::{shown, times};
-use super::listeners::Place;
+use super::listeners::{ObservedService, Place};
 use super::witness::old_process;
-
-/// A service and what its manager said of it.
-pub(super) type ObservedService = (String, Result<ServiceState, ServiceError>);
 
 /// All services as observed at one moment.
 pub(super) type Observation = Vec<ObservedService>;

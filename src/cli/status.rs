@@ -60,7 +60,6 @@ pub struct StatusAnswer {
     /// Each service's state word.
     pub services: Vec<ServiceLine>,
     /// What listens where the app should and belongs to no service, a sentence each.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub strangers: Vec<String>,
     /// Tracked files with local edits.
     pub edited: Vec<RepoPath>,

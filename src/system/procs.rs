@@ -170,7 +170,7 @@ pub fn program(pid: u32) -> Option<String> {
 /// When a process was started, to the second.
 pub fn started_at(pid: u32) -> Option<jiff::Timestamp> {
     let ago = Ticks(Entry::of(pid)?.start_ticks).ago();
-    super::clock::now().checked_sub(ago).ok()
+    jiff::Timestamp::now().checked_sub(ago).ok()
 }
 
 /// The arguments a process was started with (or the title it gave itself), where they may be read.

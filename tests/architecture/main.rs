@@ -68,8 +68,15 @@ const TOUCHING: [(&str, &[&str]); 8] = [
 ];
 
 /// Said by everybody: an exit code, a number and the shape of a URL or an address touch nothing.
-const HARMLESS: [&str; 4] =
-    ["std::process::ExitCode", "std::process::id", "reqwest::Url", "std::net::Ipv6Addr"];
+const HARMLESS: [&str; 7] = [
+    "std::process::ExitCode",
+    "std::process::id",
+    "reqwest::Url",
+    "std::net::IpAddr",
+    "std::net::Ipv4Addr",
+    "std::net::Ipv6Addr",
+    "std::net::SocketAddr",
+];
 
 /// What the pure parts may not say.
 const IMPURE: [&str; 15] = [
