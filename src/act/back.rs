@@ -10,9 +10,9 @@ use super::saved;
 use super::session::Session;
 use super::statement::{annotate, check_reason};
 use super::target::{self, lost_tags, older, refusal};
-use crate::config::{self, Selection, Service};
+use crate::config::{self, Prove, Selection, Service};
 use crate::ledger;
-use crate::model::{Event, Hold, Judgement, Oid, Outcome, Recorded, RunId, Verdict};
+use crate::model::{Event, Oid, Outcome, Recorded, RunId};
 use crate::plan::candidates::{self, Candidates};
 use crate::plan::compose::{Change, file_of};
 use crate::plan::facts::Facts;
@@ -167,6 +167,10 @@ fn already_there(
     if !observed.healthy() || edited.iter().any(|path| !local.matches(path)) {
         return Ok(None);
     }
+    let vouched = facts.vouched(&session.site, &observed.services)?;
+    if vouched.doubt(observed.told(), config.app.prove == Prove::Weak).is_some() {
+        return Ok(None);
+    }
     let found = vec![format!("{} serves already: observed", facts.serving)];
     let serving = (&facts.serving, &facts.serving);
     let outcome = ChangeOutcome::nothing_to_do("back", "already-serving", serving, found);
@@ -192,13 +196,17 @@ fn to_candidate(
     let recorded = if judged {
         // What a component's files were put into is left together with the commit that has them.
         let judged = holds::judged_with(&session.site, facts, left, &commit)?;
-        provisional(&judged, request.reason.clone())
+        Recorded { reason: request.reason.clone(), ..target::provisional(&judged) }
     } else {
         Recorded { reason: request.reason.clone(), ..Recorded::default() }
     };
     let mut warnings = Vec::new();
     if let Standing::Skipped(doubt) = &chosen.standing {
-        warnings.push(format!("{} {doubt}; taken because it was named", to.name));
+        let why = match target::request(request.to.as_deref()) {
+            Request::LastGood => "what serves fails, and nothing better was proven here",
+            _ => "it was named",
+        };
+        warnings.push(format!("{} {doubt}; taken because {why}", to.name));
     }
     warnings.extend(other_choice(session, all, &target::request(request.to.as_deref()), &commit));
     warnings.extend(lost_tags(session, facts));
@@ -211,17 +219,6 @@ fn to_candidate(
         ..Change::new(facts, Event::Back, to)
     };
     Ok(change.asked_as_proven(&session.site, facts)?)
-}
-
-/// The judgement that leaving a commit for an older one implies.
-fn provisional(subject: &Oid, reason: Option<String>) -> Recorded {
-    Recorded {
-        reason,
-        subject: Some(subject.clone()),
-        verdict: Some(Verdict { judgement: Judgement::Bad, provisional: true }),
-        hold: Some(Hold::Commit),
-        ..Recorded::default()
-    }
 }
 
 /// Services that the target had and the accepted configuration has no more: going back starts none of them.
@@ -320,8 +317,10 @@ fn to_what_was_left(
         .filter(|entry| entry.record.outcome != Outcome::Restored)
         .find(|entry| entry.record.event.serves() && entry.record.to.is_some());
     let back = last.filter(|entry| {
-        matches!(entry.record.event, Event::Back | Event::Component)
-            && entry.record.outcome == Outcome::Succeeded
+        // A deploy of an older version that judged what it left was a rollback, too.
+        let went_back = matches!(entry.record.event, Event::Back | Event::Component)
+            || entry.record.verdict.is_some();
+        went_back && entry.record.outcome == Outcome::Succeeded
     });
     let Some(entry) = back else {
         return Err(Failure::unchanged("the last thing done here was no rollback")

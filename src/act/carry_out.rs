@@ -10,17 +10,18 @@ use super::keep;
 use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Preview, Status};
 use super::session::Session;
 use super::statement::statement;
+use super::target::{older, provisional};
 use crate::build::Depth;
 use crate::check::Shown;
 use crate::config::Selection;
 use crate::engine::{self, Ended, EngineError, Further, OnFailure, Run, Terms};
-use crate::ledger::Draft;
+use crate::ledger::{self, Draft};
 use crate::model::{CheckedPlan, Event, Evidence, Narrator, Outcome, Plan, Recorded, Served};
 use crate::plan::compose::{self, Change};
-use crate::plan::facts::Facts;
+use crate::plan::facts::{Facts, HandMade};
 use crate::plan::preflight::preflight;
-use crate::plan::{describe, estimate};
-use crate::site::{Observed, Site};
+use crate::plan::{PlanError, describe, estimate, holds};
+use crate::site::{Observed, Site, processes, witness};
 use crate::system::text::{plural, span};
 use crate::target::{Candidate, Needed};
 
@@ -79,7 +80,7 @@ pub fn carry_out(
         let next = kept.remove(0);
         let why = failure.message.clone();
         session.caller.tell(Notice::Failed(format!("{}  {why}", wanted.name)));
-        let before = Tried { to: &wanted, recorded: &recorded, emergency };
+        let before = Tried { to: &wanted, recorded: &recorded, emergency, left: None };
         let change = to_candidate(session, &facts, &before, &next, &why)?;
         wanted = change.to.clone();
         prepared = prepare(session, &facts, change);
@@ -107,7 +108,12 @@ pub fn carry_out(
         begin += asking.elapsed();
     }
     check_unmoved(session, &facts, &plan)?;
-    if facts.by_hand() && plan.from.commit == facts.head.commit {
+    let replaced = match &facts.hand_made {
+        Some(HandMade::NeverStarted(head)) => plan.to.commit != head.commit,
+        Some(_) => plan.from.commit == facts.head.commit,
+        None => false,
+    };
+    if replaced {
         record_predeploy(session, &facts, &plan.from, &prepared.observed)?;
     }
     let terms = Terms {
@@ -116,6 +122,8 @@ pub fn carry_out(
             Event::Flags => options.flags_fail,
             _ => on_failure(prepared.observed.healthy(), !further.is_empty()),
         },
+        faults: seen_failing(&prepared.observed),
+        vouched: facts.vouched_processes(&session.site, &prepared.observed.services)?,
         baseline: prepared.observed.checks,
         follows: Vec::new(),
         further: further.clone(),
@@ -143,14 +151,54 @@ struct Prepared {
 }
 
 /// Observes, composes and checks what is wanted.
-fn prepare(session: &Session, facts: &Facts, change: Change) -> Result<Prepared, Failure> {
+fn prepare(session: &Session, facts: &Facts, mut change: Change) -> Result<Prepared, Failure> {
     let site = &session.site;
     let observed = observe(session, facts, &change);
+    if matches!(change.event, Event::Flags | Event::Component) {
+        if let Some(HandMade::NeverStarted(head)) = &facts.hand_made {
+            return Err(never_started(head, &facts.serving));
+        }
+        reload_what_was_not_proven(session, facts, &observed, &mut change)?;
+    }
     let config = change.config.clone();
     let composed = compose::compose(site, facts, change)?;
     let checked = preflight(site, facts, composed, &config, &observed)?;
     let shown = facts.shown(site, checked.plan(), &config, &observed);
     Ok(Prepared { checked, observed, shown })
+}
+
+/// Only a part may change where the rest is what serves.
+fn never_started(head: &Served, serving: &Served) -> Failure {
+    Failure::unchanged(format!("{head} is checked out and was never started; {serving} serves"))
+        .and_nothing_changed()
+        .next(
+            format!("gitroll deploy {}", serving.commit.short()),
+            "puts back the files of what serves",
+        )
+        .next(format!("gitroll deploy {}", head.commit.short()), "starts what is checked out")
+}
+
+/// What is not reloaded serves on: where nobody saw it being started, it is started anew.
+fn reload_what_was_not_proven(
+    session: &Session,
+    facts: &Facts,
+    observed: &Observed,
+    change: &mut Change,
+) -> Result<(), Failure> {
+    if facts.hand_made.is_some() || facts.proven_by(&session.site)?.is_none() {
+        return Ok(());
+    }
+    let vouched = facts.vouched_processes(&session.site, &observed.services)?;
+    let serving = processes(&change.config, &observed.services);
+    for process in serving.all.iter().filter(|process| !vouched.contains(process)) {
+        let service = &process.service;
+        if serving.outliving.contains(service) || !change.reload_too.insert(service.clone()) {
+            continue;
+        }
+        let why = "its process is none that was proven";
+        change.warnings.push(format!("{service} is reloaded as well: {why}"));
+    }
+    Ok(())
 }
 
 /// The candidates that need no build, where the target needs one and another was wanted as well.
@@ -283,7 +331,8 @@ fn check_unmoved(session: &Session, facts: &Facts, plan: &Plan) -> Result<(), Fa
     Ok(())
 }
 
-/// Records what somebody else put in place, before it is replaced.
+/// Records what somebody else put in place, before it is replaced; or what served all the while, where what was put in
+/// place was never started. `found` is what serves.
 fn record_predeploy(
     session: &Session,
     facts: &Facts,
@@ -292,27 +341,67 @@ fn record_predeploy(
 ) -> Result<(), Failure> {
     let site = &session.site;
     let binding = &site.binding;
+    let config = &facts.accepted.config;
     let healthy = observed.healthy();
     let mut evidence = Evidence::at(facts.now, &site.actor);
     evidence.name = Some(found.name.clone());
     evidence.version = found.version.clone();
     evidence.checks = observed.checks.clone();
     evidence.failure = (!healthy).then(|| observed.faults().join("; "));
-    let outputs: Vec<_> =
-        facts.accepted.config.build.iter().flat_map(|group| group.outputs.clone()).collect();
-    evidence.artifacts = compose::artifacts_now(&facts.live(site, &outputs, Depth::Deep)?);
     let host = engine::host_name(binding.writer.as_str());
+    let place = format!("{} {host}", binding.environment);
     let mut record = statement(session, Event::Predeploy);
-    record.outcome = if healthy { Outcome::Succeeded } else { Outcome::Failed };
     record.from = facts.standing.as_ref().map(|s| s.commit.clone());
+    let told = observed.told() && !served_with_the_same_version(session, facts, found)?;
+    let doubt = facts.vouched(site, &observed.services)?;
+    let doubt = doubt.doubt(told, false).filter(|_| healthy);
+    if let Some(HandMade::NeverStarted(head)) = &facts.hand_made {
+        evidence.never_started = Some(head.commit.clone());
+        // What was built with it is what it was recorded with: what lies there may be of the other.
+        if let Some(entry) = facts.last_record_of(site, &found.commit) {
+            evidence.artifacts = ledger::evidence(&site.git, entry)?.artifacts;
+        }
+        let head = &head.name;
+        record.sentence =
+            format!("{place}: {} serves; {head}, put there by hand, was never started", found.name);
+    } else {
+        let outputs: Vec<_> = config.build.iter().flat_map(|g| g.outputs.clone()).collect();
+        evidence.artifacts = compose::artifacts_now(&facts.live(site, &outputs, Depth::Deep)?);
+        record.sentence = format!("{place}: found {} in place, put there by hand", found.name);
+    }
+    let seen = healthy && doubt.is_none();
+    record.outcome = if seen { Outcome::Succeeded } else { Outcome::Failed };
+    // In place, but nothing shows that it was ever started.
     record.to = healthy.then(|| found.commit.clone());
     record.subject = (!healthy).then(|| found.commit.clone());
-    record.sentence =
-        format!("{} {host}: found {} in place, put there by hand", binding.environment, found.name);
+    if seen {
+        let look = &observed.services;
+        let mut witnessed =
+            witness(site, config, &found.commit, look, |_| true, &[]).map_err(PlanError::from)?;
+        witnessed.files = witnessed.files.filter(|_| evidence.never_started.is_none());
+        evidence.witnessed = Some(witnessed);
+    }
+    evidence.warnings.extend(doubt.map(str::to_owned));
     let draft =
         Draft { record, evidence, config: facts.accepted.text.clone(), person: site.person() };
     engine::append(site, &draft)?;
     Ok(())
+}
+
+/// What is wrong with what serves. What a person stopped says nothing against it.
+fn seen_failing(observed: &Observed) -> Vec<String> {
+    if observed.stopped() { Vec::new() } else { observed.faults() }
+}
+
+/// Whether what the records say served before declares the same version: then an answered version tells nothing.
+fn served_with_the_same_version(
+    session: &Session,
+    facts: &Facts,
+    found: &Served,
+) -> Result<bool, Failure> {
+    let Some(standing) = &facts.standing else { return Ok(false) };
+    let before = facts.names.served(&session.site.git, &standing.commit, None)?;
+    Ok(before.commit != found.commit && before.version == found.version)
 }
 
 /// A command that runs a plan, or goes on with a run, until no other run waits for it.
@@ -343,11 +432,14 @@ struct Tried<'a> {
     /// What the record was to say.
     recorded: &'a Recorded,
     emergency: bool,
+    /// What a deploy left.
+    left: Option<&'a Served>,
 }
 
 impl<'a> Tried<'a> {
     fn of(plan: &'a Plan) -> Self {
-        Self { to: &plan.to, recorded: &plan.recorded, emergency: plan.critical_only }
+        let left = Some(&plan.from).filter(|_| plan.event == Event::Deploy);
+        Self { to: &plan.to, recorded: &plan.recorded, emergency: plan.critical_only, left }
     }
 }
 
@@ -449,6 +541,8 @@ impl Pursuit<'_> {
         let terms = |_: &Observed| Terms {
             // What failed before is never returned to.
             on_failure: on_failure(false, !further.is_empty()),
+            faults: Vec::new(),
+            vouched: Vec::new(),
             baseline: Vec::new(),
             shown: Shown::default(),
             follows: follows.clone(),
@@ -469,6 +563,8 @@ impl Pursuit<'_> {
         let further = left(&tried.further);
         let terms = |observed: &Observed| Terms {
             on_failure: on_failure(observed.healthy(), !further.is_empty()),
+            faults: Vec::new(),
+            vouched: Vec::new(),
             baseline: Vec::new(),
             shown: Shown::default(),
             follows: Vec::new(),
@@ -501,6 +597,8 @@ impl Pursuit<'_> {
         let further = terms.further.clone();
         preview(session, &plan, &observed, &facts, !further.is_empty());
         check_unmoved(session, &facts, &plan)?;
+        terms.faults = seen_failing(&observed);
+        terms.vouched = facts.vouched_processes(&session.site, &observed.services)?;
         terms.baseline = observed.checks;
         terms.shown = shown;
         let caller = &session.caller;
@@ -542,6 +640,19 @@ fn to_candidate(
     let mut to = facts.names.served(&session.site.git, &next.commit, None)?;
     to.name.clone_from(&next.name);
     let mut recorded = tried.recorded.clone();
+    if let Some(left) = tried.left
+        && recorded.verdict.is_none()
+        && recorded.lifts.is_empty()
+        && older(session, facts, &next.commit, &left.commit)?
+    {
+        // What served was failing before: from here on it is a rollback of that.
+        let judged = holds::judged_with(&session.site, facts, &left.commit, &next.commit)?;
+        let Recorded { subject, verdict, hold, .. } = provisional(&judged);
+        recorded = Recorded { subject, verdict, hold, ..recorded };
+        recorded
+            .decisions
+            .push(format!("{left} was failing: judged bad, as it is left for an older one"));
+    }
     recorded.decisions.push(format!("{} did not serve: {why}; on to {}", tried.to, next.name));
     let change =
         Change { target: next.target.clone(), recorded, ..Change::new(facts, Event::Back, to) };

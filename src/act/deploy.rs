@@ -13,15 +13,15 @@ use super::statement::check_reason;
 use super::target;
 use super::upstream::{self, Upstream};
 use crate::component;
-use crate::config;
+use crate::config::{self, Prove};
 use crate::engine;
 use crate::ledger::{self, Held};
 use crate::model::{Digest, Event, Hold, Oid, Outcome, Recorded, Seq, Served};
 use crate::plan::compose::{Change, GroupsOf, file_of};
-use crate::plan::facts::Facts;
+use crate::plan::facts::{Facts, HandMade};
 use crate::plan::{candidates, holds};
 use crate::site::Observed;
-use crate::target::{Candidate, Request, resolve, safe_name};
+use crate::target::{Candidate, Request, however_short, resolve, safe_name};
 
 /// To put a revision in place.
 #[derive(Debug, Clone, Default)]
@@ -66,31 +66,48 @@ pub fn deploy(caller: &Caller, request: &DeployRequest) -> Result<ChangeOutcome,
     {
         to.name = name;
     }
-    if let Some(outcome) = already_serving(&session, &facts, &to)? {
-        upstream.warnings.iter().for_each(|warning| caller.warn(warning));
-        return match request.soak {
-            Some(time) => {
-                drop(session);
-                soak::after_deploy(caller, &to, &to, time, outcome)
-            }
-            None => Ok(outcome),
-        };
-    }
+    let doubt = match already_serving(&session, &facts, &to)? {
+        Already::Serving(outcome) => {
+            upstream.warnings.iter().for_each(|warning| caller.warn(warning));
+            return match request.soak {
+                Some(time) => {
+                    drop(session);
+                    soak::after_deploy(caller, &to, &to, time, *outcome)
+                }
+                None => Ok(*outcome),
+            };
+        }
+        Already::Doubted(why) => Some(format!("{why}; reloaded and proven anew")),
+        Already::No => None,
+    };
     not_failed_just_now(&session, &facts, &to, request)?;
     let lifts = allowed(&session, &facts, &to, request)?;
-    let by_hand_target = facts.by_hand() && revision == facts.head.commit;
-    let from = match (&facts.standing, by_hand_target) {
-        (Some(standing), true) => facts.names.served(&session.site.git, &standing.commit, None)?,
-        _ => facts.serving.clone(),
-    };
-    let reason = request.reason.clone();
+    let from = left(&session, &facts, &revision)?;
+    let mut recorded = Recorded { lifts, components, ..Recorded::default() };
+    let rollback =
+        if lifts_nothing(&recorded) { rollback(&session, &facts, &from, &to)? } else { None };
+    let said = rollback.as_ref().map(|_| {
+        format!(
+            "{from} fails and {} is older: {from} is judged bad and held, as by gitroll back",
+            to.name
+        )
+    });
+    if let Some(judged) = rollback {
+        recorded = judged;
+    }
+    recorded.reason = request.reason.clone();
     let change = Change {
         from,
         config,
         config_text,
         groups: GroupsOf::Config,
-        recorded: Recorded { reason, lifts, components, ..Recorded::default() },
-        warnings: upstream.warnings.iter().cloned().chain(warnings).chain(borrowed).collect(),
+        recorded,
+        warnings: (upstream.warnings.iter().cloned())
+            .chain(warnings)
+            .chain(borrowed)
+            .chain(doubt)
+            .chain(said)
+            .collect(),
         ..Change::new(&facts, Event::Deploy, to)
     };
     let (before, deployed) = (change.from.clone(), change.to.clone());
@@ -140,33 +157,86 @@ fn configuration(
     })
 }
 
-/// When the revision serves already and is healthy: says so, having looked.
-fn already_serving(
+/// What serves and is left: what truly runs, where somebody checked out another version. Where nobody can tell what runs
+/// of the two, it is what the records say as long as that may answer.
+fn left(session: &Session, facts: &Facts, revision: &Oid) -> Result<Served, Failure> {
+    let site = &session.site;
+    match (&facts.hand_made, &facts.standing) {
+        (Some(HandMade::Unknown(_)), Some(standing)) if *revision == facts.head.commit => {
+            let config = &facts.accepted.config;
+            let before = facts.names.served(&site.git, &standing.commit, None)?;
+            let look = |served| Observed::now(site, config, served, &facts.deployment(site));
+            let seen = look(&before);
+            // What a person stopped was not replaced, and what was never proven was only checked out first.
+            let stands = seen.healthy() || seen.stopped() || facts.proven_by(site)?.is_none();
+            let stands = stands || look(&facts.serving).healthy();
+            Ok(if stands { before } else { facts.serving.clone() })
+        }
+        _ => Ok(facts.serving.clone()),
+    }
+}
+
+/// The judgement of what is left, where it fails and `to` is older: then this is a rollback.
+fn rollback(
     session: &Session,
     facts: &Facts,
+    from: &Served,
     to: &Served,
-) -> Result<Option<ChangeOutcome>, Failure> {
+) -> Result<Option<Recorded>, Failure> {
+    let site = &session.site;
+    if from.commit == to.commit || !target::older(session, facts, &to.commit, &from.commit)? {
+        return Ok(None);
+    }
+    let observed = Observed::now(site, &facts.accepted.config, from, &facts.deployment(site));
+    if observed.healthy() {
+        return Ok(None);
+    }
+    let judged = holds::judged_with(site, facts, &from.commit, &to.commit)?;
+    Ok(Some(target::provisional(&judged)))
+}
+
+/// Whether nothing is said of a fix, or of components whose files are kept: then it is known what is meant.
+fn lifts_nothing(recorded: &Recorded) -> bool {
+    recorded.lifts.is_empty() && recorded.components.is_empty()
+}
+
+/// Whether a revision serves already.
+enum Already {
+    /// It does, and is healthy.
+    Serving(Box<ChangeOutcome>),
+    /// It answers, but nobody saw what answers being started: why.
+    Doubted(String),
+    No,
+}
+
+/// When the revision serves already and is healthy: says so, having looked.
+fn already_serving(session: &Session, facts: &Facts, to: &Served) -> Result<Already, Failure> {
     let serves = facts.standing.as_ref().is_some_and(|s| s.commit == to.commit);
     if !serves || facts.head.commit != to.commit {
-        return Ok(None);
+        return Ok(Already::No);
     }
     let local = session.site.local(&facts.accepted.config);
     if session.site.git.edited(&to.commit)?.iter().any(|path| !local.matches(path)) {
-        return Ok(None);
+        return Ok(Already::No);
     }
     // Edited by hand, it is not what was deployed: the plan says what becomes of it.
     if !facts.changed(&session.site, &to.commit)?.is_empty() {
-        return Ok(None);
+        return Ok(Already::No);
     }
     let config = &facts.accepted.config;
     let observed = Observed::now(&session.site, config, to, &facts.deployment(&session.site));
     if !observed.healthy() || (observed.checks.is_empty() && observed.services.is_empty()) {
-        return Ok(None);
+        return Ok(Already::No);
+    }
+    let weak = config.app.prove == Prove::Weak;
+    let vouched = facts.vouched(&session.site, &observed.services)?;
+    if let Some(why) = vouched.doubt(observed.told(), weak) {
+        return Ok(Already::Doubted(why.to_owned()));
     }
     let found = vec![format!("{to} serves already: observed, nothing reloaded")];
     let serving = (&facts.serving, to);
     let outcome = ChangeOutcome::nothing_to_do("deploy", "already-serving", serving, found);
-    Ok(Some(session.caller.ended(outcome)))
+    Ok(Already::Serving(Box::new(session.caller.ended(outcome))))
 }
 
 /// A pipeline that deploys whatever is newest must not try over and over what has just failed: each try is a
@@ -313,11 +383,9 @@ fn last_good(session: &Session, facts: &Facts, change: &Change) -> Result<Vec<Ca
     let failing = |c: &Candidate| {
         [&change.from.commit, &change.to.commit].into_iter().any(|f| c.commit.as_ref() == Some(f))
     };
-    Ok(match resolve(&Request::LastGood, &all.deployments, &all.stable, None) {
-        Ok(found) => {
-            let found = std::iter::once(found.chosen).chain(found.further);
-            found.filter(|candidate| !failing(candidate)).collect()
-        }
-        Err(_) => Vec::new(),
-    })
+    let found = resolve(&Request::LastGood, &all.deployments, &all.stable, None).ok();
+    let found = found.or_else(|| however_short(&all.deployments));
+    let all =
+        found.into_iter().flat_map(|found| std::iter::once(found.chosen).chain(found.further));
+    Ok(all.filter(|candidate| !failing(candidate)).collect())
 }

@@ -6,6 +6,7 @@ use super::outcome::Status;
 use super::session::Session;
 use super::statement::{check_reason, state, statement};
 use super::target::resolve_commit;
+use crate::config::Prove;
 use crate::engine;
 use crate::ledger::{self, Entry};
 use crate::model::{Event, Oid, Served, TargetRef};
@@ -48,7 +49,7 @@ pub fn promote(caller: &Caller, request: &PromoteRequest) -> Result<Promoted, Fa
     let facts = session.facts()?;
     let commit = match &request.what {
         Some(what) => resolve_commit(&session, &facts, what)?,
-        None => facts.head.commit.clone(),
+        None => facts.serving.commit.clone(),
     };
     let served = facts.names.served(&session.site.git, &commit, None)?;
     let proven = facts.history.proven_here(&commit) || facts.history.adopted(&commit);
@@ -224,7 +225,15 @@ fn well(session: &Session, facts: &Facts, served: &Served) -> Result<(), Failure
     let config = &facts.accepted.config;
     let observed = Observed::now(&session.site, config, served, &facts.deployment(&session.site));
     if observed.healthy() {
-        return Ok(());
+        let vouched = facts.vouched(&session.site, &observed.services)?;
+        let weak = config.app.prove == Prove::Weak;
+        return match vouched.doubt(observed.told(), weak) {
+            None => Ok(()),
+            Some(why) => Err(Failure::refused(format!("nothing shows that {served} is what runs"))
+                .detail(why)
+                .next(format!("gitroll deploy {}", served.commit.short()), "starts and proves it")
+                .next("gitroll promote --unproven", "promotes it all the same")),
+        };
     }
     let what = format!("{served} serves and is not well now: {}", observed.faults().join(", "));
     Err(Failure::refused(what)

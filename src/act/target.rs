@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use super::failure::Failure;
 use super::session::Session;
-use crate::model::{Oid, Seq, TargetRef};
+use crate::model::{Hold, Judgement, Oid, Recorded, Seq, TargetRef, Verdict};
 use crate::plan::PlanError;
 use crate::plan::candidates::{self, Candidates};
 use crate::plan::facts::Facts;
+use crate::site::Observed;
 use crate::system::git::GitError;
 use crate::system::text::nearest;
-use crate::target::{Candidate, Reason, Request, RequestError, Resolution, Standing, resolve};
+use crate::target::{
+    Candidate, Reason, Request, RequestError, Resolution, Standing, however_short, resolve,
+};
 
 /// The targets that are found, not named.
 pub const FOUND: [&str; 3] = ["last-good", "last-stable", "previous"];
@@ -51,7 +54,20 @@ pub fn find(
         }
         _ => None,
     };
-    Ok(resolve(request, &all.deployments, &all.stable, named))
+    let found = resolve(request, &all.deployments, &all.stable, named);
+    if let (Request::LastGood, Err(RequestError::Nothing { .. })) = (request, &found)
+        && let Some(short) = however_short(&all.deployments)
+        && !Observed::now(
+            &session.site,
+            &facts.accepted.config,
+            &facts.serving,
+            &facts.deployment(&session.site),
+        )
+        .healthy()
+    {
+        return Ok(Ok(short));
+    }
+    Ok(found)
 }
 
 /// What a bare number means.
@@ -120,6 +136,16 @@ pub fn older(session: &Session, facts: &Facts, target: &Oid, left: &Oid) -> Resu
         (Some(_), None) => true,
         _ => false,
     })
+}
+
+/// The judgement that leaving a commit for an older one implies.
+pub fn provisional(subject: &Oid) -> Recorded {
+    Recorded {
+        subject: Some(subject.clone()),
+        verdict: Some(Verdict { judgement: Judgement::Bad, provisional: true }),
+        hold: Some(Hold::Commit),
+        ..Recorded::default()
+    }
 }
 
 /// Resolves what a person typed to a commit, with the nearest names where it names nothing.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Selection;
 use crate::model::{CheckEvidence, CheckName, Redactor, Served, ServiceEvidence, ServiceName};
+use crate::service::ServiceState;
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
 use crate::system::sockets::Place;
@@ -156,4 +157,6 @@ pub struct Proof {
     pub failures: Vec<String>,
     /// The log lines of services that failed: service name and line.
     pub lines: Vec<(String, String)>,
+    /// The services as they were last seen, where their managers answered.
+    pub last_look: Vec<(String, ServiceState)>,
 }

@@ -144,6 +144,20 @@ pub fn strangers(checks: &[Check], look: &[ObservedService], listens: &Listens) 
     Seen::now(look, listens).strangers(checks, listens)
 }
 
+/// Who listens where checks ask the app on this host, besides the processes that managers name and fronts: the app's
+/// own, where they name none.
+pub fn unnamed(checks: &[Check], look: &[ObservedService]) -> Vec<ProcessId> {
+    let states = || look.iter().filter_map(|(_, result)| result.as_ref().ok());
+    let named: BTreeSet<u32> = states()
+        .flat_map(|state| &state.processes)
+        .flat_map(|process| procs::family(process.pid))
+        .chain(states().flat_map(|state| state.socket_owners.clone()))
+        .collect();
+    let all = asked_ports(checks).into_iter().flat_map(sockets::listeners);
+    let others = all.filter(|pid| !named.contains(pid) && !is_front(*pid));
+    others.filter_map(ProcessId::of).collect()
+}
+
 /// The checks that ask the app on this host and reach a proxy only.
 pub fn behind_fronts(
     checks: &[Check],

@@ -26,7 +26,10 @@ pub use expectation::{
 };
 pub use http::{Health, HttpReply, HttpRequest, ask, find_health};
 pub use judgement::shown;
-pub use listeners::{Stranger, asked_ports, behind_fronts, is_front_on, listened, strangers};
+pub use listeners::{
+    ObservedService, Stranger, asked_ports, behind_fronts, is_front_on, listened, strangers,
+    unnamed,
+};
 pub use log::{LogsSince, log_positions};
 pub use log_position::{FilePosition, FileReader, LogPlace, LogPosition, LogPositions, LogReader};
 pub use prove::{look, look_at_each, prove};

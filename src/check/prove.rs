@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::config::{Check, CheckKind};
-use crate::model::{CheckEvidence, Probe};
+use crate::model::CheckEvidence;
 
 use super::asker::Asker;
 use super::expectation::{Expectation, Proof};
@@ -63,7 +63,7 @@ pub fn look_at_each(
             runtime.shutdown_background();
             answers
         }
-        Err(error) => vec![Some(unasked(&error).probe(Duration::ZERO)); asked.len()],
+        Err(error) => vec![Some((unasked(&error), Duration::ZERO)); asked.len()],
     };
     let mut answers = answers.into_iter();
     let evidence = |check: &Check| {
@@ -71,18 +71,12 @@ pub fn look_at_each(
         if let Some(why) = left_out(check) {
             return CheckEvidence::skipped(name, why);
         }
-        let unanswered = || Judgement::failed("not asked").probe(Duration::ZERO);
-        let last = answers.next().flatten().unwrap_or_else(unanswered);
+        let unanswered = || (Judgement::failed("not asked"), Duration::ZERO);
+        let (judgement, took) = answers.next().flatten().unwrap_or_else(unanswered);
+        let told_version = judgement.told;
+        let last = judgement.probe(took);
         let (passed, passes) = (last.ok, u32::from(last.ok));
-        CheckEvidence {
-            check: name,
-            passed,
-            passes,
-            wanted: 1,
-            last,
-            told_version: false,
-            skipped: None,
-        }
+        CheckEvidence { check: name, passed, passes, wanted: 1, last, told_version, skipped: None }
     };
     checks.iter().map(evidence).collect()
 }
@@ -209,7 +203,7 @@ async fn ask_all_once(
     checks: &[Check],
     expectation: Option<&Expectation>,
     workers: usize,
-) -> Vec<Option<Probe>> {
+) -> Vec<Option<(Judgement, Duration)>> {
     let mut asked = JoinSet::new();
     let (subject, unwanted) = (Arc::new(Subject::of(expectation)), Arc::default());
     let around = expectation.map(|expectation| expectation.around.clone()).unwrap_or_default();
@@ -225,8 +219,8 @@ async fn ask_all_once(
     }
     let mut answers = vec![None; checks.len()];
     while let Some(done) = asked.join_next().await {
-        if let Ok((number, (judgement, took))) = done {
-            answers[number] = Some(judgement.probe(took));
+        if let Ok((number, answer)) = done {
+            answers[number] = Some(answer);
         }
     }
     answers

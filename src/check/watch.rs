@@ -103,6 +103,12 @@ impl ServiceWatch {
         self.services.iter().filter_map(|service| service.state.as_ref()).collect()
     }
 
+    /// Each service as it was seen the last time its manager answered.
+    pub(super) fn last_look(&self) -> Vec<(String, ServiceState)> {
+        let seen = |s: &WatchedService| Some((s.name.clone(), s.state.clone()?));
+        self.services.iter().filter_map(seen).collect()
+    }
+
     /// What speaks against the services at `end`, changes within the last `window` included.
     pub(super) fn failures(&self, end: Duration, window: Duration) -> Vec<String> {
         self.services.iter().filter_map(|service| service.failure(end, window)).collect()

@@ -206,6 +206,7 @@ impl<'a> Window<'a> {
             weak: self.weakness().filter(|_| proven),
             failures,
             lines,
+            last_look: self.watch.last_look(),
         }
     }
 

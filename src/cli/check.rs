@@ -12,10 +12,11 @@ use super::globals::Globals;
 use super::session::Session;
 use super::{failure, reader};
 use crate::act::next_steps;
-use crate::check::{self, Expectation};
-use crate::config::{Check, CheckGroup, CheckKind, Selection};
+use crate::check::{self, Expectation, Proof};
+use crate::config::{Check, CheckGroup, CheckKind, Prove, Selection};
 use crate::model::{CheckEvidence, Served, ServiceEvidence};
-use crate::site::{expectation, observe_services};
+use crate::plan::facts::Facts;
+use crate::site::{Site, expectation, observe_services};
 use crate::ui::{Ui, escape};
 
 /// Prove what serves now: every check as long as it wants, nothing reloaded
@@ -76,7 +77,12 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
     let mut tell = |_: &str| {};
     let mut observe = || observe_services(site, config, &facts.serving, &deployment);
     let checks = at_once(&config.checks);
-    let proof = check::prove(&checks, &expectation, &mut observe, &mut tell);
+    let mut proof = check::prove(&checks, &expectation, &mut observe, &mut tell);
+    let doubt = doubt(&facts, site, &proof)?;
+    if let Some(why) = doubt.as_ref().filter(|_| proof.proven) {
+        proof.proven = false;
+        proof.failures.push(why.clone());
+    }
     for check in &proof.checks {
         if let Some(why) = &check.skipped {
             ui.line(&format!("- {}  not asked: {}", check.check, escape(why)));
@@ -120,11 +126,29 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
         for (service, line) in &proof.lines {
             ui.cry(&format!("    {} {}", escape(service), escape(line)));
         }
-        let back = || vec![("gitroll back".to_owned(), "goes to an earlier state".to_owned())];
+        let back = || match &doubt {
+            Some(_) => vec![(
+                format!("gitroll deploy {}", facts.serving.commit.short()),
+                "starts it anew and proves it".to_owned(),
+            )],
+            None => vec![("gitroll back".to_owned(), "goes to an earlier state".to_owned())],
+        };
         failure::print_next_steps(ui, &open.as_ref().map_or_else(back, next_steps::of));
     }
     ui.document("check", exit.code(), &answer);
     Ok(exit)
+}
+
+/// Why what passes all checks is not known to be the version that should serve; `None` where it is.
+fn doubt(facts: &Facts, site: &Site, proof: &Proof) -> Result<Option<String>, Failure> {
+    if !proof.proven {
+        return Ok(None);
+    }
+    let told = proof.checks.iter().any(|check| check.told_version);
+    let weak = facts.accepted.config.app.prove == Prove::Weak;
+    let look = proof.last_look.iter().map(|(name, state)| (name.clone(), Ok(state.clone())));
+    let vouched = facts.vouched(site, &look.collect::<Vec<_>>())?;
+    Ok(vouched.doubt(told, weak).map(str::to_owned))
 }
 
 /// The checks without patience for an app that is still starting: nothing was reloaded.

@@ -1,5 +1,6 @@
 //! `gitroll init`
 
+mod age;
 mod args;
 mod bind;
 mod edited;
@@ -49,6 +50,8 @@ pub struct InitAnswer {
     pub wrote_config: bool,
     /// What serves.
     pub serving: Served,
+    /// What is checked out, where no process was ever started on it.
+    pub never_started: Option<Served>,
     /// Records that were made.
     pub records: Vec<RecordBrief>,
     /// Whether what serves was observed and adopted.
@@ -118,24 +121,27 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
     let config_text = draft.config_text;
     let mut records = Vec::new();
     let parsed = config::parse(&config_text, "gitroll.toml")?;
-    let served = Names::of(&site.git.tags()?, &parsed.stable.pattern).served(
-        &site.git,
-        &head.commit,
-        Some(&parsed),
-    )?;
+    let names = Names::of(&site.git.tags()?, &parsed.stable.pattern);
+    let checked_out = names.served(&site.git, &head.commit, Some(&parsed))?;
     let ledger = ledger::read(&site.git, &site.binding)?;
     let begun = ledger.chains.contains_key(&site.binding.writer);
+    let age = age::of(&session, &parsed, &names, &checked_out, begun)?;
+    let served = age.serving.clone();
+    let lies_there = age.never_started.is_none();
     let tags = tags::decide(&session, args, &parsed.stable.pattern, &ledger)?;
     if !begun {
-        records.push(records::begin(&session, &served, &config_text)?);
+        records.push(records::begin(&session, &served, &config_text, lies_there)?);
     }
     let observed = Observed::now(site, &parsed, &served, "");
-    let adopted = observed.healthy() && !(parsed.checks.is_empty() && parsed.services.is_empty());
+    let healthy = observed.healthy() && !(parsed.checks.is_empty() && parsed.services.is_empty());
+    let doubt = age.doubt.filter(|_| healthy && !observed.told());
+    let adopted = healthy && doubt.is_none();
     let facts = session.facts()?;
     let accepted_changed = begun && facts.accepted.text != config_text;
     let adopting = adopted && (accepted_changed || !known(&facts, &served));
     let mut artifacts = records::Artifacts::default();
-    if adopted {
+    // What lies there may have been built for what was checked out since.
+    if adopted && lies_there {
         // Before the record that names them: a kill in between costs another copy, not the way back.
         let named = if adopting { Vec::new() } else { recorded_artifacts(site, &facts, &served) };
         artifacts = records::keep(&session, &parsed, |a| adopting || named.contains(a))?;
@@ -143,10 +149,10 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         remember_services(site, &parsed, &served);
     }
     if adopting {
-        let live = &artifacts.live;
-        records.push(records::adopt(&session, &served, &config_text, &observed, live)?);
+        let (live, config) = (&artifacts.live, (&parsed, config_text.as_str()));
+        records.push(records::adopt(&session, &served, config, &observed, live, lies_there)?);
     } else if accepted_changed {
-        records.push(records::begin(&session, &served, &config_text)?);
+        records.push(records::begin(&session, &served, &config_text, lies_there)?);
     }
     if !tags.adopt.is_empty() {
         records.push(records::adopt_tags(&session, &served, &config_text, &tags.adopt)?);
@@ -154,7 +160,13 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
     let facts = session.facts()?;
     let mut missing: Vec<String> = artifacts.missing;
     missing.extend(tags.missing);
-    if !adopted {
+    if let Some(why) = &doubt {
+        missing.push(format!(
+            "{why}: nothing shows that {} is what answers; gitroll deploy starts and proves it",
+            served.name
+        ));
+    }
+    if !healthy {
         missing.extend(observed.faults());
         if parsed.checks.is_empty() && parsed.services.is_empty() {
             missing.push("gitroll.toml has no check and no service yet".into());
@@ -186,6 +198,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         left_tags: tags.left,
         edited: draft.edited,
         back_to: tonight(&session, &facts)?,
+        never_started: age.never_started,
         serving: served,
         records,
         adopted,
@@ -288,6 +301,10 @@ fn print(session: &Session, answer: &InitAnswer) {
     let field = |name: &str, text: &str| ui.line(&format!("  {name:<9} {}", escape(text)));
     ui.line(&format!("{} {}", ui.out.ok(), session.place()));
     field("serving", &answer.serving.to_string());
+    if let Some(head) = &answer.never_started {
+        let older = "what serves was started before it came";
+        field("tree", &format!("{head} is checked out and was never started: {older}"));
+    }
     field("binding", &answer.binding);
     field(
         "records",

@@ -14,14 +14,14 @@ use super::globals::Globals;
 use super::session::Session;
 use crate::act::watchdog::FinishedRun;
 use crate::component;
-use crate::config;
+use crate::config::{self, Prove};
 use crate::engine::{self, Course, Lying, Run};
 use crate::model::{CheckEvidence, ComponentId, Hold, Oid, RepoPath, Seq, Served};
 use crate::plan::candidates;
-use crate::plan::facts::Facts;
+use crate::plan::facts::{Facts, HandMade};
 use crate::plan::{estimate, holds};
 use crate::site::Observed;
-use crate::target::{Needed, Request, resolve};
+use crate::target::{Needed, Request, however_short, resolve};
 use crate::ui::{Ui, ago, clock_word, escape, plural, span};
 
 /// Show what serves, what is observed, and where `back` would go
@@ -51,8 +51,12 @@ pub struct StatusAnswer {
     pub since: Option<jiff::Timestamp>,
     /// Whether it is known that this serves; not where a run is open and neither state answers as it should.
     pub told: bool,
-    /// Whether a run observed it serving.
+    /// Whether a run observed it serving, and what runs now is what it observed.
     pub proven: bool,
+    /// Why what answers is not known to be what serves by the records or by HEAD; absent where it is.
+    pub doubt: Option<String>,
+    /// What is checked out by hand, where no process was ever started on it.
+    pub never_started: Option<Served>,
     /// Whether all checks pass and all services are up, now.
     pub healthy: bool,
     /// Each check, asked once.
@@ -189,6 +193,10 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
     let standing = known.filter(|s| s.commit == serving.commit);
     let all = candidates::gather(site, facts)?;
     let back = resolve(&Request::LastGood, &all.deployments, &all.stable, None).ok();
+    let back = match seen.observed.healthy() {
+        true => back,
+        false => back.or_else(|| however_short(&all.deployments)),
+    };
     let back = back.filter(|_| open.is_empty());
     let back_to = back.and_then(|found| {
         let build = match found.chosen.build {
@@ -228,7 +236,14 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
         writer: site.binding.writer.to_string(),
         record: standing.map(|s| s.seq),
         since: standing.map(|s| s.since),
-        proven: seen.serves.is_some() && proven(facts, &serving, open.first()),
+        proven: seen.serves.is_some()
+            && seen.doubt.is_none()
+            && proven(facts, &serving, open.first()),
+        doubt: seen.doubt,
+        never_started: match &facts.hand_made {
+            Some(HandMade::NeverStarted(head)) => Some(head.clone()),
+            _ => None,
+        },
         serving,
         told: seen.serves.is_some(),
         healthy: seen.observed.healthy(),
@@ -320,6 +335,10 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
     if let Some(tree) = answer.open_runs.last().and_then(|run| run.tree_words(facts)) {
         field("tree", &escape(&tree));
     }
+    if let Some(head) = &answer.never_started {
+        let sign = style.yellow("!");
+        field("tree", &format!("{sign} {head} is checked out by hand and was never started"));
+    }
     field("observed", &observed_words(ui, answer));
     for stranger in &answer.strangers {
         field("", &format!("{} {}", style.bad(), escape(stranger)));
@@ -410,6 +429,8 @@ struct Seen {
     observed: Observed,
     /// Tracked files with local edits, those that the open run itself has changed left out.
     edited: Vec<RepoPath>,
+    /// Why nobody knows whether that is what runs.
+    doubt: Option<String>,
 }
 
 /// What serves while a run is open neither HEAD nor the records say: the checks do.
@@ -422,7 +443,11 @@ fn see(session: &Session, facts: &Facts, run: Option<&Run>) -> Result<Seen, Fail
     let mut edited = site.git.edited(&facts.head.commit)?;
     let Some(run) = run.filter(|run| run.course() != Course::Preparing) else {
         let observed = Observed::now(site, &facts.accepted.config, &facts.serving, &deployment);
-        return Ok(Seen { serves: Some(facts.serving.clone()), observed, edited });
+        let vouched = facts.vouched(site, &observed.services)?;
+        let weak = facts.accepted.config.app.prove == Prove::Weak;
+        let doubt = vouched.doubt(observed.told(), weak).filter(|_| observed.healthy());
+        let doubt = doubt.map(str::to_owned);
+        return Ok(Seen { serves: Some(facts.serving.clone()), observed, edited, doubt });
     };
     let plan = &run.plan;
     let lying = match run.lying() {
@@ -452,13 +477,15 @@ fn see(session: &Session, facts: &Facts, run: Option<&Run>) -> Result<Seen, Fail
     };
     let serves = target.map(|target| if target { &plan.to } else { &plan.from }.clone());
     let shown = target.unwrap_or(run.lying() == Lying::Target);
-    Ok(Seen { serves, observed: if shown { as_target } else { as_before }, edited })
+    let observed = if shown { as_target } else { as_before };
+    Ok(Seen { serves, observed, edited, doubt: None })
 }
 
 /// What serves, since when, and by whose word.
 fn serving_words(ui: &Ui, answer: &StatusAnswer, now: jiff::Timestamp) -> String {
     let style = &ui.out;
     let open = answer.open_runs.last().filter(|run| run.touches());
+    let doubted = answer.doubt.as_ref().filter(|_| answer.open_runs.is_empty());
     let proof = match (answer.told, answer.record, open) {
         (false, ..) if answer.healthy => {
             return "not known: the checks do not tell the one from the other".to_owned();
@@ -470,6 +497,9 @@ fn serving_words(ui: &Ui, answer: &StatusAnswer, now: jiff::Timestamp) -> String
             return format!("{} not known: the checks pass, not seen up: {down}", style.bad());
         }
         (false, ..) => return format!("{} nothing healthy", style.bad()),
+        (_, Some(_), _) if let Some(why) = doubted => {
+            format!("{} not proven: {}", style.yellow("!"), escape(why))
+        }
         (_, Some(seq), _) if answer.proven => proven_words(ui, answer, seq),
         (_, Some(seq), _) => format!("not proven by a run, #{seq}"),
         (_, None, Some(run)) if answer.serving.commit == run.to.commit => {

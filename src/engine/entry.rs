@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::legacy;
 use crate::check::{LogPositions, Shown};
 use crate::model::{
-    Cause, CheckEvidence, FlagEvidence, Oid, Outcome, RunId, ServiceEvidence, TargetRef,
+    Cause, CheckEvidence, FlagEvidence, Oid, Outcome, RunId, ServiceEvidence, TargetRef, Witnessed,
+    WitnessedProcess,
 };
 use crate::system::procs::{ProcessId, Ticks};
 
@@ -66,6 +67,9 @@ pub enum Entry {
         /// Why nothing could have told whether the app answers, where that is so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         weak: Option<String>,
+        /// What served then. Journals written before this field do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        witnessed: Option<Witnessed>,
     },
     /// From here what served before is put back.
     Restoring {
@@ -95,6 +99,9 @@ pub enum Entry {
         /// The services that were reloaded, each with its time. Journals written at first do not say.
         #[serde(default)]
         reloads: Vec<(String, u64)>,
+        /// What served then. Journals written before this field do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        witnessed: Option<Witnessed>,
     },
     /// A person is needed.
     Stuck {
@@ -222,6 +229,10 @@ pub struct Terms {
     pub shown: Shown,
     /// The watchdog begins it, going on with what somebody else began.
     pub by_watchdog: bool,
+    /// What is wrong with what serves.
+    pub faults: Vec<String>,
+    /// The processes that were proven before.
+    pub vouched: Vec<WitnessedProcess>,
 }
 
 /// How a run began.
@@ -248,6 +259,12 @@ pub struct Begun {
     /// What was known of both states. Journals written before this field know nothing.
     #[serde(default, skip_serializing_if = "Shown::is_empty")]
     pub shown: Shown,
+    /// What was wrong with what served before anything changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+    /// The processes that were proven before: those that are not reloaded still are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vouched: Vec<WitnessedProcess>,
 }
 
 impl Begun {
@@ -266,6 +283,8 @@ impl Begun {
             follows: Vec::new(),
             further: Vec::new(),
             shown: Shown::default(),
+            faults: Vec::new(),
+            vouched: Vec::new(),
         }
     }
 }

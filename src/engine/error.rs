@@ -71,6 +71,10 @@ pub(crate) enum StepError {
     NoProof,
     #[error("HEAD was moved to {found} while {proven} was proven")]
     HeadMoved { found: String, proven: Served },
+    #[error(
+        "{files} changed after {proven} was put in place; what the app itself writes belongs in [app] local"
+    )]
+    Written { files: String, proven: Served },
     #[error("[flags] has no source {0}")]
     NoFlagSource(FlagSourceName),
     #[error("{name}: {source}")]

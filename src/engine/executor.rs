@@ -9,7 +9,9 @@ use super::error::{EngineError, StepError};
 use super::journal::JournalError;
 use super::nested_runs::{beneath, close_beneath};
 use super::phase::{Answer, Phase, answer};
-use super::prove::{intended, log_window, prove};
+use super::prove::{
+    edited, head_moved, intended, list, log_window, moved_meanwhile, prove, witnessed,
+};
 use super::run::{Configs, Run, hidden_flags, hold_room, release_room};
 use super::{cleanup, flags, record, steps, watchdog};
 use crate::check::{LogPositions, LogWindow, Proof, log_positions};
@@ -112,6 +114,8 @@ pub fn execute(
         follows: terms.follows,
         further: terms.further,
         shown: terms.shown,
+        faults: terms.faults,
+        vouched: terms.vouched,
     };
     // Whatever is wrong is found while there is no run.
     let configs = Configs::of(checked.plan());
@@ -358,10 +362,16 @@ impl<'a, 'n> Executor<'a, 'n> {
                 return self.failed(next, "prove", begin.elapsed(), error);
             }
             steps::start_after_interruption(self.site, &self.run, &self.config);
-            self.warn_of_edits();
+            let edited = edited(self.site, &self.run, &self.config);
+            if !edited.is_empty() {
+                let text =
+                    format!("edited here, not as in {}: {}", self.run.plan.to.name, list(&edited));
+                (self.narrator)(Narration::Warning { text });
+            }
             let since = self.run.fresh_since();
             let proof = self.prove_target(since);
-            if let (true, Some(error)) = (proof.proven, self.head_moved()) {
+            let moved = || moved_meanwhile(self.site, &self.run, &self.config, &edited);
+            if let Some(error) = Some(proof.proven).filter(|proven| *proven).and_then(|_| moved()) {
                 return self.failed(next, "prove", begin.elapsed(), error);
             }
             if let (false, Some(signal)) = (proof.proven, signals::stop_asked()) {
@@ -378,12 +388,14 @@ impl<'a, 'n> Executor<'a, 'n> {
                 Ok(flags) => flags,
                 Err(error) => return self.failed(next, "prove", begin.elapsed(), error),
             };
+            let witnessed = witnessed(self.site, &self.run, &self.config, served, &proof);
             self.write(Entry::Proven {
                 checks: proof.checks,
                 services: proof.services,
                 millis: millis(begin.elapsed()),
                 flags,
                 weak: proof.weak,
+                witnessed,
             })?;
             self.saw_it = true;
             (self.narrator)(Narration::Done { step: step.label(), took: begin.elapsed() });
@@ -614,14 +626,6 @@ impl<'a, 'n> Executor<'a, 'n> {
         service.filter(|_| !asked.is_empty())
     }
 
-    /// Somebody may have checked something else out meanwhile: then that is what the next start loads.
-    fn head_moved(&self) -> Option<StepError> {
-        let head = self.site.git.head().ok()?;
-        let proven = self.run.plan.to.clone();
-        let found = head.commit.short().to_string();
-        (head.commit != proven.commit).then_some(StepError::HeadMoved { found, proven })
-    }
-
     fn prove_target(&mut self, since: Option<Ticks>) -> Proof {
         let plan = &self.run.plan;
         let not = Some(&plan.from).filter(|from| from.commit != plan.to.commit);
@@ -649,7 +653,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         steps::start_after_interruption(self.site, &self.run, &self.config);
         let proof = self.prove_target(None);
         let why = match proof.proven {
-            true => self.head_moved().map(|error| error.to_string()),
+            true => head_moved(self.site, &self.run).map(|error| error.to_string()),
             false => Some(proof.failures.join("; ")),
         };
         if let Some(signal) = signals::stop_asked().filter(|_| !proof.proven) {
@@ -737,6 +741,8 @@ impl<'a, 'n> Executor<'a, 'n> {
         };
         // What failed before and fails again serves no better for it: only what every check saw was observed.
         if proof.proven {
+            let (config, from) = (&self.config_before, &self.run.plan.from);
+            let witnessed = witnessed(self.site, &self.run, config, from, &proof);
             let reloading = reloads.iter().map(|(_, millis)| Duration::from_millis(*millis)).sum();
             let took = begin.elapsed().saturating_sub(reloading);
             self.write(Entry::Restored {
@@ -744,6 +750,7 @@ impl<'a, 'n> Executor<'a, 'n> {
                 services: proof.services,
                 millis: millis(took),
                 reloads,
+                witnessed,
             })?;
             (self.narrator)(Narration::Done { step: "prove".to_owned(), took });
             return Ok(None);
@@ -794,22 +801,6 @@ impl<'a, 'n> Executor<'a, 'n> {
         let _ = self.record(Outcome::Failed)?;
         self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
         Ok(Ended::Undone { why })
-    }
-
-    /// Local edits that came after the plan are not the intended version; they are named.
-    fn warn_of_edits(&mut self) {
-        let plan = &self.run.plan;
-        let edited = self.site.git.edited(&plan.to.commit).unwrap_or_default();
-        let local = self.site.local(&self.config);
-        let kept = |path: RepoPath| {
-            local.matches(&path) || plan.activation.kept.iter().any(|keep| keep.path == path)
-        };
-        let paths: Vec<String> =
-            edited.into_iter().filter(|path| !kept(path.clone())).map(|p| p.to_string()).collect();
-        if !paths.is_empty() {
-            let text = format!("edited here, not as in {}: {}", plan.to.name, paths.join(", "));
-            (self.narrator)(Narration::Warning { text });
-        }
     }
 
     /// What was put back and is not what was built any more.

@@ -330,7 +330,7 @@ mod tests {
         for entry in [
             Entry::Restoring { why: String::new(), cause: None },
             Entry::TreeRestored { millis: 7, logs: None, notes: Vec::new() },
-            Entry::Restored { checks, services, millis: 7, reloads },
+            Entry::Restored { checks, services, millis: 7, reloads, witnessed: None },
         ] {
             journal.write(entry, Timestamp::UNIX_EPOCH).unwrap();
         }

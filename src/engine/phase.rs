@@ -170,6 +170,7 @@ mod tests {
                 millis: 0,
                 flags: vec![],
                 weak: None,
+                witnessed: None,
             },
             Entry::Recorded { seq: 7, digest: "sha256:".into() },
             Entry::Closed { outcome: Some(Outcome::Succeeded) },
@@ -187,6 +188,7 @@ mod tests {
             millis: 0,
             flags: vec![],
             weak: None,
+            witnessed: None,
         };
         let late =
             [begun(), Entry::intent(0), proven, Entry::Restoring { why: "x".into(), cause: None }];

@@ -1,14 +1,18 @@
 //! Proving a state with the checks and services of a configuration.
 
+use super::error::StepError;
 use super::flags::question_name;
 use super::run::Run;
 use crate::check::{self, Expectation, LogPositions, Proof, Surroundings};
 use crate::config::{Check, CheckKind, Config, LogSource, Selection, Service};
 use crate::model::{
-    CheckEvidence, CheckName, Event, Narration, Narrator, Plan, RunId, Served, Step,
+    CheckEvidence, CheckName, Event, Narration, Narrator, Plan, RepoPath, RunId, Served, Step,
+    Witnessed,
 };
-use crate::service;
-use crate::site::{Site, expectation, observe_services, surroundings};
+use crate::service::{self, ServiceState};
+use crate::site::{
+    Observed, Site, expectation, held_files, observe_services, surroundings, witness,
+};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
 
@@ -52,6 +56,88 @@ pub(super) fn prove(
         lines.extend(said.into_iter().map(|line| (service.name.to_string(), line)));
     }
     Proof { lines, ..proof }
+}
+
+/// Somebody may have checked something else out meanwhile: then that is what the next start loads.
+pub(super) fn head_moved(site: &Site, run: &Run) -> Option<StepError> {
+    let head = site.git.head().ok()?;
+    let proven = run.plan.to.clone();
+    let found = head.commit.short().to_string();
+    (head.commit != proven.commit).then_some(StepError::HeadMoved { found, proven })
+}
+
+/// The tracked files that are not as in the target, without those that are to be so.
+pub(super) fn edited(site: &Site, run: &Run, config: &Config) -> Vec<RepoPath> {
+    let plan = &run.plan;
+    let mut edited = site.git.edited(&plan.to.commit).unwrap_or_default();
+    let kept = |path: &RepoPath| plan.activation.kept.iter().any(|keep| keep.path == *path);
+    let local = site.local(config);
+    edited.retain(|path| !local.matches(path) && !kept(path));
+    edited
+}
+
+/// Whether, while it was proven, somebody moved HEAD or wrote other bytes into the tree than what was proven has. Files
+/// that a service itself holds open for writing are the app's own.
+pub(super) fn moved_meanwhile(
+    site: &Site,
+    run: &Run,
+    config: &Config,
+    before: &[RepoPath],
+) -> Option<StepError> {
+    if let Some(error) = head_moved(site, run) {
+        return Some(error);
+    }
+    let plan = &run.plan;
+    // Where only a part changes, what was edited elsewhere serves on; and a person may mend what stands still.
+    let only_a_part = plan.event == Event::Flags
+        || (plan.event != Event::Deploy && !plan.recorded.components.is_empty());
+    let stays = run.was_resumed() || only_a_part;
+    let files = edited(site, run, config).into_iter();
+    let files = files.filter(|path| !stays || !before.contains(path));
+    let artifacts = site.store.changed(site.top(), &plan.artifacts).unwrap_or_default();
+    let mut written: Vec<RepoPath> = files.chain(artifacts).collect();
+    if written.is_empty() {
+        return None;
+    }
+    let services = observe_services(site, config, &plan.to, run.id.as_str());
+    let held = held_files(site, &Observed { checks: Vec::new(), services, strangers: Vec::new() });
+    written.retain(|path| !held.iter().any(|held| held.path == *path));
+    (!written.is_empty())
+        .then(|| StepError::Written { files: list(&written), proven: plan.to.clone() })
+}
+
+/// The first few paths in words.
+pub(super) fn list(paths: &[RepoPath]) -> String {
+    const SHOWN: usize = 5;
+    let names: Vec<String> = paths.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = paths.len().saturating_sub(SHOWN);
+    if more == 0 { names.join(", ") } else { format!("{} and {more} more", names.join(", ")) }
+}
+
+/// What served as it was proven: what was reloaded, and of the rest what was proven before.
+pub(super) fn witnessed(
+    site: &Site,
+    run: &Run,
+    config: &Config,
+    served: &Served,
+    proof: &Proof,
+) -> Option<Witnessed> {
+    let touched = run.plan.to == *served || run.reload_was_announced();
+    let reloaded = |name: &str| touched && reloads(&run.plan, name);
+    let vouched = run.journal.begun().map(|begun| begun.vouched.clone()).unwrap_or_default();
+    let look: Vec<_> = proof
+        .last_look
+        .iter()
+        .map(|(name, state)| (name.clone(), Ok(as_observed(state))))
+        .collect();
+    witness(site, config, &served.commit, &look, reloaded, &vouched)
+        .inspect_err(|error| tracing::warn!("what serves is not noted: {error}"))
+        .ok()
+}
+
+/// That a run does not reload a service makes its process no other.
+fn as_observed(state: &ServiceState) -> ServiceState {
+    ServiceState { untouched: state.untouched && state.processes.is_empty(), ..state.clone() }
 }
 
 /// The checks, without the lines that must come from services which this plan does not reload: they say nothing anew.

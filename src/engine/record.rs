@@ -300,6 +300,11 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
     evidence.artifacts = artifacts.to_vec();
     evidence.baseline = run.journal.begun().map(|b| b.baseline.clone()).unwrap_or_default();
     (evidence.checks, evidence.services) = observed(lines);
+    evidence.witnessed = lines.iter().rev().find_map(|line| match &line.entry {
+        Entry::Proven { witnessed, .. } | Entry::Restored { witnessed, .. } => witnessed.clone(),
+        _ => None,
+    });
+    evidence.faults_before = run.journal.begun().map(|b| b.faults.clone()).unwrap_or_default();
     evidence.flags =
         lines.iter().rev().find_map(|line| shown_flags(&line.entry)).unwrap_or_default();
     evidence.steps = lines.iter().flat_map(steps).collect();

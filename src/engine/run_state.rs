@@ -309,6 +309,14 @@ impl Run {
             _ => None,
         });
         let (checks, services, weak) = found.unwrap_or_default();
-        Proof { proven: true, checks, services, weak, failures: Vec::new(), lines: Vec::new() }
+        Proof {
+            proven: true,
+            checks,
+            services,
+            weak,
+            failures: Vec::new(),
+            lines: Vec::new(),
+            last_look: Vec::new(),
+        }
     }
 }

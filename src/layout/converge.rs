@@ -235,12 +235,12 @@ impl<'a> Converge<'a> {
             // Not the tracked file: that is gone already.
             return Ok(());
         }
-        match &change.before {
-            Some(before) if is_entry(self.git, &spot, &found, before)? => {
-                spot.remove_file().at(spot.path())
+        for known in change.before.iter().chain(&change.lying) {
+            if is_entry(self.git, &spot, &found, known)? {
+                return spot.remove_file().at(spot.path());
             }
-            _ => Err(refused(path, CHANGED)),
         }
+        Err(refused(path, CHANGED))
     }
 
     /// Directories that lost their last file go, as git does it, unless something comes into them.
@@ -496,6 +496,7 @@ impl<'a> Converge<'a> {
             Goal::Forward => one.change.before.as_ref(),
             Goal::Back => one.change.after.as_ref(),
         };
+        let others = [other, one.change.lying.as_ref()];
         let spot = match (goal, self.top.entry_with_parents(path)) {
             (Goal::Back, Err(error)) if is_in_the_way(&error) => self.made_by_force(path)?,
             (Goal::Forward, Err(error)) if error.kind() == io::ErrorKind::NotADirectory => {
@@ -504,10 +505,10 @@ impl<'a> Converge<'a> {
             (_, spot) => spot.at(self.git.top().join(path.as_path()))?,
         };
         if let Some(found) = spot.find().at(spot.path())? {
-            let ours = match other {
-                Some(other) => is_entry(self.git, &spot, &found, other)?,
-                None => false,
-            };
+            let mut ours = false;
+            for other in others.into_iter().flatten() {
+                ours |= is_entry(self.git, &spot, &found, other)?;
+            }
             let gone =
                 found.kind == FileKind::Directory && spot.remove_empty_dir().at(spot.path())?;
             if !ours && !gone {

@@ -74,6 +74,11 @@ pub fn observe_activation(
     let top = Beneath::open(git.top()).at(git.top())?;
     let mut differing: BTreeMap<RepoPath, (Option<TreeEntry>, Option<TreeEntry>)> =
         git.changes(from, to)?.into_iter().map(|c| (c.path, (c.before, c.after))).collect();
+    // What somebody checked out besides may have files that neither of them has so.
+    for change in if head == from { Vec::new() } else { git.changes(head, to)? } {
+        let before = git.entry(from, &change.path)?;
+        differing.entry(change.path).or_insert((before, change.after));
+    }
     let edited: BTreeSet<&RepoPath> = edited.iter().collect();
     for path in &edited {
         if !differing.contains_key(*path)
@@ -187,12 +192,13 @@ impl Observer<'_> {
                 .head
                 .is_some_and(|head| self.git.entry(head, &path).is_ok_and(|entry| entry == after));
             if moved && !self.edited.contains(&path) && before != after {
-                self.changes.push(PathChange { path, before, after });
+                self.changes.push(PathChange { path, before, after, lying: None });
             }
             return Ok(());
         }
         let edited = self.edited.contains(&path);
-        let tracked = before.is_some();
+        let in_head = |head| self.git.entry(head, &path).is_ok_and(|entry| entry.is_some());
+        let tracked = before.is_some() || self.head.is_some_and(in_head);
         if self.local.matches(&path) && (edited || (!tracked && lying.is_some())) {
             self.kept.push(Keep { path, why: "local".to_owned() });
             return Ok(());
@@ -206,7 +212,7 @@ impl Observer<'_> {
             return Ok(());
         }
         let Some((spot, found)) = lying else {
-            self.changes.push(PathChange { path, before: None, after });
+            self.changes.push(PathChange { path, before: None, after, lying: None });
             return Ok(());
         };
         let in_the_way = match found.kind {
@@ -216,7 +222,9 @@ impl Observer<'_> {
         if in_the_way {
             self.saves.insert(path.clone(), tracked);
         }
-        self.changes.push(PathChange { path, before, after });
+        let lying = self.head.and_then(|head| self.git.entry(head, &path).ok().flatten());
+        let lying = lying.filter(|lying| !in_the_way && Some(lying) != before.as_ref());
+        self.changes.push(PathChange { path, before, after, lying });
         Ok(())
     }
 

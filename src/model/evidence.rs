@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuildKey, CheckName, FlagName, FlagSourceName, FlagValue, GroupName, Oid, RepoPath, RunId,
-    ServiceName,
+    BuildKey, CheckName, Digest, FlagName, FlagSourceName, FlagValue, GroupName, Oid, RepoPath,
+    RunId, ServiceName,
 };
 
 /// What was observed during one act. Unknown fields of a newer version are ignored when read.
@@ -77,6 +77,16 @@ pub struct Evidence {
     /// What a person should know besides.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// The processes that served, for a later look to compare with. Records written before this field do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnessed: Option<Witnessed>,
+    /// What was wrong with what was left, before anything was changed. Records written before this field do not say,
+    /// but for the checks in `baseline`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults_before: Vec<String>,
+    /// What was checked out by hand, while what serves by this record had never been restarted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub never_started: Option<Oid>,
 }
 
 impl Evidence {
@@ -108,8 +118,40 @@ impl Evidence {
             watchdog: None,
             weak: None,
             warnings: Vec::new(),
+            witnessed: None,
+            faults_before: Vec::new(),
+            never_started: None,
         }
     }
+}
+
+/// The processes that served at one moment, and the files that lay there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Witnessed {
+    /// The moment, by the clock.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+    /// The same moment, in clock ticks since boot.
+    pub ticks: u64,
+    /// The boot of the machine that this and the processes' starts count from.
+    pub boot: String,
+    /// Every process that served, those that services started included.
+    #[serde(default)]
+    pub processes: Vec<WitnessedProcess>,
+    /// Of the marks (inode, size, mode, times) of all tracked files but those declared `local`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Digest>,
+}
+
+/// A process that served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WitnessedProcess {
+    /// Whose it is.
+    pub service: ServiceName,
+    /// Its number.
+    pub pid: u32,
+    /// Its start, in clock ticks since boot.
+    pub started: u64,
 }
 
 /// Why an act did not put its target in place.

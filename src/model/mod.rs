@@ -16,7 +16,7 @@ mod redact;
 
 pub use evidence::{
     ArtifactEvidence, Cause, CheckEvidence, Evidence, FlagEvidence, Probe, SavedFile,
-    ServiceEvidence, SkippedTarget, StepEvidence,
+    ServiceEvidence, SkippedTarget, StepEvidence, Witnessed, WitnessedProcess,
 };
 pub use flag::{FlagChange, FlagValue, HiddenFlags};
 pub use ids::{

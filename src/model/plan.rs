@@ -278,6 +278,9 @@ pub struct PathChange {
     pub before: Option<TreeEntry>,
     /// What the target has there.
     pub after: Option<TreeEntry>,
+    /// What somebody checked out there since, where it is neither of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lying: Option<TreeEntry>,
 }
 
 /// A file or symbolic link in a git tree.

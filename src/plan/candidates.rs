@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::names::stable_matcher;
-use super::{PlanError, compose, holds};
+use super::{PlanError, compose, holds, left};
 use crate::ledger::{self, Pinned};
 use crate::model::{Oid, Seq, TargetRef};
 use crate::site::Site;
@@ -218,6 +218,9 @@ fn judge(
     {
         return Ok(Standing::Skipped(reason));
     }
+    if let Some(reason) = left::against(site, facts, commit)? {
+        return Ok(Standing::Skipped(reason));
+    }
     let wanted = facts.accepted.config.stable.min_served;
     let promoted = !facts.history.promoted(commit).is_empty();
     if tag.is_none() && !promoted && !served.adopted && served.total() < wanted {
@@ -258,6 +261,8 @@ fn need(site: &Site, facts: &Facts, candidate: &mut Candidate) -> Result<(), Pla
                 Reason::NeverServed
                     | Reason::Ahead
                     | Reason::NotProven
+                    | Reason::FailedWhenLeft { .. }
+                    | Reason::Reverted { .. }
                     | Reason::TooShort { .. }
                     | Reason::TimeUnknown { .. },
             )

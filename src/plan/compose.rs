@@ -50,6 +50,8 @@ pub struct Change {
     pub emergency: bool,
     /// How the checks of `config` are not those of the accepted one.
     pub asked: Vec<String>,
+    /// Services that are reloaded whatever changes.
+    pub reload_too: BTreeSet<ServiceName>,
 }
 
 impl Change {
@@ -70,6 +72,7 @@ impl Change {
             hidden: HiddenFlags::default(),
             emergency: false,
             asked: Vec::new(),
+            reload_too: BTreeSet::new(),
         }
     }
 
@@ -241,7 +244,8 @@ fn reloaded(change: &Change) -> BTreeSet<ServiceName> {
     if !only_components(change) || touched.iter().any(|c| c.services.is_empty()) {
         return all();
     }
-    touched.iter().flat_map(|component| component.services.iter().cloned()).collect()
+    let own = touched.iter().flat_map(|component| component.services.iter().cloned());
+    own.chain(change.reload_too.iter().cloned()).collect()
 }
 
 /// Whether nothing changes but files of components: one goes back, or is returned to. An overlay on a new
@@ -544,7 +548,7 @@ fn compose_flags(site: &Site, facts: &Facts, change: Change) -> Result<Composed,
         environment: site.binding.environment.clone(),
         writer: site.binding.writer.clone(),
         event: change.event,
-        steps: flag_steps(config, &change.flags),
+        steps: flag_steps(config, &change.flags, change.reload_too),
         target: None,
         recorded: change.recorded,
         config: change.config_text,
@@ -571,9 +575,12 @@ fn compose_flags(site: &Site, facts: &Facts, change: Change) -> Result<Composed,
     })
 }
 
-fn flag_steps(config: &Config, changes: &[FlagChange]) -> Vec<Step> {
+fn flag_steps(
+    config: &Config,
+    changes: &[FlagChange],
+    mut reloads: BTreeSet<ServiceName>,
+) -> Vec<Step> {
     let mut steps = Vec::new();
-    let mut reloads: BTreeSet<ServiceName> = BTreeSet::new();
     let mut signals: Vec<Step> = Vec::new();
     for source in config.flags.iter().flat_map(|flags| &flags.sources) {
         let of_source = |change: &&FlagChange| change.source == source.name;

@@ -1,15 +1,22 @@
 //! Facts, gathered by observing: what the chain says, what lies there, what serves.
 
+use std::cell::OnceCell;
+
 use jiff::Timestamp;
 
 use super::error::PlanError;
 use super::names::Names;
+use super::reverts::{self, Revert};
 use crate::build::{Depth, LiveArtifact};
+use crate::check::ObservedService;
 use crate::component::{self, HeldContent};
 use crate::config::{self, Config};
 use crate::ledger::{self, Chain, Entry, History, Ledger, ServingState};
-use crate::model::{Moment, Oid, RepoPath, Seq, Served};
-use crate::site::{Site, config_in_tree};
+use crate::model::{Event, Moment, Oid, Outcome, RepoPath, Seq, Served, WitnessedProcess};
+use crate::site::{
+    ProvenBy, Site, StartedOn, Vouched, all_started_on, config_in_tree, observe_services,
+    processes, vouch, vouched_processes,
+};
 use crate::system::git::{GitError, Head, Tag};
 use crate::system::{clock, secrets};
 
@@ -29,14 +36,17 @@ pub struct Facts {
     pub accepted: Accepted,
     /// What the own chain says serves.
     pub standing: Option<ServingState>,
-    /// What serves as observed: HEAD.
+    /// What serves as observed: HEAD, or what the processes were started on where somebody moved HEAD since.
     pub serving: Served,
+    /// What was found where HEAD is not what the records say; `None` where it is.
+    pub hand_made: Option<HandMade>,
     /// All tags of people's making.
     pub tags: Vec<Tag>,
     /// Names of commits.
     pub names: Names,
     /// Contents of components that are held.
     pub held_contents: Vec<HeldContent>,
+    reverts: OnceCell<Vec<Revert>>,
 }
 
 /// A configuration and where it comes from.
@@ -48,6 +58,17 @@ pub struct Accepted {
     pub text: String,
     /// The record that used it.
     pub seq: Seq,
+}
+
+/// What runs where somebody moved HEAD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HandMade {
+    /// What is checked out: the processes were started after it came.
+    Started,
+    /// What was checked out before. This is checked out, and no process was ever started on it.
+    NeverStarted(Served),
+    /// Nobody can tell: why.
+    Unknown(String),
 }
 
 impl Facts {
@@ -81,11 +102,12 @@ impl Facts {
         let names = Names::of(&tags, &accepted.config.stable.pattern);
         let serving = names.served(&site.git, &head.commit, Some(&accepted.config))?;
         let standing = history.serving().cloned();
+
         let components = &accepted.config.components;
         let held_contents =
             component::held_contents(&site.git, &ledger, history.holds(), components);
         let moment = clock::moment();
-        Ok(Self {
+        let mut facts = Self {
             now: moment.time,
             moment,
             head,
@@ -94,10 +116,132 @@ impl Facts {
             accepted,
             standing,
             serving,
+            hand_made: None,
+            reverts: OnceCell::new(),
             tags,
             names,
             held_contents,
-        })
+        };
+        facts.look_at_hand_made(site)?;
+        Ok(facts)
+    }
+
+    /// Finds out what runs where HEAD is not what the records say.
+    fn look_at_hand_made(&mut self, site: &Site) -> Result<(), PlanError> {
+        if !self.by_hand() {
+            return Ok(());
+        }
+        let config = &self.accepted.config;
+        let look = observe_services(site, config, &self.serving, &self.deployment(site));
+        let hand_made = match self.started(site, &look)? {
+            StartedOn::Head => HandMade::Started,
+            StartedOn::Unknown(why) => HandMade::Unknown(why),
+            StartedOn::Before(commit) => {
+                let head = self.names.served(&site.git, &self.head.commit, Some(config))?;
+                self.serving = self.names.served(&site.git, &commit, None)?;
+                HandMade::NeverStarted(head)
+            }
+        };
+        self.hand_made = Some(hand_made);
+        Ok(())
+    }
+
+    /// What the processes that serve were started on, where HEAD was moved: those that were proven run what was proven.
+    fn started(&self, site: &Site, look: &[ObservedService]) -> Result<StartedOn, PlanError> {
+        let proven = self.proven_by(site)?;
+        let known = |process: &WitnessedProcess| match &proven {
+            Some(proven) if proven.knows(process) => Some(StartedOn::Before(proven.commit.clone())),
+            Some(proven) if !proven.clock_runs_on() => {
+                Some(StartedOn::Unknown("the clock was set since the last proof".to_owned()))
+            }
+            _ => None,
+        };
+        let (config, head) = (&self.accepted.config, &self.head.commit);
+        Ok(all_started_on(site, config, head, look, known)?)
+    }
+
+    /// The record that says how what serves by the records was proven, or found.
+    ///
+    /// # Errors
+    /// When its evidence cannot be read.
+    pub fn proven_by(&self, site: &Site) -> Result<Option<ProvenBy>, PlanError> {
+        let Some(standing) = &self.standing else { return Ok(None) };
+        let mut last = None;
+        for entry in self.own(site).iter().rev().filter(|entry| entry.record.event.serves()) {
+            let record = &entry.record;
+            let served = match record.outcome {
+                Outcome::Succeeded => record.to.as_ref(),
+                Outcome::Restored => record.to.as_ref().or(record.from.as_ref()),
+                Outcome::Failed => None,
+            };
+            match served {
+                None => continue,
+                Some(commit) if *commit != standing.commit => break,
+                Some(_) if record.event == Event::Init => continue,
+                Some(commit) => {
+                    let evidence = ledger::evidence(&site.git, entry)?;
+                    let witnessed = evidence.witnessed.is_some();
+                    let found = ProvenBy { seq: record.seq, commit: commit.clone(), evidence };
+                    if witnessed {
+                        return Ok(Some(found));
+                    }
+                    last.get_or_insert(found);
+                }
+            }
+        }
+        Ok(last)
+    }
+
+    /// The reverts in what serves since the oldest state that served here.
+    ///
+    /// # Errors
+    /// When git cannot read the commits.
+    pub fn reverts(&self, site: &Site) -> Result<&[Revert], GitError> {
+        if let Some(found) = self.reverts.get() {
+            return Ok(found);
+        }
+        let mut served = self.history.deployments().iter().map(|span| &span.commit);
+        let found = match served.find(|commit| site.git.has(commit)) {
+            Some(oldest) => reverts::between(&site.git, oldest, &self.serving.commit)?,
+            None => Vec::new(),
+        };
+        Ok(self.reverts.get_or_init(|| found))
+    }
+
+    /// What the processes that serve are worth as witnesses of [`Facts::serving`].
+    ///
+    /// # Errors
+    /// When the records or the tree cannot be read.
+    pub fn vouched(&self, site: &Site, look: &[ObservedService]) -> Result<Vouched, PlanError> {
+        match &self.hand_made {
+            // Told by their age.
+            Some(HandMade::Started | HandMade::NeverStarted(_)) => return Ok(Vouched::Yes),
+            Some(HandMade::Unknown(why)) => return Ok(Vouched::CannotTell(why.clone())),
+            None => {}
+        }
+        match self.proven_by(site)? {
+            Some(proven) => Ok(vouch(site, &self.accepted.config, look, &proven)?),
+            None => Ok(Vouched::CannotTell("no record proves it".to_owned())),
+        }
+    }
+
+    /// The processes that serve and were proven.
+    ///
+    /// # Errors
+    /// As [`Facts::vouched`].
+    pub fn vouched_processes(
+        &self,
+        site: &Site,
+        look: &[ObservedService],
+    ) -> Result<Vec<WitnessedProcess>, PlanError> {
+        let config = &self.accepted.config;
+        match (&self.hand_made, self.proven_by(site)?) {
+            (Some(HandMade::Started | HandMade::NeverStarted(_)), _) => {
+                Ok(processes(config, look).all)
+            }
+            (Some(HandMade::Unknown(_)), _) | (_, None) => Ok(Vec::new()),
+            (_, Some(proven)) => Ok(vouched_processes(site, config, look, &proven)?),
+        }
     }
 
     /// Whether HEAD is not what the own chain says: somebody else moved it.

@@ -10,12 +10,14 @@ mod error;
 pub mod estimate;
 pub mod facts;
 pub mod holds;
+mod left;
 mod listening;
 pub mod names;
 pub mod open_files;
 pub mod preflight;
 pub mod problem;
 pub mod retention;
+mod reverts;
 mod service_changes;
 pub mod swaps;
 

@@ -130,7 +130,7 @@ mod tests {
             let id = "4be21d9000000000000000000000000000000000".parse().unwrap();
             there.then_some(TreeEntry { mode: TreeMode::File, id })
         };
-        PathChange { path: path(text), before: entry(before), after: entry(after) }
+        PathChange { path: path(text), before: entry(before), after: entry(after), lying: None }
     }
 
     fn save(text: &str) -> Save {

@@ -2,11 +2,16 @@
 
 mod bound;
 mod observed;
+mod started;
 mod strays;
+mod unread;
+mod witnesses;
 
 pub use bound::{DISK_BLOCK, Site, bytes_to_put_back, config_in_tree, exposed, variables};
 pub use observed::{
     HeldFile, Observed, expectation, expectation_of_rules, held_files, listens, observe_services,
     surroundings,
 };
+pub use started::{StartedOn, all_started_on};
 pub use strays::strays;
+pub use witnesses::{ProvenBy, Vouched, processes, vouch, vouched_processes, witness};

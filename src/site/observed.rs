@@ -66,6 +66,19 @@ impl Observed {
             && self.services.iter().all(|(_, s)| s.as_ref().is_ok_and(|s| s.up))
     }
 
+    /// Whether a check was answered with the version that was asked for.
+    pub fn told(&self) -> bool {
+        self.checks.iter().any(|check| check.told_version)
+    }
+
+    /// Whether a service does not run because nobody wants it to.
+    pub fn stopped(&self) -> bool {
+        const WORDS: [&str; 2] = ["stopped", "inactive"];
+        let word = |state: &ServiceState| WORDS.contains(&state.word.as_str());
+        let stopped = |state: &ServiceState| !state.up && word(state);
+        self.services.iter().any(|(_, state)| state.as_ref().is_ok_and(stopped))
+    }
+
     /// What is wrong, in few words each.
     pub fn faults(&self) -> Vec<String> {
         let checks = self

@@ -124,6 +124,13 @@ impl Ticks {
         self.0 / procfs::ticks_per_second()
     }
 
+    /// The moment by the clock, as far as nobody set the clock since.
+    pub fn moment(self) -> jiff::Timestamp {
+        let ticks = Self::now().0.saturating_sub(self.0);
+        let ago = Duration::from_millis(ticks.saturating_mul(1000) / procfs::ticks_per_second());
+        jiff::Timestamp::now() - ago
+    }
+
     /// How long ago that was, rounded down to seconds.
     pub fn ago(self) -> Duration {
         Duration::from_secs(Self::now().0.saturating_sub(self.0) / procfs::ticks_per_second())

@@ -109,6 +109,16 @@ pub enum Reason {
         /// The record, e.g. `#43`.
         by: String,
     },
+    /// It was seen failing when it was left the last time.
+    FailedWhenLeft {
+        /// The record of the act that saw it, e.g. `#43`.
+        by: String,
+    },
+    /// What serves reverts a commit of it.
+    Reverted {
+        /// The commit that says so.
+        by: Oid,
+    },
     /// It is judged bad.
     Bad {
         /// The record, e.g. `#43`.
@@ -184,6 +194,8 @@ impl fmt::Display for Reason {
                 f.write_str("lies ahead of what serves, and was not put in place here since")
             }
             Reason::Demoted { by } => write!(f, "its promotion was withdrawn ({by})"),
+            Reason::FailedWhenLeft { by } => write!(f, "failing when it was left ({by})"),
+            Reason::Reverted { by } => write!(f, "reverted by {}", by.short()),
             Reason::Bad { by } => write!(f, "bad ({by})"),
             Reason::Held { commit, by } => {
                 write!(f, "held: contains {} ({by})", commit.short())

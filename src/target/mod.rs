@@ -6,4 +6,4 @@ mod pick;
 
 pub use candidate::{Candidate, Needed, Reason, ServedHere, Standing, safe_name};
 pub use order::{Rank, version_of};
-pub use pick::{Request, RequestError, Resolution, resolve};
+pub use pick::{Request, RequestError, Resolution, however_short, resolve};

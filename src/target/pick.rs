@@ -117,6 +117,12 @@ pub fn resolve(
     }
 }
 
+/// The last good state where none served long enough, for when what serves fails: what was proven at all is better.
+pub fn however_short(deployments: &[Candidate]) -> Option<Resolution> {
+    let proven = |c: &Candidate| c.served.is_some_and(|served| served.proven);
+    first(deployments.iter().cloned(), |c| usable(c, true) && proven(c))
+}
+
 /// A person who names a target overrides what would only have made us doubt: that it never served here,
 /// was put there by hand, or served too short.
 fn by_name(candidate: Candidate) -> Result<Resolution, RequestError> {
@@ -126,6 +132,8 @@ fn by_name(candidate: Candidate) -> Result<Resolution, RequestError> {
             | Reason::Ahead
             | Reason::NotProven
             | Reason::SameFiles
+            | Reason::FailedWhenLeft { .. }
+            | Reason::Reverted { .. }
             | Reason::TooShort { .. }
             | Reason::TimeUnknown { .. },
         )

@@ -13,7 +13,7 @@ use crate::engine;
 use crate::ledger::Draft;
 use crate::model::{AdoptedTag, ArtifactEvidence, Event, Evidence, Narration, Record, Served};
 use crate::plan::compose;
-use crate::site::Observed;
+use crate::site::{Observed, witness};
 use crate::system::{clock, user};
 use crate::ui::{Live, plural};
 
@@ -22,25 +22,28 @@ pub(super) fn begin(
     session: &Session,
     served: &Served,
     config: &str,
+    lies_there: bool,
 ) -> Result<RecordBrief, Failure> {
     let mut record = statement(session, Event::Init);
     record.to = Some(served.commit.clone());
     record.sentence = format!(
-        "{} {}: records begin, {} is checked out",
+        "{} {}: records begin, {} {}",
         session.site.binding.environment,
         engine::host_name(session.site.binding.writer.as_str()),
-        served.name
+        served.name,
+        if lies_there { "is checked out" } else { "serves" }
     );
     write(session, record, Evidence::at(clock::now(), &user::actor()), served, config)
 }
 
-/// What serves was observed healthy, and a person asked for it to be known.
+/// What serves was observed healthy, and a person asked for it to be known. `lies_there`: it is also what is checked out.
 pub(super) fn adopt(
     session: &Session,
     served: &Served,
-    config: &str,
+    (parsed, config): (&Config, &str),
     observed: &Observed,
     artifacts: &[ArtifactEvidence],
+    lies_there: bool,
 ) -> Result<RecordBrief, Failure> {
     let mut record = statement(session, Event::Adopt);
     record.to = Some(served.commit.clone());
@@ -55,6 +58,11 @@ pub(super) fn adopt(
     );
     evidence.checks.clone_from(&observed.checks);
     evidence.artifacts = artifacts.to_vec();
+    let (site, look) = (&session.site, &observed.services);
+    let mut witnessed = witness(site, parsed, &served.commit, look, |_| true, &[])?;
+    // Other files lie there than those that serve.
+    witnessed.files = witnessed.files.filter(|_| lies_there);
+    evidence.witnessed = Some(witnessed);
     write(session, record, evidence, served, config)
 }
 

@@ -23,6 +23,7 @@ mod tree;
 mod unfinished;
 mod user_config;
 mod worktree;
+mod written;
 
 #[cfg(test)]
 mod hostile_tests;
