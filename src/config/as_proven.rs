@@ -75,7 +75,7 @@ pub fn as_proven(accepted: &str, proven: &str) -> Result<AsProven, Unchanged> {
         }
         merged.push(asked);
     }
-    let paired = |place: usize| pairs.iter().any(|pair| *pair == Some(place));
+    let paired = |place: usize| pairs.contains(&Some(place));
     let alone = theirs.iter().enumerate().filter(|(place, _)| !paired(*place));
     found.only_proven = alone.map(|(_, check)| name(check)).collect();
     if merged == ours && found.only_proven.is_empty() {
