@@ -17,7 +17,7 @@ use crate::config::Selection;
 use crate::engine::{self, Ended, EngineError, Further, OnFailure, Run, Terms};
 use crate::ledger::{self, Draft};
 use crate::model::{CheckedPlan, Event, Evidence, Narrator, Outcome, Plan, Recorded, Served};
-use crate::plan::compose::{self, Change};
+use crate::plan::compose::{self, Change, UseKept};
 use crate::plan::facts::{Facts, HandMade};
 use crate::plan::preflight::preflight;
 use crate::plan::{PlanError, describe, estimate, holds};
@@ -71,6 +71,7 @@ pub fn carry_out(
     let mut begin = Instant::now();
     session.be_at_work()?;
     let command = change.event.clone();
+    let asked_for = change.clone();
     let further = named(fallbacks, options.fallbacks, options);
     let mut kept = kept(fallbacks, options);
     let (recorded, emergency) = (change.recorded.clone(), change.emergency);
@@ -134,7 +135,17 @@ pub fn carry_out(
     caller.between_runs(None);
     let ended = engine::execute(&session.site, &prepared.checked, terms, &mut caller.narrator());
     caller.tell(Notice::StepsEnd);
-    let attempt = Attempt { plan, ended: ended?, asked: true, further, kept };
+    let ended = ended?;
+    if let (Ended::Untouched { why }, true) = (&ended, prepared.kept_instead)
+        && plan.to.commit == asked_for.to.commit
+        && !session.was_stopped()
+    {
+        caller.tell(Notice::Remark(format!("{why}: what is kept is used instead")));
+        let instead = Change { kept: UseKept::Unbuildable, ..asked_for };
+        let options = ChangeOptions { confirm: false, ..*options };
+        return carry_out(session, session.facts()?, instead, fallbacks, &options);
+    }
+    let attempt = Attempt { plan, ended, asked: true, further, kept };
     let pursuit = Pursuit { session, command: command.as_str(), watchdog: None, begin };
     let concluded = pursuit.conclude(attempt);
     caller.between_runs(Some("stopping; nothing more is begun"));
@@ -148,6 +159,8 @@ struct Prepared {
     observed: Observed,
     /// What is known of both states.
     shown: Shown,
+    /// See [`compose::Composed::kept_instead`].
+    kept_instead: bool,
 }
 
 /// Observes, composes and checks what is wanted.
@@ -162,9 +175,10 @@ fn prepare(session: &Session, facts: &Facts, mut change: Change) -> Result<Prepa
     }
     let config = change.config.clone();
     let composed = compose::compose(site, facts, change)?;
+    let kept_instead = composed.kept_instead;
     let checked = preflight(site, facts, composed, &config, &observed)?;
     let shown = facts.shown(site, checked.plan(), &config, &observed);
-    Ok(Prepared { checked, observed, shown })
+    Ok(Prepared { checked, observed, shown, kept_instead })
 }
 
 /// Only a part may change where the rest is what serves.
@@ -365,7 +379,7 @@ fn record_predeploy(
         record.sentence =
             format!("{place}: {} serves; {head}, put there by hand, was never started", found.name);
     } else {
-        let outputs: Vec<_> = config.build.iter().flat_map(|g| g.outputs.clone()).collect();
+        let outputs = facts.outputs(site, &config.build, &[&found.commit, &facts.head.commit])?;
         evidence.artifacts = compose::artifacts_now(&facts.live(site, &outputs, Depth::Deep)?);
         record.sentence = format!("{place}: found {} in place, put there by hand", found.name);
     }
@@ -591,7 +605,7 @@ impl Pursuit<'_> {
         let session = self.session;
         let facts = session.facts()?;
         let change = to_candidate(session, &facts, tried, next, why)?;
-        let Prepared { checked, observed, shown } = prepare(session, &facts, change)?;
+        let Prepared { checked, observed, shown, .. } = prepare(session, &facts, change)?;
         let plan = checked.plan().clone();
         let mut terms = terms(&observed);
         let further = terms.further.clone();

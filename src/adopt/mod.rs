@@ -1,8 +1,10 @@
 //! What runs and lies on a host when gitroll comes to it: the kind of app, its stable tags from before,
 //! commands that deploy past gitroll, and the starter file for what was found.
 
+mod builds;
 pub mod leftovers;
 pub mod legacy_tags;
 pub mod stack;
 pub mod starter;
 pub mod tree_mask;
+mod work_tree;

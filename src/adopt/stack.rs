@@ -5,36 +5,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
 use serde_json::Value;
 
+use super::work_tree::text;
 use crate::check::{self, find_health, is_front_on};
-use crate::config::Tools;
-use crate::model::{AppName, Oid, RepoPath, dotenv};
+use crate::model::{AppName, RepoPath};
 use crate::service::Pm2App;
-use crate::system::files;
 use crate::system::procs;
 use crate::system::sockets::{self, Place};
 
+pub use super::builds::BuildFiles;
+pub use super::work_tree::{LockFile, WorkTree};
 pub use crate::check::Health;
-
-/// Where to look, and what is known already.
-pub struct WorkTree<'a> {
-    /// The top of the work tree.
-    pub top: &'a Path,
-    /// The commit checked out there, which a health answer may name.
-    pub commit: Option<&'a Oid>,
-    /// The tools of this host.
-    pub tools: &'a Tools,
-    /// The apps that run under pm2, wherever they run.
-    pub pm2: &'a [Pm2App],
-    /// Whether git tracks the path, or something below it.
-    pub tracked: &'a dyn Fn(&RepoPath) -> bool,
-}
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -122,22 +108,6 @@ impl Stack {
     }
 }
 
-impl WorkTree<'_> {
-    /// The text of a plain file at the top, at most 1 MiB. A link is not followed.
-    ///
-    /// `Ok(None)` where there is none; a sentence where it cannot be read.
-    fn text(&self, name: &str) -> Result<Option<String>, String> {
-        text(self.top, name)
-    }
-
-    /// The variables of an untracked `.env`. Their values go no further than this module.
-    fn dotenv(&self) -> Option<BTreeMap<String, String>> {
-        let path = RepoPath::new(".env").ok()?;
-        let bytes = bytes(self.top, ".env").ok().flatten().filter(|_| !(self.tracked)(&path))?;
-        Some(dotenv::values(&bytes))
-    }
-}
-
 const OTHERS: [&str; 9] = [
     "requirements.txt",
     "pyproject.toml",
@@ -160,25 +130,6 @@ const MIGRATIONS: [&str; 8] = [
     "drizzle",
     "alembic/versions",
 ];
-
-fn text(top: &Path, name: &str) -> Result<Option<String>, String> {
-    let text = bytes(top, name)?.map(String::from_utf8).transpose();
-    text.map_err(|_| format!("{name} is not UTF-8"))
-}
-
-/// A plain file at the top, at most 1 MiB.
-fn bytes(top: &Path, name: &str) -> Result<Option<Vec<u8>>, String> {
-    const MOST: u64 = 1 << 20;
-    let path = top.join(name);
-    let Ok(found) = std::fs::symlink_metadata(&path) else { return Ok(None) };
-    if !found.is_file() {
-        return Err(format!("{name} is no plain file and was not read"));
-    }
-    files::read_plain(&path, MOST).map(Some).map_err(|error| match error.kind() {
-        ErrorKind::FileTooLarge => format!("{name} is larger than 1 MiB and was not read"),
-        _ => format!("{name} cannot be read: {error}"),
-    })
-}
 
 /// The package's name without its scope, else the directory's, with other characters made `-`.
 fn name(top: &Path, package: Option<&Package>) -> Option<AppName> {
@@ -261,17 +212,15 @@ pub struct Package {
     pub version: Option<String>,
     /// The lock file beside it.
     pub lock: Option<LockFile>,
-    /// Files beside it that installing depends on, the lock file among them.
-    pub inputs: Vec<String>,
-    /// It has dependencies to install.
+    /// It has dependencies to install, or its workspaces may have.
     pub dependencies: bool,
     /// `node_modules` is tracked by git, so that there is nothing to install.
     pub vendored: bool,
     /// `scripts.build`
     pub build: Option<String>,
-    /// What the build script makes: untracked directories that are there, else a guess by the script.
-    pub outputs: Vec<RepoPath>,
-    /// `outputs` is a guess.
+    /// What installing and building read and make.
+    pub files: BuildFiles,
+    /// What the build makes is a guess.
     pub guessed: bool,
     /// How the app is started.
     pub start: Option<Start>,
@@ -286,31 +235,6 @@ pub struct Start {
     pub command: Vec<String>,
     /// Variables the script sets before it.
     pub env: BTreeMap<String, String>,
-}
-
-/// The kind of lock file, which names the package manager.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LockFile {
-    /// `package-lock.json` or `npm-shrinkwrap.json`
-    Npm,
-    /// `yarn.lock` of yarn 1
-    Yarn,
-    /// `yarn.lock` of yarn 2 and later
-    YarnBerry,
-    /// `pnpm-lock.yaml`
-    Pnpm,
-}
-
-impl LockFile {
-    /// The command that installs exactly what the lock file says, or fails.
-    pub fn install(self) -> &'static [&'static str] {
-        match self {
-            LockFile::Npm => &["npm", "ci"],
-            LockFile::Yarn => &["yarn", "install", "--frozen-lockfile"],
-            LockFile::YarnBerry => &["yarn", "install", "--immutable"],
-            LockFile::Pnpm => &["pnpm", "install", "--frozen-lockfile"],
-        }
-    }
 }
 
 impl Package {
@@ -350,7 +274,7 @@ impl Package {
         let mut package = Self {
             name: word("/name"),
             version: word("/version").filter(|version| !version.trim().is_empty()),
-            lock: lock(&has),
+            lock: lock(tree, word("/packageManager").as_deref(), warnings),
             dependencies: ["dependencies", "devDependencies", "optionalDependencies"]
                 .into_iter()
                 .any(filled),
@@ -358,9 +282,11 @@ impl Package {
             build: word("/scripts/build").filter(|script| !script.trim().is_empty()),
             ..Self::default()
         };
-        package.inputs = INPUTS.into_iter().filter(|name| has(name)).map(str::to_owned).collect();
-        if let Some(build) = &package.build {
-            (package.outputs, package.guessed) = outputs(tree, build);
+        package.files = BuildFiles::of(tree, value, package.lock);
+        package.dependencies |= !package.files.workspaces.is_empty() && package.lock.is_some();
+        if let Some(build) = package.build.as_ref().filter(|_| package.files.built.is_empty()) {
+            package.files.built = guess(tree, build);
+            package.guessed = !package.files.built.is_empty();
         }
         let script = word("/scripts/start").filter(|script| !script.trim().is_empty());
         package.port = script.as_deref().and_then(port);
@@ -393,6 +319,15 @@ impl Package {
                 Some(_) => {}
             }
         }
+        if let (true, Some(_)) = (self.files.carry.is_empty(), &self.build)
+            && tree.dotenv().is_some()
+        {
+            warnings.push(
+                "the build seems not to read .env, so it does not get it: say carry = [\".env\"] in its [[build]] \
+                 if it does"
+                    .to_owned(),
+            );
+        }
         let runs_node = self.dependencies || self.start.is_some();
         if runs_node && tree.tools.node.is_none() {
             warnings.push("node was not found on this host".to_owned());
@@ -400,37 +335,42 @@ impl Package {
     }
 }
 
-const INPUTS: [&str; 8] = [
-    "package.json",
-    "package-lock.json",
-    "npm-shrinkwrap.json",
-    "yarn.lock",
-    "pnpm-lock.yaml",
-    "pnpm-workspace.yaml",
-    ".npmrc",
-    ".yarnrc.yml",
-];
-
-fn lock(has: &impl Fn(&str) -> bool) -> Option<LockFile> {
-    if has("package-lock.json") || has("npm-shrinkwrap.json") {
-        Some(LockFile::Npm)
-    } else if has("pnpm-lock.yaml") {
-        Some(LockFile::Pnpm)
-    } else if has("yarn.lock") {
-        Some(if has(".yarnrc.yml") { LockFile::YarnBerry } else { LockFile::Yarn })
-    } else {
-        None
+/// The lock file of the package manager that package.json names, else the one that is there.
+fn lock(tree: &WorkTree<'_>, named: Option<&str>, warnings: &mut Vec<String>) -> Option<LockFile> {
+    let has = |name: &str| tree.top.join(name).is_file();
+    let berry = has(".yarnrc.yml")
+        || named.is_some_and(|named| named.starts_with("yarn@") && !named.starts_with("yarn@1."))
+        || tree.text("yarn.lock").ok().flatten().is_some_and(|text| text.contains("__metadata:"));
+    let yarn = if berry { LockFile::YarnBerry } else { LockFile::Yarn };
+    let all = [LockFile::Npm, LockFile::Pnpm, yarn, LockFile::Bun];
+    let there: Vec<LockFile> =
+        all.into_iter().filter(|lock| lock.files().iter().any(|name| has(name))).collect();
+    let manager = named.map(|named| named.split('@').next().unwrap_or(named));
+    let wanted = manager.map(|name| all.into_iter().find(|lock| lock.install()[0] == name));
+    if let (Some(None), Some(name)) = (wanted, manager) {
+        warnings.push(format!(
+            "packageManager in package.json names {name}, which gitroll does not know: write how it installs \
+             into [[build]]"
+        ));
     }
+    let lock = wanted.flatten().filter(|lock| there.contains(lock)).or(there.first().copied());
+    if let Some(lock) = lock.filter(|_| there.len() > 1) {
+        let others = there.iter().filter(|other| **other != lock);
+        let others: Vec<&str> = others.map(|other| other.files()[0]).collect();
+        let (file, others) = (lock.files()[0], others.join(", "));
+        warnings.push(format!("{file} is used; {others} is there too: remove what is not used"));
+    }
+    lock
 }
 
-/// The untracked build directories that are there, else what the script's tool usually makes.
-fn outputs(tree: &WorkTree<'_>, script: &str) -> (Vec<RepoPath>, bool) {
-    const USUAL: [&str; 6] = ["dist", "build", ".next", "out", "public/build", ".output"];
-    const BY_TOOL: [(&str, &str); 9] = [
+/// What the script's tool usually makes.
+fn guess(tree: &WorkTree<'_>, script: &str) -> Vec<String> {
+    const BY_TOOL: [(&str, &str); 10] = [
         ("next", ".next"),
         ("nuxt", ".output"),
         ("react-scripts", "build"),
         ("remix", "build"),
+        ("astro", "dist"),
         ("vite", "dist"),
         ("webpack", "dist"),
         ("rollup", "dist"),
@@ -438,30 +378,10 @@ fn outputs(tree: &WorkTree<'_>, script: &str) -> (Vec<RepoPath>, bool) {
         ("esbuild", "dist"),
     ];
     let untracked = |dir: &&str| RepoPath::new(*dir).is_ok_and(|path| !(tree.tracked)(&path));
-    // A link would lead the build out of the tree.
-    let there = |dir: &&str| {
-        std::fs::symlink_metadata(tree.top.join(dir)).is_ok_and(|found| found.is_dir())
-    };
-    let found: Vec<RepoPath> = USUAL
-        .iter()
-        .copied()
-        .filter(there)
-        .filter(untracked)
-        .filter_map(|dir| RepoPath::new(dir).ok())
-        .collect();
-    if !found.is_empty() {
-        return (found, false);
-    }
     let runs =
         |tool: &str| script.split(|c: char| !c.is_alphanumeric() && c != '-').any(|w| w == tool);
     let guess = BY_TOOL.iter().find(|(tool, _)| runs(tool)).map(|(_, dir)| *dir);
-    let guess: Vec<RepoPath> = guess
-        .filter(|dir| untracked(dir))
-        .and_then(|dir| RepoPath::new(dir).ok())
-        .into_iter()
-        .collect();
-    let guessed = !guess.is_empty();
-    (guess, guessed)
+    guess.filter(untracked).map(str::to_owned).into_iter().collect()
 }
 
 /// The script as an argument vector where it is `node …` or a program of the repository's own without

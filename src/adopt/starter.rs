@@ -89,6 +89,9 @@ impl Kind {
     }
 }
 
+/// How many things that nobody can tell are named.
+const MOST_UNKNOWN: usize = 12;
+
 fn facts(
     name: &AppName,
     stack: &Stack,
@@ -106,11 +109,7 @@ fn facts(
     {
         start_env.push(("PORT".to_owned(), port.number.to_string()));
     }
-    let outputs: Vec<String> = package
-        .outputs
-        .iter()
-        .filter_map(|path| path.as_path().to_str().map(str::to_owned))
-        .collect();
+    let files = &package.files;
     let pm2: Vec<Value> = pm2_services(&stack.pm2)
         .into_iter()
         .map(|(key, app, namespace)| context! { key => key, name => app.name, namespace })
@@ -121,11 +120,16 @@ fn facts(
         has_package => stack.package.is_some(),
         upstream => upstream.map(|u| format!("{}/{}", u.remote, u.branch)),
         install,
-        install_inputs => package.inputs,
+        install_inputs => if files.reads_all { vec!["**".to_owned()] } else { files.inputs.clone() },
+        reads_all => files.reads_all,
+        installed => files.installed,
+        may_install => files.may_install,
         dependencies => installs,
         build_script => package.build,
         build_command => [manager, "run", "build"],
-        outputs,
+        outputs => files.built,
+        carry => files.carry,
+        unknown => files.unknown.iter().take(MOST_UNKNOWN).collect::<Vec<_>>(),
         guessed => package.guessed,
         env_file => stack.env_file,
         pm2,

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::model::RepoPath;
+use crate::config::quote;
+use crate::model::{GroupName, RepoPath};
 use crate::system::git::GitError;
 
 /// Why a build failed.
@@ -20,7 +21,21 @@ pub enum BuildError {
     },
     /// A declared output was not made.
     #[error("the build made no {0}")]
-    NoOutput(RepoPath),
+    NoOutput(String),
+    /// What the commands wrote beside the outputs, and the live tree has in another version: the app would serve
+    /// with that.
+    #[error(
+        "build {group} also made {}, not among its outputs, and the live tree has another version of it: add {} to \
+         `outputs` of [[build]] {group} in gitroll.toml, or to `scratch` if nothing that serves reads it",
+        .paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        .paths.iter().map(|path| quote(&path.to_string())).collect::<Vec<_>>().join(", ")
+    )]
+    Undeclared {
+        /// The group.
+        group: GroupName,
+        /// As they would have to be declared.
+        paths: Vec<RepoPath>,
+    },
     /// An output of an earlier group is neither kept nor live any more.
     #[error("{0}, which an earlier group made, is no longer kept")]
     NeedGone(RepoPath),

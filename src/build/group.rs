@@ -1,18 +1,21 @@
 //! Running one build group in its stage and keeping what it makes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::baked::Moved;
+use super::beside::{self, Beside};
 use super::error::BuildError;
 use super::key::{carried, io_at};
+use super::made::Made;
+use super::runtime::Toolchain;
 use super::seal::Depth;
 use super::store::Store;
 use crate::config::Binding;
-use crate::model::{BuildKey, BuildStep, Redactor, RepoPath, dotenv};
+use crate::model::{BuildKey, BuildStep, Digest, Redactor, RepoPath, dotenv};
 use crate::system::files::{self, Beneath, DirEntryAt, FileKind};
 use crate::system::git::ThrowAway;
 use crate::system::process::{Finished, Invocation, ProcessError, telling_lines};
@@ -43,13 +46,16 @@ pub struct Built {
 /// The outputs appear in the store under their key all at once and durably, or not at all. Where the key
 /// is there already, what is there stays.
 ///
+/// What the commands wrote beside the outputs, and the live tree has in another version, makes the build fail
+/// unless `step` lets it; `tracked` are the paths of the commit, sorted.
+///
 /// # Errors
 /// See [`BuildError`]; the stage is then worthless, the live tree untouched.
 pub fn build(
     binding: &Binding,
     store: &Store,
     step: &BuildStep,
-    stage: &Path,
+    (stage, tracked): (&Path, &[RepoPath]),
     live: &Path,
     extra: &BTreeMap<String, String>,
 ) -> Result<Built, BuildError> {
@@ -59,6 +65,9 @@ pub fn build(
     let passed = environment::for_builds(&binding.pass);
     let redactor = carry(step, &inside, live)?.and(secrets_of(&passed));
     for (output, key) in &step.needs {
+        if store.was_absent(key, output).map_err(|e| io_at(&store.dir, e))? {
+            continue;
+        }
         provide(store, key, output, &inside, live)?;
     }
     let repositories = ThrowAway::of(stage);
@@ -83,8 +92,43 @@ pub fn build(
         built.lines.extend(run(&command, &redactor.text(&argv.join(" ")), &redactor)?);
     }
     repositories.take_away().map_err(|e| io_at(stage, e))?;
-    built.warnings = keep(store, step, &inside, live)?;
+    let beside = beside::look(step, tracked, &inside, live).map_err(|(path, e)| io_at(&path, e))?;
+    if !beside.differing.is_empty() && !step.undeclared {
+        let group = step.group.clone();
+        return Err(BuildError::Undeclared { group, paths: beside.differing });
+    }
+    built.warnings.extend(told_of(step, &beside));
+    let toolchain = Toolchain::of(binding, stage);
+    built.warnings.extend(keep(store, step, (&inside, live), &toolchain, beside.files)?);
     Ok(built)
+}
+
+/// What is said of what was written beside the outputs and does not make the build fail.
+fn told_of(step: &BuildStep, beside: &Beside) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(names) = names(&beside.differing) {
+        warnings.push(format!(
+            "{names}: build {} made another one, which is not among its outputs: the live one stays",
+            step.group
+        ));
+    }
+    if let Some(names) = names(&beside.missing) {
+        warnings.push(format!(
+            "build {} also made {names}, not among its outputs: not put in place (name it under `outputs`, or \
+             under `scratch` if nothing reads it)",
+            step.group
+        ));
+    }
+    warnings
+}
+
+/// The first few; `None` where there are none.
+fn names(paths: &[RepoPath]) -> Option<String> {
+    const SHOWN: usize = 3;
+    let shown: Vec<String> = paths.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = paths.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!shown.is_empty()).then(|| shown.join(", ") + &more)
 }
 
 /// What of the passed variables must not be told.
@@ -215,36 +259,60 @@ fn ending(finished: &Finished, limit: Duration) -> String {
     }
 }
 
-/// Moves the outputs into the store; returns what is to be said of them.
+/// Moves the outputs into the store, and notes there how they were made; returns what is to be said of them.
 fn keep(
     store: &Store,
     step: &BuildStep,
-    stage: &Beneath,
-    live: &Path,
+    (stage, live): (&Beneath, &Path),
+    toolchain: &Toolchain,
+    beside: BTreeMap<RepoPath, Digest>,
 ) -> Result<Vec<String>, BuildError> {
     let moved = Moved { from: stage.path(), to: live };
     let mut made = Vec::new();
     let mut warnings = Vec::new();
-    for output in &step.outputs {
+    let mut absent = BTreeSet::new();
+    for output in step.all_outputs() {
         let path = stage.path().join(output.as_path());
-        let spot = stage.entry(output).map_err(|e| io_at(&path, e))?;
-        let Some(spot) = spot else {
-            return Err(BuildError::NoOutput(output.clone()));
+        let spot = match stage.entry(output) {
+            Err(error)
+                if step.optional.contains(output) && files::is_symbolic_link_error(&error) =>
+            {
+                None
+            }
+            spot => spot.map_err(|e| io_at(&path, e))?,
         };
-        match spot.find().map_err(|e| io_at(&path, e))?.map(|found| found.kind) {
-            Some(FileKind::Directory | FileKind::File) => made.push((output, spot)),
-            None => return Err(BuildError::NoOutput(output.clone())),
-            Some(_) => {
+        let found = match &spot {
+            Some(spot) => spot.find().map_err(|e| io_at(&path, e))?.map(|found| found.kind),
+            None => None,
+        };
+        match (spot, found) {
+            (Some(spot), Some(FileKind::Directory | FileKind::File)) => made.push((output, spot)),
+            (_, None) if step.optional.contains(output) => {
+                absent.insert(output.clone());
+            }
+            (_, None) => return Err(BuildError::NoOutput(output.to_string())),
+            (_, Some(_)) => {
                 let problem = "the build made it something other than a directory or a plain file";
                 return Err(io_at(&path, io::Error::other(problem)));
             }
+        }
+    }
+    for choice in &step.at_least_one {
+        if choice.paths.iter().all(|path| absent.contains(path)) {
+            return Err(BuildError::NoOutput(choice.glob.clone()));
         }
     }
     for (output, spot) in &made {
         let named = moved.apply(spot).and_then(|()| moved.named_in(spot));
         warnings.extend(baked(output, &named.map_err(|e| io_at(spot.path(), e))?));
     }
-    store_outputs(store, &step.key, &made).map_err(|e| io_at(&store.dir, e))?;
+    let places: Vec<PathBuf> = made.iter().map(|(_, spot)| spot.path().to_owned()).collect();
+    let outputs = made.iter().map(|(output, _)| (*output).clone()).collect();
+    let known = Made::new(outputs, absent, toolchain.building(&places), beside);
+    let noted = store.note_made(&step.key, &known);
+    noted
+        .and_then(|()| store_outputs(store, &step.key, &made))
+        .map_err(|e| io_at(&store.dir, e))?;
     Ok(warnings)
 }
 

@@ -1,18 +1,18 @@
 //! What a build depends on, as one hash.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
 use super::error::BuildError;
-use crate::config::{Binding, Build};
+use crate::config::Build;
 use crate::model::{BuildKey, Digest, Oid, RepoPath, TreeEntry, TreeMode};
 use crate::system::environment;
 use crate::system::files::{Beneath, DirEntryAt, FileKind};
 use crate::system::process::{Invocation, ProcessError};
-use crate::system::user::Account;
 
 /// Everything that makes a key. Its JSON is hashed: every part is delimited and in a fixed order.
 #[derive(Serialize)]
@@ -21,6 +21,11 @@ struct Material<'a> {
     run: &'a [Vec<String>],
     env: &'a BTreeMap<String, String>,
     outputs: &'a [RepoPath],
+    /// What earlier versions did not know is left out where it is not used: keys stay what they were.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    optional: Vec<&'a RepoPath>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    globs: Vec<(&'a str, bool)>,
     inputs: Vec<(&'a RepoPath, TreeMode, &'a Oid)>,
     carry: Vec<(&'a RepoPath, Digest)>,
     node: &'a str,
@@ -55,6 +60,8 @@ pub(super) fn of(
         run: &group.run,
         env: &group.env,
         outputs: &group.outputs,
+        optional: group.optional.iter().collect(),
+        globs: group.output_globs.iter().map(|g| (g.text.as_str(), g.optional)).collect(),
         inputs,
         carry,
         node,
@@ -85,15 +92,15 @@ pub(super) fn carried(live: &Path, path: &RepoPath) -> Result<DirEntryAt, BuildE
     look().map_err(|source| io_at(&full, source))
 }
 
-/// What `node --version` says; empty where there is no node.
-pub(super) fn node_version(binding: &Binding, dir: &Path) -> Result<String, BuildError> {
-    let program = binding.tools.node.clone().unwrap_or_else(|| PathBuf::from("node"));
-    let mut node = Invocation::new(program, dir);
+/// What `node --version` says; empty where there is no node. `program`: where it is known to be.
+pub(super) fn node_version(
+    program: Option<&Path>,
+    environment: &BTreeMap<OsString, OsString>,
+    dir: &Path,
+) -> Result<String, BuildError> {
+    let mut node = Invocation::new(program.unwrap_or_else(|| Path::new("node")), dir);
     node.args.push("--version".into());
-    node.env.insert("PATH".into(), binding.path_variable.clone().into());
-    // Version managers put something in node's place that looks there.
-    let user = Account::named(&binding.run_as).unwrap_or_else(Account::current);
-    node.env.insert("HOME".into(), user.home.into());
+    node.env.clone_from(environment);
     let failed = |how: String, lines| BuildError::Command {
         command: "node --version".to_owned(),
         how,
@@ -107,7 +114,7 @@ pub(super) fn node_version(binding: &Binding, dir: &Path) -> Result<String, Buil
             let lines = crate::system::process::telling_lines(&finished.stderr, 5);
             Err(failed("failed".to_owned(), lines))
         }
-        Err(ProcessError::NotFound { .. }) if binding.tools.node.is_none() => Ok(String::new()),
+        Err(ProcessError::NotFound { .. }) if program.is_none() => Ok(String::new()),
         Err(error) => Err(failed(format!("could not be run: {error}"), Vec::new())),
     }
 }

@@ -80,11 +80,6 @@ impl Store {
         self.find(key, output).is_ok_and(|found| found.is_some())
     }
 
-    /// Whether a group without outputs ran to its end under this key.
-    pub fn has_run(&self, key: &BuildKey) -> bool {
-        self.dir.join(key.as_str()).is_dir()
-    }
-
     /// What is kept of an artifact here.
     ///
     /// # Errors
@@ -170,6 +165,14 @@ impl Store {
         Ok(live)
     }
 
+    /// The outputs at which something was put in place.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn places(&self) -> io::Result<Vec<RepoPath>> {
+        Ok(self.noted()?.into_keys().collect())
+    }
+
     /// Notes that the directory now at `output` in the live tree is the artifact `key`. Durable.
     ///
     /// # Errors
@@ -228,7 +231,9 @@ impl Store {
             left -= 1;
             removed.push(key);
         }
-        self.forget_seals(&self.noted()?)?;
+        let live = self.noted()?;
+        self.forget_seals(&live)?;
+        self.forget_made(keep, &live.into_values().map(|noted| noted.key).collect())?;
         Ok(removed)
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{BuildError, BuildPlan, Depth, LiveArtifact, build, plan};
+use super::{Around, BuildError, BuildPlan, Depth, LiveArtifact, Toolchain, build, plan};
 use crate::config::{Binding, Build, Signing, SigningFormat, Tools};
 use crate::layout::stage;
 use crate::layout::testing::{App, Node, Tree, files, memory, path, patterns};
@@ -40,6 +40,9 @@ fn group(name: &str, run: &[&[&str]], inputs: &[&str], outputs: &[&str]) -> Buil
         run: run.iter().map(|argv| argv.iter().map(|a| (*a).to_owned()).collect()).collect(),
         inputs: patterns(inputs),
         outputs: outputs.iter().map(|o| path(o)).collect(),
+        optional: Vec::new(),
+        output_globs: Vec::new(),
+        scratch: patterns(&[]),
         carry: Vec::new(),
         env: BTreeMap::new(),
         timeout: Duration::from_secs(120),
@@ -47,7 +50,19 @@ fn group(name: &str, run: &[&[&str]], inputs: &[&str], outputs: &[&str]) -> Buil
 }
 
 fn planned(app: &App, groups: &[Build], commit: &Oid, live: &[LiveArtifact]) -> BuildPlan {
-    plan(&app.git, &binding(app), &app.store, groups, commit, live, Depth::Deep).unwrap()
+    try_plan(app, &binding(app), groups, commit, live).unwrap()
+}
+
+fn try_plan(
+    app: &App,
+    binding: &Binding,
+    groups: &[Build],
+    commit: &Oid,
+    live: &[LiveArtifact],
+) -> Result<BuildPlan, BuildError> {
+    let toolchain = Toolchain::of(binding, app.git.top());
+    let around = Around { live, besides: &[], leaving: &[], depth: Depth::Deep };
+    plan(&app.git, &toolchain, &app.store, groups, commit, around)
 }
 
 fn keys(app: &App, groups: &[Build], commit: &Oid) -> Vec<BuildKey> {
@@ -62,7 +77,10 @@ fn build_all(app: &App, plan: &BuildPlan, commit: &Oid) -> Result<Vec<String>, B
     let extra = BTreeMap::from([("GITROLL_VERSION".to_owned(), "1.2.3".to_owned())]);
     let mut told = Vec::new();
     for step in &plan.steps {
-        told.extend(build(&binding(app), &app.store, step, &place, &app.top, &extra)?.lines);
+        let entries = app.git.entries(commit).unwrap();
+        let tracked: Vec<_> = entries.into_iter().map(|(path, _)| path).collect();
+        let stage = (place.as_path(), tracked.as_slice());
+        told.extend(build(&binding(app), &app.store, step, stage, &app.top, &extra)?.lines);
     }
     Ok(told)
 }
@@ -154,7 +172,7 @@ fn a_carried_file_and_the_node_version_are_part_of_the_key() {
     );
     let mut other = binding(&app);
     other.tools.node = Some(node);
-    let after = plan(&app.git, &other, &app.store, &groups, &commit, &[], Depth::Deep).unwrap();
+    let after = try_plan(&app, &other, &groups, &commit, &[]).unwrap();
     assert_ne!(after.artifacts[0].key, before[0]);
 }
 
@@ -169,8 +187,7 @@ fn a_carried_file_that_is_missing_or_a_link_is_refused_and_never_followed() {
     fs::create_dir(&secret).unwrap();
     fs::write(secret.join(".env"), "theirs").unwrap();
     let refuse = |what: &str| {
-        let error = plan(&app.git, &binding(&app), &app.store, &groups, &commit, &[], Depth::Deep)
-            .unwrap_err();
+        let error = try_plan(&app, &binding(&app), &groups, &commit, &[]).unwrap_err();
         assert!(
             matches!(&error, BuildError::Io { path, .. } if path.ends_with("conf/.env")),
             "{what}"
@@ -277,7 +294,7 @@ fn a_failing_build_leaves_the_live_tree_and_the_store_untouched_and_tells_why() 
     assert!(error.to_string().ends_with("did not end within 1 s"), "{error}");
     let error = fail("kill -9 $$", 60);
     assert!(error.to_string().ends_with("was ended by signal 9"), "{error}");
-    assert!(matches!(fail("true", 60), BuildError::NoOutput(output) if output == path("dist")));
+    assert!(matches!(fail("true", 60), BuildError::NoOutput(output) if output == "dist"));
     let error = fail("ln -s /etc dist", 60);
     assert!(error.to_string().contains("something other than a directory"), "{error}");
 
@@ -382,7 +399,7 @@ fn outputs_come_from_a_stage_on_another_file_system_too() {
     let place = dir.path().join("stage");
     stage(&app.git, &commit, &place).unwrap();
     let (binding, extra) = (binding(&app), BTreeMap::new());
-    build(&binding, &app.store, &plan.steps[0], &place, &app.top, &extra).unwrap();
+    build(&binding, &app.store, &plan.steps[0], (&place, &[path("a")]), &app.top, &extra).unwrap();
     let made = app.store.place(&plan.steps[0].key, &path("dist"));
     assert_eq!(fs::read_link(made.join("link")).unwrap(), Path::new("x"));
     assert_eq!(fs::read(made.join("x")).unwrap(), b"1\n");

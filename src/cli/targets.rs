@@ -103,6 +103,10 @@ fn table(targets: &[Candidate], style: &Style) -> Table {
             (Needed::Nothing, Standing::Skipped(reason)) if unlooked(reason) => dash,
             (Needed::Nothing, _) => "kept".to_owned(),
         };
+        let why = match &target.unfit {
+            Some(unfit) => format!("{why}; {unfit}"),
+            None => why,
+        };
         table.row(vec![sign, escape(&target.name), commit, served, proof, build, escape(&why)]);
     }
     table

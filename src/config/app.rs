@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use globset::GlobSet;
+use globset::{GlobMatcher, GlobSet};
 
 use super::{Check, Flag, Flags, Rule};
 use crate::model::{AppName, CheckName, ComponentId, GroupName, RepoPath, ServiceName};
@@ -119,14 +119,49 @@ pub struct Build {
     pub run: Vec<Vec<String>>,
     /// `inputs`: globs over the tree, default all.
     pub inputs: Patterns,
-    /// `outputs`: directories (or files) it makes, relative to the top; untracked, disjoint.
+    /// `outputs` without globs: directories (or files) it makes, relative to the top; untracked, disjoint.
     pub outputs: Vec<RepoPath>,
+    /// `optional` without globs: further outputs, which may be absent.
+    pub optional: Vec<RepoPath>,
+    /// The globs of both.
+    pub output_globs: Vec<OutputGlob>,
+    /// `scratch`: what the commands write besides, and nothing that serves reads.
+    pub scratch: Patterns,
     /// `carry`: untracked files of the live tree the build reads.
     pub carry: Vec<RepoPath>,
     /// `env`
     pub env: BTreeMap<String, String>,
     /// `timeout` of each command, default 15 min.
     pub timeout: Duration,
+}
+
+/// One name in every directory that matches, such as `packages/*/dist`.
+#[derive(Debug, Clone)]
+pub struct OutputGlob {
+    /// As written.
+    pub text: String,
+    /// Whether there may be none.
+    pub optional: bool,
+    directories: GlobMatcher,
+    name: String,
+}
+
+impl OutputGlob {
+    /// `name` in each of `directories`.
+    pub fn new(text: String, optional: bool, directories: GlobMatcher, name: String) -> Self {
+        Self { text, optional, directories, name }
+    }
+
+    /// The output in `directory`, where that matches.
+    pub fn below(&self, directory: &RepoPath) -> Option<RepoPath> {
+        let matches = self.directories.is_match(directory.as_path());
+        matches.then(|| directory.join(self.name.as_bytes()).ok()).flatten()
+    }
+
+    /// Whether `path` is such an output.
+    pub fn is_match(&self, path: &RepoPath) -> bool {
+        path.parent().is_some_and(|directory| self.below(&directory).as_ref() == Some(path))
+    }
 }
 
 /// `[migrate]`

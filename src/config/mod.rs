@@ -20,7 +20,8 @@ mod rule;
 
 pub use app::{
     App, Build, Component, Config, Deploy, EcosystemFile, Layout, Manager, Migrate, Notify,
-    Patterns, Prove, Remote, Retention, Rto, RunSettings, Scope, Service, Stable, UpstreamBranch,
+    OutputGlob, Patterns, Prove, Remote, Retention, Rto, RunSettings, Scope, Service, Stable,
+    UpstreamBranch,
 };
 pub use as_proven::{Unchanged, as_proven};
 pub use check::{
@@ -33,7 +34,7 @@ pub use flags::{
     Signal, Verify, declared, readers, takers, verify,
 };
 pub use host::{Binding, BindingError, BindingPlaces, Signing, SigningFormat, Tools};
-pub use parse::{ConfigError, parse};
+pub use parse::{ConfigError, parse, patterns};
 pub use quantity::{duration, show_duration, show_size, size};
 pub use quote::quote;
 pub use reader::ConfigProblem;

@@ -10,7 +10,7 @@ mod value;
 
 use toml::de::DeTable;
 
-use super::app::{Build, Config, Manager, Service};
+use super::app::{Build, Config, Manager, Patterns, Service};
 use super::flags::Flags;
 use super::reader::{ConfigProblem, Placed, Report, Table};
 use crate::model::RepoPath;
@@ -53,6 +53,11 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
         Some(config) if problems.is_empty() => Ok(config),
         _ => Err(fail(problems)),
     }
+}
+
+/// Globs that were read from a file before, made ready again; what is no glob is left out.
+pub fn patterns(globs: &[String]) -> Patterns {
+    value::patterns_of(globs)
 }
 
 /// Every section is read before the first missing one ends the reading, so that all are reported.

@@ -297,7 +297,16 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
     };
     evidence.name = served.map(|s| s.name.clone());
     evidence.version = served.and_then(|s| s.version.clone());
-    evidence.artifacts = artifacts.to_vec();
+    // What a build could have made and did not is no artifact.
+    let made = |a: &&ArtifactEvidence| !site.store.was_absent(&a.key, &a.output).unwrap_or(false);
+    evidence.artifacts = artifacts.iter().filter(made).cloned().collect();
+    let taken_out = plan.activation.artifacts.iter().filter(|_| outcome == Outcome::Succeeded);
+    evidence.left = taken_out
+        .filter_map(|change| {
+            let (output, key) = (change.output.clone(), change.outgoing.clone()?);
+            Some(ArtifactEvidence { group: None, output, key })
+        })
+        .collect();
     evidence.baseline = run.journal.begun().map(|b| b.baseline.clone()).unwrap_or_default();
     (evidence.checks, evidence.services) = observed(lines);
     evidence.witnessed = lines.iter().rev().find_map(|line| match &line.entry {

@@ -30,6 +30,11 @@ pub(super) struct Effect {
     pub(super) ticks: Option<Ticks>,
 }
 
+/// The paths of a commit, sorted.
+fn tracked(site: &Site, commit: &Oid) -> Result<Vec<RepoPath>, StepError> {
+    Ok(site.git.entries(commit)?.into_iter().map(|(path, _)| path).collect())
+}
+
 /// Does one step other than proving and recording.
 pub(super) fn perform(
     site: &Site,
@@ -49,8 +54,10 @@ pub(super) fn perform(
             let extra = variables(&plan.to, run.id.as_str());
             let stage = site.stage(&run.id);
             let (binding, store) = (&site.binding, &site.store);
+            let tracked = tracked(site, &plan.to.commit)?;
+            let stage = (stage.as_path(), tracked.as_slice());
             let Built { lines, warnings } =
-                build::build(binding, store, group, &stage, site.top(), &extra)?;
+                build::build(binding, store, group, stage, site.top(), &extra)?;
             Ok(Effect { output: lines, warnings, ticks: None })
         }
         Step::Quiesce { service } => {

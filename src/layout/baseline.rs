@@ -82,10 +82,15 @@ impl Baseline {
             if let Some(key) = &change.incoming {
                 let place = store.place(key, &change.output);
                 let found = store.find(key, &change.output).at(place)?;
-                let found = found.ok_or_else(|| LayoutError::ArtifactGone(key.to_string()))?;
-                // A run may be resumed much later: what an earlier version kept is sealed now.
-                store.seal_kept(key, &change.output).at(&store.dir)?;
-                ids.incoming.push(found.identity);
+                match found {
+                    Some(found) => {
+                        // A run may be resumed much later: what an earlier version kept is sealed now.
+                        store.seal_kept(key, &change.output).at(&store.dir)?;
+                        ids.incoming.push(found.identity);
+                    }
+                    None if store.was_absent(key, &change.output).at(&store.dir)? => {}
+                    None => return Err(LayoutError::ArtifactGone(key.to_string())),
+                }
             }
             let live = top.find(&change.output).at(change.output.as_path())?;
             if let (Some(found), Some(key)) = (live, &change.outgoing) {

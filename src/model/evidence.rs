@@ -47,6 +47,10 @@ pub struct Evidence {
     /// The built directories that serve.
     #[serde(default)]
     pub artifacts: Vec<ArtifactEvidence>,
+    /// The built directories that lay in the live tree before the act and that it took out of it. Records before
+    /// this field do not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<ArtifactEvidence>,
     /// The names (never the values) of the variables in the app's environment files.
     #[serde(default)]
     pub environment_keys: Vec<String>,
@@ -108,6 +112,7 @@ impl Evidence {
             services: Vec::new(),
             steps: Vec::new(),
             artifacts: Vec::new(),
+            left: Vec::new(),
             environment_keys: Vec::new(),
             saved: Vec::new(),
             skipped: Vec::new(),

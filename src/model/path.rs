@@ -58,6 +58,45 @@ impl RepoPath {
             || (self.0.starts_with(&ancestor.0) && self.0.get(ancestor.0.len()) == Some(&b'/'))
     }
 
+    /// What tools leave for their own next run, and no version of an app reads: caches, and what package managers note
+    /// of an installation. Told by names that tools have agreed on; a directory is also told by its `CACHEDIR.TAG`.
+    pub fn is_cache(&self) -> bool {
+        const TOOLS: [&[u8]; 13] = [
+            b".turbo",
+            b".nx",
+            b".vite",
+            b".vite-temp",
+            b".swc",
+            b".angular",
+            b".gradle",
+            b".npm",
+            b".pnpm-store",
+            b".wireit",
+            b".nyc_output",
+            b"__pycache__",
+            b".husky",
+        ];
+        const NOTES: [&[u8]; 6] = [
+            b".package-lock.json",
+            b".modules.yaml",
+            b".yarn-integrity",
+            b".yarn-state.yml",
+            b".pnpm-workspace-state.json",
+            b".pnpm-workspace-state-v1.json",
+        ];
+        let mut parts = self.0.rsplit(|b| *b == b'/');
+        let name = parts.next().unwrap_or_default();
+        let above = parts.next();
+        let hidden = name.starts_with(b".");
+        TOOLS.contains(&name)
+            || (hidden && name.to_ascii_lowercase().ends_with(b"cache"))
+            || name.ends_with(b".tsbuildinfo")
+            || name.ends_with(b".log")
+            // `.next/cache`; what Yarn has there is what it installs.
+            || (name == b"cache" && above.is_some_and(|above| above.starts_with(b".") && above != b".yarn"))
+            || (above == Some(b"node_modules") && NOTES.contains(&name))
+    }
+
     /// The directory that holds this path, `None` at the top.
     pub fn parent(&self) -> Option<RepoPath> {
         let cut = self.0.iter().rposition(|b| *b == b'/')?;

@@ -158,7 +158,7 @@ pub enum Step {
         commit: Oid,
     },
     /// Run one build group there and keep its outputs.
-    Build(BuildStep),
+    Build(Box<BuildStep>),
     /// Stop a service that must be down while files change. Its reload starts it.
     Quiesce {
         /// The service.
@@ -239,6 +239,24 @@ pub struct BuildStep {
     pub run: Vec<Vec<String>>,
     /// The directories it makes.
     pub outputs: Vec<RepoPath>,
+    /// Further ones, of which any may be absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub optional: Vec<RepoPath>,
+    /// Globs of which each must have at least one among `optional`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_least_one: Vec<OutputChoice>,
+    /// Outputs and carried files of other groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub of_others: Vec<RepoPath>,
+    /// What is taken out of the tree with this change and would be missing, should the commands make it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaving: Vec<RepoPath>,
+    /// Globs of what the commands write and nothing that serves reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scratch: Vec<String>,
+    /// Go on where the commands write something beside the outputs that the live tree has in another version.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undeclared: bool,
     /// Untracked files of the live tree that it reads.
     pub carry: Vec<RepoPath>,
     /// Its declared environment.
@@ -249,7 +267,21 @@ pub struct BuildStep {
     pub needs: Vec<(RepoPath, BuildKey)>,
 }
 
+/// What a glob among a group's outputs may stand for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OutputChoice {
+    /// As written.
+    pub glob: String,
+    /// The paths it could be, by the directories of the commit.
+    pub paths: Vec<RepoPath>,
+}
+
 impl BuildStep {
+    /// All outputs, also those that may be absent.
+    pub fn all_outputs(&self) -> impl Iterator<Item = &RepoPath> {
+        self.outputs.iter().chain(&self.optional)
+    }
+
     /// How long each command may take.
     pub fn limit(&self) -> Duration {
         Duration::from_secs(self.limit_seconds)

@@ -268,7 +268,7 @@ fn need(site: &Site, facts: &Facts, candidate: &mut Candidate) -> Result<(), Pla
             )
     );
     let Some(commit) = candidate.commit.clone().filter(|_| doubtful) else { return Ok(()) };
-    candidate.build = compose::needed(site, facts, &commit)?;
+    (candidate.build, candidate.unfit) = compose::needed(site, facts, &commit)?;
     if let Needed::Impossible(why) = &candidate.build {
         candidate.standing = Standing::Skipped(Reason::Impossible { why: why.clone() });
     }
@@ -305,5 +305,6 @@ fn blank(
     seq: Option<Seq>,
     served: Option<ServedHere>,
 ) -> Candidate {
-    Candidate { name, commit, tag, seq, served, build: Needed::Nothing, standing: Standing::Usable }
+    let (build, standing) = (Needed::Nothing, Standing::Usable);
+    Candidate { name, commit, tag, seq, served, build, unfit: None, standing }
 }

@@ -6,7 +6,8 @@ use super::asked;
 use super::disk_space::{self, SpaceNeeded};
 use super::error::PlanError;
 use super::facts::Facts;
-use crate::build::{self, BuildPlan, Depth, LiveArtifact};
+use super::fitness::{Fitness, left_with, with_later_outputs};
+use crate::build::{self, Around, BuildPlan, Depth, LiveArtifact};
 use crate::config::{self, Apply, Build, Component, Config, takers};
 use crate::layout::{self, Commits};
 use crate::ledger;
@@ -52,6 +53,8 @@ pub struct Change {
     pub asked: Vec<String>,
     /// Services that are reloaded whatever changes.
     pub reload_too: BTreeSet<ServiceName>,
+    /// What about kept artifacts that were built for another runtime.
+    pub kept: UseKept,
 }
 
 impl Change {
@@ -73,6 +76,7 @@ impl Change {
             emergency: false,
             asked: Vec::new(),
             reload_too: BTreeSet::new(),
+            kept: UseKept::IfNeeded,
         }
     }
 
@@ -130,6 +134,8 @@ pub struct Composed {
     pub room: SpaceNeeded,
     /// The values of flags that stand in the plan as digests.
     pub hidden: HiddenFlags,
+    /// It builds anew what is kept and does not fit this host, and what is kept can be used, should the build fail.
+    pub kept_instead: bool,
 }
 
 /// Composes the plan.
@@ -147,7 +153,9 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
         let touched = components(&change);
         edited.retain(|path| touched.iter().any(|component| component.paths.covers(path)));
     }
-    let mut wanted = wanted(site, facts, &to, change.groups, &change.config, Depth::Deep)?;
+    let kept = if change.emergency { UseKept::Hurry } else { change.kept };
+    let choosing = Choosing { groups: change.groups, depth: Depth::Deep, kept };
+    let mut wanted = wanted(site, facts, &to, &change.config, choosing)?;
     if only_components(&change) {
         leave_unchanged(site, facts, &from.commit, &mut wanted)?;
     }
@@ -166,6 +174,10 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
     let whole = !only_components(&change);
     let mut warnings = change.warnings;
     warnings.extend(edited_artifacts(&wanted.changed));
+    warnings.append(&mut wanted.warnings);
+    let serves = Fitness::of(site, facts, &before, (&[], &[]))?.unfit;
+    let again = |why| format!("what serves may not start again, should it be restarted: {why}");
+    warnings.extend(serves.map(again));
     warnings.extend(observed.warnings);
     warnings.extend(unsupported(&change.config));
     if whole {
@@ -206,6 +218,7 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
         tracked_outputs: layout::tracked_outputs(&site.git, &plan.to.commit, &outputs)?,
         room: disk_space::needed(site, &plan)?,
         hidden: HiddenFlags::default(),
+        kept_instead: wanted.kept_instead,
         plan,
     })
 }
@@ -281,28 +294,36 @@ fn leave_unchanged(
         wanted.live.iter().any(|live| live.output == a.output && live.key == a.key)
     };
     let serving: Vec<_> = recorded.into_iter().filter(lies_there).collect();
-    let (git, store) = (&site.git, &site.store);
-    let (binding, groups, live) = (&site.binding, &wanted.groups, &wanted.live);
-    let before = build::plan(git, binding, store, groups, made_from, live, Depth::Shallow)?;
+    let (git, store, toolchain) = (&site.git, &site.store, &facts.toolchain);
+    let (groups, live) = (&wanted.groups, &wanted.live);
+    let around = Around { live, besides: &[], leaving: &[], depth: Depth::Shallow };
+    let before = build::plan(git, toolchain, store, groups, made_from, around)?;
     wanted.plan.keep_unchanged(&before, &serving);
     Ok(())
 }
 
-/// What it takes to restore a commit.
+/// What it takes to restore a commit, and why what is kept of it does not run here, where that is so.
 ///
 /// # Errors
 /// When the repository or the store cannot be read.
-pub fn needed(site: &Site, facts: &Facts, commit: &Oid) -> Result<Needed, PlanError> {
+pub fn needed(
+    site: &Site,
+    facts: &Facts,
+    commit: &Oid,
+) -> Result<(Needed, Option<String>), PlanError> {
     let to = facts.names.served(&site.git, commit, None)?;
     let config = &facts.accepted.config;
-    let wanted = wanted(site, facts, &to, GroupsOf::Target, config, Depth::Shallow)?;
+    let choosing =
+        Choosing { groups: GroupsOf::Target, depth: Depth::Shallow, kept: UseKept::IfNeeded };
+    let wanted = wanted(site, facts, &to, config, choosing)?;
     if wanted.plan.steps.is_empty() {
-        return Ok(Needed::Nothing);
+        return Ok((Needed::Nothing, wanted.unfit));
     }
-    Ok(match missing_tools(site, &wanted.plan).first() {
+    let needed = match missing_tools(site, &wanted.plan).first() {
         Some(tool) => Needed::Impossible(format!("not kept, and {tool} was not found to build it")),
         None => Needed::Build(wanted.plan.steps.iter().map(|s| s.group.to_string()).collect()),
-    })
+    };
+    Ok((needed, wanted.unfit))
 }
 
 /// The programs a build needs that are not on this host.
@@ -330,6 +351,30 @@ struct Wanted {
     live: Vec<LiveArtifact>,
     /// Outputs whose artifact, live or kept for the target, was edited since it was built.
     changed: BTreeSet<RepoPath>,
+    /// What is kept of the target and was built for another runtime than this host has: why.
+    unfit: Option<String>,
+    /// Whether that is kept and could be used, should it not be possible to build it anew.
+    kept_instead: bool,
+    warnings: Vec<String>,
+}
+
+/// How the artifacts of a target are chosen.
+#[derive(Debug, Clone, Copy)]
+struct Choosing {
+    groups: GroupsOf,
+    depth: Depth,
+    kept: UseKept,
+}
+
+/// Whether kept artifacts that were built for another runtime are used as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UseKept {
+    /// Only where they cannot be built anew.
+    IfNeeded,
+    /// They are: building them anew failed.
+    Unbuildable,
+    /// They are: there is no time to build.
+    Hurry,
 }
 
 /// The artifacts a target serves with: those it last served with where they are still kept, else what its
@@ -338,42 +383,104 @@ fn wanted(
     site: &Site,
     facts: &Facts,
     to: &Served,
-    source: GroupsOf,
     config: &Config,
-    depth: Depth,
+    choosing: Choosing,
 ) -> Result<Wanted, PlanError> {
+    let depth = choosing.depth;
+    let from_record = choosing.groups == GroupsOf::Target;
     let record = facts.last_record_of(site, &to.commit);
     let kept = match record {
-        Some(entry) if source == GroupsOf::Target => ledger::evidence(&site.git, entry)?.artifacts,
+        Some(entry) if from_record => ledger::evidence(&site.git, entry)?.artifacts,
         _ => Vec::new(),
     };
-    let groups = match source {
+    let groups = match choosing.groups {
         GroupsOf::Config => config.build.clone(),
         GroupsOf::Target => target_groups(site, facts, &to.commit)?,
     };
-    let outputs: BTreeSet<RepoPath> = facts
-        .accepted
-        .config
-        .build
-        .iter()
-        .chain(&groups)
-        .flat_map(|group| group.outputs.iter().cloned())
-        .chain(kept.iter().map(|artifact| artifact.output.clone()))
-        .collect();
-    let live = facts.live(site, &outputs.into_iter().collect::<Vec<_>>(), depth)?;
+    let commits = [&facts.serving.commit, &facts.head.commit, &to.commit];
+    let mut outputs: BTreeSet<RepoPath> = BTreeSet::new();
+    outputs.extend(facts.outputs(site, &facts.accepted.config.build, &commits)?);
+    let own = facts.outputs(site, &groups, &commits)?;
+    outputs.extend(own.iter().cloned());
+    outputs.extend(kept.iter().map(|artifact| artifact.output.clone()));
+    let outputs: Vec<RepoPath> = outputs.into_iter().collect();
+    let live = facts.live(site, &outputs, depth)?;
     let available = |artifact: &ArtifactEvidence| {
         live.iter().any(|l| l.output == artifact.output && l.key == artifact.key)
             || site.store.keeps(&artifact.key, &artifact.output, depth).unwrap_or(false)
     };
+    let undeclared: Vec<&RepoPath> = outputs
+        .iter()
+        .filter(|output| !own.contains(output) && !kept.iter().any(|a| a.output == **output))
+        .collect();
+    let mut returning = left_with(site, facts, record, &undeclared)?;
+    returning.retain(available);
+    let besides: Vec<RepoPath> = returning.iter().map(|a| a.output.clone()).collect();
     let complete = groups
         .iter()
         .flat_map(|group| &group.outputs)
-        .all(|output| kept.iter().any(|artifact| artifact.output == *output));
+        .filter(|output| !build::is_packages(output))
+        .all(|output| kept.iter().any(|artifact| artifact.output == *output))
+        && groups.iter().flat_map(|group| &group.output_globs).all(|glob| {
+            glob.optional || kept.iter().any(|artifact| glob.is_match(&artifact.output))
+        });
     let gone: Vec<_> = kept.iter().filter(|a| !available(a)).cloned().collect();
-    let plan = if source == GroupsOf::Target && complete && gone.is_empty() {
-        BuildPlan { steps: Vec::new(), artifacts: kept }
+    let leaving: Vec<RepoPath> = undeclared
+        .iter()
+        .filter(|output| !besides.contains(output) && live.iter().any(|l| l.output == ***output))
+        .map(|output| (*output).clone())
+        .collect();
+    let around = Around { live: &live, besides: &besides, leaving: &leaving, depth };
+    let planned = |groups: &[Build]| {
+        build::plan(&site.git, &facts.toolchain, &site.store, groups, &to.commit, around)
+    };
+    let later = &facts.accepted.config.build;
+    let anew = || match planned(&groups)? {
+        plan if plan.steps.is_empty() || !from_record => Ok(plan),
+        plan => with_later_outputs(&groups, later).map_or(Ok(plan), |groups| planned(&groups)),
+    };
+    let whole = from_record && complete && gone.is_empty();
+    let mut warnings = Vec::new();
+    let (mut unfit, mut kept_instead) = (None, false);
+    let mut plan = if whole {
+        let fitness = Fitness::of(site, facts, &kept, (&besides, &leaving))?;
+        let as_kept = BuildPlan { steps: Vec::new(), artifacts: kept.clone() };
+        unfit.clone_from(&fitness.unfit);
+        if fitness.fits() {
+            if depth == Depth::Deep && fitness.is_doubtful(facts) {
+                let now = planned(&groups).map(|plan| plan.artifacts).unwrap_or_default();
+                warnings.extend(fitness.unknown(&now));
+            }
+            as_kept
+        } else if choosing.kept == UseKept::Hurry {
+            warnings.push(fitness.used("in an emergency nothing is built that is kept"));
+            as_kept
+        } else if choosing.kept == UseKept::Unbuildable && fitness.as_made {
+            warnings.push(fitness.used("it could not be built anew"));
+            as_kept
+        } else {
+            match anew() {
+                Ok(plan) => match missing_tools(site, &plan).first() {
+                    Some(tool) => {
+                        let why = format!("{tool} was not found to build it anew");
+                        warnings.push(fitness.used(&why));
+                        as_kept
+                    }
+                    None if plan.steps.is_empty() => plan,
+                    None => {
+                        kept_instead = fitness.as_made;
+                        warnings.push(fitness.built_anew());
+                        plan
+                    }
+                },
+                Err(error) => {
+                    warnings.push(fitness.used(&error.to_string()));
+                    as_kept
+                }
+            }
+        }
     } else {
-        build::plan(&site.git, &site.binding, &site.store, &groups, &to.commit, &live, depth)?
+        anew()?
     };
     let built = plan.artifacts.iter().filter(|a| plan.steps.iter().any(|s| s.key == a.key));
     let kept_changed = gone.iter().chain(built).filter(|a| {
@@ -382,7 +489,12 @@ fn wanted(
     });
     let live_changed = live.iter().filter(|live| live.changed).map(|live| &live.output);
     let changed = live_changed.chain(kept_changed.map(|a| &a.output)).cloned().collect();
-    Ok(Wanted { plan, groups, live, changed })
+    returning.retain(|a| plan.artifacts.iter().all(|other| other.output != a.output));
+    plan.artifacts.extend(returning);
+    for step in plan.steps.iter_mut().filter(|_| choosing.kept == UseKept::Hurry) {
+        step.undeclared = true;
+    }
+    Ok(Wanted { plan, groups, live, changed, unfit, kept_instead, warnings })
 }
 
 /// The build groups a commit is restored with.
@@ -464,7 +576,7 @@ fn steps(
     let mut steps = Vec::new();
     if !builds.steps.is_empty() {
         steps.push(Step::Stage { commit: to.commit.clone() });
-        steps.extend(builds.steps.iter().cloned().map(Step::Build));
+        steps.extend(builds.steps.iter().cloned().map(Box::new).map(Step::Build));
     }
     // What depends on others is stopped before them.
     let quiet = config.services.iter().rev().filter(|s| s.quiesce && reloaded.contains(&s.name));
@@ -571,6 +683,7 @@ fn compose_flags(site: &Site, facts: &Facts, change: Change) -> Result<Composed,
         tracked_outputs: Vec::new(),
         room: disk_space::needed(site, &plan)?,
         hidden: change.hidden,
+        kept_instead: false,
         plan,
     })
 }
@@ -621,6 +734,6 @@ fn artifacts_there(site: &Site, facts: &Facts) -> Result<Vec<ArtifactEvidence>, 
         return Ok(ledger::evidence(&site.git, entry)?.artifacts);
     }
     let groups = &facts.accepted.config.build;
-    let outputs: Vec<_> = groups.iter().flat_map(|group| group.outputs.clone()).collect();
+    let outputs = facts.outputs(site, groups, &[&facts.serving.commit, &facts.head.commit])?;
     Ok(artifacts_now(&facts.live(site, &outputs, Depth::Shallow)?))
 }

@@ -93,7 +93,7 @@ pub fn needed(site: &Site, plan: &Plan) -> Result<SpaceNeeded, PlanError> {
     for step in &plan.steps {
         let Step::Build(build) = step else { continue };
         let mut made = Need::default();
-        for output in &build.outputs {
+        for output in build.all_outputs() {
             made.add(size(&site.top().join(output.as_path())));
         }
         let made = Need {

@@ -1,16 +1,17 @@
 //! Facts, gathered by observing: what the chain says, what lies there, what serves.
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
 use super::error::PlanError;
 use super::names::Names;
 use super::reverts::{self, Revert};
-use crate::build::{Depth, LiveArtifact};
+use crate::build::{Depth, LiveArtifact, Toolchain, outputs_of};
 use crate::check::ObservedService;
 use crate::component::{self, HeldContent};
-use crate::config::{self, Config};
+use crate::config::{self, Build, Config};
 use crate::ledger::{self, Chain, Entry, History, Ledger, ServingState};
 use crate::model::{Event, Moment, Oid, Outcome, RepoPath, Seq, Served, WitnessedProcess};
 use crate::site::{
@@ -47,6 +48,8 @@ pub struct Facts {
     /// Contents of components that are held.
     pub held_contents: Vec<HeldContent>,
     reverts: OnceCell<Vec<Revert>>,
+    /// What builds and runs the app here.
+    pub toolchain: Toolchain,
 }
 
 /// A configuration and where it comes from.
@@ -121,6 +124,7 @@ impl Facts {
             tags,
             names,
             held_contents,
+            toolchain: Toolchain::of(&site.binding, site.top()),
         };
         facts.look_at_hand_made(site)?;
         Ok(facts)
@@ -308,6 +312,35 @@ impl Facts {
             .find_map(|entry| ledger::evidence(&site.git, entry).ok()?.run)
             .map(|run| run.to_string())
             .unwrap_or_default()
+    }
+
+    /// The outputs of these groups for these commits, and where else something was put in place that their globs
+    /// mean.
+    ///
+    /// # Errors
+    /// When a commit's tree or the store cannot be read.
+    pub fn outputs(
+        &self,
+        site: &Site,
+        groups: &[Build],
+        commits: &[&Oid],
+    ) -> Result<Vec<RepoPath>, PlanError> {
+        if groups.iter().all(|group| group.output_globs.is_empty()) {
+            let all = outputs_of(groups, &[]);
+            return Ok(all.iter().flat_map(|outputs| outputs.all()).cloned().collect());
+        }
+        let mut found = BTreeSet::new();
+        for commit in commits {
+            let all = outputs_of(groups, &site.git.entries(commit)?);
+            found.extend(all.iter().flat_map(|outputs| outputs.all()).cloned());
+        }
+        let globs: Vec<_> = groups.iter().flat_map(|group| &group.output_globs).collect();
+        let places = site.store.places();
+        let mut places =
+            places.map_err(|source| PlanError::Io { path: site.store.dir.clone(), source })?;
+        places.retain(|place| globs.iter().any(|glob| glob.is_match(place)));
+        found.extend(places);
+        Ok(found.into_iter().collect())
     }
 
     /// What lies in the live tree at the given outputs.

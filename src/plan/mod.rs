@@ -9,6 +9,7 @@ pub mod disk_space;
 mod error;
 pub mod estimate;
 pub mod facts;
+mod fitness;
 pub mod holds;
 mod left;
 mod listening;

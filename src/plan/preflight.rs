@@ -450,7 +450,7 @@ pub fn tools(site: &Site, plan: &Plan, problems: &mut Vec<Problem>) {
         .steps
         .iter()
         .filter_map(|step| match step {
-            Step::Build(build) => Some(build.clone()),
+            Step::Build(build) => Some((**build).clone()),
             _ => None,
         })
         .collect::<Vec<_>>();

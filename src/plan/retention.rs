@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::candidates::{self, Candidates};
 use super::facts::Facts;
 use crate::ledger;
-use crate::model::{BuildKey, Oid};
+use crate::model::{ArtifactEvidence, BuildKey, Oid};
 use crate::site::Site;
 use crate::target::{Candidate, Standing};
 
@@ -23,7 +23,13 @@ pub fn prune(site: &Site, facts: &Facts) {
     let most = facts.accepted.config.retention.artifacts;
     let mut needed: BTreeSet<BuildKey> = BTreeSet::new();
     let mut need = |entry| match ledger::evidence(&site.git, entry) {
-        Ok(evidence) => needed.extend(evidence.artifacts.into_iter().map(|artifact| artifact.key)),
+        Ok(evidence) => {
+            // What was built is named by its own record; what only lay there is named here alone.
+            let lay_there = |a: &ArtifactEvidence| a.key.as_str().starts_with("seen-");
+            let left = evidence.left.into_iter().filter(lay_there);
+            let all = evidence.artifacts.into_iter().chain(left);
+            needed.extend(all.map(|artifact| artifact.key));
+        }
         Err(error) => tracing::warn!("evidence cannot be read: {error}"),
     };
     let serving = facts.own(site).iter().rev().filter(|entry| entry.record.event.serves());

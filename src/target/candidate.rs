@@ -24,6 +24,9 @@ pub struct Candidate {
     pub served: Option<ServedHere>,
     /// What it takes to restore it.
     pub build: Needed,
+    /// Why what is kept of it does not run on this host as it is, where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfit: Option<String>,
     /// Usable, chosen, serving, or passed over and why.
     pub standing: Standing,
 }

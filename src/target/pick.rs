@@ -199,6 +199,7 @@ mod tests {
             seq: None,
             served: None,
             build: Needed::Nothing,
+            unfit: None,
             standing,
         }
     }

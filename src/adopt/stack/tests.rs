@@ -1,12 +1,24 @@
 #![allow(clippy::unwrap_used)]
 
-use std::io::Read as _;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::config::Tools;
+
+/// Files of these names are never ignored.
+const SETTINGS: [&str; 8] = [
+    "package.json",
+    "package-lock.json",
+    "yarn.lock",
+    ".yarnrc.yml",
+    "pnpm-lock.yaml",
+    ".npmrc",
+    "bun.lock",
+    "prisma",
+];
 
 /// A work tree with some tracked paths.
 struct Tree {
@@ -40,6 +52,29 @@ impl Tree {
         self
     }
 
+    /// As git would list them: what lies there and is not tracked, the outermost directories by themselves.
+    fn ignored(&self) -> Vec<RepoPath> {
+        fn walk(tree: &Tree, dir: &std::path::Path, found: &mut Vec<RepoPath>) {
+            for entry in std::fs::read_dir(tree.top().join(dir)).unwrap().map(|e| e.unwrap()) {
+                let path = dir.join(entry.file_name());
+                let name = path.to_str().unwrap();
+                let below = |t: &&str| t.starts_with(&format!("{name}/"));
+                if tree.tracked.contains(&name) || SETTINGS.contains(&name) {
+                    continue;
+                }
+                if tree.tracked.iter().any(below) {
+                    walk(tree, &path, found);
+                } else {
+                    found.push(RepoPath::new(name).unwrap());
+                }
+            }
+        }
+        let mut found = Vec::new();
+        walk(self, std::path::Path::new(""), &mut found);
+        found.sort();
+        found
+    }
+
     fn detect(&self) -> Stack {
         let tool = || Some(PathBuf::from("/usr/bin/x"));
         let tools = Tools { node: tool(), npm: tool(), ..Tools::default() };
@@ -52,6 +87,7 @@ impl Tree {
             tools: &tools,
             pm2: &self.pm2,
             tracked: &tracked,
+            ignored: &self.ignored(),
         })
     }
 }
@@ -93,8 +129,8 @@ fn an_npm_app_is_described_by_its_package_and_lock_file() {
     let package = stack.package.unwrap();
     assert_eq!(package.version.as_deref(), Some("1.2.0"));
     assert_eq!(package.lock, Some(LockFile::Npm));
-    assert_eq!(package.inputs, ["package.json", "package-lock.json", ".npmrc"]);
-    assert_eq!(package.outputs, [RepoPath::new("dist").unwrap()]);
+    assert_eq!(package.files.inputs, [".npmrc", "package-lock.json", "package.json"]);
+    assert_eq!(package.files.built, ["dist"]);
     assert!(package.dependencies && !package.guessed && !package.vendored);
     assert_eq!(package.start.unwrap().command, ["node", "server.js"]);
 }
@@ -103,9 +139,9 @@ fn an_npm_app_is_described_by_its_package_and_lock_file() {
 fn a_tracked_build_directory_is_no_output() {
     let stack = Tree::new(&[("package.json", EXPRESS), ("dist/a.js", "")]).tracking(&["dist/a.js"]);
     let package = stack.detect().package.unwrap();
-    assert_eq!((package.outputs, package.guessed), (Vec::new(), false));
+    assert_eq!((package.files.built, package.guessed), (Vec::new(), false));
     let guessed = Tree::new(&[("package.json", EXPRESS)]).detect().package.unwrap();
-    assert_eq!((guessed.outputs, guessed.guessed), (vec![RepoPath::new("dist").unwrap()], true));
+    assert_eq!((guessed.files.built, guessed.guessed), (vec!["dist".to_owned()], true));
 }
 
 #[test]
@@ -115,6 +151,7 @@ fn lock_files_name_the_package_manager() {
         ("yarn.lock", ".yarnrc.yml", LockFile::YarnBerry),
         ("pnpm-lock.yaml", "x", LockFile::Pnpm),
         ("npm-shrinkwrap.json", "x", LockFile::Npm),
+        ("bun.lock", "x", LockFile::Bun),
     ] {
         let tree = Tree::new(&[("package.json", EXPRESS), (file, ""), (more, "")]);
         assert_eq!(tree.detect().package.unwrap().lock, Some(lock));
@@ -136,10 +173,9 @@ fn a_broken_package_json_is_a_warning() {
     }
     let odd = r#"{"name": 5, "version": [], "scripts": "x", "dependencies": null}"#;
     let stack = Tree::new(&[("package.json", odd)]).detect();
-    assert_eq!(
-        stack.package.unwrap(),
-        Package { inputs: vec!["package.json".to_owned()], ..Package::default() }
-    );
+    let package = stack.package.unwrap();
+    assert_eq!(package.files.inputs, ["package.json"]);
+    assert_eq!(Package { files: BuildFiles::default(), ..package }, Package::default());
     let tree = Tree::new(&[]);
     std::os::unix::fs::symlink("/etc/passwd", tree.top().join("package.json")).unwrap();
     assert!(tree.detect().warnings.concat().contains("no plain file"));

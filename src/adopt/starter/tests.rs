@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::adopt::stack::{Health, Package, Port, Start};
+use crate::adopt::stack::{BuildFiles, Health, Package, Port, Start};
 use crate::config::{CheckKind, Config, Manager};
 use crate::model::RepoPath;
 use crate::service::Pm2App;
@@ -21,16 +21,24 @@ fn express() -> Package {
         name: Some("shop".to_owned()),
         version: Some("1.2.0".to_owned()),
         lock: Some(LockFile::Npm),
-        inputs: vec!["package.json".to_owned(), "package-lock.json".to_owned()],
         dependencies: true,
         build: Some("webpack".to_owned()),
-        outputs: vec![RepoPath::new("dist").unwrap()],
+        files: BuildFiles {
+            inputs: vec!["package.json".to_owned(), "package-lock.json".to_owned()],
+            installed: vec!["node_modules".to_owned()],
+            built: vec!["dist".to_owned()],
+            ..BuildFiles::default()
+        },
         start: Some(Start {
             command: vec!["node".to_owned(), "server.js".to_owned()],
             env: BTreeMap::new(),
         }),
         ..Package::default()
     }
+}
+
+fn none_built() -> BuildFiles {
+    BuildFiles { built: Vec::new(), ..express().files }
 }
 
 fn found(name: &str) -> Pm2App {
@@ -144,7 +152,7 @@ fn what_is_not_known_is_a_comment() {
 
 #[test]
 fn what_an_npm_app_lacks_is_said() {
-    let package = Package { lock: None, outputs: Vec::new(), start: None, ..express() };
+    let package = Package { lock: None, files: none_built(), start: None, ..express() };
     let (config, text) = read(&Stack { package: Some(package), ..Stack::default() });
     assert!(config.build.is_empty() && config.services.is_empty());
     assert!(text.contains("no lock file") && text.contains("no start script"));
@@ -186,7 +194,7 @@ fn uncommented(text: &str) -> String {
 #[test]
 fn the_commented_parts_are_right_when_uncommented() {
     let stack = Stack {
-        package: Some(Package { lock: None, outputs: Vec::new(), start: None, ..express() }),
+        package: Some(Package { lock: None, files: none_built(), start: None, ..express() }),
         ..Stack::default()
     };
     for stack in [stack, Stack::default()] {
@@ -218,7 +226,11 @@ fn hostile_names_cannot_leave_their_quotes() {
         name: Some(evil.to_owned()),
         version: Some(evil.to_owned()),
         build: Some(evil.to_owned()),
-        inputs: vec!["package.json".to_owned()],
+        files: BuildFiles {
+            carry: vec![".env".to_owned()],
+            unknown: vec![evil.to_owned()],
+            ..express().files
+        },
         start: Some(start),
         ..express()
     };
@@ -241,7 +253,7 @@ fn hostile_names_cannot_leave_their_quotes() {
     assert_eq!((command[1].as_str(), env["A"].as_str()), (evil, evil));
     let plain = Stack { package: None, ..stack.clone() };
     assert!(read(&plain).0.notify.is_none());
-    let unknown = Package { outputs: Vec::new(), ..package };
+    let unknown = Package { files: none_built(), ..package };
     assert!(read(&Stack { package: Some(unknown), ..stack }).0.notify.is_none());
 }
 
@@ -252,7 +264,7 @@ proptest! {
     ) {
         let package = Package {
             build: Some(script),
-            outputs: if tracked { Vec::new() } else { express().outputs },
+            files: if tracked { none_built() } else { express().files },
             start: Some(Start { command: vec!["node".to_owned(), argument.replace('\0', "")], env: BTreeMap::new() }),
             ..express()
         };

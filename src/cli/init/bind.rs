@@ -50,12 +50,15 @@ pub(super) fn prepare(
     let tracked = |path: &crate::model::RepoPath| {
         git.entries(&head).is_ok_and(|all| all.iter().any(|(p, _)| p.starts_with(path)))
     };
+    // Where git cannot say, nothing is known to be ignored.
+    let ignored = git.ignored_there().unwrap_or_default();
     let around = WorkTree {
         top: git.top(),
         commit: Some(&head),
         tools: &tools,
         pm2: &found,
         tracked: &tracked,
+        ignored: &ignored,
     };
     let existing = read_config(git.top())?;
     let stack = Stack::detect(&around);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::act::outcome::RecordBrief;
 use crate::act::statement::statement;
-use crate::build::{Depth, TakeOutcome};
+use crate::build::{Depth, TakeOutcome, outputs_of};
 use crate::check;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
@@ -139,7 +139,9 @@ pub(super) fn keep(
     wanted: impl Fn(&ArtifactEvidence) -> bool,
 ) -> Result<Artifacts, Failure> {
     let site = &session.site;
-    let outputs: Vec<_> = config.build.iter().flat_map(|group| group.outputs.clone()).collect();
+    let entries = site.git.entries(&site.git.head()?.commit)?;
+    let all = outputs_of(&config.build, &entries);
+    let outputs: Vec<_> = all.iter().flat_map(|outputs| outputs.all()).cloned().collect();
     let live = site
         .store
         .live(site.top(), &outputs, Depth::Deep)

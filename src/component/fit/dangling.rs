@@ -168,8 +168,12 @@ fn is_built(change: &ComponentChange<'_>, importer: &RepoPath, specifier: &str) 
     let dir = importer.parent();
     let base = join(dir.as_ref().map_or(b"", |d| d.as_bytes()), specifier);
     let base = base.and_then(|base| RepoPath::new(base.trim_ascii_end()).ok());
-    let outputs = change.config.build.iter().flat_map(|group| &group.outputs);
-    base.is_some_and(|base| outputs.into_iter().any(|output| base.starts_with(output)))
+    let Some(base) = base else { return false };
+    change.config.build.iter().any(|group| {
+        let within = || std::iter::successors(Some(base.clone()), RepoPath::parent);
+        group.outputs.iter().chain(&group.optional).any(|output| base.starts_with(output))
+            || group.output_globs.iter().any(|glob| within().any(|path| glob.is_match(&path)))
+    })
 }
 
 fn is_code(path: &RepoPath) -> bool {

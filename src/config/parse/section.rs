@@ -8,8 +8,8 @@ use globset::GlobBuilder;
 
 use super::value;
 use crate::config::app::{
-    App, Build, Deploy, Layout, Migrate, Notify, Prove, Remote, Retention, Rto, RunSettings,
-    Stable, UpstreamBranch,
+    App, Build, Deploy, Layout, Migrate, Notify, OutputGlob, Prove, Remote, Retention, Rto,
+    RunSettings, Stable, UpstreamBranch,
 };
 use crate::config::reader::{Item, Placed, Report, Table, all, or, quoted};
 use crate::model::{GroupName, RepoPath};
@@ -125,25 +125,37 @@ fn build_group(table: &Table<'_>, names: &mut HashSet<GroupName>) -> Option<Plac
     let inputs = or(table.get("inputs"), value::every_path, |item| value::some_patterns(&item));
     let outputs = table.need("outputs");
     let span = outputs.as_ref().map(Item::span);
+    let optional = or(table.get("optional"), Default::default, |item| value::outputs(&item, true));
     let outputs = outputs.and_then(|item| {
-        let paths = value::paths(&item)?;
-        if paths.is_empty() {
+        let (paths, globs) = value::outputs(&item, false)?;
+        let (_, more) = &optional.clone()?;
+        let none = paths.is_empty() && globs.is_empty() && more.is_empty();
+        if none && optional.as_ref().is_some_and(|(paths, _)| paths.is_empty()) {
             item.add("names nothing: name what the commands make, or drop the group");
             return None;
         }
-        Some(paths)
+        Some((paths, globs))
     });
+    let scratch = or(table.get("scratch"), value::no_patterns, |item| value::patterns(&item));
     let carry = or(table.get("carry"), Vec::new, |item| value::paths(&item));
     let env = or(table.get("env"), BTreeMap::new, |item| value::environment(&item));
     let range = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
     let timeout = || Duration::from_secs(15 * 60);
     let timeout = or(table.get("timeout"), timeout, |item| item.duration(range));
     table.finish();
+    let ((mut outputs, globs), (optional, more)) = (outputs?, optional?);
+    // Named in both, it may be absent.
+    outputs.retain(|output| !optional.contains(output));
+    let stays = |glob: &OutputGlob| more.iter().all(|other| other.text != glob.text);
+    let output_globs = globs.into_iter().filter(stays).chain(more.iter().cloned()).collect();
     let build = Build {
         name: name?,
         run: run?,
         inputs: inputs?,
-        outputs: outputs?,
+        outputs,
+        optional,
+        output_globs,
+        scratch: scratch?,
         carry: carry?,
         env: env?,
         timeout: timeout?,
@@ -173,7 +185,7 @@ pub(super) fn check_outputs(
 ) {
     let mut seen: Vec<(&RepoPath, &GroupName)> = Vec::new();
     for Placed { value: group, span } in groups {
-        for output in &group.outputs {
+        for output in group.outputs.iter().chain(&group.optional) {
             for (other, owner) in &seen {
                 if overlap(output, other) {
                     let message = format!("outputs: {output} overlaps {other} of build {owner}");
@@ -199,6 +211,24 @@ pub(super) fn check_outputs(
             }
         }
     }
+    let carried = groups.iter().flat_map(|carrier| {
+        let name = &carrier.value.name;
+        carrier.value.carry.iter().map(move |path| (path, format!("carried by build {name}")))
+    });
+    let claimed = claimed.iter().map(|(path, what)| (path, what.clone()));
+    for (path, what) in claimed.chain(carried) {
+        for Placed { value: group, span } in groups {
+            for glob in group.output_globs.iter().filter(|glob| holds(glob, path)) {
+                let message = format!("outputs: {} overlaps {path}, {what}", quoted(&glob.text));
+                report.add(span, message);
+            }
+        }
+    }
+}
+
+/// Whether `path` may be, or lie in, what the glob means.
+fn holds(glob: &OutputGlob, path: &RepoPath) -> bool {
+    std::iter::successors(Some(path.clone()), RepoPath::parent).any(|path| glob.is_match(&path))
 }
 
 fn overlap(a: &RepoPath, b: &RepoPath) -> bool {

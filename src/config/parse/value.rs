@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use globset::{GlobBuilder, GlobSetBuilder};
 
-use crate::config::app::Patterns;
+use crate::config::app::{OutputGlob, Patterns};
 use crate::config::check::FilePlace;
 use crate::config::reader::{Item, all, quoted};
 use crate::model::RepoPath;
@@ -56,6 +56,60 @@ pub(super) fn paths(item: &Item<'_>) -> Option<Vec<RepoPath>> {
     all(elements.iter().map(path))
 }
 
+/// What a build makes: plain paths, and globs whose last part is plain.
+pub(super) fn outputs(item: &Item<'_>, optional: bool) -> Option<(Vec<RepoPath>, Vec<OutputGlob>)> {
+    let elements =
+        item.elements("an array of paths or globs such as [\"dist\", \"packages/*/dist\"]")?;
+    if elements.len() > 100 {
+        item.add("has more than 100 paths");
+        return None;
+    }
+    let (mut paths, mut globs) = (Vec::new(), Vec::new());
+    let mut fine = true;
+    for element in &elements {
+        let Some(text) = element.text() else {
+            fine = false;
+            continue;
+        };
+        if text.contains(GLOB) {
+            match output_glob(text, optional) {
+                Ok(glob) => globs.push(glob),
+                Err(problem) => {
+                    element.add(problem);
+                    fine = false;
+                }
+            }
+        } else {
+            match path(element) {
+                Some(path) => paths.push(path),
+                None => fine = false,
+            }
+        }
+    }
+    fine.then_some((paths, globs))
+}
+
+fn output_glob(text: &str, optional: bool) -> Result<OutputGlob, String> {
+    let shown = quoted(text);
+    compile(text)?;
+    let plain = text.strip_prefix("./").unwrap_or(text).trim_end_matches('/');
+    let Some((directories, name)) = plain.rsplit_once('/').filter(|(_, n)| !n.contains(GLOB))
+    else {
+        return Err(format!("{shown}: the last part must be a name, as in \"packages/*/dist\""));
+    };
+    if directories.contains("**") {
+        return Err(format!(
+            "{shown}: write one `*` for each directory, as in \"packages/*/{name}\""
+        ));
+    }
+    let matcher = GlobBuilder::new(directories).literal_separator(true).build();
+    let matcher = matcher.map_err(|error| format!("{shown} is no glob: {}", error.kind()))?;
+    Ok(OutputGlob::new(text.to_owned(), optional, matcher.compile_matcher(), name.to_owned()))
+}
+
+/// What makes a name a glob.
+const GLOB: [char; 7] = ['*', '?', '[', ']', '{', '}', '\\'];
+
 /// An array of globs over paths, at least one.
 pub(super) fn some_patterns(item: &Item<'_>) -> Option<Patterns> {
     let patterns = patterns(item)?;
@@ -96,14 +150,16 @@ pub(super) fn no_patterns() -> Patterns {
 
 /// The pattern that matches every path.
 pub(super) fn every_path() -> Patterns {
-    let set = compile("**").ok().and_then(|globs| {
-        let mut set = GlobSetBuilder::new();
-        for glob in globs {
-            set.add(glob);
-        }
-        set.build().ok()
-    });
-    Patterns::new(vec!["**".to_owned()], set.expect("`**` is a glob"))
+    patterns_of(&["**".to_owned()])
+}
+
+/// These globs; what is none is left out.
+pub(super) fn patterns_of(globs: &[String]) -> Patterns {
+    let mut set = GlobSetBuilder::new();
+    for glob in globs.iter().filter_map(|text| compile(text).ok()).flatten() {
+        set.add(glob);
+    }
+    Patterns::new(globs.to_vec(), set.build().unwrap_or_else(|_| globset::GlobSet::empty()))
 }
 
 fn compile(text: &str) -> Result<Vec<globset::Glob>, String> {
@@ -141,7 +197,7 @@ fn compile(text: &str) -> Result<Vec<globset::Glob>, String> {
             .map_err(|error| format!("{shown} is no glob: {}", error.kind()))
     };
     let last = pattern.rsplit('/').next().unwrap_or(pattern);
-    let plain = !last.contains(['*', '?', '[', ']', '{', '}', '\\']);
+    let plain = !last.contains(GLOB);
     let mut globs = Vec::new();
     if !directory {
         globs.push(build(pattern)?);

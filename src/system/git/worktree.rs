@@ -73,6 +73,25 @@ impl Git {
         Ok(paths.iter().filter(|path| covered.contains(path.as_bytes())).cloned().collect())
     }
 
+    /// What lies in the work tree and the ignore rules cover; of a directory of which they cover all only its own
+    /// path.
+    ///
+    /// # Errors
+    /// `Command`.
+    pub fn ignored_there(&self) -> Result<Vec<RepoPath>, GitError> {
+        let listed = ["-o", "-i", "--exclude-standard", "--directory", "-z"];
+        let answer = self.call("ls-files").args(listed).run()?;
+        if answer.code != Some(0) {
+            return Err(GitError::Command {
+                verb: "ls-files".to_owned(),
+                problem: answer.problem(),
+            });
+        }
+        let names =
+            answer.stdout.split(|b| *b == 0).map(|name| name.strip_suffix(b"/").unwrap_or(name));
+        Ok(names.filter_map(|name| RepoPath::new(name).ok()).collect())
+    }
+
     fn as_committed(
         &self,
         path: &RepoPath,

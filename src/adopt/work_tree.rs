@@ -1,0 +1,99 @@
+//! The work tree that is looked at, and the files of package managers in it.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::config::Tools;
+use crate::model::{Oid, RepoPath, dotenv};
+use crate::service::Pm2App;
+use crate::system::files;
+
+/// Where to look, and what is known already.
+pub struct WorkTree<'a> {
+    /// The top of the work tree.
+    pub top: &'a Path,
+    /// The commit checked out there, which a health answer may name.
+    pub commit: Option<&'a Oid>,
+    /// The tools of this host.
+    pub tools: &'a Tools,
+    /// The apps that run under pm2, wherever they run.
+    pub pm2: &'a [Pm2App],
+    /// Whether git tracks the path, or something below it.
+    pub tracked: &'a dyn Fn(&RepoPath) -> bool,
+    /// What lies there and git ignores, a directory by itself where all in it is.
+    pub ignored: &'a [RepoPath],
+}
+
+impl WorkTree<'_> {
+    /// The text of a plain file at the top, at most 1 MiB. A link is not followed.
+    ///
+    /// `Ok(None)` where there is none; a sentence where it cannot be read.
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, String> {
+        text(self.top, name)
+    }
+
+    /// The variables of an untracked `.env`. Their values go no further than this module.
+    pub(super) fn dotenv(&self) -> Option<BTreeMap<String, String>> {
+        let path = RepoPath::new(".env").ok()?;
+        let bytes = bytes(self.top, ".env").ok().flatten().filter(|_| !(self.tracked)(&path))?;
+        Some(dotenv::values(&bytes))
+    }
+}
+
+/// The kind of lock file, which names the package manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockFile {
+    /// `package-lock.json` or `npm-shrinkwrap.json`
+    Npm,
+    /// `yarn.lock` of yarn 1
+    Yarn,
+    /// `yarn.lock` of yarn 2 and later
+    YarnBerry,
+    /// `pnpm-lock.yaml`
+    Pnpm,
+    /// `bun.lock` or `bun.lockb`
+    Bun,
+}
+
+impl LockFile {
+    /// The command that installs exactly what the lock file says, or fails.
+    pub fn install(self) -> &'static [&'static str] {
+        match self {
+            LockFile::Npm => &["npm", "ci"],
+            LockFile::Yarn => &["yarn", "install", "--frozen-lockfile"],
+            LockFile::YarnBerry => &["yarn", "install", "--immutable"],
+            LockFile::Pnpm => &["pnpm", "install", "--frozen-lockfile"],
+            LockFile::Bun => &["bun", "install", "--frozen-lockfile"],
+        }
+    }
+
+    /// Its names.
+    pub(super) fn files(self) -> &'static [&'static str] {
+        match self {
+            LockFile::Npm => &["package-lock.json", "npm-shrinkwrap.json"],
+            LockFile::Yarn | LockFile::YarnBerry => &["yarn.lock"],
+            LockFile::Pnpm => &["pnpm-lock.yaml"],
+            LockFile::Bun => &["bun.lock", "bun.lockb"],
+        }
+    }
+}
+
+pub(super) fn text(top: &Path, name: &str) -> Result<Option<String>, String> {
+    let text = bytes(top, name)?.map(String::from_utf8).transpose();
+    text.map_err(|_| format!("{name} is not UTF-8"))
+}
+
+/// A plain file at the top, at most 1 MiB.
+fn bytes(top: &Path, name: &str) -> Result<Option<Vec<u8>>, String> {
+    const MOST: u64 = 1 << 20;
+    let path = top.join(name);
+    let Ok(found) = std::fs::symlink_metadata(&path) else { return Ok(None) };
+    if !found.is_file() {
+        return Err(format!("{name} is no plain file and was not read"));
+    }
+    files::read_plain(&path, MOST).map(Some).map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => format!("{name} is larger than 1 MiB and was not read"),
+        _ => format!("{name} cannot be read: {error}"),
+    })
+}

@@ -1,0 +1,298 @@
+//! What a build writes beside its outputs: such files are not put in place, so where the live tree has others, the
+//! app would serve with those of another version.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::made::Made;
+use super::outputs::is_packages;
+use crate::config::{self, Patterns};
+use crate::model::{BuildStep, Digest, RepoPath};
+use crate::system::files::{self, Beneath, DirEntryAt, FileKind, FileStat};
+
+/// More files than this are not noted one by one.
+const NOTED: usize = 1000;
+/// Larger files are not noted.
+const LARGE: u64 = 8 << 20;
+
+/// What lies in the stage and is neither of the commit nor declared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Beside {
+    /// What the live tree has in another version, each as it would have to be declared.
+    pub(super) differing: Vec<RepoPath>,
+    /// What the live tree does not have.
+    pub(super) missing: Vec<RepoPath>,
+    /// All files with their contents, unless there are too many.
+    pub(super) files: BTreeMap<RepoPath, Digest>,
+}
+
+type At<T> = Result<T, (PathBuf, io::Error)>;
+
+/// Looks at what the commands of `step` left in the stage; `tracked` are the commit's paths, sorted.
+pub(super) fn look(
+    step: &BuildStep,
+    tracked: &[RepoPath],
+    stage: &Beneath,
+    live: &Path,
+) -> At<Beside> {
+    let live_top = Beneath::open(live).map_err(|e| (live.to_owned(), e))?;
+    let declared = step.all_outputs().chain(&step.of_others).chain(&step.carry).collect();
+    let scratch = config::patterns(&step.scratch);
+    let walk = Walk { stage, tracked, declared, scratch };
+    let mut roots = Vec::new();
+    walk.directory(None, &mut roots)?;
+    let mut beside = Beside::default();
+    let mut noted = 0;
+    for root in &roots {
+        let mut leaves = Vec::new();
+        walk.leaves(root, &mut leaves)?;
+        if leaves.is_empty() {
+            continue;
+        }
+        let (taken, rest): (Vec<RepoPath>, Vec<RepoPath>) = leaves
+            .iter()
+            .cloned()
+            .partition(|leaf| step.leaving.iter().any(|output| leaf.starts_with(output)));
+        if !taken.is_empty() {
+            let outputs = step.leaving.iter();
+            let named = outputs.filter(|o| taken.iter().any(|leaf| leaf.starts_with(o)));
+            beside.differing.extend(named.cloned());
+        }
+        if rest.is_empty() {
+            continue;
+        }
+        let leaves = rest;
+        match compare(stage, &live_top, root, &leaves)? {
+            Compared::Same => {}
+            Compared::Missing => beside.missing.push(root.clone()),
+            Compared::Differing(paths) => beside.differing.extend(paths),
+        }
+        noted += leaves.len();
+        for leaf in leaves.iter().filter(|_| noted <= NOTED) {
+            if let Some(digest) = digest(stage, leaf)? {
+                beside.files.insert(leaf.clone(), digest);
+            }
+        }
+    }
+    Ok(beside)
+}
+
+/// See [`Made::fits`].
+pub(super) fn is_as_made(made: &Made, live: &Path, besides: &[RepoPath]) -> At<bool> {
+    if made.beside.is_empty() {
+        return Ok(true);
+    }
+    let top = Beneath::open(live).map_err(|e| (live.to_owned(), e))?;
+    let stays = |path: &RepoPath| !besides.iter().any(|other| path.starts_with(other));
+    for (path, then) in made.beside.iter().filter(|(path, _)| stays(path)) {
+        if digest(&top, path)?.is_some_and(|now| now != *then) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+struct Walk<'a> {
+    stage: &'a Beneath,
+    tracked: &'a [RepoPath],
+    declared: BTreeSet<&'a RepoPath>,
+    scratch: Patterns,
+}
+
+impl Walk<'_> {
+    /// The outermost paths below a directory of the commit that are not the commit's.
+    fn directory(&self, dir: Option<&RepoPath>, roots: &mut Vec<RepoPath>) -> At<()> {
+        for path in self.below(dir)? {
+            if self.tracked.binary_search(&path).is_ok() {
+                continue;
+            }
+            if self.holds_tracked(&path) {
+                self.directory(Some(&path), roots)?;
+            } else {
+                roots.push(path);
+            }
+        }
+        Ok(())
+    }
+
+    /// The files and links at or below a path that count.
+    fn leaves(&self, path: &RepoPath, leaves: &mut Vec<RepoPath>) -> At<()> {
+        match find(self.stage, path)?.map(|found| found.kind) {
+            Some(FileKind::Directory) => {
+                for inner in self.below(Some(path))? {
+                    self.leaves(&inner, leaves)?;
+                }
+            }
+            Some(FileKind::File | FileKind::Symlink) => leaves.push(path.clone()),
+            Some(FileKind::Other) | None => {}
+        }
+        Ok(())
+    }
+
+    /// What lies in a directory, without what is declared and what is no part of any version.
+    fn below(&self, dir: Option<&RepoPath>) -> At<Vec<RepoPath>> {
+        let names = match dir {
+            Some(dir) => match self.stage.entry(dir).map_err(|e| (at(self.stage, dir), e))? {
+                Some(spot) => spot.names().map_err(|e| (spot.path().to_owned(), e))?,
+                None => Vec::new(),
+            },
+            None => names_of_top(self.stage)?,
+        };
+        let mut paths = Vec::new();
+        let marked = dir.is_some() && names.iter().any(|name| name == b"CACHEDIR.TAG");
+        for name in names.into_iter().filter(|_| !marked) {
+            let path = match dir {
+                Some(dir) => dir.join(&name),
+                None => RepoPath::new(name.clone()),
+            };
+            // What git itself could not hold, its own directory among it, is no part of the app.
+            let Ok(path) = path else { continue };
+            let passed_over =
+                path.is_cache() || self.declared.contains(&path) || self.scratch.covers(&path);
+            if !passed_over {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    fn holds_tracked(&self, dir: &RepoPath) -> bool {
+        let prefix = [dir.as_bytes(), b"/"].concat();
+        let first = self.tracked.partition_point(|path| path.as_bytes() < prefix.as_slice());
+        self.tracked.get(first).is_some_and(|path| path.as_bytes().starts_with(&prefix))
+    }
+}
+
+enum Compared {
+    Same,
+    /// The live tree has nothing of it, or a link of its own to somewhere else.
+    Missing,
+    Differing(Vec<RepoPath>),
+}
+
+/// Compares what lies at `root` in the stage with the live tree. What only the live tree has below it is no matter.
+fn compare(stage: &Beneath, live: &Beneath, root: &RepoPath, leaves: &[RepoPath]) -> At<Compared> {
+    const SHOWN: usize = 5;
+    match live.find(root) {
+        Ok(Some(found)) => {
+            let is_directory = find(stage, root)?.is_some_and(|f| f.kind == FileKind::Directory);
+            if found.kind == FileKind::Symlink && is_directory {
+                return Ok(Compared::Missing);
+            }
+        }
+        Ok(None) => return Ok(Compared::Missing),
+        Err(error) if files::is_symbolic_link_error(&error) => return Ok(Compared::Missing),
+        Err(error) => return Err((at(live, root), error)),
+    }
+    let mut differing = Vec::new();
+    for leaf in leaves {
+        if !is_same(stage, live, leaf)? {
+            differing.push(leaf.clone());
+            if is_packages(root) || differing.len() == SHOWN {
+                break;
+            }
+        }
+    }
+    if differing.is_empty() {
+        return Ok(Compared::Same);
+    }
+    // Declared as a whole it is replaced as a whole: not where the live tree keeps files of its own there.
+    let whole = is_packages(root) || !holds_more(live, root, leaves)?;
+    Ok(Compared::Differing(if whole { vec![root.clone()] } else { differing }))
+}
+
+/// Whether the live tree has a file below `root` that is not among `leaves`, caches aside.
+fn holds_more(live: &Beneath, root: &RepoPath, leaves: &[RepoPath]) -> At<bool> {
+    let Some(spot) = live.entry(root).map_err(|e| (at(live, root), e))? else { return Ok(false) };
+    match spot.find().map_err(|e| (spot.path().to_owned(), e))?.map(|found| found.kind) {
+        Some(FileKind::Directory) => {
+            for name in spot.names().map_err(|e| (spot.path().to_owned(), e))? {
+                let Ok(inner) = root.join(&name) else { return Ok(true) };
+                if !inner.is_cache() && holds_more(live, &inner, leaves)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        Some(_) => Ok(leaves.binary_search(root).is_err()),
+        None => Ok(false),
+    }
+}
+
+fn is_same(stage: &Beneath, live: &Beneath, path: &RepoPath) -> At<bool> {
+    let Some((a, b)) = entry(stage, path)?.zip(entry(live, path)?) else { return Ok(false) };
+    let ((a, made), (b, there)) = (a, b);
+    if made.kind != there.kind {
+        return Ok(false);
+    }
+    let at = |error| (b.path().to_owned(), error);
+    if made.kind == FileKind::Symlink {
+        let (made, there) = (a.read_link().map_err(at)?, b.read_link().map_err(at)?);
+        // A full path into the stage means the same place of the live tree.
+        let inside = made.strip_prefix(stage.path().as_os_str().as_encoded_bytes());
+        let moved = inside.map(|rest| [live.path().as_os_str().as_encoded_bytes(), rest].concat());
+        return Ok(made == there || moved == Some(there));
+    }
+    if made.size != there.size || (made.mode ^ there.mode) & 0o100 != 0 {
+        return Ok(false);
+    }
+    let ((a, _), (b, _)) = (a.open_file().map_err(at)?, b.open_file().map_err(at)?);
+    same_bytes(a, b).map_err(|error| (self::at(live, path), error))
+}
+
+fn same_bytes(mut a: File, mut b: File) -> io::Result<bool> {
+    let (mut left, mut right) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    loop {
+        let read = a.read(&mut left)?;
+        let Some(wanted) = left.get(..read).filter(|bytes| !bytes.is_empty()) else {
+            return Ok(b.read(&mut right)? == 0);
+        };
+        let Some(there) = right.get_mut(..read) else { return Ok(false) };
+        match b.read_exact(there) {
+            Ok(()) if there == wanted => {}
+            Ok(()) => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Of a plain file that is not large.
+fn digest(top: &Beneath, path: &RepoPath) -> At<Option<Digest>> {
+    match entry(top, path)? {
+        Some((spot, found)) if found.kind == FileKind::File && found.size <= LARGE => {
+            let bytes = spot.read().map_err(|e| (spot.path().to_owned(), e))?;
+            Ok(Some(Digest::of(&bytes)))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn entry(top: &Beneath, path: &RepoPath) -> At<Option<(DirEntryAt, FileStat)>> {
+    let spot = match top.entry(path) {
+        Err(error) if files::is_symbolic_link_error(&error) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(None),
+        spot => spot.map_err(|e| (at(top, path), e))?,
+    };
+    let Some(spot) = spot else { return Ok(None) };
+    let found = spot.find().map_err(|e| (spot.path().to_owned(), e))?;
+    Ok(found.map(|found| (spot, found)))
+}
+
+fn find(top: &Beneath, path: &RepoPath) -> At<Option<FileStat>> {
+    Ok(entry(top, path)?.map(|(_, found)| found))
+}
+
+fn names_of_top(top: &Beneath) -> At<Vec<Vec<u8>>> {
+    use std::os::unix::ffi::OsStringExt as _;
+    let failed = |error| (top.path().to_owned(), error);
+    let entries = std::fs::read_dir(top.path()).map_err(failed)?;
+    entries.map(|entry| Ok(entry.map_err(failed)?.file_name().into_vec())).collect()
+}
+
+fn at(top: &Beneath, path: &RepoPath) -> PathBuf {
+    top.path().join(path.as_path())
+}
