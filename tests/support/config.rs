@@ -85,6 +85,11 @@ impl AppConfig {
     pub fn toml(&self, fixture: Fixture, port: u16) -> String {
         let mut text = format!("[app]\nname = \"{}\"\n", fixture.name());
         text += &format!("\n[stable]\nmin_served = \"{}\"\n", self.min_served);
+        // What a test takes away is away, unless it asks for more.
+        let retains = self.more.contains("[retention]");
+        if !retains {
+            text += "\n[retention]\ncopies = false\n";
+        }
         if self.builds {
             text += &builds(fixture);
         }
@@ -107,14 +112,10 @@ impl AppConfig {
              \"/version\" = \"{{version}}\" }} }}\npasses = {}\nsettle = \"{}\"\ntimeout = \"{}\"\n",
             self.passes, self.settle, self.timeout
         );
-        // What a test takes away is away, unless it asks for more.
-        if self.more.contains("[retention]") {
-            let none = "[retention]\ncopies = false\n";
-            let said = self.more.contains("copies = ");
-            return text
-                + &if said { self.more.clone() } else { self.more.replace("[retention]\n", none) };
+        if retains && !self.more.contains("copies = ") {
+            return text + &self.more.replace("[retention]\n", "[retention]\ncopies = false\n");
         }
-        text + &self.more + "\n[retention]\ncopies = false\n"
+        text + &self.more
     }
 }
 

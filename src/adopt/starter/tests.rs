@@ -208,11 +208,13 @@ fn the_commented_parts_are_right_when_uncommented() {
 }
 
 #[test]
-fn pm2_names_that_mean_more_are_left_out() {
+fn any_name_that_pm2_knows_an_app_by_is_a_service() {
     let stack = Stack { pm2: vec![found("all"), found("0"), found("a.b")], ..Stack::default() };
     let (config, text) = read(&stack);
-    assert_eq!(config.services.len(), 1);
-    assert!(text.contains("start the app under a plain name"));
+    assert_eq!(config.services.len(), 3);
+    for name in ["\"all\"", "\"0\"", "\"a.b\""] {
+        assert!(text.contains(&format!("name = {name}")), "{text}");
+    }
 }
 
 #[test]
