@@ -207,7 +207,7 @@ fn a_remote_that_never_answers_keeps_nobody_waiting_who_acts_here() {
         tags.contains("-back")
     });
     // It publishes now; whoever wants to act here may.
-    host.gitroll(&["service", "restart"]).exit(0);
+    wait_until("others may act", || host.gitroll(&["service", "restart"]).code == Some(0));
     back.interrupt();
     let (_, told) = back.ends(0);
     assert!(told.contains("only its publishing is given up"), "{told}");

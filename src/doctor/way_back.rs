@@ -40,7 +40,7 @@ fn last_good(
     if let Err(error) = resolve(&Request::LastStable, &all.deployments, &all.stable, None) {
         let serving = all.stable.iter().any(|(_, c)| c.standing == Standing::Serving);
         if !serving {
-            let fix = Some("gitroll promote --yes".to_owned());
+            let fix = Some("gitroll promote".to_owned());
             found.warning("stable", format!("{error}: last-stable names nothing"), fix);
         }
     }
@@ -84,7 +84,7 @@ fn nowhere(error: &RequestError, found: &mut Examination) {
         .iter()
         .find(|candidate| matches!(candidate.standing, Standing::Skipped(Reason::TooShort { .. })));
     let fix = match (short.and_then(|candidate| candidate.seq), skipped) {
-        (Some(seq), _) => format!("gitroll promote {seq} --yes"),
+        (Some(seq), _) => format!("gitroll promote {seq}"),
         (None, []) => "gitroll deploy".to_owned(),
         (None, _) => "gitroll targets".to_owned(),
     };
