@@ -377,7 +377,7 @@ pub(super) fn is_dead_copy(name: &str) -> bool {
         return false;
     };
     let (Ok(pid), Ok(ticks)) = (pid.parse(), ticks.parse::<u64>()) else { return true };
-    !ProcessId::of(pid).is_some_and(|process| process.start_ticks == ticks)
+    ProcessId::of(pid).is_none_or(|process| process.start_ticks != ticks)
 }
 
 fn below(key: &BuildKey, output: &RepoPath) -> io::Result<RepoPath> {

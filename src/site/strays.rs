@@ -79,7 +79,7 @@ fn runs_the_app(pid: u32, top: &Path) -> Option<String> {
         let rest = name.strip_prefix(*known);
         rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '.'))
     };
-    if TOOLS.iter().any(|tool| is(&tool)) || name.starts_with("gitroll") {
+    if TOOLS.iter().any(&is) || name.starts_with("gitroll") {
         return None;
     }
     let dir = procs::working_directory(pid)?;
@@ -87,5 +87,5 @@ fn runs_the_app(pid: u32, top: &Path) -> Option<String> {
     let of_the_app = words.iter().any(|word| own(Path::new(word)));
     let spelled: Vec<String> =
         words.iter().take(2).map(|word| word.to_string_lossy().into_owned()).collect();
-    (of_the_app || INTERPRETERS.iter().any(|known| is(&known))).then(|| spelled.join(" "))
+    (of_the_app || INTERPRETERS.iter().any(is)).then(|| spelled.join(" "))
 }
