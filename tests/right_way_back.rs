@@ -285,6 +285,8 @@ fn what_serves_is_kept_a_second_time_so_that_an_install_by_hand_destroys_no_way_
     fs::remove_dir_all(s.app.dir.join("dist")).expect("it can be removed");
     s.app.commit_version("1.1.0", Behaviour::Good);
     s.app.build_by_hand();
+    host.gitroll(&["service", "restart"]).exit(0);
+    s.serves("1.1.0");
     fs::write(host.path("tools/npm"), "#!/bin/sh\nexit 1\n").expect("it was put there");
     host.gitroll(&["back", "--yes"]).exit(0).stderr_has("none (kept)");
     s.serves("1.0.0");

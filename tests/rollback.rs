@@ -43,13 +43,17 @@ fn killed_and_then(way: &str) {
     let s = Scenario::serving(&host, Fixture::Plain, &AppConfig::default().settle(2, "600ms"));
     let good = s.app.head();
     let mut ended = 0;
-    for (number, millis) in [(1, 150), (2, 450), (3, 750), (4, 1000)] {
+    let runs = s.app.dir.join(".git/gitroll/runs");
+    let begun = || std::fs::read_dir(&runs).map_or(0, Iterator::count);
+    for (number, millis) in [(1, 0), (2, 200), (3, 500), (4, 800)] {
         let version = format!("1.1.{number}");
         let next = s.app.commit_version(&version, Behaviour::Good);
         s.app.git(&["checkout", "-q", "--detach", &good]);
+        let before = begun();
         let mut deploy = host.gitroll_command(&["deploy", &next, "--yes"]);
         let mut deploy =
             deploy.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+        wait_until("the run is begun", || begun() > before);
         std::thread::sleep(Duration::from_millis(millis));
         deploy.kill().expect("it can be killed");
         deploy.wait().expect("it ends");
