@@ -157,6 +157,17 @@ mod tests {
         }
     }
 
+    fn proven() -> Entry {
+        Entry::Proven {
+            checks: vec![],
+            services: vec![],
+            millis: 0,
+            flags: vec![],
+            weak: None,
+            witnessed: None,
+        }
+    }
+
     #[test]
     fn a_run_that_goes_well_passes_through_every_phase_once() {
         let entries = [
@@ -164,14 +175,7 @@ mod tests {
             Entry::intent(0),
             done(0),
             Entry::intent(1),
-            Entry::Proven {
-                checks: vec![],
-                services: vec![],
-                millis: 0,
-                flags: vec![],
-                weak: None,
-                witnessed: None,
-            },
+            proven(),
             Entry::Recorded { seq: 7, digest: "sha256:".into() },
             Entry::Closed { outcome: Some(Outcome::Succeeded) },
         ];
@@ -182,16 +186,12 @@ mod tests {
 
     #[test]
     fn nothing_is_restored_after_the_commit_point() {
-        let proven = Entry::Proven {
-            checks: vec![],
-            services: vec![],
-            millis: 0,
-            flags: vec![],
-            weak: None,
-            witnessed: None,
-        };
-        let late =
-            [begun(), Entry::intent(0), proven, Entry::Restoring { why: "x".into(), cause: None }];
+        let late = [
+            begun(),
+            Entry::intent(0),
+            proven(),
+            Entry::Restoring { why: "x".into(), cause: None },
+        ];
         assert!(walk(&late).is_err());
     }
 
