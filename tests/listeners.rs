@@ -196,7 +196,10 @@ fn a_service_that_no_longer_listens_fails_without_any_check_too() {
 
     // Without any check: the whole time that services are given.
     let answer = release("1.1.0", "", &config(service, &[]));
-    answer.exit(20).stderr_has(&format!("web: no longer listens on 127.0.0.1:{port}"));
+    answer
+        .exit(20)
+        .stderr_has("web: no longer")
+        .stderr_has(&format!("no longer listens on 127.0.0.1:{port}"));
     let gone = host.gitroll(&["check"]);
     assert_eq!(gone.code, Some(0), "1.0.0 listens again: {gone:?}");
 

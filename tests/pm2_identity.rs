@@ -247,6 +247,12 @@ fn an_edited_process_file_is_applied_with_the_release_and_undone_with_it() {
     host.gitroll(&["deploy", &next, "--yes"]).exit(0);
     assert_eq!(told(&s), ("five".into(), Value::Null, 2));
 
+    // A pull by hand, and no reload: the file of that tree has not been applied yet.
+    write("web", 2, "GREETING: 'pulled'");
+    s.app.commit_version("1.5.1", Behaviour::Good);
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    assert_eq!(told(&s).0, "pulled");
+
     // What a person set since is not what the file had: no release can know what is right then.
     let mut by_hand = host.command("pm2");
     by_hand
@@ -254,7 +260,7 @@ fn an_edited_process_file_is_applied_with_the_release_and_undone_with_it() {
         .env("GREETING", "by hand")
         .env("OF_THE_SHELL", "once");
     Answer::of(by_hand, Duration::from_secs(60)).exit(0);
-    wait_for_version(&s.app.health(), "1.5.0");
+    wait_for_version(&s.app.health(), "1.5.1");
     write("web", 2, "GREETING: 'six'");
     s.app.commit_version("1.6.0", Behaviour::Good);
     host.gitroll(&["deploy", "--yes"]).exit(20).stderr_has("it changes GREETING");

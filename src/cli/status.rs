@@ -241,7 +241,8 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
             && proven(facts, &serving, open.first()),
         doubt: seen.doubt,
         never_started: match &facts.hand_made {
-            Some(HandMade::NeverStarted(head)) => Some(head.clone()),
+            // A run that is open put it there.
+            Some(HandMade::NeverStarted(head)) if open.is_empty() => Some(head.clone()),
             _ => None,
         },
         serving,

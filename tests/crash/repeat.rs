@@ -16,9 +16,13 @@ fn effects(world: &World<'_>, act: Act) -> Tree {
         let place = world.host.path(place);
         if place.is_dir() {
             let tree = Tree::of(&place);
-            for name in
-                tree.names().into_iter().filter(|name| !["live.json", "seals.json"].contains(name))
-            {
+            // What was set aside goes with the next command; an index has the times of the files.
+            let passing = |name: &str| {
+                ["live.json", "seals.json"].contains(&name)
+                    || name.contains(".gone-")
+                    || name.ends_with(".git/.git/index")
+            };
+            for name in tree.names().into_iter().filter(|name| !passing(name)) {
                 let bytes = tree.bytes(name).unwrap_or_default().to_vec();
                 effects.insert(&format!("({}) {name}", place.display()), bytes);
             }

@@ -114,9 +114,9 @@ pub fn service(name: &str, manager: Manager) -> Service {
     }
 }
 
-/// Waits until something holds, at most 15 s.
+/// Waits until something holds, at most a minute.
 pub fn until(mut holds: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + Duration::from_secs(15);
+    let end = Instant::now() + Duration::from_secs(60);
     while Instant::now() < end {
         if holds() {
             return true;

@@ -55,7 +55,7 @@ impl<'h> Sysbox<'h> {
 
     fn boot(&mut self) -> Result<(), String> {
         let log = || fs::read_to_string(self.host.path("sysbox.log")).unwrap_or_default();
-        let deadline = Instant::now() + Duration::from_secs(15);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !self.host.path("sysbox.made").exists() {
             if self.outside.try_wait().expect("a child can be asked").is_some() {
                 return Err(format!("it cannot be made here: {}", log()));

@@ -81,12 +81,12 @@ pub fn http_get(url: &str) -> Result<Response, String> {
     Ok(Response { status, body: body.to_owned() })
 }
 
-/// Waits until `condition` holds, at most 15 s.
+/// Waits until `condition` holds, at most a minute.
 #[track_caller]
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(15);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !condition() {
-        assert!(Instant::now() < deadline, "waited 15 s in vain until {what}");
+        assert!(Instant::now() < deadline, "waited a minute in vain until {what}");
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -76,9 +76,10 @@ pub(super) fn note_before(
         return Ok(());
     }
     let last = moments.last().filter(|last| last.definition == running.value());
-    // The tree may have been moved by hand since, without a reload: what was noted at the proof still holds.
+    // The tree may have been moved by hand since, without a reload: what was noted at the proof still holds, and
+    // belongs to the tree of then.
     let moment = match last {
-        Some(last) => Moment { run, commit: commit_of(host), ..last.clone() },
+        Some(last) => Moment { run, ..last.clone() },
         None => {
             Moment::now(host, service, client, running, run).or_as_said_by(moments.last(), running)
         }
@@ -233,7 +234,7 @@ impl Moment {
         if self.fits(running) && !last.fits(running) {
             return self;
         }
-        Self { files: last.files.clone(), from: last.from.clone(), ..self }
+        Self { definition: self.definition, run: self.run, ..last.clone() }
     }
 
     fn fits(&self, running: &Definition) -> bool {
