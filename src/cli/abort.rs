@@ -8,15 +8,16 @@ use super::globals::Globals;
 use crate::act::resume;
 use crate::ui::Ui;
 
-/// Undo an open run: put back what served before, and prove it
+/// Cancel an open run: restore what served before, and prove it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll abort     when going on with an interrupted run is not wanted
+  gitroll abort     to go back instead of continuing an interrupted run
 
-Too late (22) once the target was observed serving: `gitroll resume` records it, then \
-`gitroll back` leaves it. A run that needs a person (21) is given up: see `gitroll status`.")]
+After the target was observed serving it is too late to abort (22): use `gitroll resume` \
+to record it, then `gitroll back`. To see what abort does for a run that needs a person (21), run \
+`gitroll status`.")]
 pub struct AbortArgs {
-    /// Nothing is asked: taken so that scripts may say it everywhere
+    /// Accepted for scripts; this command asks nothing
     #[arg(long, short, hide = true)]
     yes: bool,
     /// A try of the guard that knows itself by this

@@ -22,15 +22,15 @@ use crate::target::{Request, resolve};
 use crate::ui::{Table, Ui, escape, plural};
 use choose::{Advice, Standing, choose};
 
-/// Put the questions of every [[rule]] and say what to type, and why; changes nothing
+/// Evaluate every [[rule]] and suggest a command, with the reason
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll advise                                  which symptoms show, and the command for the worst
+  gitroll advise                                  show the symptoms, and the command for the worst
   gitroll advise --json | jq -r .result.advice.command
 
-Of the rules whose symptom shows the highest severity decides; of several the shallowest action: \
-a flag, then the code, then all of it; to fix forward comes last. Exits 0 when anything could be \
-asked, whatever is advised, and 1 when nothing could.")]
+Of the rules whose symptom is present, the highest severity wins. If several have it, the smallest \
+action wins: a flag, then the code, then everything; a fix forward comes last. advise exits 0 if at \
+least one probe could run, and 1 if none could.")]
 pub struct AdviseArgs {}
 
 /// The answer of `advise`.
@@ -40,7 +40,7 @@ pub struct AdviseAnswer {
     pub serving: Served,
     /// Every rule, in the order of the file.
     pub rules: Vec<RuleLine>,
-    /// What to do; absent where no symptom shows.
+    /// Action; absent where no symptom shows.
     pub advice: Option<Advice>,
 }
 

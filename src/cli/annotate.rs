@@ -9,13 +9,13 @@ use super::mark::print_record;
 use crate::act::annotate::{AnnotateRequest, annotate_record};
 use crate::ui::Ui;
 
-/// Add a reason to a record, after service is restored
+/// Add a reason to a record afterwards
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll annotate --reason 'the upload queue was full'      the newest deployment
+  gitroll annotate --reason 'the upload queue was full'      annotate the newest deployment
   gitroll annotate 43 --reason 'see incident 2026-11-20'")]
 pub struct AnnotateArgs {
-    /// Record number; the newest that changed what serves where left out
+    /// Record number [default: the newest record that changed what serves]
     seq: Option<String>,
     /// Why
     #[arg(long, value_name = "TEXT")]

@@ -9,48 +9,48 @@ use crate::act::back::{self, BackRequest};
 use crate::act::levels::Level;
 use crate::ui::Ui;
 
-/// Go back to an earlier state and prove that it serves
+/// Roll back to an earlier version and prove that it serves
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll back                                to the last good state, after a question
-  gitroll back --yes --reason 'errors 12 %'   without one, and why
-  gitroll back --plan                         what would be done
+  gitroll back                                to the last good version, with a prompt
+  gitroll back --yes --reason 'errors 12 %'   without a prompt, with a reason
+  gitroll back --plan                         show the plan
   gitroll back last-stable                    the highest *-stable tag that served here
-  gitroll back v1.2.0-stable                  a tag, a commit or a shown name
-  gitroll back @43                            what record #43 put in place
-  gitroll back --level auto                   flags of the suspects first, then the code
-  gitroll back --level flags                  the values of before the last change of flags
-  gitroll back --emergency                    no questions, only what is critical
-  gitroll back --undo                         it was a false alarm: return")]
+  gitroll back v1.2.0-stable                  a tag, a commit or a listed name
+  gitroll back @43                            what record #43 deployed
+  gitroll back --level auto                   suspect flags first, then the code
+  gitroll back --level flags                  the values before the last flag change
+  gitroll back --emergency                    no questions, only critical checks
+  gitroll back --undo                         return after a false alarm")]
 pub struct BackArgs {
-    /// Where to, as --to
+    /// Target, same as --to
     #[arg(value_name = "TARGET", conflicts_with_all = ["to", "undo"])]
     target: Option<String>,
     /// last-good, last-stable, previous, a tag, a commit or a record number [default: last-good]
     #[arg(long, value_name = "TARGET", conflicts_with = "undo")]
     to: Option<String>,
-    /// Why, for the record
+    /// Reason, stored in the record
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// How deep it cuts
+    /// What to roll back
     #[arg(long, value_name = "LEVEL", default_value = "code", conflicts_with = "undo")]
     level: LevelArg,
-    /// Do not judge what is left as bad
+    /// Do not mark the version being left as bad
     #[arg(long)]
     no_verdict: bool,
-    /// Return to what the last `back`, `component` or change of flags left, and lift its verdict and hold
+    /// Undo the last `back`, `component` or flag change, and lift its verdict and hold
     #[arg(long)]
     undo: bool,
-    /// No questions, only checks marked critical, nothing built that can be avoided; the reason is asked afterwards
+    /// Skip questions and non-critical checks, avoid builds, and ask for the reason afterwards
     #[arg(long, conflicts_with_all = ["undo", "plan"])]
     emergency: bool,
-    /// Go on to this many older candidates, each proven or undone before the next
+    /// Try up to this many older candidates; each is proven or undone before the next
     #[arg(long, value_name = "N", conflicts_with = "undo")]
     cascade: Option<usize>,
-    /// Show what would be done and stop
+    /// Show the plan and stop
     #[arg(long)]
     pub(super) plan: bool,
-    /// Answer the question beforehand
+    /// Skip the confirmation prompt
     #[arg(long, short)]
     yes: bool,
 }
@@ -59,11 +59,11 @@ pub struct BackArgs {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 #[value(rename_all = "lowercase")]
 enum LevelArg {
-    /// The values that flags had before they were last changed
+    /// Flags: restore the values from before their last change
     Flags,
     /// The code
     Code,
-    /// The flags of the suspect components off; where that does not help, the code
+    /// Switch off the flags of suspect components first; if that does not help, the code
     Auto,
 }
 

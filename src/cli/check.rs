@@ -19,13 +19,13 @@ use crate::plan::facts::Facts;
 use crate::site::{Site, expectation, observe_services};
 use crate::ui::{Ui, escape};
 
-/// Prove what serves now: every check as long as it wants, nothing reloaded
+/// Run every check against what serves now, without reloading anything
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll check || gitroll back     for a person
-  gitroll check --quiet             for a cron job: exits 1 when not healthy")]
+  gitroll check || gitroll back     on the terminal
+  gitroll check --quiet             for a cron job: exit 1 if not healthy")]
 pub struct CheckArgs {
-    /// The checks to ask: those of one group, or all
+    /// Which checks to run
     #[arg(long, value_name = "GROUP", default_value = "all")]
     pub group: Asked,
 }
@@ -33,11 +33,11 @@ pub struct CheckArgs {
 /// Which checks are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Asked {
-    /// Those of group quick
+    /// Checks of group quick
     Quick,
-    /// Those of group full
+    /// Checks of group full
     Full,
-    /// All, as a deployment does
+    /// All checks, as a deployment does
     All,
 }
 

@@ -12,39 +12,39 @@ use super::globals::Globals;
 use crate::act::component::{self, ComponentRequest, Via};
 use crate::ui::Ui;
 
-/// Take one component back, by its feature flag or its files, and prove it
+/// Roll back one component, by its feature flag or its files, and prove it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll component                           the components, and how they stand
-  gitroll component QW-001                    its flag off; where that is not enough, its files back
-  gitroll component QW-001 --plan             what would be done
+  gitroll component                           list the components and their state
+  gitroll component QW-001                    switch its flag off; if not enough, restore its files
+  gitroll component QW-001 --plan             show the plan
   gitroll component QW-001 --to v1.2.0-stable --yes --reason 'uploads time out'
-  gitroll back --undo                         it was a false alarm: return
+  gitroll back --undo                         return after a false alarm
 
-Everything outside the component stays as it serves now. What is left is held: a deploy that brings the \
-same files of the component back is refused, one that changes them is not.")]
+Everything outside the component stays as it is. The files being left are held: a deploy that contains \
+the same files is refused, a deploy that changes them is not.")]
 pub struct ComponentArgs {
-    /// The component; without it they are listed
+    /// Component id; without it, list the components
     id: Option<String>,
-    /// Whose files: last-good, last-stable, previous, a tag, commit or record number [default: last-good]
+    /// Version to take the files from: last-good, last-stable, previous, a tag, commit or record number [default: last-good]
     #[arg(long, value_name = "TARGET", requires = "id")]
     to: Option<String>,
-    /// By its flag or by its files [default: asked on a terminal; else the flag, then the files]
+    /// Use its flag or its files [default: ask on a terminal, else the flag, then the files]
     #[arg(long, value_name = "WAY", requires = "id")]
     via: Option<ViaArg>,
-    /// Why, for the record
+    /// Reason, stored in the record
     #[arg(long, value_name = "TEXT", requires = "id")]
     reason: Option<String>,
-    /// Do not hold what is left
+    /// Do not hold the files being left
     #[arg(long, requires = "id")]
     no_verdict: bool,
-    /// Go on although files that stay would import what disappears
+    /// Continue although other files import what disappears
     #[arg(long, requires = "id")]
     force: bool,
-    /// Show what would be done and stop
+    /// Show the plan and stop
     #[arg(long, requires = "id")]
     pub(super) plan: bool,
-    /// Answer the question beforehand
+    /// Skip the confirmation prompt
     #[arg(long, short, requires = "id")]
     yes: bool,
 }
@@ -52,9 +52,9 @@ pub struct ComponentArgs {
 /// How a component goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ViaArg {
-    /// Its feature flag is switched off
+    /// Switch its feature flag off
     Flag,
-    /// Its files are put back
+    /// Restore its files
     Files,
 }
 

@@ -17,13 +17,13 @@ use crate::system::files;
 use crate::system::process::{self, Finished, Invocation};
 use crate::ui::{Ui, duration};
 
-/// See it work: a throw-away app, a good release, a bad one, the rollback, the record
+/// Watch a good release, a bad release and a rollback in a temporary app
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll demo           takes some seconds and leaves nothing behind
-  gitroll demo --keep    keeps the app running, and says how to look at it and how to end it
+  gitroll demo           take a few seconds and leave nothing behind
+  gitroll demo --keep    keep the app running, and print how to inspect and end it
 
-Needs git, ssh-keygen, and node or perl. Your configuration is neither read nor written.")]
+demo needs git, ssh-keygen, and node or perl. It neither reads nor writes your configuration.")]
 pub struct DemoArgs {
     /// Keep the directory and leave the service running
     #[arg(long)]

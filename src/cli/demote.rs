@@ -10,16 +10,16 @@ use crate::act::demote::{DemoteRequest, demote};
 use crate::system::git::Pushed;
 use crate::ui::{Ui, escape};
 
-/// Withdraw a promotion: the tag stays, and is no target of `back --to last-stable` any more
+/// Withdraw a promotion: the tag stays, but `back --to last-stable` no longer uses it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gitroll demote v1.3.0-stable --reason 'slow under load'
-  gitroll demote                                     what serves now
-  gitroll promote v1.3.0-stable                      takes it back")]
+  gitroll demote                                     demote what serves now
+  gitroll promote v1.3.0-stable                      promote it again")]
 pub struct DemoteArgs {
-    /// Stable tag, commit, or the number of the record that promoted it; what serves where left out
+    /// Stable tag, commit, or number of the record that promoted it [default: what serves]
     what: Option<String>,
-    /// Why, for the record
+    /// Reason, stored in the record
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }

@@ -11,41 +11,41 @@ use crate::act::deploy::{self, DeployRequest};
 use crate::config;
 use crate::ui::Ui;
 
-/// Put a revision in place and prove that it serves
+/// Deploy a revision and prove that it serves
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll deploy               HEAD if it was moved by hand, else the newest of [deploy] ref
+  gitroll deploy               HEAD if it was moved by hand, else the newest commit of [deploy] ref
   gitroll deploy v1.3.0        a tag, branch or commit
-  gitroll deploy --plan        what would be done
-  gitroll deploy --soak 10m    checked for 10 min more, and taken back where that fails
-  gitroll deploy --fixes 43    this is the fix for what record #43 holds
+  gitroll deploy --plan        show the plan
+  gitroll deploy --soak 10m    keep checking for 10 min, roll back on failure
+  gitroll deploy --fixes 43    deploy the fix for what record #43 holds
   gitroll deploy --keep-component QW-001
-                               with the files QW-001 has now, not the revision's
+                               keep the files that QW-001 has now
 
-A failing build or a problem found beforehand exits 1 and touches nothing that serves. A version \
-that cannot be proven is taken back: 20.")]
+If a build fails or a problem is found before the first change, deploy exits 1 and changes nothing. \
+If the new version cannot be proven, deploy restores what served before and exits 20.")]
 pub struct DeployArgs {
     /// Tag, branch or commit
     rev: Option<String>,
-    /// Why, for the record
+    /// Reason, stored in the record
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// This deploy is the fix: lifts the hold of a record (43) or commit
+    /// Deploy this as the fix: lift the hold of a record (43) or commit
     #[arg(long, value_name = "RECORD|COMMIT")]
     fixes: Vec<String>,
-    /// Keep the good files of this component instead of the revision's
+    /// Keep the good files of this component instead of the revision's files
     #[arg(long, value_name = "ID")]
     keep_component: Vec<String>,
-    /// Go on although imports would not find their file with the files that are kept
+    /// Continue although the kept files break imports
     #[arg(long, requires = "keep_component")]
     force: bool,
-    /// Keep checking for so long after the proof, and go back by itself where that fails: 20, or 21 where it cannot
+    /// Keep checking for this long after the proof; roll back automatically on failure (20, or 21 if that fails)
     #[arg(long, value_name = "DURATION", value_parser = config::duration, conflicts_with = "plan")]
     soak: Option<Duration>,
-    /// Show what would be done and stop
+    /// Show the plan and stop
     #[arg(long)]
     pub(super) plan: bool,
-    /// Answer questions beforehand
+    /// Skip the confirmation prompts
     #[arg(long, short)]
     yes: bool,
 }

@@ -14,14 +14,14 @@ use crate::model::Served;
 use crate::system::user;
 use crate::ui::{Ui, escape, plural};
 
-/// Find everything that would make tonight's `back` fail, each with the command that mends it
+/// List everything that would make `back` fail, each with the command that fixes it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll doctor                              after init, after work on the host, once a week
-  gitroll doctor --quiet || mail …            for a cron job: exits 1 when back would fail
+  gitroll doctor                              after init, after work on the host, every week
+  gitroll doctor --quiet || mail …            for a cron job: exit 1 if back would fail
   gitroll doctor --json | jq .result.findings
 
-Looks and changes nothing. Warnings (!) do not count: back works all the same.")]
+doctor changes nothing. Warnings (!) do not affect the exit code: back still works.")]
 pub struct DoctorArgs {}
 
 /// The answer of `doctor`.

@@ -22,26 +22,27 @@ use crate::system::user;
 use crate::target::safe_name;
 use crate::ui::{Ui, confirm, escape, plural};
 
-/// Give the checkout back to plain git; services go on as they are
+/// Turn the checkout back into plain git; services keep running
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll eject --plan              what would go and what stays
-  gitroll eject --yes               without a question
-  gitroll eject --branch release    make or take this branch for what serves
+  gitroll eject --plan              show what is removed and what stays
+  gitroll eject --yes               skip the prompt
+  gitroll eject --branch release    use this branch, or create it
 
-Puts HEAD on a branch at what serves, removes gitroll's own files and the binding. No branch moves, no \
-service is touched, the records stay in git. Interrupted, the same command finishes; gitroll init begins anew.")]
+eject puts HEAD on a branch at what serves, and removes gitroll's own files and the binding. It moves \
+no branch and touches no service. The records stay in git. If eject is interrupted, run it again. To \
+use gitroll again, run gitroll init.")]
 pub struct EjectArgs {
-    /// The branch for HEAD [default: one that is at what serves, else a new gitroll-ejected]
+    /// Branch for HEAD [default: a branch at what serves, else a new branch gitroll-ejected]
     #[arg(long, value_name = "NAME")]
     branch: Option<String>,
-    /// Remove saved files too: local edits and files that were put aside
+    /// Also remove the files that gitroll saved, including local edits
     #[arg(long)]
     discard_saved: bool,
-    /// Show what would be done and stop
+    /// Show the plan and stop
     #[arg(long)]
     pub(super) plan: bool,
-    /// Answer the question beforehand
+    /// Skip the confirmation prompt
     #[arg(long, short)]
     yes: bool,
 }

@@ -16,17 +16,17 @@ use crate::act::ramp::{self, RampAnswer, RampOutcome, RampRequest};
 use crate::config;
 use crate::ui::{Ui, escape, span};
 
-/// Feature flags: how they stand, and switching them without a deployment
+/// Show feature flags, or change them without a deployment
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll flags                                  every flag: in its source and in the running app
-  gitroll flags off QW-001                       the component's flag, by its declared value
+  gitroll flags                                  list every flag: in its source and in the running app
+  gitroll flags off QW-001                       switch off the component's flag
   gitroll flags set ENABLE_UPLOADS=false --reason 'uploads time out'
   gitroll flags ramp USE_X 1%,10%,50%,100% --every 1h
-  gitroll back --level flags                     the values before the last change
+  gitroll back --level flags                     restore the values before the last change
 
-A flag counts as switched only when the running app was seen with its new value; otherwise the values of \
-before are put back [20].")]
+A change succeeds only when the running app is seen with the new value. Otherwise the previous values are \
+restored [20].")]
 pub struct FlagsArgs {
     #[command(subcommand)]
     act: Option<Act>,
@@ -48,11 +48,11 @@ impl FlagsArgs {
 enum Act {
     /// Set flags to values
     Set(SetArgs),
-    /// Switch flags off, by their declared values
+    /// Switch flags off, using their declared values
     Off(SwitchArgs),
-    /// Switch flags on, by their declared values
+    /// Switch flags on, using their declared values
     On(SwitchArgs),
-    /// Raise a flag step by step, with checks between
+    /// Raise a flag step by step, with checks after each step
     Ramp(RampArgs),
 }
 
@@ -61,7 +61,7 @@ struct SetArgs {
     /// NAME=VALUE, several allowed
     #[arg(required = true, value_name = "NAME=VALUE")]
     settings: Vec<String>,
-    /// Where it is kept, when that is not known by its name
+    /// Source that stores the flag, if its name does not tell
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
     #[command(flatten)]
@@ -80,13 +80,13 @@ struct SwitchArgs {
 /// What every change of flags can be told.
 #[derive(Debug, Args)]
 struct Common {
-    /// Why, for the record
+    /// Reason, stored in the record
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Show what would be done and stop
+    /// Show the plan and stop
     #[arg(long)]
     plan: bool,
-    /// Nothing is asked: taken so that scripts may say it everywhere
+    /// Accepted for scripts; this command asks nothing
     #[arg(long, short, hide = true)]
     yes: bool,
 }
@@ -96,13 +96,13 @@ struct RampArgs {
     /// The flag, or the component that declares it
     #[arg(value_name = "NAME")]
     flag: String,
-    /// The steps: percentages (1 % is 0.01, 100 % the value for on where that is declared) or values
+    /// Steps: percentages (1 % is 0.01; 100 % is the declared value for on) or values
     #[arg(value_name = "STEPS", value_delimiter = ',', required = true)]
     steps: Vec<String>,
-    /// How long each step is watched before the next
+    /// How long to watch each step before the next
     #[arg(long, value_name = "DURATION", value_parser = config::duration)]
     every: Duration,
-    /// Why, for the records
+    /// Reason, stored in the records
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Show the steps and stop

@@ -6,24 +6,24 @@ use std::time::Duration;
 use clap::Args;
 
 /// The heading under which they are shown, so that a verb's own options stand by themselves.
-const EVERYWHERE: &str = "Options of every command";
+const EVERYWHERE: &str = "Global options";
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Globals {
-    /// The answer as one JSON document on stdout
+    /// Print the result as one JSON document on stdout
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(super) json: bool,
-    /// No narration on stderr; errors still show
+    /// Print no progress on stderr; errors are still printed
     #[arg(long, short, global = true, help_heading = EVERYWHERE)]
     pub(super) quiet: bool,
-    /// Log the commands run and the refs moved to stderr; -vv logs more
+    /// Log each command and each ref update to stderr; -vv logs more
     #[arg(long, short, action = clap::ArgAction::Count, global = true, help_heading = EVERYWHERE)]
     pub(super) verbose: u8,
     /// Work on the checkout at DIR
     #[arg(short = 'C', value_name = "DIR", global = true, help_heading = EVERYWHERE)]
     pub(super) dir: Option<PathBuf>,
-    /// Wait this long for another gitroll command to end, e.g. 60s
+    /// Wait up to this long for another gitroll command to finish, e.g. 60s
     #[arg(
         long,
         value_name = "DURATION",

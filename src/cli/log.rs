@@ -14,22 +14,22 @@ use crate::model::{Digest, Event, Evidence, Outcome, Person, Record};
 use crate::system::clock;
 use crate::ui::{Style, Table, Ui, ago, clock_word, duration, escape};
 
-/// Show the records, the newest first
+/// List the records, newest first
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll log -n 4              the newest four
-  gitroll log --writer web-2    another host's, as far as they were fetched
-  gitroll log --json            with every field of the records
+  gitroll log -n 4              the four newest
+  gitroll log --writer web-2    another host's records, as fetched
+  gitroll log --json            all fields of the records
 
-SERVES is in parentheses where the act changed nothing that serves.")]
+SERVES is in parentheses if the command did not change what serves.")]
 pub struct LogArgs {
-    /// How many
+    /// Number of records
     #[arg(short, value_name = "COUNT", default_value_t = 20)]
     n: usize,
-    /// Another writer's records
+    /// Show another writer's records
     #[arg(long, value_name = "NAME")]
     writer: Option<String>,
-    /// Another environment's records
+    /// Show another environment's records
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
 }

@@ -13,17 +13,17 @@ use crate::ledger::Entry;
 use crate::model::Judgement;
 use crate::ui::Ui;
 
-/// Judge a commit good or bad, for good
+/// Mark a commit good or bad permanently
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll mark bad v1.3.0 --reason 'loses uploads'        never a target, held
-  gitroll mark good 7c1e0a4 --reason 'it was the disk'    lifts verdict and hold")]
+  gitroll mark bad v1.3.0 --reason 'loses uploads'        never a target, and held
+  gitroll mark good 7c1e0a4 --reason 'it was the disk'    lift the verdict and the hold")]
 pub struct MarkArgs {
-    /// The verdict
+    /// Verdict
     verdict: Word,
     /// Tag, commit or record number
     rev: String,
-    /// Why, for the record
+    /// Reason, stored in the record
     #[arg(long, value_name = "TEXT")]
     reason: String,
 }

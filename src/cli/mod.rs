@@ -53,26 +53,26 @@ use crate::ui::Ui;
     version,
     max_term_width = 100,
     after_help = "Examples:
-  gitroll init                 set this checkout up, once
-  gitroll deploy               put the newest revision in place and prove it
-  gitroll promote              make a signed *-stable tag of what serves
-  gitroll back                 the bad night: back to the last good state
-  gitroll component QW-001     only one component: its flag, else its files
-  gitroll flags off QW-001     only its feature flag
-  gitroll advise               which of these: by the rules of gitroll.toml
-  gitroll demo                 see all of it on a throw-away app
+  gitroll init                 set up this checkout, once
+  gitroll deploy               deploy the newest revision and prove it
+  gitroll promote              create a signed *-stable tag for what serves
+  gitroll back                 roll back to the last good version
+  gitroll component QW-001     roll back one component: its flag, or its files
+  gitroll flags off QW-001     switch off only its feature flag
+  gitroll advise               choose one of these by the rules in gitroll.toml
+  gitroll demo                 watch all of this in a temporary app
 
 Exit codes:
    0  done; after a change: the intended version was observed serving
    1  nothing changed: configuration, repository or environment (check, doctor: not well)
-   2  usage, or a question with no terminal and no --yes
+   2  wrong usage, or a question without a terminal and without --yes
   10  refused: held, not trusted, not bound; nothing changed
   11  an approval is missing; nothing changed
-  12  another command is at it; nothing changed
-  20  it failed; what served before was put back and observed serving
-  21  a person is needed: nothing healthy serves; then gitroll resume
+  12  another command is running; nothing changed
+  20  failed; what served before was restored and observed serving
+  21  a person is needed: nothing healthy serves; fix it, then gitroll resume
   22  a run is open: gitroll resume or gitroll abort
-  30  serving and proven, but not recorded, or not published as required
+  30  serving and proven, but the record is not signed or not published
   70  a bug in gitroll"
 )]
 struct Cli {

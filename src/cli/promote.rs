@@ -13,22 +13,22 @@ use crate::model::{Oid, TargetRef};
 use crate::system::git::Pushed;
 use crate::ui::{Ui, escape};
 
-/// Make a signed stable tag of a state that proved itself here
+/// Create a signed stable tag for a version that was proven here
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll promote                what serves now, named by its version
-  gitroll promote --as v1.3.0    makes v1.3.0-stable, also where another version is declared
-  gitroll promote 42             what record #42 put in place")]
+  gitroll promote                promote what serves now, named by its version
+  gitroll promote --as v1.3.0    create v1.3.0-stable, whatever version is declared
+  gitroll promote 42             promote what record #42 deployed")]
 pub struct PromoteArgs {
-    /// Record number, tag or commit; what serves where left out
+    /// Record number, tag or commit [default: what serves]
     what: Option<String>,
-    /// The version to name it by [default: the one the commit declares]
+    /// Version for the tag name [default: the version that the commit declares]
     #[arg(long = "as", value_name = "VERSION")]
     name: Option<String>,
-    /// Although it was never observed serving here (the record says so), or is failing now
+    /// Promote a version that was never observed serving here or is failing now (stored in the record)
     #[arg(long)]
     unproven: bool,
-    /// Why, for the record
+    /// Reason, stored in the record
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Ask nothing: nothing is asked

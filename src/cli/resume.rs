@@ -9,22 +9,22 @@ use crate::act::resume;
 use crate::engine::Repeat;
 use crate::ui::Ui;
 
-/// Go on with a run that was interrupted or needs a person, and prove again
+/// Continue a run that was interrupted or that needs a person
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll resume           after mending what `gitroll status` names
-  gitroll resume --done    the command it asks about did run to its end
+  gitroll resume           after you fix what `gitroll status` shows
+  gitroll resume --done    the interrupted command did finish
 
-A run that is going back already (its deploy failed, was stopped or aborted) is finished going back: \
-it does not turn round. What was observed serving is only recorded.")]
+If the run is already going back (its deploy failed, was stopped or was aborted), resume finishes \
+going back. If the target was already observed serving, resume only writes the record.")]
 pub struct ResumeArgs {
-    /// The interrupted command that `gitroll status` asks about ran to its end, or you have seen to it
+    /// Confirm that the interrupted command shown by `gitroll status` finished, or that you finished it yourself
     #[arg(long, conflicts_with = "redo")]
     done: bool,
-    /// Run it again, and commands of the run that were done already
+    /// Run the interrupted command again, and commands of the run that were already done
     #[arg(long)]
     redo: bool,
-    /// Nothing is asked: taken so that scripts may say it everywhere
+    /// Accepted for scripts; flags ask nothing
     #[arg(long, short, hide = true)]
     yes: bool,
     /// A try of the guard that knows itself by this

@@ -17,15 +17,15 @@ use crate::ui::{Ui, escape};
 /// How many files of a run are shown to a person.
 const SHOWN: usize = 20;
 
-/// Show what was put aside, and bring it back
+/// List the files that gitroll saved, or restore them
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll saved                                          what runs put aside, and what lies there now
-  gitroll saved restore 43                               all that the run of record #43 put aside
-  gitroll saved restore 20260102-030405-k3f9 uploads     one directory of it
+  gitroll saved                                        list saved files
+  gitroll saved restore 43                             everything that the run of record #43 saved
+  gitroll saved restore 20260102-030405-k3f9 uploads   one directory
 
-Nothing that lies in the tree is replaced. What is put aside stays for \
-`[retention] saved`, 30 days at least, and is named twice before it is removed.")]
+Restoring never overwrites a file. gitroll keeps saved files for \
+`[retention] saved`, at least 30 days, and warns twice before it removes them.")]
 pub struct SavedArgs {
     #[command(subcommand)]
     action: Option<Action>,
@@ -33,7 +33,7 @@ pub struct SavedArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Bring files back to where they were
+    /// Restore saved files to where they were
     Restore(RestoreArgs),
 }
 

@@ -10,17 +10,17 @@ use super::globals::Globals;
 use crate::act::service::{ServiceAction, ServiceRequest, ServiceState, act_on_services};
 use crate::ui::{Ui, escape};
 
-/// Start, stop, restart or look at the app's services
+/// Start, stop, restart or show the app's services
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll service status         pids and states
-  gitroll service restart web    one of them
+  gitroll service status         show process ids and states
+  gitroll service restart web    restart one service
 
-Starts what lies in the tree now; proves nothing: `gitroll check` does.")]
+service starts what is in the tree now and proves nothing; use `gitroll check` for that.")]
 pub struct ServiceArgs {
-    /// What to do
+    /// Action
     action: Action,
-    /// One service; all, in the order of their dependencies, where left out
+    /// Service name [default: all services, in the order of their dependencies]
     name: Option<String>,
 }
 

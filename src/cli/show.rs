@@ -13,20 +13,20 @@ use crate::model::{Digest, Event, Evidence, Oid, Person, Record, Seq};
 use crate::system::clock;
 use crate::ui::{Ui, clock_word, duration, escape};
 
-/// Show one record: what it states, who signed it, what was observed
+/// Show one record: what happened, who signed it and what was observed
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll show                  the newest
-  gitroll show 44               by its number
-  gitroll show v1.2.0-stable    the last that put this in place
-  gitroll show 4be21d9          the same, by commit")]
+  gitroll show                  the newest record
+  gitroll show 44               record #44
+  gitroll show v1.2.0-stable    the last record that deployed this tag
+  gitroll show 4be21d9          the last record that deployed this commit")]
 pub struct ShowArgs {
     /// Record number, tag or commit
     what: Option<String>,
-    /// Another writer's record
+    /// Show another writer's record
     #[arg(long, value_name = "NAME")]
     writer: Option<String>,
-    /// Another environment's record
+    /// Show another environment's record
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
 }

@@ -24,13 +24,13 @@ use crate::site::Observed;
 use crate::target::{Needed, Request, however_short, resolve};
 use crate::ui::{Ui, ago, clock_word, escape, plural, span};
 
-/// Show what serves, what is observed, and where `back` would go
+/// Show what serves, whether it is healthy, and where `back` would go
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gitroll status
   gitroll status --json | jq -e .result.healthy
 
-Looks and changes nothing; exits 0 also when what serves is not healthy: `gitroll check` judges.")]
+status changes nothing. It exits 0 even if what serves is not healthy; use `gitroll check` for an exit code.")]
 pub struct StatusArgs {}
 
 /// The answer of `status`.

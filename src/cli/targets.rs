@@ -13,13 +13,13 @@ use crate::plan::candidates;
 use crate::target::{Candidate, Needed, Reason, Request, Standing, resolve};
 use crate::ui::{Style, Table, Ui, escape, span};
 
-/// Show every state that could be gone back to, and why or why not
+/// List the versions that `back` can return to, and why others are skipped
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll targets           stable tags first, the highest version on top
-  gitroll targets --json    every reason in full
+  gitroll targets           stable tags first, highest version on top
+  gitroll targets --json    all reasons in full
 
-● serves now, → is what `gitroll back` would take.")]
+● serves now. → is the target of `gitroll back`.")]
 pub struct TargetsArgs {}
 
 /// The answer of `targets`.

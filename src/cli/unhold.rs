@@ -9,17 +9,17 @@ use super::mark::print_record;
 use crate::act::unhold::{UnholdRequest, unhold};
 use crate::ui::Ui;
 
-/// Lift a hold, and the verdict that came with it
+/// Lift a hold and the verdict that came with it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll unhold                                     the only thing that is held
-  gitroll unhold 43                                  what record #43 holds
-  gitroll unhold QW-001                              a component's content
+  gitroll unhold                                     lift the only hold
+  gitroll unhold 43                                  lift the hold of record #43
+  gitroll unhold QW-001                              lift the hold on a component
   gitroll unhold v1.3.0 --reason 'it was the disk'")]
 pub struct UnholdArgs {
-    /// Record number, component, tag or commit; may be left out when one thing is held
+    /// Record number, component, tag or commit; optional if only one thing is held
     what: Option<String>,
-    /// Why, for the record
+    /// Reason, stored in the record
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }

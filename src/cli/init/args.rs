@@ -2,39 +2,40 @@
 
 use clap::Args;
 
-/// Set this checkout up: gitroll.toml, the host binding, a key, the first record
+/// Set up this checkout: write gitroll.toml, bind the host, create a key and the first record
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll init                                asks who this is, then about edited files and old tags
-  gitroll init --yes --environment staging    asks none
-  gitroll init --yes --system                 binding in /etc/gitroll, not ~/.config/gitroll
+  gitroll init                                ask for names, edited files and old tags
+  gitroll init --yes --environment staging    ask nothing
+  gitroll init --yes --system                 store the binding in /etc/gitroll, not ~/.config/gitroll
 
-On a server that runs: what serves is observed and adopted, and its built directories are copied, so \
-that the first `back` needs no build. Stable tags of the past are adopted where HEAD's reflog shows them \
-checked out here. Tracked files that were edited here stay (local) or are put aside by the first deploy.
+On a running server, init checks and adopts what serves, and copies its build outputs so that the \
+first `back` needs no build. It adopts older stable tags that HEAD's reflog shows as checked out here. \
+For each tracked file edited here, you choose: keep it (local), or let the first deploy save it \
+elsewhere (save).
 
-Reloads nothing, moves nothing, pushes nothing. Run it again after editing gitroll.toml to accept \
-the new one, or after installing tools.")]
+init does not reload services, move files or push. Run it again to accept an edited gitroll.toml, \
+or after you install tools.")]
 pub struct InitArgs {
-    /// The environment this checkout is (default production)
+    /// Environment of this checkout (default production)
     #[arg(long, value_name = "NAME")]
     pub(super) environment: Option<String>,
-    /// The name of this host in records (default its host name)
+    /// Name of this host in records (default: its host name)
     #[arg(long, value_name = "NAME")]
     pub(super) name: Option<String>,
-    /// Put the binding into /etc/gitroll
+    /// Store the binding in /etc/gitroll
     #[arg(long)]
     pub(super) system: bool,
-    /// Make a key of the host's own, also where the user's git can sign
+    /// Create a key for this host, even if the user's git can sign
     #[arg(long)]
     pub(super) new_key: bool,
-    /// Begin a new chain: this checkout was copied
+    /// Start a new chain, because this checkout is a copy
     #[arg(long)]
     pub(super) new_writer: bool,
-    /// Let the next deploy move apps here that pm2 runs in another directory
+    /// Let the next deploy take over apps that pm2 runs in another directory
     #[arg(long)]
     pub(super) take_over: bool,
-    /// Take every default
+    /// Accept every default
     #[arg(long, short)]
     pub(super) yes: bool,
 }
