@@ -151,7 +151,8 @@ fn an_open_run_and_waiting_records_are_not_thrown_away() {
     let host = TestEnvironment::new();
     let s = Scenario::bound(&host, Fixture::Plain, &quick());
     s.app.commit_version("1.1.0", Behaviour::ThrowsAtBoot);
-    host.gitroll(&["deploy"]).exit(21);
+    let mut killed = host.gitroll_command(&["deploy"]);
+    killed.env("GITROLL_FAIL_AT", "prove before=kill").status().expect("it starts");
     host.gitroll(&["eject", "--yes"]).exit(22).stderr_has("gitroll abort");
     assert!(host.path("gitroll/host.toml").exists());
     host.gitroll(&["abort"]).exit(0);

@@ -65,6 +65,7 @@ mod stage;
 mod support;
 mod support_itself;
 mod systemd;
+mod told;
 mod two_candidates;
 mod undeclared_outputs;
 mod unread;

@@ -176,12 +176,13 @@ fn what_failing_answers_fits() {
 #[test]
 fn what_an_open_run_answers_fits() {
     let host = TestEnvironment::new();
-    // Nothing serves and there is nothing else to go to: a person is needed, the run stays open.
-    let scenario = Scenario::bound(&host, Fixture::Plain, &config());
-    scenario.app.commit_version("1.1.0", Behaviour::ThrowsAtBoot);
+    // What served is down and there is nothing else to go to: a person is needed, the run stays open.
+    let scenario = Scenario::serving(&host, Fixture::Plain, &config());
+    host.gitroll(&["service", "stop"]).exit(0);
+    let bad = scenario.app.commit_version("1.1.0", Behaviour::ThrowsAtBoot);
     let ask = |args: &[&str]| host.gitroll(&[args, &["--json"]].concat());
 
-    let answer = fits(ask(&["deploy"]).exit(21), "deploy", "change");
+    let answer = fits(ask(&["deploy", &bad]).exit(21), "deploy", "change");
     assert_eq!(answer["outcome"], json!("person-needed"));
     fits(ask(&["deploy"]).exit(22), "deploy", "error");
     let answer = fits(ask(&["status"]).exit(0), "status", "status");

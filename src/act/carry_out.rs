@@ -117,12 +117,15 @@ pub fn carry_out(
     if replaced {
         record_predeploy(session, &facts, &plan.from, &prepared.observed)?;
     }
+    let nothing_served = nothing_served(&facts, &prepared.observed);
     let terms = Terms {
         shown: prepared.shown,
         on_failure: match command {
             Event::Flags => options.flags_fail,
+            _ if nothing_served && further.is_empty() => OnFailure::Restore,
             _ => on_failure(prepared.observed.healthy(), !further.is_empty()),
         },
+        nothing_served: nothing_served && further.is_empty(),
         faults: seen_failing(&prepared.observed),
         vouched: facts.vouched_processes(&session.site, &prepared.observed.services)?,
         baseline: prepared.observed.checks,
@@ -265,6 +268,12 @@ fn observe(session: &Session, facts: &Facts, change: &Change) -> Observed {
     }
     let other = Observed::by(site, accepted, &facts.serving, &deployment, only);
     if other.healthy() { other } else { observed }
+}
+
+/// Whether nothing has served here yet by the records, and nothing does: then there is nothing to return to.
+fn nothing_served(facts: &Facts, observed: &Observed) -> bool {
+    let served = facts.history.deployments().iter().any(|span| span.proven || span.adopted);
+    !served && observed.nothing_answers(&facts.accepted.config)
 }
 
 fn on_failure(healthy: bool, more: bool) -> OnFailure {
@@ -557,6 +566,7 @@ impl Pursuit<'_> {
             on_failure: on_failure(false, !further.is_empty()),
             faults: Vec::new(),
             vouched: Vec::new(),
+            nothing_served: false,
             baseline: Vec::new(),
             shown: Shown::default(),
             follows: follows.clone(),
@@ -579,6 +589,7 @@ impl Pursuit<'_> {
             on_failure: on_failure(observed.healthy(), !further.is_empty()),
             faults: Vec::new(),
             vouched: Vec::new(),
+            nothing_served: false,
             baseline: Vec::new(),
             shown: Shown::default(),
             follows: Vec::new(),

@@ -82,18 +82,20 @@ fn tell(
             let status = if asked { status } else { Status::Restored };
             (status, Ending::Serving(Box::new(plan)))
         }
-        Ended::Restored { why, record } => {
+        Ended::Restored { why, record, nothing_served } => {
             answer.outcome = "restored".into();
             answer.why = Some(why);
+            answer.nothing_served_before = nothing_served;
             let slowest = slowest(session, &record);
             let status = publish(session, &plan, &mut answer, record);
             let plan = Box::new(plan);
             if command == "abort" {
                 // Undoing is what was asked for: done is done.
-                (status, Ending::Aborted(plan))
+                (status, Ending::Aborted { plan, nothing_served })
             } else {
                 let recorded = status == Status::Done;
-                (Status::Restored, Ending::Restored { plan, took, slowest, recorded })
+                let ending = Ending::Restored { plan, took, slowest, recorded, nothing_served };
+                (Status::Restored, ending)
             }
         }
         Ended::Stuck { side, why, run } => {

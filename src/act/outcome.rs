@@ -82,9 +82,11 @@ pub enum Ending {
         slowest: Option<(String, Duration)>,
         /// That is on record and, where required, published.
         recorded: bool,
+        /// Nothing served before, and nothing does again.
+        nothing_served: bool,
     },
     /// What served before was restored, which is what was asked for.
-    Aborted(Box<Plan>),
+    Aborted { plan: Box<Plan>, nothing_served: bool },
     /// The run needs a person.
     PersonNeeded {
         /// How what serves stands.
@@ -187,6 +189,8 @@ pub struct ChangeAnswer {
     pub warnings: Vec<String>,
     /// Why it failed.
     pub why: Option<String>,
+    /// With `restored`: nothing served before, and nothing does again.
+    pub nothing_served_before: bool,
     /// The run that stays open.
     pub open_run: Option<RunId>,
     /// The plan, where only that was asked for.
@@ -228,6 +232,7 @@ impl ChangeAnswer {
             services: Vec::new(),
             warnings: Vec::new(),
             why: None,
+            nothing_served_before: false,
             open_run: None,
             plan: None,
             watched: None,

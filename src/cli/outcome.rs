@@ -92,9 +92,14 @@ pub fn ended(ui: &Ui, outcome: &ChangeOutcome) {
             ui.cry(&format!("{bad} Not what was asked for: {to} serves instead. [20]"));
         }
         Ending::Serving(_) | Ending::Watched => {}
-        Ending::Restored { plan, took, slowest, recorded } => {
+        Ending::Restored { plan, took, slowest, recorded, nothing_served } => {
             let what = if plan.event == Event::Deploy { "Not deployed" } else { "Not done" };
-            ui.cry(&format!("{bad} {what}. {} restored, observed serving. [20]", plan.from));
+            if *nothing_served {
+                ui.cry(&format!("{bad} {what}. Everything is as it was. [20]"));
+                ui.cry("  observed nothing served before");
+            } else {
+                ui.cry(&format!("{bad} {what}. {} restored, observed serving. [20]", plan.from));
+            }
             let slowest = slowest.as_ref().map_or_else(String::new, |(step, time)| {
                 format!(", slowest {} {}", escape(step), duration(*time))
             });
@@ -102,10 +107,17 @@ pub fn ended(ui: &Ui, outcome: &ChangeOutcome) {
             ui.cry(&format!("  took     {time}"));
             if let (Some(record), true) = (&outcome.answer.record, recorded) {
                 ui.cry(&format!("  next     gitroll show {}", record.seq));
-                ui.cry("           gitroll diff      what came with it, suspects first");
+                if *nothing_served {
+                    ui.cry("           gitroll deploy    again, once that is mended");
+                } else {
+                    ui.cry("           gitroll diff      what came with it, suspects first");
+                }
             }
         }
-        Ending::Aborted(plan) => {
+        Ending::Aborted { nothing_served: true, .. } => {
+            ui.line(&format!("{} as it was: nothing served before", ui.out.ok()));
+        }
+        Ending::Aborted { plan, .. } => {
             ui.line(&format!("{} {} restored, observed serving", ui.out.ok(), plan.from));
         }
         Ending::PersonNeeded { what, facts, next } => {

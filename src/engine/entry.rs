@@ -233,6 +233,8 @@ pub struct Terms {
     pub faults: Vec<String>,
     /// The processes that were proven before.
     pub vouched: Vec<WitnessedProcess>,
+    /// Nothing ever served here: there is nothing to prove on the way back.
+    pub nothing_served: bool,
 }
 
 /// How a run began.
@@ -265,6 +267,9 @@ pub struct Begun {
     /// The processes that were proven before: those that are not reloaded still are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vouched: Vec<WitnessedProcess>,
+    /// Nothing ever served here, and nothing was up: the way back stops what the run started.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nothing_served: bool,
 }
 
 impl Begun {
@@ -285,6 +290,7 @@ impl Begun {
             shown: Shown::default(),
             faults: Vec::new(),
             vouched: Vec::new(),
+            nothing_served: false,
         }
     }
 }

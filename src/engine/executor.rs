@@ -54,6 +54,8 @@ pub enum Ended {
         why: String,
         /// The record, as above.
         record: Result<Box<ledger::Entry>, String>,
+        /// Nothing served before, and nothing does again.
+        nothing_served: bool,
     },
     /// It failed, what served before was failing too, the target's tree is in place. The run is open: another
     /// that follows it tries the next candidate, or a person is needed.
@@ -116,6 +118,7 @@ pub fn execute(
         shown: terms.shown,
         faults: terms.faults,
         vouched: terms.vouched,
+        nothing_served: terms.nothing_served,
     };
     // Whatever is wrong is found while there is no run.
     let configs = Configs::of(checked.plan());
@@ -498,10 +501,12 @@ impl<'a, 'n> Executor<'a, 'n> {
     }
 
     fn finish_restored(&mut self) -> Result<Ended, EngineError> {
-        let record = self.record(Outcome::Restored)?;
+        let nothing_served = self.run.nothing_served();
+        let outcome = if nothing_served { Outcome::Failed } else { Outcome::Restored };
+        let record = self.record(outcome)?;
         let why = self.run.first_failure();
-        self.write(Entry::Closed { outcome: Some(Outcome::Restored) })?;
-        Ok(Ended::Restored { why, record })
+        self.write(Entry::Closed { outcome: Some(outcome) })?;
+        Ok(Ended::Restored { why, record, nothing_served })
     }
 
     fn drop_prepared(&mut self, why: String) -> Result<Ended, EngineError> {
@@ -527,34 +532,12 @@ impl<'a, 'n> Executor<'a, 'n> {
 
     fn write(&mut self, entry: Entry) -> Result<(), JournalError> {
         let over = matches!(entry, Entry::Closed { .. });
-        self.trace(&entry);
+        self.run.trace(&entry);
         self.run.journal.write(entry, clock::now())?;
         if over {
             flags::forget(self.site, &self.run, &self.config);
         }
         Ok(())
-    }
-
-    fn trace(&self, entry: &Entry) {
-        let run = &self.run.id;
-        match entry {
-            Entry::Intent { step, .. } => {
-                let label = self.run.plan.steps.get(*step).map(Step::label).unwrap_or_default();
-                tracing::debug!("run {run}: {label}: begins");
-            }
-            Entry::Done { label, millis, .. } => {
-                tracing::debug!("run {run}: {label}: done, {millis} ms");
-            }
-            Entry::Failed { label, millis, why, .. } => {
-                tracing::debug!("run {run}: {label}: failed, {millis} ms: {why}");
-            }
-            Entry::Proven { millis, .. } => tracing::debug!("run {run}: proven, {millis} ms"),
-            Entry::TreeRestored { millis, .. } => {
-                tracing::debug!("run {run}: tree restored, {millis} ms");
-            }
-            Entry::Restored { millis, .. } => tracing::debug!("run {run}: restored, {millis} ms"),
-            other => tracing::debug!("run {run}: {}", other.kind()),
-        }
     }
 
     /// Where the logs end, before the first step that touches what serves: from there on they speak of what is put
@@ -730,6 +713,9 @@ impl<'a, 'n> Executor<'a, 'n> {
     }
 
     fn compensate(&mut self) -> Result<Option<Ended>, EngineError> {
+        if self.run.nothing_served() {
+            return self.stop_again();
+        }
         let begin = Instant::now();
         let touched = self.touched();
         let result =
@@ -765,6 +751,26 @@ impl<'a, 'n> Executor<'a, 'n> {
             return Ok(Some(Ended::PutBack { why }));
         }
         self.stuck_before("prove", begin.elapsed(), &error)
+    }
+
+    /// Nothing served before, so nothing is proven on the way back: what the run started is stopped.
+    fn stop_again(&mut self) -> Result<Option<Ended>, EngineError> {
+        const STEP: &str = "stop";
+        let begin = Instant::now();
+        (self.narrator)(Narration::Begin { step: STEP.to_owned() });
+        if let Err(error) = steps::stop_started(self.site, &self.run) {
+            return self.stuck_before(STEP, begin.elapsed(), &error);
+        }
+        let took = begin.elapsed();
+        self.write(Entry::Restored {
+            checks: Vec::new(),
+            services: Vec::new(),
+            millis: millis(took),
+            reloads: Vec::new(),
+            witnessed: None,
+        })?;
+        (self.narrator)(Narration::Done { step: STEP.to_owned(), took });
+        Ok(None)
     }
 
     fn touched(&self) -> bool {

@@ -199,18 +199,35 @@ fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
         |line: &Line| matches!(&line.entry, Entry::TreeRestored { notes, .. } if !notes.is_empty());
     // Not all flags were put back, or nobody knows.
     let doubt = run.journal.lines().iter().any(noted);
-    record.sentence = sentence(plan, outcome, was_stopped(&evidence), doubt);
+    let how = How { stopped: was_stopped(&evidence), doubt, nothing_served: run.nothing_served() };
+    record.sentence = sentence(plan, outcome, how);
     record.reason.clone_from(&plan.recorded.reason);
     let config = if succeeded { &plan.config } else { &plan.config_before };
     Draft { record, evidence, config: config.clone(), person: site.person() }
 }
 
-fn sentence(plan: &Plan, outcome: Outcome, stopped: bool, doubt: bool) -> String {
+/// What a record's sentence says besides the outcome.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    /// By a person.
+    stopped: bool,
+    /// Nobody knows whether all flags were put back.
+    doubt: bool,
+    /// Before the run.
+    nothing_served: bool,
+}
+
+fn sentence(plan: &Plan, outcome: Outcome, how: How) -> String {
+    let How { stopped, doubt, nothing_served } = how;
     let place = format!("{} {}", plan.environment, host_name(plan.writer.as_str()));
     if plan.event == Event::Flags {
         return format!("{place}: {}", flags_sentence(plan, outcome, doubt));
     }
     let (from, to) = (&plan.from.name, &plan.to.name);
+    if nothing_served && outcome == Outcome::Failed {
+        let how = if stopped { "was stopped" } else { "failed" };
+        return format!("{place}: deploy to {to} {how}, nothing served before");
+    }
     let act = match plan.event {
         Event::Back => "rollback",
         Event::Component => "component rollback",

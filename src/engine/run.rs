@@ -136,6 +136,29 @@ impl Run {
         self.configs.both()
     }
 
+    /// Lets the trace know what its journal is about to say.
+    pub(super) fn trace(&self, entry: &Entry) {
+        let run = &self.id;
+        match entry {
+            Entry::Intent { step, .. } => {
+                let label = self.plan.steps.get(*step).map(Step::label).unwrap_or_default();
+                tracing::debug!("run {run}: {label}: begins");
+            }
+            Entry::Done { label, millis, .. } => {
+                tracing::debug!("run {run}: {label}: done, {millis} ms");
+            }
+            Entry::Failed { label, millis, why, .. } => {
+                tracing::debug!("run {run}: {label}: failed, {millis} ms: {why}");
+            }
+            Entry::Proven { millis, .. } => tracing::debug!("run {run}: proven, {millis} ms"),
+            Entry::TreeRestored { millis, .. } => {
+                tracing::debug!("run {run}: tree restored, {millis} ms");
+            }
+            Entry::Restored { millis, .. } => tracing::debug!("run {run}: restored, {millis} ms"),
+            other => tracing::debug!("run {run}: {}", other.kind()),
+        }
+    }
+
     /// The runs that failed before it in the same act, the first one first.
     pub fn follows(&self) -> &[RunId] {
         self.journal.begun().map_or(&[], |begun| &begun.follows)

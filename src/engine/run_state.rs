@@ -217,6 +217,11 @@ impl Run {
             || self.journal.begun().is_some_and(|b| b.on_failure != OnFailure::Restore)
     }
 
+    /// Whether nothing served here before the run: putting back what was there means that nothing serves again.
+    pub fn nothing_served(&self) -> bool {
+        self.journal.begun().is_some_and(|begun| begun.nothing_served)
+    }
+
     /// Where the logs ended before what is to be proven now was put in place. A person who has mended what was
     /// stuck begins a window of its own, and so does the way back.
     pub(super) fn log_window(&self) -> Option<LogPositions> {

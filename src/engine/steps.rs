@@ -349,6 +349,31 @@ pub(super) fn services_back(
     back
 }
 
+/// Stops every service of either configuration: none was up before the run, so whatever runs is the run's own.
+///
+/// # Errors
+/// Every service that could not be stopped, or that is still up.
+pub(super) fn stop_started(site: &Site, run: &Run) -> Result<(), StepError> {
+    let (after, before) = run.configs()?;
+    let host = site.host(&run.plan.from, run.id.as_str());
+    let of_before = dropped(before, after);
+    let failed = |service: &Service, source| StepError::Service {
+        service: service.name.to_string(),
+        source,
+    };
+    let stopped = |service: &Service| {
+        match service::stop(&host, service) {
+            Ok(()) | Err(ServiceError::Unknown { .. }) => {}
+            Err(source) => return Some(failed(service, source)),
+        }
+        let state = service::observe(&host, service).ok().filter(|state| state.up)?;
+        let (unit, word) = (service.name.to_string(), state.word);
+        Some(failed(service, ServiceError::Down { unit, word, lines: Vec::new() }))
+    };
+    let all = after.services.iter().chain(&of_before).rev();
+    StepError::all(all.filter_map(stopped).collect()).map_or(Ok(()), Err)
+}
+
 /// What only the target has: stopped where the run started it, else made to run what lies there again.
 fn leave_new(site: &Site, run: &Run, touched: bool) -> Vec<StepError> {
     let Ok((after, before)) = run.configs() else { return Vec::new() };

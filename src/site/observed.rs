@@ -66,6 +66,20 @@ impl Observed {
             && self.services.iter().all(|(_, s)| s.as_ref().is_ok_and(|s| s.up))
     }
 
+    /// Whether nothing of the app is there: no service is up and no question over HTTP is answered as it should be. What
+    /// else is asked may be about what the app only uses.
+    pub fn nothing_answers(&self, config: &Config) -> bool {
+        let asks_the_app = |asked: &&CheckEvidence| {
+            let check = config.checks.iter().find(|check| check.name == asked.check);
+            check.is_some_and(|check| matches!(check.kind, CheckKind::Http(_)))
+        };
+        let mut asked = self.checks.iter().filter(asks_the_app).peekable();
+        (asked.peek().is_some() || !self.services.is_empty())
+            && self.strangers.is_empty()
+            && !asked.any(|check| check.passed)
+            && !self.services.iter().any(|(_, state)| state.as_ref().is_ok_and(|state| state.up))
+    }
+
     /// Whether a check was answered with the version that was asked for.
     pub fn told(&self) -> bool {
         self.checks.iter().any(|check| check.told_version)
