@@ -193,7 +193,7 @@ fn a_connection_is_accepted_or_not_and_says_what_it_must() {
         |text: &str| format!("expect = {{ banner = \"{text}\" }}\nrequest_timeout = \"300ms\"");
     host.passes(&tcp(ssh.port, &banner("SSH-2.0")), "connected");
     host.fails(&tcp(ssh.port, &banner("FTP")), "banner does not contain \"FTP\"");
-    host.fails(&tcp(silent.port, &banner("SSH")), "did not say what it should within 300 ms");
+    host.fails(&tcp(silent.port, &banner("SSH")), "did not send the expected text within 300 ms");
     let proof = host.prove(&checks(&tcp(ssh.port, &banner("shop {version}"))));
     assert!(proof.proven && proof.checks[0].told_version, "{proof:?}");
     assert!(ssh.said.load(Ordering::SeqCst) >= 4);
@@ -284,7 +284,7 @@ fn a_file_is_there_and_holds_what_it_must() {
     host.fails("file = \"none\"", "no such file");
     host.fails("file = \"outside\"", "a symbolic link leads out of the repository");
     host.fails("file = \"etc/hostname\"", "a symbolic link leads out of the repository");
-    host.fails("file = \"pipe\"", "is no plain file");
+    host.fails("file = \"pipe\"", "is not a regular file");
     host.passes(&expect("text", &format!("sha256 = \"{sum}\"")), "there");
     host.fails(&expect("build.json", &format!("sha256 = \"{sum}\"")), "not ba7816bf8f01…");
     host.passes(
@@ -318,11 +318,11 @@ fn a_number_keeps_to_its_bounds_in_every_sample() {
     host.passes(&of("queue", "", "below = 8, at_least = 7"), "7");
     host.fails(&of("queue", "", "below = 7"), "queue is 7, not below 7");
     host.fails(&of("queues", "", "below = 7"), "there is no queues");
-    host.fails(&of("odd", "", "at_most = 7"), "odd is NaN, no measurement");
-    host.fails(&of("top", "", "above = 7"), "top is inf, no measurement");
-    host.fails(&of("low", "", "below = 7"), "low is -inf, no measurement");
-    host.fails(&of("much", "", "above = 7"), "much is inf, no measurement");
-    host.fails(&of("errors_total", "", "below = 7"), "2 series are errors_total");
+    host.fails(&of("odd", "", "at_most = 7"), "odd is NaN, not a measurement");
+    host.fails(&of("top", "", "above = 7"), "top is inf, not a measurement");
+    host.fails(&of("low", "", "below = 7"), "low is -inf, not a measurement");
+    host.fails(&of("much", "", "above = 7"), "much is inf, not a measurement");
+    host.fails(&of("errors_total", "", "below = 7"), "2 series match errors_total");
     host.passes(&of("errors_total", ", sum = true", "at_least = 1"), "81");
     let rate = ", labels = { code = \"500\" }, rate = true";
     host.fails(&of("errors_total", rate, "below = 1"), "/s, not below 1");
@@ -409,7 +409,7 @@ fn a_log_that_is_not_there_tells_nothing_unless_it_is_optional() {
     assert_eq!(host.prove(&log("")).failures, ["it: no such file"]);
     assert!(host.prove(&log(", optional = true")).checks[0].passed);
     assert!(Command::new("mkfifo").arg(host.top().join("none.log")).status().unwrap().success());
-    assert_eq!(host.prove(&log("")).failures, ["it: is no plain file"]);
+    assert_eq!(host.prove(&log("")).failures, ["it: is not a regular file"]);
     let outside = host.dir.path().join("outside.log");
     fs::write(&outside, "").unwrap();
     symlink(&outside, host.top().join("link.log")).unwrap();
@@ -492,7 +492,7 @@ fn an_old_listener_fails_every_kind_unless_it_is_said_to_be_something_else() {
     }
     let proof = host.prove(&checks(&format!("{text}\nown = false")));
     assert!(proof.checks[0].passed && !proof.proven, "{proof:?}");
-    assert!(proof.failures[0].starts_with("nothing observed can tell"), "{proof:?}");
+    assert!(proof.failures[0].starts_with("no check and no process distinguishes"), "{proof:?}");
 }
 
 #[test]
@@ -511,7 +511,7 @@ fn what_was_asked_and_has_not_answered_is_not_said_to_be_not_asked() {
     let proof = host.prove(&both);
     writer.join().unwrap();
     let last = &proof.checks[0].last;
-    assert_eq!(last.answer, "not answered yet", "{proof:?}");
+    assert_eq!(last.answer, "no answer yet", "{proof:?}");
     assert!(last.millis >= 100, "{proof:?}");
 }
 

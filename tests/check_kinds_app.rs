@@ -274,7 +274,7 @@ fn what_failed_before_and_fails_again_is_not_observed_serving_though_its_port_is
     s.app.sour("1.1.0");
     host.gitroll(&["back", "--to", "previous", "--yes"]).exit(21);
     let answer = host.gitroll(&["abort"]);
-    answer.exit(21).stderr_has("in place again, failing as it was before").stderr_has("api: 500");
+    answer.exit(21).stderr_has("restored and fails as it did before").stderr_has("api: 500");
     answer.stdout_lacks("observed serving");
     host.gitroll(&["log", "-n", "1"]).exit(0).stdout_lacks("restored");
     host.gitroll(&["check"]).exit(1);
@@ -324,7 +324,7 @@ fn an_old_process_that_keeps_the_port_is_seen_by_a_connection_alone() {
     let later = s.app.commit_version("1.2.0", Behaviour::Good);
     s.app.git(&["checkout", "-q", "--force", "--detach", &next]);
     let answer = host.gitroll(&["deploy", &later, "--yes"]);
-    answer.exit(1).stderr_has("and belongs to no service");
+    answer.exit(1).stderr_has("but does not belong to a service");
     by_hand.kill().unwrap();
     by_hand.wait().unwrap();
     host.gitroll(&["deploy", &later, "--yes"]).exit(0);
@@ -351,7 +351,7 @@ fn a_log_that_is_gone_is_refused_before_a_change_and_is_no_fault_of_what_serves_
     let answer = host.gitroll(&["deploy", &next, "--yes"]);
     answer.exit(21).stderr_has("more: no such file");
     let abort = host.gitroll(&["abort"]);
-    abort.exit(0).stderr_has("check more is not asked").stdout_has("observed serving");
+    abort.exit(0).stderr_has("check more is not run").stdout_has("observed serving");
     s.serves("1.0.0");
     fs::write(&log, "").unwrap();
     host.gitroll(&["deploy", &next, "--yes"]).exit(0);
@@ -374,6 +374,6 @@ fn what_must_be_said_is_not_awaited_where_nothing_is_reloaded() {
     let show = host.gitroll(&["show", "--json"]).json();
     let checks = show["result"]["evidence"]["checks"].as_array().unwrap().clone();
     let more = checks.iter().find(|check| check["check"] == "more").unwrap();
-    assert_eq!(more["skipped"], "nothing is reloaded that could say so", "{more}");
+    assert_eq!(more["skipped"], "nothing is reloaded that could report it", "{more}");
     s.release("1.1.0", Behaviour::Good).exit(0);
 }

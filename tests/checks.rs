@@ -329,7 +329,7 @@ fn an_answer_without_end_is_read_no_further_than_its_cap() {
         assert_eq!((probe.ok, probe.answer.as_str()), (false, "answer larger than 1 MiB"));
     }
     let probe = ask(http(endless_head.url("/")));
-    assert!(!probe.ok && probe.answer.starts_with("no HTTP answer"), "{}", probe.answer);
+    assert!(!probe.ok && probe.answer.starts_with("not an HTTP answer"), "{}", probe.answer);
     let small = Server::saying("12345");
     assert!(ask(HttpCheck { max_bytes: 5, ..http(small.url("/")) }).ok);
     let probe = ask(HttpCheck { max_bytes: 4, ..http(small.url("/")) });
@@ -386,7 +386,7 @@ fn escape_sequences_of_a_server_never_reach_the_screen() {
 #[test]
 fn what_is_no_http_is_said_so() {
     let closing = Server::start(|_, _, _| {});
-    assert_eq!(ask(http(closing.url("/"))).answer, "closed without an answer");
+    assert_eq!(ask(http(closing.url("/"))).answer, "connection closed without an answer");
     let cut = Server::start(|stream, _, _| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc");
     });
@@ -394,12 +394,12 @@ fn what_is_no_http_is_said_so() {
     assert!(!probe.ok, "half an answer is none: {}", probe.answer);
     let ssh = Server::start(|stream, _, _| drop(stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")));
     let probe = ask(http(ssh.url("/")));
-    assert!(!probe.ok && probe.answer.starts_with("no HTTP answer"), "{}", probe.answer);
+    assert!(!probe.ok && probe.answer.starts_with("not an HTTP answer"), "{}", probe.answer);
     let plain = Server::saying("ok");
     let probe = ask(http(plain.url("/").replace("http:", "https:")));
     assert!(!probe.ok, "{}", probe.answer);
     assert!(
-        ["no safe connection", "cannot ask over https"].iter().any(|w| probe.answer.starts_with(w)),
+        ["no secure connection", "cannot use https"].iter().any(|w| probe.answer.starts_with(w)),
         "{}",
         probe.answer
     );
@@ -477,7 +477,8 @@ fn an_old_process_that_answers_while_the_new_one_hangs_is_not_proven() {
 /// Whether this test's own process is said to listen on a port where it should not.
 fn is_strange(failure: &str, port: u16) -> bool {
     failure.starts_with(&format!("check api: process {} (", std::process::id()))
-        && failure.ends_with(&format!("listens on 127.0.0.1:{port} and belongs to no service"))
+        && failure
+            .ends_with(&format!("listens on 127.0.0.1:{port} but does not belong to a service"))
 }
 
 #[test]
@@ -513,7 +514,7 @@ fn an_answer_without_the_version_is_none_of_a_release_that_tells_it() {
     assert!(proven(&[check(versioned.clone())], &old, &state).proven, "it may never have told it");
     let tells = Expectation { tells: ["api".parse().unwrap()].into(), ..old };
     let proof = proven(&[doomed(versioned)], &tells, &state);
-    assert_eq!(proof.failures, ["api: names no version, and this release tells it"]);
+    assert_eq!(proof.failures, ["api: does not contain a version, but this release reports one"]);
 }
 
 #[test]
@@ -662,6 +663,6 @@ fn where_nothing_is_asked_and_nothing_runs_nothing_is_proven() {
     let began = Instant::now();
     let proof = prove(&[], &expectation(None), &mut Vec::new, &mut |_| {});
     assert!(!proof.proven);
-    assert_eq!(proof.failures, ["there is no check and no service: nothing can be observed"]);
+    assert_eq!(proof.failures, ["there is no check and no service, so nothing can be observed"]);
     assert!(began.elapsed() < Duration::from_secs(5));
 }

@@ -137,7 +137,7 @@ fn a_deploy_that_brings_the_same_content_back_is_refused_and_a_changed_one_is_no
     let refused = host.gitroll(&["deploy", &same, "--yes"]);
     refused
         .exit(10)
-        .stderr_has("has QW-001 as it was judged bad")
+        .stderr_has("has QW-001 in a version that was marked bad")
         .stderr_has("--keep-component QW-001")
         .stderr_has("--fixes ")
         .stderr_has("gitroll unhold ");
@@ -168,7 +168,7 @@ fn keep_component_deploys_the_revision_with_the_good_files() {
     s.serves("1.2.0");
     answers(&s, "upload", "one at a time");
     answers(&s, "search", "by meaning");
-    host.gitroll(&kept).exit(0).stdout_has("serves already");
+    host.gitroll(&kept).exit(0).stdout_has("already serves");
     // Leaving it leaves the revision it was put into as well.
     host.gitroll(&["back", "--yes"]).exit(0);
     host.gitroll(&["deploy", &revision, "--keep-component", "QW-001", "--yes"]).exit(10);
@@ -198,7 +198,7 @@ fn back_after_a_component_rollback_leaves_what_it_was_put_into_too() {
     let base = s.app.head();
     host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
     let targets = host.gitroll(&["targets"]);
-    targets.exit(0).stdout_has("contains QW-001 as it was judged bad");
+    targets.exit(0).stdout_has("contains QW-001 in a version that was marked bad");
     host.gitroll(&["back", "--yes"]).exit(0).stdout_has("v1.0.0-stable observed serving");
     s.serves("1.0.0");
     answers(&s, "search", "by name");
@@ -237,7 +237,9 @@ fn one_component_after_the_other() {
     answers(&s, "search", "by everything");
     host.gitroll(&["component", "GAP-002", "--yes"]).exit(0);
     // What is held of either bars the release that has both.
-    host.gitroll(&["deploy", "main", "--yes"]).exit(10).stderr_has("as it was judged bad");
+    host.gitroll(&["deploy", "main", "--yes"])
+        .exit(10)
+        .stderr_has("in a version that was marked bad");
 }
 
 #[test]
@@ -248,7 +250,7 @@ fn what_is_edited_outside_the_component_is_left_alone() {
     s.app.write("features/upload/index.js", "module.exports = 'a hot fix';\n");
     host.gitroll(&["component", "QW-001", "--yes"])
         .exit(0)
-        .stderr_has("features/upload/index.js (edited) is put aside");
+        .stderr_has("features/upload/index.js (edited) is saved");
     assert_eq!(s.app.read("README.md"), "edited on this host\n");
     answers(&s, "upload", "one at a time");
 }
@@ -293,7 +295,7 @@ fn modes_links_and_files_that_became_directories_go_back() {
     });
     second.exit(0);
     host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
-    let mode = std::fs::metadata(at("run.sh")).expect("it is back").permissions().mode();
+    let mode = std::fs::metadata(at("run.sh")).expect("it is restored").permissions().mode();
     assert_eq!(mode & 0o111, 0);
     assert_eq!(s.app.read("features/upload/thing"), "a file\n");
     assert_eq!(s.app.read("features/upload/place/inside"), "in a directory\n");
@@ -368,7 +370,7 @@ fn an_import_that_would_dangle_needs_force_without_a_terminal() {
     host.gitroll(&["component", "QW-001", "--plan"]).exit(0).stderr_has("features/search/index.js");
     host.gitroll(&["component", "QW-001", "--yes"])
         .exit(2)
-        .stderr_has("1 import in the tree that is to serve would not be found")
+        .stderr_has("1 import would be missing in the new tree")
         .stderr_has("features/search/index.js")
         .stderr_has("--force");
     before.assert_same(&s.app.state());
@@ -384,7 +386,7 @@ fn an_import_that_would_dangle_is_asked_about_on_a_terminal() {
     let s = with_an_import_from_outside(&host);
     let before = s.app.state();
     let mut terminal = host.gitroll_on_terminal(&["component", "QW-001", "--via", "files"]);
-    terminal.expect("would not be found with the files of QW-001. Go on?").answer("");
+    terminal.expect("would be missing with the files of QW-001. Continue?").answer("");
     assert_eq!(terminal.finish().0, 1);
     before.assert_same(&s.app.state());
 }
@@ -476,7 +478,7 @@ fn edits_of_this_host_in_a_component_that_is_the_same_go_and_a_failing_app_is_no
     let s = two_releases(&host);
     let id = ["component", "QW-001", "--to", "main", "--yes"];
     s.app.write("features/upload/index.js", "module.exports = 'a hot fix';\n");
-    host.gitroll(&id).exit(0).stderr_has("only edits of this host go");
+    host.gitroll(&id).exit(0).stderr_has("only edits on this host are removed");
     answers(&s, "upload", "all at once");
     assert_eq!(s.app.git(&["status", "--porcelain"]), "");
     host.gitroll(&id).exit(0).stdout_has("nothing to do");
@@ -513,7 +515,7 @@ fn an_overlapping_component_does_not_bring_back_what_is_held() {
     host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
     host.gitroll(&["component", "ALL", "--to", &bad, "--yes"])
         .exit(10)
-        .stderr_has("has QW-001 as it was judged bad");
+        .stderr_has("has QW-001 in a version that was marked bad");
     answers(&s, "upload", "one at a time");
     s.app.lightweight_tag("v9-stable");
     host.gitroll(&["component", "QW-001", "--to", "v9-stable", "--yes"])

@@ -24,7 +24,7 @@ fn the_demo_tells_its_story_and_leaves_nothing() {
         .stdout_has("skip: bad (#5)")
         .stdout_has("rolled back from v1.1.0 to v1.0.0-stable")
         .stdout_has(GITS_OWN)
-        .stdout_has("nothing is left running");
+        .stdout_has("Nothing is left running");
     for line in demo.stdout.lines().filter(|line| !line.starts_with(GITS_OWN)) {
         assert!(line.chars().count() <= 100, "too wide: {line}");
     }

@@ -87,7 +87,7 @@ fn a_checkout_without_a_binding_is_told_to_init() {
     let (_, _, fix) = found(&host, 1, "services");
     assert_eq!(fix, "gitroll service start web");
     let (_, what, _) = found(&host, 1, "target");
-    assert!(what.contains("nothing to go back to"), "{what}");
+    assert!(what.contains("no version to roll back to"), "{what}");
     host.gitroll(&["doctor"]).exit(1).stdout_has("next     gitroll deploy");
 }
 
@@ -196,7 +196,7 @@ fn a_damaged_journal_and_an_open_run_are_named() {
     let run = s.app.dir.join(".git/gitroll/runs/20991231-235959-abcd");
     fs::create_dir(&run).expect("the state directory is writable");
     fs::write(run.join("journal.jsonl"), "no\njournal\n").expect("it is writable");
-    is_mended(&host, "runs", "left as it is");
+    is_mended(&host, "runs", "unchanged");
 
     s.app.git(&["checkout", "-q", "main"]);
     let next = s.app.commit_version("1.2.0", Behaviour::Good);
@@ -318,7 +318,7 @@ fn without_a_witness_no_proof_is_possible() {
     host.gitroll(&["init", "--yes"]).exit(0);
     let (level, what, fix) = found(&host, 1, "checks");
     assert_eq!(level, "problem");
-    assert!(what.contains("could tell the intended version"), "{what}");
+    assert!(what.contains("can distinguish the intended version"), "{what}");
     s.app.write("told.toml", &text);
     host.set("EDITOR", "cp told.toml");
     run_fix(&host, &fix);

@@ -124,9 +124,7 @@ fn an_artifact_edited_while_it_serves_is_not_gone_back_to() {
     let host = TestEnvironment::new();
     let s = serving(&host);
     edit(&s);
-    s.release_kept("1.1.0")
-        .exit(0)
-        .stderr_has("changed since it was built, not taken for it: dist");
+    s.release_kept("1.1.0").exit(0).stderr_has("changed since it was built, not used: dist");
     built(&s, "1.1.0");
     host.gitroll(&["back", "--yes"]).exit(0).stderr_has("build    app");
     s.serves("1.0.0");
@@ -140,9 +138,9 @@ fn what_serves_and_was_edited_does_not_serve_already() {
     let host = TestEnvironment::new();
     let s = serving(&host);
     let serving = s.app.head();
-    host.gitroll(&["deploy", &serving, "--yes"]).exit(0).stdout_has("serves already");
+    host.gitroll(&["deploy", &serving, "--yes"]).exit(0).stdout_has("already serves");
     edit(&s);
-    host.gitroll(&["deploy", &serving, "--yes"]).exit(0).stdout_lacks("serves already");
+    host.gitroll(&["deploy", &serving, "--yes"]).exit(0).stdout_lacks("already serves");
     built(&s, "1.0.0");
 }
 

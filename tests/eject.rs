@@ -27,12 +27,14 @@ fn the_branch_that_is_at_what_serves_is_taken_and_the_service_goes_on() {
     let before = s.app.state();
     let plan = host.gitroll(&["eject", "--plan"]);
     plan.exit(0).stdout_has("HEAD goes on main").stdout_has(&format!("pid {pid}"));
-    plan.stdout_has("nobody restarts it now").stdout_has("host.toml");
+    plan.stdout_has("nothing restarts it now").stdout_has("host.toml");
     before.assert_same(&s.app.state());
     host.gitroll(&["eject"]).exit(2).stderr_has("--yes");
     before.assert_same(&s.app.state());
 
-    host.gitroll(&["eject", "--yes"]).exit(0).stdout_has("HEAD is on main; plain git from here");
+    host.gitroll(&["eject", "--yes"])
+        .exit(0)
+        .stdout_has("HEAD is on main; this checkout is plain git now");
     assert_eq!((branch(&s).as_str(), s.app.head()), ("main", head));
     assert_eq!(s.app.git(&["status", "--porcelain"]), "");
     assert_eq!(s.app.pid_served(), pid, "the service was touched");
@@ -42,7 +44,7 @@ fn the_branch_that_is_at_what_serves_is_taken_and_the_service_goes_on() {
     assert!(state(&s).join("services/web.log").exists(), "its log is being written");
     assert_eq!(s.app.git(&["for-each-ref", "refs/gitroll", "refs/tags", "refs/notes"]), records);
     // Again: there is nothing left to do.
-    host.gitroll(&["eject", "--yes"]).exit(0).stdout_has("plain git already");
+    host.gitroll(&["eject", "--yes"]).exit(0).stdout_has("already plain git");
     host.gitroll(&["back", "--yes"]).exit(10).stderr_has("gitroll init");
 }
 
@@ -98,7 +100,7 @@ fn no_branch_moves_where_none_is_at_what_serves() {
     assert_ne!(head, main);
     host.gitroll(&["eject", "--plan", "--branch", "main"])
         .exit(1)
-        .stderr_has("gitroll moves no branch");
+        .stderr_has("gitroll does not move branches");
     host.gitroll(&["eject", "--plan", "--branch", "-x"]).exit(2);
     let answer = host.gitroll(&["eject", "--yes"]);
     answer.exit(0).stdout_has("a new branch at what serves");
@@ -247,7 +249,7 @@ fn nobody_gets_in_before_it_is_done_nor_with_the_lock_that_it_takes_away() {
     let ended = waiting.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(10), "{said}");
-    assert!(said.contains("given back to plain git"), "{said}");
+    assert!(said.contains("turned back into plain git"), "{said}");
     let left: Vec<_> = fs::read_dir(state(&s)).expect("the log is kept").flatten().collect();
     assert_eq!(left.len(), 1, "{left:?}");
     s.serves("1.1.0");
@@ -263,7 +265,7 @@ fn the_lock_goes_last() {
     host.gitroll(&["init", "--yes"]).exit(12);
     host.gitroll(&["eject", "--yes"]).exit(12);
     eject.kill();
-    host.gitroll(&["eject", "--yes"]).exit(0).stdout_has("plain git already");
+    host.gitroll(&["eject", "--yes"]).exit(0).stdout_has("already plain git");
     assert!(!state(&s).join("lock").exists());
 }
 
@@ -277,7 +279,7 @@ fn what_an_error_left_half_done_is_named_with_the_command_that_finishes_it() {
         let answer = Answer::of(command, std::time::Duration::from_secs(60));
         answer.exit(22).stderr_has("eject is not finished").stderr_has(".git/gitroll/lock\n");
         answer.stderr_has("gitroll eject --yes --discard-saved");
-        answer.stderr_has("what serves was not touched");
+        answer.stderr_has("what serves was not changed");
         answer
     };
     cut_off(1).stderr_has("host.toml");

@@ -15,7 +15,7 @@ fn the_reason_is_asked_when_it_is_over_and_recorded() {
     let s = with_a_release(&host);
     let mut terminal = host.gitroll_on_terminal(&["back", "--emergency"]);
     // Nothing is asked before: it serves already.
-    terminal.expect("Why was it needed?");
+    terminal.expect("Why was the rollback needed?");
     assert_eq!(s.app.version_served().as_deref(), Some("1.0.0"));
     terminal.answer("uploads time out");
     assert_eq!(terminal.finish().0, 0);
@@ -27,7 +27,7 @@ fn nobody_has_to_say_why() {
     let host = TestEnvironment::new();
     with_a_release(&host);
     let mut terminal = host.gitroll_on_terminal(&["back", "--emergency"]);
-    terminal.expect("Why was it needed?").answer("");
+    terminal.expect("Why was the rollback needed?").answer("");
     let (code, screen) = terminal.finish();
     assert_eq!(code, 0, "{screen}");
     assert!(screen.contains("gitroll annotate --reason"), "{screen}");

@@ -165,7 +165,7 @@ fn a_key_lost_after_the_proof_leaves_the_target_serving_and_the_next_command_sig
 
     std::fs::rename(&away, &key).expect("it was only moved");
     let mark = host.gitroll(&["mark", "good", &head, "--reason", "looked at it"]);
-    mark.exit(0).stderr_has("signed 1 record that waited");
+    mark.exit(0).stderr_has("signed 1 record from the queue");
     let status = host.gitroll(&["status"]);
     status.exit(0).stdout_lacks("unsigned").stdout_has("proven");
     let log = host.gitroll(&["log", "--json"]).exit(0).json();
@@ -210,7 +210,7 @@ fn a_second_command_can_wait_and_says_for_whom() {
     wait_until("the old version is gone", || http_get(&s.app.health()).is_err());
     host.gitroll(&["mark", "good", "HEAD", "--yes", "--wait", "soon"]).exit(2);
     let answer = host.gitroll(&["back", "--yes", "--wait", "60s"]);
-    answer.exit(0).stderr_has("waiting at most 60 s for gitroll deploy by ");
+    answer.exit(0).stderr_has("waiting up to 60 s for gitroll deploy by ");
     assert_eq!(first.wait().expect("a child can be waited for").code(), Some(0));
     s.serves("1.0.0");
 }
@@ -300,7 +300,7 @@ fn a_local_file_edited_on_the_host_makes_no_deploy_of_what_serves_already() {
     host.gitroll(&["deploy", "--yes"]).exit(0);
     s.app.write("config/host.json", "{ \"workers\": 4 }\n");
     let pid = s.app.pid_served();
-    host.gitroll(&["deploy", "--yes"]).exit(0).stdout_has("serves already");
+    host.gitroll(&["deploy", "--yes"]).exit(0).stdout_has("already serves");
     assert_eq!(s.app.pid_served(), pid, "nothing was reloaded");
 }
 
@@ -342,7 +342,7 @@ fn check_says_that_an_edited_configuration_is_not_what_it_went_by() {
         .exit(0)
         .stderr_has("gitroll.toml differs from the one of record #")
         .stderr_has("gitroll init");
-    // What is no plain file is neither read nor waited for.
+    // What is not a regular file is neither read nor waited for.
     fs::remove_file(s.app.dir.join("gitroll.toml")).expect("it is writable");
     host.run("mkfifo", &["gitroll.toml"]).exit(0);
     host.gitroll(&["check"]).exit(0).stderr_lacks("differs");
@@ -400,7 +400,7 @@ fn an_answer_that_cannot_be_written_is_no_success() {
         let answer = answer.expect("it runs");
         let said = String::from_utf8_lossy(&answer.stderr).into_owned();
         assert_eq!(answer.status.code(), Some(1), "{args}: {said}");
-        assert!(said.contains("the answer could not be written"), "{args}: {said}");
+        assert!(said.contains("the output could not be written"), "{args}: {said}");
     }
     host.run("sh", &["-c", &format!("{} log --json | true", env!("CARGO_BIN_EXE_gitroll"))])
         .exit(0);

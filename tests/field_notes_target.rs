@@ -95,7 +95,7 @@ fn going_back_twice_goes_further_back_and_never_returns_to_the_bad_one() {
         host.gitroll(&["back", "--yes"]).exit(0);
         s.serves(version);
     }
-    host.gitroll(&["back", "--yes"]).exit(1).stderr_has("nothing to go back to");
+    host.gitroll(&["back", "--yes"]).exit(1).stderr_has("no version to roll back to");
     s.serves("1.0.0");
 }
 
@@ -291,6 +291,6 @@ fn a_deploy_that_ended_on_an_older_state_is_not_told_as_success() {
     s.release("1.1.0", Behaviour::Good).exit(0);
     s.app.sour("1.1.0");
     let answer = s.release("1.2.0", Behaviour::ThrowsAtBoot);
-    answer.exit(20).stderr_has("Not what was asked for").stderr_has("v1.0.0-stable");
+    answer.exit(20).stderr_has("Not the requested version").stderr_has("v1.0.0-stable");
     s.serves("1.0.0");
 }

@@ -75,7 +75,9 @@ fn a_flag_is_switched_off_seen_recorded_and_put_back() {
     host.gitroll(&["show"]).exit(0).stdout_has("ENABLE_UPLOADS").stdout_has("uploads time out");
     host.gitroll(&["back", "--level", "flags", "--yes"]).exit(0).stdout_has("ENABLE_UPLOADS true");
     assert_eq!(env(&s), before);
-    host.gitroll(&["back", "--level", "flags", "--yes"]).exit(1).stderr_has("no flag was changed");
+    host.gitroll(&["back", "--level", "flags", "--yes"])
+        .exit(1)
+        .stderr_has("no flag change to undo");
 }
 
 #[test]
@@ -100,7 +102,7 @@ fn a_log_shows_a_flag_from_the_change_on() {
     assert_eq!(s.app.pid_served(), pid, "it was reloaded, not told");
     // Nothing shows that it is on: refused before anything is changed.
     let before = env(&s);
-    host.gitroll(&["flags", "on", "QW-001"]).exit(1).stderr_has("nothing could show");
+    host.gitroll(&["flags", "on", "QW-001"]).exit(1).stderr_has("no check can show");
     assert_eq!(env(&s), before);
     host.gitroll(&["flags", "set", "ENABLE_UPLODS=true"]).exit(1).stderr_has("ENABLE_UPLOADS");
 }
@@ -217,7 +219,7 @@ fn a_component_goes_by_its_flag_and_then_by_its_files() {
     host.gitroll(&["component", "QW-001", "--yes"]).exit(0).stdout_has("ENABLE_UPLOADS false");
     assert!(s.app.read("features/upload/index.js").contains("all at once"));
     let files = host.gitroll(&["component", "QW-001", "--yes"]);
-    files.exit(0).stderr_has("its files then");
+    files.exit(0).stderr_has("restoring its files instead");
     assert!(s.app.read("features/upload/index.js").contains("one at a time"));
     let only = host.gitroll(&["component", "QW-001", "--via", "flag", "--yes"]);
     only.exit(0);

@@ -81,8 +81,8 @@ fn a_tracked_database_that_a_service_holds_open_is_refused_until_it_leaves_git()
     let s = holding(&host, &quick(), "data/app.db", "r+");
     let pid = s.app.pid_served();
     let reason = format!(
-        "data/app.db is held open for writing by web (pid {pid}): gitroll would pull it away under a \
-         running database"
+        "data/app.db is held open for writing by web (pid {pid}): gitroll would replace the file of \
+         a running database"
     );
     let way_out = "git rm --cached data/app.db, and add it to .gitignore";
     let changed = next_with(&s, "1.1.0", "data/app.db", "another from git\n");

@@ -40,10 +40,7 @@ fn what_was_proven_before_the_kill_and_is_broken_now_is_not_told_as_serving() {
     let whole = s.app.read("server.js");
     s.app.write("server.js", "process.exit(3)\n");
     end_the_service(&s);
-    host.gitroll(&["resume"])
-        .exit(21)
-        .stderr_has("does not serve any more")
-        .stdout_lacks("serving:");
+    host.gitroll(&["resume"]).exit(21).stderr_has("no longer serves").stdout_lacks("serving:");
     // It is over: nothing is in the way of the way back.
     host.gitroll(&["status"]).stdout_has("none open");
     s.app.write("server.js", &whole);

@@ -33,7 +33,7 @@ fn init_names_what_would_deploy_past_it_and_what_to_write_instead() {
     let answer = host.gitroll(&init);
     answer
         .exit(0)
-        .stdout_has("deploy past gitroll")
+        .stdout_has("deploy without gitroll")
         .stdout_has("deploy.sh:3\n      - git pull && npm ci\n      + gitroll deploy --yes\n")
         .stdout_has("deploy.sh:4\n      - pm2 reload web\n      + (nothing")
         .stdout_has("+ - run: ssh app@web-1 'cd /srv/app && gitroll deploy --yes'")

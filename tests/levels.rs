@@ -22,9 +22,9 @@ fn a_flag_that_cannot_be_read_is_passed_over_and_the_code_goes_back() {
     host.gitroll(&["component", "API", "--via", "flag", "--yes"]).exit(1);
     assert_eq!(s.app.head(), before);
     let back = host.gitroll(&["back", "--level", "auto", "--yes"]);
-    back.exit(0).stderr_has("USE_API of API passed over").stderr_has("level code");
+    back.exit(0).stderr_has("USE_API of API skipped").stderr_has("level code");
     s.serves("1.0.0");
-    host.gitroll(&["show"]).exit(0).stdout_has("USE_API of API passed over");
+    host.gitroll(&["show"]).exit(0).stdout_has("USE_API of API skipped");
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_component_whose_flag_cannot_be_read_goes_by_its_files() {
     fs::write(s.app.dir.join("flags.json"), "{").expect("it is writable");
     s.sicken("files");
     let component = host.gitroll(&["component", "API", "--yes"]);
-    component.exit(0).stderr_has("its flag passed over").stderr_has("its files then");
+    component.exit(0).stderr_has("its flag is skipped").stderr_has("restoring its files instead");
     assert!(s.app.read("features/upload/index.js").contains("one at a time"));
 }
 
@@ -67,8 +67,8 @@ fn every_decision_is_in_the_record_of_the_run_that_follows_from_it() {
     host.gitroll(&["show"])
         .exit(0)
         .stdout_has("level flags: ENABLE_UPLOADS of QW-001, which differs from")
-        .stdout_has("level flags: not enough, and put back")
-        .stdout_has("level code: to an earlier state");
+        .stdout_has("level flags: did not help, restored")
+        .stdout_has("level code: rolling back to an earlier version");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn what_neither_level_cures_leaves_the_flags_that_are_on_to_be_tried() {
     let s = uploads(&host);
     s.sicken("both");
     let back = host.gitroll(&["back", "--yes"]);
-    back.exit(21).stderr_has("gitroll flags off QW-001").stderr_has("ENABLE_UPLOADS is on still");
+    back.exit(21).stderr_has("gitroll flags off QW-001").stderr_has("ENABLE_UPLOADS is still on");
 }
 
 #[test]
@@ -107,17 +107,17 @@ fn an_emergency_asks_only_what_is_critical_at_every_step() {
     s.app.write(".git/report-fails", "");
     s.app.sour("1.2.0");
     let back = host.gitroll(&["back", "--emergency", "--cascade", "2"]);
-    back.exit(0).stderr_has("cascade: on to");
+    back.exit(0).stderr_has("cascade: trying");
     s.serves("1.1.0");
     host.gitroll(&["show"])
         .exit(0)
-        .stdout_has("emergency: not critical, not asked: report")
-        .stdout_has("cascade: on to");
+        .stdout_has("emergency: not critical, not run: report")
+        .stdout_has("cascade: trying");
     // What serves fails, and so does the first candidate.
     s.app.sour("1.1.0");
     host.gitroll(&["back", "--emergency"]).exit(0);
     s.serves("1.0.0");
-    host.gitroll(&["show"]).exit(0).stdout_has("emergency: not critical, not asked: report");
+    host.gitroll(&["show"]).exit(0).stdout_has("emergency: not critical, not run: report");
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn an_emergency_judges_a_flag_by_what_is_critical() {
     s.sicken("flag");
     let back = host.gitroll(&["back", "--emergency", "--level", "auto"]);
     back.exit(0).stdout_has("ENABLE_UPLOADS false");
-    host.gitroll(&["show"]).exit(0).stdout_has("emergency: not critical, not asked: report");
+    host.gitroll(&["show"]).exit(0).stdout_has("emergency: not critical, not run: report");
 }
 
 #[test]
@@ -139,10 +139,12 @@ fn without_a_terminal_a_component_goes_from_its_flag_to_its_files() {
     let s = uploads(&host);
     s.sicken("files");
     let component = host.gitroll(&["component", "QW-001"]);
-    component.exit(0).stderr_has("its flag is not enough; its files then");
+    component
+        .exit(0)
+        .stderr_has("switching its flag off did not help; restoring its files instead");
     assert!(s.app.read("features/upload/index.js").contains("one at a time"));
     assert!(s.env().contains("ENABLE_UPLOADS=true"), "{}", s.env());
-    host.gitroll(&["show"]).exit(0).stdout_has("its flag is not enough");
+    host.gitroll(&["show"]).exit(0).stdout_has("switching its flag off did not help");
 }
 
 #[test]
@@ -172,7 +174,7 @@ fn a_flag_that_was_tried_in_vain_is_no_success_where_the_files_are_the_same() {
     component
         .exit(21)
         .stderr_has("QW-001 is the same in")
-        .stderr_has("the flag was switched before that");
+        .stderr_has("the flag was switched off first");
     assert!(s.env().contains("ENABLE_UPLOADS=true"), "{}", s.env());
     s.cure("both");
     fs::remove_file(s.app.dir.join(".env")).expect("it is there");

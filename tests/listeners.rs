@@ -41,7 +41,7 @@ fn bound<'h>(host: &'h TestEnvironment, app: App<'h>, toml: &str) -> Scenario<'h
     s
 }
 
-/// What was started by a test and is no service of the app.
+/// What was started by a test and is not a service of the app.
 struct Beside(Child);
 
 impl Beside {
@@ -88,14 +88,14 @@ fn a_stranger_on_either_address_is_named_before_anything_is_started() {
     host.gitroll(&["deploy", "--yes"])
         .exit(1)
         .stderr_has(&format!("check check-0: process {pid} (node other.js, since 20"))
-        .stderr_has(&format!("listens on 127.0.0.1:{port} and belongs to no service"))
+        .stderr_has(&format!("listens on 127.0.0.1:{port} but does not belong to a service"))
         .stderr_has(&format!("kill {pid}"));
     last_week.end();
     s.is_down();
     host.gitroll(&["deploy", "--yes"]).exit(0).stdout_has("observed serving");
 
     let mut other_family = Beside::serving(&host, "::1", port, "{}");
-    let found = format!("listens on [::1]:{port} and belongs to no service");
+    let found = format!("listens on [::1]:{port} but does not belong to a service");
     s.release("1.1.0", Behaviour::Good).exit(1).stderr_has(&found);
     s.serves("1.0.0");
     host.gitroll(&["check"]).exit(1).stderr_has(&found);
@@ -122,7 +122,7 @@ fn a_stranger_that_takes_the_port_while_the_app_is_reloaded_fails_the_proof() {
     let mut supervisor = Beside::start(&host, "sh", &["-c", &again]);
     let answer = s.release("1.1.0", Behaviour::HangsAtBoot);
     assert!(matches!(answer.code, Some(20 | 21)), "{answer:?}");
-    let found = format!("listens on 127.0.0.1:{port} and belongs to no service");
+    let found = format!("listens on 127.0.0.1:{port} but does not belong to a service");
     answer.stderr_has(&found);
     host.gitroll(&["check"]).exit(1).stderr_has(&found);
     supervisor.end();
@@ -192,7 +192,7 @@ fn a_service_that_no_longer_listens_fails_without_any_check_too() {
     assert!(!weak.stdout.contains("observed serving"), "{weak:?}");
     assert!(!host.gitroll(&["check"]).exit(0).stdout.contains("observed serving"));
     let shown = host.gitroll(&["show", "--json"]).exit(0).json();
-    assert_eq!(shown["result"]["evidence"]["weak"], "no [[check]] asks the app", "{shown}");
+    assert_eq!(shown["result"]["evidence"]["weak"], "no [[check]] queries the app", "{shown}");
 
     // Without any check: the whole time that services are given.
     let answer = release("1.1.0", "", &config(service, &[]));
@@ -277,7 +277,7 @@ fn a_front_is_no_stranger_and_no_witness() {
     host.gitroll(&["deploy", "--yes"])
         .exit(1)
         .stderr_has("check-0 reaches a proxy")
-        .stderr_has("asks the app's own port");
+        .stderr_has("queries the app's own port");
     s.app.write("gitroll.toml", &config(&node(port), &[&through, &direct]));
     s.app.commit("Ask the app itself");
     host.gitroll(&["deploy", "--yes"]).exit(0).stdout_has("observed serving");

@@ -74,9 +74,9 @@ fn where_there_is_no_room_for_a_copy_init_says_so_and_goes_on_until_there_is() {
     // Sparse: it takes no room itself.
     std::fs::File::create(&huge).and_then(|f| f.set_len(8 << 40)).expect("sparse files");
     let init = host.gitroll(&INIT);
-    let answer = init.exit(0).stderr_has("dist was not kept").json()["result"].clone();
+    let answer = init.exit(0).stderr_has("dist was not copied").json()["result"].clone();
     assert_eq!((&answer["adopted"], &answer["kept"]), (&json!(true), &json!([])));
-    assert!(answer["missing"][0].as_str().is_some_and(|text| text.contains("make room")));
+    assert!(answer["missing"][0].as_str().is_some_and(|text| text.contains("free some space")));
 
     std::fs::File::create(&huge).expect("it can be emptied");
     // dist itself is the same directory as then: its record names it.
@@ -119,7 +119,7 @@ fn tags_that_were_checked_out_here_are_adopted_by_one_record_and_stay_as_they_ar
         let tag = left.iter().find(|tag| tag["name"] == name).expect("it is listed");
         tag["why"].as_str().expect("a sentence").to_owned()
     };
-    assert_eq!(why("v1.9.0-stable"), "HEAD's reflog does not show it checked out here");
+    assert_eq!(why("v1.9.0-stable"), "HEAD's reflog does not show that it was checked out here");
     assert!(why("v0.9.0-stable").ends_with("when it was checked out here"));
     assert_eq!(tags_of_people(&s.app), before);
     assert_eq!(answer["records"].as_array().map(Vec::len), Some(2));
@@ -153,10 +153,10 @@ fn an_adopted_tag_is_gone_back_to_by_its_version_until_somebody_moves_it() {
     s.serves("1.1.0");
 
     s.app.git(&["tag", "--no-sign", "-f", "v1.0.0-stable", "main"]);
-    host.gitroll(&["targets"]).exit(0).stdout_has("skip: moved since it was adopted by #2");
+    host.gitroll(&["targets"]).exit(0).stdout_has("skip: moved since #2 adopted it");
     host.gitroll(&["back", "--to", "v1.0.0-stable", "--yes"])
         .exit(10)
-        .stderr_has("moved since it was adopted by #2");
+        .stderr_has("moved since #2 adopted it");
     s.serves("1.1.0");
 }
 
@@ -202,7 +202,7 @@ fn edited_settings_become_local_and_edited_code_does_not_where_nobody_is_asked()
     std::fs::remove_file(app.dir.join("gone.json")).expect("it was committed");
     let init = host.gitroll(&INIT);
     init.exit(0)
-        .stderr_has("config/host.json  local: it stays")
+        .stderr_has("config/host.json  local: every deploy keeps it")
         .stderr_has("build.js  save: ")
         .stderr_has("gone.json  deleted here");
     let becomes: Vec<_> = init.json()["result"]["edited"]
@@ -261,12 +261,12 @@ fn on_a_terminal_each_edited_file_is_asked_for_and_all_tags_at_once() {
     s.app.write("build.js", "// patched here\n");
     let mut terminal = host.gitroll_on_terminal(&["init"]);
     terminal.expect("Name of the app?").answer("");
-    terminal.expect("Which environment").answer("");
+    terminal.expect("Environment?").answer("");
     terminal.expect("Name of this host").answer("web-1");
     terminal.expect("build.js was edited here").expect("[save]").answer("perhaps");
     terminal.expect("Please answer local or save.").answer("local");
     terminal.expect("config/host.json was edited here").expect("[local]").answer("save");
-    terminal.expect("May `gitroll back` go to them").answer("n");
+    terminal.expect("Allow `gitroll back` to use them").answer("n");
     let (code, screen) = terminal.finish();
     assert_eq!(code, 0, "{screen}");
     assert!(screen.contains("not adopted  v1.1.0-stable  not confirmed"), "{screen}");

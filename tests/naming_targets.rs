@@ -72,7 +72,7 @@ fn a_number_is_a_record_or_a_tag_and_where_it_is_both_nobody_guesses() {
     }
     s.serves("1.1.0");
     host.gitroll(&["deploy", "77", "--plan"]).exit(0);
-    host.gitroll(&["deploy", "refs/tags/2", "--yes"]).exit(0).says("serves already");
+    host.gitroll(&["deploy", "refs/tags/2", "--yes"]).exit(0).says("already serves");
     host.gitroll(&["show", "@2"]).exit(0);
     // The names that are shown can be typed.
     s.release("1.2.0", Behaviour::Good).exit(0);
@@ -86,7 +86,7 @@ fn a_number_is_a_record_or_a_tag_and_where_it_is_both_nobody_guesses() {
     // One number for a record and for what it put in place is no question.
     let six = s.app.git(&["rev-parse", "HEAD"]);
     s.app.git(&["tag", "-f", "-a", "-m", "same", "2", &six]);
-    host.gitroll(&["deploy", "2", "--yes"]).exit(0).says("serves already");
+    host.gitroll(&["deploy", "2", "--yes"]).exit(0).says("already serves");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn what_a_remote_has_is_asked_before_a_name_is_taken_for_what_is_here() {
     let ahead = host.gitroll(&["deploy", "main", "--plan"]);
     ahead.exit(0).says("1 ahead of origin/main");
     colleague.push("1.8.0", &["HEAD:main"]);
-    deploy("main").exit(10).stderr_has("went different ways").stderr_has("refs/heads/main");
+    deploy("main").exit(10).stderr_has("have diverged").stderr_has("refs/heads/main");
     deploy("refs/heads/main").exit(0);
     s.serves("2.0.0");
 }
@@ -150,17 +150,17 @@ fn a_tag_that_moved_and_a_branch_that_is_gone_on_the_remote_are_said_not_deploye
     s.app.git(&["tag", "-a", "-m", "one", "live"]);
     colleague.push("1.1.0", &["HEAD:refs/tags/live", "HEAD:main"]);
     let moved = host.gitroll(&["deploy", "live", "--yes"]);
-    moved.exit(10).stderr_has("another one here than on origin");
+    moved.exit(10).stderr_has("here differs from the one on origin");
     moved.stderr_has("git fetch --force origin tag live");
     host.gitroll(&["deploy", "--yes"])
         .exit(0)
-        .says("tags that are others on origin stay as they are here: live");
+        .says("tags that differ on origin are left unchanged here: live");
     host.gitroll(&["deploy", "refs/tags/live", "--plan"]).exit(0);
 
     s.app.git(&["--git-dir=../remote.git", "branch", "-m", "main", "trunk"]);
     for args in [&["deploy", "--yes"][..], &["deploy", "origin/main", "--yes"]] {
         let gone = host.gitroll(args);
-        gone.exit(1).stderr_has("origin has no longer a branch main");
+        gone.exit(1).stderr_has("origin no longer has a branch main");
         gone.stderr_has("git ls-remote --heads origin")
             .stderr_has("gitroll deploy refs/remotes/origin/main");
     }
@@ -210,7 +210,7 @@ fn a_remote_that_never_answers_keeps_nobody_waiting_who_acts_here() {
     wait_until("others may act", || host.gitroll(&["service", "restart"]).code == Some(0));
     back.interrupt();
     let (_, told) = back.ends(0);
-    assert!(told.contains("only its publishing is given up"), "{told}");
-    assert!(!told.contains("nothing that serves was touched"), "{told}");
+    assert!(told.contains("but the record is not published"), "{told}");
+    assert!(!told.contains("the live tree was not changed"), "{told}");
     assert!(begun.elapsed() < Duration::from_secs(60), "{told}");
 }

@@ -125,7 +125,7 @@ fn a_damaged_journal_of_an_open_run_stops_everything_names_the_file_and_keeps_it
     let bytes = damage(&journal);
     for command in [&["status"] as &[&str], &["back", "--yes"], &["resume"], &["abort"]] {
         let named = format!("{}, line 1", journal.display());
-        host.gitroll(command).exit(21).stderr_has(&named).stderr_has("left as it is");
+        host.gitroll(command).exit(21).stderr_has(&named).stderr_has("unchanged");
         assert_eq!(fs::read(&journal).expect("it is there"), bytes);
     }
 }
@@ -175,8 +175,8 @@ fn a_plan_that_is_not_the_one_the_run_began_with_is_not_carried_out() {
     let other = text.replacen("\"branch\": null", "\"branch\": \"refs/heads/other\"", 1);
     assert!(version != text && other != text, "{text}");
     for (other, problem) in [
-        (version.as_str(), "its version 2 needs another gitroll"),
-        (other.as_str(), "not the plan that the run began with"),
+        (version.as_str(), "its version 2 needs a different gitroll"),
+        (other.as_str(), "not the plan that the run started with"),
         ("", "plan.json, line 1"),
     ] {
         fs::write(&plan, other).expect("it is writable");
@@ -193,7 +193,7 @@ fn an_edit_made_while_a_run_was_open_is_named_when_it_is_resumed() {
     let s = serving_without_a_version(&host);
     killed_in_prove(&s);
     s.app.write("README.md", "edited at night\n");
-    host.gitroll(&["resume"]).exit(0).stderr_has("edited here, not as in v1.1.0: README.md");
+    host.gitroll(&["resume"]).exit(0).stderr_has("edited here, different from v1.1.0: README.md");
     assert_eq!(s.app.read("README.md"), "edited at night\n");
 }
 
@@ -205,7 +205,7 @@ fn a_run_that_cannot_be_restored_does_not_block_the_way_for_ever() {
     killed_in_prove(&s);
     fs::remove_dir_all(s.app.dir.join(".git/gitroll/store")).expect("artifacts are kept there");
     host.gitroll(&["abort"]).exit(21).stderr_has("gitroll abort");
-    host.gitroll(&["abort"]).exit(21).stderr_has("the run is over as it stands");
+    host.gitroll(&["abort"]).exit(21).stderr_has("the run is closed as it is");
     host.gitroll(&["deploy", &good, "--yes"]).exit(0);
     s.serves("1.0.0");
 }

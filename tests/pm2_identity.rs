@@ -89,9 +89,9 @@ fn an_app_of_the_same_name_in_another_checkout_is_never_touched() {
     let serving = pids(&host, &s.app.dir);
     in_clone(&["init", "--yes", "--environment", "production"])
         .exit(0)
-        .stdout_has("that is another checkout's");
-    in_clone(&["deploy", "--yes"]).exit(1).stderr_has("that is another checkout's");
-    in_clone(&["service", "stop"]).exit(1).stderr_has("that is another checkout's");
+        .stdout_has("it belongs to another checkout");
+    in_clone(&["deploy", "--yes"]).exit(1).stderr_has("it belongs to another checkout");
+    in_clone(&["service", "stop"]).exit(1).stderr_has("it belongs to another checkout");
     assert_eq!(pids(&host, &s.app.dir), serving);
     assert_eq!(pids(&host, &staging), before);
 }
@@ -273,7 +273,7 @@ fn a_process_of_the_tree_in_no_service_is_named_as_the_code_changes() {
     let config = AppConfig::default().without_builds().settle(1, "200ms");
     let s = Scenario::serving(&host, Fixture::Plain, &config);
     s.app.write("worker.js", "setInterval(() => {}, 1000);\n");
-    s.release_kept("1.0.1").exit(0).stderr_lacks("belongs to no service");
+    s.release_kept("1.0.1").exit(0).stderr_lacks("does not belong to a service");
     let mut worker = host.command("node");
     let mut worker = worker.arg("worker.js").current_dir(&s.app.dir).spawn().expect("node runs");
     // What a person works with in the directory is no part of the app.

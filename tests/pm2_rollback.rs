@@ -149,7 +149,7 @@ fn in_cluster_mode_back_leaves_a_release_that_fails_late_and_touches_no_npm() {
 
     host.gitroll(&["back", "--yes"]).exit(0);
     s.serves("0.9.0");
-    host.gitroll(&["back", "--yes"]).exit(1).stderr_has("nothing to go back to");
+    host.gitroll(&["back", "--yes"]).exit(1).stderr_has("no version to roll back to");
     host.gitroll(&["back", "--undo", "--yes"]).exit(0);
     s.serves("1.0.0");
     assert_eq!(npm.calls(), "", "npm was called");
@@ -304,7 +304,7 @@ fn an_app_that_pm2_runs_from_another_directory_is_served_from_the_live_tree_afte
     wait_for_version(&s.app.health(), "1.0.0");
     assert_eq!(web.listed()[0]["pm2_env"]["pm_cwd"], copy);
 
-    s.bind().stdout_has("that is another checkout's");
+    s.bind().stdout_has("it belongs to another checkout");
     s.release("1.1.0", Behaviour::Good).exit(1).stderr_has("gitroll init --take-over");
     assert_eq!(s.app.version_served().as_deref(), Some("1.0.0"));
     host.gitroll(&["init", "--yes", "--take-over"]).exit(0);
@@ -326,7 +326,7 @@ fn a_service_that_pm2_does_not_know_is_refused_with_the_nearest_name() {
     s.app.git(&["checkout", "-q", "--detach", "HEAD~1"]);
     let before = s.app.state();
     let answer = host.gitroll(&["deploy", &commit, "--yes"]);
-    answer.exit(1).stderr_has("pm2 knows no \"wbe\"").stderr_has("did you mean name = \"web\"");
+    answer.exit(1).stderr_has("pm2 has no \"wbe\"").stderr_has("did you mean name = \"web\"");
     before.assert_same(&s.app.state());
     assert_eq!(s.app.version_served().as_deref(), Some("1.0.0"));
 }

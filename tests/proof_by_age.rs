@@ -40,7 +40,7 @@ fn a_process_that_was_restarted_on_another_checkout_is_no_witness() {
     // Restarted on the very files that were proven, as by its manager at night: it is younger than they are.
     host.gitroll(&["service", "restart", "web"]).exit(0);
     host.gitroll(&["check"]).exit(0).stdout_has("v1.1.0").stdout_has("observed serving");
-    host.gitroll(&["deploy", &new, "--yes"]).exit(0).stdout_has("serves already");
+    host.gitroll(&["deploy", &new, "--yes"]).exit(0).stdout_has("already serves");
 
     s.app.git(&["checkout", "-q", "--detach", &old]);
     host.gitroll(&["service", "restart", "web"]).exit(0);
@@ -52,7 +52,7 @@ fn a_process_that_was_restarted_on_another_checkout_is_no_witness() {
     host.gitroll(&["status"]).exit(0).stdout_has("not proven: web: process");
     host.gitroll(&["promote", "--yes"]).exit(10).stderr_has("nothing shows that v1.1.0");
     let deploy = host.gitroll(&["deploy", &new, "--yes"]);
-    deploy.exit(0).stdout_lacks("serves already").stderr_has("reloaded and proven anew");
+    deploy.exit(0).stdout_lacks("already serves").stderr_has("reloading and proving it again");
     s.serves("1.1.0");
     host.gitroll(&["check"]).exit(0);
 }
@@ -131,9 +131,9 @@ fn init_adopts_what_lay_there_when_the_process_was_started() {
     git(&["checkout", "-q", "main"]);
     let init = s.bind();
     init.stdout_has("serving   v1.0.0")
-        .stdout_has("is checked out and was never started")
+        .stdout_has("is checked out but was never started")
         .stdout_has("adopted");
-    host.gitroll(&["deploy", "--yes"]).exit(0).stdout_lacks("serves already");
+    host.gitroll(&["deploy", "--yes"]).exit(0).stdout_lacks("already serves");
     s.serves("1.1.0");
     host.gitroll(&["back", "--yes"]).exit(0);
     s.serves("1.0.0");
@@ -184,7 +184,7 @@ fn what_was_failing_when_it_was_left_or_was_reverted_is_no_last_good() {
     s.app.sour("1.2.1");
     let first = s.app.git(&["rev-parse", "main~4"]);
     let deploy = host.gitroll(&["deploy", &first, "--yes"]);
-    deploy.exit(0).stderr_has("is judged bad and held");
+    deploy.exit(0).stderr_has("is marked bad and held");
     s.serves("1.0.0");
     host.gitroll(&["deploy", &next, "--yes"]).exit(10).stderr_has("is held");
     s.app.mend("1.2.1");
@@ -199,7 +199,7 @@ fn on_the_first_day_what_served_for_seconds_is_better_than_what_fails() {
     let s = Scenario::bound(&host, Fixture::Plain, &config.min_served("30m"));
     host.gitroll(&["deploy", "--yes"]).exit(0);
     s.release("1.1.0", Behaviour::Good).exit(0);
-    host.gitroll(&["back", "--yes"]).exit(1).stderr_has("nothing to go back to");
+    host.gitroll(&["back", "--yes"]).exit(1).stderr_has("no version to roll back to");
     // A release made by hand that fails is what is blamed and judged, not what the records knew last.
     let hand_made = commit(&s, "1.2.0", Behaviour::Good);
     s.app.git(&["checkout", "-q", "--detach", &hand_made]);
@@ -211,6 +211,6 @@ fn on_the_first_day_what_served_for_seconds_is_better_than_what_fails() {
     host.gitroll(&["deploy", &hand_made, "--yes"]).exit(10).stderr_has("is held");
     s.app.sour("1.1.0");
     let back = host.gitroll(&["back", "--yes"]);
-    back.exit(0).stderr_has("s only").stderr_has("nothing better was proven here");
+    back.exit(0).stderr_has("s only").stderr_has("no better version was proven here");
     s.serves("1.0.0");
 }

@@ -56,7 +56,7 @@ fn a_hidden_value_comes_back_too() {
     let going = Going::start(&host, &ramp);
     wait_until("the first step", || s.env().contains("AUTH_TOKEN=0.1"));
     wait_until("the second", || s.env().contains("AUTH_TOKEN=0.5"));
-    wait_until("it is watched", || going.told().matches("is watched for").count() == 2);
+    wait_until("it is watched", || going.told().matches("watching ").count() == 2);
     s.sicken("both");
     let (_, told) = going.ends(21);
     assert!(s.env().contains("AUTH_TOKEN=0.1"), "{}\n{told}", s.env());
@@ -68,13 +68,13 @@ fn a_ramp_that_is_stopped_says_where_the_flag_stands() {
     let host = TestEnvironment::new();
     let s = off(&host);
     let going = ramps(&host, &["QW-001", "10%,100%", "--every", "60s"]);
-    going.tells("is watched");
+    going.tells("watching ");
     // What is said of the signal is said by what watches.
     std::thread::sleep(std::time::Duration::from_millis(500));
     going.interrupt();
     let (_, told) = going.ends(21);
     assert!(told.contains("ENABLE_UPLOADS stays at 0.1"), "{told}");
-    assert!(!told.contains("nothing that serves was touched"), "{told}");
+    assert!(!told.contains("the live tree was not changed"), "{told}");
     assert!(s.env().contains("ENABLE_UPLOADS=0.1"), "{}", s.env());
 }
 
@@ -83,7 +83,7 @@ fn a_flag_that_somebody_else_sets_ends_the_ramp_and_is_named_as_it_is() {
     let host = TestEnvironment::new();
     let s = off(&host);
     let going = ramps(&host, &["QW-001", "10%,100%", "--every", "6s"]);
-    going.tells("is watched");
+    going.tells("watching ");
     host.gitroll(&["flags", "off", "QW-001"]).exit(0);
     let (_, told) = going.ends(21);
     assert!(told.contains("ENABLE_UPLOADS is false now"), "{told}");
@@ -96,7 +96,7 @@ fn a_flag_that_was_absent_is_absent_again_or_that_is_said() {
     let s = flagged(&host, &format!("{UPLOADS}{SHOWN_BY_HTTP}"));
     std::fs::write(s.app.dir.join(".env"), "OTHER=1\n").expect("it is writable");
     let going = ramps(&host, &["QW-001", "10%,100%", "--every", "5s"]);
-    going.tells("is watched");
+    going.tells("watching ");
     s.sicken("flag");
     let (_, told) = going.ends(21);
     assert!(!s.env().contains("ENABLE_UPLOADS"), "{}\n{told}", s.env());
@@ -123,9 +123,9 @@ fn who_stops_the_ramp_while_it_puts_a_step_back_does_not_bring_that_step_back() 
     s.sicken("both");
     wait_until("the step before is set again", || s.env().contains("ENABLE_UPLOADS=0.1"));
     going.interrupt();
-    going.tells("not stopping: what did not hold is put back");
+    going.tells("not stopping: the previous state is being restored");
     s.cure("both");
     let (_, told) = going.ends(20);
-    assert!(told.contains("it is 0.1 again, as before that step"), "{told}");
+    assert!(told.contains("it is 0.1 again, its value before that step"), "{told}");
     assert!(s.env().contains("ENABLE_UPLOADS=0.1"), "{}", s.env());
 }

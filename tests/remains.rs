@@ -212,7 +212,7 @@ fn a_git_that_does_not_go_is_ended_by_the_next_command_with_what_it_left() {
     deploy.kill().expect("it can be killed");
     deploy.wait().expect("it ends");
     assert!(runs(git), "it does not heed TERM");
-    host.gitroll(&["abort"]).exit(0).stderr_has("that still ran").stderr_has("index.lock");
+    host.gitroll(&["abort"]).exit(0).stderr_has("still running").stderr_has("index.lock");
     assert!(!runs(git));
     s.serves("1.0.0");
 }
@@ -278,7 +278,7 @@ fn a_build_that_outlived_its_gitroll_is_ended_before_anything_is_built_again() {
     deploy.wait().expect("it ends");
     assert!(runs(build), "a build outlives a gitroll that was killed");
     fs::remove_file(&flag).expect("it is there");
-    host.gitroll(&["resume"]).exit(0).stderr_has("that still ran");
+    host.gitroll(&["resume"]).exit(0).stderr_has("still running");
     assert!(!runs(build));
     s.serves("1.1.0");
 }
@@ -294,7 +294,7 @@ fn the_way_back_waits_for_a_lock_that_somebody_holds_for_a_moment() {
         std::thread::sleep(std::time::Duration::from_secs(4));
         fs::remove_file(lock).expect("it stayed");
     });
-    host.gitroll(&["abort"]).exit(0).stderr_has("waiting at most 10 s");
+    host.gitroll(&["abort"]).exit(0).stderr_has("waiting up to 10 s");
     free.join().expect("it was removed");
     s.serves("1.0.0");
 }

@@ -14,7 +14,7 @@ fn a_bad_release_is_left_and_the_stable_one_serves_again() {
     s.serves("1.1.0");
     host.gitroll(&["back", "--yes"]).exit(0).stdout_has("v1.0.0-stable observed serving");
     s.serves("1.0.0");
-    host.gitroll(&["back", "--yes"]).exit(1).stderr_has("nothing to go back to");
+    host.gitroll(&["back", "--yes"]).exit(1).stderr_has("no version to roll back to");
     host.gitroll(&["back", "--undo", "--yes"]).exit(0);
     s.serves("1.1.0");
 }

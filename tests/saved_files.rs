@@ -39,11 +39,11 @@ fn an_undo_brings_back_what_the_rollback_put_aside() {
     assert_eq!(set["files"][1]["place"], json!("taken"), "a link stands there: {set}");
 
     let answer = host.gitroll(&["back", "--undo", "--yes"]);
-    answer.exit(0).says("brought back, put aside before: uploads/ana, uploads/second.png");
+    answer.exit(0).says("restored saved files: uploads/ana, uploads/second.png");
     assert_eq!(s.app.read("uploads/ana/photo.png"), "of a user");
     assert_eq!(s.app.read("uploads/second.png"), "of another");
     assert!(s.app.has("uploads/.gitkeep"));
-    host.gitroll(&["saved"]).exit(0).says("nothing is put aside");
+    host.gitroll(&["saved"]).exit(0).says("there are no saved files");
     s.serves("1.1.0");
 }
 
@@ -69,7 +69,7 @@ fn what_was_put_aside_is_listed_and_restored_by_name_and_replaces_nothing() {
     let set = host.gitroll(&["saved", "--json"]).exit(0).json()["result"]["saved"][0].clone();
     let id = set["id"].as_str().expect("it has a name").to_owned();
     let answer = host.gitroll(&["saved", "restore", &id]);
-    answer.exit(1).stderr_has("something else lies").stderr_has("config/host.json");
+    answer.exit(1).stderr_has("the path is in use").stderr_has("config/host.json");
     assert_eq!(s.app.read("config/host.json"), "of the release\n");
     host.gitroll(&["saved", "restore", &id, "config/none.json"]).exit(1).stderr_has("holds no");
     host.gitroll(&["saved", "restore", "99"]).exit(1).stderr_has("gitroll saved");

@@ -45,7 +45,7 @@ fn the_schemas_are_those_of_the_types() {
     assert_eq!(known, there, "the types (left) and the files in docs/schema (right)");
 }
 
-/// The answer fits its schema, and the envelope around it says what it must.
+/// The answer fits its schema, and the envelope around it found the required line.
 #[track_caller]
 fn fits(answer: &Answer, command: &str, name: &str) -> Value {
     let document = answer.json();
@@ -95,7 +95,7 @@ fn what_the_good_days_answer_fits() {
     assert!(misfits(&schema("evidence"), &answer["evidence"]).is_empty());
     fits(ask(&["log"]).exit(0), "log", "log");
     let answer = fits(ask(&["doctor"]).exit(1), "doctor", "doctor");
-    assert_eq!(answer["ready"], json!(false), "there is nothing to go back to yet");
+    assert_eq!(answer["ready"], json!(false), "there is no version to roll back to yet");
     fits(ask(&["service", "stop"]).exit(0), "service", "service");
     let sick = fits(ask(&["check"]).exit(1), "check", "check");
     assert_eq!(sick["healthy"], json!(false));

@@ -79,7 +79,7 @@ fn ctrl_c_while_the_new_version_is_proven_puts_the_old_one_back() {
     wait_for_version(&s.app.health(), "1.1.0");
     deploy.send(Signal::INT);
     let said = deploy.ends(20);
-    assert!(said.contains("stopping; what served is put back"), "{said}");
+    assert!(said.contains("stopping; restoring what served before"), "{said}");
     assert!(said.contains("prove          interrupted by SIGINT"), "{said}");
     s.serves("1.0.0");
     assert_eq!(s.app.head(), before);
@@ -121,8 +121,8 @@ fn term_during_a_build_ends_the_build_and_touches_nothing() {
     deploy.send(Signal::TERM);
     let said = deploy.ends(1);
     assert!(said.contains("interrupted by a signal"), "{said}");
-    assert!(said.contains("stopping; nothing that serves was touched"), "{said}");
-    assert!(!said.contains("mended") && said.contains("begins anew"), "{said}");
+    assert!(said.contains("stopping; nothing in the live tree was changed"), "{said}");
+    assert!(!said.contains("mended") && said.contains("starts again"), "{said}");
     let sleep = fs::read_to_string(&begun).expect("it was written");
     let alive = fs::read_to_string(format!("/proc/{}/stat", sleep.trim()));
     assert!(alive.is_err() || alive.is_ok_and(|stat| stat.contains(") Z")), "the build goes on");
@@ -141,7 +141,7 @@ fn a_second_signal_at_once_leaves_the_run_open() {
     deploy.send(Signal::INT);
     reached(&host, "restore tree before");
     deploy.send(Signal::INT);
-    wait_until("it was heard", || deploy.said().contains("leaving everything as it stands"));
+    wait_until("it was heard", || deploy.said().contains("leaving everything as it is"));
     go(&host);
     let said = deploy.ends(22);
     assert!(said.contains("gitroll resume") && said.contains("gitroll abort"), "{said}");
@@ -180,7 +180,7 @@ fn a_signal_after_the_proof_changes_nothing() {
         AtWork::start(&host, &["deploy", &next, "--yes"], Some("journal proven after=wait"));
     reached(&host, "journal proven after");
     deploy.send(Signal::INT);
-    wait_until("it was heard", || deploy.said().contains("not stopping: it was observed"));
+    wait_until("it was heard", || deploy.said().contains("not stopping: the version was observed"));
     go(&host);
     deploy.ends(0);
     s.serves("1.1.0");
@@ -259,7 +259,7 @@ fn who_stops_a_run_that_left_something_failing_gets_that_back() {
     wait_for_version(&s.app.health(), "1.0.0");
     back.send(Signal::INT);
     let said = back.ends(21);
-    assert!(said.contains("failing as it was before"), "{said}");
+    assert!(said.contains("fails as it did before"), "{said}");
     assert_eq!(s.app.head(), failing);
     host.gitroll(&["status"]).exit(0).stdout_has("none open");
     host.gitroll(&["back", "--yes"]).exit(0);
@@ -335,7 +335,7 @@ fn an_interrupted_command_that_is_not_idempotent_is_asked_about() {
     {
         let asked = host.gitroll(met);
         asked.exit(22).stderr_has("resume --done").stderr_has("resume --redo");
-        asked.stderr_has("did its command run to its end?").stderr_has("gitroll abort");
+        asked.stderr_has("did its command finish?").stderr_has("gitroll abort");
     }
     host.gitroll(&["resume", "--done", "--redo"]).exit(2);
     assert_eq!(reloads(&host), count, "it was run again");

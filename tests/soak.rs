@@ -70,7 +70,7 @@ fn a_binding_that_goes_while_it_is_watched_ends_the_way_back_not_the_watching() 
     let going = soaks(&host, &two, &["--soak", "60s"]);
     let bindings = host.path("gitroll");
     fs::rename(&bindings, host.path("gitroll-away")).expect("it is there");
-    going.tells("watched on as it was found");
+    going.tells("still watching with the places found");
     s.app.sour("1.1.0");
     going.ends(21);
 }
@@ -98,7 +98,7 @@ fn a_lock_that_stays_taken_needs_a_person() {
     flock(&lock, FlockOperation::NonBlockingLockExclusive).expect("nobody holds it");
     s.app.sour("1.1.0");
     let (_, told) = going.ends(21);
-    assert!(told.contains("is not back"), "{told}");
+    assert!(told.contains("is not restored"), "{told}");
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn an_older_state_put_in_place_meanwhile_is_no_success() {
     let going = soaks(&host, &two, &["--soak", "60s", "--json"]);
     host.gitroll(&["back", "--yes"]).exit(0);
     let (out, told) = going.ends(20);
-    assert!(told.contains("does not serve any more"), "{told}");
+    assert!(told.contains("no longer serves"), "{told}");
     assert_eq!(only_document(&out)["result"]["watched"]["outcome"], "replaced", "{out}");
     s.serves("1.0.0");
 }
@@ -140,7 +140,7 @@ fn a_newer_deploy_that_contains_it_takes_over() {
     let going = soaks(&host, &two, &["--soak", "60s"]);
     host.gitroll(&["deploy", &three, "--yes"]).exit(0);
     let (_, told) = going.ends(0);
-    assert!(told.contains("v1.1.0") && told.contains("was put in place meanwhile"), "{told}");
+    assert!(told.contains("v1.1.0") && told.contains("was deployed meanwhile"), "{told}");
     s.serves("1.2.0");
 }
 
@@ -171,7 +171,7 @@ fn a_person_who_stops_the_watching_is_told_the_truth() {
     going.interrupt();
     let (_, told) = going.ends(0);
     assert!(told.contains("was proven and serves"), "{told}");
-    assert!(!told.contains("nothing that serves was touched"), "{told}");
+    assert!(!told.contains("the live tree was not changed"), "{told}");
     s.serves("1.1.0");
     // Stopped while it fails it is no success.
     let going = Going::start(&host, &["deploy", &two, "--yes", "--soak", "60s"]);
@@ -187,7 +187,7 @@ fn what_serves_already_is_watched_too() {
     let (s, two) = two_versions(&host, &quick());
     host.gitroll(&["deploy", &two, "--yes"]).exit(0);
     let again = host.gitroll(&["deploy", &two, "--yes", "--soak", "2s", "--json"]);
-    again.exit(0).stderr_has("it held");
+    again.exit(0).stderr_has("healthy for");
     assert_eq!(again.json()["result"]["watched"]["outcome"], "held");
     let going = soaks(&host, &two, &["--soak", "60s"]);
     s.app.sour("1.1.0");
@@ -230,6 +230,6 @@ fn a_crash_that_the_manager_mends_at_once_is_a_fault_all_the_same() {
         http_get(&s.app.health()).is_ok_and(|answer| answer.status == 200)
     });
     let (_, told) = going.ends(20);
-    assert!(told.contains("web was restarted once while it was watched"), "{told}");
+    assert!(told.contains("web was restarted once during the soak"), "{told}");
     s.serves("1.0.0");
 }

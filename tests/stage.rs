@@ -201,7 +201,8 @@ fn the_stage_is_gone_when_the_proof_looks_and_what_names_it_is_told() {
     s.bind();
     // What nothing reads is told, and told again by its record; a link leads to the live tree.
     let answer = host.gitroll(&["deploy", "--yes"]);
-    let told = "names the directory it was built in, which is gone when it serves: dist/paths.js";
+    let told =
+        "contains the path of its build directory, which does not exist at run time: dist/paths.js";
     answer.exit(0).stderr_has(told).stderr_lacks("paths.js.map");
     host.gitroll(&["show", "--json"]).exit(0).stdout_has(told);
     assert_eq!(s.app.read("dist/link"), "page one\n");

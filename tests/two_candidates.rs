@@ -88,7 +88,7 @@ fn where_the_next_candidate_does_not_build_what_served_before_can_still_be_put_b
     let answer = back(&s, "build app before#2=error");
     answer.exit(21).stderr_lacks("nothing was changed").stderr_has("build app");
     answer.stderr_has("gitroll resume").stderr_has("gitroll abort");
-    host.gitroll(&["abort"]).exit(21).stderr_has("failing as it was before");
+    host.gitroll(&["abort"]).exit(21).stderr_has("fails as it did before");
     is_as_before(&s, &left);
     host.gitroll(&["back", "--yes"]).exit(0);
     is_at_the_oldest(&s, &left);
@@ -119,7 +119,7 @@ fn one_abort_undoes_both_runs() {
         let s = only_the_oldest_is_good(&host);
         let left = s.app.head();
         assert_eq!(back(&s, &format!("{place}=kill")).code, None, "{place}");
-        host.gitroll(&["abort"]).exit(21).stderr_has("failing as it was before");
+        host.gitroll(&["abort"]).exit(21).stderr_has("fails as it did before");
         is_as_before(&s, &left);
     }
 }
@@ -132,7 +132,7 @@ fn where_the_next_candidate_fails_as_well_it_stays_for_a_person_and_abort_goes_a
     let answer = host.gitroll(&["back", "--yes"]);
     answer.exit(21).stderr_has("tree     v1.0.0-stable").stderr_has("not used v1.1.0");
     host.gitroll(&["resume"]).exit(21).stderr_has("gitroll abort");
-    host.gitroll(&["abort"]).exit(21).stderr_has("failing as it was before");
+    host.gitroll(&["abort"]).exit(21).stderr_has("fails as it did before");
     is_as_before(&s, &left);
 
     // Mended while a person was needed, it is the run that counts.

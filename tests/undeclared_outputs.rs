@@ -110,7 +110,7 @@ fn an_app_without_any_dependency_is_deployed_and_left_again() {
     s.app.git(&["checkout", "-q", "main"]);
     s.app.configure(&config("\"elsewhere\"", ""));
     s.app.commit("Expect too much");
-    host.gitroll(&["deploy", "--yes"]).exit(1).stderr_has("the build made no elsewhere");
+    host.gitroll(&["deploy", "--yes"]).exit(1).stderr_has("the build did not produce elsewhere");
 }
 
 #[test]
@@ -152,15 +152,15 @@ fn kept_artifacts_of_another_node_are_built_anew_or_used_with_a_word() {
         assert_eq!(s.app.read("dist/node"), node, "{}", answer.transcript());
         answer
     };
-    back(&[], "20").says("built for node 18.0.0, this host has 20.0.0: it is built anew");
+    back(&[], "20").says("built for node 18.0.0, this host has 20.0.0: rebuilding it");
     back(&["--undo"], "20").never_says("node");
 
     is("22");
     std::fs::write(&broken, "").expect("it can be written");
-    back(&[], "20").says("used all the same: it could not be built anew");
+    back(&[], "20").says("using it anyway: it could not be rebuilt");
     std::fs::remove_file(&broken).expect("it was there");
     back(&["--undo"], "22");
-    back(&["--emergency"], "20").says("used all the same");
+    back(&["--emergency"], "20").says("using it anyway");
     back(&["--undo"], "22");
 
     // As an earlier version left its store.
@@ -172,7 +172,7 @@ fn kept_artifacts_of_another_node_are_built_anew_or_used_with_a_word() {
             std::fs::remove_file(path).expect("it was there");
         }
     }
-    back(&[], "20").says("what version of node dist was built for is not known");
+    back(&[], "20").says("the node version that dist was built for is not known");
 }
 
 #[test]

@@ -103,14 +103,14 @@ fn an_environment_file_that_cannot_be_read_hangs_and_bars_nothing() {
     fs::remove_file(&env).expect("the fixture has one");
     make_pipe(&env);
     quickly(&["status"], 0);
-    quickly(&["doctor"], 0).says(".env was not read: is no plain file");
-    quickly(&["back", "--yes"], 0).says(".env was not read").says("is not hidden");
+    quickly(&["doctor"], 0).says(".env was not read: is not a regular file");
+    quickly(&["back", "--yes"], 0).says(".env was not read").says("are not masked");
     s.serves("1.0.0");
     fs::remove_file(&env).expect("the pipe is there");
 
     symlink("/dev/zero", &env).expect("the tree is writable");
     quickly(&["status"], 0);
-    quickly(&["back", "--undo", "--yes"], 0).says(".env was not read: is no plain file");
+    quickly(&["back", "--undo", "--yes"], 0).says(".env was not read: is not a regular file");
     fs::remove_file(&env).expect("the link is there");
 
     let huge = fs::File::create(&env).expect("the tree is writable");
@@ -128,7 +128,7 @@ fn an_environment_file_that_cannot_be_read_hangs_and_bars_nothing() {
     let trust = binding(&host).join("trust");
     fs::rename(&trust, trust.with_extension("old")).expect("it is there");
     make_pipe(&trust);
-    quickly(&["back", "--plan"], 10).stderr_has("must be a plain file");
+    quickly(&["back", "--plan"], 10).stderr_has("must be a regular file");
     quickly(&["doctor"], 1);
 }
 

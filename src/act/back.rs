@@ -64,7 +64,7 @@ pub fn back(caller: &Caller, request: &BackRequest) -> Result<ChangeOutcome, Fai
     let ended = match request.level {
         Level::Flags if request.to.is_some() => Err(Failure::new(
             Status::Usage,
-            "--to names code; --level flags puts back what flags were before their last change",
+            "--to selects a version of the code; --level flags restores the flag values from before their last change",
         )),
         Level::Flags => {
             let reason = request.reason.clone();
@@ -120,7 +120,7 @@ fn code(
         if !restored || session.was_stopped() {
             break;
         }
-        let line = format!("cascade: on to {}, for {tried} was tried and undone", older.name);
+        let line = format!("cascade: trying {}, because {tried} was tried and undone", older.name);
         decisions.tell(session, &line);
         tried.clone_from(&older.name);
         let facts = session.facts()?;
@@ -171,7 +171,7 @@ fn already_there(
     if vouched.doubt(observed.told(), config.app.prove == Prove::Weak).is_some() {
         return Ok(None);
     }
-    let found = vec![format!("{} serves already: observed", facts.serving)];
+    let found = vec![format!("{} already serves: observed", facts.serving)];
     let serving = (&facts.serving, &facts.serving);
     let outcome = ChangeOutcome::nothing_to_do("back", "already-serving", serving, found);
     Ok(Some(session.caller.ended(outcome)))
@@ -185,8 +185,10 @@ fn to_candidate(
     found: &Resolution,
 ) -> Result<Change, Failure> {
     let chosen = &found.chosen;
-    let commit =
-        chosen.commit.clone().ok_or_else(|| Failure::unchanged("the target names no commit"))?;
+    let commit = chosen
+        .commit
+        .clone()
+        .ok_or_else(|| Failure::unchanged("the target does not name a commit"))?;
     let mut to = facts.names.served(&session.site.git, &commit, None)?;
     if chosen.tag.is_some() {
         to.name = chosen.name.clone();
@@ -203,10 +205,10 @@ fn to_candidate(
     let mut warnings = Vec::new();
     if let Standing::Skipped(doubt) = &chosen.standing {
         let why = match target::request(request.to.as_deref()) {
-            Request::LastGood => "what serves fails, and nothing better was proven here",
-            _ => "it was named",
+            Request::LastGood => "what serves is failing, and no better version was proven here",
+            _ => "it was named explicitly",
         };
-        warnings.push(format!("{} {doubt}; taken because {why}", to.name));
+        warnings.push(format!("{} {doubt}; used because {why}", to.name));
     }
     warnings.extend(other_choice(session, all, &target::request(request.to.as_deref()), &commit));
     warnings.extend(lost_tags(session, facts));
@@ -234,8 +236,8 @@ fn not_started(
     let warning = |service: &Service| {
         let service = &service.name;
         format!(
-            "{service} was a service of {name}, and is none of the accepted gitroll.toml: it is not started; \
-             gitroll deploy {name} goes by its own file"
+            "{service} was a service of {name} but is not in the accepted gitroll.toml: not started; gitroll \
+             deploy {name} uses the gitroll.toml of that version"
         )
     };
     Ok(lost.iter().map(warning).collect())
@@ -323,19 +325,22 @@ fn to_what_was_left(
         went_back && entry.record.outcome == Outcome::Succeeded
     });
     let Some(entry) = back else {
-        return Err(Failure::unchanged("the last thing done here was no rollback")
+        return Err(Failure::unchanged("the last command here was not a rollback")
             .next("gitroll log", "shows what was done")
-            .next("gitroll deploy REV", "puts any revision in place"));
+            .next("gitroll deploy REV", "deploys any revision"));
     };
     if facts.by_hand() {
         return Err(Failure::unchanged(format!(
             "HEAD was moved by hand since record #{}",
             entry.record.seq
         ))
-        .next("gitroll deploy REV", "puts any revision in place"));
+        .next("gitroll deploy REV", "deploys any revision"));
     }
     let left = entry.record.from.clone().ok_or_else(|| {
-        Failure::unchanged(format!("record #{} does not say what it left", entry.record.seq))
+        Failure::unchanged(format!(
+            "record #{} does not say which version it left",
+            entry.record.seq
+        ))
     })?;
     let to = facts.names.served(&session.site.git, &left, None)?;
     let judged = entry.record.verdict.is_some() || entry.record.hold.is_some();
@@ -381,13 +386,13 @@ fn auto(
             LevelResult::Ended(outcome) => return Ok(*outcome),
             LevelResult::NotEnough(status) => {
                 tried = Some(status);
-                "flags: not enough, and put back".to_owned()
+                "flags: did not help, restored".to_owned()
             }
-            LevelResult::Refused(why) => format!("flags: not switched, nothing was changed: {why}"),
+            LevelResult::Refused(why) => format!("flags: not changed: {why}"),
         };
         decisions.tell(session, &format!("level {told}"));
     }
-    decisions.tell(session, "level code: to an earlier state");
+    decisions.tell(session, "level code: rolling back to an earlier version");
     levels::after(tried, code(session, session.facts()?, request, options, &mut decisions))
 }
 
@@ -408,7 +413,7 @@ fn ask_reason_afterwards(session: &Session, ended: &Result<ChangeOutcome, Failur
 
 fn ask_reason(session: &Session) -> Result<(), Failure> {
     const LATER: &str = "say it later";
-    let reason = session.caller.prompt().text("Why was it needed?", LATER)?;
+    let reason = session.caller.prompt().text("Why was the rollback needed?", LATER)?;
     if reason == LATER {
         session.caller.tell(Notice::Next("gitroll annotate --reason 'WHY'", ""));
         return Ok(());
@@ -417,7 +422,7 @@ fn ask_reason(session: &Session) -> Result<(), Failure> {
     let facts = session.facts()?;
     let own = facts.own(&session.site);
     let last = own.iter().rev().find(|entry| entry.record.event.serves());
-    let last = last.ok_or_else(|| Failure::unchanged("there is no record to add it to"))?;
+    let last = last.ok_or_else(|| Failure::unchanged("there is no record to add the reason to"))?;
     annotate(session, &facts, last, &reason).map(drop)
 }
 

@@ -67,10 +67,10 @@ pub enum Notice<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unanswered {
     /// There is nobody to ask.
-    #[error("{0:?} needs an answer and there is no terminal to ask on")]
+    #[error("{0:?} needs an answer, but there is no terminal")]
     NobodyThere(String),
     /// Whoever was asked went away.
-    #[error("the terminal was closed at the question")]
+    #[error("the terminal was closed before the question was answered")]
     Closed,
 }
 

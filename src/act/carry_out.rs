@@ -143,7 +143,7 @@ pub fn carry_out(
         && plan.to.commit == asked_for.to.commit
         && !session.was_stopped()
     {
-        caller.tell(Notice::Remark(format!("{why}: what is kept is used instead")));
+        caller.tell(Notice::Remark(format!("{why}: using what is kept instead")));
         let instead = Change { kept: UseKept::Unbuildable, ..asked_for };
         let options = ChangeOptions { confirm: false, ..*options };
         return carry_out(session, session.facts()?, instead, fallbacks, &options);
@@ -151,7 +151,7 @@ pub fn carry_out(
     let attempt = Attempt { plan, ended, asked: true, further, kept };
     let pursuit = Pursuit { session, command: command.as_str(), watchdog: None, begin };
     let concluded = pursuit.conclude(attempt);
-    caller.between_runs(Some("stopping; nothing more is begun"));
+    caller.between_runs(Some("stopping; no further step is started"));
     concluded
 }
 
@@ -186,11 +186,11 @@ fn prepare(session: &Session, facts: &Facts, mut change: Change) -> Result<Prepa
 
 /// Only a part may change where the rest is what serves.
 fn never_started(head: &Served, serving: &Served) -> Failure {
-    Failure::unchanged(format!("{head} is checked out and was never started; {serving} serves"))
+    Failure::unchanged(format!("{head} is checked out but was never started; {serving} serves"))
         .and_nothing_changed()
         .next(
             format!("gitroll deploy {}", serving.commit.short()),
-            "puts back the files of what serves",
+            "restores the files of what serves",
         )
         .next(format!("gitroll deploy {}", head.commit.short()), "starts what is checked out")
 }
@@ -212,8 +212,8 @@ fn reload_what_was_not_proven(
         if serving.outliving.contains(service) || !change.reload_too.insert(service.clone()) {
             continue;
         }
-        let why = "its process is none that was proven";
-        change.warnings.push(format!("{service} is reloaded as well: {why}"));
+        let why = "its process was never proven";
+        change.warnings.push(format!("{service} is also reloaded: {why}"));
     }
     Ok(())
 }
@@ -249,7 +249,7 @@ fn question(plan: &Plan) -> String {
             };
             format!("Switch {}?", plan.flags().map(to).collect::<Vec<_>>().join(", "))
         }
-        (Event::Component, Some(id)) => format!("Put {id} back?"),
+        (Event::Component, Some(id)) => format!("Restore {id}?"),
         _ => "Go on?".to_owned(),
     }
 }
@@ -340,14 +340,14 @@ fn served_here(facts: &Facts, plan: &Plan) -> Option<String> {
 fn check_unmoved(session: &Session, facts: &Facts, plan: &Plan) -> Result<(), Failure> {
     let git = &session.site.git;
     if git.head()? != facts.head {
-        return Err(Failure::refused("HEAD moved while this was planned")
+        return Err(Failure::refused("HEAD moved during planning")
             .and_nothing_changed()
             .next("the same command", "plans again"));
     }
     if let Some(target) = &plan.target
         && git.find_ref(&target.name)?.as_ref() != Some(&target.id)
     {
-        return Err(Failure::refused(format!("{} moved while this was planned", target.short()))
+        return Err(Failure::refused(format!("{} moved during planning", target.short()))
             .and_nothing_changed()
             .next("gitroll targets", "shows where it points now"));
     }
@@ -385,12 +385,14 @@ fn record_predeploy(
             evidence.artifacts = ledger::evidence(&site.git, entry)?.artifacts;
         }
         let head = &head.name;
-        record.sentence =
-            format!("{place}: {} serves; {head}, put there by hand, was never started", found.name);
+        record.sentence = format!(
+            "{place}: {} serves; {head} was checked out by hand and never started",
+            found.name
+        );
     } else {
         let outputs = facts.outputs(site, &config.build, &[&found.commit, &facts.head.commit])?;
         evidence.artifacts = compose::artifacts_now(&facts.live(site, &outputs, Depth::Deep)?);
-        record.sentence = format!("{place}: found {} in place, put there by hand", found.name);
+        record.sentence = format!("{place}: found {}, checked out by hand", found.name);
     }
     let seen = healthy && doubt.is_none();
     record.outcome = if seen { Outcome::Succeeded } else { Outcome::Failed };
@@ -676,9 +678,9 @@ fn to_candidate(
         recorded = Recorded { subject, verdict, hold, ..recorded };
         recorded
             .decisions
-            .push(format!("{left} was failing: judged bad, as it is left for an older one"));
+            .push(format!("{left} was failing: marked bad, because an older version replaces it"));
     }
-    recorded.decisions.push(format!("{} did not serve: {why}; on to {}", tried.to, next.name));
+    recorded.decisions.push(format!("{} did not serve: {why}; trying {}", tried.to, next.name));
     let change =
         Change { target: next.target.clone(), recorded, ..Change::new(facts, Event::Back, to) };
     let change = change.asked_as_proven(&session.site, facts)?;

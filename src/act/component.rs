@@ -98,7 +98,7 @@ fn by_flag(
     let way = match (request.via, &component.flag) {
         (Some(Via::Flag), None) => {
             return Err(Failure::unchanged(format!("{id} has no flag"))
-                .next(format!("gitroll component {id}"), "puts its files back"));
+                .next(format!("gitroll component {id}"), "restores its files"));
         }
         // Who names a state means its files.
         (None, _) if request.to.is_some() => Some(Via::Files),
@@ -109,7 +109,7 @@ fn by_flag(
             None
         }
         (None, Some(flag)) => {
-            let asked = format!("{id}: switch {} off, or put its files back?", flag.name);
+            let asked = format!("{id}: switch {} off, or restore its files?", flag.name);
             let answer = session.caller.prompt().choose(&asked, &["flag", "files"])?;
             Some(if answer == 0 { Via::Flag } else { Via::Files })
         }
@@ -124,11 +124,11 @@ fn by_flag(
             Ok(false) => Some(("its flag is not on".to_owned(), Tried::Nothing)),
             // The app that has it may be the one that is down.
             Err(failure) => {
-                Some((format!("its flag passed over: {}", failure.message), Tried::PassedOver))
+                Some((format!("its flag is skipped: {}", failure.message), Tried::PassedOver))
             }
         };
         if let Some((why, tried)) = why {
-            decisions.tell(session, &format!("{id}: {why}; its files then"));
+            decisions.tell(session, &format!("{id}: {why}; restoring its files instead"));
             return files(facts, tried);
         }
     }
@@ -143,12 +143,19 @@ fn by_flag(
     match levels::try_level(session, facts, change, &options)? {
         LevelResult::Ended(outcome) => Ok(AfterFlag::Ended(outcome)),
         LevelResult::NotEnough(status) => {
-            decisions.tell(session, &format!("{id}: its flag is not enough; its files then"));
+            decisions.tell(
+                session,
+                &format!("{id}: switching its flag off did not help; restoring its files instead"),
+            );
             files(session.facts()?, Tried::Flag(status))
         }
         LevelResult::Refused(why) => {
-            decisions
-                .tell(session, &format!("{id}: its flag is not switched: {why}; its files then"));
+            decisions.tell(
+                session,
+                &format!(
+                    "{id}: its flag could not be switched off: {why}; restoring its files instead"
+                ),
+            );
             files(session.facts()?, Tried::PassedOver)
         }
     }
@@ -166,8 +173,10 @@ fn files(
     let yes = request.yes || matches!(tried, Tried::Flag(_));
     let id = &component.id;
     let (chosen, mut warnings) = source(session, &facts, component, request)?;
-    let source =
-        chosen.commit.clone().ok_or_else(|| Failure::unchanged("the target names no commit"))?;
+    let source = chosen
+        .commit
+        .clone()
+        .ok_or_else(|| Failure::unchanged("the target does not name a commit"))?;
     let site = &session.site;
     let left = &facts.serving.commit;
     let local = site.local(&facts.accepted.config);
@@ -179,7 +188,8 @@ fn files(
         None if edited.is_empty() => return same(session, &facts, component, &chosen, tried),
         None => {
             let name = &chosen.name;
-            warnings.push(format!("{id} is the same in {name}: only edits of this host go"));
+            warnings
+                .push(format!("{id} is the same in {name}: only edits on this host are removed"));
             left.clone()
         }
     };
@@ -254,7 +264,10 @@ fn find<'a>(facts: &'a Facts, id: &str) -> Result<&'a Component, Failure> {
     let failure = Failure::unchanged(format!("there is no component {id}"));
     if components.is_empty() {
         return Err(failure
-            .detail(format!("the gitroll.toml of record #{} declares none", facts.accepted.seq))
+            .detail(format!(
+                "the gitroll.toml of record #{} declares no component",
+                facts.accepted.seq
+            ))
             .next("[component.ID] with paths = [\"…\"] in gitroll.toml", "declares one")
             .next("gitroll init", "accepts the changed file"));
     }
@@ -282,7 +295,8 @@ fn source(
             if matches!(&reason, Reason::Bad { .. } | Reason::Held { .. })
                 || matches!(&reason, Reason::HeldComponent { id, .. } if *id != component.id) =>
         {
-            warnings.push(format!("{} {reason}; taken because it was named", candidate.name));
+            warnings
+                .push(format!("{} {reason}; used because it was named explicitly", candidate.name));
             *candidate
         }
         Err(error) => {
@@ -293,7 +307,7 @@ fn source(
     if let Standing::Skipped(doubt) = &chosen.standing
         && warnings.is_empty()
     {
-        warnings.push(format!("{} {doubt}; taken because it was named", chosen.name));
+        warnings.push(format!("{} {doubt}; used because it was named explicitly", chosen.name));
     }
     Ok((chosen, warnings))
 }
@@ -315,14 +329,15 @@ fn refuse_held(
     let Some(found) = comes.into_iter().find(new) else { return Ok(()) };
     let (id, seq) = (&component.id, found.held.seq);
     let held = &found.component.id;
-    let mut failure = Failure::refused(format!("{name} has {held} as it was judged bad"))
-        .detail(format!("held by record #{seq} of {} ({})", found.held.writer, found.held.by));
+    let mut failure =
+        Failure::refused(format!("{name} contains {held} in a version that was marked bad"))
+            .detail(format!("held by record #{seq} of {} ({})", found.held.writer, found.held.by));
     if let Some(reason) = &found.held.reason {
         failure = failure.detail(format!("because: {reason}"));
     }
     Err(failure
-        .next(format!("gitroll component {id} --to TARGET"), "takes the files of another state")
-        .next(format!("gitroll unhold {seq}"), "the hold was wrong"))
+        .next(format!("gitroll component {id} --to TARGET"), "uses the files of another version")
+        .next(format!("gitroll unhold {seq}"), "lifts the hold, if it was wrong"))
 }
 
 /// There is nothing to do: says so, and which state would make a difference.
@@ -336,7 +351,7 @@ fn same(
     let site = &session.site;
     let id = &component.id;
     let others =
-        || (format!("gitroll component {id} --to TARGET"), "takes the files of another state");
+        || (format!("gitroll component {id} --to TARGET"), "uses the files of another version");
     if !matches!(tried, Tried::Nothing) {
         let what = if matches!(tried, Tried::PassedOver) {
             "its flag could not be switched"
@@ -347,17 +362,17 @@ fn same(
         let (command, does) = others();
         return Err(Failure::unchanged(what)
             .next(command, does)
-            .next("gitroll back", "goes back to the last good state"));
+            .next("gitroll back", "rolls back to the last good version"));
     }
     let deployment = facts.deployment(site);
     let observed = Observed::now(site, &facts.accepted.config, &facts.serving, &deployment);
     if !observed.healthy() {
         let faults = observed.faults().join(", ");
-        let what = format!("{id} is the same in {}, and what serves is not well", chosen.name);
+        let what = format!("{id} is the same in {}, and what serves is not healthy", chosen.name);
         return Err(Failure::unchanged(what)
             .detail(faults)
             .next(others().0, others().1)
-            .next("gitroll back", "goes back to the last good state"));
+            .next("gitroll back", "rolls back to the last good version"));
     }
     let found = format!("{id} is the same in {} and {}: nothing to do", facts.serving, chosen.name);
     let serving = (&facts.serving, &facts.serving);
@@ -368,7 +383,7 @@ fn same(
         if Content::of(&site.git, &span.commit, component)? != now {
             let name = facts.names.served(&site.git, &span.commit, None)?.name;
             let command = format!("gitroll component {id} --to {}", span.seq);
-            let what = format!("{name}, which served before, has other files");
+            let what = format!("{name}, which served before, has different files");
             if let Ending::NothingToDo { other, .. } = &mut outcome.ending {
                 *other = Some((command, what));
             }
@@ -450,8 +465,11 @@ fn good(session: &Session, facts: &Facts, component: &Component) -> Result<Oid, 
             return Ok(commit);
         }
     }
-    Err(Failure::unchanged(format!("no state that served here has good files of {}", component.id))
-        .next("gitroll targets", "shows every state and why not"))
+    Err(Failure::unchanged(format!(
+        "no version that served here has good files of {}",
+        component.id
+    ))
+    .next("gitroll targets", "shows every version and why it is skipped"))
 }
 
 /// What a person says to imports that would not find their file.
@@ -522,17 +540,17 @@ fn ask(
         session.caller.tell(Notice::Alarm(line.clone()));
     }
     let id = &component.id;
-    let question = format!("{count} would not be found with the files of {id}. Go on?");
+    let question = format!("{count} would be missing with the files of {id}. Continue?");
     let refused = |failure: Failure| {
         failure
-            .next(forced, "goes on; what does not boot is taken back")
-            .next("gitroll back", "takes the whole tree of a state, which fits itself")
+            .next(forced, "continues; a version that does not start is undone")
+            .next("gitroll back", "restores a whole version, whose files match each other")
     };
     match session.caller.prompt().confirm(&question, false) {
         Ok(true) => Ok(()),
         Ok(false) => Err(refused(Failure::unchanged("not confirmed").and_nothing_changed())),
         Err(Unanswered::NobodyThere(_)) => {
-            let what = format!("{count} in the tree that is to serve would not be found");
+            let what = format!("{count} would be missing in the new tree");
             let failure = Failure::new(Status::Usage, what);
             Err(refused(lines.into_iter().fold(failure, Failure::detail)))
         }

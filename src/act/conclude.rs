@@ -56,18 +56,18 @@ fn tell(
     let site = &session.site;
     let caller = &session.caller;
     if let ("abort", Ended::Untouched { .. }) = (command, &ended) {
-        let what = format!("{} serves as before; nothing that serves was touched", plan.from);
+        let what = format!("{} still serves; the live tree was not changed", plan.from);
         let between = (&plan.from, &plan.to);
         let outcome = ChangeOutcome::nothing_to_do(command, "unchanged", between, vec![what]);
         return Ok(caller.ended(outcome));
     }
     if let Ok(config) = config::parse(&plan.config, "gitroll.toml") {
         for id in engine::forget(site, &config.retention) {
-            let what = format!("what was put aside long ago is removed before long: {id}");
+            let what = format!("old saved files will be removed soon: {id}");
             caller.warn(what);
             caller.tell(Notice::MoreNext(
                 format!("gitroll saved restore {id}"),
-                "brings it back; gitroll saved lists it".to_owned(),
+                "restores them; gitroll saved lists them".to_owned(),
             ));
         }
     }
@@ -109,7 +109,7 @@ fn tell(
             answer.outcome = "left-open".into();
             answer.open_run = Some(run.clone());
             let status =
-                ("gitroll status".to_owned(), "shows what is done and what is not".to_owned());
+                ("gitroll status".to_owned(), "shows what is done and what is left".to_owned());
             let steps = Run::open(site, &run).map(|run| next_steps::of(&run)).unwrap_or_default();
             let next = std::iter::once(status).chain(steps).collect();
             (Status::RunOpen, Ending::LeftOpen { run, next })
@@ -128,9 +128,9 @@ fn tell(
 
 fn no_longer(plan: &Plan, why: String, lines: Vec<(String, String)>) -> Failure {
     let what = if plan.event == Event::Flags {
-        "the flags were seen as they were to be, and are not any more".to_owned()
+        "the flags had their new values, but have different values now".to_owned()
     } else {
-        format!("{} was observed serving, and does not serve any more", plan.to)
+        format!("{} was observed serving, but no longer serves", plan.to)
     };
     let lines = lines.into_iter().map(|(source, line)| format!("{source} log  {line}"));
     Failure::new(Status::PersonNeeded, what)
@@ -138,38 +138,38 @@ fn no_longer(plan: &Plan, why: String, lines: Vec<(String, String)>) -> Failure 
         .details(lines)
         .detail("the run is over and recorded")
         .next("gitroll status", "shows what serves")
-        .next("gitroll check", "asks again, when what is named above is mended")
-        .next("gitroll back", "goes back")
+        .next("gitroll check", "checks again, after you fix the problem above")
+        .next("gitroll back", "rolls back")
 }
 
 fn untouched(plan: &Plan, why: &str) -> Failure {
-    let what = format!("{} was not put in place: {}", plan.to.name, escape(why));
+    let what = format!("{} was not deployed: {}", plan.to.name, escape(why));
     let (typed, again) = match signals::stop_asked() {
-        Some(_) => (as_typed(plan, true), "begins anew"),
-        None => (as_typed(plan, false), "again, when what is named above is mended"),
+        Some(_) => (as_typed(plan, true), "starts again"),
+        None => (as_typed(plan, false), "tries again, after you fix the problem above"),
     };
     Failure::unchanged(what)
-        .detail(format!("{} serves as before; nothing was changed", plan.from))
+        .detail(format!("{} still serves; nothing was changed", plan.from))
         .next(typed, again)
 }
 
 fn put_back(session: &Session, plan: &Plan, why: String) -> Failure {
-    let what = format!("{} is in place again, failing as it was before", plan.from);
+    let what = format!("{} is restored and fails as it did before", plan.from);
     Failure::new(Status::PersonNeeded, what)
         .detail(why)
         .details(next_steps::flags_now(&session.site, plan))
         .detail("the run is over")
-        .next("gitroll deploy REV", "puts any revision in place")
-        .next("gitroll back", "goes to an earlier state")
+        .next("gitroll deploy REV", "deploys any revision")
+        .next("gitroll back", "rolls back to an earlier version")
 }
 
 fn given_up(session: &Session, plan: &Plan, why: String) -> Failure {
-    let what = format!("{} could not be restored; the run is over as it stands", plan.from);
+    let what = format!("{} could not be restored; the run is closed as it is", plan.from);
     Failure::new(Status::PersonNeeded, what)
         .detail(why)
         .details(next_steps::flags_now(&session.site, plan))
         .next("gitroll status", "shows what serves")
-        .next("gitroll deploy REV", "puts any revision in place")
+        .next("gitroll deploy REV", "deploys any revision")
 }
 
 /// The command that makes this plan again: the run is over, so it is not `resume`. `same`: nothing was wrong
@@ -210,7 +210,7 @@ fn publish(
         more.push(tag);
     }
     session.caller.between_runs(Some(
-        "stopping; what serves is observed and on record, only its publishing is given up",
+        "stopping; the version is observed serving and recorded, but the record is not published",
     ));
     let publish = || engine::publish(&session.site, &remote.name, &more);
     let why = match session.letting_others_in(publish) {
@@ -221,7 +221,9 @@ fn publish(
             return Status::Done;
         }
         Some(Pushed::Rejected(why)) => {
-            format!("the remote has another history of this writer, a copied checkout? {why}")
+            format!(
+                "the remote has a different history for this writer; is this a copied checkout? {why}"
+            )
         }
         Some(Pushed::Failed(why)) => why,
     };
@@ -256,10 +258,10 @@ fn person_needed(session: &Session, plan: &Plan, run: &RunId, side: Side, why: &
                 Answering::Partly(what) => format!("; {what}"),
                 Answering::Nothing => String::new(),
             };
-            format!("{what} could not be put back on {host}{answers}")
+            format!("{what} could not be restored on {host}{answers}")
         }
         (_, Answering::Healthy(served)) => {
-            format!("{served} answers on {host}, but the run could not be ended")
+            format!("{served} answers on {host}, but the run could not be closed")
         }
         (_, Answering::Partly(what)) => format!("on {host} {what}"),
         (_, Answering::Nothing) => format!("nothing healthy serves on {host}"),

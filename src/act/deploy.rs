@@ -77,7 +77,7 @@ pub fn deploy(caller: &Caller, request: &DeployRequest) -> Result<ChangeOutcome,
                 None => Ok(*outcome),
             };
         }
-        Already::Doubted(why) => Some(format!("{why}; reloaded and proven anew")),
+        Already::Doubted(why) => Some(format!("{why}; reloading and proving it again")),
         Already::No => None,
     };
     not_failed_just_now(&session, &facts, &to, request)?;
@@ -88,7 +88,7 @@ pub fn deploy(caller: &Caller, request: &DeployRequest) -> Result<ChangeOutcome,
         if lifts_nothing(&recorded) { rollback(&session, &facts, &from, &to)? } else { None };
     let said = rollback.as_ref().map(|_| {
         format!(
-            "{from} fails and {} is older: {from} is judged bad and held, as by gitroll back",
+            "{from} is failing and {} is older: {from} is marked bad and held, as with gitroll back",
             to.name
         )
     });
@@ -149,7 +149,7 @@ fn configuration(
         None => {
             let seq = facts.accepted.seq;
             let warning = format!(
-                "{} has no gitroll.toml, the one of record #{seq} is used: commit it",
+                "{} has no gitroll.toml; using the one of record #{seq}: commit it",
                 commit.short()
             );
             (facts.accepted.text.clone(), Some(warning))
@@ -233,7 +233,7 @@ fn already_serving(session: &Session, facts: &Facts, to: &Served) -> Result<Alre
     if let Some(why) = vouched.doubt(observed.told(), weak) {
         return Ok(Already::Doubted(why.to_owned()));
     }
-    let found = vec![format!("{to} serves already: observed, nothing reloaded")];
+    let found = vec![format!("{to} already serves: observed, nothing reloaded")];
     let serving = (&facts.serving, to);
     let outcome = ChangeOutcome::nothing_to_do("deploy", "already-serving", serving, found);
     Ok(Already::Serving(Box::new(session.caller.ended(outcome))))
@@ -266,8 +266,8 @@ fn not_failed_just_now(
         true => "its deploy was killed and undone by the watchdog",
         false => "its deploy failed",
     };
-    Err(Failure::refused(format!("{to} is the newest, and {how}: record #{seq}"))
-        .next(format!("gitroll show {seq}"), "says why")
+    Err(Failure::refused(format!("{to} is the newest commit, and {how}: record #{seq}"))
+        .next(format!("gitroll show {seq}"), "shows why")
         .next(format!("gitroll deploy {}", to.commit.short()), "tries it again"))
 }
 
@@ -326,10 +326,12 @@ fn typed(to: &Served, request: &DeployRequest) -> String {
 /// Says why `held` stops a deploy, and how to go on past all of `holding`, of which `left` are not lifted yet.
 fn refusal(to: &Served, typed: &str, held: &Held, holding: &[Held], left: &[&Held]) -> Failure {
     let why = match &held.hold {
-        Hold::Component { id, .. } => format!("{to} has {id} as it was judged bad"),
+        Hold::Component { id, .. } => {
+            format!("{to} contains {id} in a version that was marked bad")
+        }
         Hold::Commit if held.subject == to.commit => format!("{to} is held"),
         Hold::Commit => {
-            format!("{to} contains or equals {}, which is held", held.subject.short())
+            format!("{to} is or contains {}, which is held", held.subject.short())
         }
     };
     let mut failure = Failure::refused(why)
@@ -342,7 +344,7 @@ fn refusal(to: &Served, typed: &str, held: &Held, holding: &[Held], left: &[&Hel
             Hold::Component { id, .. } => id.to_string(),
             Hold::Commit => other.subject.short().to_owned(),
         };
-        failure = failure.detail(format!("{what} is held as well, by record #{}", other.seq));
+        failure = failure.detail(format!("{what} is also held, by record #{}", other.seq));
     }
     let keep: String = left
         .iter()
@@ -352,27 +354,27 @@ fn refusal(to: &Served, typed: &str, held: &Held, holding: &[Held], left: &[&Hel
         })
         .collect();
     if !keep.is_empty() && left.iter().all(|held| held.hold != Hold::Commit) {
-        failure = failure.next(format!("{typed}{keep}"), "with the good files, not these");
+        failure = failure.next(format!("{typed}{keep}"), "deploys with the good files instead");
     }
     let fixes: String = holding.iter().map(|held| format!(" --fixes {}", held.seq)).collect();
-    failure = failure.next(format!("{typed}{fixes}"), "this is the fix");
+    failure = failure.next(format!("{typed}{fixes}"), "deploys it as the fix");
     if held.hold == Hold::Commit {
         failure = failure.next(
             format!("git revert {} && git push", held.subject.short()),
-            "in a clone, not here: what comes after the revert is not held",
+            "in another clone: commits after the revert are not held",
         );
     }
-    failure.next(format!("gitroll unhold {}", held.seq), "the hold was wrong")
+    failure.next(format!("gitroll unhold {}", held.seq), "lifts the hold, if it was wrong")
 }
 
 /// The refusal where the history between is not here.
 fn cut_off(refusal: Failure, to: &Served, held: &Held) -> Failure {
     let subject = held.subject.short();
     let cut = Failure::refused(format!(
-        "whether {to} contains {subject}, which is held, cannot be told: this clone is shallow"
+        "cannot tell whether {to} contains {subject}, which is held: this clone is shallow"
     ))
     .details(refusal.details)
-    .next("git fetch --unshallow", "brings the history; then try again");
+    .next("git fetch --unshallow", "fetches the history; then try again");
     refusal.next.into_iter().fold(cut, |cut, (command, what)| cut.next(command, what))
 }
 

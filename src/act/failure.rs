@@ -105,7 +105,7 @@ impl Failure {
         let mut failure = Self::new(Status::RunOpen, format!("a run is open: {what}"));
         if let Some(Unsettled { label, command, .. }) = run.unsettled() {
             failure = failure
-                .detail(format!("{label} was interrupted: did its command run to its end?"))
+                .detail(format!("{label} was interrupted: did its command finish?"))
                 .detail(format!("command  {command}"));
         }
         failure.next("gitroll status", "shows where it stands").next_steps(run)

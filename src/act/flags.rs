@@ -77,7 +77,7 @@ pub fn change_flags(caller: &Caller, request: &FlagsRequest) -> Result<ChangeOut
 fn nothing_to_do(facts: &Facts, change: &Change) -> ChangeOutcome {
     let found = change.flags.iter().map(|change| {
         let value = change.after.plain();
-        format!("{} {value} already, seen in the running app", change.name)
+        format!("{} is already {value}, seen in the running app", change.name)
     });
     let serving = (&facts.serving, &facts.serving);
     let mut outcome =
@@ -126,7 +126,8 @@ fn one_switched(config: &Config, name: &str, on: bool) -> Result<FlagRequest, Fa
         (false, _) => flag.off.clone(),
         (true, Some(value)) => value.clone(),
         (true, None) => {
-            let what = format!("gitroll.toml does not say which value of {} means on", flag.name);
+            let what =
+                format!("gitroll.toml does not declare the value of {} that means on", flag.name);
             return Err(Failure::unchanged(what)
                 .next(format!("gitroll flags set {}=VALUE", flag.name), "sets any value")
                 .next("on = \"…\" in the component's flag", "declares it"));
@@ -155,16 +156,16 @@ pub fn settings(
     let mut wanted: Vec<FlagRequest> = Vec::new();
     for setting in settings {
         let Some((name, value)) = setting.split_once('=') else {
-            let what = format!("{setting}: write NAME=VALUE");
+            let what = format!("{setting} is not NAME=VALUE");
             return Err(Failure::new(Status::Usage, what)
                 .next(format!("gitroll flags set {setting}=VALUE"), "sets it")
-                .next("gitroll flags", "shows how the declared flags stand"));
+                .next("gitroll flags", "shows the declared flags"));
         };
         let name: FlagName = name
             .parse()
             .map_err(|e: crate::model::IdError| Failure::new(Status::Usage, e.to_string()))?;
         if wanted.iter().any(|earlier| earlier.name == name) {
-            let what = format!("{name} is set twice");
+            let what = format!("{name} is set more than once");
             return Err(Failure::new(Status::Usage, what));
         }
         let (source, component) = place(config, session, serving, &name, source)?;
@@ -210,8 +211,9 @@ fn place<'c>(
         known.extend(names.unwrap_or_default().iter().map(ToString::to_string));
     }
     known.extend(config.components.iter().filter_map(|c| Some(c.flag.as_ref()?.name.to_string())));
-    let failure =
-        Failure::unchanged(format!("no source has a flag {name}, and nothing declares it"));
+    let failure = Failure::unchanged(format!(
+        "no source has a flag {name}, and gitroll.toml does not declare it"
+    ));
     Err(match nearest(name.as_str(), &known) {
         Some(near) => failure.detail(format!("the nearest name is {near}")),
         None => failure.next("gitroll flags", "shows them"),
@@ -254,7 +256,7 @@ pub fn change(
         let before = noted(&mut hidden, &one.name, found);
         if let Some(left) = one.left_at.filter(|left| *left != before) {
             warnings.push(format!(
-                "{} is {} and not {}, which its last change left: somebody set it since",
+                "{} is {}, but its last change set it to {}: someone changed it since",
                 one.name,
                 before.plain(),
                 left.plain()
@@ -326,7 +328,7 @@ fn declared<'c>(config: &'c Config, name: &str) -> Result<(&'c Component, &'c Fl
     }
     if config.components.iter().any(|component| component.id.as_str() == name) {
         return Err(Failure::unchanged(format!("{name} has no flag"))
-            .next(format!("gitroll component {name}"), "puts its files back"));
+            .next(format!("gitroll component {name}"), "restores its files"));
     }
     let known: Vec<String> =
         with_flag().flat_map(|(c, flag)| [c.id.to_string(), flag.name.to_string()]).collect();
@@ -339,13 +341,13 @@ fn declared<'c>(config: &'c Config, name: &str) -> Result<(&'c Component, &'c Fl
 
 fn source_of<'c>(config: &'c Config, flag: &Flag) -> Result<&'c FlagSource, Failure> {
     sources(config)?.source(flag.source.as_ref()).ok_or_else(|| {
-        Failure::unchanged(format!("[flags] does not say where {} is kept", flag.name))
+        Failure::unchanged(format!("[flags] does not say where {} is stored", flag.name))
     })
 }
 
 fn sources(config: &Config) -> Result<&Flags, Failure> {
     config.flags.as_ref().ok_or_else(|| {
-        Failure::unchanged("gitroll.toml does not say where flags are kept")
+        Failure::unchanged("gitroll.toml does not say where flags are stored")
             .next("[flags] with file = \".env\" in gitroll.toml", "says so")
             .next("gitroll init", "accepts the changed file")
     })
@@ -362,7 +364,7 @@ pub fn unreadable(
     let what = format!("flags of {}: {error}", source.name);
     Failure::unchanged(session.site.redactor(config).text(&what))
         .next("gitroll flags", "shows which flags can be read")
-        .next("the same command", "again, when that is mended")
+        .next("the same command", "tries again, after you fix that")
 }
 
 /// Puts the values back that flags had before they were last changed here.
@@ -377,8 +379,8 @@ pub fn flags_before(
     options: &ChangeOptions,
 ) -> Result<ChangeOutcome, Failure> {
     let Some((wanted, hidden, changed_by)) = back_to_before(session, &facts) else {
-        return Err(Failure::unchanged("no flag was changed here that was not put back since")
-            .next("gitroll flags", "shows how they stand")
+        return Err(Failure::unchanged("there is no flag change to undo here")
+            .next("gitroll flags", "shows the flags")
             .next("gitroll flags off COMPONENT", "switches one off"));
     };
     let mut change = change(session, &facts, wanted, reason)?;
@@ -495,7 +497,7 @@ pub fn running(
         None if is_api(source) => (Running::Yes, None),
         Some(Verify::Ask { .. }) => {
             let Some(question) = engine::flag_question(config, &change, &hidden) else {
-                let why = "nothing can tell that it is not set";
+                let why = "no check can show that it is not set";
                 return (Running::Unknown, Some(why.to_owned()));
             };
             let deployment = facts.deployment(&session.site);
@@ -542,7 +544,7 @@ fn in_environment(
         let service = config.services.iter().find(|service| service.name == name);
         let state = service.map(|service| service::observe(&host, service));
         let Some(Ok(state)) = state else {
-            unread.insert(format!("{name} cannot be asked"));
+            unread.insert(format!("{name} cannot be read"));
             continue;
         };
         let pids: Vec<u32> = state.processes.iter().map(|process| process.pid).collect();
@@ -572,6 +574,6 @@ fn in_environment(
         (false, ..) => (Running::No, told(others)),
         (true, false, _) => (Running::Unknown, told(unread)),
         (true, true, true) => (Running::Yes, None),
-        (true, true, false) => (Running::Unknown, Some("nothing shows it now".to_owned())),
+        (true, true, false) => (Running::Unknown, Some("no check shows it now".to_owned())),
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn begin(site: &Site, plan: &Plan) {
         return;
     }
     if let Err(why) = watchdog::start_beside(site, KEEPING, &site.state().join("keep.log")) {
-        tracing::debug!("no second copy of what serves: {why}");
+        tracing::debug!("could not copy what serves: {why}");
     }
 }
 

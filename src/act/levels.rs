@@ -76,14 +76,14 @@ pub fn suspects_off(
             Err(failure) => {
                 let (flag, id) = (flag_of(component), &component.id);
                 let why = &failure.message;
-                let line = format!("level flags: {flag} of {id} passed over: {why}");
+                let line = format!("level flags: {flag} of {id} skipped: {why}");
                 decisions.tell(session, &line);
             }
         }
     }
     let suspects = suspected(session, facts, states, &on)?;
     if suspects.is_empty() {
-        let what = if on.is_empty() { "" } else { " that changed since the last promoted state" };
+        let what = if on.is_empty() { "" } else { " that changed since the last promoted version" };
         let other = if decisions.0.is_empty() { "" } else { " other" };
         let line = format!("level flags: no{other} component{what} has a flag that is on");
         decisions.tell(session, &line);
@@ -104,7 +104,7 @@ pub fn suspects_off(
         }
         Err(failure) => {
             let why = &failure.message;
-            decisions.tell(session, &format!("level flags: passed over: {why}"));
+            decisions.tell(session, &format!("level flags: skipped: {why}"));
             Ok(None)
         }
     }
@@ -121,7 +121,10 @@ fn suspected<'c>(
     let mut older: Vec<(Oid, String)> = named.collect();
     let Some((first, name)) = older.first().cloned() else {
         // Without anything to compare with every component is suspect.
-        return Ok(on.iter().map(|c| (*c, "for nothing is known to be good".to_owned())).collect());
+        return Ok(on
+            .iter()
+            .map(|c| (*c, "because no version is known to be good".to_owned()))
+            .collect());
     };
     let mut found = Vec::new();
     for component in on {
@@ -144,7 +147,7 @@ fn suspected<'c>(
     for component in on {
         for (state, older) in older.iter().skip(1) {
             if differs(session, facts, component, state)? {
-                let why = format!("which is the same in {name} and differs from {older}");
+                let why = format!("which is the same in {name} but differs from {older}");
                 found.push((*component, why));
                 break;
             }
@@ -190,7 +193,7 @@ pub fn after(
     match (tried, ended) {
         (Some(tried), Err(mut failure)) if failure.status.unchanged() => {
             failure.status = tried;
-            Err(failure.detail("the flag was switched before that, did not help and was put back"))
+            Err(failure.detail("the flag was switched off first, did not help and was restored"))
         }
         (_, ended) => ended,
     }
@@ -216,7 +219,7 @@ pub fn name_flags_still_on(
     let components = &facts.accepted.config.components;
     let on = components.iter().filter(|c| is_on(session, &facts, c).is_ok_and(|on| on));
     let steps =
-        on.map(|c| (format!("gitroll flags off {}", c.id), format!("{} is on still", flag_of(c))));
+        on.map(|c| (format!("gitroll flags off {}", c.id), format!("{} is still on", flag_of(c))));
     match ended {
         Err(mut failure) => {
             failure.next.extend(steps);
@@ -224,7 +227,7 @@ pub fn name_flags_still_on(
         }
         Ok(outcome) => {
             for (command, what) in steps {
-                let what = format!("{what}, once no run is open");
+                let what = format!("{what}, after the open run is finished");
                 session.caller.tell(Notice::MoreNext(command, what));
             }
             Ok(outcome)

@@ -60,7 +60,7 @@ fn after_the_proof(run: &Run) -> NextStep {
 pub fn stuck(side: Side) -> Vec<NextStep> {
     let given_up = match side {
         Side::Target => "puts back what served before, failing as it was",
-        Side::Before => "tries once more, then gives up on it: the run is closed as it stands",
+        Side::Before => "tries again, then gives up on it: the run is closed as it stands",
     };
     vec![
         ("gitroll resume".to_owned(), "once that is mended: reloads and proves again".to_owned()),

@@ -18,7 +18,7 @@ pub enum Status {
     Done,
     /// Nothing changed: a configuration, repository or environment error.
     Unchanged,
-    /// Nothing changed: it was not asked for in the right way, or a question was not answered.
+    /// Nothing changed: it was not run for in the right way, or a question was not answered.
     Usage,
     /// Refused by policy; nothing changed.
     Refused,

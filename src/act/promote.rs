@@ -63,7 +63,7 @@ pub fn promote(caller: &Caller, request: &PromoteRequest) -> Result<Promoted, Fa
         }
     };
     if version_of(&tag, &facts.accepted.config.stable.pattern).is_none() {
-        let note = "is no version (1.2.0, 2026.11.05): `last-stable` takes it after all that are";
+        let note = "is not a version (1.2.0, 2026.11.05): `last-stable` considers it after all tags that are versions";
         caller.warn(format!("{tag} {note}"));
     }
     if let Some(there) = there {
@@ -85,7 +85,7 @@ pub fn promote(caller: &Caller, request: &PromoteRequest) -> Result<Promoted, Fa
     record(&session, &facts, &served, target, proven, request)
 }
 
-const AGAIN: (&str, &str) = ("gitroll promote --as VERSION", "takes another version");
+const AGAIN: (&str, &str) = ("gitroll promote --as VERSION", "uses another version");
 
 /// The stable tag that names the commit already, where no name was asked for: one that is on record before one that
 /// is not, the highest version before the others.
@@ -110,7 +110,7 @@ fn named_already<'f>(
     });
     if let Some(there) = found {
         let name = there.target.short();
-        session.caller.info(format!("the tag {name} names {} already", served.commit.short()));
+        session.caller.info(format!("the tag {name} already names {}", served.commit.short()));
     }
     Ok(found)
 }
@@ -131,13 +131,16 @@ fn can_take_over(session: &Session, there: &Tag, commit: &Oid) -> Result<(), Fai
         return Err(Failure::unchanged(what).next(AGAIN.0, AGAIN.1));
     }
     let untrusted = |why: &str| {
-        let what = format!("the tag {name} names {} already, but {why}", commit.short());
+        let what = format!("the tag {name} already names {}, but {why}", commit.short());
         Failure::refused(what)
-            .next(format!("git tag -d {name}"), "lets gitroll promote make a signed one")
+            .next(
+                format!("git tag -d {name}"),
+                "deletes it, so that gitroll promote can create a signed tag",
+            )
             .next(AGAIN.0, AGAIN.1)
     };
     if matches!(there.kind, TagKind::Lightweight(_)) {
-        return Err(untrusted("it is lightweight: nobody signed it"));
+        return Err(untrusted("it is lightweight and therefore not signed"));
     }
     ledger::verify_tag(&site.git, &site.binding, &there.target.id)
         .map_err(|error| untrusted(&error.to_string()))?;
@@ -216,8 +219,8 @@ fn fit(
         return Ok(());
     }
     Err(Failure::refused(format!("{served} was never observed serving here"))
-        .next(format!("gitroll deploy {}", served.commit.short()), "puts it in place and proves it")
-        .next("gitroll promote --unproven", "promotes it all the same, and records that"))
+        .next(format!("gitroll deploy {}", served.commit.short()), "deploys and proves it")
+        .next("gitroll promote --unproven", "promotes it anyway, and records that"))
 }
 
 /// What serves is not made a stable release at a moment when it is failing.
@@ -229,16 +232,21 @@ fn well(session: &Session, facts: &Facts, served: &Served) -> Result<(), Failure
         let weak = config.app.prove == Prove::Weak;
         return match vouched.doubt(observed.told(), weak) {
             None => Ok(()),
-            Some(why) => Err(Failure::refused(format!("nothing shows that {served} is what runs"))
-                .detail(why)
-                .next(format!("gitroll deploy {}", served.commit.short()), "starts and proves it")
-                .next("gitroll promote --unproven", "promotes it all the same")),
+            Some(why) => {
+                Err(Failure::refused(format!("nothing shows that the running app is {served}"))
+                    .detail(why)
+                    .next(
+                        format!("gitroll deploy {}", served.commit.short()),
+                        "starts and proves it",
+                    )
+                    .next("gitroll promote --unproven", "promotes it anyway"))
+            }
         };
     }
-    let what = format!("{served} serves and is not well now: {}", observed.faults().join(", "));
+    let what = format!("{served} serves but is not healthy: {}", observed.faults().join(", "));
     Err(Failure::refused(what)
-        .next("gitroll back", "goes back to the last good state")
-        .next("gitroll promote --unproven", "promotes it all the same"))
+        .next("gitroll back", "rolls back to the last good version")
+        .next("gitroll promote --unproven", "promotes it anyway"))
 }
 
 fn tag_name(facts: &Facts, served: &Served, request: &PromoteRequest) -> Result<String, Failure> {
@@ -247,7 +255,7 @@ fn tag_name(facts: &Facts, served: &Served, request: &PromoteRequest) -> Result<
         return full_name(name, pattern);
     }
     let Some(version) = &served.version else {
-        let what = format!("{served} declares no version to name a stable tag by");
+        let what = format!("{served} declares no version for the name of a stable tag");
         return Err(Failure::unchanged(what).next(AGAIN.0, "names it"));
     };
     let name = full_name(&format!("v{version}"), pattern)?;
@@ -269,15 +277,15 @@ fn full_name(typed: &str, pattern: &str) -> Result<String, Failure> {
             Status::Usage,
             format!("{typed:?} cannot be the name of a stable tag: {problem}"),
         )
-        .detail(format!("it is a version such as v1.3.0, or a whole name that matches {pattern}"))
+        .detail(format!("use a version such as v1.3.0, or a whole name that matches {pattern}"))
     };
     let version = || version_of(typed, "*").is_some().then(|| pattern.replacen('*', typed, 1));
     let name = if fits(typed) { Some(typed.to_owned()) } else { version() };
     let Some(name) = name.filter(|name| fits(name)) else {
-        return Err(usage("no version, and not of the pattern"));
+        return Err(usage("it is not a version and does not match the pattern"));
     };
     if !safe_name(&name) || name.contains("..") || name.ends_with(".lock") {
-        return Err(usage("letters, digits and ._/+-@ are"));
+        return Err(usage("use letters, digits and ._/+-@"));
     }
     // `v1.3.0-stabel` would be a pre-release of that name.
     let ending = |name: &str| name.rsplit_once('-').map(|(_, word)| word.to_owned());

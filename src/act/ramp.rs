@@ -57,7 +57,7 @@ pub enum RampOutcome {
 }
 
 /// Between two steps: what a person is told who stops it.
-const STOPPED: &str = "stopping; the flag stays as it was seen last";
+const STOPPED: &str = "stopping; the flag keeps the value that was last seen";
 
 /// Raises the flag step by step: each step is seen in the running app, and watched before the next.
 ///
@@ -132,7 +132,7 @@ impl Ramp<'_> {
             return Ok(status);
         }
         let shown = set.plain();
-        self.caller.info(format!("{name} = {shown} is watched for {}", span(self.every)));
+        self.caller.info(format!("watching {name} = {shown} for {}", span(self.every)));
         let watch = Watch::begin(self.caller, Heeds::Flags, STOPPED);
         let mut watch = watch.map_err(|failure| {
             let stands = format!("{name} stays at {shown}, which was seen in the running app");
@@ -144,11 +144,11 @@ impl Ramp<'_> {
         match watched {
             Watched::Failed(why) => self.back(&before, &shown, &why),
             Watched::Changed => Err(self.ends(
-                "something else was changed meanwhile: the ramp ends here".to_owned(),
+                "something else changed meanwhile: the ramp ends here".to_owned(),
                 format!("{name} is {} now", self.now()),
             )),
             Watched::Held if is_set == Some(false) => Err(self.ends(
-                format!("{name} was changed by somebody else: the ramp ends here"),
+                format!("{name} was changed by someone else: the ramp ends here"),
                 format!("{name} is {} now", self.now()),
             )),
             Watched::Stopped => {
@@ -158,7 +158,7 @@ impl Ramp<'_> {
                     }
                     _ => format!("{name} is {} now", self.now()),
                 };
-                Err(self.ends("stopped: the steps that follow were not taken".to_owned(), stands))
+                Err(self.ends("stopped: the remaining steps were not performed".to_owned(), stands))
             }
             Watched::Held => Ok(Status::Done),
         }
@@ -190,7 +190,7 @@ impl Ramp<'_> {
         let failed = format!("{name} = {step} did not hold");
         match ended {
             Ok((Status::Done | Status::Unrecorded, _)) => {
-                let what = format!("{failed}; it is {now} again, as before that step");
+                let what = format!("{failed}; it is {now} again, its value before that step");
                 Err(Failure::new(Status::Restored, what)
                     .detail(why.to_owned())
                     .next("gitroll log", "shows the steps"))
@@ -201,7 +201,9 @@ impl Ramp<'_> {
                 Ok(if status == Status::RunOpen { status } else { Status::PersonNeeded })
             }
             Err(failure) => {
-                let what = format!("{failed}, and could not be put back: it is {now} now");
+                let what = format!(
+                    "{failed}, and the value before it could not be restored: it is {now} now"
+                );
                 let mut told = Failure::new(Status::PersonNeeded, what).detail(why.to_owned());
                 told = told.detail(failure.message.clone());
                 let failure = failure.of_a_part();
@@ -218,13 +220,13 @@ impl Ramp<'_> {
         Failure::new(Status::PersonNeeded, what)
             .detail(stands)
             .next("gitroll flags", "shows how it stands")
-            .next("gitroll back --level flags", "puts the values before the last change back")
+            .next("gitroll back --level flags", "restores the values before the last change")
     }
 
     /// A later step could not be begun.
     fn not_begun(&self, step: &str, failure: Failure) -> Failure {
         let name = &self.flag.name;
-        let what = format!("{name} = {} was not begun: {}", self.shown(step), failure.message);
+        let what = format!("{name} = {} was not started: {}", self.shown(step), failure.message);
         let mut told = self.ends(what, format!("{name} is {} now", self.now()));
         let failure = failure.of_a_part();
         told.details.extend(failure.details);
@@ -278,7 +280,7 @@ fn value_of(step: &str, flag: Option<&Flag>) -> Result<String, String> {
         return Err("a step is empty: write percentages or values, as in 1%,50%,100%".to_owned());
     }
     let Some(percent) = step.strip_suffix('%') else { return Ok(step.to_owned()) };
-    let number: f64 = percent.trim().parse().map_err(|_| format!("{step} is no percentage"))?;
+    let number: f64 = percent.trim().parse().map_err(|_| format!("{step} is not a percentage"))?;
     if !(0.0..=100.0).contains(&number) {
         return Err(format!("{step} is not between 0 % and 100 %"));
     }

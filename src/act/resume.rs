@@ -39,16 +39,17 @@ pub fn abort(caller: &Caller, watchdog: Option<&str>) -> Result<ChangeOutcome, F
 /// Whether it is known what became of every command: else a person has to say.
 fn settled(run: &Run, repeat: Repeat) -> Result<(), Failure> {
     match (run.unsettled(), repeat) {
-        (None, Repeat::Done) => {
-            Err(Failure::new(Status::Usage, "--done answers a question that this run does not ask")
-                .next("gitroll status", "shows where it stands")
-                .next("gitroll resume", "goes on with it"))
-        }
+        (None, Repeat::Done) => Err(Failure::new(
+            Status::Usage,
+            "--done does not apply: no command of this run was interrupted",
+        )
+        .next("gitroll status", "shows where it stands")
+        .next("gitroll resume", "continues it")),
         (Some(Unsettled { label, command, .. }), Repeat::None) => {
-            let what = format!("{label} was interrupted: did its command run to its end?");
+            let what = format!("{label} was interrupted: did its command finish?");
             let failure = Failure::new(Status::RunOpen, what)
                 .detail(format!("command  {command}"))
-                .detail("it does not say `idempotent = true`, so it is not simply run again");
+                .detail("it is not marked `idempotent = true`, so gitroll does not run it again by itself");
             Err(failure.next_steps(run))
         }
         _ => Ok(()),
@@ -79,10 +80,10 @@ fn go_on(
     if let Some(token) = watchdog
         && !run.left_to_watchdog(&session.site, token)
     {
-        return Err(Failure::unchanged("this guard does not count any more"));
+        return Err(Failure::unchanged("this guard is no longer valid"));
     }
     for (process, words) in run.outlived(&session.site) {
-        caller.info(format!("waiting for `{words}` (process {process}): it goes on"));
+        caller.info(format!("waiting for `{words}` (process {process}), which is still running"));
     }
     run.wait_for_outlived(&session.site).map_err(|why| Failure::new(Status::RunOpen, why))?;
     settled(&run)?;

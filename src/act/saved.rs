@@ -61,7 +61,7 @@ pub struct RestoredFiles {
     pub id: String,
     /// Back where they were; of a directory that came back whole only its own path.
     pub restored: Vec<RepoPath>,
-    /// They lay there already, byte for byte.
+    /// They already there, byte for byte.
     pub there: Vec<RepoPath>,
     /// They stay aside, for something else lies there.
     pub taken: Vec<RepoPath>,
@@ -114,8 +114,8 @@ pub fn restore(caller: &Caller, id: &str, paths: &[String]) -> Result<RestoredFi
     let of_record = seq.map(|seq| run_of(site, &session.facts()?, seq)).transpose()?.flatten();
     let meant = |set: &&SavedSet| set.id == id || Some(&set.run) == of_record.as_ref();
     let Some(set) = sets.iter().find(meant) else {
-        return Err(Failure::unchanged(format!("nothing is put aside by the name {id}"))
-            .next("gitroll saved", "lists what there is"));
+        return Err(Failure::unchanged(format!("there are no saved files named {id}"))
+            .next("gitroll saved", "lists the saved files"));
     };
     let entries = set.entries(site.top()).map_err(failed)?;
     let mut only = Vec::new();
@@ -130,15 +130,15 @@ pub fn restore(caller: &Caller, id: &str, paths: &[String]) -> Result<RestoredFi
         match RepoPath::new(path.trim_end_matches('/')).ok().filter(|_| known) {
             Some(path) => only.push(path),
             None => {
-                return Err(Failure::unchanged(format!("{} holds no {path}", set.id))
-                    .next("gitroll saved", "lists what there is"));
+                return Err(Failure::unchanged(format!("{} does not contain {path}", set.id))
+                    .next("gitroll saved", "lists the saved files"));
             }
         }
     }
     let BroughtBack { restored, there, taken } =
         set.bring_back(site.top(), &only).map_err(failed)?;
     if restored.is_empty() && there.is_empty() {
-        let mut failure = Failure::unchanged("something else lies where each of them was");
+        let mut failure = Failure::unchanged("every one of these paths is in use again");
         for path in taken.iter().take(5) {
             failure = failure
                 .detail(format!("{path}: kept in {}", set.dir.join(path.as_path()).display()));
@@ -158,24 +158,24 @@ pub(super) fn bring_back_of(session: &Session, run: &RunId) {
             Ok(brought) => {
                 if !brought.restored.is_empty() {
                     let names = names(&brought.restored);
-                    session.caller.info(format!("brought back, put aside before: {names}"));
+                    session.caller.info(format!("restored saved files: {names}"));
                 }
                 if !brought.taken.is_empty() {
                     let names = names(&brought.taken);
                     session
                         .caller
-                        .warn(format!("still put aside, for something else lies there: {names}"));
+                        .warn(format!("still saved, because the path is in use: {names}"));
                     session.caller.tell(Notice::MoreNext(
                         "gitroll saved".to_owned(),
-                        format!("shows what {} put aside", set.id),
+                        format!("shows what {} saved", set.id),
                     ));
                 }
             }
             Err(error) => {
-                session.caller.warn(format!("what was put aside is not back: {error}"));
+                session.caller.warn(format!("saved files were not restored: {error}"));
                 session.caller.tell(Notice::MoreNext(
                     format!("gitroll saved restore {}", set.id),
-                    "tries once more".to_owned(),
+                    "tries again".to_owned(),
                 ));
             }
         }
@@ -193,7 +193,7 @@ pub(super) fn name_free(session: &Session, left: &[RunId]) {
         if !free.is_empty() {
             session.caller.tell(Notice::MoreNext(
                 format!("gitroll saved restore {}", set.id),
-                format!("brings back what was put aside: {}", names(&free)),
+                format!("restores the saved files: {}", names(&free)),
             ));
         }
     }

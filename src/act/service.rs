@@ -65,7 +65,7 @@ pub fn act_on_services(
         if matches!(request.action, ServiceAction::Start | ServiceAction::Restart) {
             host.flags = engine::flag_environment(&host, config, &service.name).map_err(|why| {
                 Failure::unchanged(format!("service {}: {why}", service.name))
-                    .detail("it is handed these flags as it starts, and was not touched")
+                    .detail("it receives these flags when it starts, and was not restarted")
             })?;
         }
         let done = match request.action {

@@ -112,10 +112,9 @@ impl Session {
                 return Err(LockError::Gone.into());
             }
             (Ok(_), false) => {
-                let what = "this checkout was bound meanwhile by another command";
-                return Err(
-                    Failure::new(Status::Busy, what).next("the same command", "goes on from there")
-                );
+                let what = "another command has just bound this checkout";
+                return Err(Failure::new(Status::Busy, what)
+                    .next("the same command", "continues from there"));
             }
             (Err(error), _) => return Err(error.into()),
         }
@@ -193,7 +192,7 @@ impl Session {
     pub fn facts(&self) -> Result<Facts, Failure> {
         let facts = Facts::gather(&self.site)?;
         for (chain, why) in &facts.ledger.refused {
-            self.caller.warn(format!("{chain}: not believed: {why}"));
+            self.caller.warn(format!("{chain} is rejected: {why}"));
         }
         Ok(facts)
     }
@@ -206,19 +205,19 @@ impl Session {
         let heeded = signals::listen(move |asked| {
             caller.info(match asked {
                 Asked::Stop if signals::goes_to_its_end() => {
-                    "not stopping: what did not hold is put back. Once more within 2 s leaves the \
-                     run open"
+                    "not stopping: the previous state is being restored. A second signal within 2 \
+                     s leaves the run open"
                 }
                 Asked::Stop => match caller.told_when_stopped() {
                     Some(text) => text,
                     None => stopping(course(&top, &binding)),
                 },
-                Asked::StopAgain => "heard already; twice within 2 s leaves the run open",
-                Asked::Leave => "leaving everything as it stands",
+                Asked::StopAgain => "already stopping; two signals within 2 s leave the run open",
+                Asked::Leave => "leaving everything as it is",
             });
         });
         if let Err(error) = heeded {
-            self.caller.warn(format!("signals are not heeded: {error}"));
+            self.caller.warn(format!("signals cannot be handled: {error}"));
         }
     }
 
@@ -232,8 +231,9 @@ impl Session {
     pub fn warn_of_other_config(&self, facts: &Facts) {
         if facts.config_was_changed(&self.site) {
             let seq = facts.accepted.seq;
-            self.caller
-                .warn(format!("gitroll.toml differs from the one of record #{seq}, which is used"));
+            self.caller.warn(format!(
+                "gitroll.toml differs from the one of record #{seq}; using the recorded one"
+            ));
             self.caller.tell(Notice::Next("gitroll init", "accepts the one in the tree"));
         }
     }
@@ -251,7 +251,7 @@ impl Session {
         match engine::sign_queued(&self.site) {
             Ok(0) => {}
             Ok(count) => {
-                self.caller.info(format!("signed {} that waited", plural(count, "record")))
+                self.caller.info(format!("signed {} from the queue", plural(count, "record")))
             }
             Err(error) => {
                 let waiting = plural(engine::queued(&self.site).len(), "record");
@@ -272,13 +272,15 @@ fn course(top: &Path, binding: &Binding) -> Option<Course> {
 fn stopping(course: Option<Course>) -> &'static str {
     match course {
         None | Some(Course::Preparing) => {
-            "stopping; nothing that serves was touched yet. Once more within 2 s leaves the run open"
+            "stopping; nothing in the live tree was changed yet. A second signal within 2 s leaves the run open"
         }
         // Between the signal and this look the way back may have begun.
         Some(Course::Forward | Course::Stuck(_) | Course::Back) => {
-            "stopping; what served is put back. Once more within 2 s leaves the run open"
+            "stopping; restoring what served before. A second signal within 2 s leaves the run open"
         }
-        Some(Course::Proven) => "not stopping: it was observed serving, and is recorded now",
+        Some(Course::Proven) => {
+            "not stopping: the version was observed serving and is being recorded"
+        }
     }
 }
 
@@ -316,7 +318,7 @@ fn take_lock(site: &Site, held: &Held, caller: &Caller) -> Result<Lock, Failure>
         let who = holder.as_ref().map_or("another command".to_owned(), |holder| {
             format!("gitroll {} by {}", holder.command, holder.who())
         });
-        caller.info(format!("waiting at most {} for {who}", span(wait)));
+        caller.info(format!("waiting up to {} for {who}", span(wait)));
     }
     match Lock::take(&state, held, wait) {
         Err(error @ LockError::Busy(_)) => {
@@ -376,9 +378,9 @@ fn check_state(state: &Path) -> Result<(), Failure> {
     let Some((path, problem)) = problem else { return Ok(()) };
     let shown = path.display();
     Err(Failure::refused(format!("{shown}: {problem}"))
-        .detail("what lies in it could be somebody else's; nothing was changed")
-        .next(format!("ls -la {shown}"), "look who put what there")
-        .next(format!("chmod go-w {shown}"), "once you know that it is yours"))
+        .detail("its contents may belong to someone else; nothing was changed")
+        .next(format!("ls -la {shown}"), "shows who owns its contents")
+        .next(format!("chmod go-w {shown}"), "makes it private, if it is yours"))
 }
 
 /// The directory the command is about.
@@ -397,8 +399,11 @@ fn become_owner(top: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let error = exec::gitroll_as(&owner, &user::actor());
-    Err(Failure::unchanged(format!("cannot become {}, who owns the tree: {error}", owner.name))
-        .next(format!("sudo -u {} gitroll …", owner.name), "run as the tree's owner"))
+    Err(Failure::unchanged(format!(
+        "cannot switch to user {}, who owns the tree: {error}",
+        owner.name
+    ))
+    .next(format!("sudo -u {} gitroll …", owner.name), "run as the tree's owner"))
 }
 
 /// Cleans up after a command that was killed, then notes that this one is at work. Where the disk is full and
@@ -413,8 +418,8 @@ fn at_work(site: &Site, caller: &Caller, command: &str) -> Result<Option<Note>, 
         for path in &cleaned.in_doubt {
             let path = path.display();
             caller.warn(format!(
-                "{path} may be what gitroll {} left when it was killed, but a git command is at work \
-                 here; once that has ended and it is still there: rm {path}",
+                "{path} may be a leftover of gitroll {}, which was killed, but a git command is running \
+                 here; if the file is still there after that command ends: rm {path}",
                 cleaned.after.command
             ));
         }
@@ -439,7 +444,7 @@ fn must_be_owner(site: &Site) -> Result<(), Failure> {
     }
     let owner = &site.binding.run_as;
     Err(Failure::unchanged(format!(
-        "this app is run by {owner}, you are {}: files of yours would break it",
+        "user {owner} runs this app and you are {}: files that you own would break it",
         current.name
     ))
     .next(format!("sudo -u {owner} gitroll …"), "run as that user"))

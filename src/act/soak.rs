@@ -144,7 +144,7 @@ impl<'a> Watch<'a> {
             Err(failure) if !self.warned => {
                 self.warned = true;
                 let why = failure.message;
-                let text = format!("warning: {why}; watched on as it was found before");
+                let text = format!("warning: {why}; still watching with the places found before");
                 self.caller.tell(Notice::Detail(text));
             }
             Err(_) => {}
@@ -174,8 +174,8 @@ impl<'a> Watch<'a> {
             *before = count.min(*before);
             match count - *before {
                 0 => {}
-                1 => faults.push(format!("{name} was restarted once while it was watched")),
-                more => faults.push(format!("{name} was restarted {more} times while watched")),
+                1 => faults.push(format!("{name} was restarted once during the soak")),
+                more => faults.push(format!("{name} was restarted {more} times during the soak")),
             }
         }
         faults
@@ -273,20 +273,20 @@ pub fn after_deploy(
 ) -> Result<ChangeOutcome, Failure> {
     let before = Some(before).filter(|before| before.commit != deployed.commit);
     let then = match before {
-        Some(before) => format!("{before} comes back where a check fails"),
-        None => "nothing else served before that could come back".to_owned(),
+        Some(before) => format!("if a check fails, {before} is restored"),
+        None => "there is no earlier version to restore".to_owned(),
     };
     let soak = Soak { caller, before, deployed, time, outcome };
     let begun = Watch::begin(
         caller,
         Heeds::Commit,
-        "not watching any more; what was proven serves on, as far as it does now",
+        "no longer watching; the proven version stays deployed",
     );
     let mut watch = begun.map_err(|why| {
-        soak.needed(format!("{deployed} was proven, and cannot be watched: {}", why.message))
+        soak.needed(format!("{deployed} was proven, but cannot be watched: {}", why.message))
     })?;
     // Only now is it true.
-    caller.tell(Notice::Detail(format!("watched for {}; {then}", span(time))));
+    caller.tell(Notice::Detail(format!("watching for {}; {then}", span(time))));
     let end = Instant::now() + time;
     let mut busy = None;
     loop {
@@ -327,10 +327,10 @@ impl Soak<'_> {
         }
         let deployed = self.deployed;
         if !faults.is_empty() {
-            let what = format!("not watched any more: {deployed} was proven, and does not hold");
+            let what = format!("no longer watching: {deployed} was proven, but fails now");
             return Err(self.needed(what).detail(faults.join(", ")));
         }
-        let line = format!("not watched any more: {deployed} was proven and serves");
+        let line = format!("no longer watching: {deployed} was proven and serves");
         self.caller.tell(Notice::Detail(line));
         Ok(self.ended(Status::Done, "stopped", None, None))
     }
@@ -351,33 +351,32 @@ impl Soak<'_> {
             Some(record) if !facts.by_hand() => format!("by gitroll {}", record.event),
             _ => "by hand".to_owned(),
         };
-        let what = format!("{now} was put in place meanwhile {by}");
+        let what = format!("{now} was deployed meanwhile {by}");
         if !faults.is_empty() {
-            let failure = self.needed(format!("{what}, and does not serve as it should"));
+            let failure = self.needed(format!("{what}, and is not healthy"));
             return Err(failure.detail(faults.join(", ")));
         }
         let deploys = last.is_some_and(|record| record.event == Event::Deploy) || facts.by_hand();
         let git = &watch.site.git;
         let contains = git.contains(&now.commit, &deployed.commit).is_ok_and(|contains| contains);
         if deploys && contains {
-            let line = format!("{deployed} was proven; {what}: not watched any more");
+            let line = format!("{deployed} was proven; {what}: no longer watching");
             self.caller.tell(Notice::Detail(line));
             return Ok(self.ended(Status::Done, "superseded", Some(what), None));
         }
         self.caller.tell(Notice::Verdict(
             Status::Restored,
-            format!("{what}: {deployed} does not serve any more."),
+            format!("{what}: {deployed} no longer serves."),
         ));
         Ok(self.ended(Status::Restored, "replaced", Some(what), None))
     }
 
     fn go_back(&self, watch: &Watch<'_>, why: &str) -> Result<ChangeOutcome, Failure> {
         let Some(before) = self.before else {
-            let what =
-                format!("{} was proven, and did not hold while it was watched", self.deployed);
+            let what = format!("{} was proven, but failed during the soak", self.deployed);
             return Err(self.needed(what));
         };
-        let reason = format!("it did not hold while it was watched: {why}");
+        let reason = format!("it failed during the soak: {why}");
         let reason = crate::ledger::check_reason(&reason).is_ok().then_some(reason);
         self.caller.between_runs(None);
         let to = Some(before.commit.to_string());
@@ -390,13 +389,13 @@ impl Soak<'_> {
         let why = Some(why.to_owned());
         match outcome.status {
             Status::Done | Status::Unrecorded => {
-                let what = format!("It did not hold. {before} restored.");
+                let what = format!("Failed during the soak. {before} restored.");
                 self.caller.tell(Notice::Verdict(Status::Restored, what));
                 Ok(self.ended(Status::Restored, "failed", why, Some(outcome.answer)))
             }
             // Healthy at that moment, it was what the way back was taken back to.
             Status::Restored if serves(self.deployed) => Err(self.needed(format!(
-                "{} is in place again: it did not hold, and {before} could not be put back",
+                "{} is deployed again: it failed during the soak, and {before} could not be restored",
                 self.deployed
             ))),
             status => Ok(self.ended(status, "failed", why, Some(outcome.answer))),
@@ -406,12 +405,14 @@ impl Soak<'_> {
     /// It did not hold, and could not be taken back.
     fn not_back(&self, failure: Failure, why: &str) -> Failure {
         if matches!(failure.status, Status::PersonNeeded | Status::RunOpen) {
-            return failure.detail(format!("it did not hold: {why}"));
+            return failure.detail(format!("it failed during the soak: {why}"));
         }
         // True of the way back only: what fails is in place.
         let failure = failure.of_a_part();
         let what = match self.before {
-            Some(before) => format!("{} did not hold, and {before} is not back", self.deployed),
+            Some(before) => {
+                format!("{} failed during the soak, and {before} is not restored", self.deployed)
+            }
             None => format!("{} did not hold", self.deployed),
         };
         let mut told = self.needed(what).detail(why.to_owned()).detail(failure.message);
@@ -424,7 +425,7 @@ impl Soak<'_> {
     fn needed(&self, what: String) -> Failure {
         Failure::new(Status::PersonNeeded, what)
             .next("gitroll status", "shows what serves")
-            .next("gitroll back", "goes to the last good state")
+            .next("gitroll back", "rolls back to the last good version")
     }
 
     /// The one answer of the deploy and of what came `after` it.

@@ -60,9 +60,10 @@ pub fn annotate(
 /// That it says nothing, or cannot stand in a record.
 pub fn check_reason(reason: Option<&str>) -> Result<(), Failure> {
     match reason {
-        Some("…" | "..." | "WHY") => {
-            Err(Failure::new(Status::Usage, "say why in your own words: it is signed and stays"))
-        }
+        Some("…" | "..." | "WHY") => Err(Failure::new(
+            Status::Usage,
+            "write the reason in your own words: it is signed and cannot be changed later",
+        )),
         Some(reason) => Ok(crate::ledger::check_reason(reason)?),
         None => Ok(()),
     }

@@ -110,8 +110,11 @@ fn number(
     Err(match session.command().as_deref() {
         Some(command @ ("deploy" | "back")) => failure
             .next(format!("gitroll {command} {full_name}"), format!("means the {}", &kind[2..]))
-            .next(format!("gitroll {command} @{seq}"), "means what the record put in place"),
-        _ => failure.detail(format!("say {full_name} or @{seq}")),
+            .next(
+                format!("gitroll {command} @{seq}"),
+                "means the version that the record deployed",
+            ),
+        _ => failure.detail(format!("use {full_name} or @{seq}")),
     })
 }
 
@@ -190,14 +193,13 @@ fn unknown_name(
     }
     let failure = match nearest(name, &known) {
         Some(near) => failure.detail(format!("the nearest name is {near}")),
-        None => failure.next("gitroll targets", "shows what there is"),
+        None => failure.next("gitroll targets", "shows the targets"),
     };
     // `deploy` has asked already.
     let remote = session.site.git.remotes().into_iter().next();
     match remote.filter(|_| session.command().as_deref() != Some("deploy")) {
-        Some(remote) => {
-            failure.next(format!("git fetch --tags {remote}"), "where it is a name of the remote's")
-        }
+        Some(remote) => failure
+            .next(format!("git fetch --tags {remote}"), "fetches it, if it exists on the remote"),
         None => failure,
     }
 }
@@ -217,7 +219,7 @@ pub fn lost_tags(session: &Session, facts: &Facts) -> Vec<String> {
     let lost = pinned.into_values().filter_map(|(tag, seq)| {
         let what = match session.site.git.find_ref(&tag.name) {
             Ok(Some(id)) if id == tag.id => return None,
-            Ok(Some(_)) => "points elsewhere now",
+            Ok(Some(_)) => "now points elsewhere",
             Ok(None) => "is gone",
             Err(_) => "cannot be read",
         };
@@ -239,19 +241,17 @@ fn explained(error: RequestError, command: &str) -> Failure {
     match &error {
         RequestError::Nothing { skipped } => {
             let failure = shown(Failure::unchanged(error.to_string()), skipped)
-                .detail("a state counts once it was observed serving here, and was promoted or served long enough")
-                .next("gitroll targets", "shows every state and why not");
+                .detail("a version is a target once it was observed serving here, and was promoted or served long enough")
+                .next("gitroll targets", "shows every version and why it is skipped");
             match skipped.iter().find(|c| c.served.is_some_and(|s| s.proven)) {
-                Some(near) => failure.next(
-                    format!("gitroll {command} --to {}", short(near)),
-                    "takes it all the same",
-                ),
+                Some(near) => failure
+                    .next(format!("gitroll {command} --to {}", short(near)), "uses it anyway"),
                 None => failure,
             }
         }
         RequestError::NoStable { skipped } => shown(Failure::unchanged(error.to_string()), skipped)
-            .next("gitroll promote", "makes a stable tag of what serves")
-            .next("gitroll back", "goes to the last good deployment instead"),
+            .next("gitroll promote", "creates a stable tag for what serves")
+            .next("gitroll back", "rolls back to the last good deployment instead"),
         RequestError::NoSuchRecord(_) => {
             Failure::unchanged(error.to_string()).next("gitroll log", "shows the records")
         }
@@ -265,9 +265,9 @@ fn explained(error: RequestError, command: &str) -> Failure {
                 _ => match &candidate.commit {
                     Some(commit) => failure.next(
                         format!("gitroll {command} --to {}", commit.short()),
-                        "takes the commit itself, whatever the tag says later",
+                        "uses the commit itself, even if the tag moves later",
                     ),
-                    None => failure.next("gitroll targets", "shows what there is"),
+                    None => failure.next("gitroll targets", "shows the targets"),
                 },
             }
         }

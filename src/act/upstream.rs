@@ -78,13 +78,13 @@ impl Asking<'_> {
         if !self.remotes.contains(&upstream.remote) {
             return Err(Failure::unchanged(format!("there is no remote {}", upstream.remote))
                 .detail(format!("[deploy] ref is {name:?}"))
-                .next("gitroll deploy REV", "deploys what is here already"));
+                .next("gitroll deploy REV", "deploys what is already here"));
         }
         match self.branch_there(&upstream.remote, &upstream.branch) {
             Ok(there) => self.fetch(&upstream.remote, &upstream.branch, there),
             Err(error) => Err(Failure::from(error)
                 .nothing_changed()
-                .next("gitroll deploy REV", "deploys what is here already, without fetching")),
+                .next("gitroll deploy REV", "deploys what is already here, without fetching")),
         }
     }
 
@@ -200,22 +200,22 @@ impl Asking<'_> {
             Err(error) if git.resolve(name).is_ok() => return Ok(away(remote, name, &error)),
             Err(error) => {
                 let message =
-                    format!("{name:?} names no commit here, and {remote} does not answer");
+                    format!("{name:?} does not name a commit here, and {remote} does not answer");
                 return Err(Failure::unchanged(message)
                     .detail(error.to_string())
                     .nothing_changed()
-                    .next("gitroll targets", "shows what there is here"));
+                    .next("gitroll targets", "shows the targets here"));
             }
         };
         let on_remote =
             |full: &str| there.iter().find(|(name, _)| name == full).map(|(_, id)| id.clone());
         match (git.find_ref(&tag)?, on_remote(&tag)) {
             (Some(here), Some(there)) if here != there => Err(Failure::refused(format!(
-                "the tag {name} is another one here than on {remote}"
+                "the tag {name} here differs from the one on {remote}"
             ))
             .detail(format!("here  {}", self.commit_of(&tag, &here)))
             .detail(format!("{remote}  {}", there.short()))
-            .next(format!("git fetch --force {remote} tag {name}"), "takes the remote's")
+            .next(format!("git fetch --force {remote} tag {name}"), "fetches the remote's tag")
             .next(format!("gitroll deploy {tag}"), "deploys the one here")),
             (Some(_), _) => Ok(Upstream::default()),
             (None, Some(there)) => {
@@ -224,9 +224,11 @@ impl Asking<'_> {
                     return Ok(Upstream::default());
                 }
                 let why = fetched.refused.unwrap_or_else(|| "it moved meanwhile".to_owned());
-                Err(Failure::unchanged(format!("the tag {name} of {remote} cannot be had: {why}"))
-                    .nothing_changed()
-                    .next(format!("git fetch {remote} tag {name}"), "says more"))
+                Err(Failure::unchanged(format!(
+                    "the tag {name} cannot be fetched from {remote}: {why}"
+                ))
+                .nothing_changed()
+                .next(format!("git fetch {remote} tag {name}"), "shows details"))
             }
             (None, None) => self.branch(name, remote, branch, on_remote(&head), follows),
         }
@@ -256,13 +258,13 @@ impl Asking<'_> {
             return Ok(found);
         }
         if !git.contains(&here, &there)? {
-            let message = format!("{name} here and {shown} went different ways");
+            let message = format!("{name} here and {shown} have diverged");
             return Err(Failure::refused(message)
                 .next(format!("gitroll deploy {shown}"), "deploys the remote's")
                 .next(format!("gitroll deploy refs/heads/{name}"), "deploys the one here"));
         }
         let more = git.distance(&there, &here)?;
-        found.warnings.push(format!("{name} is deployed as it is here: {more} ahead of {shown}"));
+        found.warnings.push(format!("deploying {name} as it is here: {more} ahead of {shown}"));
         found.commit = None;
         Ok(found)
     }
@@ -282,8 +284,9 @@ impl Asking<'_> {
             let removed = self.step(|| git.clear_the_way(remote, branch, ASK_LIMIT))?;
             for name in &removed {
                 let name = name.trim_start_matches("refs/remotes/");
-                self.caller
-                    .info(format!("{name}, gone on {remote}, was in the way and is removed"));
+                self.caller.info(format!(
+                    "{name} was removed: it no longer exists on {remote} and was in the way"
+                ));
             }
             // Or it moved on between question and fetch.
             fetched = self.step(|| git.fetch_branch(remote, branch))?;
@@ -292,10 +295,10 @@ impl Asking<'_> {
         }
         if git.find_ref(&here)?.as_ref() != Some(&there) {
             let why = fetched.refused.unwrap_or_else(|| "it keeps moving".to_owned());
-            return Err(Failure::unchanged(format!("{remote}/{branch} cannot be had: {why}"))
+            return Err(Failure::unchanged(format!("{remote}/{branch} cannot be fetched: {why}"))
                 .nothing_changed()
                 .next(format!("git remote prune {remote}"), "removes what is gone there")
-                .next(format!("git fetch {remote}"), "says more"));
+                .next(format!("git fetch {remote}"), "shows details"));
         }
         Ok(Upstream { commit: Some(there), warnings: moved(remote, &fetched.moved_tags) })
     }
@@ -303,14 +306,12 @@ impl Asking<'_> {
     fn gone(&self, remote: &str, branch: &str) -> Failure {
         let last = tracking(remote, branch);
         let known = matches!(self.site.git.find_ref(&last), Ok(Some(_)));
-        let what = if known { "has no longer a branch" } else { "has no branch" };
+        let what = if known { "no longer has a branch" } else { "has no branch" };
         let failure = Failure::unchanged(format!("{remote} {what} {branch}"))
             .nothing_changed()
             .next(format!("git ls-remote --heads {remote}"), "shows its branches");
         match known {
-            true => {
-                failure.next(format!("gitroll deploy {last}"), "deploys it as it was last seen")
-            }
+            true => failure.next(format!("gitroll deploy {last}"), "deploys it as last seen"),
             false => failure,
         }
     }
@@ -336,7 +337,7 @@ fn tracking(remote: &str, branch: &str) -> String {
 
 /// A remote that is away: what is here counts, and that is said.
 fn away(remote: &str, name: &str, error: &GitError) -> Upstream {
-    let warning = format!("{remote} does not answer, {name} is as it was last seen here: {error}");
+    let warning = format!("{remote} does not answer; using {name} as last seen here: {error}");
     Upstream { commit: None, warnings: vec![warning] }
 }
 
@@ -351,7 +352,7 @@ fn moved(remote: &str, tags: &[String]) -> Vec<String> {
     match shown.is_empty() {
         true => Vec::new(),
         false => vec![format!(
-            "tags that are others on {remote} stay as they are here: {}",
+            "tags that differ on {remote} are left unchanged here: {}",
             shown.join(" ")
         )],
     }

@@ -69,7 +69,7 @@ pub fn legacy(
             }),
             None => leave(match checked_out_as(moves, short, until) {
                 Some(then) => format!("it was {} when it was checked out here", then.short()),
-                None => "HEAD's reflog does not show it checked out here".to_owned(),
+                None => "HEAD's reflog does not show that it was checked out here".to_owned(),
             }),
         }
     }
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(
             why,
             [
-                "HEAD's reflog does not show it checked out here",
+                "HEAD's reflog does not show that it was checked out here",
                 "it was aaaaaaa when it was checked out here",
                 "unsafe name",
                 "it is a tag on a tag",

@@ -251,7 +251,7 @@ impl Package {
             Ok(value) => value,
             Err(error) => {
                 warnings.push(format!(
-                    "package.json is broken at line {}, column {}: mend it, then run `gitroll init` again",
+                    "package.json is not valid JSON at line {}, column {}: fix it, then run `gitroll init` again",
                     error.line(),
                     error.column()
                 ));
@@ -259,7 +259,7 @@ impl Package {
             }
         };
         let Value::Object(_) = &value else {
-            warnings.push("package.json holds no object, so it was not used".to_owned());
+            warnings.push("package.json does not contain an object and was not used".to_owned());
             return None;
         };
         Some(Self::from_value(tree, &value, warnings))
@@ -307,8 +307,8 @@ impl Package {
         if self.dependencies && !self.vendored {
             match self.lock {
                 None => warnings.push(
-                    "there is no lock file: without one two builds of a commit may differ. \
-                     Make one with `npm install --package-lock-only` and commit it"
+                    "there is no lock file, so two builds of one commit may differ. Create \
+                     one with `npm install --package-lock-only` and commit it"
                         .to_owned(),
                 ),
                 Some(LockFile::Npm) if tree.tools.npm.is_none() => {
@@ -323,8 +323,8 @@ impl Package {
             && tree.dotenv().is_some()
         {
             warnings.push(
-                "the build seems not to read .env, so it does not get it: say carry = [\".env\"] in its [[build]] \
-                 if it does"
+                "the build does not seem to read .env, so it does not get it: if it does, set carry = [\".env\"] \
+                 in its [[build]]"
                     .to_owned(),
             );
         }
@@ -349,8 +349,8 @@ fn lock(tree: &WorkTree<'_>, named: Option<&str>, warnings: &mut Vec<String>) ->
     let wanted = manager.map(|name| all.into_iter().find(|lock| lock.install()[0] == name));
     if let (Some(None), Some(name)) = (wanted, manager) {
         warnings.push(format!(
-            "packageManager in package.json names {name}, which gitroll does not know: write how it installs \
-             into [[build]]"
+            "packageManager in package.json names {name}, which gitroll does not know: write its install \
+             command into [[build]]"
         ));
     }
     let lock = wanted.flatten().filter(|lock| there.contains(lock)).or(there.first().copied());
@@ -358,7 +358,9 @@ fn lock(tree: &WorkTree<'_>, named: Option<&str>, warnings: &mut Vec<String>) ->
         let others = there.iter().filter(|other| **other != lock);
         let others: Vec<&str> = others.map(|other| other.files()[0]).collect();
         let (file, others) = (lock.files()[0], others.join(", "));
-        warnings.push(format!("{file} is used; {others} is there too: remove what is not used"));
+        warnings.push(format!(
+            "using {file}; {others} also exists: remove the file that you do not use"
+        ));
     }
     lock
 }

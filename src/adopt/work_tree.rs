@@ -90,7 +90,7 @@ fn bytes(top: &Path, name: &str) -> Result<Option<Vec<u8>>, String> {
     let path = top.join(name);
     let Ok(found) = std::fs::symlink_metadata(&path) else { return Ok(None) };
     if !found.is_file() {
-        return Err(format!("{name} is no plain file and was not read"));
+        return Err(format!("{name} is not a regular file and was not read"));
     }
     files::read_plain(&path, MOST).map(Some).map_err(|error| match error.kind() {
         ErrorKind::FileTooLarge => format!("{name} is larger than 1 MiB and was not read"),

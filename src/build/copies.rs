@@ -20,7 +20,7 @@ impl Store {
     /// can, never by hard link. Needs no lock: nothing takes it for an artifact. Only what gitroll put in place
     /// itself is copied, and only where as much room as another build takes is left afterwards.
     ///
-    /// `same` is asked afterwards whether nothing was put in place meanwhile; where something was, or the live one was
+    /// `same` is asked afterwards whether nothing was deployed meanwhile; where something was, or the live one was
     /// changed, the copy may be half of one and half of another, and is removed.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl Store {
             return Ok(Err(TakeOutcome::Kept));
         }
         if !artifact.known || artifact.changed {
-            return Ok(Err(TakeOutcome::Not("it is not as it was put in place")));
+            return Ok(Err(TakeOutcome::Not("it was changed after it was put in place")));
         }
         let (Some(live), Some(own)) =
             (Beneath::open(top)?.entry(output)?, ProcessId::of(std::process::id()))

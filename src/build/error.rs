@@ -20,13 +20,13 @@ pub enum BuildError {
         lines: Vec<String>,
     },
     /// A declared output was not made.
-    #[error("the build made no {0}")]
+    #[error("the build did not produce {0}")]
     NoOutput(String),
     /// What the commands wrote beside the outputs, and the live tree has in another version: the app would serve
     /// with that.
     #[error(
-        "build {group} also made {}, not among its outputs, and the live tree has another version of it: add {} to \
-         `outputs` of [[build]] {group} in gitroll.toml, or to `scratch` if nothing that serves reads it",
+        "build {group} also wrote {}, which is not one of its outputs, and the live tree has a different version of \
+         it: add {} to `outputs` of [[build]] {group} in gitroll.toml, or to `scratch` if the running app does not read it",
         .paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         .paths.iter().map(|path| quote(&path.to_string())).collect::<Vec<_>>().join(", ")
     )]

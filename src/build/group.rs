@@ -108,14 +108,14 @@ fn told_of(step: &BuildStep, beside: &Beside) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(names) = names(&beside.differing) {
         warnings.push(format!(
-            "{names}: build {} made another one, which is not among its outputs: the live one stays",
+            "{names}: build {} wrote a different version, but it is not one of its outputs: the live version stays",
             step.group
         ));
     }
     if let Some(names) = names(&beside.missing) {
         warnings.push(format!(
-            "build {} also made {names}, not among its outputs: not put in place (name it under `outputs`, or \
-             under `scratch` if nothing reads it)",
+            "build {} also wrote {names}, which is not one of its outputs: not deployed (add it to `outputs`, \
+             or to `scratch` if the running app does not read it)",
             step.group
         ));
     }
@@ -292,7 +292,8 @@ fn keep(
             }
             (_, None) => return Err(BuildError::NoOutput(output.to_string())),
             (_, Some(_)) => {
-                let problem = "the build made it something other than a directory or a plain file";
+                let problem =
+                    "the build produced something other than a directory or a regular file";
                 return Err(io_at(&path, io::Error::other(problem)));
             }
         }
@@ -329,7 +330,7 @@ fn baked(output: &RepoPath, files: &[PathBuf]) -> Option<String> {
         more => format!(" and {more} more"),
     };
     (!files.is_empty()).then(|| {
-        format!("names the directory it was built in, which is gone when it serves: {shown}{more}")
+        format!("contains the path of its build directory, which does not exist at run time: {shown}{more}")
     })
 }
 

@@ -73,7 +73,7 @@ pub(super) fn of(
     Ok(Digest::of(&json).hex().parse().expect("a digest is a build key"))
 }
 
-/// The place of a carried file in the live tree. It must be a plain file, reached through directories
+/// The place of a carried file in the live tree. It must be a regular file, reached through directories
 /// only: a link could lead to anybody's file.
 pub(super) fn carried(live: &Path, path: &RepoPath) -> Result<DirEntryAt, BuildError> {
     let full = live.join(path.as_path());
@@ -84,9 +84,9 @@ pub(super) fn carried(live: &Path, path: &RepoPath) -> Result<DirEntryAt, BuildE
             Some(FileKind::File) => Ok(spot),
             None => Err(io::ErrorKind::NotFound.into()),
             Some(FileKind::Symlink) => Err(io::Error::other(
-                "a carried file must be a plain file; this is a symbolic link, which is not followed",
+                "a carried file must be a regular file; this is a symbolic link, which gitroll does not follow",
             )),
-            Some(_) => Err(io::Error::other("a carried file must be a plain file")),
+            Some(_) => Err(io::Error::other("a carried file must be a regular file")),
         }
     };
     look().map_err(|source| io_at(&full, source))

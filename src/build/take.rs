@@ -17,7 +17,7 @@ pub(super) const PER_ENTRY: u64 = 4096;
 pub enum TakeOutcome {
     /// It is kept: since now, or since earlier.
     Kept,
-    /// There is not room enough for a copy, in bytes or in entries; nothing was written.
+    /// There is not enough space for a copy, in bytes or in entries; nothing was written.
     NoRoom {
         /// Bytes that may be needed.
         needed: u64,
@@ -51,7 +51,7 @@ impl Store {
             Some(FileKind::Directory | FileKind::File) => {}
             Some(FileKind::Symlink) => {
                 return Ok(TakeOutcome::Not(
-                    "it is a symbolic link: what it leads to is not the app's own",
+                    "it is a symbolic link: its target does not belong to the app",
                 ));
             }
             Some(FileKind::Other) => {

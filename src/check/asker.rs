@@ -147,8 +147,10 @@ fn without_answer(judgement: Judgement) -> Judgement {
     let silent = judgement.reach == Reach::Silent && judgement.nothing_said;
     let answer = match judgement.ok {
         _ if bare || silent => judgement.answer,
-        true => "as wanted".to_owned(),
-        false => "not as wanted; what was answered is not told, it may hold a secret".to_owned(),
+        true => "as expected".to_owned(),
+        false => {
+            "not as expected; the answer is not shown because it may contain a secret".to_owned()
+        }
     };
     Judgement { answer, ..judgement }
 }
@@ -166,7 +168,7 @@ async fn elsewhere(
             Err(_) => return Judgement::unaskable(format!("not read within {}", seconds(limit))),
         },
     };
-    answer.unwrap_or_else(|_| Judgement::unaskable("cannot be asked"))
+    answer.unwrap_or_else(|_| Judgement::unaskable("cannot be reached"))
 }
 
 /// What a question about a symptom came to.
@@ -185,7 +187,12 @@ pub enum Symptom {
 pub fn symptoms(probes: &[&SymptomProbe], expectation: &Expectation) -> Vec<Symptom> {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return vec![Symptom::Unknown(format!("cannot ask: {error}")); probes.len()],
+        Err(error) => {
+            return vec![
+                Symptom::Unknown(format!("cannot send the request: {error}"));
+                probes.len()
+            ];
+        }
     };
     let seen = runtime.block_on(async {
         let mut asked = JoinSet::new();
@@ -196,7 +203,7 @@ pub fn symptoms(probes: &[&SymptomProbe], expectation: &Expectation) -> Vec<Symp
             let subject = Arc::clone(&subject);
             asked.spawn(async move { (number, seen(when, question, &subject).await) });
         }
-        let mut seen = vec![Symptom::Unknown("not asked".to_owned()); probes.len()];
+        let mut seen = vec![Symptom::Unknown("not run".to_owned()); probes.len()];
         while let Some(done) = asked.join_next().await {
             if let Ok((number, found)) = done {
                 seen[number] = found;

@@ -56,7 +56,9 @@ impl CommandAsker {
             return Judgement::silent(self.with_line(within, finished));
         }
         match (finished.code, finished.signal) {
-            _ if finished.interrupted => return Judgement::unaskable("was ended before its time"),
+            _ if finished.interrupted => {
+                return Judgement::unaskable("was killed before it finished");
+            }
             (Some(code), _) if code == *exit => {}
             (Some(code), _) => {
                 return Judgement::failed(self.with_line(format!("exit {code}"), finished));

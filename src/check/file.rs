@@ -107,8 +107,8 @@ pub(super) fn why(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "no such file".to_owned(),
         io::ErrorKind::CrossesDevices => "a symbolic link leads out of the repository".to_owned(),
-        io::ErrorKind::InvalidInput => "is no plain file".to_owned(),
-        io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),
+        io::ErrorKind::InvalidInput => "is not a regular file".to_owned(),
+        io::ErrorKind::PermissionDenied => "is not readable by this user".to_owned(),
         _ => format!("cannot be read: {}", shown(&error.to_string())),
     }
 }

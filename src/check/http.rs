@@ -166,11 +166,11 @@ pub(super) fn is_nobody(error: &io::Error) -> bool {
 
 /// The web address that a text is.
 pub(super) fn parse(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|e| format!("cannot ask {}: {e}", shown(text)))?;
+    let url = Url::parse(text).map_err(|e| format!("cannot request {}: {e}", shown(text)))?;
     if matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|h| !h.is_empty()) {
         Ok(url)
     } else {
-        Err(format!("cannot ask {}: neither http nor https", shown(text)))
+        Err(format!("cannot request {}: neither http nor https", shown(text)))
     }
 }
 
@@ -217,7 +217,7 @@ fn client_to(tls: bool, at: Option<(&str, IpAddr)>) -> Result<Client, String> {
     };
     // Plain http must work on a host that has no certificate store at all.
     let builder = if tls { builder } else { builder.tls_certs_only([]) };
-    builder.build().map_err(|e| format!("cannot ask over https: {}", shown(&deepest(&e))))
+    builder.build().map_err(|e| format!("cannot use https: {}", shown(&deepest(&e))))
 }
 
 fn no_answer_within(limit: Duration) -> Unanswered {
@@ -226,7 +226,7 @@ fn no_answer_within(limit: Duration) -> Unanswered {
 
 /// Why a question got no answer. What hyper says of a connection that was closed it says in words only.
 fn unanswered(error: &reqwest::Error, url: &Url) -> Unanswered {
-    let closed = || Unanswered::Refused("closed without an answer".to_owned());
+    let closed = || Unanswered::Refused("connection closed without an answer".to_owned());
     if let Some(io) = io_error(error) {
         if is_nobody(io) {
             return Unanswered::NoListener(format!("no listener on {}", place(url)));
@@ -240,13 +240,16 @@ fn unanswered(error: &reqwest::Error, url: &Url) -> Unanswered {
         }
     }
     if let Some(tls) = tls_error(error) {
-        return Unanswered::NothingSaid(format!("no safe connection: {}", shown(&tls.to_string())));
+        return Unanswered::NothingSaid(format!(
+            "no secure connection: {}",
+            shown(&tls.to_string())
+        ));
     }
     let deepest = deepest(error);
     if is_hypers_word_for_closed(&deepest) {
         return closed();
     }
-    let what = if error.is_connect() { "no connection" } else { "no HTTP answer" };
+    let what = if error.is_connect() { "no connection" } else { "not an HTTP answer" };
     Unanswered::NothingSaid(format!("{what}: {}", shown(&deepest)))
 }
 
@@ -332,7 +335,7 @@ pub struct HttpReply {
 /// # Errors
 /// In words: no listener, no answer within the limit, an answer that is too large.
 pub fn ask(request: &HttpRequest<'_>) -> Result<HttpReply, String> {
-    let runtime = runtime().map_err(|error| format!("cannot ask: {error}"))?;
+    let runtime = runtime().map_err(|error| format!("cannot send the request: {error}"))?;
     let answer = runtime.block_on(async {
         let answered = tokio::time::timeout(request.limit, answer_to(request)).await;
         answered.unwrap_or_else(|_| Err(no_answer_within(request.limit).to_string()))
@@ -369,12 +372,15 @@ fn headers_of(request: &HttpRequest<'_>) -> Result<HeaderMap, String> {
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     for (name, value) in &request.headers {
         let read = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value));
-        let (Ok(name), Ok(value)) = read else { return Err(format!("{name:?} is no header")) };
+        let (Ok(name), Ok(value)) = read else {
+            return Err(format!("{name:?} is not a valid header"));
+        };
         headers.insert(name, value);
     }
     if let Some(bearer) = request.bearer {
         let value = HeaderValue::from_str(&format!("Bearer {bearer}"));
-        let mut value = value.map_err(|_| "the token fits into no header".to_owned())?;
+        let mut value = value
+            .map_err(|_| "the token contains characters that a header cannot carry".to_owned())?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
@@ -558,7 +564,7 @@ mod tests {
                 request_timeout: Duration::from_secs(1),
                 max_bytes: 1,
             });
-            assert!(asker.ready.is_err_and(|why| why.starts_with("cannot ask")), "{url}");
+            assert!(asker.ready.is_err_and(|why| why.starts_with("cannot request")), "{url}");
         }
     }
 
@@ -584,6 +590,6 @@ mod tests {
         };
         let answer = ask(&request).map(|reply| reply.status);
         closing.join().expect("it closes");
-        assert_eq!(answer, Err("closed without an answer".to_owned()));
+        assert_eq!(answer, Err("connection closed without an answer".to_owned()));
     }
 }

@@ -110,7 +110,7 @@ impl Judgement {
         let bad = judged.iter().position(|judgement| !judgement.ok).unwrap_or_default();
         match judged.into_iter().nth(bad) {
             Some(one) => Self { told: told && one.told, unsaid: unsaid || one.unsaid, ..one },
-            None => Self::failed("not asked"),
+            None => Self::failed("not run"),
         }
     }
 
@@ -289,7 +289,7 @@ fn met(template: &Template<'_>, subject: &Subject) -> Finding {
 /// What is expected to be anything but `value`.
 fn unlike(label: &str, still: bool, value: &str) -> Finding {
     match still {
-        true => Finding::Wrong(format!("{} is {} still", shown(label), shown(value))),
+        true => Finding::Wrong(format!("{} is still {}", shown(label), shown(value))),
         false => Finding::Met,
     }
 }
@@ -300,12 +300,12 @@ fn other_kind(found: &Value, expected: &Value) -> String {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) | Value::Object(_) => "no single value",
+        Value::String(_) => "a string",
+        Value::Array(_) | Value::Object(_) => "not a single value",
     };
     let (is, wanted) = (kind(found), kind(expected));
     match is != wanted && plain_text(found) == plain_text(expected) {
-        true => format!(" ({is} where {wanted} is wanted)"),
+        true => format!(" ({is} instead of {wanted})"),
         false => String::new(),
     }
 }
@@ -508,7 +508,7 @@ mod tests {
             assert!(taken(Comparison::NotLiteral, body).ok, "{body}");
         }
         let still = taken(Comparison::NotLiteral, r#"{"status":"{version}"}"#);
-        assert_eq!((still.ok, still.answer.as_str()), (false, "/status is \"{version}\" still"));
+        assert_eq!((still.ok, still.answer.as_str()), (false, "/status is still \"{version}\""));
         assert!(!taken(Comparison::NotLiteral, "<html>").ok);
     }
 
@@ -517,7 +517,7 @@ mod tests {
         let healthy = with_json(&[("/status", json!("ok"))]);
         let judgement = judge(&healthy, &answer(r#"{"status":"ok"}"#), &subject());
         assert_eq!((judgement.ok, judgement.told, judgement.answer.as_str()), (true, false, "200"));
-        assert!(judge(&check(), &answer("\u{1b}[2J"), &subject()).ok, "nothing is expected of it");
+        assert!(judge(&check(), &answer("\u{1b}[2J"), &subject()).ok, "it has no expectation");
         let cases = [
             (
                 json!("healthy"),
@@ -531,12 +531,12 @@ mod tests {
             (
                 json!(true),
                 r#"{"status":"true"}"#,
-                "/status is \"true\", not true (a text where a boolean is wanted)",
+                "/status is \"true\", not true (a string instead of a boolean)",
             ),
             (
                 json!("1"),
                 r#"{"status":1}"#,
-                "/status is 1, not \"1\" (a number where a text is wanted)",
+                "/status is 1, not \"1\" (a number instead of a string)",
             ),
             (json!(1), r#"{"status":2}"#, "/status is 2, not 1"),
             (json!("a"), "{\"status\":\"\\u001b[31m\"}", "/status is \"\\u001b[31m\", not \"a\""),

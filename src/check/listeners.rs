@@ -69,7 +69,7 @@ pub(super) struct Listener {
 /// The listeners that each check reaches; `None` where it asks another host, or nobody is seen.
 pub(super) type Sockets = Vec<Option<Vec<Listener>>>;
 
-/// A process that listens where the app should, and belongs to no service.
+/// A process that listens where the app should, but does not belong to a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stranger {
     /// What it took.
@@ -91,7 +91,7 @@ impl fmt::Display for Stranger {
             (None, Some(service)) => write!(f, "service {service}: ")?,
             (None, None) => {}
         }
-        write!(f, "{} listens on {} and belongs to no service", self.who, self.at)
+        write!(f, "{} listens on {} but does not belong to a service", self.who, self.at)
     }
 }
 
@@ -139,7 +139,7 @@ pub(super) fn answerers(
     found
 }
 
-/// What listens where the app should and belongs to no service.
+/// What listens where the app should but does not belong to a service.
 pub fn strangers(checks: &[Check], look: &[ObservedService], listens: &Listens) -> Vec<Stranger> {
     Seen::now(look, listens).strangers(checks, listens)
 }
@@ -530,7 +530,7 @@ impl Seen {
         let declared = must.ports.iter().filter(|port| !self.heard_on(own, **port));
         words.extend(declared.map(|port| format!("does not listen on port {port}")));
         if must.somewhere && own.readable && own.heard.is_empty() {
-            words.push("listens nowhere any more".to_owned());
+            words.push("no longer listens on any port".to_owned());
         }
         words
     }

@@ -104,13 +104,13 @@ impl LogAsker {
                     return hopeless(format!("more than {} written", size(most)));
                 }
                 None if lines.lost() => {
-                    return hopeless("was rotated away before all of it was read".to_owned());
+                    return hopeless("was rotated before it was read completely".to_owned());
                 }
                 None => {}
             }
         }
         let Some(WantedLine { line, lines, found }) = &mut state.must else {
-            return Ok(Judgement::fine("nothing it must not say"));
+            return Ok(Judgement::fine("no forbidden line"));
         };
         if found.is_none() {
             lines.each(most, self.check.optional, &mut |text| {
@@ -119,7 +119,9 @@ impl LogAsker {
             })?;
         }
         match found {
-            Some(told) => Ok(Judgement { told: *told, ..Judgement::fine("says what it must") }),
+            Some(told) => {
+                Ok(Judgement { told: *told, ..Judgement::fine("found the required line") })
+            }
             None if lines.read > most => hopeless(format!("more than {} written", size(most))),
             None => {
                 let wanted = self.check.must.as_deref().unwrap_or_default();
@@ -245,7 +247,7 @@ impl LogsSince {
         Self { askers: askers.collect() }
     }
 
-    /// Reads on; each log that says what it must not, or cannot be read. How much a log may say is counted from
+    /// Reads on; each log that found the required line not, or cannot be read. How much a log may say is counted from
     /// one question to the next.
     pub fn faults(&self) -> Vec<String> {
         let answers = self.askers.iter().map(|(name, asker)| (name, asker.ask_anew()));
@@ -277,7 +279,7 @@ impl Surroundings {
             LogSource::Service(name) => match self.service_logs.get(name) {
                 Some(places) => places.clone(),
                 None => {
-                    let why = format!("the log of {name} is not known");
+                    let why = format!("the location of the log of {name} is not known");
                     Err(NoLog { why, lasting: false })
                 }
             },
@@ -365,7 +367,8 @@ impl LinePattern {
             groups.push((name, own));
         }
         let regex = RegexBuilder::new(&filled).size_limit(MOST_PROGRAM).build();
-        let regex = regex.map_err(|_| format!("\"{}\" is no regular expression", shown(text)))?;
+        let regex =
+            regex.map_err(|_| format!("\"{}\" is not a valid regular expression", shown(text)))?;
         let tells = template.known(subject) && template.tells(subject);
         Ok(Self { regex, groups, tells })
     }

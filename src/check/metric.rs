@@ -44,7 +44,7 @@ impl MetricAsker {
             Err(why) => Judgement { reach: Reach::Unaskable, ..Judgement::unanswered(why) },
             // No measurement: an infinity would keep to any bound on its other side.
             Ok(number) if !number.is_finite() => {
-                Judgement::unaskable(format!("{} is {number}, no measurement", self.name()))
+                Judgement::unaskable(format!("{} is {number}, not a measurement", self.name()))
             }
             Ok(number) if self.check.bounds.hold(number) => Judgement::fine(self.told(number)),
             Ok(number) => {
@@ -90,7 +90,7 @@ impl MetricAsker {
                     _ => {
                         let count = found.len();
                         let name = self.name();
-                        refused(format!("{count} series are {name}: name their labels, or say sum"))
+                        refused(format!("{count} series match {name}: add labels, or set sum"))
                     }
                 }
             }
@@ -102,7 +102,7 @@ impl MetricAsker {
                     None => refused(format!("{} is missing", shown(pointer))),
                     Some(found) => found.as_f64().ok_or_else(|| {
                         let is = shown_value(found);
-                        Unanswered::Refused(format!("{} is {is}, no number", shown(pointer)))
+                        Unanswered::Refused(format!("{} is {is}, not a number", shown(pointer)))
                     }),
                 }
             }
@@ -145,7 +145,7 @@ fn series(page: &str, name: &str, labels: &BTreeMap<String, String>) -> Result<V
             continue;
         }
         let Some((has, value)) = value_of(rest.trim_start()) else {
-            return Err(format!("a line of {name} cannot be read"));
+            return Err(format!("a line of {name} cannot be parsed"));
         };
         if labels.iter().all(|(name, value)| has.get(name) == Some(value)) {
             found.push(value);

@@ -51,8 +51,8 @@ pub fn look_at_each(
 ) -> Vec<CheckEvidence> {
     let only = expectation.map(|expectation| expectation.only).unwrap_or_default();
     let left_out = |check: &Check| {
-        let log =
-            matches!(check.kind, CheckKind::Log(_)).then_some("a log is judged after a change");
+        let log = matches!(check.kind, CheckKind::Log(_))
+            .then_some("a log is only checked after a change");
         only.leaves_out(check).or(log.map(str::to_owned))
     };
     let asked: Vec<Check> = checks.iter().filter(|c| left_out(c).is_none()).cloned().collect();
@@ -71,7 +71,7 @@ pub fn look_at_each(
         if let Some(why) = left_out(check) {
             return CheckEvidence::skipped(name, why);
         }
-        let unanswered = || (Judgement::failed("not asked"), Duration::ZERO);
+        let unanswered = || (Judgement::failed("not run"), Duration::ZERO);
         let (judgement, took) = answers.next().flatten().unwrap_or_else(unanswered);
         let told_version = judgement.told;
         let last = judgement.probe(took);
@@ -177,7 +177,7 @@ fn left_out(check: &Check, expectation: &Expectation) -> Option<String> {
         CheckKind::Log(log) => log.must_not.is_none() && expectation.around.window.is_none(),
         _ => false,
     };
-    let nothing = || waits.then(|| "nothing was changed that could make it say so".to_owned());
+    let nothing = || waits.then(|| "nothing was changed that would write this line".to_owned());
     expectation.only.leaves_out(check).or_else(nothing)
 }
 
@@ -319,5 +319,5 @@ fn answer_all(
 }
 
 fn unasked(error: &io::Error) -> Judgement {
-    Judgement::failed(format!("cannot ask: {error}"))
+    Judgement::failed(format!("cannot send the request: {error}"))
 }

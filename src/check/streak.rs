@@ -80,7 +80,8 @@ impl Streak {
     /// An answer has come. Answers after `deadline` no longer count.
     pub(super) fn answered(&mut self, mut answer: Answered, deadline: Duration) {
         if self.tells && answer.judgement.ok && answer.judgement.unsaid {
-            answer.judgement = Judgement::failed("names no version, and this release tells it");
+            answer.judgement =
+                Judgement::failed("does not contain a version, but this release reports one");
         }
         let (began, ended) = (answer.began, answer.ended);
         let Judgement { ok, told, .. } = answer.judgement;
@@ -187,7 +188,7 @@ impl Streak {
         let waited = if whole.as_secs() >= 2 { whole } else { end };
         let within = format!("within {}", seconds(waited.min(self.timeout)));
         let Some(last) = &self.last else {
-            let what = self.asked.map_or("not asked", |_| "not answered");
+            let what = self.asked.map_or("not run", |_| "no answer");
             return Some(format!("{}: {what} {within}", self.name));
         };
         if !last.judgement.ok {
@@ -198,7 +199,7 @@ impl Streak {
         }
         if let Some(pid) = self.old {
             return Some(format!(
-                "{}: answered by process {pid}, started before the reload",
+                "{}: answered by process {pid}, which started before the reload",
                 self.name
             ));
         }
@@ -206,7 +207,10 @@ impl Streak {
             return None;
         }
         if self.mixed {
-            return Some(format!("{}: some answers name the version and some do not", self.name));
+            return Some(format!(
+                "{}: some answers contain the version and some do not",
+                self.name
+            ));
         }
         let before = self.last_failure.as_ref();
         let before = before.map(|why| format!(", before that: {why}")).unwrap_or_default();
@@ -231,7 +235,7 @@ impl Streak {
                 || {
                     let waited = self.asked.map_or(Duration::ZERO, |at| end.saturating_sub(at));
                     let millis = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-                    let answer = self.asked.map_or("not asked", |_| "not answered yet");
+                    let answer = self.asked.map_or("not run", |_| "no answer yet");
                     Probe { ok: false, millis, answer: answer.to_owned() }
                 },
                 |last| last.judgement.probe(last.took),

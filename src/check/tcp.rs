@@ -21,7 +21,7 @@ pub(super) async fn ask(check: &TcpCheck, subject: &Subject) -> Judgement {
     match tokio::time::timeout(limit, connect(check, subject)).await {
         Ok(judgement) => judgement,
         Err(_) if check.banner.is_some() => {
-            Judgement::failed(format!("did not say what it should within {}", seconds(limit)))
+            Judgement::failed(format!("did not send the expected text within {}", seconds(limit)))
         }
         Err(_) => Judgement::unanswered(Unanswered::NothingSaid(format!(
             "no connection within {}",
@@ -61,7 +61,9 @@ async fn connect_to(check: &TcpCheck, host: &str, subject: &Subject) -> Judgemen
         None => Judgement::fine("connected"),
         Some(banner) => match said(&stream, banner, subject).await {
             Ok(bytes) => Judgement::of(&[contains("banner", banner, &bytes, subject)], "connected"),
-            Err(error) => Judgement::silent(format!("hung up: {}", shown(&error.to_string()))),
+            Err(error) => {
+                Judgement::silent(format!("closed the connection: {}", shown(&error.to_string())))
+            }
         },
     }
 }

@@ -251,7 +251,7 @@ fn trouble(state: &ServiceState, fresh_since: Option<Ticks>) -> Option<String> {
         return Some(format!("does not run from the live tree: {}", shown_line(found)));
     }
     let old = old_process(state, fresh_since.filter(|_| !state.untouched && !state.kept)?)?;
-    Some(format!("process {old} was started before the reload"))
+    Some(format!("process {old} started before the reload"))
 }
 
 fn same_processes(a: &ServiceState, b: &ServiceState) -> bool {
@@ -356,7 +356,7 @@ mod tests {
             (down("stopped", 0), "web: stopped"),
             (down("launching", 1), "web: launching, 1 restart"),
             (stale, "web: does not run from the live tree: /srv/old"),
-            (up(&[(7, 99)], 0), "web: process 7 was started before the reload"),
+            (up(&[(7, 99)], 0), "web: process 7 started before the reload"),
         ];
         for (state, wanted) in table {
             let (quiet, failures, watch) = watched(vec![web(state)]);
@@ -396,7 +396,7 @@ mod tests {
             vec![("web".to_owned(), Err(error))]
         };
         let (_, failures, watch) = watched((0..5).map(|_| unknown()).collect());
-        assert_eq!(failures, ["web: pm2 knows no \"shop\", it knows web"]);
+        assert_eq!(failures, ["web: pm2 has no \"shop\", it has web"]);
         assert!(watch.hopeless());
         let failed = || -> Observation {
             let error = ServiceError::Failed {

@@ -175,13 +175,13 @@ impl<'a> Window<'a> {
     fn weakness(&self) -> Option<String> {
         let told = self.streaks.iter().any(Streak::told);
         if !told && !self.asks.contains(&true) {
-            return Some("no [[check]] asks the app".to_owned());
+            return Some("no [[check]] queries the app".to_owned());
         }
         match self.witness()? {
             Witness::Waived => {
-                Some("nothing tells this version from what served before".to_owned())
+                Some("nothing distinguishes this version from the previous one".to_owned())
             }
-            Witness::Proxied => Some("every check asks through a proxy".to_owned()),
+            Witness::Proxied => Some("every check goes through a proxy".to_owned()),
             Witness::NotDemanded | Witness::Told | Witness::Processes | Witness::Sockets => None,
         }
     }
@@ -212,7 +212,7 @@ impl<'a> Window<'a> {
 
     fn failures(&self, now: Duration) -> Vec<String> {
         if self.blind() {
-            return vec!["there is no check and no service: nothing can be observed".to_owned()];
+            return vec!["there is no check and no service, so nothing can be observed".to_owned()];
         }
         let (wrong, other): (Vec<&Streak>, Vec<&Streak>) =
             self.streaks.iter().partition(|streak| streak.wrong_version());
@@ -231,12 +231,12 @@ impl<'a> Window<'a> {
         let no_witness = self.held_since().is_some() && self.witness().is_none();
         if failures.is_empty() && no_witness {
             failures.push(format!(
-                "nothing observed can tell {} from what served before",
+                "no check and no process distinguishes {} from what served before",
                 self.expectation.served
             ));
         }
         if failures.is_empty() {
-            failures.push(format!("it did not stay so for {}", seconds(self.settle)));
+            failures.push(format!("it did not stay healthy for {}", seconds(self.settle)));
         }
         failures
     }
@@ -475,7 +475,7 @@ mod tests {
         for answer in [OK, TOLD] {
             let (state, failures) = steady(&checks, &expectation, answer, old);
             assert_eq!(state, ProofState::Failed);
-            assert_eq!(failures, ["web: process 5 was started before the reload"]);
+            assert_eq!(failures, ["web: process 5 started before the reload"]);
         }
         let weak = Expectation { weak: true, ..expectation };
         assert_eq!(steady(&checks, &weak, OK, old).0, ProofState::Failed);
@@ -487,7 +487,7 @@ mod tests {
         let strange = |started| Happens::Observation(Some((5, 150)), 0, Some((7, started)));
         let (state, failures) = steady(&checks, &expectation, OK, strange(99));
         assert_eq!(state, ProofState::Failed);
-        assert_eq!(failures, ["api: answered by process 7, started before the reload"]);
+        assert_eq!(failures, ["api: answered by process 7, which started before the reload"]);
         assert_eq!(steady(&checks, &expectation, TOLD, strange(99)).0, ProofState::Proven);
         assert_eq!(steady(&checks, &expectation, OK, strange(100)).0, ProofState::Proven);
         let weak = Expectation { weak: true, ..expectation };
@@ -501,7 +501,7 @@ mod tests {
         assert_eq!(state, ProofState::Failed);
         assert_eq!(
             failures,
-            ["nothing observed can tell v1.0.0 (4be21d9) from what served before"]
+            ["no check and no process distinguishes v1.0.0 (4be21d9) from what served before"]
         );
         assert_eq!(steady(&checks, &expectation, TOLD, UNNAMED).0, ProofState::Proven);
         let fresh_socket = Happens::Observation(None, 0, Some((7, 120)));
@@ -523,7 +523,7 @@ mod tests {
         }
         let (state, _, failures) = played(&checks, &expectation, &mixed);
         assert_eq!(state, ProofState::Failed);
-        assert_eq!(failures, ["api: some answers name the version and some do not"]);
+        assert_eq!(failures, ["api: some answers contain the version and some do not"]);
     }
 
     #[test]
@@ -571,7 +571,7 @@ mod tests {
         assert_eq!(window.state(ms(1)), ProofState::Failed);
         assert_eq!(
             window.proof(ms(1)).failures,
-            ["there is no check and no service: nothing can be observed"]
+            ["there is no check and no service, so nothing can be observed"]
         );
     }
 

@@ -55,15 +55,16 @@ impl Voice {
             Notice::Proven(proven) => outcome::proven(ui, proven),
             Notice::Unsigned(why) => {
                 let why = escape(why);
-                ui.cry(&format!("  {} it could not be signed: {why}", ui.err.bad()));
-                let next = "mend the key; the next gitroll command signs and publishes it [30]";
+                ui.cry(&format!("  {} the record could not be signed: {why}", ui.err.bad()));
+                let next =
+                    "fix the key; the next gitroll command signs and publishes the record [30]";
                 ui.cry(&format!("  next     {next}"));
             }
             Notice::Unpublished { seq, why } => {
                 ui.cry(&format!("  warning  record #{seq} is not published: {}", escape(why)));
             }
             Notice::Held(time) => {
-                ui.say(&format!("  {} it held for {}", ui.err.ok(), span(time)));
+                ui.say(&format!("  {} healthy for {}", ui.err.ok(), span(time)));
             }
             Notice::Ended(outcome) => outcome::ended(ui, outcome),
         }

@@ -85,7 +85,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
     }
     for check in &proof.checks {
         if let Some(why) = &check.skipped {
-            ui.line(&format!("- {}  not asked: {}", check.check, escape(why)));
+            ui.line(&format!("- {}  not run: {}", check.check, escape(why)));
             continue;
         }
         let sign = if check.passed { ui.out.ok() } else { ui.out.bad() };
@@ -116,7 +116,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
         ui.line(&match &answer.weak {
             None => format!("{} {} observed serving", ui.out.ok(), answer.serving),
             Some(why) => {
-                format!("{} {} weak: up, and {}", ui.out.yellow("!"), answer.serving, escape(why))
+                format!("{} {} weak: up, but {}", ui.out.yellow("!"), answer.serving, escape(why))
             }
         });
     } else {
@@ -129,9 +129,11 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
         let back = || match &doubt {
             Some(_) => vec![(
                 format!("gitroll deploy {}", facts.serving.commit.short()),
-                "starts it anew and proves it".to_owned(),
+                "restarts it and proves it".to_owned(),
             )],
-            None => vec![("gitroll back".to_owned(), "goes to an earlier state".to_owned())],
+            None => {
+                vec![("gitroll back".to_owned(), "rolls back to an earlier version".to_owned())]
+            }
         };
         failure::print_next_steps(ui, &open.as_ref().map_or_else(back, next_steps::of));
     }

@@ -56,8 +56,8 @@ pub fn run(_globals: &Globals, ui: &Ui, args: &DemoArgs) -> Result<Exit, Failure
     if args.keep {
         let kept = home.keep();
         match &played {
-            Ok(_) => stage.tell("Kept, and 1.0.0 still serves. To look around, then to end it:"),
-            Err(_) => stage.tell("Kept as it is. To look around, then to end it:"),
+            Ok(_) => stage.tell("Kept; 1.0.0 still serves. To look around, and to end it:"),
+            Err(_) => stage.tell("Kept as it is. To look around, and to end it:"),
         }
         let gitroll = format!("{} -C {}", stage.gitroll.display(), stage.app.display());
         ui.line(&format!("  export GITROLL_HOME={}", kept.join("host").display()));
@@ -69,11 +69,11 @@ pub fn run(_globals: &Globals, ui: &Ui, args: &DemoArgs) -> Result<Exit, Failure
     stage.strike();
     let rollback = played?;
     stage.tell(&format!(
-        "Back in {}. All of it took {}, and nothing is left running.",
+        "The rollback took {}, the whole demo {}. Nothing is left running.",
         duration(rollback),
         duration(begin.elapsed())
     ));
-    ui.line("  next     cd YOUR-APP && gitroll init    reloads nothing, moves nothing");
+    ui.line("  next     cd YOUR-APP && gitroll init    does not reload or move anything");
     answer(ui, begin.elapsed(), rollback, None);
     Ok(Exit::Done)
 }
@@ -129,7 +129,7 @@ impl<'a> Stage<'a> {
 
     /// The story, from the first commit to the record. How long the rollback took.
     fn play(&self) -> Result<Duration, Failure> {
-        self.tell("A throw-away app with one commit, 1.0.0. Nothing runs yet; this binds it:");
+        self.tell("A temporary app with one commit, 1.0.0. Nothing runs yet. Bind it:");
         self.quietly(&["init", "-q", "-b", "main"])?;
         self.release("1.0.0", "0", "The good release")?;
         self.gitroll(&["init", "--yes", "--name", "web-1"])?;
@@ -137,21 +137,19 @@ impl<'a> Stage<'a> {
         self.gitroll(&["deploy"])?;
         self.gitroll(&["promote"])?;
         let seconds = FAILS_AFTER.as_secs();
-        self.tell(&format!(
-            "Commit 1.1.0. It answers well, and turns bad {seconds} s after its start:"
-        ));
+        self.tell(&format!("Commit 1.1.0. It starts well, and begins to fail after {seconds} s:"));
         let fails = FAILS_AFTER.as_millis().to_string();
-        self.release("1.1.0", &fails, "A release with a fault in it")?;
+        self.release("1.1.0", &fails, "A release with a bug")?;
         self.gitroll(&["deploy"])?;
         self.until_it_fails()?;
-        self.tell("It passed every check, and now it fails. How do we stand?");
+        self.tell("It passed every check, and now it fails. What is the state?");
         self.gitroll(&["status"])?;
-        self.tell("The bad night, in one command:");
+        self.tell("Roll back, with one command:");
         let begin = Instant::now();
         self.gitroll(&["back", "--yes", "--reason", "500s since the release"])?;
         let rollback = begin.elapsed();
         self.tell(
-            "What happened? And where could we go? 1.1.0 is judged bad: never again by itself.",
+            "What happened, and which versions can we roll back to? 1.1.0 is marked bad, so it is not deployed again by itself.",
         );
         self.gitroll(&["log"])?;
         self.gitroll(&["targets"])?;
@@ -161,9 +159,7 @@ impl<'a> Stage<'a> {
 
     /// The record, read and verified without gitroll.
     fn plain_git(&self) -> Result<(), Failure> {
-        self.tell(
-            "Every record is a signed tag. The same, by plain git, with no gitroll installed:",
-        );
+        self.tell("Every record is a signed tag. Plain git shows the same, without gitroll:");
         let records = "refs/tags/gitroll/";
         let format = "--format=%(refname:lstrip=5)  %(contents:subject)";
         self.git_shown(&["for-each-ref", format, records])?;
@@ -180,7 +176,7 @@ impl<'a> Stage<'a> {
         let begin = Instant::now();
         while crate::check::look(&config.checks, None).iter().all(|check| check.passed) {
             if begin.elapsed() > PATIENCE {
-                return Err(Failure::unchanged("the release that should fail does not"));
+                return Err(Failure::unchanged("the release that should fail does not fail"));
             }
             std::thread::sleep(Duration::from_millis(50));
         }

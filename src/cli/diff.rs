@@ -45,9 +45,9 @@ pub fn run(globals: &Globals, ui: &Ui, args: &DiffArgs) -> Result<Exit, Failure>
     }
     if !args.since_good && !args.markdown && !diff.same {
         ui.line(
-            "  next     gitroll diff --patch        the lines themselves, with the same arguments",
+            "  next     gitroll diff --patch        the changed lines, with the same arguments",
         );
-        ui.line("           gitroll diff --since-good   20 lines at most, for the channel");
+        ui.line("           gitroll diff --since-good   at most 20 lines, for a chat");
     }
     ui.document("diff", 0, &diff);
     Ok(Exit::Done)
@@ -62,7 +62,7 @@ fn component<'a>(config: Option<&'a Config>, name: &str) -> Result<&'a Component
     let failure = Failure::unchanged(format!("there is no component {:?}", escape(name)));
     Err(match nearest(name, &known) {
         Some(near) => failure.next(format!("gitroll diff --component {near}"), "the nearest name"),
-        None if known.is_empty() => failure.detail("gitroll.toml declares none"),
+        None if known.is_empty() => failure.detail("gitroll.toml declares no component"),
         None => failure.detail(format!("there are {}", known.join(", "))),
     })
 }

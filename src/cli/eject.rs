@@ -103,7 +103,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &EjectArgs) -> Result<Exit, Failure
     let (git, binding) = session::open(globals, ui)?;
     if let Err(BindingError::Unbound { .. }) = binding {
         engine::finish_eject(&git.state_dir(), &held("eject", &user::actor()))?;
-        ui.line(&format!("{} this checkout is plain git already: not bound", ui.out.ok()));
+        ui.line(&format!("{} this checkout is already plain git: not bound", ui.out.ok()));
         ui.document("eject", 0, &EjectAnswer::nothing());
         return Ok(Exit::Done);
     }
@@ -115,7 +115,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &EjectArgs) -> Result<Exit, Failure
         let what = format!("{} would be lost: not signed yet", plural(waiting, "record"));
         return Err(Failure::unchanged(what)
             .nothing_changed()
-            .next("gitroll doctor", "says why they cannot be signed"));
+            .next("gitroll doctor", "shows why they cannot be signed"));
     }
     // The way out must also work where the records cannot be read any more.
     let facts = Facts::gather(site).ok();
@@ -135,8 +135,12 @@ pub fn run(globals: &Globals, ui: &Ui, args: &EjectArgs) -> Result<Exit, Failure
     engine::eject(site, &ejection).map_err(|error| failure(error, args, &ejection))?;
     answer.outcome = "ejected".to_owned();
     let branch = ejection.branch.short();
-    ui.line(&format!("{} HEAD is on {}; plain git from here", ui.out.ok(), escape(branch)));
-    ui.line("  next     git status      as committed, apart from local edits");
+    ui.line(&format!(
+        "{} HEAD is on {}; this checkout is plain git now",
+        ui.out.ok(),
+        escape(branch)
+    ));
+    ui.line("  next     git status      clean, apart from local edits");
     ui.line("           gitroll init    binds this checkout again, with a chain of its own");
     ui.document("eject", 0, &answer);
     Ok(Exit::Done)
@@ -169,16 +173,16 @@ fn kept(binding: &Binding, ejection: &Ejection) -> Vec<Kept> {
     let kept = |what: &Path, why: &str| Kept { what: what.display().to_string(), why: why.into() };
     let mut all = Vec::new();
     if let Some(saved) = &ejection.saved {
-        all.push(kept(saved, "files that were put aside: yours (--discard-saved removes them)"));
+        all.push(kept(saved, "saved files, which are yours (--discard-saved removes them)"));
     }
-    all.extend(ejection.logs.iter().map(|log| kept(log, "a log that may be written just now")));
+    all.extend(ejection.logs.iter().map(|log| kept(log, "a log that may still be in use")));
     let key = Path::new(&binding.signing.key);
     let own = key.parent() == Some(&binding.dir) && key.exists();
     if binding.trust_file().exists() {
         all.push(kept(&binding.trust_file(), "verifies the records"));
     }
     if own {
-        all.push(kept(key, "this host's key: gitroll init takes it again"));
+        all.push(kept(key, "this host's key: gitroll init uses it again"));
     }
     all.push(Kept {
         what: format!("refs/gitroll/{0}, tags and notes gitroll/{0}", binding.environment),
@@ -211,11 +215,11 @@ fn left_alone(session: &Session, facts: &Facts) -> Vec<LeftAlone> {
             Manager::Process { .. } => {
                 let log = service::log_file(&host, one);
                 let log = log.map(|log| format!(", log {}", log.display())).unwrap_or_default();
-                format!("nobody restarts it now{log}; gitroll init finds it again")
+                format!("nothing restarts it now{log}; gitroll init finds it again")
             }
-            Manager::Pm2 { app, .. } => format!("pm2 keeps it, as {app}"),
-            Manager::Systemd { unit, .. } => format!("systemd keeps it, as {unit}"),
-            Manager::Command { .. } => "kept by whoever started it".to_owned(),
+            Manager::Pm2 { app, .. } => format!("pm2 manages it, as {app}"),
+            Manager::Systemd { unit, .. } => format!("systemd manages it, as {unit}"),
+            Manager::Command { .. } => "managed by whoever started it".to_owned(),
         };
         LeftAlone { service: one.name.to_string(), pids, then }
     });
@@ -232,7 +236,7 @@ fn tell(session: &Session, ejection: &Ejection, answer: &EjectAnswer) {
     field(
         "branch",
         &match &ejection.branch {
-            engine::Branch::Already(_) => format!("HEAD is on {branch} already"),
+            engine::Branch::Already(_) => format!("HEAD is already on {branch}"),
             engine::Branch::Found(_) => format!("HEAD goes on {branch}, which is at what serves"),
             engine::Branch::New(_) => format!("HEAD goes on {branch}, a new branch at what serves"),
         },
@@ -280,7 +284,7 @@ impl EjectAnswer {
 fn failure(error: EjectError, args: &EjectArgs, ejection: &Ejection) -> Failure {
     let EjectError::Unfinished { left, .. } = &error else { return error.into() };
     let mut failure = Failure::new(Status::RunOpen, error.to_string())
-        .detail("what serves was not touched; this is still to be removed:");
+        .detail("what serves was not changed; these remain to be removed:");
     for path in left {
         failure = failure.detail(format!("  {}", path.display()));
     }
@@ -291,7 +295,7 @@ fn failure(error: EjectError, args: &EjectArgs, ejection: &Ejection) -> Failure 
     if args.discard_saved {
         command.push_str(" --discard-saved");
     }
-    failure.next(command, "finishes, once what is in the way is gone")
+    failure.next(command, "finishes, after you fix the problem above")
 }
 
 impl From<EjectError> for Failure {
@@ -301,7 +305,7 @@ impl From<EjectError> for Failure {
             other => Failure::unchanged(other.to_string()),
         };
         failure
-            .next("gitroll eject --branch NAME", "takes another name")
-            .next("gitroll eject --yes", "finishes, once what is in the way is gone")
+            .next("gitroll eject --branch NAME", "uses another name")
+            .next("gitroll eject --yes", "finishes, after you fix the problem above")
     }
 }

@@ -111,7 +111,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         let path = session.site.top().join("gitroll.toml");
         files::write_durably(&path, draft.config_text.as_bytes(), 0o666 & !umask::current())
             .map_err(|e| Failure::unchanged(format!("{}: {e}", path.display())))?;
-        ui.say("wrote gitroll.toml: read it, correct it, commit it");
+        ui.say("wrote gitroll.toml: review it, correct it, commit it");
     }
     at("configuration written")?;
     session.rebind(globals)?;
@@ -162,7 +162,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
     missing.extend(tags.missing);
     if let Some(why) = &doubt {
         missing.push(format!(
-            "{why}: nothing shows that {} is what answers; gitroll deploy starts and proves it",
+            "{why}: nothing shows that the running app is {}; gitroll deploy starts and proves it",
             served.name
         ));
     }
@@ -176,8 +176,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         missing.push(why);
     }
     if parsed.checks.is_empty() && !parsed.services.is_empty() {
-        missing
-            .push("gitroll.toml has no [[check]]: that a service stays up is a weak proof".into());
+        missing.push("gitroll.toml has no [[check]]: without one the proof is weak".into());
     }
     let leftovers = Leftovers::of(site, &parsed);
     let mut warnings = held_open(site, &served, &observed)?;
@@ -236,7 +235,7 @@ fn kept_from_builds(
         kept.into_iter().partition(|name| named.contains(name));
     let read = match names.len() {
         0 => String::new(),
-        _ => format!(" ({} named in files of the app)", names.join(", ")),
+        _ => format!(" ({} used in files of the app)", names.join(", ")),
     };
     names.extend(others);
     let more = match names.len().saturating_sub(SHOWN) {
@@ -247,8 +246,8 @@ fn kept_from_builds(
     let file = site.binding.file();
     Ok((!names.is_empty()).then(|| {
         format!(
-            "builds do not see these variables of your shell: {}{more}{read}; env in [[build]] sets one, \
-             pass in {} lets one through",
+            "builds do not see these variables of your shell: {}{more}{read}; set a variable with env in \
+             [[build]], or pass it with pass in {}",
             names.join(", "),
             file.display()
         )
@@ -302,8 +301,8 @@ fn print(session: &Session, answer: &InitAnswer) {
     ui.line(&format!("{} {}", ui.out.ok(), session.place()));
     field("serving", &answer.serving.to_string());
     if let Some(head) = &answer.never_started {
-        let older = "what serves was started before it came";
-        field("tree", &format!("{head} is checked out and was never started: {older}"));
+        let older = "the running app started before this version was checked out";
+        field("tree", &format!("{head} is checked out but was never started: {older}"));
     }
     field("binding", &answer.binding);
     field(
@@ -335,23 +334,20 @@ fn print(session: &Session, answer: &InitAnswer) {
         None if answer.adopted => {
             field(
                 "tonight",
-                "this is the first state known: after the next deploy, back returns to it",
+                "this is the first known version: after the next deploy, back returns to it",
             );
             if !answer.adopted_tags.is_empty() {
-                field(
-                    "",
-                    "gitroll targets shows the tags; gitroll back --to last-stable takes one",
-                );
+                field("", "gitroll targets shows the tags; gitroll back --to last-stable uses one");
             }
         }
-        None => field("tonight", "gitroll back has nowhere to go before something was proven here"),
+        None => field("tonight", "gitroll back has no target until a version is proven here"),
     }
     if answer.wrote_config {
-        field("next", "read gitroll.toml, correct it, then: git add gitroll.toml && git commit");
+        field("next", "review gitroll.toml, correct it, then: git add gitroll.toml && git commit");
     } else if answer.adopted {
         field("next", "gitroll deploy");
     } else {
-        field("next", "mend what is missing in gitroll.toml, then gitroll init again");
+        field("next", "fix gitroll.toml, then run gitroll init again");
         field("", "or gitroll deploy, which starts the services and proves them");
     }
 }
@@ -370,7 +366,7 @@ fn adopted_tags(names: &[String]) -> String {
 fn print_leftovers(ui: &Ui, leftovers: &[Leftover], unread: &[String]) {
     if !leftovers.is_empty() {
         let lines = plural(leftovers.len(), "line");
-        ui.line(&format!("  replace   {lines} that would deploy past gitroll:"));
+        ui.line(&format!("  replace   {lines} that would deploy without gitroll:"));
     }
     for Leftover { place, line, text, replacement } in leftovers {
         let line = line.map(|line| format!(":{line}")).unwrap_or_default();
@@ -378,7 +374,7 @@ fn print_leftovers(ui: &Ui, leftovers: &[Leftover], unread: &[String]) {
         ui.line(&format!("      - {}", escape(text.trim_start())));
         ui.line(&match replacement {
             Some(new) => format!("      + {}", escape(new.trim_start())),
-            None => "      + (nothing: the other lines do it)".to_owned(),
+            None => "      + (nothing: the other lines do this)".to_owned(),
         });
     }
     for unread in unread {

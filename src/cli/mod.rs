@@ -186,8 +186,8 @@ pub fn main() -> Exit {
         Err(error) => {
             match expected_verb(&error) {
                 Some(command) => Failure::new(Status::Usage, "there is no such command")
-                    .next(command, "goes back")
-                    .next("gitroll --help", "shows all of them")
+                    .next(command, "rolls back")
+                    .next("gitroll --help", "shows all commands")
                     .print(&Ui::new(false, false), ""),
                 None => drop(error.print()),
             }
@@ -245,7 +245,7 @@ pub fn main() -> Exit {
 /// command did it did, and its exit code says so; the loss is told.
 fn answered(exit: Exit, verb: &Verb, ui: &Ui) -> Exit {
     let Some(error) = crate::ui::lost_answer() else { return exit };
-    let what = format!("the answer could not be written: {error}");
+    let what = format!("the output could not be written: {error}");
     if exit == Exit::Done && verb.only_looks() {
         Failure::unchanged(what).tell(ui);
         return Exit::Unchanged;

@@ -34,7 +34,7 @@ pub fn preview(ui: &Ui, preview: &Preview) {
     }
     if preview.tries_further {
         let from = &preview.from.name;
-        ui.say(&format!("  else     the next that is usable, not {from}: it is failing already"));
+        ui.say(&format!("  else     the next usable target, not {from}, which is already failing"));
     }
 }
 
@@ -89,7 +89,7 @@ pub fn ended(ui: &Ui, outcome: &ChangeOutcome) {
         }
         Ending::Serving(plan) if outcome.status == Status::Restored => {
             let to = &plan.to;
-            ui.cry(&format!("{bad} Not what was asked for: {to} serves instead. [20]"));
+            ui.cry(&format!("{bad} Not the requested version: {to} serves instead. [20]"));
         }
         Ending::Serving(_) | Ending::Watched => {}
         Ending::Restored { plan, took, slowest, recorded, nothing_served } => {
@@ -128,7 +128,7 @@ pub fn ended(ui: &Ui, outcome: &ChangeOutcome) {
             print_next_steps(ui, next);
         }
         Ending::LeftOpen { run, next } => {
-            ui.cry(&format!("{bad} Left as it stands; the run {run} is open. [22]"));
+            ui.cry(&format!("{bad} Left as it is; run {run} is open. [22]"));
             print_next_steps(ui, next);
         }
     }
@@ -157,7 +157,7 @@ fn expected(ui: &Ui, plan: &Plan) {
         }
         if !component.symptoms.is_empty() {
             let symptoms = escape(&component.symptoms.join(", "));
-            ui.line(&format!("  watch    {symptoms}: would mean that it did not help"));
+            ui.line(&format!("  watch    {symptoms}: if you see this, it did not help"));
         }
     }
 }
@@ -174,11 +174,11 @@ fn consequences(ui: &Ui, plan: &Plan) {
     if plan.recorded.hold == Some(Hold::Commit)
         && let Some(subject) = &plan.recorded.subject
     {
-        ui.line(&format!("  held     {} and what contains it", subject.short()));
+        ui.line(&format!("  held     {} and every commit that contains it", subject.short()));
     }
     if let Some(Hold::Component { id, .. }) = &plan.recorded.hold {
         let name = escape(&plan.from.name);
-        ui.line(&format!("  held     {id} as in {name}, whatever brings it back"));
+        ui.line(&format!("  held     {id} as in {name}, in any commit"));
     }
     for save in &plan.activation.saves {
         ui.line(&format!("  saved    {} in .git/gitroll/saved", save.path));
@@ -189,8 +189,8 @@ fn consequences(ui: &Ui, plan: &Plan) {
             if !plan.recorded.lifts.is_empty() {
                 let ids: Vec<_> = plan.recorded.components.iter().map(|id| id.as_str()).collect();
                 let lifted = match ids.as_slice() {
-                    [] => "the verdict and hold by that rollback".to_owned(),
-                    ids => format!("the hold on {} by that rollback", ids.join(", ")),
+                    [] => "the verdict and hold of that rollback".to_owned(),
+                    ids => format!("the hold on {} of that rollback", ids.join(", ")),
                 };
                 ui.line(&format!("  lifted   {lifted}"));
             }
@@ -198,9 +198,9 @@ fn consequences(ui: &Ui, plan: &Plan) {
         }
         Event::Component => after_a_rollback(ui, plan),
         Event::Flags if plan.recorded.lifts.is_empty() => {
-            ui.line("  next     gitroll back --level flags    puts the values of before back");
+            ui.line("  next     gitroll back --level flags    restores the previous values");
         }
-        Event::Deploy => ui.line("  next     gitroll promote          when it has proven itself"),
+        Event::Deploy => ui.line("  next     gitroll promote          when you trust this version"),
         _ => {}
     }
 }
@@ -217,7 +217,7 @@ fn after_a_rollback(ui: &Ui, plan: &Plan) {
 fn witnesses(checks: &[CheckEvidence], services: &[ServiceEvidence]) -> String {
     let checks = checks.iter().map(|c| match &c.skipped {
         None => format!("{} {}/{}", c.check, c.passes.min(c.wanted), c.wanted),
-        Some(why) => format!("{} not asked ({why})", c.check),
+        Some(why) => format!("{} not run ({why})", c.check),
     });
     let services = services.iter().map(|s| {
         if s.pids.is_empty() {

@@ -64,7 +64,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &PromoteArgs) -> Result<Exit, Failu
         Some(entry) => {
             ui.line(&format!("{} {tag} is {commit} (#{})", ui.out.ok(), entry.record.seq))
         }
-        None => ui.line(&format!("{} {tag} names {commit} already", ui.out.ok())),
+        None => ui.line(&format!("{} {tag} already names {commit}", ui.out.ok())),
     }
     if let Some(Pushed::Failed(why) | Pushed::Rejected(why)) = &promoted.published {
         ui.cry(&format!("  warning  not published: {}", escape(why)));

@@ -54,7 +54,7 @@ impl Reader {
             Some(name) => name,
             None => only_environment(&git)?,
         };
-        ui.say("this checkout has no binding for that: signatures were not verified");
+        ui.say("this checkout is not bound to that environment: signatures were not verified");
         let ledger = ledger::read_unverified(&git, &environment)?;
         Ok(Self { git, binding: None, environment, ledger })
     }
@@ -76,13 +76,13 @@ impl Reader {
             (Some(chain), None) => Ok(chain),
             (None, _) if known.is_empty() => {
                 Err(Failure::unchanged(format!("no records of {} here", self.environment))
-                    .next("git fetch origin 'refs/gitroll/*:refs/gitroll/*'", "brings them")
-                    .next("gitroll init", "begins them"))
+                    .next("git fetch origin 'refs/gitroll/*:refs/gitroll/*'", "fetches them")
+                    .next("gitroll init", "starts them"))
             }
             (None, _) => {
                 Err(Failure::unchanged("no such writer").detail(format!("there are {known}")))
             }
-            (Some(_), Some(_)) => Err(Failure::new(Status::Usage, "there are several writers")
+            (Some(_), Some(_)) => Err(Failure::new(Status::Usage, "there is more than one writer")
                 .next("--writer NAME", format!("one of {known}"))),
         }
     }
@@ -100,12 +100,12 @@ impl Reader {
 pub fn mention_open_run(site: &Site, ui: &Ui) -> Option<Run> {
     let run = engine::open_runs(site).ok()?.into_iter().next()?;
     let stands = match Lock::holder(&site.state()) {
-        Some(held) if held.watchdog => "the watchdog is at work on it",
-        Some(_) => "at work just now",
-        None => "nobody is at work on it",
+        Some(held) if held.watchdog => "the watchdog is working on it",
+        Some(_) => "a command is running now",
+        None => "no command is running",
     };
     ui.say(&format!(
-        "a run is open: {}: {stands}; gitroll status says more",
+        "a run is open: {}: {stands}; run gitroll status for details",
         escape(&next_steps::what(&run))
     ));
     Some(run)
@@ -126,10 +126,10 @@ fn only_environment(git: &Git) -> Result<EnvironmentName, Failure> {
         [] => Err(Failure::unchanged("this repository holds no gitroll records")
             .next(
                 "git fetch origin 'refs/gitroll/*:refs/gitroll/*'",
-                "brings them, if they were pushed",
+                "fetches them, if they were pushed",
             )
-            .next("gitroll init", "begins them")),
-        many => Err(Failure::new(Status::Usage, "there are several environments")
+            .next("gitroll init", "starts them")),
+        many => Err(Failure::new(Status::Usage, "there is more than one environment")
             .next("--environment NAME", format!("one of {}", many.join(", ")))),
     }
 }

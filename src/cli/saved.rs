@@ -85,7 +85,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &SavedArgs) -> Result<Exit, Failure
 
 fn print_sets(ui: &Ui, caller: &Caller, sets: &[SavedFiles]) {
     if sets.is_empty() {
-        ui.say("nothing is put aside");
+        ui.say("there are no saved files");
     }
     let now = clock::now();
     for set in sets {
@@ -97,9 +97,9 @@ fn print_sets(ui: &Ui, caller: &Caller, sets: &[SavedFiles]) {
         ui.line(&format!("{}{when}{by}", set.id));
         for SavedFile { path, bytes, place } in set.files.iter().take(SHOWN) {
             let place = match place {
-                Place::Free => "nothing lies there now",
-                Place::Same => "the same lies there now",
-                Place::Taken => "another lies there now",
+                Place::Free => "the path is free now",
+                Place::Same => "the same content is there now",
+                Place::Taken => "different content is there now",
             };
             ui.line(&format!("  {}  {bytes} bytes, {place}", escape(&path.to_string())));
         }
@@ -109,7 +109,7 @@ fn print_sets(ui: &Ui, caller: &Caller, sets: &[SavedFiles]) {
     }
     if let Some(set) = sets.last() {
         let command = format!("gitroll saved restore {}", set.id);
-        caller.tell(Notice::Next(&command, "brings back what nothing lies in the way of"));
+        caller.tell(Notice::Next(&command, "restores every file whose path is free"));
     }
 }
 
@@ -120,6 +120,6 @@ fn print_restored(ui: &Ui, set: &RestoredFiles) {
         }
     };
     each(ui.out.ok(), &set.restored, "");
-    each(ui.out.ok(), &set.there, "lay there already");
-    each(ui.out.bad(), &set.taken, "stays aside: something else lies there");
+    each(ui.out.ok(), &set.there, "already there");
+    each(ui.out.bad(), &set.taken, "still saved: the path is in use");
 }

@@ -173,10 +173,10 @@ fn observed(ui: &Ui, evidence: &Evidence) {
     let field = |name: &str, value: &str| ui.line(&format!("  {name:<9} {}", escape(value)));
     for check in &evidence.checks {
         if let Some(why) = &check.skipped {
-            field("check", &format!("{} not asked: {why}", check.check));
+            field("check", &format!("{} not run: {why}", check.check));
             continue;
         }
-        let told = if check.told_version { ", tells the version" } else { "" };
+        let told = if check.told_version { ", reports the version" } else { "" };
         field(
             "check",
             &format!(

@@ -63,7 +63,7 @@ pub struct StatusAnswer {
     pub checks: Vec<CheckEvidence>,
     /// Each service's state word.
     pub services: Vec<ServiceLine>,
-    /// What listens where the app should and belongs to no service, a sentence each.
+    /// What listens where the app should but does not belong to a service, a sentence each.
     pub strangers: Vec<String>,
     /// Tracked files with local edits.
     pub edited: Vec<RepoPath>,
@@ -510,7 +510,7 @@ fn serving_words(ui: &Ui, answer: &StatusAnswer, now: jiff::Timestamp) -> String
         (_, None, None) if answer.unsigned > 0 => {
             format!("{} its record waits to be signed", style.yellow("!"))
         }
-        (_, None, _) => format!("{} put there by hand, not recorded", style.yellow("!")),
+        (_, None, _) => format!("{} checked out by hand, not recorded", style.yellow("!")),
     };
     let since = answer
         .since

@@ -67,7 +67,7 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &TargetsArgs) -> Result<Exit, Fail
         ui.line(&line);
     }
     if last_good.is_none() {
-        ui.say("nothing to go back to but what serves: WHY says why not");
+        ui.say("there is no other version to roll back to: see WHY");
     }
     ui.document("targets", 0, &TargetsAnswer { last_good, last_stable, targets });
     Ok(Exit::Done)

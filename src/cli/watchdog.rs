@@ -28,7 +28,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &WatchdogArgs) -> Result<Exit, Fail
     let id: RunId = args
         .run
         .parse()
-        .map_err(|_| Failure::new(Status::Usage, format!("{:?} is no run", args.run)))?;
+        .map_err(|_| Failure::new(Status::Usage, format!("{:?} is not a run", args.run)))?;
     watchdog::guard(&globals.caller(ui), &id, &args.token, after)?;
     Ok(Exit::Done)
 }

@@ -85,7 +85,7 @@ pub enum ComponentError {
         source_commit: Oid,
     },
     /// A file outside of the component stands where one of its files belongs.
-    #[error("{path}, which is no part of {id}, stands in the way of its {wanted}")]
+    #[error("{path}, which does not belong to {id}, is in the way of its {wanted}")]
     InTheWay {
         /// The component.
         id: ComponentId,

@@ -32,7 +32,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             )
         } else {
             format!(
-                "{shown} is no duration: write whole numbers with d, h, m, s or ms, largest first, \
+                "{shown} is not a duration: write whole numbers with d, h, m, s or ms, largest first, \
                  such as \"30s\" or \"1h30m\""
             )
         }
@@ -68,7 +68,7 @@ pub fn size(text: &str) -> Result<u64, String> {
     let factor = SIZES.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
     number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor)).ok_or_else(|| {
         format!(
-            "{} is no size: write a whole number with B, kB, MB, GB, KiB, MiB or GiB, such as \"64KiB\"",
+            "{} is not a size: write a whole number with B, kB, MB, GB, KiB, MiB or GiB, such as \"64KiB\"",
             super::reader::quoted(text)
         )
     })

@@ -253,13 +253,13 @@ impl<'a> Item<'a> {
     }
 
     pub(super) fn text(&self) -> Option<&'a str> {
-        self.text_as("a text")
+        self.text_as("a string")
     }
 
     fn text_as(&self, wanted: &str) -> Option<&'a str> {
         let Some(text) = self.value().as_str() else { return self.wanted(wanted) };
         if text.contains('\0') {
-            self.add("must not hold a NUL character");
+            self.add("must not contain a NUL character");
             return None;
         }
         Some(text)
@@ -297,7 +297,7 @@ impl<'a> Item<'a> {
             Ok(id) => Some(id),
             Err(problem) => {
                 let crate::model::IdError { kind, problem, .. } = problem;
-                self.add(format_args!("{} is no {kind}: {problem}", quoted(text)));
+                self.add(format_args!("{} is not a valid {kind}: {problem}", quoted(text)));
                 None
             }
         }
@@ -400,7 +400,9 @@ impl<'a> Item<'a> {
                 Some(tables.collect::<Vec<_>>().into_iter().flatten().collect())
             }
             DeValue::Table(_) => {
-                self.add(format_args!("write {place} with doubled brackets: there may be several"));
+                self.add(format_args!(
+                    "write {place} with double brackets, because there may be more than one"
+                ));
                 None
             }
             _ => self.wanted(format_args!("tables, each under {place}")),
@@ -459,7 +461,7 @@ pub(super) fn or<T, I>(
 
 fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
-        DeValue::String(_) => "a text",
+        DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a whole number",
         DeValue::Float(_) => "a fraction",
         DeValue::Boolean(_) => "true or false",

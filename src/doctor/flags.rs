@@ -38,7 +38,7 @@ pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
             }
         }
         if config.app.prove != Prove::Weak && !could_be_shown(config, source, flag) {
-            let what = format!("nothing could show that {} is off: verify is missing", flag.name);
+            let what = format!("no check can show that {} is off: verify is missing", flag.name);
             found.warning("flags", what, edit());
         }
     }

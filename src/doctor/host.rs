@@ -49,7 +49,7 @@ pub(super) fn binding(binding: &Binding, found: &mut Examination) -> bool {
     let current = Account::current();
     if current.name != binding.run_as {
         let what = format!(
-            "this app is run by {}, you are {}: files of yours would break it",
+            "user {} runs this app and you are {}: files that you own would break it",
             binding.run_as, current.name
         );
         let fix = quoted(&binding.run_as).map(|owner| format!("sudo -u {owner} gitroll doctor"));

@@ -47,7 +47,7 @@ pub(super) fn signing(site: &Site, found: &mut Examination) {
         Ok(_) => {}
     }
     match ledger::probe_signing(&site.git, binding) {
-        Ok(()) => found.fine("signing", format!("{} signs without asking", binding.signing.key)),
+        Ok(()) => found.fine("signing", format!("{} signs without a prompt", binding.signing.key)),
         Err(LedgerError::Untrusted { problem, .. }) => {
             let what = format!("this host's own key is not trusted: {problem}");
             found.problem("trust", what, Some(INIT.to_owned()));
@@ -79,8 +79,10 @@ pub(super) fn locks(site: &Site, found: &mut Examination) {
     let killed = AtWork::killed(site);
     if let Some(killed) = killed.as_ref().filter(|killed| killed.leaves_something(site)) {
         let what = match killed.ended {
-            true => format!("gitroll {} left something behind", killed.command),
-            false => format!("gitroll {} or a git command of it was killed", killed.command),
+            true => format!("gitroll {} left files behind", killed.command),
+            false => {
+                format!("gitroll {}, or a git command that it started, was killed", killed.command)
+            }
         };
         let what = format!("{what}; the next changing command removes what it left");
         found.warning("locks", what, None);
@@ -91,7 +93,7 @@ pub(super) fn locks(site: &Site, found: &mut Examination) {
             continue;
         }
         let what = format!(
-            "{} is in the way; if no git command is running here, one was killed",
+            "{} is in the way; if no git command is running here, a killed command left it",
             path.display()
         );
         found.problem("locks", what, on_path("rm", &path));

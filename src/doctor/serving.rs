@@ -223,7 +223,7 @@ pub(super) fn checks(config: &Config, observed: &Observed, found: &mut Examinati
         found.problem("checks", told(problem), fix);
     }
     if config.checks.is_empty() && config.services.iter().all(|s| !by_command(&s.manager)) {
-        let what = "no [[check]] in gitroll.toml: processes are watched, answers are not";
+        let what = "no [[check]] in gitroll.toml: gitroll watches processes but no answers";
         found.warning("checks", what, Some("${EDITOR:-vi} gitroll.toml".to_owned()));
     }
     let asked: Vec<_> = observed.checks.iter().filter(|check| check.skipped.is_none()).collect();

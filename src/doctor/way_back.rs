@@ -28,7 +28,7 @@ pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
     for problem in &problems {
         found.problem("disk", told(problem), on_path("df -h", site.git.git_dir()));
     }
-    found.fine("disk", "room enough");
+    found.fine("disk", "enough space");
 }
 
 fn last_good(

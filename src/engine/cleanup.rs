@@ -151,7 +151,11 @@ impl Cleaned {
         };
         let name = |path: &PathBuf| path.display().to_string();
         let said: Vec<String> = [
-            count(self.ended, "process that still ran", "processes that still ran"),
+            count(
+                self.ended,
+                "process that was still running",
+                "processes that were still running",
+            ),
             (!self.locks.is_empty())
                 .then(|| self.locks.iter().map(name).collect::<Vec<_>>().join(", ")),
             count(self.files, "temporary file", "temporary files"),
@@ -162,8 +166,8 @@ impl Cleaned {
         (!said.is_empty()).then(|| {
             let command = &self.after.command;
             let what = match self.after.ended {
-                true => format!("gitroll {command} left something behind"),
-                false => format!("gitroll {command} or a git of it was killed"),
+                true => format!("gitroll {command} left files behind"),
+                false => format!("gitroll {command}, or a git command that it started, was killed"),
             };
             format!("{what}; removed: {}", said.join(", "))
         })
@@ -302,7 +306,7 @@ pub fn tidy(site: &Site) {
         }
     }
     if let Err(error) = site.store.sweep() {
-        tracing::warn!("unfinished artifacts could not be taken away: {error}");
+        tracing::warn!("unfinished artifacts could not be removed: {error}");
     }
     remove_dead_runs(site);
     // A command that came to its end may have failed to remove one of its own.
@@ -367,7 +371,7 @@ pub fn forget(site: &Site, retention: &Retention) -> Vec<String> {
         let text = serde_json::to_vec_pretty(&NamedSets { saved: 1, named: left });
         let written = text.map_err(io::Error::other);
         if let Err(error) = written.and_then(|text| files::write_durably(&path, &text, 0o600)) {
-            tracing::warn!("what was put aside will be named once more: {error}");
+            tracing::warn!("the warning about saved files will be repeated: {error}");
         }
     }
     told

@@ -68,7 +68,7 @@ impl Branch {
 #[derive(Debug, thiserror::Error)]
 pub enum EjectError {
     /// The branch that was asked for is at another commit, or in use.
-    #[error("{0}; gitroll moves no branch")]
+    #[error("{0}; gitroll does not move branches")]
     Branch(String),
     /// Git.
     #[error(transparent)]
@@ -102,7 +102,7 @@ pub fn plan(
         (Some(name), Some(on)) if on == full(name) => Branch::Already(on),
         (Some(name), Some(on)) => {
             let on = on.trim_start_matches("refs/heads/");
-            return Err(EjectError::Branch(format!("HEAD is on {on} already, not on {name}")));
+            return Err(EjectError::Branch(format!("HEAD is already on {on}, not on {name}")));
         }
         (Some(name), None) => wanted_branch(site, &full(name), &head.commit)?,
         (None, None) => fitting_branch(site, &preferred, &head.commit)?,

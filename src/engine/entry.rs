@@ -127,7 +127,7 @@ pub enum Entry {
     },
     /// The act could not be signed and waits for the next command.
     Queued { why: String },
-    /// The run is over. `None`: nothing that serves was touched.
+    /// The run is over. `None`: the live tree was not changed.
     Closed {
         /// How it ended.
         outcome: Option<Outcome>,

@@ -20,13 +20,13 @@ pub enum EngineError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The run could not be begun: nothing of it is left.
-    #[error("no run can be begun: {0}")]
+    #[error("cannot start a run: {0}")]
     NotBegun(JournalError),
     /// The plan's configuration no longer parses: another version of gitroll made it.
     #[error("the plan's configuration cannot be read: {0}")]
     Config(#[from] UnreadableConfig),
     /// The run is past its commit point.
-    #[error("it is too late to abort: {} was observed serving", .0.plan.to)]
+    #[error("too late to abort: {} was already observed serving", .0.plan.to)]
     TooLate(Box<Run>),
     /// The record could not be written.
     #[error(transparent)]
@@ -72,7 +72,7 @@ pub(crate) enum StepError {
     #[error("HEAD was moved to {found} while {proven} was proven")]
     HeadMoved { found: String, proven: Served },
     #[error(
-        "{files} changed after {proven} was put in place; what the app itself writes belongs in [app] local"
+        "{files} changed after {proven} was put in place; if the app writes these files, list them in [app] local"
     )]
     Written { files: String, proven: Served },
     #[error("[flags] has no source {0}")]
@@ -83,11 +83,11 @@ pub(crate) enum StepError {
     Environment(#[from] EnvironmentError),
     #[error("{service}: {source}")]
     NotStarted { service: ServiceName, source: EnvironmentError },
-    #[error("the value of {0} is not known any more")]
+    #[error("the value of {0} is no longer known")]
     ValueLost(FlagName),
     #[error("{flag} was not seen {wanted} in the running app: {why}")]
     NotSeen { flag: FlagName, wanted: String, why: String },
-    #[error("{0} is no signal this version sends")]
+    #[error("{0} is not a signal that this version sends")]
     NoSignal(String),
     #[error("interrupted by {0}")]
     Interrupted(&'static str),

@@ -153,7 +153,7 @@ pub fn resume(
             step: unsettled.step,
             label: unsettled.label,
             millis: 0,
-            output: vec![format!("done, says {}", site.actor)],
+            output: vec![format!("done, confirmed by {}", site.actor)],
             warnings: Vec::new(),
             ticks: None,
             logs: None,
@@ -306,7 +306,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         self.guarded = true;
         let Some(after) = self.config.run.watchdog else { return };
         if let Err(why) = watchdog::arm(self.site, self.run.guarded_as(), after) {
-            let text = format!("nothing finishes this run if it is killed: no watchdog: {why}");
+            let text = format!("there is no watchdog to finish this run if it is killed: {why}");
             (self.narrator)(Narration::Warning { text });
         }
     }
@@ -367,8 +367,11 @@ impl<'a, 'n> Executor<'a, 'n> {
             steps::start_after_interruption(self.site, &self.run, &self.config);
             let edited = edited(self.site, &self.run, &self.config);
             if !edited.is_empty() {
-                let text =
-                    format!("edited here, not as in {}: {}", self.run.plan.to.name, list(&edited));
+                let text = format!(
+                    "edited here, different from {}: {}",
+                    self.run.plan.to.name,
+                    list(&edited)
+                );
                 (self.narrator)(Narration::Warning { text });
             }
             let since = self.run.fresh_since();
@@ -490,7 +493,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         let host = self.site.host(&self.run.plan.to, self.run.id.as_str());
         for service in &self.config.services {
             if let Err(error) = service::remember(&host, service) {
-                let text = format!("{}: its definition was not kept: {error}", service.name);
+                let text = format!("{}: its definition was not stored: {error}", service.name);
                 (self.narrator)(Narration::Warning { text });
             }
         }
@@ -704,7 +707,7 @@ impl<'a, 'n> Executor<'a, 'n> {
                 return;
             }
             if !told {
-                let text = format!("waiting at most 10 s: {} is in the way", lock.display());
+                let text = format!("waiting up to 10 s: {} is in the way", lock.display());
                 (self.narrator)(Narration::Warning { text });
                 told = true;
             }
@@ -812,7 +815,9 @@ impl<'a, 'n> Executor<'a, 'n> {
     /// What was put back and is not what was built any more.
     fn warn_of_changed(&mut self, outputs: &[RepoPath]) {
         for output in outputs {
-            let text = format!("{output} was changed since it was built; it is back as it is now");
+            let text = format!(
+                "{output} was changed since it was built; it is restored with these changes"
+            );
             (self.narrator)(Narration::Warning { text });
         }
     }

@@ -57,7 +57,7 @@ fn replaced(
         let known = now == change.before || now == change.after;
         let (name, now, after) = (&change.name, now.plain(), change.after.plain());
         (!known)
-            .then(|| format!("flag {name} was set to {now} meanwhile; it is replaced by {after}"))
+            .then(|| format!("flag {name} was set to {now} meanwhile; replacing it with {after}"))
     });
     Ok(theirs.collect())
 }
@@ -361,13 +361,13 @@ fn by_question(
     let passed = |check: &CheckEvidence| check.check == name && check.passed;
     match (asked && checks.iter().any(passed), &change.after) {
         (true, FlagValue::Absent) => {
-            Ok(format!("by the check {name}: it is not what it was set to any more"))
+            Ok(format!("by the check {name}: it no longer has the value that was set"))
         }
         (true, _) => Ok(format!("by the check {name}")),
         (false, FlagValue::Absent) if !asked => {
-            Ok("not looked for: nothing can tell that it is not set".to_owned())
+            Ok("not looked for: no check can show that it is not set".to_owned())
         }
-        (false, _) => Err(not_seen(change, "it was not asked")),
+        (false, _) => Err(not_seen(change, "it was not run")),
     }
 }
 
@@ -382,7 +382,7 @@ fn by_source(
 ) -> Result<String, StepError> {
     let source = source(config, &change.source)?;
     if !matches!(source.kind, FlagSourceKind::Http(_)) {
-        return Ok("not looked for: nothing shows it".to_owned());
+        return Ok("not verified: no check shows it".to_owned());
     }
     let host = site.host(served, run.id.as_str());
     let found = flag::read(&host, source, std::slice::from_ref(&change.name))
@@ -429,7 +429,7 @@ fn in_environment(
         }
     }
     if processes == 0 {
-        return Err(not_seen(change, "no process of a service could be looked at"));
+        return Err(not_seen(change, "no process of a service could be examined"));
     }
     let noun = if processes == 1 { "process" } else { "processes" };
     Ok(format!("in the environment of {processes} {noun}"))

@@ -41,7 +41,7 @@ pub enum JournalError {
         source: io::Error,
     },
     /// A line in its middle is not what was written. The file is left as it is.
-    #[error("{path}, line {line}: {problem}; the file is left as it is")]
+    #[error("{path}, line {line}: {problem}; the file is unchanged")]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum JournalError {
         problem: String,
     },
     /// A file of a run that had begun is not there any more.
-    #[error("{path} is gone, and the run had begun; the rest of it is left as it is")]
+    #[error("{path} is missing although the run had begun; its other files are unchanged")]
     Lost {
         /// The file.
         path: PathBuf,
@@ -121,7 +121,8 @@ impl Journal {
         })?;
         // That line was on the disk before anything else was done: this is not what a kill leaves.
         if let (true, Some(later)) = (lines.is_empty(), went_on()) {
-            let problem = format!("it is torn, and {later} shows that the run went on after it");
+            let problem =
+                format!("it is incomplete, and {later} shows that the run continued after it");
             return Err(JournalError::Damaged { path, line: 1, problem });
         }
         let mut phase = Phase::Fresh;
@@ -220,7 +221,7 @@ impl Journal {
 fn hold_room(file: &File) {
     const ROOM: u64 = 1024 * 1024;
     if let Err(error) = rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, ROOM) {
-        tracing::debug!("no room is held for the journal: {error}");
+        tracing::debug!("no disk space could be reserved for the journal: {error}");
     }
 }
 
@@ -273,11 +274,11 @@ fn decode(raw: &[u8], n: u64) -> Result<Line, Unread> {
     let body = unpack(raw).map_err(|problem| Unread::Torn(problem.to_owned()))?;
     let line: Line = serde_json::from_str(&body).map_err(|e| Unread::Unknown(e.to_string()))?;
     if line.n != n {
-        return Err(Unread::Unknown(format!("it says it is line {}", line.n)));
+        return Err(Unread::Unknown(format!("it claims to be line {}", line.n)));
     }
     match &line.entry {
         Entry::Begun(begun) if begun.journal != Begun::VERSION => {
-            Err(Unread::Unknown(format!("its version {} needs another gitroll", begun.journal)))
+            Err(Unread::Unknown(format!("its version {} needs a different gitroll", begun.journal)))
         }
         _ => Ok(line),
     }

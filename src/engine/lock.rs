@@ -45,10 +45,10 @@ impl Held {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another command holds it.
-    #[error("another command is at work on this checkout")]
+    #[error("another command is running on this checkout")]
     Busy(Option<Box<Held>>),
     /// Its file went while it was waited for: `gitroll eject` took it away with all the rest.
-    #[error("this checkout was given back to plain git while this command waited for another one")]
+    #[error("this checkout was turned back into plain git while this command waited")]
     Gone,
     /// The state directory cannot be used.
     #[error("{path}: {source}")]

@@ -131,7 +131,7 @@ pub(super) fn witnessed(
         .map(|(name, state)| (name.clone(), Ok(as_observed(state))))
         .collect();
     witness(site, config, &served.commit, &look, reloaded, &vouched)
-        .inspect_err(|error| tracing::warn!("what serves is not noted: {error}"))
+        .inspect_err(|error| tracing::warn!("what serves could not be noted: {error}"))
         .ok()
 }
 
@@ -153,7 +153,7 @@ fn awaited(config: &Config, plan: &Plan) -> (Vec<Check>, Vec<CheckEvidence>) {
             && !speaks_anew(config, plan, &log.source)
         {
             if log.must_not.is_none() {
-                let why = "nothing is reloaded that could say so";
+                let why = "nothing is reloaded that could report it";
                 silent.push(CheckEvidence::skipped(check.name, why.to_owned()));
                 continue;
             }

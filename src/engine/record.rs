@@ -277,7 +277,7 @@ fn flags_sentence(plan: &Plan, outcome: Outcome, doubt: bool) -> String {
         Outcome::Succeeded => format!("set {whole}"),
         Outcome::Restored => {
             let values =
-                if doubt { "with a warning about what is there now" } else { "values put back" };
+                if doubt { "with a warning about what is there now" } else { "values restored" };
             format!("setting flags {} failed, {values}", names.join(", "))
         }
         Outcome::Failed => format!("setting flags {} failed", names.join(", ")),

@@ -178,12 +178,12 @@ fn read_plan(text: &[u8], wanted: Option<&str>) -> Result<Plan, (usize, String)>
     let version = value["plan"].as_u64();
     if version != Some(u64::from(Plan::VERSION)) {
         let version = version.map_or("of its format".to_owned(), |version| version.to_string());
-        return Err((1, format!("its version {version} needs another gitroll")));
+        return Err((1, format!("its version {version} needs a different gitroll")));
     }
     // Of what was written: a field that came later is not in it.
     let digest = Digest::of(value.to_string().as_bytes()).to_string();
     if wanted.is_some_and(|wanted| wanted != digest) {
-        return Err((1, "it is not the plan that the run began with".to_owned()));
+        return Err((1, "it is not the plan that the run started with".to_owned()));
     }
     serde_json::from_slice(text).map_err(malformed)
 }
@@ -283,7 +283,7 @@ pub(super) fn hold_room(site: &Site, run: &Run) {
         rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes).map_err(|e| e.to_string())
     });
     if let Err(error) = held {
-        tracing::debug!("no room is held: {error}");
+        tracing::debug!("no disk space could be reserved: {error}");
         release_room(site, &run.id);
     }
 }

@@ -279,7 +279,7 @@ pub(super) fn compensate(
     let (readable, unread) = readable(config, run, &intent.around);
     for check in &unread {
         let why = check.skipped.clone().unwrap_or_default();
-        narrator(Narration::Warning { text: format!("check {} is not asked: {why}", check.check) });
+        narrator(Narration::Warning { text: format!("check {} is not run: {why}", check.check) });
     }
     let mut proof = prove(site, &readable, &run.plan, &intent, narrator);
     proof.checks.extend(unread);

@@ -320,12 +320,7 @@ pub fn keep_watch(site: &Site, id: &RunId, token: &str, say: &mut dyn FnMut(&str
         if last.as_ref().is_some_and(|last| last.killed) {
             thread::sleep(PAUSE);
         }
-        say(&format!(
-            "{} to {}: nobody is at it any more: {}",
-            run.plan.event,
-            run.plan.to,
-            way.verb()
-        ));
+        say(&format!("{} to {}: its process is gone: {}", run.plan.event, run.plan.to, way.verb()));
         let finished = way.run(site, id, token);
         match finished {
             Ok(finished) if finished.code == Some(BUSY) => {
@@ -375,7 +370,7 @@ fn at_work(site: &Site, run: &Run, guard: &Guard) -> Option<ProcessId> {
 
 /// Says why a guard does nothing more, in its file too: `status` shows it.
 fn give_up(site: &Site, id: &RunId, guard: Guard, why: &str, say: &mut dyn FnMut(&str)) {
-    say(&format!("the run stays open: {why}; then: gitroll resume, or gitroll abort"));
+    say(&format!("the run stays open: {why}; then run gitroll resume or gitroll abort"));
     let _ = write(site, id, &Guard { gave_up: Some(why.to_owned()), ..guard });
 }
 

@@ -21,17 +21,17 @@ const MOST_TOKEN: u64 = 64 * 1024;
 /// What the API says that a flag is set to; absent where its answer has nothing at the pointer.
 ///
 /// # Errors
-/// The token, the connection, a status other than 2xx, an answer that is no JSON or no single value.
+/// The token, the connection, a status other than 2xx, an answer that is no JSON or not a single value.
 pub(super) fn value(api: &FlagApi, name: &FlagName) -> Result<Value, FlagError> {
     let call = ApiCall::new(api, "GET", &api.read, name)?;
     let reply = call.send(None, &Redactor::default())?;
     let json: Json =
-        serde_json::from_slice(&reply.body).map_err(|_| call.failed("its answer is no JSON"))?;
+        serde_json::from_slice(&reply.body).map_err(|_| call.failed("its answer is not JSON"))?;
     let pointer = fill(&api.pointer, &name.as_str().replace('~', "~0").replace('/', "~1"), "");
     match json.pointer(&pointer) {
         None => Ok(Value::Absent),
         Some(Json::Array(_) | Json::Object(_)) => {
-            Err(call.failed(&format!("{pointer} in its answer is no single value")))
+            Err(call.failed(&format!("{pointer} in its answer is not a single value")))
         }
         Some(value) => Ok(Value::Known(value.clone())),
     }
@@ -43,7 +43,7 @@ pub(super) fn value(api: &FlagApi, name: &FlagName) -> Result<Value, FlagError> 
 /// The token, the connection, a status other than 2xx.
 pub(super) fn set(api: &FlagApi, name: &FlagName, value: &Value) -> Result<(), FlagError> {
     let Value::Known(json) = value else {
-        return Err(FlagError::flag(name, "this API takes no flag away"));
+        return Err(FlagError::flag(name, "this API cannot remove a flag"));
     };
     let method = match api.method {
         Method::Post => "POST",
@@ -151,7 +151,7 @@ fn token_file(path: &Path) -> Result<String, FlagError> {
     let file = opened.map_err(|error| problem(error.to_string()))?;
     let meta = file.metadata().map_err(|error| problem(error.to_string()))?;
     if !meta.is_file() {
-        return Err(problem("is no plain file".to_owned()));
+        return Err(problem("is not a regular file".to_owned()));
     }
     if meta.mode() & 0o007 != 0 {
         return Err(problem(format!(

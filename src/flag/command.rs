@@ -27,11 +27,15 @@ pub(super) fn value(
 ) -> Result<Value, FlagError> {
     let finished = run(host, get, limit, name, "")?;
     if finished.stdout.len() > MOST_BYTES {
-        return Err(failed(get, "printed more than 64 KiB: that is no value".to_owned(), true));
+        return Err(failed(
+            get,
+            "printed more than 64 KiB, which is too long for a value".to_owned(),
+            true,
+        ));
     }
     match String::from_utf8(finished.stdout) {
         Ok(text) => Ok(Value::text(text.trim())),
-        Err(_) => Err(failed(get, "printed what is no text".to_owned(), true)),
+        Err(_) => Err(failed(get, "printed something that is not text".to_owned(), true)),
     }
 }
 
@@ -48,7 +52,7 @@ pub(super) fn set(
 ) -> Result<(), FlagError> {
     let text = value.plain().unwrap_or_default();
     if text.contains('\0') {
-        return Err(FlagError::flag(name, "no argument can hold this value"));
+        return Err(FlagError::flag(name, "this value cannot be passed as an argument"));
     }
     run(host, set, limit, name, &text).map(drop)
 }

@@ -43,7 +43,7 @@ struct Edit {
     text: String,
 }
 
-/// The names and values of the object at `pointer`, in order; `None` for what is no single value.
+/// The names and values of the object at `pointer`, in order; `None` for what is not a single value.
 ///
 /// # Errors
 /// What is wrong with the document, or with the object.
@@ -88,9 +88,7 @@ pub(super) fn with(
             DocumentFormat::Json => json::remove(holder, object, entry),
             DocumentFormat::Toml => line_of(text, entry)?,
             DocumentFormat::Yaml if object.len() == 1 => {
-                return Err(format!(
-                    "{name} is all that stands there: without it no object is left"
-                ));
+                return Err(format!("{name} is the only entry: without it no object is left"));
             }
             DocumentFormat::Yaml => line_of(text, entry)?,
         },
@@ -138,10 +136,10 @@ fn object<'a>(root: &'a Node, pointer: &str) -> Result<(&'a Node, &'a [Member]),
                 entries.iter().find(|entry| entry.name == part).map(|entry| &entry.value)
             }
             Kind::List(items) => part.parse().ok().and_then(|number: usize| items.get(number)),
-            Kind::Other(what, _) => return Err(format!("on the way to {pointer} is {what}")),
+            Kind::Other(what, _) => return Err(format!("the path to {pointer} contains {what}")),
             Kind::Scalar(_) => None,
         };
-        node = next.ok_or_else(|| format!("there is no object at {pointer}: make it first"))?;
+        node = next.ok_or_else(|| format!("there is no object at {pointer}: create it first"))?;
     }
     let Kind::Object(entries) = &node.kind else {
         let place = if pointer.is_empty() { "the whole" } else { pointer };
@@ -155,10 +153,9 @@ fn unique(entries: &[Member]) -> Result<(), String> {
     let mut names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(twice) => Err(format!(
-            "{:?} stands there twice: which one counts depends on the reader",
-            twice[0]
-        )),
+        Some(twice) => {
+            Err(format!("{:?} occurs twice: which one applies depends on the reader", twice[0]))
+        }
         None => Ok(()),
     }
 }
@@ -234,7 +231,7 @@ fn line_of(text: &str, entry: &Member) -> Result<Edit, String> {
     let alone = before.chars().all(|c| matches!(c, ' ' | '\t'))
         && (rest.trim().is_empty() || rest.trim_start().starts_with('#'));
     if !alone {
-        return Err(format!("{} does not have a line of its own: take it out by hand", entry.name));
+        return Err(format!("{} does not have its own line: remove it by hand", entry.name));
     }
     let end = text.len() - next.map_or(0, str::len);
     // The last line had no end: the one before it becomes such a line.

@@ -44,8 +44,8 @@ impl PerFlagSource<'_> {
                 continue;
             }
             if now == Value::Absent || *value == Value::Absent {
-                let problem = "is not there, and what is made here could not be taken away again: \
-                               make it there first, or look at the name and at pointer";
+                let problem = "does not exist, and creating it could not be undone: create it first, \
+                               or check the name and pointer";
                 return Err(FlagError::flag(name, problem));
             }
             changes.push((name.clone(), now, value.clone()));
@@ -119,7 +119,7 @@ impl PerFlagSource<'_> {
                 return Ok(());
             }
         }
-        let problem = "was set without an error, and still reads as something else";
+        let problem = "was set without an error, but still reads as a different value";
         Err(FlagError::Unseen { name: name.clone(), problem })
     }
 

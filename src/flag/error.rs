@@ -25,7 +25,7 @@ pub enum FlagError {
         problem: String,
     },
     /// Something else changed the file each time, between reading and replacing it.
-    #[error("{path}: something else goes on changing it; try again when that is over")]
+    #[error("{path}: something else keeps changing it; try again when that stops")]
     Busy {
         /// The file.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! `{name}` and `{value}` in the texts of `gitroll.toml`, filled in once: what is filled in is not looked at
+//! `{name}` and `{value}` in the texts of `gitroll.toml`, filled in once: what is filled in is not examined
 //! again.
 
 /// The text with both filled in.

@@ -55,7 +55,9 @@ impl FileOnDisk {
                 let spot = Beneath::open(top).and_then(|top| top.entry(below));
                 match spot.map_err(|error| not_opened(&path, error))? {
                     Some(spot) => Ok(Self { spot, path }),
-                    None => Err(FlagError::refused(&path, "its directory is not there: make it")),
+                    None => {
+                        Err(FlagError::refused(&path, "its directory does not exist: create it"))
+                    }
                 }
             }
             FilePlace::Host(path) => {
@@ -64,7 +66,7 @@ impl FileOnDisk {
                 let mode = dir.map_err(FlagError::io(path))?.map_or(0, |dir| dir.mode);
                 // Anybody could put another file, or a link to one, in its place.
                 if mode & 0o1002 == 0o002 {
-                    let problem = "anybody can write its directory (chmod o-w it)";
+                    let problem = "everyone can write to its directory (chmod o-w it)";
                     return Err(FlagError::refused(path, problem));
                 }
                 Ok(Self { spot, path: path.clone() })
@@ -75,7 +77,7 @@ impl FileOnDisk {
     /// Reads the file; `None` where there is none.
     ///
     /// # Errors
-    /// What is no plain file, is larger than 1 MiB, has other names, or cannot be read.
+    /// What is not a regular file, is larger than 1 MiB, has other names, or cannot be read.
     pub(super) fn read(&self) -> Result<Option<Snapshot>, FlagError> {
         const TRIES: usize = 5;
         let mut last = self.read_once()?;
@@ -105,20 +107,20 @@ impl FileOnDisk {
         match found.kind {
             FileKind::File => {}
             FileKind::Directory => return refused("is a directory"),
-            FileKind::Symlink | FileKind::Other => return refused("is no plain file"),
+            FileKind::Symlink | FileKind::Other => return refused("is not a regular file"),
         }
         let meta = file.metadata().map_err(FlagError::io(&self.path))?;
         if meta.nlink() > 1 {
             return refused(
-                "has other names (hard links), which a change would leave behind: \
-                 make it a file of its own",
+                "has other hard links, which a change would not update: make it a \
+                 separate file",
             );
         }
         let mut bytes = Vec::new();
         let read = (&file).take(MOST_BYTES + 1).read_to_end(&mut bytes);
         read.map_err(FlagError::io(&self.path))?;
         if bytes.len() as u64 > MOST_BYTES {
-            return refused("is larger than 1 MiB: that is no file of settings");
+            return refused("is larger than 1 MiB, which is too large for a settings file");
         }
         Ok(Some(Snapshot { bytes, file, found }))
     }
@@ -201,8 +203,8 @@ impl FileOnDisk {
             match temporary.make_private_file() {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    let problem = "its directory is not writable for this user, and a change is \
-                                   written beside the file first";
+                    let problem = "this user cannot write to its directory, and gitroll writes \
+                                   a change beside the file first";
                     return Err(FlagError::refused(&self.path, problem));
                 }
                 Err(error) => return Err(FlagError::io(temporary.path())(error)),
@@ -247,8 +249,8 @@ impl FileOnDisk {
             let (uid, gid) = (Uid::from_raw(old.uid()), Gid::from_raw(old.gid()));
             if let Err(error) = rustix::fs::fchown(to, Some(uid), Some(gid)) {
                 let problem = format!(
-                    "belongs to user {} and group {}, and this user cannot give them a file ({error}): \
-                     chown it to the user that gitroll runs as",
+                    "belongs to user {} and group {}, and this user cannot create a file with that owner \
+                     ({error}): chown it to the user that gitroll runs as",
                     old.uid(),
                     old.gid()
                 );
@@ -373,8 +375,8 @@ fn attribute(file: &File, name: &[u8]) -> io::Result<Vec<u8>> {
 
 fn not_opened(path: &Path, error: io::Error) -> FlagError {
     if is_symbolic_link_error(&error) {
-        let problem = "is a symbolic link or lies behind one, which is not followed: \
-                       name the file it leads to, or make it a file";
+        let problem = "is a symbolic link or is behind one, which gitroll does not \
+                       follow: name its target, or make it a regular file";
         return FlagError::refused(path, problem);
     }
     if error.kind() == io::ErrorKind::PermissionDenied {

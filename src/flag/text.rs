@@ -157,7 +157,7 @@ impl<'a> FlagFile<'a> {
                     None => Ok((name.clone(), Value::Absent)),
                     Some((_, Some(value))) => Ok((name.clone(), Value::Known(value.clone()))),
                     Some((_, None)) => {
-                        let problem = "is no single value there (text, number, true, false)";
+                        let problem = "is not a single value there (text, number, true, false)";
                         Err(FlagError::flag(name, problem))
                     }
                 };
@@ -170,7 +170,7 @@ impl<'a> FlagFile<'a> {
         let Format::Document(format, pointer) = self.format else { return Ok(Vec::new()) };
         let refused = |problem: String| FlagError::refused(&self.place.path, problem);
         let found = found.ok_or_else(|| refused("is not there".to_owned()))?;
-        let text = str::from_utf8(&found.bytes).map_err(|_| refused("is no UTF-8".to_owned()))?;
+        let text = str::from_utf8(&found.bytes).map_err(|_| refused("is not UTF-8".to_owned()))?;
         document::entries(text, format, pointer).map_err(refused)
     }
 
@@ -182,7 +182,7 @@ impl<'a> FlagFile<'a> {
             Format::Dotenv => dotenv::with(bytes, name.as_str(), value.plain().as_deref())
                 .map_err(|error| problem(error.to_string())),
             Format::Document(format, pointer) => {
-                let text = str::from_utf8(bytes).map_err(|_| problem("is no UTF-8".to_owned()))?;
+                let text = str::from_utf8(bytes).map_err(|_| problem("is not UTF-8".to_owned()))?;
                 let value = match value {
                     Value::Absent => None,
                     Value::Known(value) => Some(value),
@@ -202,7 +202,7 @@ impl<'a> FlagFile<'a> {
             changes.iter().filter(|(name, _, value)| *value != Value::Absent && times(name) > 1);
         let path = self.place.path.display();
         let note = |name| {
-            format!("{path} sets {name} more than once: the last one counts and was changed")
+            format!("{path} sets {name} more than once: the last line applies and was changed")
         };
         again.map(|(name, ..)| note(name)).collect()
     }

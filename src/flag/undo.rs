@@ -68,7 +68,10 @@ impl<'a> UndoStore<'a> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(FlagError::io(&path)(error)),
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| {
-                FlagError::refused(&path, "is no undo of flags: put them back by hand")
+                FlagError::refused(
+                    &path,
+                    "does not contain valid undo data: restore the flags by hand",
+                )
             }),
         }
     }
@@ -145,14 +148,14 @@ impl Undo {
 /// What is said of a flag whose change was sent and never seen.
 pub(super) fn never_seen(name: &FlagName) -> String {
     format!(
-        "flag {name}: the change that was sent was never seen; its value of before was sent after it and is there \
-         now: look again later whether it stays so"
+        "flag {name}: the change was sent but never seen; its previous value was sent after it and is there now: \
+         check again later that it stays"
     )
 }
 
 /// What is said of a flag that is left as it is.
 pub fn left_alone(name: &FlagName) -> String {
-    format!("flag {name} was set to something else meanwhile and is left so")
+    format!("flag {name} was set to a different value meanwhile and is left unchanged")
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ pub(super) fn typed(found: &Value, text: &str) -> Result<Json, String> {
     };
     // `off` in the place of `true` would be a text, and most programs call a text true.
     scalar.ok_or_else(|| {
-        format!("is {what} where it is kept, and the new value is none: true, false, a number, or a text in double quotes")
+        format!("is {what} in its source, but the new value is not: use true, false, a number, or a string in double quotes")
     })
 }
 

@@ -53,7 +53,7 @@ impl Baseline {
         let baseline: Self =
             serde_json::from_slice(&bytes).map_err(std::io::Error::other).at(&path)?;
         if baseline.converge != VERSION {
-            let problem = format!("its version {} needs another gitroll", baseline.converge);
+            let problem = format!("its version {} needs a different gitroll", baseline.converge);
             return Err(std::io::Error::other(problem)).at(path);
         }
         Ok(Some(baseline))

@@ -500,7 +500,7 @@ impl<'a> Converge<'a> {
         let spot = match (goal, self.top.entry_with_parents(path)) {
             (Goal::Back, Err(error)) if is_in_the_way(&error) => self.made_by_force(path)?,
             (Goal::Forward, Err(error)) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(refused(path, "lies below something that is no directory"));
+                return Err(refused(path, "is below something that is not a directory"));
             }
             (_, spot) => spot.at(self.git.top().join(path.as_path()))?,
         };

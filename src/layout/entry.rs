@@ -48,8 +48,9 @@ impl<T> AtPath<T> for io::Result<T> {
             if is_symbolic_link_error(&source) {
                 LayoutError::Unsafe {
                     path: path.as_ref().display().to_string(),
-                    problem: "a directory on the way is a symbolic link, which is never followed"
-                        .to_owned(),
+                    problem:
+                        "a directory in its path is a symbolic link, which gitroll does not follow"
+                            .to_owned(),
                 }
             } else {
                 LayoutError::Io { path: path.as_ref().to_owned(), source }
@@ -158,7 +159,7 @@ pub(super) fn put_later(
             renamed => return renamed.at(spot.path()),
         }
     }
-    Err(refused(path, "is in the way and could not be put aside"))
+    Err(refused(path, "is in the way and could not be saved elsewhere"))
 }
 
 fn later(places: &RunPlaces) -> PathBuf {

@@ -205,8 +205,8 @@ impl Observer<'_> {
         }
         if lying.is_some() && self.stays_as_environment(&path, tracked, edited, after.is_some()) {
             self.warnings.push(match after {
-                Some(_) => format!("the target tracks {path}: the one on this host stays"),
-                None => format!("the target no longer tracks {path}: the one on this host stays"),
+                Some(_) => format!("the target tracks {path}: the file on this host stays"),
+                None => format!("the target no longer tracks {path}: the file on this host stays"),
             });
             self.kept.push(Keep { path, why: "environment".to_owned() });
             return Ok(());
@@ -290,8 +290,8 @@ impl Observer<'_> {
             if found.kind == FileKind::Symlink {
                 return Err(refused(
                     &dir,
-                    "is a symbolic link where the target has a directory; it is never followed \
-                     (name it under `local` in [app] to leave it and what the target has below it alone)",
+                    "is a symbolic link where the target has a directory; gitroll does not follow \
+                     it (list it under `local` in [app] to keep it and ignore the target's files below it)",
                 ));
             }
             self.saves.insert(dir, false);
@@ -306,7 +306,7 @@ impl Observer<'_> {
             self.changes.iter().any(|c| c.after.is_some() && comes(&c.path))
         });
         match clash {
-            Some(kept) => Err(refused(kept, "is kept, but the target needs its place")),
+            Some(kept) => Err(refused(kept, "is local, but the target needs its path")),
             None => Ok(()),
         }
     }

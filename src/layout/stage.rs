@@ -87,7 +87,7 @@ pub fn submodule_faults(git: &Git, commit: &Oid) -> Result<Vec<SubmoduleFault>, 
                 let converted = found.converted_files(&entry.id)?;
                 faults.extend(converted.first().map(|file| {
                     let (path, by) = (&file.path, &file.by);
-                    other(format!("{path}: {by}: git would write other bytes than are stored"))
+                    other(format!("{path}: {by}: git would write different bytes than it stores"))
                 }));
                 for fault in submodule_faults(&found, &entry.id)? {
                     let full = |inner: RepoPath| path.join(inner.as_bytes()).unwrap_or(inner);

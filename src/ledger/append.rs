@@ -122,7 +122,7 @@ fn last_own<'a>(
     match (refused, git.find_ref(name)?) {
         (Some((writer, why)), _) => Err(LedgerError::Malformed {
             name: format!("chain {writer}"),
-            problem: format!("nothing is appended to a chain that is not believed: {why}"),
+            problem: format!("the chain is rejected, so nothing is appended: {why}"),
         }),
         (None, Some(_)) => Err(LedgerError::Raced),
         (None, None) => Ok(None),
@@ -138,7 +138,7 @@ fn position(
     let bound = (&binding.app, &binding.environment, &binding.writer);
     if bound != (&record.app, &record.environment, &record.writer) {
         let problem = format!(
-            "it is of {} {} {}, and this checkout is bound to {} {} {}",
+            "it belongs to {} {} {}, but this checkout is bound to {} {} {}",
             record.app, record.environment, record.writer, bound.0, bound.1, bound.2
         );
         return Err(malformed(&record, problem));

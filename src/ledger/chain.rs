@@ -1,5 +1,5 @@
 //! One chain: from its head to its first record, each link checked; and what is kept beside a record, believed
-//! only by the digest that the record names. Signatures are not looked at here.
+//! only by the digest that the record names. Signatures are not examined here.
 
 use super::codec::{self, Decoded, MOST_BYTES};
 use super::entry::{Chain, Entry, LedgerError};
@@ -103,18 +103,18 @@ fn check_link(
     let wrong = |problem: String| Err(LedgerError::Broken { name: entry.name(), problem });
     if record.environment != *expected.environment {
         return wrong(format!(
-            "it is of environment {}, not {}",
+            "it belongs to environment {}, not {}",
             record.environment, expected.environment
         ));
     }
     if record.writer != *expected.writer {
-        return wrong(format!("it is of writer {}, not {}", record.writer, expected.writer));
+        return wrong(format!("it belongs to writer {}, not {}", record.writer, expected.writer));
     }
     if let Some(app) = expected.app.filter(|app| **app != record.app) {
         return wrong(format!("it is of app {}, not {app}", record.app));
     }
     if let Some(chain) = expected.chain.filter(|chain| **chain != record.chain) {
-        return wrong(format!("it is of chain {}, not {chain}", record.chain));
+        return wrong(format!("it belongs to chain {}, not {chain}", record.chain));
     }
     if let Some(later) = later {
         if record.seq.next() != later.seq {
@@ -124,13 +124,13 @@ fn check_link(
             return wrong(format!("record {} names another record before it", later.seq));
         }
         if (&record.chain, &record.app) != (&later.chain, &later.app) {
-            return wrong(format!("record {} is of another chain or app", later.seq));
+            return wrong(format!("record {} belongs to another chain or app", later.seq));
         }
     }
     let parents = if record.seq == Seq::FIRST { 1 } else { 2 };
     if commit.parents.len() != parents || commit.parents.last() != Some(&entry.object) {
         return wrong(
-            "its commit's parents are not the record before it and the commit it is about"
+            "its commit's parents are not the previous record and the commit that it is about"
                 .to_owned(),
         );
     }
@@ -162,13 +162,13 @@ pub(super) fn lacks(entries: &[Entry], seq: Seq, digest: &Digest) -> Option<Stri
     match (at.and_then(|at| entries.get(at)), entries.last()) {
         (Some(entry), _) if entry.digest == *digest => None,
         (Some(entry), _) => {
-            Some(format!("its record {seq} is now {}, and was {digest}", entry.digest))
+            Some(format!("its record {seq} is now {}, but was {digest}", entry.digest))
         }
         (None, Some(last)) => Some(format!(
-            "it ends with record {} ({}), and its record {seq} was {digest}",
+            "it ends with record {} ({}), but its record {seq} was {digest}",
             last.record.seq, last.digest
         )),
-        (None, None) => Some(format!("it is not here, and its record {seq} was {digest}")),
+        (None, None) => Some(format!("it is missing, but its record {seq} was {digest}")),
     }
 }
 
@@ -210,6 +210,6 @@ fn kept(
     if Digest::of(&bytes) == *digest {
         return Ok(bytes);
     }
-    let problem = format!("the {what} beside it is not the one it names");
+    let problem = format!("the {what} stored beside it is not the one it names");
     Err(LedgerError::Malformed { name: entry.name(), problem })
 }

@@ -14,7 +14,7 @@ use crate::model::{
     WriterId,
 };
 
-/// Larger tag objects are not looked at.
+/// Larger tag objects are not examined.
 pub(super) const MOST_BYTES: u64 = 1024 * 1024;
 
 /// The longest reason, in bytes.
@@ -58,7 +58,7 @@ pub(super) fn encode(record: &Record, tagger: &Person) -> Result<Vec<u8>, String
     let decoded = decode_payload(text.as_bytes())?;
     // What does not read back as what was meant is never signed.
     if decoded.record != *record || decoded.tagger != *tagger {
-        return Err("it would not read back as it was written".to_owned());
+        return Err("it would not read back as written".to_owned());
     }
     Ok(text.into_bytes())
 }
@@ -93,7 +93,7 @@ pub(super) fn check_reason(reason: &str) -> Result<(), String> {
         return Err(format!("it has the control character {}", control.escape_unicode()));
     }
     match reason.lines().find(|line| is_of_records(line)) {
-        Some(line) => Err(format!("its line {line:?} could be taken for a part of the record")),
+        Some(line) => Err(format!("its line {line:?} could be mistaken for a part of the record")),
         None => Ok(()),
     }
 }
@@ -121,7 +121,7 @@ pub fn record_tag(
 /// The commit a record's tag points to.
 pub(super) fn object_of(record: &Record) -> Result<&Oid, String> {
     let named = record.to.as_ref().or(record.subject.as_ref()).or(record.from.as_ref());
-    named.ok_or_else(|| "it names no commit: one of To, Subject and From is needed".to_owned())
+    named.ok_or_else(|| "it does not name a commit: it needs To, Subject or From".to_owned())
 }
 
 fn is_of_records(line: &str) -> bool {
@@ -139,7 +139,7 @@ fn decode_payload(payload: &[u8]) -> Result<Decoded, String> {
     }
     let (head, message) = text.split_once("\n\n").ok_or("it has no message")?;
     let head = Head::parse(head)?;
-    let message = message.strip_suffix('\n').ok_or("its last line does not end")?;
+    let message = message.strip_suffix('\n').ok_or("its last line has no line break")?;
     let (before, last) = message.rsplit_once("\n\n").ok_or("it has no trailers")?;
     let (sentence, reason) = match before.split_once("\n\n") {
         Some((sentence, reason)) => (sentence, Some(reason)),

@@ -45,7 +45,8 @@ pub fn make(binding: &Binding) -> Result<Signing, LedgerError> {
     if path.exists() {
         return Ok(signing);
     }
-    let problem = |what: String| LedgerError::Sign(format!("no host key could be made: {what}"));
+    let problem =
+        |what: String| LedgerError::Sign(format!("the host key could not be created: {what}"));
     let program = binding
         .tools
         .ssh_keygen
@@ -54,8 +55,8 @@ pub fn make(binding: &Binding) -> Result<Signing, LedgerError> {
     let current = Account::current();
     if Account::named(&current.name).is_none() {
         return Err(problem(format!(
-            "the tree's owner, number {}, has no account on this host, and ssh-keygen needs one; \
-             make it with `useradd --uid {} NAME`",
+            "the tree's owner, user id {}, has no account on this host, which ssh-keygen needs; \
+             create it with `useradd --uid {} NAME`",
             current.uid, current.uid
         )));
     }
@@ -134,7 +135,7 @@ fn public_key(path: &str) -> Result<String, LedgerError> {
     let mut words = text.split_whitespace();
     match (words.next(), words.next()) {
         (Some(kind), Some(key)) => Ok(format!("{kind} {key}")),
-        _ => Err(LedgerError::Sign(format!("{path}.pub is no public key"))),
+        _ => Err(LedgerError::Sign(format!("{path}.pub is not a public key"))),
     }
 }
 
@@ -145,7 +146,7 @@ fn text(path: impl AsRef<Path>) -> io::Result<String> {
 }
 
 const HEAD: &str = "\
-# Keys that gitroll believes on this host, in the form of allowed_signers (ssh-keygen(1)).
+# Keys that gitroll trusts on this host, in the format of allowed_signers (ssh-keygen(1)).
 # A writer's records must be signed by a key listed for that writer; stable tags by any key here.
 ";
 
@@ -200,5 +201,5 @@ fn fingerprint(binding: &Binding) -> Result<String, LedgerError> {
     text.lines()
         .find_map(|line| line.strip_prefix("fpr:")?.split(':').find(|f| f.len() >= 40))
         .map(str::to_owned)
-        .ok_or_else(|| problem("gpg knows no secret key of that name"))
+        .ok_or_else(|| problem("gpg has no secret key with that name"))
 }

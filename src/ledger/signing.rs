@@ -119,8 +119,8 @@ fn with_gpg(binding: &Binding, payload: &[u8]) -> Result<Vec<u8>, String> {
     let result = run.run();
     answer(&result).map_err(|said| {
         format!(
-            "gpg could not sign with {key} without asking: {said}; use a key without a passphrase on \
-             this host, or one that a running gpg-agent has unlocked"
+            "gpg could not sign with {key} without a prompt: {said}; use a key without a passphrase, \
+             or a key that a running gpg-agent has unlocked"
         )
     })
 }
@@ -247,10 +247,9 @@ impl Program {
 pub(super) fn no_answer(result: &Result<Finished, ProcessError>) -> Option<String> {
     match result {
         Err(error) => Some(error.to_string()),
-        Ok(finished) if finished.timed_out => Some(format!(
-            "it did not end within {} s: was it waiting for a person?",
-            LIMIT.as_secs()
-        )),
+        Ok(finished) if finished.timed_out => {
+            Some(format!("it did not end within {} s: was it waiting for input?", LIMIT.as_secs()))
+        }
         Ok(_) => None,
     }
 }

@@ -27,7 +27,7 @@ pub fn create_tag(
         problem: problem.to_owned(),
     };
     if !is_tag_name(name) {
-        return Err(malformed("this is not a name for a tag"));
+        return Err(malformed("this is not a valid tag name"));
     }
     let message = message.trim();
     let armoured = message.lines().any(|line| line.starts_with(signing::ARMOUR));

@@ -69,14 +69,14 @@ impl<'a> Trailers<'a> {
                     let (known, count) = KNOWN[place];
                     // Git takes names in any case; two spellings of one trailer must not say two things.
                     if known != name {
-                        return Err(format!("trailer {name} is not spelt {known}"));
+                        return Err(format!("trailer {name} must be spelled {known}"));
                     }
                     let again = trailers.known.iter().any(|(before, _)| *before == known);
                     if again && count != Count::Many {
-                        return Err(format!("trailer {known} is doubled"));
+                        return Err(format!("trailer {known} occurs twice"));
                     }
                     if place < reached {
-                        return Err(format!("trailer {known} is not in its place"));
+                        return Err(format!("trailer {known} is in the wrong place"));
                     }
                     reached = place;
                     trailers.known.push((known, value));

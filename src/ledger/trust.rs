@@ -146,7 +146,7 @@ impl<'a> Trust<'a> {
     fn why_not(&self, file: &SignatureFile, signed: &Signed<'_>) -> Result<String, String> {
         let args = ["-Y", "check-novalidate", "-n", "git", "-s", file.path()?];
         let whole = self.ssh(&args, Some(signed.payload), false)?.success();
-        Ok(if whole { NOT_PINNED } else { "its signature is not over these bytes" }.to_owned())
+        Ok(if whole { NOT_PINNED } else { "its signature does not match its content" }.to_owned())
     }
 
     fn ssh(
@@ -239,7 +239,7 @@ fn judge_gpg(status: &str, success: bool, trusted: &[String]) -> Result<Verified
     let count = |word: &str| lines.iter().filter(|line| line.first() == Some(&word)).count();
     let has = |word: &str| count(word) > 0;
     if has("BADSIG") {
-        return Err("its signature is not over these bytes".to_owned());
+        return Err("its signature does not match its content".to_owned());
     }
     if has("REVKEYSIG") {
         return Err("the signing key is revoked".to_owned());
@@ -254,14 +254,14 @@ fn judge_gpg(status: &str, success: bool, trusted: &[String]) -> Result<Verified
     let one = count("NEWSIG") <= 1 && count("VALIDSIG") == 1;
     let valid = lines.iter().find(|line| line.first() == Some(&"VALIDSIG")).filter(|_| one);
     let Some([_, key, .., primary]) = valid.map(Vec::as_slice) else {
-        return Err("gpg does not find its signature good".to_owned());
+        return Err("gpg rejects its signature".to_owned());
     };
     let validity = if success && has("GOODSIG") {
         Validity::Current
     } else if has("EXPKEYSIG") {
         Validity::Past
     } else {
-        return Err("gpg does not find its signature good".to_owned());
+        return Err("gpg rejects its signature".to_owned());
     };
     let listed = |fingerprint: &str| trusted.iter().any(|t| t.eq_ignore_ascii_case(fingerprint));
     if !listed(key) && !listed(primary) {

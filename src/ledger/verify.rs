@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
                 None => Ok(known.seq),
                 Some(problem) => Err(LedgerError::Rewritten {
                     writer: writer.clone(),
-                    problem: format!("{problem}, as this host has seen"),
+                    problem: format!("{problem}, as seen by this host"),
                 }),
             }
         })?;
@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
                 continue;
             };
             let problem = format!(
-                "it is gone, and its record {} was {}, as this host has seen",
+                "it is gone, but its record {} was {}, as seen by this host",
                 known.seq, known.digest
             );
             let error = LedgerError::Rewritten { writer: writer.clone(), problem };
@@ -201,7 +201,7 @@ fn contradicted(chains: &BTreeMap<WriterId, Chain>) -> BTreeMap<WriterId, String
         for seen in &entry.record.seen {
             let entries = chains.get(&seen.writer).map_or(&[][..], |chain| &chain.entries);
             if let Some(problem) = chain::lacks(entries, seen.seq, &seen.digest) {
-                let problem = format!("{problem}, as {} has seen", entry.name());
+                let problem = format!("{problem}, as seen by {}", entry.name());
                 problems.entry(seen.writer.clone()).or_insert(problem);
             }
         }
@@ -273,7 +273,7 @@ fn writer_of(environment: &EnvironmentName, name: &str) -> Result<WriterId, Ledg
     let parsed = writer.parse::<WriterId>().ok().filter(|w| chain_ref(environment, w) == name);
     parsed.ok_or_else(|| LedgerError::Malformed {
         name: format!("ref {name:?}"),
-        problem: "the ref is not named by a writer".to_owned(),
+        problem: "the ref name does not contain a writer".to_owned(),
     })
 }
 

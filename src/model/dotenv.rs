@@ -1,7 +1,7 @@
 //! The dotenv format (`.env`): what a file assigns, where each assignment stands in its bytes, and how one is
 //! changed without touching any other byte.
 //!
-//! Read as the `dotenv` package of npm reads it, from bytes: a byte that is no UTF-8 spoils no more than the
+//! Read as the `dotenv` package of npm reads it, from bytes: a byte that is not UTF-8 spoils no more than the
 //! value it stands in.
 
 use std::collections::BTreeMap;
@@ -29,13 +29,13 @@ pub struct Assignment {
 /// Why a file cannot be changed as wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DotenvError {
-    #[error("a name in a dotenv file has letters, digits, `_`, `.` and `-` only")]
+    #[error("a name in a dotenv file may contain only letters, digits, `_`, `.` and `-`")]
     Name,
-    #[error("its value begins on another line than its name: write both on one line")]
+    #[error("its value begins on a different line than its name: write both on one line")]
     SplitLine,
     #[error(
-        "this value cannot be written into a dotenv file without changing what else is read from it: \
-         look at the quotes around it"
+        "this value cannot be written into a dotenv file without changing other values: check the \
+         quotes around it"
     )]
     Value,
 }
@@ -81,7 +81,7 @@ pub fn names(bytes: &[u8]) -> Vec<String> {
 }
 
 /// Every name and value that some reader may find, for whoever looks for secrets: read strictly and loosely, a
-/// value that holds a `#` whole and cut there, one that is no UTF-8 also as Latin-1.
+/// value that holds a `#` whole and cut there, one that is not UTF-8 also as Latin-1.
 pub fn possible_values(bytes: &[u8]) -> Vec<(String, String)> {
     let mut pairs: Vec<_> =
         assignments(bytes).into_iter().map(|pair| (pair.name, pair.value)).collect();

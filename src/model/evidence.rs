@@ -205,7 +205,7 @@ pub struct CheckEvidence {
 impl CheckEvidence {
     /// A check that is not asked.
     pub fn skipped(check: CheckName, why: impl Into<String>) -> Self {
-        let last = Probe { ok: false, millis: 0, answer: "not asked".to_owned() };
+        let last = Probe { ok: false, millis: 0, answer: "not run".to_owned() };
         let skipped = Some(why.into());
         Self { check, passed: false, passes: 0, wanted: 0, last, told_version: false, skipped }
     }

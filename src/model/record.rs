@@ -325,7 +325,7 @@ impl FromStr for Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Hold {
-    /// The subject commit, its tree, and what contains it.
+    /// The subject commit, its tree, and every commit that contains it.
     Commit,
     /// A component's content, wherever it comes back.
     Component {

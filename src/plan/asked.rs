@@ -45,20 +45,20 @@ pub fn asked(site: &Site, facts: &Facts, to: &Served) -> Result<Option<Asked>, P
     let name = format!("{} (#{})", to.name, entry.record.seq);
     let accepted = |why: String| {
         let (config, text) = (facts.accepted.config.clone(), facts.accepted.text.clone());
-        Ok(Some(Asked { config, text, told: vec![format!("the accepted ones: {why}")] }))
+        Ok(Some(Asked { config, text, told: vec![format!("the accepted checks: {why}")] }))
     };
     let merged = match as_proven(&facts.accepted.text, &text) {
         Err(Unchanged::Same) => return Ok(None),
         Err(Unchanged::NoneInCommon) => {
-            return accepted(format!("none that {name} was proven with is among them"));
+            return accepted(format!("none of the checks that proved {name} is among them"));
         }
         Ok(merged) => merged,
     };
-    let config = match config::parse(&merged.text, &format!("gitroll.toml as {name} asks")) {
+    let config = match config::parse(&merged.text, &format!("the gitroll.toml of {name}")) {
         Ok(config) => config,
         Err(error) => {
             let problem = error.problems.first().map(ToString::to_string).unwrap_or_default();
-            return accepted(format!("those of {name} do not fit into them: {problem}"));
+            return accepted(format!("those of {name} do not fit: {problem}"));
         }
     };
     let own = config::parse(&text, "gitroll.toml").map(|own| own.checks).unwrap_or_default();
@@ -68,16 +68,16 @@ pub fn asked(site: &Site, facts: &Facts, to: &Served) -> Result<Option<Asked>, P
         || (critical(&facts.accepted.config.checks) && !critical(&config.checks))
     {
         return accepted(format!(
-            "what is left of those of {name} proves less than proved it then"
+            "the remaining checks of {name} prove less than the original ones"
         ));
     }
     let line = |names: &[String], what: String| {
         (!names.is_empty()).then(|| format!("{} {what}", names.join(", ")))
     };
     let told = [
-        line(&merged.changed, format!("as {name} was proven with")),
-        line(&merged.only_accepted, format!("not asked: {name} was proven without")),
-        line(&merged.only_proven, format!("of {name} not asked: not accepted any more")),
+        line(&merged.changed, format!("the checks that proved {name}")),
+        line(&merged.only_accepted, format!("not run: {name} was proven without them")),
+        line(&merged.only_proven, format!("of {name} not run: no longer accepted")),
     ];
     let told = told.into_iter().flatten().collect();
     Ok(Some(Asked { config, text: merged.text, told }))

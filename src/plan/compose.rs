@@ -95,15 +95,15 @@ impl Change {
     /// the candidate that was not taken because it needs a build.
     pub fn in_emergency(mut self, passed_over: Option<String>) -> Self {
         self.emergency = true;
-        self.warnings.push("emergency: nothing was asked beforehand".to_owned());
+        self.warnings.push("emergency: no preliminary checks".to_owned());
         let checks = self.config.checks.iter().filter(|check| !check.critical);
         let checks: Vec<&str> = checks.map(|check| check.name.as_str()).collect();
         if !checks.is_empty() {
             let checks = checks.join(", ");
-            self.warnings.push(format!("emergency: not critical, not asked: {checks}"));
+            self.warnings.push(format!("emergency: not critical, not run: {checks}"));
         }
         let passed =
-            passed_over.map(|name| format!("emergency: {name} passed over: it needs a build"));
+            passed_over.map(|name| format!("emergency: {name} is skipped: it needs a build"));
         self.warnings.extend(passed);
         self
     }
@@ -176,7 +176,7 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
     warnings.extend(edited_artifacts(&wanted.changed));
     warnings.append(&mut wanted.warnings);
     let serves = Fitness::of(site, facts, &before, (&[], &[]))?.unfit;
-    let again = |why| format!("what serves may not start again, should it be restarted: {why}");
+    let again = |why| format!("what serves may not start again after a restart: {why}");
     warnings.extend(serves.map(again));
     warnings.extend(observed.warnings);
     warnings.extend(unsupported(&change.config));
@@ -320,7 +320,9 @@ pub fn needed(
         return Ok((Needed::Nothing, wanted.unfit));
     }
     let needed = match missing_tools(site, &wanted.plan).first() {
-        Some(tool) => Needed::Impossible(format!("not kept, and {tool} was not found to build it")),
+        Some(tool) => Needed::Impossible(format!(
+            "not kept, and {tool}, which the build needs, was not found"
+        )),
         None => Needed::Build(wanted.plan.steps.iter().map(|s| s.group.to_string()).collect()),
     };
     Ok((needed, wanted.unfit))
@@ -453,16 +455,16 @@ fn wanted(
             }
             as_kept
         } else if choosing.kept == UseKept::Hurry {
-            warnings.push(fitness.used("in an emergency nothing is built that is kept"));
+            warnings.push(fitness.used("in an emergency a kept artifact is not rebuilt"));
             as_kept
         } else if choosing.kept == UseKept::Unbuildable && fitness.as_made {
-            warnings.push(fitness.used("it could not be built anew"));
+            warnings.push(fitness.used("it could not be rebuilt"));
             as_kept
         } else {
             match anew() {
                 Ok(plan) => match missing_tools(site, &plan).first() {
                     Some(tool) => {
-                        let why = format!("{tool} was not found to build it anew");
+                        let why = format!("{tool} was not found to rebuild it");
                         warnings.push(fitness.used(&why));
                         as_kept
                     }
@@ -596,16 +598,15 @@ fn steps(
 fn edited_artifacts(outputs: &BTreeSet<RepoPath>) -> Option<String> {
     let names: Vec<String> = outputs.iter().map(ToString::to_string).collect();
     (!names.is_empty())
-        .then(|| format!("changed since it was built, not taken for it: {}", names.join(", ")))
+        .then(|| format!("changed since it was built, not used: {}", names.join(", ")))
 }
 
 /// What the file asks for and this version does not do, and what it leaves out.
 fn unsupported(config: &Config) -> Vec<String> {
     let notify = config.notify.is_some().then_some("[notify]");
-    let unchecked = config
-        .checks
-        .is_empty()
-        .then(|| "no [[check]] in gitroll.toml: processes are watched, answers are not".to_owned());
+    let unchecked = config.checks.is_empty().then(|| {
+        "no [[check]] in gitroll.toml: gitroll watches processes but no answers".to_owned()
+    });
     let asked = notify.map(|what| format!("{what} is not supported by this version"));
     asked.into_iter().chain(unchecked).collect()
 }
@@ -633,7 +634,7 @@ fn migrations(
     let more = if crossed.len() > SHOWN { ", …" } else { "" };
     let names = crossed.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     let noun = if crossed.len() == 1 { "migration" } else { "migrations" };
-    Some(format!("{} {noun} crossed, schema stays: {names}{more}", crossed.len()))
+    Some(format!("{} {noun} crossed, schema is not rolled back: {names}{more}", crossed.len()))
 }
 
 fn skipped(candidate: &Candidate) -> SkippedTarget {

@@ -24,7 +24,7 @@ pub fn describe(plan: &Plan, about: Option<Duration>) -> Vec<(String, String)> {
         lines.push(line("checks", check.clone()));
     }
     for save in &plan.activation.saves {
-        lines.push(line("saved", format!("{} ({}) is put aside", save.path, save.what)));
+        lines.push(line("saved", format!("{} ({}) is saved", save.path, save.what)));
     }
     for keep in &plan.activation.kept {
         lines.push(line("kept", format!("{} stays as it is ({})", keep.path, keep.why)));
@@ -65,7 +65,7 @@ pub fn in_detail(plan: &Plan) -> Vec<String> {
             }
             Step::Signal { service, signal } => format!("signal    {signal} to {service}"),
             Step::Quiesce { service } => format!("quiesce   {service} is stopped"),
-            Step::Stop { service } => format!("stop      {service}, no service of it any more"),
+            Step::Stop { service } => format!("stop      {service}, no longer a service of it"),
             Step::Reload { service } => format!("reload    {service}"),
             Step::Prove => format!("prove     {} serves", plan.to),
             Step::Record => "record    sign, append, publish".to_owned(),

@@ -140,7 +140,7 @@ pub fn check(site: &Site, room: SpaceNeeded, problems: &mut Vec<Problem>) {
                     mib(free.bytes),
                     mib(need.bytes.next_multiple_of(1024 * 1024))
                 ),
-                "make room first; nothing was changed",
+                "free some space first; nothing was changed",
             ));
         }
         if let Some(inodes) = free.inodes.filter(|inodes| *inodes < need.files) {

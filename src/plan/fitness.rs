@@ -55,11 +55,11 @@ impl Fitness {
 
     /// They are used although they do not fit.
     pub(super) fn used(&self, because: &str) -> String {
-        format!("{}; it is used all the same: {because}", self.why())
+        format!("{}; using it anyway: {because}", self.why())
     }
 
     pub(super) fn built_anew(&self) -> String {
-        format!("{}: it is built anew", self.why())
+        format!("{}: rebuilding it", self.why())
     }
 
     /// Those that are not what would be built `now` either.
@@ -70,7 +70,7 @@ impl Fitness {
             self.unknown.iter().filter(|a| !same(a)).map(|a| a.output.to_string()).collect();
         let names = names.join(", ");
         (!names.is_empty()).then(|| {
-            format!("what version of node {names} was built for is not known: used as it is")
+            format!("the node version that {names} was built for is not known: using it as it is")
         })
     }
 

@@ -54,7 +54,11 @@ pub fn settle(activation: &mut Activation, held: &[HeldFile]) -> Vec<Problem> {
 /// What is wrong with those of the `held` files that git tracks, before any plan touches them.
 pub fn tracked(held: &[HeldFile], tracked: impl Fn(&RepoPath) -> bool) -> Vec<String> {
     let told = |file: &HeldFile| {
-        format!("{}, and git tracks it: no deploy may replace it; {}", open(file), out_of_git(file))
+        format!(
+            "{}, and git tracks it: a deploy must not replace it; {}",
+            open(file),
+            out_of_git(file)
+        )
     };
     held.iter().filter(|file| tracked(&file.path)).map(told).collect()
 }
@@ -67,14 +71,14 @@ fn is_free(path: &RepoPath, changes: &[PathChange]) -> bool {
 
 fn pulled_away(file: &HeldFile, path: &RepoPath, leaves_git: bool) -> Problem {
     let what = match (path == &file.path, file.log) {
-        (true, true) => "gitroll would replace it, and the service would go on writing into the \
-                         file that was put aside"
+        (true, true) => "gitroll would replace it, and the service would keep writing to the \
+                         saved file"
             .to_owned(),
-        (true, false) => "gitroll would pull it away under a running database".to_owned(),
-        (false, _) => format!("gitroll would pull {path} away under a running database"),
+        (true, false) => "gitroll would replace the file of a running database".to_owned(),
+        (false, _) => format!("gitroll would replace {path}, the file of a running database"),
     };
     let local = format!(
-        "name {} under `local` in [app] of gitroll.toml, then gitroll init: it stays as it is",
+        "list {} under `local` in [app] of gitroll.toml, then run gitroll init: gitroll then leaves it alone",
         file.path
     );
     Problem {
@@ -88,13 +92,13 @@ fn pulled_away(file: &HeldFile, path: &RepoPath, leaves_git: bool) -> Problem {
 fn in_output(file: &HeldFile, output: &RepoPath) -> Problem {
     Problem {
         message: format!(
-            "{}: gitroll would swap the build output {output} and pull it away under a running \
+            "{}: gitroll would swap the build output {output} and replace the file of a running \
              database",
             open(file)
         ),
         hint: format!(
-            "keep data out of what builds make: move it to a directory of its own and tell the app, \
-             or take {output} out of `outputs`"
+            "keep data out of build outputs: move it to its own directory and configure the app, or \
+             remove {output} from `outputs`"
         ),
         command: None,
         policy: false,
@@ -107,7 +111,7 @@ fn open(file: &HeldFile) -> String {
 }
 
 fn out_of_git(file: &HeldFile) -> String {
-    format!("take it out of git: git rm --cached {}, and add it to .gitignore", file.path)
+    format!("remove it from git: git rm --cached {}, and add it to .gitignore", file.path)
 }
 
 #[cfg(test)]
@@ -145,11 +149,11 @@ mod tests {
         let problems = settle(&mut activation, &[held("data/app.db", false)]);
         assert_eq!(
             problems[0].message,
-            "data/app.db is held open for writing by web (pid 4711): gitroll would pull it away \
-             under a running database"
+            "data/app.db is held open for writing by web (pid 4711): gitroll would replace the \
+             file of a running database"
         );
         assert!(problems[0].hint.starts_with(
-            "take it out of git: git rm --cached data/app.db, and add it to .gitignore; or name"
+            "remove it from git: git rm --cached data/app.db, and add it to .gitignore; or list"
         ));
         assert_eq!(activation, before);
     }

@@ -52,7 +52,7 @@ pub fn preflight(
         composed.plan.warnings.extend(composed.unfinished.iter().map(|found| {
             let kind = found.kind;
             format!(
-                "git is in the middle of {kind}: it stays so; {} ends it afterwards",
+                "git is in the middle of {kind}: gitroll does not change that; {} ends it afterwards",
                 kind.quit()
             )
         }));
@@ -82,7 +82,7 @@ pub fn preflight(
     if let Err(error) = ledger::probe_signing(&site.git, &site.binding) {
         problems.push(Problem {
             message: error.to_string(),
-            hint: "gitroll init --new-key makes a key of the host's own".into(),
+            hint: "gitroll init --new-key creates a key for this host".into(),
             command: None,
             policy: matches!(error, ledger::LedgerError::Untrusted { .. }),
         });
@@ -105,7 +105,7 @@ pub fn tree(site: &Site, composed: &Composed, config: &Config, problems: &mut Ve
     for path in &composed.submodules {
         problems.push(Problem::new(
             format!("submodule {path} changes between the two versions"),
-            "gitroll does not deploy submodules; take its files into the repository",
+            "gitroll does not deploy submodules; add its files to the repository",
         ));
     }
     problems.extend(converted(&composed.converted));
@@ -115,7 +115,7 @@ pub fn tree(site: &Site, composed: &Composed, config: &Config, problems: &mut Ve
     for path in &composed.tracked_outputs {
         problems.push(Problem::new(
             format!("{path} is a build output and tracked by git at the same time"),
-            format!("git rm -r --cached {path}, or take it out of `outputs`"),
+            format!("git rm -r --cached {path}, or remove it from `outputs`"),
         ));
     }
     let plan = &composed.plan;
@@ -128,7 +128,7 @@ pub fn tree(site: &Site, composed: &Composed, config: &Config, problems: &mut Ve
                     "the build output {output} cannot be swapped: {} is {what}",
                     path.display()
                 ),
-                "put a directory of the app's own in its place, or take it out of `outputs`",
+                "replace it with a directory that belongs to the app, or remove it from `outputs`",
             ));
         }
     }
@@ -146,9 +146,7 @@ pub fn tree(site: &Site, composed: &Composed, config: &Config, problems: &mut Ve
 /// What is said of an environment file that was not read.
 pub fn not_hidden(path: &Path, error: &io::Error) -> String {
     let path = path.display();
-    format!(
-        "{path} was not read: {error}; what stands in it is not hidden where it shows up in output"
-    )
+    format!("{path} was not read: {error}; its secrets are not masked in output")
 }
 
 /// One problem for each way in which git would write files differently, with the first file of it.
@@ -164,17 +162,17 @@ fn converted(files: &[ConvertedFile]) -> Vec<Problem> {
         };
         let first = files.first().map(|file| file.path.to_string()).unwrap_or_default();
         Problem::new(
-            format!("{first}{more}: {by}: git would write other bytes than are stored"),
+            format!("{first}{more}: {by}: git would write different bytes than it stores"),
             match by {
                 Conversion::Lfs => {
                     "gitroll does not deploy Git LFS files; commit them as plain files"
                 }
                 Conversion::CrLf => {
                     "store the file with CR LF and -text, or remove the attribute from the version \
-                     to be deployed"
+                     to deploy"
                 }
                 Conversion::Filter(_) | Conversion::Encoding(_) | Conversion::Ident => {
-                    "remove the attribute from the version to be deployed"
+                    "remove the attribute from the version to deploy"
                 }
             },
         )
@@ -189,7 +187,7 @@ fn unfinished(found: &Unfinished) -> Problem {
         command: Some(kind.abort().to_owned()),
         ..Problem::new(
             format!("git is in the middle of {kind}: {mark}"),
-            format!("{} ends it and puts back what was there before; or finish it", kind.abort()),
+            format!("{} ends it and restores the previous state; or finish it", kind.abort()),
         )
     }
 }
@@ -235,10 +233,7 @@ fn rights(site: &Site, plan: &Plan, problems: &mut Vec<Problem>) {
     for (path, error) in unwritable(site, Some(plan)) {
         problems.push(Problem::new(
             format!("{} cannot be written: {error}", path.display()),
-            format!(
-                "was something done as root here? sudo chown -R {owner} {}",
-                site.top().display()
-            ),
+            format!("did root create files here? sudo chown -R {owner} {}", site.top().display()),
         ));
     }
 }
@@ -319,7 +314,7 @@ fn shows_nothing(
     Some(Problem::new(
         format!("service {}: {why}; it could not show which version runs", service.name),
         format!(
-            "let the unit run in {}, let {told}, or say prove = \"weak\" under [app]",
+            "run the unit in {}, let {told}, or set prove = \"weak\" under [app]",
             host.top.display()
         ),
     ))
@@ -331,11 +326,11 @@ fn refused(service: &Service, error: &ServiceError) -> Option<Problem> {
     let hint = match error {
         ServiceError::Unknown { name, known, .. } => match nearest(name, known) {
             Some(near) => format!("did you mean name = \"{near}\" in gitroll.toml?"),
-            None => "start it once under its manager, then try again".into(),
+            None => "start it once with its manager, then try again".into(),
         },
         ServiceError::Unusable { hint, .. } => hint.clone(),
         ServiceError::NoTool(_) | ServiceError::Unsupported(_) => {
-            "gitroll init finds the tools of this host again".into()
+            "run gitroll init to find the tools of this host again".into()
         }
         ServiceError::Failed { .. } | ServiceError::Down { .. } | ServiceError::Io { .. } => {
             return None;
@@ -359,12 +354,12 @@ fn listeners(config: &Config, plan: &mut Plan, observed: &Observed, problems: &m
     for stranger in check::strangers(&config.checks, &observed.services, &listens) {
         let end = stranger.pid.map_or("end it".to_owned(), |pid| format!("kill {pid}"));
         let aside = match stranger.check {
-            Some(_) => "say own = false in that [[check]]",
+            Some(_) => "set own = false in that [[check]]",
             None => "give one of them another port",
         };
         problems.push(Problem::new(
             stranger.to_string(),
-            format!("{end}, if it is an older copy of the app; {aside} if it is something else"),
+            format!("{end} if it is an older copy of the app; {aside} if it is something else"),
         ));
     }
     let behind = check::behind_fronts(&config.checks, &observed.services, &listens);
@@ -376,9 +371,9 @@ fn listeners(config: &Config, plan: &mut Plan, observed: &Observed, problems: &m
         return;
     }
     let behind = behind.iter().map(CheckName::as_str).collect::<Vec<_>>().join(", ");
-    let what = format!("check {behind} reaches a proxy, which answers for whatever is behind it");
+    let what = format!("check {behind} reaches a proxy, which answers for any server behind it");
     if plan.event == Event::Deploy {
-        let hint = "add a [[check]] that asks the app's own port, or let one expect \
+        let hint = "add a [[check]] that queries the app's own port, or let one expect \
                     json = { \"/version\" = \"{version}\" }";
         problems.push(Problem::new(what, hint));
     } else {
@@ -400,8 +395,8 @@ pub fn witness(config: &Config, problems: &mut Vec<Problem>) {
         return;
     }
     problems.push(Problem::new(
-        "nothing in gitroll.toml could tell the intended version from the one before",
-        "let a check expect json = { \"/version\" = \"{version}\" }, declare a service, or say \
+        "nothing in gitroll.toml can distinguish the intended version from the previous one",
+        "let a check expect json = { \"/version\" = \"{version}\" }, declare a service, or set \
          prove = \"weak\" under [app]",
     ));
 }
@@ -414,7 +409,7 @@ fn flags(config: &Config, plan: &mut Plan, hidden: &HiddenFlags, problems: &mut 
         {
             let name = &change.name;
             problems.push(Problem::new(
-                format!("the value of {name} was kept with a run that is not kept any more"),
+                format!("the value of {name} was stored with a run that is no longer kept"),
                 format!("gitroll flags set {name}=VALUE sets it to a value that you know"),
             ));
         }
@@ -428,7 +423,7 @@ fn flags(config: &Config, plan: &mut Plan, hidden: &HiddenFlags, problems: &mut 
     let gone = |change: &&FlagChange| change.after == FlagValue::Absent;
     let unseen = plan.flags().filter(|change| !shown(change) && !gone(change)).map(|change| {
         let (name, value) = (&change.name, change.after.plain());
-        format!("nothing could show that {name} is {value} in the running app")
+        format!("no check can show that {name} is {value} in the running app")
     });
     let unseen: Vec<String> = unseen.collect();
     if config.app.prove == Prove::Weak || !plan.recorded.lifts.is_empty() {
@@ -438,7 +433,7 @@ fn flags(config: &Config, plan: &mut Plan, hidden: &HiddenFlags, problems: &mut 
     problems.extend(unseen.into_iter().map(|what| {
         Problem::new(
             what,
-            "say verify = \"environ\", { http = … }, { log = … } or { command = … } in gitroll.toml, or \
+            "set verify = \"environ\", { http = … }, { log = … } or { command = … } in gitroll.toml, or \
              prove = \"weak\" under [app]; gitroll init accepts the edit",
         )
     }));
@@ -460,15 +455,15 @@ pub fn tools(site: &Site, plan: &Plan, problems: &mut Vec<Problem>) {
     let builds = BuildPlan { steps, artifacts: Vec::new() };
     for tool in compose::missing_tools(site, &builds) {
         problems.push(Problem::new(
-            format!("{tool} was not found, and the build needs it"),
-            format!("install {tool}, then gitroll init to note where it is"),
+            format!("{tool} was not found, but the build needs it"),
+            format!("install {tool}, then run gitroll init"),
         ));
     }
     let work = &site.binding.work_dir;
     if let Err(error) = files::make_private_dir(work).and_then(|()| files::probe_writable(work)) {
         problems.push(Problem::new(
             format!("the directory for builds cannot be written: {}: {error}", work.display()),
-            "set work_dir in host.toml to a directory of the app's user on the same file system",
+            "set work_dir in host.toml to a directory that the app's user owns on the same file system",
         ));
     }
 }
@@ -477,7 +472,7 @@ fn locks(site: &Site, problems: &mut Vec<Problem>) {
     problems.extend(stale_locks(site).into_iter().map(|path| {
         Problem::new(
             format!("{} is in the way", path.display()),
-            "if no git command is running here, one was killed: remove that file",
+            "if no git command is running here, remove that file: a killed command left it",
         )
     }));
 }
@@ -554,7 +549,7 @@ fn unreadable_log(site: &Site, what: &str, no: &NoLog) -> Problem {
     let hint = if no.lasting {
         format!("let {} read it, or name another log", site.binding.run_as)
     } else {
-        "touch it where its writer keeps writing to it, or say optional = true".to_owned()
+        "create it if its writer will write to it, or set optional = true".to_owned()
     };
     Problem::new(format!("{what}: {}", no.why), hint)
 }

@@ -30,18 +30,18 @@ pub(super) fn between(
     let starts = config::dropped(after, before);
     let starts = starts.iter().filter(down).map(|one| one.name.clone()).collect();
     for one in config::dropped(before, after).iter().rev() {
-        let what = format!("{} is no service of {} any more", spelled(one), to.name);
+        let what = format!("{} is no longer a service of {}", spelled(one), to.name);
         match service::observe(&host, one) {
             Ok(state) if state.up || !state.processes.is_empty() => {
                 steps.push(Step::Stop { service: one.name.clone() });
                 let for_good = for_good(&one.manager);
-                let for_good = for_good.map(|command| format!("; {command} makes that last"));
+                let for_good = for_good.map(|command| format!("; {command} makes that permanent"));
                 warnings.push(format!("{what}: it is stopped{}", for_good.unwrap_or_default()));
             }
             Ok(_) | Err(service::ServiceError::Unknown { .. }) => {}
             Err(error) => {
                 warnings.push(format!(
-                    "{what} and could not be asked whether it runs ({error}): stop it by hand"
+                    "{what}, and gitroll could not find out whether it runs ({error}): stop it by hand"
                 ));
             }
         }

@@ -23,7 +23,7 @@ pub fn check(site: &Site, plan: &mut Plan, problems: &mut Vec<Problem>) {
         if mounts.iter().any(|mount| mount == path.as_path()) {
             problems.push(Problem::new(
                 format!("{path} is a mount point: it cannot be replaced"),
-                "name it under `local` in [app] to keep what is mounted there, or unmount it",
+                "list it under `local` in [app] to keep the mount, or unmount it",
             ));
         }
     }
@@ -31,11 +31,11 @@ pub fn check(site: &Site, plan: &mut Plan, problems: &mut Vec<Problem>) {
         if let Some(mount) = mounts.iter().find(|mount| mount.starts_with(save.path.as_path())) {
             problems.push(Problem::new(
                 format!(
-                    "{} is in the way of the target and cannot be put aside: {} is a mount point",
+                    "{} is in the way of the target and cannot be saved elsewhere: {} is a mount point",
                     save.path,
                     mount.display()
                 ),
-                "unmount it, or name it under `local` in [app]",
+                "unmount it, or list it under `local` in [app]",
             ));
         }
     }
@@ -53,14 +53,16 @@ pub fn output(
     let inside = mounts.iter().map(AsRef::as_ref).find(|m| m.starts_with(output.as_path()));
     if let Some(mount) = inside {
         let what = if mount == output.as_path() {
-            format!("the build output {output} is a mount point: nothing can take its place")
+            format!("the build output {output} is a mount point and cannot be replaced")
         } else {
             let mount = mount.display();
-            format!("{mount} is a mount point in the build output {output}: it would leave with it")
+            format!(
+                "{mount} is a mount point in the build output {output}: it would move away with the output"
+            )
         };
         let hint = format!(
-            "mount the directory above instead, or keep what is mounted out of {output}; or take {output} \
-             out of `outputs`"
+            "mount the parent directory instead, or move the mount out of {output}; or remove {output} from \
+             `outputs`"
         );
         return Err(Problem::new(what, hint));
     }
@@ -80,7 +82,7 @@ pub fn output(
     match spot.try_swap() {
         Ok(Swapping::AtOnce) => Ok(None),
         Ok(Swapping::InTwoSteps) => Ok(Some(format!(
-            "{output} changes places in two steps on this file system: for a moment nothing lies there"
+            "{output} is replaced in two steps on this file system: for a moment it does not exist"
         ))),
         Err(error) => Err(cannot(output, &error)),
     }
@@ -90,12 +92,12 @@ fn cannot(output: &RepoPath, error: &io::Error) -> Problem {
     let what = format!("the build output {output} cannot be renamed: {error}");
     match error.kind() {
         io::ErrorKind::CrossesDevices => Problem::new(
-            format!("{what}: it lies in a lower layer of an overlay file system"),
+            format!("{what}: it is in a lower layer of an overlay file system"),
             format!("copy it once: mv {output} {output}.copy && mv {output}.copy {output}"),
         ),
         io::ErrorKind::PermissionDenied => {
-            Problem::new(what, "look at its owner (ls -ld) and its attributes (lsattr -d)")
+            Problem::new(what, "check its owner (ls -ld) and its attributes (lsattr -d)")
         }
-        _ => Problem::new(what, "put a directory of the app's own in its place"),
+        _ => Problem::new(what, "replace it with a directory that belongs to the app"),
     }
 }

@@ -202,7 +202,7 @@ pub(super) fn wait_for_outlived(host: &Host<'_>, service: &Service) -> Result<()
     const GRACE: Duration = Duration::from_secs(5);
     let limit = Commands::of(service)?.timeout;
     let Some((process, command)) = outlived(host, service) else { return Ok(()) };
-    tracing::info!("waits for `{command}` (process {}), started earlier", process.pid);
+    tracing::info!("waiting for `{command}` (process {}), which started earlier", process.pid);
     if procs::wait_until_gone(std::slice::from_ref(&process), limit) {
         return Ok(());
     }

@@ -144,7 +144,7 @@ impl UnitJournal {
         if blind.iter().any(|words| said.contains(words)) {
             let unit = &self.unit;
             return Err(format!(
-                "this user may not read the journal of {unit}: it must be in the group systemd-journal"
+                "this user may not read the journal of {unit}: add the user to the group systemd-journal"
             ));
         }
         if finished.success() || said.is_empty() {

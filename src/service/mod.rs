@@ -114,7 +114,7 @@ pub fn signal(host: &Host<'_>, service: &Service, signal: Signal) -> Result<(), 
     }
     Err(ServiceError::Failed {
         command: format!("{} to {}", signal.name(), service.name),
-        problem: "no process of it is known".to_owned(),
+        problem: "none of its processes is known".to_owned(),
     })
 }
 

@@ -246,7 +246,7 @@ pub(super) fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceErro
     }
     Err(ServiceError::Failed {
         command: format!("pm2 stop {}", app.name),
-        problem: said.unwrap_or_else(|| "its processes still run".to_owned()),
+        problem: said.unwrap_or_else(|| "its processes are still running".to_owned()),
     })
 }
 
@@ -270,7 +270,9 @@ pub(super) fn remember(host: &Host<'_>, service: &Service) -> Result<(), Service
     if ecosystem::note_proven(host, service, &client, &definition)? {
         client.save_again(&app, &instances).map_err(|why| ServiceError::Failed {
             command: "pm2 save".to_owned(),
-            problem: format!("{why}; after a reboot pm2 would start it as it was before: pm2 save"),
+            problem: format!(
+                "{why}; after a reboot pm2 would start the previous definition: run pm2 save"
+            ),
         })?;
     }
     Ok(())
@@ -288,7 +290,7 @@ fn start_again(
         None => client.saved(app).ok_or_else(|| ServiceError::Failed {
             command: format!("pm2 reload {}", app.name),
             problem: format!(
-                "pm2's daemon is gone and nothing is remembered of {}; start it once with pm2",
+                "pm2's daemon is gone and gitroll has no stored definition of {}; start it once with pm2",
                 app.name
             ),
         })?,

@@ -131,7 +131,7 @@ pub(super) fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceErro
         procs::wait_until_gone(&left, KILL_GRACE);
     }
     let command = format!("stop {}", service.name);
-    let problem = "its processes do not end, not even when killed".to_owned();
+    let problem = "its processes do not end, even after SIGKILL".to_owned();
     Err(ServiceError::Failed { command, problem })
 }
 

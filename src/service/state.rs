@@ -56,7 +56,7 @@ pub struct ServiceState {
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     /// The manager does not know it.
-    #[error("{manager} knows no {name:?}{}", if .known.is_empty() { String::new() } else { format!(", it knows {}", .known.join(", ")) })]
+    #[error("{manager} has no {name:?}{}", if .known.is_empty() { String::new() } else { format!(", it has {}", .known.join(", ")) })]
     Unknown {
         /// `pm2`.
         manager: String,

@@ -141,10 +141,9 @@ pub(super) fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<ServiceLog>
     let mut logs = Vec::new();
     for unit in asked.client.known(&asked.names)? {
         let Some(files) = output::files(&asked.client, &unit) else {
-            let journal = asked
-                .client
-                .journal_of(&unit.id)
-                .ok_or_else(|| format!("there is no journalctl to read what {} says", unit.id));
+            let journal = asked.client.journal_of(&unit.id).ok_or_else(|| {
+                format!("journalctl was not found, so the log of {} cannot be read", unit.id)
+            });
             let read = journal.and_then(|journal| journal.readable().map(|()| journal));
             logs.push(ServiceLog::Journal(read.map_err(ServiceError::Unsupported)?));
             continue;
@@ -154,7 +153,7 @@ pub(super) fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<ServiceLog>
             // That may be another thing when its process runs.
             return Err(ServiceError::Failed {
                 command: format!("a look at what {id} writes to"),
-                problem: "no file is seen: name it in the check".into(),
+                problem: "gitroll does not see a file: set it in the check".into(),
             });
         }
         logs.extend(files.into_iter().map(ServiceLog::File));
@@ -175,8 +174,8 @@ pub(super) fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>
             return Err(ServiceError::Unusable {
                 problem: format!("{} {elsewhere}", unit.id),
                 hint: format!(
-                    "let the unit say WorkingDirectory={}, then systemctl daemon-reload; what does not run \
-                     the app's tree needs no [service]",
+                    "set WorkingDirectory={} in the unit, then run systemctl daemon-reload; a unit that does \
+                     not run the app's tree needs no [service]",
                     host.top.display()
                 ),
                 command: Some(asked.client.as_root(&format!("edit {}", unit.id))),
@@ -293,7 +292,7 @@ impl Asked {
             let down = |why: String, lines| ServiceError::Down {
                 unit: name.clone(),
                 word: format!(
-                    "ran before, was stopped with {} and does not run now: {why}",
+                    "was running, was stopped with {} and is not running now: {why}",
                     service.name
                 ),
                 lines,
@@ -344,8 +343,11 @@ impl Asked {
             Some(journal) => journal.readable().err(),
             None => Some("there is no journalctl".to_owned()),
         };
-        let hint = "let the unit say RemainAfterExit=yes, or this user read its journal".to_owned();
-        let problem = |why| format!("whether {} runs or its condition is not met: {why}", unit.id);
+        let hint =
+            "set RemainAfterExit=yes in the unit, or let this user read its journal".to_owned();
+        let problem = |why| {
+            format!("cannot tell whether {} ran or its condition was not met: {why}", unit.id)
+        };
         let command = Some(self.client.as_root(&format!("edit {}", unit.id)));
         why.map_or(Ok(()), |why| {
             Err(ServiceError::Unusable { problem: problem(why), hint, command })

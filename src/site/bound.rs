@@ -180,7 +180,7 @@ const MOST_BYTES: u64 = 1 << 20;
 /// The text of `gitroll.toml` in the tree at `top`, invalid UTF-8 replaced; `None` where there is none.
 ///
 /// # Errors
-/// Where it is no plain file of the app's own, or longer than 1 MiB; any I/O error.
+/// Where it is not a regular file of the app's own, or longer than 1 MiB; any I/O error.
 pub fn config_in_tree(top: &Path) -> io::Result<Option<String>> {
     let name = RepoPath::new("gitroll.toml").expect("a plain name");
     let Some(spot) = Beneath::open(top)?.entry(&name)? else { return Ok(None) };

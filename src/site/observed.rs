@@ -22,7 +22,7 @@ pub struct Observed {
     pub checks: Vec<CheckEvidence>,
     /// Each service by name.
     pub services: Vec<(String, Result<ServiceState, ServiceError>)>,
-    /// What listens where the app should and belongs to no service.
+    /// What listens where the app should but does not belong to a service.
     pub strangers: Vec<Stranger>,
 }
 

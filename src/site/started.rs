@@ -48,15 +48,15 @@ pub fn all_started_on(
         };
         let started = match started {
             // Whether it was told to read the new files nobody knows.
-            StartedOn::Before(_) if outlives => {
-                StartedOn::Unknown(format!("{service}: process {pid} lives through a reload"))
-            }
+            StartedOn::Before(_) if outlives => StartedOn::Unknown(format!(
+                "{service}: process {pid} keeps running across a reload"
+            )),
             started => started,
         };
         match &found {
             Some(StartedOn::Unknown(_)) => {}
             Some(other) if *other != started => {
-                let why = "its processes were started on different versions".to_owned();
+                let why = "its processes started on different versions".to_owned();
                 found = Some(StartedOn::Unknown(why));
             }
             _ => found = Some(started),
@@ -64,10 +64,8 @@ pub fn all_started_on(
     }
     let found = match (found, serving.unknown.first()) {
         (Some(found), None) => found,
-        (_, Some(service)) => {
-            StartedOn::Unknown(format!("{service}: nobody can tell its processes"))
-        }
-        (None, None) => StartedOn::Unknown("no process of a service runs".to_owned()),
+        (_, Some(service)) => StartedOn::Unknown(format!("{service}: its processes are not known")),
+        (None, None) => StartedOn::Unknown("no process of a service is running".to_owned()),
     };
     if let StartedOn::Before(commit) = &found {
         let changes = site.git.changes(commit, head)?;

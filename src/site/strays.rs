@@ -53,13 +53,13 @@ pub fn strays(site: &Site, configs: &[&Config], served: &Served, deployment: &st
         .map(|(process, words)| {
             let age = show_duration(Ticks(process.start_ticks).ago());
             format!(
-                "process {} ({words}) runs here for {age} and belongs to no service: it goes on with the code it has",
+                "process {} ({words}) runs here for {age} but does not belong to a service: it goes on with the code it has",
                 process.pid
             )
         })
         .collect();
     if more > 0 {
-        told.push(format!("{more} more processes run here and belong to no service"));
+        told.push(format!("{more} more processes run here and do not belong to a service"));
     }
     told
 }

@@ -189,24 +189,24 @@ fn vouch_for(
         if serving.outliving.contains(service) {
             if !files_untouched()? {
                 let why = format!(
-                    "{service}: process {pid} lives through a reload, and files were written since #{seq}"
+                    "{service}: process {pid} keeps running across a reload, and files were written since #{seq}"
                 );
                 return Ok(Vouched::CannotTell(why));
             }
         } else if !known && !proven.is_before(process) {
-            let why = format!("{service}: process {pid} is none of those that #{seq} proved");
+            let why = format!("{service}: process {pid} is not one that #{seq} proved");
             return Ok(Vouched::No(why));
         } else if !known && !files_untouched()? {
             let why = format!(
-                "{service}: process {pid} was started after #{seq}, and files were written since: it may run another version"
+                "{service}: process {pid} started after #{seq}, and files were written since: it may run another version"
             );
             return Ok(Vouched::No(why));
         }
     }
     Ok(match serving.unknown.first() {
-        Some(service) => Vouched::CannotTell(format!("{service}: nobody can tell its processes")),
+        Some(service) => Vouched::CannotTell(format!("{service}: its processes are not known")),
         None if serving.all.is_empty() => {
-            Vouched::CannotTell("there is no process to look at".to_owned())
+            Vouched::CannotTell("there is no process to examine".to_owned())
         }
         None => Vouched::Yes,
     })

@@ -34,7 +34,7 @@ pub fn gitroll_as(account: &Account, actor: &str) -> io::Error {
         Some(_) => "--init-groups",
         None => "--clear-groups",
     };
-    tracing::debug!("goes on as {}", account.name);
+    tracing::debug!("continuing as {}", account.name);
     let mut command = Command::new("setpriv");
     command
         .arg(format!("--reuid={}", account.uid))
@@ -72,7 +72,7 @@ pub fn pager(command: &str, text: &[u8]) -> io::Error {
         Ok(file) => file,
         Err(error) => return error,
     };
-    tracing::debug!("the pager {command} takes over");
+    tracing::debug!("starting the pager {command}");
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).stdin(file);
     // What git sets for its pager: leave short texts on the screen, show colours.

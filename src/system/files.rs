@@ -113,7 +113,7 @@ pub fn open_to_others(path: &Path) -> io::Result<Option<String>> {
     };
     let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
     Ok(if !metadata.is_dir() {
-        Some("it is no directory of its own (a link is not followed)".to_owned())
+        Some("it is not a directory (links are not followed)".to_owned())
     } else if owner != 0 && owner != rustix::process::geteuid().as_raw() {
         Some(format!("it belongs to user {owner}"))
     } else if mode & 0o022 != 0 {

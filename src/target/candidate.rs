@@ -179,37 +179,35 @@ impl fmt::Display for Reason {
         match self {
             Reason::NeverServed => f.write_str("never served here"),
             Reason::SameFiles => f.write_str("same files as what serves"),
-            Reason::NotProven => f.write_str("put there by hand, never proven"),
+            Reason::NotProven => f.write_str("checked out by hand, never proven"),
             Reason::TooShort { seconds, wanted } => {
                 let [served, wanted] =
                     [*seconds, *wanted].map(|s| short_time(Duration::from_secs(s)));
-                write!(f, "served {served} only (stable.min_served is {wanted}), not promoted")
+                write!(f, "served only {served} (stable.min_served is {wanted}), not promoted")
             }
             Reason::TimeUnknown { wanted } => {
                 let wanted = short_time(Duration::from_secs(*wanted));
                 write!(
                     f,
-                    "served for an unknown time: the clock was set (stable.min_served is {wanted}), \
-                     not promoted"
+                    "served for an unknown time, because the clock was set (stable.min_served is \
+                     {wanted}), not promoted"
                 )
             }
-            Reason::Ahead => {
-                f.write_str("lies ahead of what serves, and was not put in place here since")
-            }
+            Reason::Ahead => f.write_str("newer than what serves, and not deployed here since"),
             Reason::Demoted { by } => write!(f, "its promotion was withdrawn ({by})"),
-            Reason::FailedWhenLeft { by } => write!(f, "failing when it was left ({by})"),
+            Reason::FailedWhenLeft { by } => write!(f, "was failing when it was left ({by})"),
             Reason::Reverted { by } => write!(f, "reverted by {}", by.short()),
             Reason::Bad { by } => write!(f, "bad ({by})"),
             Reason::Held { commit, by } => {
                 write!(f, "held: contains {} ({by})", commit.short())
             }
             Reason::HeldComponent { id, by } => {
-                write!(f, "contains {id} as it was judged bad ({by})")
+                write!(f, "contains {id} in a version that was marked bad ({by})")
             }
             Reason::UnsafeName => f.write_str("unsafe name"),
-            Reason::Lightweight => f.write_str("lightweight tag, nobody signed it"),
-            Reason::OtherName { says } => write!(f, "the tag's own name is {says}"),
-            Reason::Moved { by } => write!(f, "moved since it was adopted by {by}"),
+            Reason::Lightweight => f.write_str("lightweight tag, not signed"),
+            Reason::OtherName { says } => write!(f, "the tag object names itself {says}"),
+            Reason::Moved { by } => write!(f, "moved since {by} adopted it"),
             Reason::Unsigned => f.write_str("unsigned"),
             Reason::Untrusted { why } | Reason::Unusable { why } | Reason::Impossible { why } => {
                 f.write_str(why)

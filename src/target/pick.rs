@@ -54,7 +54,7 @@ pub struct Resolution {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RequestError {
     /// No candidate qualifies.
-    #[error("there is nothing to go back to")]
+    #[error("there is no version to roll back to")]
     Nothing {
         /// All candidates, with their reasons.
         skipped: Vec<Candidate>,
@@ -66,7 +66,7 @@ pub enum RequestError {
         skipped: Vec<Candidate>,
     },
     /// No record has this position, or it put nothing in place.
-    #[error("record #{0} put nothing in place here")]
+    #[error("record #{0} deployed nothing here")]
     NoSuchRecord(Seq),
     /// The named state may not be taken.
     #[error("{} cannot be the target: {reason}", .candidate.name)]

@@ -14,10 +14,10 @@ use crate::system::text::escape;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
     /// There is nobody to ask.
-    #[error("{0:?} needs an answer and there is no terminal to ask on")]
+    #[error("{0:?} needs an answer, but there is no terminal")]
     NoTerminal(String),
     /// The terminal was closed at the prompt.
-    #[error("the terminal was closed at the question")]
+    #[error("the terminal was closed before the question was answered")]
     Closed,
 }
 

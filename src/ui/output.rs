@@ -157,7 +157,7 @@ impl io::Write for LogLine {
 pub fn confess() {
     let _ = writeln!(
         io::stderr(),
-        "gitroll has a bug: please report the lines above. [70]\n  \
+        "this is a bug in gitroll: please report the lines above. [70]\n  \
          next     gitroll status    shows what serves and whether a run is open"
     );
 }

@@ -56,7 +56,7 @@ fn an_unknown_component_is_named_with_the_nearest() {
 fn where_none_is_declared_it_says_how_to() {
     let host = TestEnvironment::new();
     let s = changed(&host, "", |_| {});
-    unchanged(&s, &["component", "QW-001", "--yes"], 1).stderr_has("declares none");
+    unchanged(&s, &["component", "QW-001", "--yes"], 1).stderr_has("declares no component");
     unchanged(&s, &["component"], 0).stderr_has("declares no component");
 }
 
@@ -169,5 +169,5 @@ fn a_file_of_somebody_else_in_the_way_is_refused() {
     s.app.commit_version("1.1.0", Behaviour::Good);
     host.gitroll(&["deploy", "--yes"]).exit(0);
     unchanged(&s, &["component", "QW-001", "--yes"], 1)
-        .stderr_has("features/upload/deep, which is no part of QW-001, stands in the way");
+        .stderr_has("features/upload/deep, which does not belong to QW-001, is in the way");
 }

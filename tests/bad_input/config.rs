@@ -81,7 +81,7 @@ fn all_problems_of_a_file_are_told_at_once() {
     refused(&s, &["deploy", "--yes"], 1, &places);
     // What was accepted stands: going back and looking do not need the broken file.
     host.gitroll(&["status"]).exit(0);
-    refused(&s, &["back", "--yes"], 1, &["nothing to go back to"]);
+    refused(&s, &["back", "--yes"], 1, &["no version to roll back to"]);
 }
 
 #[test]
@@ -128,5 +128,10 @@ fn a_configuration_that_cannot_prove_anything_is_refused() {
     app.commit_version("1.0.0", Behaviour::Good);
     host.gitroll(&["init", "--yes"]).exit(0);
     let s = Scenario { host: &host, app };
-    refused(&s, &["deploy", "--yes"], 1, &["could tell the intended version", "prove = \"weak\""]);
+    refused(
+        &s,
+        &["deploy", "--yes"],
+        1,
+        &["can distinguish the intended version", "prove = \"weak\""],
+    );
 }

@@ -186,8 +186,8 @@ fn the_old_process_does_not_count(json: &str) {
     let next = app.commit_version("1.1.0", Behaviour::HangsAtBoot);
     let answer = host.gitroll(&["deploy", &next, "--yes"]);
     assert_eq!(app.pid_served(), pid, "the old process should still answer");
-    // It belongs to no service, and is named before anything is started.
-    answer.exit(1).stderr_has(&format!("process {pid}")).stderr_has("belongs to no service");
+    // It does not belong to a service, and is named before anything is started.
+    answer.exit(1).stderr_has(&format!("process {pid}")).stderr_has("does not belong to a service");
     old.kill().expect("a child can be killed");
     old.wait().expect("a child can be waited for");
 }

@@ -54,7 +54,7 @@ fn without_pm2_its_service_is_refused() {
 fn a_pm2_without_a_daemon_that_nothing_could_start_again_is_refused() {
     let Some(host) = with_pm2() else { return };
     let s = bound(&host, &quick().served_by(ServedBy::Pm2("web".to_owned())));
-    refused(&s, &["deploy", "--yes"], 1, &["pm2 knows no \"web\"", "start it once"]);
+    refused(&s, &["deploy", "--yes"], 1, &["pm2 has no \"web\"", "start it once"]);
 }
 
 /// A host with pm2; its daemon does not run.
@@ -85,7 +85,7 @@ fn without_a_home_it_works_or_says_what_to_do() {
     let before = app.state();
     Answer::of(homeless, std::time::Duration::from_secs(30))
         .exit(1)
-        .stderr_has("no HOME")
+        .stderr_has("HOME is not set")
         .stderr_has("GITROLL_HOME=DIR");
     before.assert_same(&app.state());
     // The binding's place said, nothing else needs a home.

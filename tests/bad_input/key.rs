@@ -68,7 +68,9 @@ fn without_any_key_of_the_user_init_makes_one() {
     app.commit_version("1.0.0", Behaviour::Good);
     host.configure_git("gpg.format", "ssh");
     host.configure_git("user.signingKey", "/nowhere/key.pub");
-    host.gitroll(&["init", "--yes"]).exit(0).stderr_has("your git's own key is not used");
+    host.gitroll(&["init", "--yes"])
+        .exit(0)
+        .stderr_has("the key of your git configuration is not used");
     assert!(host.path("gitroll/key").exists());
 }
 
@@ -153,7 +155,9 @@ fn gpg_that_would_ask_is_noticed_without_asking() {
     app.commit_version("1.0.0", Behaviour::Good);
     let gpg = GnuPg::with_passphrase(&host, "secret words");
     // The person's own key would ask: the host gets one of its own.
-    host.gitroll(&["init", "--yes"]).exit(0).stderr_has("your git's own key is not used");
+    host.gitroll(&["init", "--yes"])
+        .exit(0)
+        .stderr_has("the key of your git configuration is not used");
     // A binding that names it all the same is refused before anything changes.
     let file = host.path("gitroll/host.toml");
     let text = fs::read_to_string(&file).expect("init wrote it");
@@ -167,7 +171,7 @@ fn gpg_that_would_ask_is_noticed_without_asking() {
         &s,
         &["deploy", "--yes"],
         1,
-        &["gpg could not sign", "without asking", "gitroll init --new-key"],
+        &["gpg could not sign", "without a prompt", "gitroll init --new-key"],
     );
     host.gitroll(&["init", "--yes", "--new-key"]).exit(0);
     host.gitroll(&["deploy", "--yes"]).exit(0);

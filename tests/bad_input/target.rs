@@ -20,8 +20,8 @@ fn without_a_stable_tag_it_says_how_to_make_one() {
 fn with_nothing_to_go_back_to_it_says_so() {
     let host = TestEnvironment::new();
     let s = bound(&host, &quick());
-    refused(&s, &["back", "--yes"], 1, &["nothing to go back to", "gitroll targets"]);
-    refused(&s, &["back", "--undo", "--yes"], 1, &["no rollback", "gitroll log"]);
+    refused(&s, &["back", "--yes"], 1, &["no version to roll back to", "gitroll targets"]);
+    refused(&s, &["back", "--undo", "--yes"], 1, &["not a rollback", "gitroll log"]);
     refused(&s, &["back", "--to", "7", "--yes"], 1, &["#7", "gitroll log"]);
     refused(&s, &["show", "7"], 1, &["7", "gitroll log"]);
 }
@@ -97,7 +97,7 @@ fn a_target_that_serves_already_is_proven_and_nothing_reloaded() {
         &["deploy", &head, "--yes"],
         &["back", "--to", &head, "--yes"],
     ] {
-        host.gitroll(args).exit(0).stdout_has("serves already");
+        host.gitroll(args).exit(0).stdout_has("already serves");
         assert_eq!(s.app.pid_served(), pid, "it was reloaded");
     }
     before.assert_same(&s.app.state());
@@ -122,7 +122,7 @@ fn what_fails_at_the_moment_is_not_made_a_stable_release() {
     let before = s.app.state();
     host.gitroll(&["promote", "--yes"])
         .exit(10)
-        .stderr_has("is not well now: api 500")
+        .stderr_has("is not healthy: api 500")
         .stderr_has("gitroll promote --unproven");
     before.assert_same(&s.app.state());
     host.gitroll(&["promote", "--yes", "--unproven"]).exit(0);

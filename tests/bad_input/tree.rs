@@ -260,7 +260,12 @@ fn a_disk_that_is_nearly_full_is_noticed_before_anything_changes() {
         fs::OpenOptions::new().write(true).open(s.app.dir.join("ballast")).expect("it is ours");
     file.set_len(size - 60_000).expect("a file can be cut");
     drop(file);
-    refused(&s, &["deploy", &next, "--yes"], 1, &["disk is nearly full", "free", "make room"]);
+    refused(
+        &s,
+        &["deploy", &next, "--yes"],
+        1,
+        &["disk is nearly full", "free", "free some space"],
+    );
     s.serves("1.0.0");
     // With nothing left at all: an error that names the place, never half a change.
     let full =

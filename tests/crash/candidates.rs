@@ -122,7 +122,7 @@ impl<'h> TwoCandidates<'h> {
         let told = answer.transcript();
         match answer.code {
             Some(0 | 30) if verb != "abort" => Some(Found::New),
-            Some(21) if told.contains("failing as it was before [21]") => Some(Found::Old),
+            Some(21) if told.contains("fails as it did before [21]") => Some(Found::Old),
             Some(1) => {
                 assert!(told.contains("too late"), "{told}");
                 None

@@ -61,7 +61,7 @@ fn a_state_does_not_differ_from_itself() {
     host.gitroll(&["diff", "HEAD", "v1.0.0-stable"]).exit(0).stdout_has("nothing differs");
     host.gitroll(&["diff", "HEAD", "HEAD", "--patch"]).exit(0).stderr_has("no file differs");
     host.gitroll(&["diff", "HEAD", "HEAD", "--since-good"]).exit(2);
-    host.gitroll(&["diff"]).exit(1).stderr_has("only one state was deployed").stderr_has("A B");
+    host.gitroll(&["diff"]).exit(1).stderr_has("only one version was deployed").stderr_has("A B");
     host.gitroll(&["diff", "v1.0.0-stabel", "HEAD"]).exit(1).stderr_has("v1.0.0-stable");
     drop(s);
 }
@@ -100,7 +100,7 @@ fn a_state_whose_objects_are_missing_is_named_with_the_way_to_get_them() {
     };
     // A file's content: the paths are still told.
     remove(&s.app.git(&["rev-parse", "HEAD:app/upload/route.js"]));
-    host.gitroll(&["diff"]).exit(0).stdout_has("app/upload/route.js").stdout_has("not looked at");
+    host.gitroll(&["diff"]).exit(0).stdout_has("app/upload/route.js").stdout_has("not examined");
     host.gitroll(&["diff", "--patch"]).exit(1).stderr_has("git");
     // A directory: nothing can be said.
     remove(&s.app.git(&["rev-parse", "HEAD:app/upload"]));
@@ -143,7 +143,7 @@ fn an_env_file_that_cannot_be_read_is_said_and_the_records_are_compared() {
     // Gone altogether is worse than unreadable.
     fs::remove_dir(s.app.dir.join(".env")).expect("it is empty");
     let answer = host.gitroll(&["diff"]);
-    answer.exit(0).stdout_has("no variable is left in .env");
+    answer.exit(0).stdout_has(".env has no variables");
 }
 
 #[test]
@@ -228,5 +228,5 @@ fn what_npm_itself_writes_in_each_version_is_understood() {
     }
     host.gitroll(&["diff", &before[0], &before[2]])
         .exit(0)
-        .stdout_has("format 1 is 3 now, packages the same");
+        .stdout_has("format 1 is now 3, same packages");
 }

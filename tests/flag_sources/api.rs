@@ -217,7 +217,7 @@ fn a_flag_is_switched_seen_and_put_back() {
         }
         assert!(
             said(world.value(&server.source(|api| api.pointer = "/other".to_owned())))
-                .contains("no single value")
+                .contains("not a single value")
         );
         assert!(flag::list(&world.bench.host(), &source).unwrap().is_none());
     }
@@ -260,7 +260,7 @@ fn a_flag_the_api_does_not_know_is_not_made() {
     let server = Server::start(json!({}), Manner::Good);
     let source = server.source(|_| {});
     assert_eq!(world.value(&source).unwrap(), Value::Absent);
-    assert!(said(world.set(&source, true)).contains("make it there first"));
+    assert!(said(world.set(&source, true)).contains("create it first"));
     assert_eq!(server.flags(), json!({}));
 }
 
@@ -269,10 +269,10 @@ fn an_api_that_is_strange_is_an_error_in_time() {
     let table = [
         (Manner::Slow, "no answer within 800 ms"),
         (Manner::Endless, "larger than 1 MiB"),
-        (Manner::Rubbish, "no JSON"),
+        (Manner::Rubbish, "not JSON"),
         (Manner::Redirects, "answered 302, which is not followed"),
         (Manner::Fails, "answered 500: \\u{1b}[31mdatabase is down"),
-        (Manner::Lies, "still reads as something else"),
+        (Manner::Lies, "still reads as a different value"),
     ];
     for (manner, why) in table {
         let world = World::new();

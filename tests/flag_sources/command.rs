@@ -70,7 +70,7 @@ fn a_command_that_fails_lies_or_hangs_is_an_error() {
     assert!(said(world.value(&missing)).contains("not found"));
     let lies = commands(&GET, &["true"]);
     let error = said(world.set(&lies, "false"));
-    assert!(error.contains("still reads as something else"), "{error}");
+    assert!(error.contains("still reads as a different value"), "{error}");
     let tells = commands(&GET, &["sh", "-c", "echo \"$1\" | rev | rev; exit 1", "sh", "{value}"]);
     let error = said(world.change(&tells, &[("API_TOKEN", Value::text("canary-new"))]));
     assert!(error.contains("exit 1"), "{error}");

@@ -66,7 +66,7 @@ fn a_missing_env_file_is_made_private_and_goes_again() {
     assert_eq!(world.beside(), [""; 0]);
     // A document is never made up.
     assert!(said(world.set(&in_tree("f.json"), false)).contains("f.json: is not there"));
-    assert!(said(world.set(&in_tree("no/.env"), "x")).contains("its directory is not there"));
+    assert!(said(world.set(&in_tree("no/.env"), "x")).contains("its directory does not exist"));
 }
 
 #[test]
@@ -152,8 +152,8 @@ fn what_is_no_plain_file_of_its_own_is_refused_and_stays() {
         ("inside.env", "symbolic link"),
         ("dir/.env", "symbolic link"),
         ("directory.env", "a directory"),
-        ("fifo.env", "no plain file"),
-        ("hard.env", "other names"),
+        ("fifo.env", "not a regular file"),
+        ("hard.env", "other hard links"),
         ("huge.env", "larger than 1 MiB"),
     ] {
         let source = in_tree(file);
@@ -166,7 +166,7 @@ fn what_is_no_plain_file_of_its_own_is_refused_and_stays() {
     assert!(said(world.set(&link, "0")).contains("symbolic link"));
     fs::set_permissions(&outside, Permissions::from_mode(0o777)).unwrap();
     let open = on_host(&outside.join(".env"));
-    assert!(said(world.set(&open, "0")).contains("anybody can write its directory"));
+    assert!(said(world.set(&open, "0")).contains("everyone can write to its directory"));
     fs::set_permissions(&outside, Permissions::from_mode(0o1777)).unwrap();
     world.set(&open, "0").unwrap();
     assert_eq!(fs::read_to_string(outside.join(".env")).unwrap(), "A=0\n");
@@ -239,7 +239,7 @@ fn as_another_user_what_cannot_be_read_or_given_back_is_refused() {
     give(&world.path(".env"));
     fs::set_permissions(&world.bench.top, Permissions::from_mode(0o555)).unwrap();
     let (done, said) = run();
-    assert!(!done && said.contains("its directory is not writable"), "{said}");
+    assert!(!done && said.contains("this user cannot write to its directory"), "{said}");
     assert_eq!(world.text(".env"), "A=canary\n");
     assert_eq!(world.beside(), [".env"]);
     fs::set_permissions(&world.bench.top, Permissions::from_mode(0o755)).unwrap();

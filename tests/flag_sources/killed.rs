@@ -93,7 +93,7 @@ fn a_change_at_work_is_not_taken_for_a_leftover() {
     let places = || std::fs::read_to_string(world.root().join("places")).unwrap_or_default();
     assert!(crate::support::bench::until(|| places().contains("fired")));
     let error = super::world::said(world.set(&source, "2"));
-    assert!(error.contains("something else goes on changing it"), "{error}");
+    assert!(error.contains("something else keeps changing it"), "{error}");
     std::fs::write(go, "").unwrap();
     assert!(slow.wait().unwrap().success());
     assert_eq!(world.text(".env"), "A=false\nB=1\n");

@@ -67,7 +67,9 @@ fn a_flag_that_was_not_set_goes_back_to_that() {
         assert_eq!(env(&s), "OTHER=1\nENABLE_UPLOADS=false\n");
         host.gitroll(back).exit(0);
         assert_eq!(env(&s), "OTHER=1\n");
-        host.gitroll(&["show", "--json"]).exit(0).stdout_has("not what it was set to any more");
+        host.gitroll(&["show", "--json"])
+            .exit(0)
+            .stdout_has("no longer has the value that was set");
     }
     // An app that keeps the value it was set to was not put back.
     host.gitroll(&["flags", "off", "QW-001"]).exit(0);
@@ -143,13 +145,13 @@ fn an_edit_by_hand_meanwhile_is_said_whichever_way_the_run_goes_on() {
         fs::write(s.app.dir.join(".env"), "ENABLE_UPLOADS=byhand\n").expect("it is writable");
     };
     killed();
-    let said = "ENABLE_UPLOADS was set to something else meanwhile and is left so";
+    let said = "ENABLE_UPLOADS was set to a different value meanwhile and is left unchanged";
     host.gitroll(&["abort", "--json"]).exit(0).stderr_has(said).stdout_has(said);
     assert_eq!(env(&s), "ENABLE_UPLOADS=byhand\n");
-    host.gitroll(&["show", "--json"]).exit(0).stdout_has(said).stdout_lacks("values put back\"");
+    host.gitroll(&["show", "--json"]).exit(0).stdout_has(said).stdout_lacks("values restored\"");
     fs::write(s.app.dir.join(".env"), "ENABLE_UPLOADS=true\n").expect("it is writable");
     killed();
-    let said = "ENABLE_UPLOADS was set to byhand meanwhile; it is replaced by false";
+    let said = "ENABLE_UPLOADS was set to byhand meanwhile; replacing it with false";
     host.gitroll(&["resume"]).exit(0).stderr_has(said);
     assert_eq!(env(&s), "ENABLE_UPLOADS=false\n");
     host.gitroll(&["show", "--json"]).exit(0).stdout_has(said);
@@ -198,7 +200,7 @@ fn a_value_that_is_a_secret_whatever_its_name_is_written_down_nowhere() {
     for run in fs::read_dir(s.app.dir.join(".git/gitroll/runs")).expect("it is there") {
         let _ = fs::remove_file(run.expect("it is readable").path().join("hidden-flags.json"));
     }
-    host.gitroll(&["back", "--level", "flags", "--yes"]).exit(1).stderr_has("not kept any more");
+    host.gitroll(&["back", "--level", "flags", "--yes"]).exit(1).stderr_has("no longer kept");
     assert_eq!(env(&s), "ENABLE_UPLOADS=false\n");
 }
 
@@ -225,7 +227,7 @@ fn a_kind_that_differs_is_said_and_a_flags_value_is_not_redacted() {
     let typed = BY_HTTP.replace("\"/flags/{name}\" = \"{value}\"", "\"/flags/{name}\" = false");
     let s = with_env(&host, "ENABLE_UPLOADS=true\n", &typed);
     let off = host.gitroll(&["flags", "off", "QW-001"]);
-    off.exit(20).stderr_has("is \"false\", not false (a text where a boolean is wanted)");
+    off.exit(20).stderr_has("is \"false\", not false (a string instead of a boolean)");
     let host = TestEnvironment::new();
     let s2 = with_env(&host, "ENABLE_UPLOADS=parallel\n", BY_HTTP);
     fs::write(s2.app.dir.join(".git/deaf"), "ENABLE_UPLOADS=sequential\n").expect("it is writable");

@@ -18,12 +18,12 @@ const SAID: [(i32, &str, bool); 12] = [
     (10, "Nothing was changed.", true),
     (11, "Nothing was changed.", true),
     (12, "Nothing was changed: run this job again.", true),
-    (20, "What served before was put back and observed serving.", true),
+    (20, "What served before was restored and observed serving.", true),
     (21, "A PERSON IS NEEDED: nothing healthy serves.", true),
     (22, "gitroll resume or gitroll abort", true),
     (30, "its record is not signed or not published", false),
     (70, "This should not happen.", true),
-    (255, "what the host did is not known", true),
+    (255, "the state of the host is not known", true),
 ];
 
 #[test]
@@ -174,10 +174,10 @@ fn a_push_is_deployed_over_ssh_and_a_bad_one_fails_the_job_while_the_site_stays_
 
     let bad = shop.push("1.2.0", "throws");
     let job = builder.github(&bad);
-    job.exit(20).stdout_has("What served before was put back and observed serving. [20]");
+    job.exit(20).stdout_has("What served before was restored and observed serving. [20]");
     job.stderr_has("restored, observed serving. [20]");
     assert_eq!(builder.answer()["result"]["outcome"], "restored");
-    builder.gitlab(&bad).exit(20).stdout_has("put back and observed serving. [20]");
+    builder.gitlab(&bad).exit(20).stdout_has("restored and observed serving. [20]");
     shop.scenario.serves("1.1.0");
 
     let better = shop.push("1.3.0", "good");

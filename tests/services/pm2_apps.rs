@@ -182,7 +182,7 @@ fn an_app_started_inside_a_symbolic_link_is_stale_after_the_flip_and_is_mended()
     assert!(web.pm2.run(&current, &[], &["reload", "shop"]).status.success());
     assert!(web.bench.serves("v1"), "pm2 itself goes on with the old release");
     let refused = service::reload(&web.bench.host(), &web.service).unwrap_err().to_string();
-    assert!(refused.contains("that is another checkout's"), "{refused}");
+    assert!(refused.contains("it belongs to another checkout"), "{refused}");
     assert!(web.bench.serves("v1"));
     web.bench.binding.take_over = vec![dir.join("r")];
     let stale = web.bench.observe(&web.service).stale.expect("it is stale");
@@ -334,7 +334,7 @@ fn a_killed_daemon_and_nothing_remembered_is_said_plainly_unless_pm2_saved_the_a
     let web = Managed::fork();
     web.kill_daemon();
     let error = service::reload(&web.bench.host(), &web.service).unwrap_err().to_string();
-    assert!(error.contains("nothing is remembered of shop"), "{error}");
+    assert!(error.contains("gitroll has no stored definition of shop"), "{error}");
     assert_eq!(web.pm2.daemon(), None);
 
     let web = Managed::fork();
@@ -399,7 +399,7 @@ fn an_unknown_app_is_named_with_those_that_pm2_knows() {
         service::stop(&web.bench.host(), &web.service),
     ] {
         let error = result.unwrap_err().to_string();
-        assert_eq!(error, "pm2 knows no \"shpo\", it knows shop");
+        assert_eq!(error, "pm2 has no \"shpo\", it has shop");
     }
     web.service.manager =
         Manager::Pm2 { app: "all".to_owned(), namespace: None, ecosystem: EcosystemFile::Found };

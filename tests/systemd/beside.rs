@@ -147,7 +147,7 @@ fn a_users_own_units_need_no_root_and_no_login() {
         // Nobody started it yet.
         let none = own.gitroll(&["deploy", "--yes"]);
         none.exit(1)
-            .stderr_has("no systemd of user ada runs")
+            .stderr_has("no systemd runs for user ada")
             .stderr_has("loginctl enable-linger ada");
         own.start_systemd();
         own.gitroll(&["deploy", "--yes"]).exit(0);
@@ -211,7 +211,7 @@ fn who_may_not_restart_a_unit_of_the_system_learns_it_before_anything_changes() 
         let unit = web_unit(host, "User=ada\nEnvironment=X=1");
         inside.write_unit("web.service", &unit);
         let unread = own.release("1.4.0", Behaviour::Good);
-        unread.exit(1).stderr_has("ada may not have systemd read it (daemon-reload)");
+        unread.exit(1).stderr_has("ada may not run daemon-reload");
         allow(host, &[&only[..], &["systemctl daemon-reload"]].concat());
         own.release("1.4.0", Behaviour::Good).exit(0);
         own.release("1.2.0", Behaviour::Good).exit(0);

@@ -48,7 +48,7 @@ fn units_that_systemd_stops_with_ours_run_again_afterwards() {
         fs::write(host.path("broken"), "").expect("ours");
         let lost = served.release("1.4.0", Behaviour::Good);
         assert_eq!(lost.code, Some(21), "{}", lost.stderr);
-        lost.stderr_has("ran before, was stopped with web and does not run now");
+        lost.stderr_has("was running, was stopped with web and is not running now");
         fs::remove_file(host.path("broken")).expect("ours");
         inside.gitroll(&["abort"]).exit(0);
         all("mended");
@@ -80,7 +80,7 @@ fn a_process_that_an_earlier_start_left_is_named() {
         let served = Served::configured(host, inside, &config(), &[("web.service", &unit)]);
         let bad = served.release("1.1.0", Behaviour::Good);
         assert_eq!(bad.code, Some(21), "{}", bad.stderr);
-        bad.stderr_has(" server.js) still runs although the unit does not: KillMode=process");
+        bad.stderr_has(" server.js) is still running although the unit is not: KillMode=process");
         inside.run("systemctl", &["kill", "--signal=KILL", "web"]);
     });
 }

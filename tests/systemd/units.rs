@@ -211,7 +211,7 @@ fn what_systemd_cannot_start_is_found_before_anything_changes() {
             ),
         );
         for (name, wanted) in [
-            ("wbe", "systemd knows no \"wbe.service\", it knows web.service"),
+            ("wbe", "systemd has no \"wbe.service\", it has web.service"),
             ("wbe", "did you mean name = \"web.service\""),
             ("off", "off.service is masked"),
             ("broken", "systemd cannot read broken.service"),

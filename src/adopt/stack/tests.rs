@@ -163,9 +163,9 @@ fn lock_files_name_the_package_manager() {
 #[test]
 fn a_broken_package_json_is_a_warning() {
     for (text, wanted) in [
-        ("{\"name\": \n oops}", "package.json is broken at line 2, column 2"),
-        ("[1]", "holds no object"),
-        ("", "is broken at line 1"),
+        ("{\"name\": \n oops}", "package.json is not valid JSON at line 2, column 2"),
+        ("[1]", "does not contain an object"),
+        ("", "is not valid JSON at line 1"),
     ] {
         let stack = Tree::new(&[("package.json", text)]).detect();
         assert!(stack.package.is_none());
@@ -178,7 +178,7 @@ fn a_broken_package_json_is_a_warning() {
     assert_eq!(Package { files: BuildFiles::default(), ..package }, Package::default());
     let tree = Tree::new(&[]);
     std::os::unix::fs::symlink("/etc/passwd", tree.top().join("package.json")).unwrap();
-    assert!(tree.detect().warnings.concat().contains("no plain file"));
+    assert!(tree.detect().warnings.concat().contains("not a regular file"));
     let huge = " ".repeat(2 << 20);
     let stack = Tree::new(&[("package.json", &huge)]).detect();
     assert!(stack.warnings.concat().contains("larger than 1 MiB"));

@@ -189,7 +189,7 @@ fn tell(ui: &Ui, answer: &ComponentsAnswer) {
         ui.line(&line);
     }
     match &answer.last_good {
-        Some(good) => ui.say(&format!("compared with {good}, the last good state")),
-        None => ui.say("there is no last good state to compare with: gitroll targets says why"),
+        Some(good) => ui.say(&format!("compared with {good}, the last good version")),
+        None => ui.say("there is no last good version to compare with: gitroll targets shows why"),
     }
 }

@@ -53,7 +53,7 @@ pub fn whole(diff: &Diff, form: Form<'_>) -> Vec<String> {
         });
     }
     sections.push(Section {
-        title: "not looked at".to_owned(),
+        title: "not examined".to_owned(),
         rows: diff.warnings.iter().map(|warning| vec![warning.clone()]).collect(),
         more: 0,
     });
@@ -78,7 +78,7 @@ pub fn short(diff: &Diff, form: Form<'_>) -> Vec<String> {
     }
     if let Some(warning) = diff.warnings.first() {
         sections.push(Section {
-            title: format!("not looked at ({})", diff.warnings.len()),
+            title: format!("not examined ({})", diff.warnings.len()),
             rows: vec![vec![warning.clone()]],
             more: 0,
         });

@@ -36,7 +36,7 @@ pub fn show(
     if diff.totals.files > most {
         let (from, to) = (&diff.from.commit, &diff.to.commit);
         return Err(Failure::unchanged(format!(
-            "{} files differ: a patch is shown of at most {most}",
+            "{} files differ: a patch shows at most {most}",
             diff.totals.files
         ))
         .next(format!("git diff {from} {to} -- PATH"), "a part of it"));

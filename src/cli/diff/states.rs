@@ -109,7 +109,7 @@ fn concerned(
 pub fn fetching(failure: Failure) -> Failure {
     failure.next(
         "git fetch origin 'refs/gitroll/*:refs/gitroll/*'",
-        "brings every deployed commit, if it was pushed",
+        "fetches every deployed commit, if it was pushed",
     )
 }
 
@@ -219,11 +219,13 @@ impl Look<'_> {
         let mut earlier = deployments.filter(|span| span.commit != to.commit);
         let Some(span) = earlier.next() else {
             return Err(Failure::unchanged("there is nothing to compare with")
-                .detail("only one state was deployed so far")
+                .detail("only one version was deployed so far")
                 .next("gitroll log", "shows what was deployed")
                 .next("gitroll diff A B", "compares any two commits"));
         };
-        warnings.push("no state qualifies as last good: compared with the one before".to_owned());
+        warnings.push(
+            "no version qualifies as last good: comparing with the version before".to_owned(),
+        );
         Ok(before(span.commit.clone(), "the one before"))
     }
 
@@ -297,7 +299,7 @@ impl Look<'_> {
             match live_keys(self.reader.git.top()) {
                 Ok(keys) => return Some((before, keys)),
                 Err(error) => warnings.push(format!(
-                    "the live .env cannot be read ({error}): its variables are as last recorded"
+                    "the live .env cannot be read ({error}): showing its variables as last recorded"
                 )),
             }
         }

@@ -111,7 +111,7 @@ fn tell(ui: &Ui, answer: &FlagsAnswer) {
     }
     let dash = || ui.out.dash().to_owned();
     let mut table =
-        Table::with_head(&["FLAG", "COMPONENT", "DECLARED", "KEPT IN", "VALUE", "RUNNING APP"]);
+        Table::with_head(&["FLAG", "COMPONENT", "DECLARED", "STORED IN", "VALUE", "RUNNING APP"]);
     for line in &answer.flags {
         let on = line.on.as_ref().map(|on| format!(", on={on}")).unwrap_or_default();
         table.row(vec![

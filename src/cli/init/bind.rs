@@ -133,8 +133,8 @@ fn taken_over(
                 || !args.yes
                     && {
                         let text = format!(
-                            "pm2 runs {name} in {at}, not here. Is it this checkout's, to be moved here by the \
-                         next deploy?"
+                            "pm2 runs {name} in {at}, not here. Does it belong to this checkout, so that the \
+                         next deploy moves it here?"
                         );
                         ui::confirm(ui, &text, false)?
                     };
@@ -160,7 +160,10 @@ pub(super) fn save(
         let own = ledger::key::of_user(git, Some(&home)).filter(|_| !args.new_key);
         let usable = own.and_then(|signing| {
             ledger::key::adopt(git, &mut binding, signing).err().map_or(Some(()), |why| {
-                ui.say(&format!("your git's own key is not used: {}", escape(&why.to_string())));
+                ui.say(&format!(
+                    "the key of your git configuration is not used: {}",
+                    escape(&why.to_string())
+                ));
                 None
             })
         });
@@ -174,7 +177,7 @@ pub(super) fn save(
     ledger::probe_signing(git, &binding)?;
     binding.save().map_err(|e| {
         Failure::unchanged(format!("{}: {e}", binding.file().display()))
-            .next("gitroll init without --system", "puts the binding into the user's own directory")
+            .next("gitroll init without --system", "stores the binding in your own directory")
     })?;
     Ok(binding)
 }
@@ -202,9 +205,9 @@ fn fresh(
     let writer = writer(&said.name)?;
     let dir =
         BindingPlaces::of_this_process().directory_for(&app, args.system).ok_or_else(|| {
-            Failure::unchanged("there is no HOME to put the binding into")
-                .next("gitroll init --system", "puts it into /etc/gitroll")
-                .next("GITROLL_HOME=DIR gitroll init", "puts it into DIR")
+            Failure::unchanged("HOME is not set, so there is no place for the binding")
+                .next("gitroll init --system", "stores it in /etc/gitroll")
+                .next("GITROLL_HOME=DIR gitroll init", "stores it in DIR")
         })?;
     let dir = free_directory(dir, git.top());
     Ok(Binding {
@@ -312,7 +315,7 @@ fn upstream(git: &Git) -> Option<UpstreamBranch> {
 fn read_config(top: &Path) -> Result<Option<String>, Failure> {
     config_in_tree(top).map_err(|error| {
         Failure::unchanged(format!("{}: {error}", top.join("gitroll.toml").display()))
-            .detail("it must be a plain file of the app's own")
+            .detail("it must be a regular file that belongs to the app")
     })
 }
 
@@ -323,7 +326,7 @@ struct Said {
     name: String,
 }
 
-/// Asks what was not given on the command line; with `--yes` takes the defaults.
+/// Asks what was not given on the command line; with `--yes` accepts the defaults.
 fn ask(ui: &Ui, args: &InitArgs, app: &str, host: &str) -> Result<Said, Failure> {
     let said = |given: &Option<String>,
                 text: &str,
@@ -335,18 +338,13 @@ fn ask(ui: &Ui, args: &InitArgs, app: &str, host: &str) -> Result<Said, Failure>
             None if args.yes => Ok(default.to_owned()),
             None => ui::input(ui, text, default, validate).map_err(|error| {
                 Failure::from(error)
-                    .next("gitroll init --yes --environment NAME", "takes the defaults")
+                    .next("gitroll init --yes --environment NAME", "accepts the defaults")
             }),
         }
     };
     Ok(Said {
         app: said(&None, "Name of the app?", app, is::<AppName>)?,
-        environment: said(
-            &args.environment,
-            "Which environment is this?",
-            "production",
-            is::<EnvironmentName>,
-        )?,
+        environment: said(&args.environment, "Environment?", "production", is::<EnvironmentName>)?,
         name: said(&args.name, "Name of this host in records?", host, |_| Ok(()))?,
     })
 }

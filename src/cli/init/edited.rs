@@ -79,7 +79,7 @@ pub(super) fn local(edited: &[EditedFile]) -> Vec<String> {
 
 fn ask(ui: &Ui, path: &RepoPath, proposed: Becomes) -> Result<Becomes, Failure> {
     let text = format!(
-        "{} was edited here: local (it stays) or save (the first deploy puts it aside)?",
+        "{} was edited here: local (keep it here) or save (the first deploy saves it elsewhere)?",
         escape(&path.to_string())
     );
     let default = match proposed {
@@ -122,8 +122,10 @@ fn pattern_of(path: &RepoPath) -> Option<String> {
 fn tell(ui: &Ui, edited: &[EditedFile], gone: &[RepoPath], declared: Option<&Patterns>) {
     for file in edited.iter().take(SHOWN) {
         let what = match file.becomes {
-            Becomes::Local => "local: it stays, whatever is deployed",
-            Becomes::Save => "save: the first deploy in its way puts it into .git/gitroll/saved",
+            Becomes::Local => "local: every deploy keeps it",
+            Becomes::Save => {
+                "save: the first deploy that changes it moves it to .git/gitroll/saved"
+            }
         };
         ui.say(&format!("edited   {}  {what}", escape(&file.path)));
     }
@@ -132,7 +134,7 @@ fn tell(ui: &Ui, edited: &[EditedFile], gone: &[RepoPath], declared: Option<&Pat
     }
     for path in gone.iter().take(SHOWN) {
         let path = escape(&path.to_string());
-        ui.say(&format!("edited   {path}  deleted here: the first deploy brings it back"));
+        ui.say(&format!("edited   {path}  deleted here: the first deploy restores it"));
     }
     let local = local(edited);
     let Some(declared) = declared.filter(|_| !local.is_empty()) else { return };

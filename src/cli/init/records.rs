@@ -70,7 +70,7 @@ pub(super) fn adopt(
 fn unasked(config: &str) -> Option<String> {
     let config = config::parse(config, "gitroll.toml").ok()?;
     let asked = config.checks.iter().any(check::asks_the_app);
-    (!asked).then(|| "no [[check]] asks the app".to_owned())
+    (!asked).then(|| "no [[check]] queries the app".to_owned())
 }
 
 /// One record for all tags. It says nothing of what serves, which stands in From.
@@ -164,17 +164,17 @@ pub(super) fn keep(
                 continue;
             }
             Ok(TakeOutcome::NoRoom { needed, free }) => format!(
-                "a copy may need {} MiB and {} MiB are free: make room, then gitroll init again",
+                "a copy may need {} MiB and {} MiB are free: free some space, then run gitroll init again",
                 needed >> 20,
                 free >> 20
             ),
             Ok(TakeOutcome::Not(why)) => why.to_owned(),
             Err(error) => error.to_string(),
         };
-        narrator.tell(Narration::Warning { text: format!("{output} was not kept: {why}") });
+        narrator.tell(Narration::Warning { text: format!("{output} was not copied: {why}") });
         artifacts.missing.push(format!(
-            "{output} was not kept ({why}); if it is changed by hand before the next deploy, going back \
-             here means a build"
+            "{output} was not copied ({why}); if it changes before the next deploy, rolling back to this \
+             version needs a build"
         ));
     }
     Ok(artifacts)

@@ -60,9 +60,7 @@ pub(super) fn decide(
     // Said when it is new: at first, and whenever there is something to ask.
     let news = begun.is_none() || !found.adoptable.is_empty();
     missing = missing.filter(|_| news).map(|why| {
-        format!(
-            "{why}: no tag from before gitroll is adopted; `gitroll back --to TAG` still takes one"
-        )
+        format!("{why}: no older tags are adopted; `gitroll back --to TAG` still accepts one")
     });
     if !found.adoptable.is_empty() && !asked(ui, args, &found.adoptable)? {
         let declined = found.adoptable.drain(..);
@@ -80,7 +78,7 @@ const DECLINED: &str = "not confirmed; `gitroll init` asks again";
 
 fn asked(ui: &Ui, args: &InitArgs, tags: &[AdoptedTag]) -> Result<bool, Failure> {
     let many = plural(tags.len(), "stable tag");
-    ui.say(&format!("{many} from before gitroll, by HEAD's reflog checked out here:"));
+    ui.say(&format!("{many} from before gitroll, checked out here according to HEAD's reflog:"));
     for tag in tags.iter().take(SHOWN) {
         let time = span(std::time::Duration::from_secs(tag.seconds));
         let name = escape(tag.target.short());
@@ -92,12 +90,12 @@ fn asked(ui: &Ui, args: &InitArgs, tags: &[AdoptedTag]) -> Result<bool, Failure>
     if args.yes {
         return Ok(true);
     }
-    match confirm(ui, "May `gitroll back` go to them, as they are now?", true) {
+    match confirm(ui, "Allow `gitroll back` to use them?", true) {
         Ok(answer) => Ok(answer),
         // An init that only accepts a new gitroll.toml has asked nothing so far and may run in a script.
         Err(AskError::NoTerminal(_)) => {
             ui.say(
-                "  not adopted: there is no terminal to ask on; `gitroll init --yes` adopts them",
+                "  not adopted: there is no terminal for the question; `gitroll init --yes` adopts them",
             );
             Ok(false)
         }

@@ -162,7 +162,7 @@ impl Display for FitWarning {
             Self::PackagesDiffer { file, target, live, packages } => {
                 write!(
                     f,
-                    "{file} changed between {target} and {live}: the component's files may need other \
+                    "{file} changed between {target} and {live}: the component's files may need different \
                      packages"
                 )?;
                 match packages.is_empty() {
@@ -178,31 +178,31 @@ impl Display for FitWarning {
             }
             Self::MigrationsMoved { paths } => write!(
                 f,
-                "{} {} of the component's own files, the schema stays: {}",
+                "{} {} of the component's own files, the schema is not rolled back: {}",
                 counted(paths.len(), "migration"),
                 if paths.len() == 1 { "is one" } else { "are" },
                 some(paths)
             ),
             Self::MigrationsBetween { paths, target, live } => write!(
                 f,
-                "{} between {target} and {live}, schema and files stay: {}",
+                "{} between {target} and {live}, schema and files are not rolled back: {}",
                 counted(paths.len(), "migration"),
                 some(paths)
             ),
             Self::TypesDangle { import } => write!(f, "{import} (types only: a build may fail)"),
             Self::Unfound { importer, line, specifier } => write!(
                 f,
-                "{importer}:{line} imports '{specifier}', a file in neither version: does a build make it?"
+                "{importer}:{line} imports '{specifier}', a file in neither version: does a build create it?"
             ),
             Self::Mentions { path, line, missing } => {
-                write!(f, "{path}:{line} mentions {missing}, which would not be there")
+                write!(f, "{path}:{line} mentions {missing}, which would be missing")
             }
             Self::NotUnderstood { path } => {
-                write!(f, "{path} is not understood as JavaScript: searched as text only")
+                write!(f, "{path} cannot be parsed as JavaScript: searched as text only")
             }
             Self::TooLarge { paths } => write!(
                 f,
-                "{} larger than 1 MiB not looked into: {}",
+                "{} larger than 1 MiB not examined: {}",
                 counted(paths.len(), "file"),
                 some(paths)
             ),

@@ -31,7 +31,7 @@ impl ImportKind {
             Self::Import => "imports",
             Self::Type => "imports the types of",
             Self::Export => "re-exports",
-            Self::Dynamic => "imports (when it gets there)",
+            Self::Dynamic => "imports (at run time)",
             Self::Require => "requires",
             Self::Reference => "refers to",
         }
@@ -117,7 +117,7 @@ impl Imports {
 /// No path is longer.
 const MOST_SPECIFIER: usize = 1_024;
 
-/// No file that people write imports more; what is beyond is not looked at.
+/// No file that people write imports more; what is beyond is not examined.
 const MOST_IMPORTS: usize = 10_000;
 
 /// The import that begins at a token: the token with its specifier.

@@ -4,7 +4,7 @@
 //! JavaScript and TypeScript are read by a lexical scan ([`lexer`]) that knows comments, strings, template
 //! literals and regular expressions, and imports are resolved as node, TypeScript and bundlers do. Names
 //! computed at run time (`require(x)`), `exports` and `imports` of package.json and escapes within
-//! specifiers are not seen. What is tracked below `node_modules` is not looked at.
+//! specifiers are not seen. What is tracked below `node_modules` is not examined.
 
 mod dangling;
 mod finding;

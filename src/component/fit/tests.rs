@@ -140,7 +140,7 @@ fn whatever_imports_a_file_that_would_be_gone_is_named_with_its_line() {
             "app/kept.js:1 imports './upload': app/upload.js would be gone",
             "b.mjs:3 re-exports './app/upload.js': app/upload.js would be gone",
             "c.cjs:1 requires './app/upload': app/upload.js would be gone",
-            "d.ts:1 imports (when it gets there) './app/deep': app/deep/index.ts would be gone",
+            "d.ts:1 imports (at run time) './app/deep': app/deep/index.ts would be gone",
             "e.vue:3 imports './app/deep/index': app/deep/index.ts would be gone",
             "g.js:1 refers to './app/upload.js': app/upload.js would be gone",
         ]
@@ -176,7 +176,7 @@ fn what_comes_in_is_looked_up_among_what_serves() {
     );
     assert_eq!(
         warnings,
-        ["app/a.ts:3 imports './generated', a file in neither version: does a build make it?"]
+        ["app/a.ts:3 imports './generated', a file in neither version: does a build create it?"]
     );
 }
 
@@ -193,7 +193,7 @@ fn packages_that_are_not_asked_for_are_named() {
     assert_eq!(
         warnings,
         [
-            "package.json changed between v1.1.0 and v1.2.0: the component's files may need other \
+            "package.json changed between v1.1.0 and v1.2.0: the component's files may need different \
              packages (they import sharp)",
             "app/a.ts:1 imports sharp, not in package.json of v1.2.0",
             "app/a.ts:5 imports @aws-sdk/client-s3, not in package.json of v1.2.0",
@@ -232,7 +232,7 @@ fn a_release_that_only_counts_its_version_up_changes_no_packages() {
     assert_eq!(
         warnings(&version("2", "4.2", "2"), &version("1", "4.1", "1")),
         [
-            "package-lock.json changed between v1.1.0 and v1.2.0: the component's files may need other \
+            "package-lock.json changed between v1.1.0 and v1.2.0: the component's files may need different \
           packages"
         ]
     );
@@ -251,9 +251,9 @@ fn components_and_migrations_that_are_touched_are_named() {
         warnings,
         [
             "QW-002 has the same files: app/shared/x.css",
-            "1 migration is one of the component's own files, the schema stays: \
+            "1 migration is one of the component's own files, the schema is not rolled back: \
              app/migrations/0001.sql",
-            "1 migration between v1.1.0 and v1.2.0, schema and files stay: \
+            "1 migration between v1.1.0 and v1.2.0, schema and files are not rolled back: \
              migrations/0042_orders.sql",
         ]
     );
@@ -276,10 +276,10 @@ fn texts_that_name_a_file_that_would_be_gone_are_warned_of() {
     assert_eq!(
         warnings,
         [
-            "ecosystem.config.js:1 mentions app/job.js, which would not be there",
-            "package.json:2 mentions app/job.js, which would not be there",
-            "page.html:1 mentions app/job.js, which would not be there",
-            "run.sh:1 mentions app/job.js, which would not be there",
+            "ecosystem.config.js:1 mentions app/job.js, which would be missing",
+            "package.json:2 mentions app/job.js, which would be missing",
+            "page.html:1 mentions app/job.js, which would be missing",
+            "run.sh:1 mentions app/job.js, which would be missing",
         ]
     );
 }
@@ -298,9 +298,9 @@ fn what_is_not_understood_or_too_large_is_said_and_never_an_error() {
     assert_eq!(
         warnings,
         [
-            "broken.js is not understood as JavaScript: searched as text only",
-            "broken.js:2 mentions app/x.js, which would not be there",
-            "1 file larger than 1 MiB not looked into: large.js",
+            "broken.js cannot be parsed as JavaScript: searched as text only",
+            "broken.js:2 mentions app/x.js, which would be missing",
+            "1 file larger than 1 MiB not examined: large.js",
         ]
     );
 }
@@ -310,7 +310,7 @@ fn long_lists_are_counted() {
     let gone: Vec<RepoPath> = (0..5).map(|n| RepoPath::new(format!("a{n}")).unwrap()).collect();
     assert_eq!(
         FitWarning::TooLarge { paths: gone }.to_string(),
-        "5 files larger than 1 MiB not looked into: a0, a1, a2 and 2 more"
+        "5 files larger than 1 MiB not examined: a0, a1, a2 and 2 more"
     );
 }
 

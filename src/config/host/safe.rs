@@ -25,7 +25,7 @@ pub(super) fn read(dir: &Path) -> Result<Option<String>, BindingError> {
         Ok(handle) => handle,
         Err(Errno::NOENT) => return Ok(None),
         Err(Errno::LOOP | Errno::NOTDIR) => {
-            return Err(unsafe_at(dir, "is no directory of its own (a link is not followed)"));
+            return Err(unsafe_at(dir, "is not a directory (links are not followed)"));
         }
         Err(errno) => return Err(unreadable(dir, &errno.into())),
     };
@@ -35,7 +35,7 @@ pub(super) fn read(dir: &Path) -> Result<Option<String>, BindingError> {
     let file = match open_file(FILE) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP) => return Err(unsafe_at(&path, "is a link; it must be a plain file")),
+        Err(Errno::LOOP) => return Err(unsafe_at(&path, "is a link; it must be a regular file")),
         Err(errno) => return Err(unreadable(&path, &errno.into())),
     };
     check(dir, &handle, FileType::Directory)?;
@@ -45,7 +45,9 @@ pub(super) fn read(dir: &Path) -> Result<Option<String>, BindingError> {
         match open_file(name) {
             Ok(file) => check(&path, &file, FileType::RegularFile)?,
             Err(Errno::NOENT) => {}
-            Err(Errno::LOOP) => return Err(unsafe_at(&path, "is a link; it must be a plain file")),
+            Err(Errno::LOOP) => {
+                return Err(unsafe_at(&path, "is a link; it must be a regular file"));
+            }
             Err(errno) => return Err(unreadable(&path, &errno.into())),
         }
     }
@@ -69,7 +71,7 @@ fn text(path: &Path, file: OwnedFd) -> Result<String, BindingError> {
 fn check(path: &Path, file: impl AsFd, kind: FileType) -> Result<(), BindingError> {
     let stat = fstat(file).map_err(|errno| unreadable(path, &errno.into()))?;
     if FileType::from_raw_mode(stat.st_mode) != kind {
-        return Err(unsafe_at(path, "must be a plain file"));
+        return Err(unsafe_at(path, "must be a regular file"));
     }
     match problem(&stat, rustix::process::geteuid().as_raw()) {
         Some(problem) => Err(unsafe_at(path, &problem)),

@@ -194,26 +194,26 @@ fn links_and_pipes_are_not_followed() {
     assert!(place.find().unwrap_err().to_string().contains("is a link"));
     fs::remove_file(dir.join(FILE)).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, dir.join(FILE), rustix::fs::Mode::from(0o644)).unwrap();
-    assert!(place.find().unwrap_err().to_string().contains("must be a plain file"));
+    assert!(place.find().unwrap_err().to_string().contains("must be a regular file"));
     fs::remove_file(dir.join(FILE)).unwrap();
     symlink(&real, place.root.path().join("etc/link")).unwrap();
-    assert!(place.find().unwrap_err().to_string().contains("a link is not followed"));
+    assert!(place.find().unwrap_err().to_string().contains("links are not followed"));
 }
 
 #[test]
 fn every_wrong_line_is_told_with_its_place() {
     let good = text::write(&binding(Path::new("/x"), Path::new("/opt/shop"))).unwrap();
     for (from, to, wanted) in [
-        ("version = 1", "version = 2", "version: 2 is not known to this gitroll"),
+        ("version = 1", "version = 2", "version 2 is not supported: this gitroll reads"),
         ("version = 1", "", "the file needs \"version\""),
         ("\"production\"", "\"a/b\"", "is no environment"),
         ("\"/opt/shop\"", "\"opt/shop\"", "absolute path"),
         ("\"/opt/.gitroll-shop\"", "\"/opt/shop/x\"", "outside the work tree"),
         ("\"/usr/bin:/bin\"", "\"/usr/bin::/bin\"", "every part between colons"),
         ("format = \"ssh\"", "format = \"x509\"", "\"x509\" is not known"),
-        ("format = \"ssh\"", "format = \"openpgp\"", "no OpenPGP fingerprint"),
-        ("\"deploy\"", "\"-x\"", "is no name of a user"),
-        ("0123456789ABCDEF01234567\"", "x\"", "no OpenPGP fingerprint"),
+        ("format = \"ssh\"", "format = \"openpgp\"", "not an OpenPGP fingerprint"),
+        ("\"deploy\"", "\"-x\"", "is not a user name"),
+        ("0123456789ABCDEF01234567\"", "x\"", "not an OpenPGP fingerprint"),
         ("pm2_home", "pm3_home", "did you mean \"pm2_home\"?"),
         ("[trust]", "[trst]", "did you mean \"trust\"?"),
         ("[signing]", "[signing", "not TOML"),

@@ -35,13 +35,13 @@ fn told(report: &Report<'_>) -> String {
         .join("; ")
 }
 
-/// A file of another version is not looked at any further: its other keys mean other things.
+/// A file of another version is not examined any further: its other keys mean other things.
 fn version(root: &Table<'_>) -> Option<()> {
     let item = root.need("version")?;
     let version = item.number(1..=u64::from(u32::MAX))?;
     if version != VERSION {
         item.add(format_args!(
-            "{version} is not known to this gitroll, which reads version {VERSION}: update gitroll"
+            "version {version} is not supported: this gitroll reads version {VERSION}: update gitroll"
         ));
         return None;
     }
@@ -123,7 +123,7 @@ fn is_absolute(text: &str) -> bool {
 fn user(item: &Item<'_>) -> Option<String> {
     let text = item.line()?;
     if text.starts_with('-') || text.contains([':', '/']) || text.contains(char::is_whitespace) {
-        item.add(format_args!("{} is no name of a user", quoted(text)));
+        item.add(format_args!("{} is not a user name", quoted(text)));
         return None;
     }
     Some(text.to_owned())
@@ -138,15 +138,15 @@ fn mask(item: &Item<'_>) -> Option<u32> {
     match mask {
         Some(mask) if mask & !0o077 == 0 && mask & 0o002 != 0 => Some(mask),
         Some(mask) if mask & !0o077 != 0 => {
-            item.add(format_args!("{} would keep the app's own user out", quoted(text)));
+            item.add(format_args!("{} would lock out the app's own user", quoted(text)));
             None
         }
         Some(_) => {
-            item.add(format_args!("{} would let everybody write the app's files", quoted(text)));
+            item.add(format_args!("{} would let everyone write the app's files", quoted(text)));
             None
         }
         None => {
-            item.add(format_args!("{} is no mask such as \"022\"", quoted(text)));
+            item.add(format_args!("{} is not a mask such as \"022\"", quoted(text)));
             None
         }
     }
@@ -156,7 +156,7 @@ fn variable(item: &Item<'_>) -> Option<String> {
     let text = item.text()?;
     let taken = ["GIT_", "GITROLL_"].iter().any(|prefix| text.starts_with(prefix));
     if taken || text.is_empty() || text.contains('=') || text.contains(char::is_whitespace) {
-        item.add(format_args!("{} is no variable that builds may see", quoted(text)));
+        item.add(format_args!("{} is not a variable that builds may see", quoted(text)));
         return None;
     }
     Some(text.to_owned())
@@ -167,7 +167,7 @@ fn fingerprint(item: &Item<'_>) -> Option<String> {
     let hex = |b: u8| b.is_ascii_digit() || (b'A'..=b'F').contains(&b);
     if text.len() != 40 || !text.bytes().all(hex) {
         item.add(format_args!(
-            "{} is no OpenPGP fingerprint: 40 upper-case hex digits without spaces",
+            "{} is not an OpenPGP fingerprint: 40 upper-case hex digits without spaces",
             quoted(text)
         ));
         return None;

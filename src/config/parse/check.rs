@@ -54,7 +54,7 @@ fn check(
     let name = table.need("name").and_then(|item| {
         let name: CheckName = item.id()?;
         if !names.insert(name.clone()) {
-            item.add(format_args!("{:?} names an earlier [[check]] too", name.as_str()));
+            item.add(format_args!("{:?} is also the name of an earlier [[check]]", name.as_str()));
             return None;
         }
         Some(name)
@@ -65,7 +65,7 @@ fn check(
     let group = or(table.get("group"), || CheckGroup::Quick, |item| item.word(&groups));
     for key in EXPECTED.into_iter().filter(|key| table.has(key)) {
         if let Some(item) = table.get(key) {
-            item.add(format_args!("belongs into expect: expect = {{ {key} = … }}"));
+            item.add(format_args!("belongs in expect: expect = {{ {key} = … }}"));
         }
     }
     let kind = kind_key(table)?;
@@ -133,7 +133,8 @@ fn kind_key(table: &Table<'_>) -> Option<&'static str> {
         }
         [first, second, ..] => {
             let place = table.place();
-            table.add(format!("{place} has {first:?} and {second:?}: each check asks one thing"));
+            table
+                .add(format!("{place} has both {first:?} and {second:?}: a check tests one thing"));
         }
     }
     None
@@ -221,7 +222,7 @@ fn url(item: &Item<'_>) -> Option<String> {
         return None;
     }
     if text.contains(['{', '}']) {
-        item.add("placeholders are filled in `expect`, not in a URL");
+        item.add("placeholders are only allowed in `expect`, not in a URL");
         return None;
     }
     is_url(item, text)?;
@@ -233,7 +234,7 @@ pub(super) fn is_url(item: &Item<'_>, text: &str) -> Option<()> {
     let url = match reqwest::Url::parse(text) {
         Ok(url) => url,
         Err(problem) => {
-            item.add(format_args!("{} is no URL: {problem}", quoted(text)));
+            item.add(format_args!("{} is not a URL: {problem}", quoted(text)));
             return None;
         }
     };
@@ -290,11 +291,11 @@ fn expected_headers(item: &Item<'_>) -> Option<BTreeMap<String, Expected>> {
     let mut seen = HashSet::new();
     let headers = item.table("header")?.named().into_iter().map(|(name, value)| {
         if !is_header(name) {
-            value.add("is no name of a header");
+            value.add("is not a header name");
             return None;
         }
         if !seen.insert(name.to_ascii_lowercase()) {
-            value.add("is named twice: headers are the same in any case");
+            value.add("is set twice: header names are not case-sensitive");
             return None;
         }
         let text = value.line()?;
@@ -334,7 +335,7 @@ fn address(item: &Item<'_>) -> Option<(String, u16)> {
     let wrong = || {
         let quoted = quoted(text);
         let wanted = "\"127.0.0.1:5432\" or \"[::1]:5432\"";
-        item.add(format_args!("{quoted} is no host with a port such as {wanted}"));
+        item.add(format_args!("{quoted} is not a host with a port such as {wanted}"));
         None
     };
     let Some((host, port)) = text.rsplit_once(':') else { return wrong() };
@@ -430,14 +431,14 @@ fn log_source(item: &Item<'_>, services: &[&str]) -> Option<(LogSource, bool)> {
 fn expression(item: &Item<'_>, filled: bool) -> Option<String> {
     let text = item.text()?;
     if text.is_empty() {
-        item.add("is empty: every line matches that");
+        item.add("is empty and would match every line");
         return None;
     }
     let mut plain = text.to_owned();
     for placeholder in placeholders(item) {
         let word = format!("{{{placeholder}}}");
         if !filled && text.contains(&word) {
-            item.add(format_args!("{word} is filled in `must` only"));
+            item.add(format_args!("{word} is only allowed in `must`"));
             return None;
         }
         plain = plain.replace(&word, "(?:x)");
@@ -445,14 +446,14 @@ fn expression(item: &Item<'_>, filled: bool) -> Option<String> {
     match regex::RegexBuilder::new(&plain).size_limit(MOST_PROGRAM).build() {
         Ok(_) => Some(text.to_owned()),
         Err(regex::Error::CompiledTooBig(_)) => {
-            item.add("is too large a regular expression");
+            item.add("is too large for a regular expression");
             None
         }
         Err(error) => {
             // Its last line says what; those before it draw where.
             let text = error.to_string();
             let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            item.add(format_args!("is no regular expression: {why}"));
+            item.add(format_args!("is not a regular expression: {why}"));
             None
         }
     }
@@ -468,7 +469,7 @@ fn file_check(table: &Table<'_>) -> Option<FileCheck> {
         let json = or(expect.get("json"), || None, |item| expected_json(&item).map(Some));
         if exists == Some(false) {
             for key in ["sha256", "json"].into_iter().filter(|key| expect.has(key)) {
-                expect.add(format!("expect: {key} says nothing of a file that must not exist"));
+                expect.add(format!("expect: {key} does not apply to a file that must not exist"));
             }
         }
         expect.finish();
@@ -511,7 +512,7 @@ fn metric_rhythm(table: &Table<'_>) -> Option<Rhythm> {
     let mut fine = true;
     for (key, instead) in [("passes", "samples"), ("settle", "every")] {
         if let Some(item) = table.get(key) {
-            item.add(format_args!("a metric has {instead} instead"));
+            item.add(format_args!("a metric uses {instead} instead"));
             fine = false;
         }
     }
@@ -565,7 +566,7 @@ fn metric_source(item: &Item<'_>) -> Option<(MetricSource, bool)> {
             let pointer = table.need("pointer").and_then(|item| {
                 let text = item.text()?;
                 if !is_pointer(text) {
-                    item.add("is no JSON pointer: it begins with `/`, such as \"/p95\"");
+                    item.add("is not a JSON pointer: it must begin with `/`, such as \"/p95\"");
                     return None;
                 }
                 Some(text.to_owned())
@@ -584,7 +585,7 @@ fn metric_source(item: &Item<'_>) -> Option<(MetricSource, bool)> {
 fn metric_name(item: &Item<'_>) -> Option<String> {
     let text = item.text()?;
     if !is_metric_name(text, ":") {
-        item.add(format_args!("{} is no name of a metric", quoted(text)));
+        item.add(format_args!("{} is not a metric name", quoted(text)));
         return None;
     }
     Some(text.to_owned())
@@ -593,7 +594,7 @@ fn metric_name(item: &Item<'_>) -> Option<String> {
 fn metric_labels(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
     let labels = item.table("labels")?.named().into_iter().map(|(name, value)| {
         if !is_metric_name(name, "") {
-            value.add("is no name of a label");
+            value.add("is not a label name");
             return None;
         }
         Some((name.to_owned(), value.text()?.to_owned()))
@@ -622,7 +623,7 @@ fn bounds(item: &Item<'_>) -> Option<Bounds> {
     let low = bounds.above.into_iter().chain(bounds.at_least).reduce(f64::max);
     let high = bounds.below.into_iter().chain(bounds.at_most).reduce(f64::min);
     if low.zip(high).is_some_and(|(low, high)| low > high) {
-        table.add(format!("expect: no number is {bounds}"));
+        table.add(format!("expect: no number can be {bounds}"));
         return None;
     }
     Some(bounds)
@@ -654,7 +655,7 @@ fn placeholders(item: &Item<'_>) -> impl Iterator<Item = &'static str> {
 fn expected_text(item: &Item<'_>) -> Option<Expected> {
     let text = item.text()?;
     if text.is_empty() {
-        item.add("is empty: everything holds the empty text");
+        item.add("is empty, and every text contains the empty text");
         return None;
     }
     check_placeholders(item, text)?;
@@ -666,7 +667,7 @@ fn expected_json(item: &Item<'_>) -> Option<BTreeMap<String, Expected>> {
     let wanted = item.table("json")?.named().into_iter().map(|(pointer, value)| {
         let expected = json_value(&value, true);
         if !is_pointer(pointer) {
-            value.add("is no JSON pointer: it begins with `/`, such as \"/status\"");
+            value.add("is not a JSON pointer: it must begin with `/`, such as \"/status\"");
             return None;
         }
         Some((pointer.to_owned(), Expected { value: expected?, comparison: Comparison::Filled }))
@@ -685,7 +686,7 @@ fn json_value(item: &Item<'_>, top: bool) -> Option<serde_json::Value> {
             let text = item.text()?;
             check_placeholders(item, text)?;
             if !top && placeholders(item).any(|p| text.contains(&format!("{{{p}}}"))) {
-                item.add("placeholders are filled only in a text that stands by itself");
+                item.add("placeholders are only allowed in a plain string");
                 return None;
             }
             Some(text.into())
@@ -703,12 +704,12 @@ fn json_value(item: &Item<'_>, top: bool) -> Option<serde_json::Value> {
             let number = float.as_str().replace('_', "").parse().ok();
             let number = number.and_then(serde_json::Number::from_f64);
             if number.is_none() {
-                item.add("is no number JSON can hold");
+                item.add("is not a number that JSON can represent");
             }
             number.map(Into::into)
         }
         DeValue::Boolean(value) => Some((*value).into()),
-        DeValue::Datetime(_) => item.wanted("a value JSON can hold"),
+        DeValue::Datetime(_) => item.wanted("a value that JSON can represent"),
         DeValue::Array(_) => {
             let values = item.elements("an array")?;
             all(values.iter().map(|value| json_value(value, false))).map(Into::into)
@@ -732,7 +733,7 @@ fn check_placeholders(item: &Item<'_>, text: &str) -> Option<()> {
         let is_word = word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         if is_word && !word.is_empty() && !placeholders(item).any(|known| known == word) {
             let hint = nearest(word, placeholders(item));
-            item.add(format_args!("{{{word}}} is no placeholder{hint}"));
+            item.add(format_args!("{{{word}}} is not a placeholder{hint}"));
             fine = None;
         }
     }

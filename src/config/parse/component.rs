@@ -41,7 +41,7 @@ fn component(name: &str, item: &Item<'_>, names: &[&str]) -> Option<ReadComponen
     let checks = or(table.get("checks"), Vec::new, |item| check::references(&item));
     let after = or(table.get("after"), || None, |item| Some(Some(item.line()?.to_owned())));
     let symptoms = or(table.get("symptoms"), Vec::new, |item| {
-        let elements = item.elements("an array of texts such as [\"HTTP 207 errors\"]")?;
+        let elements = item.elements("an array of strings such as [\"HTTP 207 errors\"]")?;
         all(elements.iter().map(|element| element.line().map(str::to_owned)).collect::<Vec<_>>())
     });
     table.finish();

@@ -45,8 +45,10 @@ pub(super) fn flags(root: &Table<'_>, names: &[&str]) -> Option<Option<ReadFlags
     let mut sources: Vec<(FlagSource, Services)> = own?.into_iter().collect();
     for (read, span) in named? {
         if sources.iter().any(|(earlier, _)| earlier.name == read.0.name) {
-            table
-                .add_at(&span, "[flags.source.file] is the name of [flags] itself: choose another");
+            table.add_at(
+                &span,
+                "[flags.source.file] is the name of [flags] itself: choose another name",
+            );
             return None;
         }
         sources.push(read);
@@ -72,7 +74,8 @@ pub(super) fn check_source(report: &Report<'_>, flags: &Flags, flag: &Flag, span
         }
         None if flags.sources.len() > 1 => {
             let names = known().collect::<Vec<_>>().join(", ");
-            report.add(span, format!("flag: source says where it is kept: one of {names}"));
+            report
+                .add(span, format!("flag: set source to the place that stores it: one of {names}"));
         }
         _ => {}
     }
@@ -105,7 +108,7 @@ fn source(
         && !matches!(kind, FlagSourceKind::Dotenv(_))
         && let Some(item) = table.get("apply")
     {
-        item.add("only what a dotenv file holds can be handed over in the environment");
+        item.add("only a dotenv file can be passed on as environment variables");
         return None;
     }
     let services = or(table.get("services"), Vec::new, |item| service::references(&item));
@@ -125,7 +128,7 @@ fn kind(table: &Table<'_>) -> Option<FlagSourceKind> {
     let ways = ["file", "http", "get"].into_iter().filter(|way| table.has(way)).count();
     if ways != 1 {
         table.get("file");
-        table.add("needs one of file, http, or get and set: where the flags are kept");
+        table.add("needs one of file, http, or get and set: the place that stores the flags");
         return None;
     }
     if table.has("file") {
@@ -150,7 +153,9 @@ fn file_kind(table: &Table<'_>) -> Option<FlagSourceKind> {
         |item| {
             let text = item.text()?;
             if !text.is_empty() && !check::is_pointer(text) {
-                item.add("is no JSON pointer: it begins with `/`, such as \"/featureFlags\"");
+                item.add(
+                    "is not a JSON pointer: it must begin with `/`, such as \"/featureFlags\"",
+                );
                 return None;
             }
             Some(Some(text.to_owned()))
@@ -164,7 +169,7 @@ fn file_kind(table: &Table<'_>) -> Option<FlagSourceKind> {
         (None, None) => Some(FlagSourceKind::Dotenv(file)),
         (None, Some(_)) => {
             let item = table.get("pointer")?;
-            item.add("a dotenv file has no pointers; .json, .toml and .yaml files have");
+            item.add("a dotenv file has no pointers; use a .json, .toml or .yaml file");
             None
         }
     }
@@ -191,7 +196,7 @@ fn api(table: &Table<'_>) -> Option<FlagApi> {
     let body = or(table.get("body"), usual, |item| {
         let text = item.text()?;
         if !text.contains("{value}") {
-            item.add("must hold {value}: what the flag is set to");
+            item.add("must contain {value}, which stands for the new value");
             return None;
         }
         Some(text.to_owned())
@@ -204,7 +209,7 @@ fn api(table: &Table<'_>) -> Option<FlagApi> {
         |item| {
             let text = item.text()?;
             if !check::is_pointer(text) {
-                item.add("is no JSON pointer: it begins with `/`, such as \"/{name}\"");
+                item.add("is not a JSON pointer: it must begin with `/`, such as \"/{name}\"");
                 return None;
             }
             Some(text.to_owned())
@@ -234,7 +239,7 @@ fn template_url(item: &Item<'_>) -> Option<String> {
     check::is_url(item, &filled)?;
     let host = |text: &str| reqwest::Url::parse(text).ok()?.host_str().map(str::to_owned);
     if host(&filled) != host(&text.replace("{name}", "OTHER")) {
-        item.add("{name} may stand behind the host only");
+        item.add("{name} is only allowed after the host");
         return None;
     }
     Some(text.to_owned())
@@ -243,11 +248,11 @@ fn template_url(item: &Item<'_>) -> Option<String> {
 fn headers(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
     let headers = item.table("headers")?.named().into_iter().map(|(name, value)| {
         if !check::is_header(name) {
-            value.add("is no name of a header");
+            value.add("is not a header name");
             return None;
         }
         if name.eq_ignore_ascii_case("authorization") {
-            value.add("a secret has no place here: name it with token = { env = \"…\" }");
+            value.add("do not write a secret here: use token = { env = \"…\" }");
             return None;
         }
         Some((name.to_owned(), value.line()?.to_owned()))
@@ -261,7 +266,7 @@ fn token(item: &Item<'_>) -> Option<ApiToken> {
         (Some(item), None) => item.line().map(|name| ApiToken::Env(name.to_owned())),
         (None, Some(item)) => value::host_file(&item).map(ApiToken::File),
         _ => {
-            table.add("token: is { env = \"NAME\" } or { file = \"/full/path\" }");
+            table.add("token: must be { env = \"NAME\" } or { file = \"/full/path\" }");
             None
         }
     };
@@ -395,14 +400,14 @@ set = ["./flag", "set", "{name}", "{value}"]
             ("[flags]\n", "needs one of file, http, or get and set"),
             ("[flags]\nfile = \".env\"\nhttp = \"http://x/\"\n", "needs one of"),
             ("[flags]\nfile = \".env\"\npointer = \"/x\"\n", "a dotenv file has no pointers"),
-            ("[flags]\nfile = \"/etc/../x\"\n", "named in full"),
+            ("[flags]\nfile = \"/etc/../x\"\n", "write the full path"),
             ("[flags]\nfile = \"../x\"\n", "path must be"),
-            ("[flags]\nfile = \"f.json\"\napply = \"environment\"\n", "only what a dotenv file"),
+            ("[flags]\nfile = \"f.json\"\napply = \"environment\"\n", "only a dotenv file"),
             ("[flags]\nfile = \".env\"\napply = { signal = \"KILL\" }\n", "is not known"),
             ("[flags]\nfile = \".env\"\nservices = [\"web\"]\n", "there is no [service.web]"),
             ("[flags]\nhttp = \"http://u:p@x/\"\n", "must not carry a user"),
-            ("[flags]\nhttp = \"http://{name}.x/\"\n", "behind the host only"),
-            ("[flags]\nhttp = \"http://x/\"\nbody = \"{}\"\n", "must hold {value}"),
+            ("[flags]\nhttp = \"http://{name}.x/\"\n", "after the host"),
+            ("[flags]\nhttp = \"http://x/\"\nbody = \"{}\"\n", "must contain {value}"),
             ("[flags]\nhttp = \"http://x/\"\nheaders = { Authorization = \"x\" }\n", "token ="),
             ("[flags]\nhttp = \"http://x/\"\ntoken = \"s3cret\"\n", "must be a table"),
             ("[flags.source.file]\nfile = \".env\"\n[flags]\nfile = \".env\"\n", "choose another"),
@@ -418,7 +423,7 @@ set = ["./flag", "set", "{name}", "{value}"]
                 &format!(
                     "{component} }}\n[flags]\nfile = \".env\"\n[flags.source.api]\nhttp = \"http://x/\"\n"
                 ),
-                "source says where it is kept: one of file, api",
+                "set source to the place that stores it: one of file, api",
             ),
         ];
         for (text, wanted) in table {

@@ -90,13 +90,13 @@ fn probe(item: &Item<'_>, services: &[&str]) -> Option<SymptomProbe> {
     let kind = check::question(&table, None, services, &[]);
     let (when, kind, samples) = (when?, kind?, samples?);
     if let Some(item) = table.get("since").filter(|_| !matches!(kind, CheckKind::Log(_))) {
-        item.add("only a log has lines of before");
+        item.add("only a log has earlier lines");
     }
     match &kind {
         CheckKind::Http(_) | CheckKind::Tcp(_) if when == When::Holds && !table.has("expect") => {
             table.add(
-                "probe: without expect an app that is well would be the symptom: say what shows it, \
-                 or when = \"fails\"",
+                "probe: without expect, a healthy app would be the symptom: set expect, or when = \
+                 \"fails\"",
             );
             return None;
         }
@@ -129,7 +129,7 @@ fn action(item: &Item<'_>) -> Option<RuleAction> {
         "full" => Some(RuleAction::Full),
         "fix-forward" => Some(RuleAction::FixForward),
         "flags" => {
-            item.add("says whose: \"flags:\" and the component, such as \"flags:QW-001\"");
+            item.add("needs a component: write \"flags:\" and its id, such as \"flags:QW-001\"");
             None
         }
         _ => {
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn an_app_that_is_well_is_no_symptom() {
         for probe in ["http = \"http://h/\"", "tcp = \"h:1\""] {
-            wrong(&with(&format!("{{ {probe} }}")), "an app that is well would be the symptom");
+            wrong(&with(&format!("{{ {probe} }}")), "a healthy app would be the symptom");
             accepts(&with(&format!("{{ {probe}, when = \"fails\" }}")));
         }
         accepts(&with("{ http = \"http://h/\", expect = { status = 207 } }"));
@@ -239,17 +239,17 @@ mod tests {
         };
         wrong(&action("flags:QW-01"), "there is no [component.QW-01] (did you mean \"QW-001\"?)");
         wrong(&action("flags:QW-001,QW-01"), "there is no [component.QW-01]");
-        wrong(&action("flags:QW-001,"), "is no component id");
+        wrong(&action("flags:QW-001,"), "is not a valid component id");
         wrong(&action("flags:docs"), "[component.docs] has no flag to switch off");
         wrong(&action("flags"), "such as \"flags:QW-001\"");
-        wrong(&action("flags:"), "is no component id");
+        wrong(&action("flags:"), "is not a valid component id");
         wrong(&action("cod"), "did you mean \"code\"?");
         wrong(&with("{ command = [\"x\"] }").replace("P0", "P4"), "\"P4\" is not known");
         wrong(&with("{ comand = [\"x\"] }"), "probe needs one of");
-        wrong(&with("{ tcp = \"h:1\", file = \"x\" }"), "probe has \"tcp\" and \"file\"");
+        wrong(&with("{ tcp = \"h:1\", file = \"x\" }"), "probe has both \"tcp\" and \"file\"");
         wrong(&with("{ command = [\"x\"], passes = 3 }"), "unknown key \"passes\" in probe");
         wrong(&with("{ command = [\"x\"], when = \"fail\" }"), "did you mean \"fails\"?");
-        wrong(&with("{ command = [\"x\"], since = \"5m\" }"), "only a log has lines of before");
+        wrong(&with("{ command = [\"x\"], since = \"5m\" }"), "only a log has earlier lines");
         wrong(&with("{ command = [\"x\"], samples = 3 }"), "only a metric has samples");
         wrong(
             &with("{ log = { service = \"wb\" }, expect = { must = \"x\" } }"),
@@ -265,9 +265,6 @@ mod tests {
             &format!("{}why = \"a\\nb\"\n", with("{ command = [\"x\"] }")),
             "why: must be one line",
         );
-        wrong(
-            &format!("{AROUND}[rule]\nsymptom = \"x\"\n"),
-            "write [[rule]] with doubled brackets",
-        );
+        wrong(&format!("{AROUND}[rule]\nsymptom = \"x\"\n"), "write [[rule]] with double brackets");
     }
 }

@@ -54,7 +54,7 @@ fn upstream(item: &Item<'_>) -> Option<UpstreamBranch> {
         .filter(|(remote, branch)| is_ref_name(remote) && is_ref_name(branch) && *remote != "refs");
     let Some((remote, branch)) = parts else {
         item.add(format_args!(
-            "{} is no remote and branch: write for example \"origin/main\"",
+            "{} is not a remote and branch: write for example \"origin/main\"",
             quoted(text)
         ));
         return None;
@@ -98,7 +98,7 @@ fn tag_pattern(item: &Item<'_>) -> Option<String> {
         return None;
     }
     if let Err(error) = GlobBuilder::new(text).build() {
-        item.add(format_args!("{} is no glob: {}", quoted(text), error.kind()));
+        item.add(format_args!("{} is not a valid glob: {}", quoted(text), error.kind()));
         return None;
     }
     Some(text.to_owned())
@@ -116,7 +116,7 @@ fn build_group(table: &Table<'_>, names: &mut HashSet<GroupName>) -> Option<Plac
     let name = table.need("name").and_then(|item| {
         let name: GroupName = item.id()?;
         if !names.insert(name.clone()) {
-            item.add(format_args!("{:?} names an earlier [[build]] too", name.as_str()));
+            item.add(format_args!("{:?} is also the name of an earlier [[build]]", name.as_str()));
             return None;
         }
         Some(name)
@@ -131,7 +131,7 @@ fn build_group(table: &Table<'_>, names: &mut HashSet<GroupName>) -> Option<Plac
         let (_, more) = &optional.clone()?;
         let none = paths.is_empty() && globs.is_empty() && more.is_empty();
         if none && optional.as_ref().is_some_and(|(paths, _)| paths.is_empty()) {
-            item.add("names nothing: name what the commands make, or drop the group");
+            item.add("is empty: list what the commands produce, or remove the group");
             return None;
         }
         Some((paths, globs))
@@ -170,7 +170,7 @@ fn build_commands(item: &Item<'_>) -> Option<Vec<Vec<String>>> {
         return None;
     }
     if elements.iter().all(|element| element.value().is_str()) {
-        item.add("holds words, not commands: double the brackets, as in [[\"npm\", \"ci\"]]");
+        item.add("contains words, not commands: use double brackets, as in [[\"npm\", \"ci\"]]");
         return None;
     }
     all(elements.iter().map(value::command))
@@ -264,7 +264,7 @@ pub(super) fn remote(root: &Table<'_>) -> Option<Remote> {
         if is_ref_name(text) {
             return Some(text.to_owned());
         }
-        item.add(format_args!("{} is no name of a remote", quoted(text)));
+        item.add(format_args!("{} is not the name of a remote", quoted(text)));
         None
     });
     let required = or(table.get("required"), || false, |item| item.boolean());

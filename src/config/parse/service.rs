@@ -94,7 +94,7 @@ fn systemd(table: &Table<'_>, name: &str) -> Option<Manager> {
         |item| {
             let unit = item.line()?;
             if unit.starts_with('-') || !plain(unit) {
-                item.add(format_args!("{} is no name of a systemd unit", quoted(unit)));
+                item.add(format_args!("{} is not the name of a systemd unit", quoted(unit)));
                 return None;
             }
             let others = [
@@ -111,7 +111,7 @@ fn systemd(table: &Table<'_>, name: &str) -> Option<Manager> {
             ];
             if let Some(kind) = others.iter().find(|kind| unit.ends_with(**kind)) {
                 item.add(format_args!(
-                    "{} is a {}: only a service runs the app",
+                    "{} is a {}: only a service unit runs the app",
                     quoted(unit),
                     kind.trim_start_matches('.')
                 ));
@@ -128,11 +128,11 @@ fn systemd(table: &Table<'_>, name: &str) -> Option<Manager> {
         let read = all(elements.iter().map(|element| {
             let instance = element.line()?.to_owned();
             if !plain(&instance) {
-                element.add(format_args!("{} is no instance of a unit", quoted(&instance)));
+                element.add(format_args!("{} is not a valid instance name", quoted(&instance)));
                 return None;
             }
             if seen.contains(&instance) {
-                element.add(format_args!("{} is named twice", quoted(&instance)));
+                element.add(format_args!("{} is listed twice", quoted(&instance)));
                 return None;
             }
             seen.push(instance.clone());
@@ -150,14 +150,14 @@ fn systemd(table: &Table<'_>, name: &str) -> Option<Manager> {
     match (is_template, instances.is_empty(), table.get("instances")) {
         (true, true, _) => {
             table.add(format!(
-                "{} is a template: instances = [\"1\", \"2\"] says which of it run",
+                "{} is a template: list its instances, such as instances = [\"1\", \"2\"]",
                 quoted(&unit)
             ));
             None
         }
         (false, false, Some(item)) => {
             item.add(format_args!(
-                "{} is no template: the name of one ends with @, as in \"app@\"",
+                "{} is not a template: the name of a template ends with @, as in \"app@\"",
                 quoted(&unit)
             ));
             None
@@ -201,7 +201,7 @@ pub(super) fn references(item: &Item<'_>) -> Option<Vec<(ServiceName, Range<usiz
     all(elements.iter().map(|element| {
         let name: ServiceName = element.id()?;
         if seen.contains(&name) {
-            element.add(format_args!("{:?} is named twice", name.as_str()));
+            element.add(format_args!("{:?} is listed twice", name.as_str()));
             return None;
         }
         seen.push(name.clone());
@@ -265,7 +265,7 @@ fn report_cycle(report: &Report<'_>, waiting: &[ReadService]) {
                 .chain([&next])
                 .map(|at| waiting[*at].service.name.as_str())
                 .collect();
-            let message = format!("depends_on: goes in a circle: {}", names.join(" → "));
+            let message = format!("depends_on: contains a cycle: {}", names.join(" → "));
             return report.add(&span, message);
         }
         way.push(next);
@@ -292,7 +292,7 @@ fn check_distinct(report: &Report<'_>, services: &[ReadService]) {
         });
         if let Some((earlier, (what, name, _))) = shared {
             let message = format!(
-                "the {what} {} is [service.{}] already",
+                "the {what} {} is already [service.{}]",
                 quoted(name),
                 earlier.service.name
             );

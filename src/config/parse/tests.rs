@@ -243,7 +243,7 @@ manager = "pm3"
             "7:8: http: must begin with http:// or https://, not \"ftp\":",
             "8:1: unknown key \"setle\" in [[check]] (did you mean \"settle\"?)",
             "9:10: passes: must be from 1 to 1000",
-            "10:11: timeout: \"1 s\" is no duration: write whole numbers with d, h, m, s or ms, \
+            "10:11: timeout: \"1 s\" is not a duration: write whole numbers with d, h, m, s or ms, \
              largest first, such as \"30s\" or \"1h30m\"",
             "12:2: unknown key \"servce\" in the file (did you mean \"service\"?)",
             "16:10: paths: \"../x\": a pattern must be relative to the repository, without `..`, \
@@ -301,8 +301,8 @@ fn sections_of_the_wrong_shape_are_named() {
             "{found:?}"
         );
     }
-    refuses("[build]\nname = \"x\"", "build: write [[build]] with doubled brackets");
-    refuses("[check]\nname = \"x\"", "check: write [[check]] with doubled brackets");
+    refuses("[build]\nname = \"x\"", "build: write [[build]] with double brackets");
+    refuses("[check]\nname = \"x\"", "check: write [[check]] with double brackets");
     refuses("[service]\nweb = 1", "\"web\": must be a table");
     refuses(
         "[rto]\ncode = 5",
@@ -339,7 +339,7 @@ fn paths_and_patterns_stay_inside_the_repository() {
     for path in ["{a,../b}", "{.git,a}/x", "a/{b,.GIT}/c"] {
         refuses(&format!("[component.a]\npaths = [{path:?}]"), "relative to the repository");
     }
-    refuses(&build("inputs", "a[b"), "\"a[b\" is no glob: unclosed character class");
+    refuses(&build("inputs", "a[b"), "\"a[b\" is not a valid glob: unclosed character class");
     refuses(&build("inputs", "!a"), "would exclude \"a\"");
     refuses(&build("inputs", &"a".repeat(2000)), "longer than 1024 bytes");
     refuses(&build("outputs", "a").replace("\"a\"", r#""a\u0000b""#), "NUL");
@@ -386,28 +386,31 @@ fn outputs_lie_apart_from_all_else() {
 fn commands_are_argument_vectors() {
     let build = |run: &str| format!("[[build]]\nname = \"x\"\noutputs = [\"o\"]\nrun = {run}");
     refuses(&build("\"npm ci\""), "must be an array of commands");
-    refuses(&build("[\"npm\", \"ci\"]"), "double the brackets");
+    refuses(&build("[\"npm\", \"ci\"]"), "use double brackets");
     refuses(&build("[]"), "is empty");
     refuses(&build("[[]]"), "is empty: name the program");
-    refuses(&build("[[\"\"]]"), "names no program");
-    refuses(&build("[[\"npm ci\"]]"), "one word with spaces");
-    refuses(&build("[[1]]"), "must be a text, not a whole number");
+    refuses(&build("[[\"\"]]"), "does not name a program");
+    refuses(&build("[[\"npm ci\"]]"), "one string with spaces");
+    refuses(&build("[[1]]"), "must be a string, not a whole number");
     refuses("[notify]\nrun = []", "is empty: name the program");
     refuses("[notify]", "[notify] needs \"run\"");
-    refuses("[[build]]\nname = \"x\"\nrun = [[\"a\"]]\noutputs = []", "names nothing");
+    refuses("[[build]]\nname = \"x\"\nrun = [[\"a\"]]\noutputs = []", "is empty: list");
 }
 
 #[test]
 fn names_are_plain_and_used_once() {
     let check = "[[check]]\nname = \"a\"\nhttp = \"http://h/\"\n";
-    refuses(&format!("{check}{check}"), "\"a\" names an earlier [[check]] too");
+    refuses(&format!("{check}{check}"), "\"a\" is also the name of an earlier [[check]]");
     let build =
         |out: &str| format!("[[build]]\nname = \"a\"\nrun = [[\"m\"]]\noutputs = [\"{out}\"]\n");
-    refuses(&format!("{}{}", build("x"), build("y")), "\"a\" names an earlier [[build]] too");
-    refuses("[service.\"a b\"]\nmanager = \"systemd\"", "\"a b\" is no service name");
-    refuses("[component.\"../x\"]\npaths = [\"a\"]", "\"../x\" is no component id");
-    assert!(problems("[app]\nname = \"a/b\"")[0].contains("\"a/b\" is no app name"));
-    assert!(problems("[app]\nname = 5")[0].contains("must be a text"));
+    refuses(
+        &format!("{}{}", build("x"), build("y")),
+        "\"a\" is also the name of an earlier [[build]]",
+    );
+    refuses("[service.\"a b\"]\nmanager = \"systemd\"", "\"a b\" is not a valid service name");
+    refuses("[component.\"../x\"]\npaths = [\"a\"]", "\"../x\" is not a valid component id");
+    assert!(problems("[app]\nname = \"a/b\"")[0].contains("\"a/b\" is not a valid app name"));
+    assert!(problems("[app]\nname = 5")[0].contains("must be a string"));
 }
 
 #[test]
@@ -416,19 +419,19 @@ fn services_refer_to_each_other_without_circles() {
         format!("[service.{name}]\nmanager = \"pm2\"\ndepends_on = [{deps}]\n")
     };
     refuses(&service("web", "\"wbe\""), "there is no [service.wbe] (did you mean \"web\"?)");
-    refuses(&service("web", "\"web\""), "goes in a circle: web → web");
+    refuses(&service("web", "\"web\""), "contains a cycle: web → web");
     let circle = [service("a", "\"b\""), service("b", "\"c\""), service("c", "\"b\"")].concat();
-    refuses(&circle, "goes in a circle: b → c → b");
+    refuses(&circle, "contains a cycle: b → c → b");
     refuses(
         &format!("{}{}", service("a", "\"b\", \"b\""), service("b", "")),
-        "\"b\" is named twice",
+        "\"b\" is listed twice",
     );
     refuses(
         "[component.a]\npaths = [\"a\"]\nservices = [\"web\"]",
         "services: there is no [service.web]",
     );
     let same = format!("{}[service.b]\nmanager = \"pm2\"\nname = \"a\"", service("a", ""));
-    refuses(&same, "the pm2 app \"a\" is [service.a] already");
+    refuses(&same, "the pm2 app \"a\" is already [service.a]");
 }
 
 #[test]
@@ -441,27 +444,30 @@ fn a_service_has_the_keys_of_its_manager() {
         let text = format!("[service.web]\nmanager = \"pm2\"\nname = \"{name}\"");
         assert_eq!(messages(&text), [""; 0], "{name}");
     }
-    refuses("[service.x]\nmanager = \"systemd\"\nname = \"../x\"", "no name of a systemd unit");
+    refuses(
+        "[service.x]\nmanager = \"systemd\"\nname = \"../x\"",
+        "not the name of a systemd unit",
+    );
     refuses("[service.x]\nmanager = \"systemd\"\nscope = \"usr\"", "did you mean \"user\"?");
     let unit = |more: &str| format!("[service.x]\nmanager = \"systemd\"\n{more}");
-    refuses(&unit("name = \"x.timer\""), "is a timer: only a service runs the app");
-    refuses(&unit("name = \"app@\""), "is a template: instances =");
-    refuses(&unit("instances = [\"1\"]"), "is no template: the name of one ends with @");
-    refuses(&unit("name = \"app@\"\ninstances = [\"1\", \"1\"]"), "\"1\" is named twice");
-    refuses(&unit("name = \"app@\"\ninstances = [\"a b\"]"), "is no instance of a unit");
+    refuses(&unit("name = \"x.timer\""), "is a timer: only a service unit runs the app");
+    refuses(&unit("name = \"app@\""), "is a template: list its instances, such as instances =");
+    refuses(&unit("instances = [\"1\"]"), "is not a template: the name of a template ends with @");
+    refuses(&unit("name = \"app@\"\ninstances = [\"1\", \"1\"]"), "\"1\" is listed twice");
+    refuses(&unit("name = \"app@\"\ninstances = [\"a b\"]"), "is not a valid instance name");
     refuses(&unit("name = \"app@\"\ninstances = []"), "must have from 1 to 100 instances");
     refuses(&unit("relod = true"), "did you mean \"reload\"?");
     refuses(&unit("quiesce = \"yes\""), "quiesce");
     refuses(
         "[service.x]\nmanager = \"systemd\"\nname = \"app@2.service\"\n\
          [service.y]\nmanager = \"systemd\"\nname = \"app@\"\ninstances = [\"1\", \"2\"]",
-        "the unit \"app@2.service\" is [service.x] already",
+        "the unit \"app@2.service\" is already [service.x]",
     );
     let process =
         |rest: &str| format!("[service.x]\nmanager = \"process\"\ncommand = [\"a\"]\n{rest}");
-    refuses(&process("env = { \"A-B\" = \"1\" }"), "\"A-B\": is no name of a variable");
+    refuses(&process("env = { \"A-B\" = \"1\" }"), "\"A-B\": is not a variable name");
     refuses(&process("env = { GITROLL_RUN = \"1\" }"), "are set by gitroll");
-    refuses(&process("env = { PORT = 3000 }"), "\"PORT\": must be a text, not a whole number");
+    refuses(&process("env = { PORT = 3000 }"), "\"PORT\": must be a string, not a whole number");
     refuses(&process("stop_timeout = \"2h\""), "\"2h\" is not between 100ms and 1h");
     refuses(&process("log = \"../log\""), "relative to the repository");
 }
@@ -494,20 +500,20 @@ fn checks_are_bounded_and_say_what_they_expect() {
     refuses(&check("request_timeout = \"31s\""), "longer than the timeout of the whole check, 30s");
     accepts(&check("settle = \"1s\"\ntimeout = \"2s\""));
     refuses(&check("max_bytes = 0"), "between 1B and 64MiB");
-    refuses(&check("max_bytes = \"1TB\""), "is no size");
+    refuses(&check("max_bytes = \"1TB\""), "is not a size");
     refuses(&check("redirects = 99"), "must be from 0 to 10");
     refuses(&check("expect = { status = 20 }"), "status: must be from 100 to 599");
     refuses(&check("expect = { stats = 200 }"), "did you mean \"status\"?");
-    refuses(&check("expect = { header = { \"a b\" = \"x\" } }"), "\"a b\": is no name of a header");
-    refuses(&check("expect = { header = { A = \"x\", a = \"y\" } }"), "is named twice");
-    refuses(&check("expect = { json = { status = \"ok\" } }"), "\"status\": is no JSON pointer");
-    refuses(&check("expect = { json = { \"/a~2\" = \"ok\" } }"), "is no JSON pointer");
+    refuses(&check("expect = { header = { \"a b\" = \"x\" } }"), "\"a b\": is not a header name");
+    refuses(&check("expect = { header = { A = \"x\", a = \"y\" } }"), "is set twice");
+    refuses(&check("expect = { json = { status = \"ok\" } }"), "\"status\": is not a JSON pointer");
+    refuses(&check("expect = { json = { \"/a~2\" = \"ok\" } }"), "is not a JSON pointer");
     refuses(
         &check("expect = { json = { \"/v\" = \"{verison}\" } }"),
         "{verison} is no placeholder (did you mean \"version\"?)",
     );
-    refuses(&check("expect = { json = { \"/v\" = [\"{version}\"] } }"), "stands by itself");
-    refuses(&check("expect = { json = { \"/v\" = inf } }"), "no number JSON can hold");
+    refuses(&check("expect = { json = { \"/v\" = [\"{version}\"] } }"), "in a plain string");
+    refuses(&check("expect = { json = { \"/v\" = inf } }"), "not a number that JSON can represent");
     refuses(&check("expect = { json = { \"/v\" = 1979-05-27 } }"), "not a date");
     refuses(&check("expect = { body = \"\" }"), "is empty");
     accepts(&check("expect = { body = '{\"status\":\"ok\"} {}' }"));
@@ -519,14 +525,14 @@ fn the_small_sections_are_typed_too() {
     for name in
         ["main", "origin/", "/main", "origin/a..b", "-o/main", "refs/heads/main", "origin/a b"]
     {
-        refuses(&format!("[deploy]\nref = {name:?}"), "is no remote and branch");
+        refuses(&format!("[deploy]\nref = {name:?}"), "is not a remote and branch");
     }
     accepts("[deploy]\nref = \"origin/feature/x\"");
-    refuses("[stable]\npattern = \"[\"", "is no glob");
+    refuses("[stable]\npattern = \"[\"", "is not a valid glob");
     refuses("[stable]\npattern = \"\"", "must not be empty");
     refuses("[stable]\nmin_served = \"500d\"", "is not between 0s and 365d");
-    refuses("[remote]\nrequired = \"yes\"", "must be true or false, not a text");
-    refuses("[remote]\nname = \"--upload-pack=x\"", "is no name of a remote");
+    refuses("[remote]\nrequired = \"yes\"", "must be true or false, not a string");
+    refuses("[remote]\nname = \"--upload-pack=x\"", "is not the name of a remote");
     refuses("[run]\nwatchdog = false", "write \"off\"");
     refuses("[run]\nwatchdog = \"900ms\"", "is not between 1s and 1d");
     accepts("[run]\nwatchdog = \"off\"");
@@ -536,10 +542,10 @@ fn the_small_sections_are_typed_too() {
     refuses("[retention]\nstages = 1", "unknown key \"stages\"");
     accepts("layout = \"releases\"\nprove = \"weak\"");
     refuses("version = \"1 2\"", "must be one word");
-    refuses("[component.a]\npaths = []", "names nothing");
+    refuses("[component.a]\npaths = []", "is empty: list");
     refuses(
         "[component.a]\npaths = [\"a\"]\nflag = { name = \"A=B\", off = \"0\" }",
-        "is no flag name",
+        "is not a valid flag name",
     );
     refuses("[component.a]\npaths = [\"a\"]\nflag = { name = \"A\" }", "flag needs \"off\"");
 }

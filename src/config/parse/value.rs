@@ -40,7 +40,7 @@ pub(super) fn host_file(item: &Item<'_>) -> Option<PathBuf> {
         !text.is_empty() && text.split('/').all(|part| !matches!(part, "" | "." | ".."))
     });
     if !plain {
-        item.add("a file of the host is named in full, without `.`, `..` or empty parts");
+        item.add("write the full path of a file on the host, without `.`, `..` or empty parts");
         return None;
     }
     Some(PathBuf::from(text))
@@ -103,7 +103,8 @@ fn output_glob(text: &str, optional: bool) -> Result<OutputGlob, String> {
         ));
     }
     let matcher = GlobBuilder::new(directories).literal_separator(true).build();
-    let matcher = matcher.map_err(|error| format!("{shown} is no glob: {}", error.kind()))?;
+    let matcher =
+        matcher.map_err(|error| format!("{shown} is not a valid glob: {}", error.kind()))?;
     Ok(OutputGlob::new(text.to_owned(), optional, matcher.compile_matcher(), name.to_owned()))
 }
 
@@ -114,7 +115,7 @@ const GLOB: [char; 7] = ['*', '?', '[', ']', '{', '}', '\\'];
 pub(super) fn some_patterns(item: &Item<'_>) -> Option<Patterns> {
     let patterns = patterns(item)?;
     if patterns.is_empty() {
-        item.add("names nothing: name at least one path");
+        item.add("is empty: list at least one path");
         return None;
     }
     Some(patterns)
@@ -170,7 +171,7 @@ fn compile(text: &str) -> Result<Vec<globset::Glob>, String> {
     }
     if let Some(rest) = text.strip_prefix('!') {
         return Err(format!(
-            "{shown} would exclude {}: only what is wanted can be named",
+            "{shown} would exclude {}: exclusions are not supported",
             quoted(rest)
         ));
     }
@@ -194,7 +195,7 @@ fn compile(text: &str) -> Result<Vec<globset::Glob>, String> {
         GlobBuilder::new(pattern)
             .literal_separator(true)
             .build()
-            .map_err(|error| format!("{shown} is no glob: {}", error.kind()))
+            .map_err(|error| format!("{shown} is not a valid glob: {}", error.kind()))
     };
     let last = pattern.rsplit('/').next().unwrap_or(pattern);
     let plain = !last.contains(GLOB);
@@ -215,9 +216,9 @@ pub(super) fn command(item: &Item<'_>) -> Option<Vec<String>> {
     let words = all(elements.iter().map(|word| word.text().map(str::to_owned)))?;
     match words.first() {
         None => item.add("is empty: name the program to run"),
-        Some(program) if program.trim().is_empty() => item.add("names no program"),
+        Some(program) if program.trim().is_empty() => item.add("does not name a program"),
         Some(program) if words.len() == 1 && program.contains(' ') => item.add(format_args!(
-            "{} is one word with spaces: write each argument by itself, no shell splits them",
+            "{} is one string with spaces: write each argument as its own string, because no shell splits them",
             quoted(program)
         )),
         Some(_) => return Some(words),
@@ -231,7 +232,9 @@ pub(super) fn environment(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
     let variables = table.named().into_iter().map(|(name, value)| {
         let text = value.text();
         if !is_variable(name) {
-            value.add("is no name of a variable: letters, digits and `_`, no digit first");
+            value.add(
+                "is not a variable name: use letters, digits and `_`, not beginning with a digit",
+            );
             return None;
         }
         if name.starts_with("GITROLL_") {

@@ -16,10 +16,10 @@ pub(super) fn parse(text: &str) -> Result<Node, String> {
     // `serde_json` also bounds how deep it is nested.
     if let Err(error) = serde_json::from_str::<Json>(&text[start..]) {
         let (line, column) = (error.line(), error.column());
-        return Err(format!("is no valid JSON from line {line}, column {column} on"));
+        return Err(format!("is not valid JSON from line {line}, column {column} on"));
     }
     let mut reader = JsonReader { text, at: start };
-    reader.value().ok_or_else(|| "is JSON that cannot be followed".to_owned())
+    reader.value().ok_or_else(|| "is JSON that gitroll cannot edit".to_owned())
 }
 
 /// One more entry behind the last one, spaced as that is.

@@ -15,7 +15,7 @@ pub(super) fn parse(text: &str) -> Result<Node, String> {
     let root = DeTable::parse(text).map_err(|error| {
         let before = &text[..error.span().map_or(0, |span| span.start.min(text.len()))];
         format!(
-            "is no valid TOML from line {} on: {}",
+            "is not valid TOML from line {} on: {}",
             before.matches('\n').count() + 1,
             error.message()
         )
@@ -58,7 +58,7 @@ fn node(span: Range<usize>, value: &DeValue<'_>) -> Node {
 
 /// `inf`, `nan` and what no integer holds.
 fn other(text: &str) -> Kind {
-    Kind::Other("a number that is left alone", text.to_owned())
+    Kind::Other("a number that gitroll does not change", text.to_owned())
 }
 
 /// A value as TOML.
@@ -103,9 +103,7 @@ pub(super) fn insert(
 ) -> Result<Edit, String> {
     let values = table.iter().filter(|entry| !matches!(entry.value.kind, Kind::Object(_)));
     let Some(last) = values.max_by_key(|entry| entry.value.span.end) else {
-        return Err(format!(
-            "{name} would be the first value of its table: write it there by hand"
-        ));
+        return Err(format!("{name} would be the first value of its table: add it by hand"));
     };
     let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
     let name = if plain { name.to_owned() } else { basic(name) };

@@ -27,7 +27,7 @@ pub(super) fn parse(text: &str) -> Result<Node, String> {
     loop {
         match reader.next()? {
             (Event::DocumentStart(_), _) if document.is_some() => {
-                return Err("holds several documents: one file for each".to_owned());
+                return Err("contains more than one document: use one file for each".to_owned());
             }
             (Event::DocumentStart(_), _) => {
                 let first = reader.next()?;
@@ -53,7 +53,7 @@ impl<'a> YamlReader<'a> {
             Some(Ok(event)) => Ok(event),
             Some(Err(error)) => {
                 let (line, column) = (error.marker().line(), error.marker().col() + 1);
-                Err(format!("is no valid YAML from line {line}, column {column} on"))
+                Err(format!("is not valid YAML from line {line}, column {column} on"))
             }
             None => Ok((Event::StreamEnd, Span::default())),
         }
@@ -101,7 +101,7 @@ impl<'a> YamlReader<'a> {
                 (Kind::Object(entries), end, anchor > 0 || tag.is_some() || merged)
             }
             Event::Alias(_) => (Kind::Scalar(Json::Null), self.place(&span).end, true),
-            _ => return Err("is YAML that cannot be followed".to_owned()),
+            _ => return Err("is YAML that gitroll cannot edit".to_owned()),
         };
         // A change there would be one elsewhere, too, or would not mean what it says.
         let kind = if marked {
@@ -124,7 +124,7 @@ fn entry(name: Node, value: Node) -> Result<Member, String> {
     let text = match &name.kind {
         Kind::Scalar(Json::String(text)) => text.clone(),
         Kind::Scalar(other) => other.to_string(),
-        _ => return Err("has a name that is no plain text".to_owned()),
+        _ => return Err("has a name that is not plain text".to_owned()),
     };
     Ok(Member { name: text, span: name.span, value })
 }

@@ -242,9 +242,9 @@ fn a_file_declared_local_keeps_its_edits_and_an_environment_file_is_never_replac
     assert_eq!(
         observed.warnings,
         [
-            "the target tracks .env: the one on this host stays",
-            "the target tracks api/.env.local: the one on this host stays",
-            "the target no longer tracks carried: the one on this host stays",
+            "the target tracks .env: the file on this host stays",
+            "the target tracks api/.env.local: the file on this host stays",
+            "the target no longer tracks carried: the file on this host stays",
         ]
     );
     let places = app.run();

@@ -272,7 +272,7 @@ fn what_another_chain_has_seen_shows_a_rewriting_that_this_host_has_not() {
     fs::remove_dir_all(world.git.state_dir().join("cache")).unwrap();
     let ledger = world.ledger().unwrap();
     let said = ledger.refused[0].1.to_string();
-    assert!(said.contains("as record web-1.k3f9 2 has seen"), "{said}");
+    assert!(said.contains("as seen by record web-1.k3f9 2"), "{said}");
     assert!(!ledger.chains.contains_key(&other.writer));
 }
 

@@ -256,7 +256,7 @@ mod signing {
         with_gpg(&mut world, &home, &key);
         let begin = Instant::now();
         let problem = sign_problem(&world);
-        assert!(problem.contains("without asking"), "{problem}");
+        assert!(problem.contains("without a prompt"), "{problem}");
         assert!(begin.elapsed() < Duration::from_secs(8), "it waited for somebody");
         world.binding.signing.key = "ana@example.com".to_owned();
         assert!(sign_problem(&world).contains("is not the fingerprint"));
@@ -470,9 +470,9 @@ mod forgery {
         type Change = fn(&mut Record);
         let cases: [(Change, &str); 6] = [
             (|r| r.app = "blog".parse().unwrap(), "it is of app blog, not shop"),
-            (|r| r.environment = "staging".parse().unwrap(), "it is of environment staging"),
-            (|r| r.chain = "f".repeat(32).parse().unwrap(), "it is of chain ffff"),
-            (|r| r.writer = "web-2.a".parse().unwrap(), "it is of writer web-2.a"),
+            (|r| r.environment = "staging".parse().unwrap(), "it belongs to environment staging"),
+            (|r| r.chain = "f".repeat(32).parse().unwrap(), "it belongs to chain ffff"),
+            (|r| r.writer = "web-2.a".parse().unwrap(), "it belongs to writer web-2.a"),
             (|r| r.seq = crate::model::Seq(7), "record 7 comes after it"),
             (
                 |r| r.previous = Some(crate::model::Digest::of(b"x")),
@@ -505,7 +505,7 @@ mod forgery {
         plant(&world, &other, &tag_object(&world, &first), &world.commits[0]);
         let ledger = world.ledger().unwrap();
         assert_eq!(ledger.chains.len(), 1);
-        assert!(ledger.refused[0].1.to_string().contains("it is of writer web-1.k3f9"));
+        assert!(ledger.refused[0].1.to_string().contains("it belongs to writer web-1.k3f9"));
 
         // Another app's whole chain, pushed here.
         let mut stranger = world.other("web-3.c");
@@ -563,7 +563,7 @@ mod forgery {
         plant(&world, &world.binding, changed.as_bytes(), &world.commits[1]);
         let error = refusal(&world);
         assert!(matches!(error, LedgerError::Untrusted { .. }), "{error}");
-        assert!(error.to_string().ends_with("its signature is not over these bytes"), "{error}");
+        assert!(error.to_string().ends_with("its signature does not match its content"), "{error}");
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(super) fn change(before: &[String], after: &[String]) -> EnvironmentChange {
 /// The names of the variables in the live `.env`, none where there is no such file.
 ///
 /// # Errors
-/// When it cannot be read, is no plain file of this tree, or is larger than 1 MiB.
+/// When it cannot be read, is not a regular file of this tree, or is larger than 1 MiB.
 pub fn live_keys(top: &Path) -> io::Result<Vec<String>> {
     let refused = |why: &str| Err(io::Error::other(why.to_owned()));
     let path = match top.join(".env").canonicalize() {
@@ -60,12 +60,12 @@ pub fn live_keys(top: &Path) -> io::Result<Vec<String>> {
         Err(error) => return Err(error),
     };
     if !path.starts_with(top) {
-        return refused("it is a link that leads out of the tree");
+        return refused("it is a link that points out of the tree");
     }
     match files::read_plain(&path, LARGEST) {
         Ok(bytes) => Ok(dotenv::names(&bytes)),
         Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::FileTooLarge) => {
-            refused("it is no plain file of at most 1 MiB")
+            refused("it is not a regular file of at most 1 MiB")
         }
         Err(error) => Err(error),
     }

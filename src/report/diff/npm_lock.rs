@@ -108,7 +108,7 @@ impl Class {
     pub fn as_str(self) -> &'static str {
         match self {
             Class::Major => "major",
-            Class::Content => "same version, other content",
+            Class::Content => "same version, different content",
             Class::Other => "no version to compare",
             Class::Removed => "removed",
             Class::Added => "added",
@@ -414,7 +414,7 @@ fn change(git: &Git, from: &Oid, to: &Oid, file: &FileChange) -> LockChange {
                 change.packages = changes(&before, &after);
                 if change.packages.is_empty() && before.version != after.version {
                     let (old, new) = (before.version, after.version);
-                    change.summary = Some(format!("format {old} is {new} now, packages the same"));
+                    change.summary = Some(format!("format {old} is now {new}, same packages"));
                 }
             }
         },
@@ -437,7 +437,7 @@ struct Problem {
 fn read(git: &Git, commit: &Oid, path: &RepoPath) -> Result<Lock, Problem> {
     let unreadable = |text: String| Problem { text, broken: false };
     let text = git.file(commit, path).map_err(|e| unreadable(format!("not read: {e}")))?;
-    let text = text.ok_or_else(|| unreadable("it is no file".to_owned()))?;
+    let text = text.ok_or_else(|| unreadable("it is not a file".to_owned()))?;
     let beside = match path.parent() {
         Some(dir) => dir.join(b"package.json"),
         None => RepoPath::new("package.json"),

@@ -97,7 +97,7 @@ fn a_version_with_another_content_is_a_change() {
         lock3(&format!(r#""node_modules/a": {{ "version": "1.0.0", "integrity": "{hash}" }}"#))
     };
     let told = told(&with("sha512-x"), &with("sha512-y"));
-    assert_eq!(told, ["a 1.0.0 1.0.0 transitive same version, other content"]);
+    assert_eq!(told, ["a 1.0.0 1.0.0 transitive same version, different content"]);
 }
 
 #[test]

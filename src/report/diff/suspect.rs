@@ -219,7 +219,7 @@ fn together(lock: &LockChange, transitive: &[&PackageChange]) -> Option<Suspect>
     let names: Vec<&str> = transitive.iter().take(NAMED).map(|c| c.package.as_str()).collect();
     let more = if number > NAMED { ", …" } else { "" };
     let (weight, first) = match (breaking, worst.dev) {
-        (0, _) => (40, "none should break by its version".to_owned()),
+        (0, _) => (40, "by their versions, none should break".to_owned()),
         (_, true) => (40, format!("{breaking} may break, only for development")),
         (_, false) => (50, format!("{breaking} may break")),
     };
@@ -236,7 +236,7 @@ fn environment(change: &EnvironmentChange) -> Vec<Suspect> {
     };
     let mut suspects = Vec::new();
     if change.emptied && !change.removed.is_empty() {
-        let why = "no variable is left in .env: it is gone, empty or cannot be read";
+        let why = ".env has no variables: it is missing, empty or not readable";
         suspects.push(suspect(SuspectKind::Environment, 98, what(&change.removed), why));
     } else if !change.removed.is_empty() {
         let why = "removed from .env since";
@@ -261,7 +261,7 @@ fn of_kind(file: &FileChange, kinds: &Kinds) -> Option<Suspect> {
             format!("{change}{}, not compared by package", lines(file)),
         ),
         Kind::Migration => {
-            (SuspectKind::Migration, 85, format!("{change}; the schema stays when going back"))
+            (SuspectKind::Migration, 85, format!("{change}; a rollback does not change the schema"))
         }
         Kind::Gitroll => {
             (SuspectKind::Gitroll, 75, format!("{change}{}: how it is deployed", lines(file)))
@@ -328,7 +328,7 @@ fn manifest(manifest: &Manifest, evidence: &Evidence<'_>) -> Option<Suspect> {
     });
     let of_dependencies = |name: &&String| name.to_ascii_lowercase().ends_with("dependencies");
     let (weight, why) = match &manifest.sections {
-        None => (95, "it is no JSON any more".to_owned()),
+        None => (95, "it is no longer JSON".to_owned()),
         Some(sections) if !lock_changed && sections.iter().any(|name| of_dependencies(&name)) => {
             (82, format!("{} changed and no lock file did", sections.join(", ")))
         }

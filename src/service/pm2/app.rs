@@ -371,7 +371,7 @@ impl Definition {
             None => Err(ServiceError::Failed {
                 command: format!("pm2 start {}", self.name),
                 problem: format!(
-                    "pm2 ran {}, and there is no such script in {}",
+                    "pm2 ran {}, but there is no such script in {}",
                     self.script.display(),
                     top.display()
                 ),

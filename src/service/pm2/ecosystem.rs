@@ -145,7 +145,7 @@ pub(super) fn intended(
         let older = moments.iter().rev().find(|m| m.commit == commit);
         return match &last.from {
             Some(from) if host.top.join(from).is_file() => {
-                Err(failed(from, format!("does not name {} any more", definition.name())))
+                Err(failed(from, format!("no longer names {}", definition.name())))
             }
             _ => Ok(older.and_then(|m| Definition::from_value(&m.definition)).or(Some(definition))),
         };
@@ -195,8 +195,8 @@ fn governing<'m>(
 
 fn several(service: &Service, definition: &Definition) -> String {
     format!(
-        "more than one file names {}, and none is what pm2 runs: say ecosystem = \"FILE\" under [service.{}] in \
-         gitroll.toml",
+        "more than one file defines {}, and none matches what pm2 runs: set ecosystem = \"FILE\" under [service.{}] \
+         in gitroll.toml",
         definition.name(),
         service.name
     )
@@ -325,8 +325,8 @@ impl Definition {
             }
             if old.is_some() && here != old {
                 return Err(format!(
-                    "it changes {name}, and pm2 runs {} with another value of it than the file had: start it once \
-                     from the file, or say ecosystem = false for this service in gitroll.toml",
+                    "it changes {name}, but pm2 runs {} with a different value than the file had: start it once \
+                     from the file, or set ecosystem = false for this service in gitroll.toml",
                     self.name()
                 ));
             }
@@ -346,7 +346,7 @@ fn placed(host: &Host<'_>, mut app: Map<String, Value>) -> Result<Definition, St
         app.get(key).and_then(Value::as_str).map(PathBuf::from)
     };
     let cwd = host.top.join(text(&app, "cwd").unwrap_or_default());
-    let script = text(&app, "script").ok_or("it names no script")?;
+    let script = text(&app, "script").ok_or("it has no script")?;
     let there = cwd.join(&script);
     let script = if there.exists() {
         there
@@ -358,13 +358,12 @@ fn placed(host: &Host<'_>, mut app: Map<String, Value>) -> Result<Definition, St
             .ok_or_else(|| format!("there is no script {}", there.display()))?
     };
     if !resolved(&cwd).starts_with(resolved(&host.top)) {
-        return Err(format!("it says cwd = {}, which is not in this tree", cwd.display()));
+        return Err(format!("its cwd = {} is not in this tree", cwd.display()));
     }
     for (key, path) in [("cwd", cwd), ("script", script)] {
         app.insert(key.to_owned(), json!(path));
     }
-    Definition::from_value(&Value::Object(app))
-        .ok_or_else(|| "it is no definition of an app".into())
+    Definition::from_value(&Value::Object(app)).ok_or_else(|| "it is not an app definition".into())
 }
 
 /// What each file says of the app of `definition`.
@@ -459,7 +458,7 @@ fn read(
         return Err(format!("it was not read within {} s", LIMIT.as_secs()));
     }
     let lines = telling_lines(&finished.stderr, 1);
-    Err(lines.first().cloned().unwrap_or_else(|| "node told nothing".to_owned()))
+    Err(lines.first().cloned().unwrap_or_else(|| "node printed nothing".to_owned()))
 }
 
 fn run_of(host: &Host<'_>) -> String {

@@ -116,13 +116,15 @@ impl<'h> App<'h> {
                 let theirs = stranger.namespace();
                 format!("pm2 runs {name:?} in {dir}, in the namespace {theirs:?}: another app")
             }
-            None => format!("pm2 runs {name:?} in {dir}, not in {top}: that is another checkout's"),
+            None => {
+                format!("pm2 runs {name:?} in {dir}, not in {top}: it belongs to another checkout")
+            }
         };
         ServiceError::Unusable {
             problem,
             hint: format!(
-                "start this checkout's own app in {top} under a name of its own, and say that name in \
-                 gitroll.toml; gitroll init --take-over moves the other one here"
+                "start this checkout's app in {top} under a different name, and put that name in \
+                 gitroll.toml; gitroll init --take-over moves the other app here"
             ),
             command: None,
         }
@@ -138,7 +140,7 @@ impl<'h> App<'h> {
                 problem: format!(
                     "pm2 runs two apps {name:?} in this tree, in the namespaces {one:?} and {other:?}"
                 ),
-                hint: format!("say namespace = {one:?} in gitroll.toml, or give one another name"),
+                hint: format!("set namespace = {one:?} in gitroll.toml, or rename one of them"),
                 command: None,
             });
         }
@@ -151,7 +153,9 @@ impl<'h> App<'h> {
                     of(first),
                     of(other)
                 ),
-                hint: "pm2 delete one of them by its id, and start it under another name".into(),
+                hint:
+                    "delete one of them by its id with pm2 delete, and start it under another name"
+                        .into(),
                 command: None,
             });
         }
@@ -170,7 +174,7 @@ impl Found {
             self.own.iter().map(|instance| instance.id.map(|id| id.to_string())).collect();
         let ids = ids.ok_or_else(|| ServiceError::Failed {
             command: "pm2 jlist".to_owned(),
-            problem: "does not tell the number of each process".to_owned(),
+            problem: "does not show the process id of each process".to_owned(),
         })?;
         // Reload takes one at a time.
         if verb == "reload" {
@@ -193,11 +197,11 @@ impl Found {
 pub(super) fn shared_name(other: &Instance) -> ServiceError {
     ServiceError::Unusable {
         problem: format!(
-            "it has to be started anew, and pm2 would start {:?} in {} with it, which has the same name",
+            "it must be restarted, and pm2 would also start {:?} in {}, which has the same name",
             other.name,
             other.cwd.display()
         ),
-        hint: "give one of the two another name in pm2, then in gitroll.toml".into(),
+        hint: "rename one of them in pm2, then in gitroll.toml".into(),
         command: None,
     }
 }
@@ -238,13 +242,13 @@ mod tests {
         assert_eq!(among(app(None), &[gone]).unwrap(), [5], "nobody can miss it there");
         assert_eq!(among(app(Some("b")), &[own.clone(), second.clone()]).unwrap(), [3]);
         for (found, says) in [
-            (among(app(None), &[other.clone(), nested]), "another checkout's"),
+            (among(app(None), &[other.clone(), nested]), "another checkout"),
             (among(app(None), &[own.clone(), second]), "in the namespaces \"a\" and \"b\""),
             (
                 among(app(Some("c")), std::slice::from_ref(&own)),
                 "in the namespace \"a\": another app",
             ),
-            (among(app(None), &[]), "pm2 knows no \"web\""),
+            (among(app(None), &[]), "pm2 has no \"web\""),
         ] {
             let told = found.unwrap_err().to_string();
             assert!(told.contains(says), "{told}");

@@ -43,7 +43,7 @@ impl Client {
             if !["systemd/private", "bus"].iter().any(|socket| runtime.join(socket).exists()) {
                 return Err(ServiceError::Unusable {
                     problem: format!(
-                        "no systemd of user {} runs: nothing answers in {}",
+                        "no systemd runs for user {}: nothing answers in {}",
                         account.name,
                         runtime.display()
                     ),
@@ -65,7 +65,7 @@ impl Client {
             return Err(ServiceError::Unusable {
                 problem: "systemd does not run on this host: there is no /run/systemd/system"
                     .into(),
-                hint: "say manager = \"process\", \"pm2\" or \"command\" in gitroll.toml".into(),
+                hint: "set manager = \"process\", \"pm2\" or \"command\" in gitroll.toml".into(),
                 command: None,
             });
         }
@@ -102,7 +102,7 @@ impl Client {
                 }
                 "masked" => {
                     return Err(ServiceError::Unusable {
-                        problem: format!("{id} is masked: systemd starts it for nobody"),
+                        problem: format!("{id} is masked: systemd does not start it"),
                         hint: format!("systemctl{} unmask {id}", self.option()),
                         command: Some(self.as_root(&format!("unmask {id}"))),
                     });
@@ -338,7 +338,7 @@ impl Client {
     fn silent(&self, problem: &str) -> ServiceError {
         ServiceError::Unusable {
             problem: format!("systemctl{} show: {problem}", self.option()),
-            hint: format!("systemctl{} status must answer first", self.option()),
+            hint: format!("systemctl{} status must work first", self.option()),
             command: Some(format!("systemctl{} status", self.option())),
         }
     }
@@ -346,7 +346,7 @@ impl Client {
     fn denied(&self, verb: &str, name: &str) -> ServiceError {
         ServiceError::Unusable {
             problem: format!("{} may not {verb} {name}", self.account.name),
-            hint: "allow it by sudo or polkit (docs/guides/systemd.md), or say scope = \"user\""
+            hint: "allow it with sudo or polkit (docs/guides/systemd.md), or set scope = \"user\""
                 .into(),
             command: Some("sudo visudo -f /etc/sudoers.d/gitroll".to_owned()),
         }
@@ -430,11 +430,11 @@ impl Client {
         }
         Err(ServiceError::Unusable {
             problem: format!(
-                "the file of {name} was changed, and {} may not have systemd read it (daemon-reload)",
+                "the file of {name} was changed, and {} may not run daemon-reload",
                 self.account.name
             ),
             hint:
-                "sudo systemctl daemon-reload does it once; for always allow it by sudo or polkit \
+                "run sudo systemctl daemon-reload once; to allow it permanently, use sudo or polkit \
                    (docs/guides/systemd.md)"
                     .into(),
             command: Some(self.as_root("daemon-reload")),

@@ -91,12 +91,12 @@ pub(super) fn lines_of(
 /// Why nothing can be told of what a unit wrote.
 fn why_silent(client: &Client, unit: &Unit) -> String {
     match files(client, unit).as_deref() {
-        Some([]) => return "it writes to a file that is not known here".to_owned(),
+        Some([]) => return "it writes to a file that gitroll does not know".to_owned(),
         Some([file, ..]) if file.metadata().is_ok() && files::open_plain(file).is_err() => {
             return format!("it writes to {}, which this user may not read", file.display());
         }
         Some([file, ..]) => {
-            return format!("it wrote nothing to {} since its start", file.display());
+            return format!("it has written nothing to {} since its start", file.display());
         }
         None => {}
     }
@@ -104,9 +104,9 @@ fn why_silent(client: &Client, unit: &Unit) -> String {
         Some(Ok(())) => "it wrote nothing to the journal since its start".to_owned(),
         Some(Err(_)) => {
             let command = client.journal_command(&unit.id);
-            format!("its journal tells this user nothing; {command} may")
+            format!("this user cannot read its journal; try {command}")
         }
-        None => "there is no journalctl to read what it wrote".to_owned(),
+        None => "journalctl was not found, so its output cannot be read".to_owned(),
     }
 }
 

@@ -61,8 +61,8 @@ pub(super) fn left_over(unit: &Unit) -> Vec<String> {
         let words: Vec<String> = words.iter().map(|w| w.to_string_lossy().into_owned()).collect();
         let command = secrets::cut(&words.join(" "), SHOWN_COMMAND);
         let how = match &main {
-            Some(_) => "was there before the main process",
-            None => "still runs although the unit does not",
+            Some(_) => "started before the main process",
+            None => "is still running although the unit is not",
         };
         format!("process {} ({command}) {how}{why}", process.pid)
     })
@@ -239,7 +239,7 @@ fn judge(words: &[OsString], directory: &Path, top: &Path) -> CodeOrigin {
         }
         None if in_tree => CodeOrigin::Tree,
         None if none => CodeOrigin::Unknown(format!(
-            "says no WorkingDirectory: nothing shows that it runs {shown}"
+            "sets no WorkingDirectory: nothing shows that it runs {shown}"
         )),
         Some(_) | None => {
             CodeOrigin::Elsewhere(format!("runs in {}, not in {shown}", directory.display()))

@@ -189,7 +189,7 @@ impl Unit {
             }
             "success" | "" => return None,
             "exit-code" if self.ended == 1 => format!("exit code {}", self.status),
-            "exit-code" => "a command of it failed".to_owned(),
+            "exit-code" => "one of its commands failed".to_owned(),
             "signal" | "core-dump" if self.ended >= 2 => signal(self.status),
             "timeout" => match self.start_limit {
                 Some(limit) if self.kind.starts_with("notify") => {
@@ -199,7 +199,7 @@ impl Unit {
             },
             "start-limit-hit" => "it was started too often (start limit)".to_owned(),
             "oom-kill" => "killed, out of memory".to_owned(),
-            "watchdog" => "its own watchdog ended it".to_owned(),
+            "watchdog" => "its own watchdog stopped it".to_owned(),
             "protocol" => "it ended before it was ready".to_owned(),
             other => other.to_owned(),
         })

@@ -220,7 +220,7 @@ fn plain(file: File) -> io::Result<(File, FileStat)> {
     if found.kind == FileKind::File {
         Ok((file, found))
     } else {
-        Err(io::Error::new(io::ErrorKind::InvalidInput, "is no plain file"))
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"))
     }
 }
 

@@ -54,7 +54,7 @@ pub fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
 fn copy_bytes(from: &Path, to: &Path) -> io::Result<()> {
     let mut source = OpenOptions::new().read(true).custom_flags(no_follow()).open(from)?;
     if !source.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no plain file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"));
     }
     let mut target = OpenOptions::new()
         .write(true)

@@ -98,7 +98,7 @@ impl DirEntryAt {
     pub fn read(&self) -> io::Result<Vec<u8>> {
         let (mut file, found) = self.open_file()?;
         if found.kind != FileKind::File {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no plain file"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"));
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;

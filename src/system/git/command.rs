@@ -107,7 +107,7 @@ impl Git {
         }
         self.settings.get().ok_or_else(|| GitError::Command {
             verb: "config".to_owned(),
-            problem: "its answer could not be kept".to_owned(),
+            problem: "its output could not be stored".to_owned(),
         })
     }
 
@@ -294,7 +294,7 @@ impl Answer {
         let from = chosen.len().saturating_sub(4);
         match (chosen[from..].join("; "), self.code) {
             (text, Some(code)) if text.is_empty() => {
-                format!("it exited with {code} and said nothing")
+                format!("it exited with {code} and printed nothing")
             }
             (text, None) if text.is_empty() => "a signal ended it".to_owned(),
             (text, _) => text.replace("fatal: ", "").replace("error: ", ""),

@@ -37,7 +37,7 @@ pub struct FileDiff {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeDiff {
     pub files: Vec<FileDiff>,
-    /// Why renames and lines were not looked at, where they were not.
+    /// Why renames and lines were not examined, where they were not.
     pub uncounted: Option<String>,
 }
 
@@ -54,7 +54,7 @@ impl Git {
         }
         if changes.len() > MOST_COUNTED {
             let why = format!(
-                "{} paths differ: renames and lines are counted up to {MOST_COUNTED}",
+                "{} paths differ: renames and lines are only counted up to {MOST_COUNTED}",
                 changes.len()
             );
             return Ok(TreeDiff { files: plain(changes), uncounted: Some(why) });
@@ -66,7 +66,7 @@ impl Git {
             .and_then(|output| {
                 parse(&output).ok_or_else(|| GitError::Command {
                     verb: "diff-tree".to_owned(),
-                    problem: "its answer cannot be understood".to_owned(),
+                    problem: "its output cannot be parsed".to_owned(),
                 })
             });
         Ok(match counted {

@@ -22,7 +22,7 @@ const MOST_REFLOG: u64 = 16 << 20;
 /// One line of HEAD's reflog: it came to a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadMove {
-    /// The commit; whether it is still here was not looked at.
+    /// The commit; whether it is still here was not examined.
     pub commit: Oid,
     /// When, to the second, by the clock of that time.
     pub at: Timestamp,

@@ -298,7 +298,7 @@ pub(super) fn lock_in_message(message: &str) -> Option<&Path> {
 pub(super) fn in_the_way(lock: &Path) -> String {
     let lock = lock.display();
     format!(
-        "{lock} is in the way; if no git command is running here, one was killed: remove that file"
+        "{lock} is in the way; if no git command is running here, remove that file: a killed command left it"
     )
 }
 
@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(git.stale_files(), StaleFiles { locks: ours.clone(), ..StaleFiles::default() });
         fs::remove_file(&ours[0]).unwrap();
         lie(&repo, &["HEAD.lock"]);
-        assert_eq!(git.stale_files(), StaleFiles::default(), "it was made again by somebody");
+        assert_eq!(git.stale_files(), StaleFiles::default(), "another process created it again");
         git.forget_killed_commands();
         assert!(later[0].exists() && fs::read_dir(git.state_dir()).unwrap().next().is_none());
     }

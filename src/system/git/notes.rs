@@ -75,11 +75,13 @@ impl Git {
         person: &Person,
     ) -> Result<Option<Oid>, GitError> {
         let failed = |e: gix::Error| object_error(object, &format!("its note: {e:#}"));
-        let key = gix_id(object).ok_or_else(|| object_error(object, "it is no id here"))?;
+        let key =
+            gix_id(object).ok_or_else(|| object_error(object, "it is not an object id here"))?;
         let objects = Durable(self);
         let mut state = self.notes_at(old, &objects)?;
         let blob = self.write_object(ObjectKind::Blob, text.as_bytes())?;
-        let blob_key = gix_id(&blob).ok_or_else(|| object_error(&blob, "it is no id here"))?;
+        let blob_key =
+            gix_id(&blob).ok_or_else(|| object_error(&blob, "it is not an object id here"))?;
         if self.note_blob(&mut state, object, &objects)? == Some(blob_key) {
             return Ok(None);
         }
@@ -94,7 +96,8 @@ impl Git {
             Some(tip) => self.tree_of(tip)?,
             None => self.write_tree(&[])?,
         };
-        let key = gix_id(&tree).ok_or_else(|| object_error(&tree, "it is no id here"))?;
+        let key =
+            gix_id(&tree).ok_or_else(|| object_error(&tree, "it is not an object id here"))?;
         State::new(key, objects).map_err(|e| object_error(&tree, &format!("{e:#}")))
     }
 
@@ -104,7 +107,8 @@ impl Git {
         object: &Oid,
         objects: &Durable<'_>,
     ) -> Result<Option<gix::ObjectId>, GitError> {
-        let key = gix_id(object).ok_or_else(|| object_error(object, "it is no id here"))?;
+        let key =
+            gix_id(object).ok_or_else(|| object_error(object, "it is not an object id here"))?;
         state.get(&key, objects).map_err(|e| object_error(object, &format!("its note: {e:#}")))
     }
 }

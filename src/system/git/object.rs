@@ -129,8 +129,9 @@ impl Git {
         person: &Person,
         message: &str,
     ) -> Result<Oid, GitError> {
-        let key =
-            |id: &Oid| gix_id(id).ok_or_else(|| object_error(id, "it is no id of this repository"));
+        let key = |id: &Oid| {
+            gix_id(id).ok_or_else(|| object_error(id, "it is not an object id of this repository"))
+        };
         let who = signature(person);
         self.write_parsed(&gix::objs::Commit {
             tree: key(tree)?,

@@ -54,7 +54,7 @@ impl Git {
         let top = top.canonicalize().map_err(|e| broken(&top, &e))?;
         if !dir.starts_with(&top) {
             // `core.worktree` may name any directory of this machine; only the one asked for is meant.
-            let problem = format!("its core.worktree is {}, which is not here", top.display());
+            let problem = format!("its core.worktree is {}, which does not exist", top.display());
             return Err(broken(&dir, &problem));
         }
         refuse_incomplete(&repo, &top)?;

@@ -88,7 +88,9 @@ impl Git {
                 Ok(Some(id)) => refs.push(Ref { name: shown, id }),
                 // `origin/HEAD` outlives the branch it named: harmless, and git's own making.
                 Ok(None) if shown.starts_with("refs/remotes/") => {}
-                Ok(None) => return Err(ref_error(&shown, "it points to a ref that is not there")),
+                Ok(None) => {
+                    return Err(ref_error(&shown, "it points to a ref that does not exist"));
+                }
                 Err(e) => return Err(e),
             }
         }
@@ -285,7 +287,7 @@ impl Git {
                 },
             }
         }
-        Err(ref_error(name, "its symbolic refs go round in a circle"))
+        Err(ref_error(name, "its symbolic refs form a cycle"))
     }
 
     /// The file of a ref. `HEAD` and its like belong to the work tree, all others to the repository.
@@ -367,7 +369,7 @@ impl Git {
 /// Reads a ref file's content.
 fn parse(bytes: &[u8], digits: usize) -> Target {
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Target::Broken("its file is empty, as a power cut leaves it".to_owned());
+        return Target::Broken("its file is empty, for example after a power cut".to_owned());
     }
     if let Some(name) = bytes.strip_prefix(b"ref:") {
         return match std::str::from_utf8(name.trim()) {

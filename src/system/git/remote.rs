@@ -20,8 +20,8 @@ const PUSH_LIMIT: Duration = Duration::from_secs(120);
 const SILENCE: &str = "15";
 
 /// Said where a remote cannot be reached and the repository has a command of its own for that.
-const IGNORED_SSH_COMMAND: &str = "core.sshCommand in this repository's configuration is not run: put it into the \
-                                   user's (git config --global core.sshCommand …) or name the key in ~/.ssh/config";
+const IGNORED_SSH_COMMAND: &str = "gitroll does not run core.sshCommand of this repository's configuration: set it \
+                                   in your own (git config --global core.sshCommand …) or set the key in ~/.ssh/config";
 
 /// What a fetch came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -327,8 +327,9 @@ fn rejected(answer: &Answer) -> Option<Pushed> {
         let name = fields.next()?.split(':').next_back()?.to_owned();
         let why = fields.next()?;
         let ours = ["non-fast-forward", "fetch first", "already exists", "needs force"];
-        (why.starts_with("[rejected]") && ours.iter().any(|reason| why.contains(reason)))
-            .then(|| Pushed::Rejected(format!("{name}: the remote has another history ({why})")))
+        (why.starts_with("[rejected]") && ours.iter().any(|reason| why.contains(reason))).then(
+            || Pushed::Rejected(format!("{name}: the remote has a different history ({why})")),
+        )
     })
 }
 
@@ -439,7 +440,7 @@ mod tests {
             other => panic!("{other:?}"),
         }
         let there = repo.git(&["--git-dir=../origin.git", "for-each-ref", "--format=%(refname)"]);
-        assert!(!there.contains("v2-stable"), "a part of the push arrived: {there}");
+        assert!(!there.contains("v2-stable"), "only a part of the push arrived: {there}");
         assert!(matches!(
             git.push("origin", &["refs/tags/absent".to_owned()]).unwrap(),
             Pushed::Failed(_)

@@ -45,10 +45,10 @@ pub enum OpenError {
         extension: String,
     },
     /// Partial clone: objects are missing.
-    #[error("{0} is a partial clone: its old versions are not here")]
+    #[error("{0} is a partial clone: its old versions are not available here")]
     Partial(PathBuf),
     /// Sparse checkout: files are missing.
-    #[error("{0} is a sparse checkout: not all of its files are here")]
+    #[error("{0} is a sparse checkout: some of its files are not here")]
     Sparse(PathBuf),
     /// Something else.
     #[error("{path}: {problem}")]
@@ -80,7 +80,7 @@ pub enum GitError {
         problem: String,
     },
     /// A name names nothing.
-    #[error("{name:?} names no commit here")]
+    #[error("{name:?} does not name a commit here")]
     Unknown {
         /// As typed.
         name: String,

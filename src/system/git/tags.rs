@@ -88,7 +88,7 @@ impl Git {
     fn tag_kind(&self, id: &Oid, buffer: &mut Vec<u8>) -> TagKind {
         let unusable = |problem: String| TagKind::Unusable(problem);
         let Some(key) = gix_id(id) else {
-            return unusable("its object id is of another repository format".to_owned());
+            return unusable("its object id belongs to another repository format".to_owned());
         };
         match self.repo.try_find_header(key) {
             Err(e) => return unusable(format!("its object cannot be read: {e:#}")),

@@ -189,14 +189,16 @@ impl Git {
             editor.remove(parts(path)).map_err(|e| failed(&e))?;
         }
         for (path, entry) in put {
-            let id = gix_id(&entry.id)
-                .ok_or_else(|| object_error(&entry.id, "it is no id of this repository"))?;
+            let id = gix_id(&entry.id).ok_or_else(|| {
+                object_error(&entry.id, "it is not an object id of this repository")
+            })?;
             editor.upsert(parts(path), kind(entry.mode), id).map_err(|e| failed(&e))?;
         }
         editor
             .write(|tree| {
                 let id = self.write_parsed(tree)?;
-                gix_id(&id).ok_or_else(|| object_error(&id, "it is no id of this repository"))
+                gix_id(&id)
+                    .ok_or_else(|| object_error(&id, "it is not an object id of this repository"))
             })
             .map(oid)
     }

@@ -31,12 +31,9 @@ fn a_check_asks_exactly_one_thing_and_names_its_expectations_under_expect() {
         "",
         "[[check]] needs one of \"http\", \"tcp\", \"command\", \"log\", \"file\", \"metric\"",
     );
-    wrong("tcp = \"h:1\"\nfile = \"x\"", "has \"tcp\" and \"file\": each check asks one thing");
-    wrong("metric = { http = \"http://h/\", pointer = \"/p\" }\nbelow = 1", "belongs into expect");
-    wrong(
-        "log = { file = \"x\" }\nmust = \"y\"",
-        "must: belongs into expect: expect = { must = … }",
-    );
+    wrong("tcp = \"h:1\"\nfile = \"x\"", "has both \"tcp\" and \"file\": a check tests one thing");
+    wrong("metric = { http = \"http://h/\", pointer = \"/p\" }\nbelow = 1", "belongs in expect");
+    wrong("log = { file = \"x\" }\nmust = \"y\"", "must: belongs in expect: expect = { must = … }");
     wrong("tcp = \"h:1\"\nexpct = {}", "did you mean \"expect\"?");
     wrong("tcp = \"h:1\"\ncritical = 1", "critical: must be true or false");
     wrong("tcp = \"h:1\"\ngroup = \"quik\"", "did you mean \"quick\"?");
@@ -69,7 +66,7 @@ fn an_address_has_a_host_and_a_port() {
     for text in
         ["5432", "h", "h:0", "h:65536", "::1:80", "[h]:80", "h:+1", ":80", "http://h:1", "h:"]
     {
-        wrong(&format!("tcp = {text:?}"), "is no host with a port");
+        wrong(&format!("tcp = {text:?}"), "is not a host with a port");
     }
     let own = |more: &str| match parsed(&format!("tcp = \"h:1\"\n{more}")).kind {
         CheckKind::Tcp(tcp) => tcp.own,
@@ -119,7 +116,7 @@ fn a_log_is_a_file_or_a_service_with_lines_that_are_wanted_or_not() {
     with("{}", "log needs either \"file\" or \"service\"");
     with("{ file = \"a\", service = \"web\" }", "log needs either");
     with("{ file = \"../a\" }", "a path must be");
-    with("{ file = \"/var/../a\" }", "is named in full, without `.`, `..`");
+    with("{ file = \"/var/../a\" }", "the full path of a file on the host, without `.`, `..`");
     with("{ fil = \"a\" }", "did you mean \"file\"?");
     let expecting = |expect: &str, wanted: &str| {
         wrong(&format!("log = {{ file = \"a\" }}\n{expect}"), wanted);
@@ -127,10 +124,10 @@ fn a_log_is_a_file_or_a_service_with_lines_that_are_wanted_or_not() {
     expecting("", "[[check]] needs \"expect\"");
     expecting("expect = {}", "expect needs \"must\" or \"must_not\"");
     expecting("expect = { must = \"\" }", "is empty");
-    expecting("expect = { must = \"a(\" }", "must: is no regular expression: unclosed group");
-    expecting("expect = { must = \"{verison}\" }", "is no regular expression");
-    expecting("expect = { must_not = \"{version}\" }", "{version} is filled in `must` only");
-    expecting("expect = { must = '\\w{500}{50}' }", "is too large a regular expression");
+    expecting("expect = { must = \"a(\" }", "must: is not a regular expression: unclosed group");
+    expecting("expect = { must = \"{verison}\" }", "is not a regular expression");
+    expecting("expect = { must_not = \"{version}\" }", "{version} is only allowed in `must`");
+    expecting("expect = { must = '\\w{500}{50}' }", "is too large for a regular expression");
     expecting("expect = { musnt = \"a\" }", "unknown key \"musnt\"");
 }
 
@@ -145,8 +142,8 @@ fn a_file_is_there_or_not_and_holds_what_it_must() {
     };
     assert_eq!((file.sha256, file.json.unwrap().len()), (Some(sum.to_lowercase()), 0));
     wrong("file = \"x\"\nexpect = { sha256 = \"ab\" }", "must be 64 hexadecimal digits");
-    wrong("file = \"x\"\nexpect = { exists = false, json = {} }", "json says nothing of a file");
-    wrong("file = \"x\"\nexpect = { json = { a = 1 } }", "is no JSON pointer");
+    wrong("file = \"x\"\nexpect = { exists = false, json = {} }", "json does not apply to a file");
+    wrong("file = \"x\"\nexpect = { json = { a = 1 } }", "is not a JSON pointer");
     wrong("file = \"x\"\nexpect = { exits = true }", "did you mean \"exists\"?");
     wrong("file = \".git/config\"", "a path must be");
     wrong("file = \"/etc/\"", "without `.`, `..` or empty parts");
@@ -168,11 +165,11 @@ fn a_metric_has_a_source_bounds_and_samples() {
     let with = |rest: &str, wanted: &str| wrong(&format!("{json}{rest}"), wanted);
     with("", "[[check]] needs \"expect\"");
     with("expect = {}", "needs \"above\", \"below\", \"at_least\" or \"at_most\"");
-    with("expect = { above = 5, below = 1 }", "no number is above 5 and below 1");
+    with("expect = { above = 5, below = 1 }", "no number can be above 5 and below 1");
     with("expect = { below = \"1\" }", "must be a number");
     with("expect = { below = nan }", "must be a finite number");
-    with("expect = { below = 1 }\npasses = 3", "a metric has samples instead");
-    with("expect = { below = 1 }\nsettle = \"1s\"", "a metric has every instead");
+    with("expect = { below = 1 }\npasses = 3", "a metric uses samples instead");
+    with("expect = { below = 1 }\nsettle = \"1s\"", "a metric uses every instead");
     with("expect = { below = 1 }\ntimeout = \"2s\"", "is shorter than 5 samples every 1s take");
     with("expect = { below = 1 }\nsamples = 0", "samples: must be from 1 to 1000");
     let expect = "\nexpect = { below = 1 }";
@@ -183,7 +180,7 @@ fn a_metric_has_a_source_bounds_and_samples() {
     wrong(&format!("metric = {{ http = \"http://h/\" }}{expect}"), "metric needs \"pointer\"");
     let named =
         |name: &str| format!("metric = {{ prometheus = \"http://h/\", name = {name:?} }}{expect}");
-    wrong(&named("a-b"), "is no name of a metric");
+    wrong(&named("a-b"), "is not a metric name");
     wrong("metric = { http = \"http://u:p@h/\", pointer = \"/p\" }", "must not carry a user");
 }
 
