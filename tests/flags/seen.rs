@@ -100,7 +100,7 @@ fn what_is_so_already_is_not_done_again_and_the_way_back_stays() {
     let pid = s.app.pid_served();
     let records = host.gitroll(&["log", "--json"]).stdout.clone();
     let again = host.gitroll(&["flags", "on", "QW-001"]);
-    again.exit(0).stdout_has("already, seen in the running app").stdout_has("nothing was changed");
+    again.exit(0).stdout_has(", seen in the running app").stdout_has("nothing was changed");
     assert_eq!(s.app.pid_served(), pid);
     assert_eq!(host.gitroll(&["log", "--json"]).stdout, records);
     // The app that does not show it is made to take it; that is recorded, and no step of the way back.
