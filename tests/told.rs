@@ -20,7 +20,7 @@ fn a_first_deploy_that_fails_leaves_everything_as_it_was_and_no_run_open() {
     let failed = host.gitroll(&["deploy", &bad, "--yes", "--json"]);
     failed.exit(20).stderr_has("Not deployed. Everything is as it was. [20]");
     failed.stderr_has("  observed nothing served before").stderr_lacks("observed serving");
-    failed.stderr_has("gitroll deploy    again, once that is mended");
+    failed.stderr_has("gitroll deploy    tries again, after you fix the problem");
     let answer = failed.json()["result"].clone();
     assert_eq!(answer["outcome"], "restored", "{answer}");
     assert_eq!(answer["nothing_served_before"], true, "{answer}");
@@ -35,7 +35,7 @@ fn a_first_deploy_that_fails_leaves_everything_as_it_was_and_no_run_open() {
     let mut killed = host.gitroll_command(&["deploy", "--yes"]);
     killed.env("GITROLL_FAIL_AT", "prove before=kill");
     Answer::of(killed, std::time::Duration::from_secs(60));
-    host.gitroll(&["abort"]).exit(0).stdout_has("as it was: nothing served before");
+    host.gitroll(&["abort"]).exit(0).stdout_has("unchanged: nothing served before");
     assert_eq!(tree(), before);
     s.is_down();
 

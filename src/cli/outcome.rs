@@ -108,14 +108,14 @@ pub fn ended(ui: &Ui, outcome: &ChangeOutcome) {
             if let (Some(record), true) = (&outcome.answer.record, recorded) {
                 ui.cry(&format!("  next     gitroll show {}", record.seq));
                 if *nothing_served {
-                    ui.cry("           gitroll deploy    again, once that is mended");
+                    ui.cry("           gitroll deploy    tries again, after you fix the problem");
                 } else {
                     ui.cry("           gitroll diff      what came with it, suspects first");
                 }
             }
         }
         Ending::Aborted { nothing_served: true, .. } => {
-            ui.line(&format!("{} as it was: nothing served before", ui.out.ok()));
+            ui.line(&format!("{} unchanged: nothing served before", ui.out.ok()));
         }
         Ending::Aborted { plan, .. } => {
             ui.line(&format!("{} {} restored, observed serving", ui.out.ok(), plan.from));
