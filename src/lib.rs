@@ -2,29 +2,29 @@
 //!
 //! > **Exit 0 means the intended version was observed serving.**
 //!
-//! The way of a command through the crate. Each part may use those beneath it, none uses one above it, and no file
+//! The parts of the crate, from the top down. Each part may use those below it, none uses one above it, and no file
 //! imports a file that imports it:
 //!
 //! ```text
 //! cli        one file per verb: arguments → request, outcome → text or JSON, prompts, exit code
 //! ui         the only place that prints: text or JSON, prompts, progress
 //! act        one file per act: request → plan → run → outcome; knows neither arguments nor terminal
-//! adopt      what runs and lies on a host when gitroll comes to it: stacks, old tags, leftovers; starter files
-//! doctor     what would make the way back fail, and the command that mends it
-//! report     what is written for people: the diff of two states, the demo
+//! adopt      what gitroll finds on a host: stacks, old tags, leftovers; starter files
+//! doctor     what would make a rollback fail, and the command that fixes it
+//! report     reports for people: the diff of two versions, the demo
 //! plan       facts by observing → candidates → a frozen plan → preflight
-//! target     which state to go back to, and why not the others (pure)
+//! target     which version to roll back to, and why others are skipped (pure)
 //! engine     executes a checked plan: lock, journal, steps, undo, compensate, record
-//! site       one bound checkout on this host, and how it stands
-//! component  the files of a part of the app; whether its older files fit what serves
+//! site       one bound checkout on this host, and its state
+//! component  the files of a component; whether its older files fit what serves
 //! ledger     chains of signed records in git: codec, trust, append, projections, fold
-//! layout     makes the tree what it should be: stage, converge
+//! layout     changes the tree to the target: stage, converge
 //! build      groups, keys, the store of artifacts
-//! flag       feature flags where they are kept: files, an API, commands
-//! check      asks the app and what is around it, weighs witnesses, proves
+//! flag       sources of feature flags: files, an API, commands
+//! check      queries the app and its surroundings, weighs witnesses, proves
 //! service    pm2, systemd, the built-in process manager, commands
 //! config     gitroll.toml and host.toml: raw text → validated types
-//! system     the ground floor: git, processes, files, users, the clock
+//! system     the lowest floor: git, processes, files, users, the clock
 //! model      ids, Record, Plan, Step, Evidence: pure data
 //! ```
 //!

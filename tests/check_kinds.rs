@@ -337,7 +337,7 @@ fn a_number_keeps_to_its_bounds_in_every_sample() {
     let of = |pointer: &str| {
         format!("metric = {{ http = {url:?}, pointer = {pointer:?} }}\nexpect = {{ below = 100 }}")
     };
-    host.fails(&of("/word"), "/word is \"x\", no number");
+    host.fails(&of("/word"), "/word is \"x\", not a number");
     host.fails(&of("/none"), "/none is missing");
     let proof = host.prove(&checks(&of("/p95")));
     assert!(proof.checks[0].passed && proof.checks[0].wanted == 2, "{proof:?}");
@@ -484,7 +484,7 @@ fn an_old_listener_fails_every_kind_unless_it_is_said_to_be_something_else() {
     let pid = std::process::id();
     for text in [&text, &metric] {
         let old = host.prove(&checks(text));
-        let why = format!("it: answered by process {pid}, started before the reload");
+        let why = format!("it: answered by process {pid}, which started before the reload");
         assert_eq!(old.failures, [why], "{text}");
         host.expectation.weak = true;
         assert!(host.prove(&checks(text)).proven, "{text}");

@@ -89,7 +89,7 @@ fn a_release_that_does_not_say_what_it_must_is_put_back() {
     answer.exit(20).stderr_has("more: no line matches \"plain-app {version} listens\"");
     s.serves("1.1.0");
     // It is waited for only after a change.
-    host.gitroll(&["check"]).exit(0).stdout_has("more  not asked");
+    host.gitroll(&["check"]).exit(0).stdout_has("more  not run");
     host.gitroll(&["status"]).exit(0);
 }
 
@@ -253,7 +253,7 @@ fn groups_are_asked_by_themselves_and_what_is_left_out_is_told() {
     assert_eq!(words("all"), ["true", "true"]);
     assert_eq!(words("quick"), ["true", "group full"]);
     assert_eq!(words("full"), ["group quick", "true"]);
-    host.gitroll(&["check", "--group", "quick"]).exit(0).stdout_has("more  not asked: group full");
+    host.gitroll(&["check", "--group", "quick"]).exit(0).stdout_has("more  not run: group full");
     host.gitroll(&["check", "--group", "some"]).exit(2);
     release(&s, || {}).exit(0).stdout_has("more 2/2");
 }

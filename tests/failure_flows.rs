@@ -346,8 +346,8 @@ fn check_says_that_an_edited_configuration_is_not_what_it_went_by() {
     fs::remove_file(s.app.dir.join("gitroll.toml")).expect("it is writable");
     host.run("mkfifo", &["gitroll.toml"]).exit(0);
     host.gitroll(&["check"]).exit(0).stderr_lacks("differs");
-    host.gitroll(&["doctor"]).says("gitroll.toml: it is not a plain file");
-    host.gitroll(&["init", "--yes"]).exit(1).stderr_has("gitroll.toml: it is not a plain file");
+    host.gitroll(&["doctor"]).says("gitroll.toml: it is not a regular file");
+    host.gitroll(&["init", "--yes"]).exit(1).stderr_has("gitroll.toml: it is not a regular file");
 }
 
 #[test]

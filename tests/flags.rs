@@ -284,7 +284,7 @@ fn on_a_terminal_a_component_with_a_flag_asks_which_way() {
     assert!(env(&s).contains("ENABLE_UPLOADS=false"), "{}", env(&s));
     let mut terminal = Terminal::start(&host, gitroll, &["component", "QW-001"]);
     terminal.expect("[flag/files]").answer("files");
-    terminal.expect("Put QW-001 back?").answer("y");
+    terminal.expect("Restore QW-001?").answer("y");
     let (code, screen) = terminal.finish();
     assert_eq!(code, 0, "{screen}");
     assert!(s.app.read("features/upload/index.js").contains("one at a time"));

@@ -227,7 +227,7 @@ fn an_edited_process_file_is_applied_with_the_release_and_undone_with_it() {
     for (version, name, env, says) in [
         ("1.2.0-bad", "web", "GREETING: 'three'", "restored, observed serving"),
         ("1.3.0", "web", "GREETING: undefined.x", "Cannot read properties of undefined"),
-        ("1.4.0", "www", "GREETING: 'four'", "does not name web any more"),
+        ("1.4.0", "www", "GREETING: 'four'", "no longer names web"),
     ] {
         write(name, 2, env);
         s.release_kept(version).exit(20).stderr_has(says);

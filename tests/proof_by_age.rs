@@ -50,7 +50,9 @@ fn a_process_that_was_restarted_on_another_checkout_is_no_witness() {
     check.exit(1).stderr_has("it may run another version").stderr_has("gitroll deploy");
     check.stdout_lacks("observed serving");
     host.gitroll(&["status"]).exit(0).stdout_has("not proven: web: process");
-    host.gitroll(&["promote", "--yes"]).exit(10).stderr_has("nothing shows that v1.1.0");
+    host.gitroll(&["promote", "--yes"])
+        .exit(10)
+        .stderr_has("nothing shows that the running app is v1.1.0");
     let deploy = host.gitroll(&["deploy", &new, "--yes"]);
     deploy.exit(0).stdout_lacks("already serves").stderr_has("reloading and proving it again");
     s.serves("1.1.0");

@@ -34,7 +34,7 @@ fn what_is_no_service_any_more_is_stopped_and_started_again_on_every_way_back() 
     s.app.write("gitroll.toml", &renamed);
     s.release_kept_bad("1.1.0")
         .exit(20)
-        .stderr_has("worker is not a service of v1.1.0 any more: it is stopped");
+        .stderr_has("worker is no longer a service of v1.1.0: it is stopped");
     s.serves("1.0.0");
     assert!(worker_runs(&s), "it is started again");
     host.gitroll(&["status"]).exit(0).stdout_has("proven");

@@ -170,9 +170,9 @@ fn a_release_is_asked_what_it_can_answer() {
 
     // There, back again, and what is asked of each afterwards.
     let plan = host.gitroll(&["back", "--plan"]);
-    plan.exit(0).stderr_has("checks   api as v1.0.0 (#2) was proven with");
-    plan.stderr_has("new-port not asked: v1.0.0 (#2) was proven without");
-    plan.stderr_has("old-port of v1.0.0 (#2) not asked");
+    plan.exit(0).stderr_has("checks   api as in the proof of v1.0.0 (#2)");
+    plan.stderr_has("new-port not run: not part of the proof of v1.0.0 (#2)");
+    plan.stderr_has("old-port of v1.0.0 (#2) not run");
     host.gitroll(&["back", "--yes"]).exit(0);
     s.serves("1.0.0");
     host.gitroll(&["status"]).exit(0).stdout_has("api ✓").stdout_lacks("new-port");

@@ -148,9 +148,7 @@ impl<'a> Stage<'a> {
         let begin = Instant::now();
         self.gitroll(&["back", "--yes", "--reason", "500s since the release"])?;
         let rollback = begin.elapsed();
-        self.tell(
-            "What happened, and which versions can we roll back to? 1.1.0 is marked bad, so it is not deployed again by itself.",
-        );
+        self.tell("What happened, and which targets remain? 1.1.0 is marked bad.");
         self.gitroll(&["log"])?;
         self.gitroll(&["targets"])?;
         self.plain_git()?;

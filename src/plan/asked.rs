@@ -75,8 +75,8 @@ pub fn asked(site: &Site, facts: &Facts, to: &Served) -> Result<Option<Asked>, P
         (!names.is_empty()).then(|| format!("{} {what}", names.join(", ")))
     };
     let told = [
-        line(&merged.changed, format!("the checks that proved {name}")),
-        line(&merged.only_accepted, format!("not run: {name} was proven without them")),
+        line(&merged.changed, format!("as in the proof of {name}")),
+        line(&merged.only_accepted, format!("not run: not part of the proof of {name}")),
         line(&merged.only_proven, format!("of {name} not run: no longer accepted")),
     ];
     let told = told.into_iter().flatten().collect();

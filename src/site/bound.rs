@@ -189,7 +189,7 @@ pub fn config_in_tree(top: &Path) -> io::Result<Option<String>> {
     match found.kind {
         FileKind::File if found.size > MOST_BYTES => refused("it is longer than 1 MiB"),
         FileKind::File => Ok(Some(String::from_utf8_lossy(&spot.read()?).into_owned())),
-        _ => refused("it is not a plain file"),
+        _ => refused("it is not a regular file"),
     }
 }
 

@@ -74,7 +74,7 @@ fn a_flag_that_was_not_set_goes_back_to_that() {
     // An app that keeps the value it was set to was not put back.
     host.gitroll(&["flags", "off", "QW-001"]).exit(0);
     fs::write(s.app.dir.join(".git/deaf"), "ENABLE_UPLOADS=false\n").expect("it is writable");
-    host.gitroll(&["back", "--level", "flags", "--yes"]).exit(20).stderr_has("is \"false\" still");
+    host.gitroll(&["back", "--level", "flags", "--yes"]).exit(20).stderr_has("is still \"false\"");
     assert_eq!(env(&s), "OTHER=1\nENABLE_UPLOADS=false\n");
 }
 
@@ -119,7 +119,7 @@ fn what_somebody_set_since_is_said_before_it_is_replaced() {
     let s = with_env(&host, "ENABLE_UPLOADS=true\n", BY_HTTP);
     host.gitroll(&["flags", "off", "QW-001"]).exit(0);
     fs::write(s.app.dir.join(".env"), "ENABLE_UPLOADS=handset\n").expect("it is writable");
-    let said = "ENABLE_UPLOADS is handset and not false";
+    let said = "ENABLE_UPLOADS is handset, but its last change set it to false";
     host.gitroll(&["back", "--level", "flags", "--plan"]).exit(0).stderr_has(said);
     host.gitroll(&["back", "--level", "flags", "--yes"]).exit(0).stderr_has(said);
     host.gitroll(&["show", "--json"]).exit(0).stdout_has(said);

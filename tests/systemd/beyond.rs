@@ -114,7 +114,7 @@ fn what_a_unit_wrote_to_its_file_is_told_and_silence_is_called_silence() {
         let mute = web_unit(host, "StandardOutput=null\nStandardError=null");
         inside.unit("web.service", &mute);
         let mute = served.release("1.2.0", Behaviour::ThrowsAtBoot);
-        mute.exit(20).stderr_has("it wrote nothing to the journal since its start");
+        mute.exit(20).stderr_has("it has written nothing to the journal since its start");
         assert!(!mute.stderr.contains("sudo"), "{}", mute.stderr);
     });
 }

@@ -510,7 +510,7 @@ fn checks_are_bounded_and_say_what_they_expect() {
     refuses(&check("expect = { json = { \"/a~2\" = \"ok\" } }"), "is not a JSON pointer");
     refuses(
         &check("expect = { json = { \"/v\" = \"{verison}\" } }"),
-        "{verison} is no placeholder (did you mean \"version\"?)",
+        "{verison} is not a placeholder (did you mean \"version\"?)",
     );
     refuses(&check("expect = { json = { \"/v\" = [\"{version}\"] } }"), "in a plain string");
     refuses(&check("expect = { json = { \"/v\" = inf } }"), "not a number that JSON can represent");

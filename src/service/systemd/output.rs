@@ -101,7 +101,7 @@ fn why_silent(client: &Client, unit: &Unit) -> String {
         None => {}
     }
     match client.journal_of(&unit.id).map(|journal| journal.readable()) {
-        Some(Ok(())) => "it wrote nothing to the journal since its start".to_owned(),
+        Some(Ok(())) => "it has written nothing to the journal since its start".to_owned(),
         Some(Err(_)) => {
             let command = client.journal_command(&unit.id);
             format!("this user cannot read its journal; try {command}")

@@ -96,7 +96,7 @@ impl Git {
     /// none are left out; of a very long reflog only the end is read.
     ///
     /// # Errors
-    /// `Io`, also where the reflog is not a plain file.
+    /// `Io`, also where the reflog is not a regular file.
     pub fn head_moves(&self) -> Result<Option<Vec<HeadMove>>, GitError> {
         let path = self.git_dir.join("logs/HEAD");
         let failed = |source| GitError::Io { path: path.clone(), source };
@@ -109,7 +109,7 @@ impl Git {
         };
         let meta = file.metadata().map_err(failed)?;
         if !meta.is_file() {
-            return Err(failed(io::Error::other("it is not a plain file")));
+            return Err(failed(io::Error::other("it is not a regular file")));
         }
         let begin = meta.len().saturating_sub(MOST_REFLOG);
         file.seek(SeekFrom::Start(begin)).map_err(failed)?;

@@ -359,7 +359,7 @@ impl Git {
         let failed = |source| GitError::Io { path: path.to_owned(), source };
         let kind = fs::symlink_metadata(path).map_err(failed)?.file_type();
         if !kind.is_file() {
-            return Ok(Target::Broken("its file is not a plain file".to_owned()));
+            return Ok(Target::Broken("its file is not a regular file".to_owned()));
         }
         let bytes = fs::read(path).map_err(failed)?;
         Ok(parse(&bytes, self.repo.object_hash().len_in_hex()))
