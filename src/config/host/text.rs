@@ -260,7 +260,7 @@ pub(super) fn write(binding: &Binding) -> Result<String, String> {
     let take_over = match take_over?.join(", ") {
         none if none.is_empty() => none,
         dirs => format!(
-            "# pm2 apps that run in these directories are this checkout's: the next reload moves them here.\n\
+            "# pm2 apps that run in these directories belong to this checkout: the next reload moves them here.\n\
              take_over = [{dirs}]\n"
         ),
     };
@@ -273,19 +273,19 @@ pub(super) fn write(binding: &Binding) -> Result<String, String> {
     Ok(format!(
         "\
 # Binds one checkout on this host to an environment. Written by `gitroll init`.
-# The repository cannot change what stands here. Keep it writable by root or its owner only.
+# The repository cannot change this file. Keep it writable only by root or its owner.
 version = {VERSION}
 
 app = {app}
 # The top of the work tree this binding is for.
 path = {top}
 environment = {environment}
-# Who writes history here. A copied checkout needs its own: `gitroll init --new-writer`.
+# The writer of the records. A copied checkout needs its own: `gitroll init --new-writer`.
 writer = {writer}
 chain = {chain}
-# The owner of the work tree. Started as root, gitroll becomes this user.
+# The owner of the work tree. If root starts gitroll, it switches to this user.
 run_as = {run_as}
-# The mask for new files, whoever runs the command. A file that replaces another one keeps its permissions.
+# The mask for new files, whoever runs the command. A file that replaces another file keeps that file's permissions.
 {umask}\
 # Builds are staged here: outside the work tree, on the same file system if possible.
 work_dir = {work_dir}
@@ -296,11 +296,11 @@ format = {format}
 key = {key}
 
 [trust]
-# OpenPGP keys that are trusted, by full fingerprint. ssh keys are trusted in the file `trust` beside this.
+# Trusted OpenPGP keys, by full fingerprint. Trusted ssh keys are in the file `trust` beside this one.
 openpgp = [{openpgp}]
 
 [build]
-# Variables of the caller that builds see besides those for proxies, certificates and registries.
+# Variables of the caller that builds see in addition to those for proxies, certificates and registries.
 {pass}
 [tools]
 {tools}{pm2_home}# PATH for builds and services.
