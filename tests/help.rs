@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const VERBS: [&str; 24] = [
+const VERBS: [&str; 25] = [
     "init",
     "deploy",
     "promote",
@@ -22,6 +22,7 @@ const VERBS: [&str; 24] = [
     "unhold",
     "annotate",
     "saved",
+    "fsck",
     "service",
     "resume",
     "abort",

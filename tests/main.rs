@@ -26,6 +26,7 @@ mod field_notes_npm;
 mod field_notes_target;
 mod flag_sources;
 mod flags;
+mod fsck;
 mod guides;
 mod held_files;
 mod help;

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -125,7 +124,7 @@ fn an_environment_file_that_cannot_be_read_hangs_and_bars_nothing() {
     quickly(&["status"], 0);
     quickly(&["back", "--undo", "--yes"], 0);
     s.serves("1.1.0");
-    let trust = binding(&host).join("trust");
+    let trust = host.binding_dir().join("trust");
     fs::rename(&trust, trust.with_extension("old")).expect("it is there");
     make_pipe(&trust);
     quickly(&["back", "--plan"], 10).stderr_has("must be a regular file");
@@ -133,25 +132,13 @@ fn an_environment_file_that_cannot_be_read_hangs_and_bars_nothing() {
 }
 
 /// The directory of the host binding.
-fn binding(host: &TestEnvironment) -> PathBuf {
-    let mut dirs = vec![host.root().to_owned()];
-    while let Some(dir) = dirs.pop() {
-        if dir.join("host.toml").is_file() {
-            return dir;
-        }
-        let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
-        dirs.extend(entries.map(|e| e.path()).filter(|p| p.is_dir() && !p.is_symlink()));
-    }
-    panic!("no binding below {}", host.root().display());
-}
-
 #[test]
 fn who_is_believed_is_written_by_nobody_else() {
     let host = TestEnvironment::new();
     let s = Scenario::serving(&host, Fixture::Plain, &quick());
     s.release("1.1.0", Behaviour::Good).exit(0);
     for name in ["revoked", "roles.toml"] {
-        let path = binding(&host).join(name);
+        let path = host.binding_dir().join(name);
         fs::write(&path, "").expect("the binding is writable");
         set_mode(&path, 0o666);
         let answer = host.gitroll(&["back", "--plan"]);
@@ -178,7 +165,7 @@ fn a_key_that_cannot_sign_by_itself_is_not_trusted() {
     host.gitroll(&init).exit(0).says("is not used");
     let public = fs::read_to_string(key.with_extension("pub")).expect("it was made");
     let public = public.split(' ').nth(1).expect("type and key");
-    let trust = fs::read_to_string(binding(&host).join("trust")).expect("it is there");
+    let trust = fs::read_to_string(host.binding_dir().join("trust")).expect("it is there");
     assert!(!trust.contains(public), "{trust}");
     assert!(trust.contains("web-1"), "{trust}");
 }

@@ -71,6 +71,7 @@ fn tell(
             ));
         }
     }
+    session.tell_unprojected();
     let mut answer = ChangeAnswer::about("serving", &plan);
     answer.took_millis = u64::try_from(took.as_millis()).ok();
     let (status, ending) = match ended {

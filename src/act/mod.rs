@@ -14,6 +14,7 @@ pub mod demote;
 pub mod deploy;
 pub mod failure;
 pub mod flags;
+pub mod fsck;
 pub mod keep;
 pub mod levels;
 pub mod mark;

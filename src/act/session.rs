@@ -247,6 +247,19 @@ impl Session {
         }
     }
 
+    /// Says so where the tags or notes of records could not be made: plain git shows less than the records say.
+    pub(super) fn tell_unprojected(&self) {
+        let missing = engine::unprojected(&self.site);
+        if missing.is_empty() {
+            return;
+        }
+        for line in missing {
+            self.caller.warn(line);
+        }
+        let command = "gitroll fsck".to_owned();
+        self.caller.tell(Notice::MoreNext(command, "says what mends it".to_owned()));
+    }
+
     fn sign_queued(&self) {
         match engine::sign_queued(&self.site) {
             Ok(0) => {}

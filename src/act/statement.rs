@@ -28,7 +28,9 @@ pub fn state(session: &Session, facts: &Facts, record: Record) -> Result<Entry, 
     };
     let config = facts.accepted.text.clone();
     let draft = Draft { record, evidence, config, person: site.person() };
-    Ok(engine::append(site, &draft)?)
+    let entry = engine::append(site, &draft)?;
+    session.tell_unprojected();
+    Ok(entry)
 }
 
 /// Adds a reason to a record.

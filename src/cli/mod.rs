@@ -16,6 +16,7 @@ mod eject;
 mod exit;
 mod failure;
 mod flags;
+mod fsck;
 mod globals;
 mod init;
 mod keep;
@@ -103,6 +104,7 @@ enum Verb {
     Unhold(unhold::UnholdArgs),
     Annotate(annotate::AnnotateArgs),
     Saved(saved::SavedArgs),
+    Fsck(fsck::FsckArgs),
     Service(service::ServiceArgs),
     Resume(resume::ResumeArgs),
     Abort(abort::AbortArgs),
@@ -136,6 +138,7 @@ impl Verb {
             Verb::Unhold(_) => "unhold",
             Verb::Annotate(_) => "annotate",
             Verb::Saved(_) => "saved",
+            Verb::Fsck(_) => "fsck",
             Verb::Service(_) => "service",
             Verb::Resume(_) => "resume",
             Verb::Abort(_) => "abort",
@@ -163,6 +166,7 @@ impl Verb {
             Verb::Flags(args) => args.only_looks(),
             Verb::Eject(args) => args.plan,
             Verb::Saved(args) => args.only_looks(),
+            Verb::Fsck(args) => args.only_looks(),
             Verb::Init(_)
             | Verb::Promote(_)
             | Verb::Demote(_)
@@ -217,6 +221,7 @@ pub fn main() -> Exit {
         Verb::Unhold(args) => unhold::run(globals, &ui, args),
         Verb::Annotate(args) => annotate::run(globals, &ui, args),
         Verb::Saved(args) => saved::run(globals, &ui, args),
+        Verb::Fsck(args) => fsck::run(globals, &ui, args),
         Verb::Service(args) => service::run(globals, &ui, args),
         Verb::Resume(args) => resume::run(globals, &ui, args),
         Verb::Abort(args) => abort::run(globals, &ui, args),

@@ -50,6 +50,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("promote", schema_for!(promote::PromoteAnswer)),
         ("ramp", schema_for!(RampAnswer)),
         ("saved", schema_for!(saved::SavedAnswer)),
+        ("fsck", schema_for!(crate::act::fsck::FsckReport)),
         ("service", schema_for!(service::ServiceAnswer)),
         ("show", schema_for!(show::ShowAnswer)),
         ("stated", schema_for!(mark::StatedAnswer)),

@@ -147,6 +147,9 @@ pub(super) fn chains(site: &Site, found: &mut Examination) -> Option<Facts> {
     for (chain, why) in &facts.ledger.refused {
         found.warning("records", format!("{chain} is not believed: {why}"), None);
     }
+    for missing in engine::unprojected(site) {
+        found.warning("records", missing, Some("gitroll fsck".to_owned()));
+    }
     found.fine("records", format!("{} of this host, all believed", facts.own(site).len()));
     Some(facts)
 }

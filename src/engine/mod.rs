@@ -37,7 +37,8 @@ pub use journal::JournalError;
 pub use lock::{Held, KEEPING, Lock, LockError};
 pub use phase::Phase;
 pub use record::{
-    append, by_watchdog, host_name, publish, published_head, queued, sign_queued, was_stopped,
+    append, by_watchdog, host_name, project, publish, published_head, queued, sign_queued,
+    unprojected, was_stopped,
 };
 pub use run::{Run, hidden_flags, last_run, open_runs};
 pub use run_state::{Course, Lying, Unsettled};

@@ -8,7 +8,7 @@ use super::error::EngineError;
 use super::journal::Line;
 use super::legacy;
 use super::run::Run;
-use crate::ledger::{self, Draft, LedgerError};
+use crate::ledger::{self, Draft, Ledger, LedgerError, Projecting};
 use crate::model::{
     ArtifactEvidence, Cause, CheckEvidence, Event, Evidence, FlagEvidence, Oid, Outcome, Plan,
     Record, SavedFile, ServiceEvidence, Step, StepEvidence, dotenv,
@@ -19,6 +19,11 @@ use crate::system::{clock, failpoint, files};
 
 /// How often a lost race for the chain's ref is tried again.
 const TRIES: usize = 20;
+
+/// Below the state directory: what [`unprojected`] says.
+const UNPROJECTED: &str = "unprojected";
+
+const MOST_UNPROJECTED: u64 = 1 << 20;
 
 /// Appends the record of a run, or queues it where it cannot be signed or written now (`Err` with why): what
 /// serves was proven, and no full disk or foreign file in `.git` makes that untrue.
@@ -55,14 +60,36 @@ pub fn append(site: &Site, draft: &Draft) -> Result<ledger::Entry, LedgerError> 
             Err(LedgerError::Raced) if tries < TRIES => tries += 1,
             Err(error) => return Err(error),
             Ok(entry) => {
-                let after = ledger::read(&site.git, &site.binding)?;
-                if let Err(error) = ledger::project(&site.git, &site.binding.environment, &after) {
-                    tracing::warn!("projections: {error}");
-                }
+                project(site, &ledger::read(&site.git, &site.binding)?, Projecting::Onward);
                 return Ok(entry);
             }
         }
     }
+}
+
+/// Rebuilds the tags and notes of the records. What cannot be made is noted for [`unprojected`]: the records themselves
+/// are in their chains.
+pub fn project(site: &Site, ledger: &Ledger, how: Projecting) {
+    let missing = match ledger::project(&site.git, &site.binding.environment, ledger, how) {
+        Ok(taken) => taken.iter().map(ToString::to_string).collect(),
+        Err(error) => vec![format!("tags and notes of records cannot be written: {error}")],
+    };
+    let path = site.state().join(UNPROJECTED);
+    let noted = match (missing.is_empty(), path.exists()) {
+        (true, false) => Ok(()),
+        (true, true) => fs::remove_file(&path),
+        (false, _) => files::write_durably(&path, missing.join("\n").as_bytes(), 0o600),
+    };
+    if let Err(error) = noted {
+        tracing::warn!("{}: {error}", path.display());
+    }
+}
+
+/// What the last rebuilding of tags and notes could not make, a line each.
+pub fn unprojected(site: &Site) -> Vec<String> {
+    let text = files::read_plain(&site.state().join(UNPROJECTED), MOST_UNPROJECTED);
+    let text = String::from_utf8(text.unwrap_or_default()).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
 }
 
 /// Records that wait to be signed, oldest first.

@@ -9,7 +9,7 @@ use super::entry::{Draft, Entry, Ledger, LedgerError, chain_ref};
 use super::signing::{self, sign};
 use super::trust::{EXPIRED, Trust, Validity};
 use crate::config::Binding;
-use crate::model::{Digest, Oid, Person, Record, Seen, Seq};
+use crate::model::{Digest, Event, Oid, Person, Record, Seen, Seq};
 use crate::system::clock::now;
 use crate::system::failpoint;
 use crate::system::git::{Git, GitError, ObjectKind, RefEdit};
@@ -54,9 +54,14 @@ pub fn append(
         let problem = format!("this repository lacks its commit {}", decoded.object);
         return Err(malformed(&record, problem));
     }
+    // The tag object that a promotion made, so that the tag can be written back where somebody deletes it.
+    let tag = record.target.as_ref().filter(|_| record.event == Event::Promote);
+    let tag = tag.and_then(|tag| git.object(&tag.id, ObjectKind::Tag, codec::MOST_BYTES).ok());
+    let tag = tag.map(|bytes| git.write_object(ObjectKind::Blob, &bytes)).transpose()?;
     let previous = last.map(|last| &last.commit);
     let blobs = [&blob, &evidence, &config];
-    let commit = chain::write(git, blobs, previous, &decoded.object, &person, &record.sentence)?;
+    let (about, sentence) = (&decoded.object, &record.sentence);
+    let commit = chain::write(git, blobs, tag.as_ref(), previous, about, &person, sentence)?;
     let io = |source| GitError::Io { path: git.top().to_owned(), source };
     failpoint::pass("record objects written").map_err(io)?;
     // A chain that survives a power cut without the commit it names could not be read, packed or pushed.

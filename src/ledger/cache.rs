@@ -43,6 +43,12 @@ impl Cache {
         read_json(&place(git, "verified")).unwrap_or_default()
     }
 
+    /// The same without any head that was verified: how far each chain had come is not forgotten.
+    pub fn unverified(mut self) -> Self {
+        self.chains.values_mut().for_each(|known| known.verified = None);
+        self
+    }
+
     /// The head that was verified under this trust.
     pub fn verified(&self, chain_ref: &str, trust: &Digest) -> Option<&Oid> {
         let known = self.chains.get(chain_ref).filter(|_| self.trust == Some(*trust))?;

@@ -137,6 +137,21 @@ fn check_link(
     Ok(())
 }
 
+/// The name of the file that keeps the bytes of a promotion's tag object.
+const TAG: &str = "tag";
+
+/// The bytes of the tag object that a promotion made, as they are kept beside its record; `None` where a version of
+/// gitroll that did not keep them wrote it.
+///
+/// # Errors
+/// When git cannot read them.
+pub(super) fn promoted_tag(git: &Git, entry: &Entry) -> Result<Option<Vec<u8>>, LedgerError> {
+    let kept =
+        git.entries(&entry.commit)?.into_iter().find(|(path, _)| path.as_bytes() == TAG.as_bytes());
+    let kept = kept.filter(|(_, kept)| kept.mode == TreeMode::File);
+    Ok(kept.map(|(_, kept)| git.object(&kept.id, ObjectKind::Blob, MOST_BYTES)).transpose()?)
+}
+
 /// Writes the objects of a chain's next commit and returns its id. Nothing points to it yet.
 ///
 /// # Errors
@@ -144,13 +159,16 @@ fn check_link(
 pub(super) fn write(
     git: &Git,
     blobs: [&Oid; 3],
+    tag: Option<&Oid>,
     previous: Option<&Oid>,
     object: &Oid,
     person: &Person,
     sentence: &str,
 ) -> Result<Oid, LedgerError> {
     let [record, evidence, config] = blobs.map(Clone::clone);
-    let tree = git.write_tree(&[("config", config), ("evidence", evidence), ("record", record)])?;
+    let mut entries = vec![("config", config), ("evidence", evidence), ("record", record)];
+    entries.extend(tag.map(|tag| (TAG, tag.clone())));
+    let tree = git.write_tree(&entries)?;
     let parents: Vec<Oid> = previous.into_iter().chain([object]).cloned().collect();
     Ok(git.write_commit(&tree, &parents, person, &format!("{sentence}\n"))?)
 }

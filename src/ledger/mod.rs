@@ -6,6 +6,7 @@ mod chain;
 mod codec;
 mod entry;
 mod fold;
+mod fsck;
 pub mod key;
 mod project;
 mod signing;
@@ -19,7 +20,8 @@ pub use chain::{config, evidence};
 pub use codec::record_tag;
 pub use entry::{Chain, Draft, Entry, Ledger, LedgerError, chain_ref};
 pub use fold::{Held, History, Pinned, Promotion, ServedSpan, ServingState};
-pub use project::project;
+pub use fsck::{ChainSummary, Examined, Finding, FindingKind, Scope, examine, repair_stable_tags};
+pub use project::{Projecting, project};
 pub use tags::{create_tag, verify_tag};
 pub use verify::{read, read_unverified};
 

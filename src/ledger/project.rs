@@ -1,7 +1,7 @@
 //! Tags and notes for people and plain git, made from the chains. Never read for decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,10 +26,36 @@ struct Done {
 }
 
 /// Tags as they are, by full name.
-type Tags = BTreeMap<String, Oid>;
+pub(super) type Tags = BTreeMap<String, Oid>;
+
+/// A record's tag that cannot be made: another ref has a name that makes a directory of its own, or a file of a
+/// directory above it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameTaken {
+    /// The full name that the tag should have.
+    pub name: String,
+    /// The full name of the ref in its way.
+    pub by: String,
+}
+
+impl fmt::Display for NameTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = |name: &'_ str| name.strip_prefix("refs/tags/").unwrap_or(name).to_owned();
+        write!(f, "the tag {} cannot be made: {} is in the way", short(&self.name), short(&self.by))
+    }
+}
+
+/// Whether what was right before is looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Projecting {
+    /// What was right before and has the same refs now is right.
+    Onward,
+    /// Every tag and note is compared with its record.
+    Anew,
+}
 
 /// Rebuilds tags and notes of every believed chain: idempotent. What is right is not written again; a
-/// tag that somebody moved is put right.
+/// tag that somebody moved is put right. Returns the tags whose names are taken; all others are made.
 ///
 /// # Errors
 /// When git cannot write them: the first failure, after the other chains were done.
@@ -37,16 +63,20 @@ pub fn project(
     git: &Git,
     environment: &EnvironmentName,
     ledger: &Ledger,
-) -> Result<(), LedgerError> {
+    how: Projecting,
+) -> Result<Vec<NameTaken>, LedgerError> {
     let path = place(git, "projected");
-    let before: Projected = read_json(&path).unwrap_or_default();
+    let before: Projected = match how {
+        Projecting::Onward => read_json(&path).unwrap_or_default(),
+        Projecting::Anew => Projected::default(),
+    };
     let mut after = before.clone();
-    let tags = git.refs(&format!("refs/tags/gitroll/{environment}/"))?;
-    let mut tags: Tags = tags.into_iter().map(|tag| (tag.name, tag.id)).collect();
+    let mut tags = tags_of(git, environment)?;
+    let mut taken = Vec::new();
     let mut first_failure = Ok(());
     for chain in ledger.chains.values() {
         let key = chain_ref(environment, &chain.writer);
-        match one(git, environment, chain, &mut tags, before.0.get(&key)) {
+        match one(git, environment, chain, &mut tags, before.0.get(&key), &mut taken) {
             Ok(done) => {
                 after.0.extend(done.map(|done| (key, done)));
             }
@@ -59,7 +89,23 @@ pub fn project(
     if after != before {
         write_json(&path, &after);
     }
-    first_failure
+    first_failure.map(|()| taken)
+}
+
+pub(super) fn tags_of(git: &Git, environment: &EnvironmentName) -> Result<Tags, LedgerError> {
+    let tags = git.refs(&format!("refs/tags/gitroll/{environment}/"))?;
+    Ok(tags.into_iter().map(|tag| (tag.name, tag.id)).collect())
+}
+
+/// The ref that keeps a tag of this name from being made.
+pub(super) fn in_the_way(tags: &Tags, name: &str) -> Option<String> {
+    let below = format!("{name}/");
+    let deeper = tags.range(below.clone()..).next().filter(|(tag, _)| tag.starts_with(&below));
+    let above = || {
+        let slashes = name.match_indices('/').map(|(at, _)| &name[..at]);
+        slashes.filter_map(|above| tags.get_key_value(above)).next()
+    };
+    deeper.or_else(above).map(|(tag, _)| tag.clone())
 }
 
 fn one(
@@ -68,6 +114,7 @@ fn one(
     chain: &Chain,
     tags: &mut Tags,
     done: Option<&Done>,
+    taken: &mut Vec<NameTaken>,
 ) -> Result<Option<Done>, LedgerError> {
     let entries = &chain.entries;
     let Some(last) = entries.last() else {
@@ -82,7 +129,7 @@ fn one(
         names.filter_map(|name| tags.get(&name)).all(|id| git.has(id))
     };
     let tagged = if done.is_some_and(same_tags) && whole() { reached } else { 0 };
-    set_tags(git, environment, &entries[tagged..], tags)?;
+    set_tags(git, environment, &entries[tagged..], tags, taken)?;
 
     let notes = notes_ref(environment, &chain.writer);
     let now = git.find_ref(&notes)?;
@@ -100,6 +147,7 @@ fn set_tags(
     environment: &EnvironmentName,
     entries: &[Entry],
     tags: &mut Tags,
+    taken: &mut Vec<NameTaken>,
 ) -> Result<(), LedgerError> {
     let mut edits = Vec::new();
     for entry in entries {
@@ -111,6 +159,11 @@ fn set_tags(
         // What is there may be a commit, a larger tag, or gone: all of it is not this record's tag.
         let there = old.as_ref().map(|id| git.object(id, ObjectKind::Tag, MOST_BYTES));
         if matches!(there, Some(Ok(bytes)) if bytes == object) {
+            continue;
+        }
+        // One name that is taken must not keep all others from being made.
+        if let Some(by) = in_the_way(tags, &name) {
+            taken.push(NameTaken { name, by });
             continue;
         }
         let id = git.write_object(ObjectKind::Tag, &object)?;
@@ -142,7 +195,7 @@ fn set_notes(git: &Git, notes: &str, entries: &[Entry], noted: usize) -> Result<
 }
 
 /// The tag a record has: those that say what serves. A promotion is told by the stable tag itself.
-fn tag_of(environment: &EnvironmentName, entry: &Entry) -> Option<String> {
+pub(super) fn tag_of(environment: &EnvironmentName, entry: &Entry) -> Option<String> {
     let record = &entry.record;
     record
         .event
@@ -160,7 +213,7 @@ fn listing(environment: &EnvironmentName, entries: &[Entry], tags: &Tags) -> Dig
 }
 
 /// The note of a commit: a line per record, sorted as `git notes merge -s cat_sort_uniq` sorts them.
-fn note(entries: &[&Entry]) -> String {
+pub(super) fn note(entries: &[&Entry]) -> String {
     let lines: BTreeSet<String> = entries.iter().map(|entry| line(entry)).collect();
     lines.into_iter().fold(String::new(), |text, line| text + &line + "\n")
 }

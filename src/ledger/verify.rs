@@ -70,17 +70,25 @@ pub fn read_unverified(git: &Git, environment: &EnvironmentName) -> Result<Ledge
     Ok(ledger)
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     git: &'a Git,
     binding: &'a Binding,
     trust: Trust<'a>,
     before: Cache,
     cache: Cache,
+    /// The own chain may be refused like any other.
+    each: bool,
 }
 
 impl<'a> Reader<'a> {
-    fn new(git: &'a Git, binding: &'a Binding, cache: Cache) -> Self {
-        Self { git, binding, trust: Trust::load(binding), before: cache.clone(), cache }
+    pub fn new(git: &'a Git, binding: &'a Binding, cache: Cache) -> Self {
+        let trust = Trust::load(binding);
+        Self { git, binding, trust, before: cache.clone(), cache, each: false }
+    }
+
+    /// Reads all chains and refuses the own one, too, where it cannot be believed.
+    pub fn read_each(self, refs: &[Ref]) -> Result<Ledger, LedgerError> {
+        Self { each: true, ..self }.read(refs)
     }
 
     fn read(mut self, refs: &[Ref]) -> Result<Ledger, LedgerError> {
@@ -111,7 +119,7 @@ impl<'a> Reader<'a> {
         writer: String,
         error: LedgerError,
     ) -> Result<(), LedgerError> {
-        if writer == self.binding.writer.as_str() {
+        if writer == self.binding.writer.as_str() && !self.each {
             return Err(error);
         }
         ledger.refused.push((writer, error));

@@ -219,6 +219,20 @@ impl TestEnvironment {
         key
     }
 
+    /// Where the binding of the only bound checkout lies.
+    #[track_caller]
+    pub fn binding_dir(&self) -> PathBuf {
+        let mut dirs = vec![self.root().to_owned()];
+        while let Some(dir) = dirs.pop() {
+            if dir.join("host.toml").is_file() {
+                return dir;
+            }
+            let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
+            dirs.extend(entries.map(|e| e.path()).filter(|p| p.is_dir() && !p.is_symlink()));
+        }
+        panic!("no binding below {}", self.root().display());
+    }
+
     /// Sets a value in the user's git configuration, never in the repository's.
     pub fn configure_git(&self, name: &str, value: &str) {
         let file = self.path("gitconfig");

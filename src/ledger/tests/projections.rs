@@ -2,12 +2,12 @@
 
 use crate::ledger::entry::notes_ref;
 use crate::ledger::tests::World;
-use crate::ledger::{append, project, record_tag};
+use crate::ledger::{Projecting, append, project, record_tag};
 use crate::model::{Event, Oid, Seq};
 
 fn project_now(world: &World) {
     let ledger = world.ledger().unwrap();
-    project(&world.git, &world.binding.environment, &ledger).unwrap();
+    project(&world.git, &world.binding.environment, &ledger, Projecting::Onward).unwrap();
 }
 
 fn tag(world: &World, seq: u64, event: &str) -> String {
@@ -124,7 +124,7 @@ mod plain_git {
     use std::process::Command;
 
     use crate::ledger::tests::{World, git_command, output, success};
-    use crate::ledger::{append, project};
+    use crate::ledger::{Projecting, append, project};
 
     const PAGE: &str = include_str!("../../../docs/plain-git.md");
 
@@ -159,7 +159,13 @@ mod plain_git {
         let mut back = world.draft(&world.binding, "back", 1);
         back.record.reason = Some("Errors: 12 %\n\n---\n# since 14:02".to_owned());
         append(&world.git, &world.binding, &world.ledger().unwrap(), back).unwrap();
-        project(&world.git, &world.binding.environment, &world.ledger().unwrap()).unwrap();
+        project(
+            &world.git,
+            &world.binding.environment,
+            &world.ledger().unwrap(),
+            Projecting::Onward,
+        )
+        .unwrap();
         let remote = world.dir.path().join("remote.git");
         let remote = remote.to_str().unwrap();
         world.plain(&["init", "-q", "--bare", remote]);

@@ -358,6 +358,7 @@ mod forgery {
         let commit = crate::ledger::chain::write(
             git,
             [&blob, &empty, &empty],
+            None,
             old.as_ref(),
             about,
             &who,

@@ -1,0 +1,141 @@
+//! Examining the records of an environment, and writing back what is made from them.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::caller::Caller;
+use super::failure::Failure;
+use super::session::Session;
+use crate::engine;
+use crate::ledger::{self, ChainSummary, Examined, Finding, FindingKind, Projecting, Scope};
+use crate::model::{AppName, EnvironmentName, Oid, Seq, TreeMode};
+use crate::plan::facts::Facts;
+use crate::plan::{PlanError, candidates};
+use crate::site::Site;
+use crate::target::{Request, resolve};
+
+/// How many lost files of a target are named.
+const MOST_NAMED: usize = 3;
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FsckRequest {
+    /// Findings about records before this one are left out.
+    pub since: Option<Seq>,
+    /// Nothing that was found right before is taken to be right.
+    pub anew: bool,
+    /// What can be written back from the records is written back.
+    pub repair: bool,
+}
+
+/// What `fsck` found.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct FsckReport {
+    pub app: AppName,
+    pub environment: EnvironmentName,
+    pub chains: Vec<ChainSummary>,
+    /// What is wrong, and stays so.
+    pub findings: Vec<Finding>,
+    /// What was wrong and was mended.
+    pub repaired: Vec<Finding>,
+}
+
+/// Examines, and repairs where asked.
+///
+/// # Errors
+/// When the checkout is not bound or its refs cannot be listed; for a repair, also when another command is at work or git
+/// cannot write.
+pub fn fsck(caller: &Caller, request: &FsckRequest) -> Result<FsckReport, Failure> {
+    let session = match request.repair {
+        true => Session::change(caller, "fsck --repair")?,
+        false => Session::look(caller)?,
+    };
+    let site = &session.site;
+    let scope = Scope { since: request.since, anew: request.anew };
+    let (examined, mut findings) = examine(site, scope)?;
+    let mut repaired = Vec::new();
+    if request.repair && findings.iter().any(|finding| finding.repairable) {
+        engine::project(site, &examined.ledger, Projecting::Anew);
+        ledger::repair_stable_tags(&site.git, &examined.ledger)?;
+        let before = std::mem::take(&mut findings);
+        findings = examine(site, scope)?.1;
+        repaired = before.into_iter().filter(|finding| !findings.contains(finding)).collect();
+    }
+    Ok(FsckReport {
+        app: site.binding.app.clone(),
+        environment: site.binding.environment.clone(),
+        chains: examined.chains,
+        findings,
+        repaired,
+    })
+}
+
+fn examine(site: &Site, scope: Scope) -> Result<(Examined, Vec<Finding>), Failure> {
+    let examined = ledger::examine(&site.git, &site.binding, scope)?;
+    let mut findings = examined.findings.clone();
+    findings.extend(unsigned(site));
+    // Without the own chain nobody knows a target: that is among the findings.
+    if examined.ledger.chains.contains_key(&site.binding.writer) {
+        findings.extend(Facts::gather(site).and_then(|facts| target(site, &facts)).unwrap_or_else(
+            |error| {
+                let problem = format!("what gitroll back would put in place: {error}");
+                let lost = own(site, FindingKind::Target, problem);
+                vec![Finding { fix: Some("git fetch".to_owned()), ..lost }]
+            },
+        ));
+    }
+    Ok((examined, findings))
+}
+
+fn own(site: &Site, kind: FindingKind, problem: String) -> Finding {
+    let writer = site.binding.writer.to_string();
+    Finding { kind, writer, seq: None, problem, repairable: false, fix: None }
+}
+
+fn unsigned(site: &Site) -> Option<Finding> {
+    let waiting = engine::queued(site).len();
+    let problem = match waiting {
+        0 => return None,
+        1 => "1 record waits for its signature".to_owned(),
+        many => format!("{many} records wait for their signatures"),
+    };
+    let fix = Some("gitroll doctor".to_owned());
+    Some(Finding { fix, ..own(site, FindingKind::Unsigned, problem) })
+}
+
+/// Whether all that `gitroll back` and `back --to last-stable` would put in place is in this repository.
+fn target(site: &Site, facts: &Facts) -> Result<Vec<Finding>, PlanError> {
+    let all = candidates::gather(site, facts)?;
+    let mut findings = Vec::new();
+    let mut seen: Vec<Oid> = Vec::new();
+    for request in [Request::LastGood, Request::LastStable] {
+        let Ok(resolution) = resolve(&request, &all.deployments, &all.stable, None) else {
+            continue;
+        };
+        let chosen = resolution.chosen;
+        let Some(commit) = chosen.commit.filter(|commit| !seen.contains(commit)) else { continue };
+        let named = format!("{}, which gitroll back would put in place", chosen.name);
+        let lost = |problem: String| {
+            let lost = own(site, FindingKind::Target, format!("{named}: {problem}"));
+            Finding { seq: chosen.seq, fix: Some("git fetch".to_owned()), ..lost }
+        };
+        match site.git.entries(&commit) {
+            Err(error) => findings.push(lost(error.to_string())),
+            Ok(entries) => {
+                let missing: Vec<String> = entries
+                    .iter()
+                    .filter(|(_, entry)| {
+                        entry.mode != TreeMode::Submodule && !site.git.has(&entry.id)
+                    })
+                    .map(|(path, _)| path.to_string())
+                    .collect();
+                if !missing.is_empty() {
+                    let named = missing[..missing.len().min(MOST_NAMED)].join(", ");
+                    findings
+                        .push(lost(format!("{} of its files are lost: {named}", missing.len())));
+                }
+            }
+        }
+        seen.push(commit);
+    }
+    Ok(findings)
+}
