@@ -8,6 +8,7 @@ use super::conclude::{self, Conclusion};
 use super::failure::Failure;
 use super::keep;
 use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Preview, Status};
+use super::parts::parts;
 use super::session::Session;
 use super::statement::statement;
 use super::target::{older, provisional};
@@ -303,16 +304,37 @@ fn preview(session: &Session, plan: &Plan, observed: &Observed, facts: &Facts, m
         to.push_str(&format!(", {} forward", plural(distance, "commit")));
     }
     let about = estimate::about(&session.site, facts, &describe::built_groups(plan));
-    let parts = describe::describe(plan, about);
+    let parts = describe::describe(plan, about).into_iter();
+    let parts = parts.map(|(name, text)| (name.to_string(), text));
+    let beside = beside(session, facts, plan).into_iter().map(|text| ("part".to_owned(), text));
     let healthy = observed.healthy();
     session.caller.tell(Notice::Preview(&Preview {
         place: session.place(),
         from: plan.from.clone(),
         faults: if healthy { Vec::new() } else { observed.faults() },
         to,
-        parts: parts.into_iter().map(|(name, text)| (name.to_string(), text)).collect(),
+        parts: parts.chain(beside).collect(),
         tries_further: more && !healthy,
     }));
+}
+
+/// The components that are not as the release has them, and what becomes of that.
+fn beside(session: &Session, facts: &Facts, plan: &Plan) -> Vec<String> {
+    if !matches!(plan.event, Event::Deploy | Event::Back) || plan.to == plan.from {
+        return Vec::new();
+    }
+    let to = &plan.to.name;
+    let mut said = Vec::new();
+    for part in parts(&session.site, facts).unwrap_or_default() {
+        let id = &part.component;
+        if let Some(release) = &part.not_as_in {
+            said.push(format!("{id} is not as in {} now; it becomes as in {to}", release.name));
+        }
+        if let (Some(true), Some(flag)) = (part.flag_off, &part.flag) {
+            said.push(format!("{flag} of {id} is off, and stays off"));
+        }
+    }
+    said
 }
 
 /// `  proven, served 3 d`

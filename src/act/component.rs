@@ -271,10 +271,14 @@ fn find<'a>(facts: &'a Facts, id: &str) -> Result<&'a Component, Failure> {
             .next("[component.ID] with paths = [\"…\"] in gitroll.toml", "declares one")
             .next("gitroll init", "accepts the changed file"));
     }
+    const SHOWN: usize = 12;
     let known: Vec<String> = components.iter().map(|c| c.id.to_string()).collect();
+    let more = if known.len() > SHOWN { ", …" } else { "" };
+    let first = known.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let failure = failure.detail(format!("gitroll.toml declares {first}{more}"));
     Err(match nearest(id, &known) {
         Some(near) => failure.next(format!("gitroll component {near}"), "the nearest name"),
-        None => failure.next("gitroll component", "shows them"),
+        None => failure.next("gitroll component", "shows how they stand"),
     })
 }
 

@@ -20,6 +20,7 @@ pub mod levels;
 pub mod mark;
 pub mod next_steps;
 pub mod outcome;
+pub mod parts;
 pub mod promote;
 pub mod ramp;
 pub mod resume;

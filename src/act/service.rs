@@ -1,10 +1,13 @@
 //! Starting, stopping and looking at the app's services.
 
+use std::time::{Duration, Instant};
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::caller::Caller;
 use super::failure::Failure;
+use super::outcome::Status;
 use super::session::Session;
 use crate::config::{Config, Service};
 use crate::engine;
@@ -40,7 +43,38 @@ pub struct ServiceState {
     pub pids: Vec<u32>,
     /// Restarts the manager counted.
     pub restarts: u64,
+    /// After `start` and `restart`: whether it was up and stayed up for two seconds.
+    pub stayed_up: Option<bool>,
+    /// Where it did not: the lines of its log that say why.
+    pub log: Vec<String>,
 }
+
+impl ServiceState {
+    fn of(service: &Service, state: service::ServiceState) -> Self {
+        Self {
+            service: service.name.to_string(),
+            state: state.word,
+            up: state.up,
+            pids: state.processes.iter().map(|p| p.pid).collect(),
+            restarts: state.restarts,
+            stayed_up: None,
+            log: Vec::new(),
+        }
+    }
+}
+
+/// How the services are, and what that comes to.
+#[derive(Debug)]
+pub struct ServiceOutcome {
+    pub states: Vec<ServiceState>,
+    pub status: Status,
+}
+
+/// For how long a service that was started must stay up before that is said of it.
+const WATCHED: Duration = Duration::from_secs(2);
+
+/// From one look to the next.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Does it, and looks how they are afterwards.
 ///
@@ -49,7 +83,7 @@ pub struct ServiceState {
 pub fn act_on_services(
     caller: &Caller,
     request: &ServiceRequest,
-) -> Result<Vec<ServiceState>, Failure> {
+) -> Result<ServiceOutcome, Failure> {
     let session = match request.action {
         ServiceAction::Status => Session::look(caller)?,
         _ => Session::change(caller, "service")?,
@@ -58,11 +92,13 @@ pub fn act_on_services(
     let config = &facts.accepted.config;
     let chosen = chosen(&config.services, request.name.as_deref())?;
     let mut host = session.site.host(&facts.serving, &facts.deployment(&session.site));
-    let mut states = Vec::new();
+    let starting = matches!(request.action, ServiceAction::Start | ServiceAction::Restart);
     let stopping = request.action == ServiceAction::Stop;
     let order: Vec<&Service> = if stopping { chosen.into_iter().rev().collect() } else { chosen };
-    for service in order {
-        if matches!(request.action, ServiceAction::Start | ServiceAction::Restart) {
+    let up = |service: &Service| service::observe(&host, service).is_ok_and(|state| state.up);
+    let served = starting && order.iter().any(|service| up(service));
+    for service in &order {
+        if starting {
             host.flags = engine::flag_environment(&host, config, &service.name).map_err(|why| {
                 Failure::unchanged(format!("service {}: {why}", service.name))
                     .detail("it receives these flags when it starts, and was not restarted")
@@ -74,30 +110,62 @@ pub fn act_on_services(
             ServiceAction::Restart => service::reload(&host, service).map(|_| ()),
             ServiceAction::Status => Ok(()),
         };
-        done.and_then(|()| settled(&host, service, request.action))
-            .map(|state| states.push(state))
-            .map_err(|error| failed(&session, config, service, request.action, &error))?;
+        done.map_err(|error| failed(&session, config, service, request.action, &error))?;
     }
-    Ok(states)
+    let stayed = if starting { stay_up(&host, &order) } else { vec![None; order.len()] };
+    let mut states = Vec::new();
+    for (service, stayed) in order.into_iter().zip(stayed) {
+        let observed = service::observe(&host, service)
+            .map_err(|error| failed(&session, config, service, request.action, &error))?;
+        let mut log = observed.log.clone();
+        if stayed == Some(false) && log.is_empty() {
+            log = service::last_lines(&host, service);
+        }
+        let mut state = ServiceState::of(service, observed);
+        state.stayed_up = stayed.map(|stayed| stayed && state.up);
+        if state.stayed_up == Some(false) {
+            let redactor = session.site.redactor(config);
+            state.log = log.iter().map(|line| redactor.text(line)).collect();
+        }
+        states.push(state);
+    }
+    let as_asked = |state: &ServiceState| state.stayed_up.unwrap_or(state.up != stopping);
+    let status = match states.iter().all(as_asked) {
+        true => Status::Done,
+        // What served before the restart does not any more.
+        false if served => Status::PersonNeeded,
+        false => Status::Unchanged,
+    };
+    Ok(ServiceOutcome { states, status })
 }
 
-/// The state after the action; a service that was started gets a moment to fall over.
-fn settled(
-    host: &service::Host<'_>,
-    service: &Service,
-    action: ServiceAction,
-) -> Result<ServiceState, ServiceError> {
-    if matches!(action, ServiceAction::Start | ServiceAction::Restart) {
-        std::thread::sleep(std::time::Duration::from_millis(700));
+/// Watches services that were started: a program that falls over on its first request for a module does so within
+/// moments, and its manager starts it again. Whether each was up and stayed the same.
+fn stay_up(host: &service::Host<'_>, services: &[&Service]) -> Vec<Option<bool>> {
+    let mut first: Vec<Option<service::ServiceState>> = services.iter().map(|_| None).collect();
+    let mut fell = vec![false; services.len()];
+    let begun = Instant::now();
+    loop {
+        for ((service, first), fell) in services.iter().zip(&mut first).zip(&mut fell) {
+            let state = service::observe(host, service).ok();
+            match (&*first, state) {
+                (None, state) => *first = state.filter(|state| state.up),
+                (Some(first), Some(state)) if state.up => *fell |= is_another(first, &state),
+                (Some(_), _) => *fell = true,
+            }
+        }
+        if begun.elapsed() >= WATCHED {
+            break;
+        }
+        std::thread::sleep(LOOK);
     }
-    let state = service::observe(host, service)?;
-    Ok(ServiceState {
-        service: service.name.to_string(),
-        state: state.word,
-        up: state.up,
-        pids: state.processes.iter().map(|p| p.pid).collect(),
-        restarts: state.restarts,
-    })
+    first.iter().zip(fell).map(|(first, fell)| Some(first.is_some() && !fell)).collect()
+}
+
+/// Whether a service that is up was started again since `first`. One that is meant to end may have.
+fn is_another(first: &service::ServiceState, now: &service::ServiceState) -> bool {
+    let gone = first.processes.iter().any(|process| !now.processes.contains(process));
+    !now.untouched && (gone || now.restarts > first.restarts)
 }
 
 fn chosen<'a>(services: &'a [Service], name: Option<&str>) -> Result<Vec<&'a Service>, Failure> {

@@ -5,10 +5,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, print_next_steps};
 use super::globals::Globals;
-use crate::act::service::{ServiceAction, ServiceRequest, ServiceState, act_on_services};
-use crate::ui::{Ui, escape};
+use crate::act::service::{
+    ServiceAction, ServiceOutcome, ServiceRequest, ServiceState, act_on_services,
+};
+use crate::ui::{Ui, escape, plural};
 
 /// Start, stop, restart or show the app's services
 #[derive(Debug, Args)]
@@ -39,7 +41,7 @@ pub struct ServiceAnswer {
     pub services: Vec<ServiceState>,
 }
 
-/// Exits 1 when a service is not as asked for.
+/// Exits 1 when a service is not as asked for; 21 when one was up and does not stay up any more.
 pub fn run(globals: &Globals, ui: &Ui, args: &ServiceArgs) -> Result<Exit, Failure> {
     let action = match args.action {
         Action::Start => ServiceAction::Start,
@@ -48,17 +50,37 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ServiceArgs) -> Result<Exit, Failu
         Action::Status => ServiceAction::Status,
     };
     let request = ServiceRequest { action, name: args.name.clone() };
-    let states = act_on_services(&globals.caller(ui), &request)?;
+    let ServiceOutcome { states, status } = act_on_services(&globals.caller(ui), &request)?;
     let wanted = args.action != Action::Stop;
     for state in &states {
-        let sign = if state.up == wanted { ui.out.ok() } else { ui.out.bad() };
+        let as_asked = state.stayed_up.unwrap_or(state.up == wanted);
+        let sign = if as_asked { ui.out.ok() } else { ui.out.bad() };
         let pids: Vec<String> = state.pids.iter().map(u32::to_string).collect();
-        let line =
-            format!("{sign} {}  {}  {}", state.service, escape(&state.state), pids.join(" "));
-        ui.line(line.trim_end());
+        let restarts = match state.restarts {
+            1.. if !as_asked => {
+                plural(usize::try_from(state.restarts).unwrap_or(usize::MAX), "restart")
+            }
+            _ => String::new(),
+        };
+        let words = [escape(&state.state), pids.join(" "), restarts];
+        let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        ui.line(&format!("{sign} {}  {}", state.service, words.join("  ")));
+        for line in &state.log {
+            ui.line(&format!("    {} {}", ui.out.dim(&state.service), escape(line)));
+        }
     }
-    let as_asked = states.iter().all(|state| state.up == wanted);
-    let exit = if as_asked { Exit::Done } else { Exit::Unchanged };
+    let exit = Exit::from(status);
+    let fell = states.iter().filter(|state| state.stayed_up == Some(false));
+    let fell: Vec<&str> = fell.map(|state| state.service.as_str()).collect();
+    if !fell.is_empty() {
+        let (what, code) = (fell.join(", "), exit.code());
+        let verb = if fell.len() == 1 { "does" } else { "do" };
+        ui.cry(&format!("{} {what} {verb} not stay up [{code}]", ui.err.bad()));
+        print_next_steps(
+            ui,
+            &[("gitroll status".to_owned(), "says why, and what to type".to_owned())],
+        );
+    }
     ui.document("service", exit.code(), &ServiceAnswer { services: states });
     Ok(exit)
 }

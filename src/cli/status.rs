@@ -12,6 +12,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
 use super::session::Session;
+use crate::act::parts::{Part, parts};
 use crate::act::watchdog::FinishedRun;
 use crate::component;
 use crate::config::{self, Prove};
@@ -67,6 +68,8 @@ pub struct StatusAnswer {
     pub strangers: Vec<String>,
     /// Tracked files with local edits.
     pub edited: Vec<RepoPath>,
+    /// Components beside the release that serves: whose files are another's, or whose flag is off.
+    pub parts: Vec<Part>,
     /// What `gitroll back` would take; absent while a run is open, for it waits then.
     pub back_to: Option<BackTo>,
     /// Commits that are held.
@@ -252,6 +255,7 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
         strangers: seen.observed.strangers.iter().map(ToString::to_string).collect(),
         checks: seen.observed.checks,
         edited: seen.edited,
+        parts: parts(site, facts)?.into_iter().filter(|part| !part.is_as_released()).collect(),
         back_to,
         held,
         upstream: upstream(session, facts)?,
@@ -343,6 +347,11 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
     field("observed", &observed_words(ui, answer));
     for stranger in &answer.strangers {
         field("", &format!("{} {}", style.bad(), escape(stranger)));
+    }
+    for (index, part) in answer.parts.iter().enumerate() {
+        let label = if index == 0 { "parts" } else { "" };
+        let words = part.words().unwrap_or_default();
+        field(label, &escape(&format!("{}: {words}", part.component)));
     }
     field(
         "back to",

@@ -11,6 +11,7 @@ use crate::plan::problem::Problem;
 use crate::plan::swaps;
 use crate::service::{ServiceError, ServiceState};
 use crate::site::{Observed, Site, config_in_tree};
+use crate::system::process::is_error;
 use crate::system::user::Account;
 use crate::system::{files, procs};
 
@@ -177,8 +178,13 @@ fn standing(run_as: Option<&Account>, name: &str, state: &ServiceState, found: &
         let what = format!("{name} runs as another user than {run_as} (pid {pids})");
         found.problem("services", what, Some(fix));
     } else if !state.up {
-        let fix = Some(format!("gitroll service start {name}"));
-        found.problem("services", format!("{name} is {}", state.word), fix);
+        // What fell over by itself falls over again: another start would heal nothing.
+        let error = state.log.iter().rev().find(|line| is_error(line));
+        let (fix, why) = match error {
+            Some(line) => ("gitroll status".to_owned(), format!(": {line}")),
+            None => (format!("gitroll service start {name}"), String::new()),
+        };
+        found.problem("services", format!("{name} is {}{why}", state.word), Some(fix));
     } else if let Some(stale) = &state.stale {
         found.problem("services", format!("{name} {stale}"), Some(restart));
     }
@@ -200,12 +206,14 @@ pub(super) fn logs(
 /// Whether the checks pass now, and could tell the target from what serves.
 pub(super) fn checks(config: &Config, observed: &Observed, found: &mut Examination) {
     let up = observed.services.iter().all(|(_, state)| state.as_ref().is_ok_and(|s| s.up));
+    let down = found.problems().find(|problem| problem.subject == "services");
+    let down = down.and_then(|problem| problem.fix.clone());
     for check in observed.checks.iter().filter(|check| check.failed()) {
         // `back` waits for the end of an open run, which may be all that is wrong here.
         let open = found.problems().any(|problem| problem.subject == "runs");
         let fix = match (&found.back_to, up) {
             _ if open => "gitroll resume",
-            (_, false) => "gitroll service start",
+            (_, false) => down.as_deref().unwrap_or("gitroll service start"),
             (Some(_), true) => "gitroll back",
             (None, true) => "gitroll check",
         };

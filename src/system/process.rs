@@ -22,7 +22,7 @@ use super::text::escape;
 use pre_exec::{end_with_us, seal, wait_to_be_noted};
 use program::located;
 
-pub use lines::telling_lines;
+pub use lines::{is_error, telling_lines};
 pub use program::{find_program, own_program};
 
 mod lines;

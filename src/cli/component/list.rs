@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::act::parts::{Part, parts};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::globals::Globals;
@@ -47,6 +48,10 @@ pub struct ComponentLine {
     pub held_by: Vec<Seq>,
     /// The name of its flag.
     pub flag: Option<String>,
+    /// Whether that flag is off by its declared value; absent where that is not known without asking the app.
+    pub flag_off: Option<bool>,
+    /// The release that serves otherwise, where the component's files are not as in it.
+    pub not_as_in: Option<Served>,
     /// The last commit that changed it.
     pub last_change: Option<LastChange>,
 }
@@ -74,11 +79,12 @@ pub(super) fn run(globals: &Globals, ui: &Ui) -> Result<Exit, Failure> {
         .map(|commit| facts.names.served(&session.site.git, &commit, None))
         .transpose()?;
     let mut changes = last_changes(&session, &facts, components)?;
+    let parts = parts(&session.site, &facts)?;
     let mut lines = Vec::new();
-    for component in components {
+    for (component, part) in components.iter().zip(parts) {
         let last_change = changes.remove(0);
         let good = last_good.as_ref().map(|good| &good.commit);
-        lines.push(line(&session, &facts, component, good, last_change)?);
+        lines.push(line(&session, &facts, (component, part), good, last_change)?);
     }
     let answer = ComponentsAnswer { serving: facts.serving.clone(), last_good, components: lines };
     tell(ui, &answer);
@@ -89,7 +95,7 @@ pub(super) fn run(globals: &Globals, ui: &Ui) -> Result<Exit, Failure> {
 fn line(
     session: &Session,
     facts: &Facts,
-    component: &Component,
+    (component, part): (&Component, Part),
     last_good: Option<&Oid>,
     last_change: Option<LastChange>,
 ) -> Result<ComponentLine, Failure> {
@@ -118,6 +124,8 @@ fn line(
         files: now.len(),
         held_by,
         flag: component.flag.as_ref().map(|flag| flag.name.to_string()),
+        flag_off: part.flag_off,
+        not_as_in: part.not_as_in,
         last_change,
     })
 }
@@ -173,6 +181,9 @@ fn tell(ui: &Ui, answer: &ComponentsAnswer) {
         {
             state.push_str(&format!(", another held (#{seq})"));
         }
+        if let Some(release) = &line.not_as_in {
+            state.push_str(&format!(", not as in {}", escape(&release.name)));
+        }
         let change = line.last_change.as_ref().map_or_else(dash, |change| {
             let when = clock_word(change.author.time, now);
             format!("{} {when}  {}", change.commit.short(), escape(&change.author.name))
@@ -180,7 +191,13 @@ fn tell(ui: &Ui, answer: &ComponentsAnswer) {
         table.row(vec![
             line.id.to_string(),
             state,
-            line.flag.as_deref().map_or_else(dash, escape),
+            match (&line.flag, line.flag_off) {
+                (None, _) => dash(),
+                (Some(flag), None) => escape(flag),
+                (Some(flag), Some(off)) => {
+                    format!("{} {}", escape(flag), if off { "off" } else { "on" })
+                }
+            },
             change,
             line.title.as_deref().map_or_else(dash, escape),
         ]);

@@ -102,6 +102,11 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
+/// Whether a line names an error or speaks of one.
+pub fn is_error(line: &str) -> bool {
+    weight(line) >= 2
+}
+
 /// How much a line tells: 3 names an error, 2 speaks of one, 1 is a package manager's comment on it.
 fn weight(line: &str) -> u8 {
     let line = line.trim();
