@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::outcome::{ChangeOutcome, Place, Preview, Proven, Status};
 use crate::model::{Narration, Seq};
@@ -17,6 +17,7 @@ pub struct Caller {
     listener: Arc<Listener>,
     prompt: Arc<dyn Prompt>,
     between_runs: Arc<Mutex<Option<&'static str>>>,
+    begun: Arc<Mutex<Option<Instant>>>,
 }
 
 /// Where notices go. The thread that hears signals tells some, too.
@@ -105,7 +106,21 @@ impl Caller {
         listener: Arc<Listener>,
         prompt: Arc<dyn Prompt>,
     ) -> Self {
-        Self { dir, wait, listener, prompt, between_runs: Arc::default() }
+        let begun = Arc::new(Mutex::new(Some(Instant::now())));
+        Self { dir, wait, listener, prompt, between_runs: Arc::default(), begun }
+    }
+
+    /// When the person began to wait: for the first act of a command when that was typed, for a later one now.
+    pub fn waits_since(&self) -> Instant {
+        let typed = self.begun.lock().ok().and_then(|mut begun| begun.take());
+        typed.unwrap_or_else(Instant::now)
+    }
+
+    /// The person thought about a question that was asked at `asked`: that is no waiting.
+    pub fn thought_since(&self, asked: Instant) {
+        if let Ok(mut begun) = self.begun.lock() {
+            *begun = begun.map(|begun| begun + asked.elapsed());
+        }
     }
 
     pub fn tell(&self, notice: Notice<'_>) {

@@ -1,7 +1,7 @@
 //! Carrying out a change: look, compose, check, describe, ask, execute; and where that fails while what served was
 //! failing too, the same with the next candidate.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::caller::Notice;
 use super::conclude::{self, Conclusion};
@@ -69,7 +69,7 @@ pub fn carry_out(
     fallbacks: &[Candidate],
     options: &ChangeOptions,
 ) -> Result<ChangeOutcome, Failure> {
-    let mut begin = Instant::now();
+    let mut begin = session.caller.waits_since();
     session.be_at_work()?;
     let command = change.event.clone();
     let asked_for = change.clone();
@@ -103,7 +103,8 @@ pub fn carry_out(
     }
     if options.confirm {
         let asking = Instant::now();
-        if !session.caller.prompt().confirm(&question(&plan), true)? {
+        let (question, default) = question(&plan, prepared.observed.healthy());
+        if !session.caller.prompt().confirm(&question, default)? {
             return Err(Failure::unchanged("not confirmed").and_nothing_changed());
         }
         // How long a person thinks is no part of what is promised.
@@ -127,6 +128,7 @@ pub fn carry_out(
             _ => on_failure(prepared.observed.healthy(), !further.is_empty()),
         },
         nothing_served: nothing_served && further.is_empty(),
+        waited: begin.elapsed(),
         faults: seen_failing(&prepared.observed),
         vouched: facts.vouched_processes(&session.site, &prepared.observed.services)?,
         baseline: prepared.observed.checks,
@@ -241,8 +243,20 @@ fn named(fallbacks: &[Candidate], most: usize, options: &ChangeOptions) -> Vec<F
     further.collect()
 }
 
-fn question(plan: &Plan) -> String {
-    match (&plan.event, plan.recorded.components.first()) {
+/// What is asked before a plan is carried out, and the answer where only Enter is pressed. Who goes back from what is
+/// healthy is asked whether that is meant, and told what it does to what is left.
+fn question(plan: &Plan, healthy: bool) -> (String, bool) {
+    let undoes = !plan.recorded.lifts.is_empty();
+    let question = match (&plan.event, plan.recorded.components.first()) {
+        (Event::Back, _) if healthy && !undoes => {
+            let from = &plan.from.name;
+            let then = match (plan.recorded.verdict.is_some(), plan.recorded.hold.is_some()) {
+                (true, true) => format!("{from} is healthy, and will be marked bad and held"),
+                (true, false) => format!("{from} is healthy, and will be marked bad"),
+                (false, _) => format!("{from} is healthy, and will not be marked bad or held"),
+            };
+            return (format!("{then}. Go back?"), false);
+        }
         (Event::Back, _) => "Go back?".to_owned(),
         (Event::Flags, _) => {
             let to = |change: &crate::model::FlagChange| {
@@ -252,7 +266,8 @@ fn question(plan: &Plan) -> String {
         }
         (Event::Component, Some(id)) => format!("Restore {id}?"),
         _ => "Go on?".to_owned(),
-    }
+    };
+    (question, true)
 }
 
 /// How what serves stands before anything is changed. Where HEAD was moved by hand to the very target,
@@ -591,6 +606,7 @@ impl Pursuit<'_> {
             faults: Vec::new(),
             vouched: Vec::new(),
             nothing_served: false,
+            waited: Duration::ZERO,
             baseline: Vec::new(),
             shown: Shown::default(),
             follows: follows.clone(),
@@ -614,6 +630,7 @@ impl Pursuit<'_> {
             faults: Vec::new(),
             vouched: Vec::new(),
             nothing_served: false,
+            waited: Duration::ZERO,
             baseline: Vec::new(),
             shown: Shown::default(),
             follows: Vec::new(),

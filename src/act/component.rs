@@ -1,5 +1,7 @@
 //! Taking one component back, by its flag or by its files; and keeping its good files in a new revision.
 
+use std::time::Instant;
+
 use super::caller::{Caller, Notice, Unanswered};
 use super::carry_out::{ChangeOptions, carry_out};
 use super::failure::Failure;
@@ -110,7 +112,9 @@ fn by_flag(
         }
         (None, Some(flag)) => {
             let asked = format!("{id}: switch {} off, or restore its files?", flag.name);
+            let asking = Instant::now();
             let answer = session.caller.prompt().choose(&asked, &["flag", "files"])?;
+            session.caller.thought_since(asking);
             Some(if answer == 0 { Via::Flag } else { Via::Files })
         }
         (way, _) => way,

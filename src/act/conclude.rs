@@ -9,7 +9,7 @@ use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Proven, RecordBrief, S
 use super::session::Session;
 use crate::check;
 use crate::config;
-use crate::engine::{self, Ended, Lying, Reason, Run, Side};
+use crate::engine::{self, Attempt, Ended, Lying, Reason, Run, Side};
 use crate::ledger;
 use crate::model::{Event, Plan, RunId, Served};
 use crate::plan::facts::Facts;
@@ -116,7 +116,21 @@ fn tell(
             (Status::RunOpen, Ending::LeftOpen { run, next })
         }
         Ended::NoLonger { why, lines } => return Err(no_longer(&plan, why, lines)),
-        Ended::Untouched { why } => return Err(untouched(&plan, &why)),
+        Ended::Untouched { why } => {
+            let failed = engine::attempts(site).into_iter().next();
+            let failed = failed.filter(|attempt| {
+                attempt.run.plan == plan
+                    && engine::kept_output(site, &attempt.run.id).is_ok_and(|o| o.is_some())
+            });
+            let failure = untouched(&plan, &why);
+            return Err(match failed {
+                Some(Attempt { run, .. }) => {
+                    let all = format!("gitroll show {} --output", run.id);
+                    failure.next(all, "shows all that the build wrote")
+                }
+                None => failure,
+            });
+        }
         Ended::PutBack { why } => return Err(put_back(session, &plan, why)),
         Ended::GivenUp { why } => return Err(given_up(session, &plan, why)),
         // Only where the run beneath it is gone.

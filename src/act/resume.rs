@@ -89,6 +89,11 @@ fn go_on(
     settled(&run)?;
     let what = format!("{command} of {}", run.id);
     caller.tell(Notice::Resumed(&session.place(), what));
+    if watchdog.is_none()
+        && let Some(cut) = run.cut_off()
+    {
+        caller.tell(Notice::Detail(cut));
+    }
     session.heed_signals();
     let pursuit = Pursuit { session: &session, command, watchdog, begin: Instant::now() };
     let attempt = pursuit.go_on(run, way)?;

@@ -46,6 +46,8 @@ pub struct Built {
 /// The outputs appear in the store under their key all at once and durably, or not at all. Where the key
 /// is there already, what is there stays.
 ///
+/// `told` gets each command and each line of its output while it runs, secrets removed.
+///
 /// What the commands wrote beside the outputs, and the live tree has in another version, makes the build fail
 /// unless `step` lets it; `tracked` are the paths of the commit, sorted.
 ///
@@ -58,6 +60,7 @@ pub fn build(
     (stage, tracked): (&Path, &[RepoPath]),
     live: &Path,
     extra: &BTreeMap<String, String>,
+    told: &mut dyn FnMut(&str),
 ) -> Result<Built, BuildError> {
     // As programs see it that ask where they are.
     let stage = &stage.canonicalize().map_err(|e| io_at(stage, e))?;
@@ -89,7 +92,7 @@ pub fn build(
         command.env = environment.clone();
         command.limit = step.limit();
         command.until = Until::Stopped;
-        built.lines.extend(run(&command, &redactor.text(&argv.join(" ")), &redactor)?);
+        built.lines.extend(run(&command, &redactor.text(&argv.join(" ")), &redactor, told)?);
     }
     repositories.take_away().map_err(|e| io_at(stage, e))?;
     let beside = beside::look(step, tracked, &inside, live).map_err(|(path, e)| io_at(&path, e))?;
@@ -230,9 +233,28 @@ fn environment_of(
     environment
 }
 
-fn run(command: &Invocation, shown: &str, redactor: &Redactor) -> Result<Vec<String>, BuildError> {
-    let failed = |how: String, lines| BuildError::Command { command: shown.to_owned(), how, lines };
-    let finished = command.run().map_err(|error| match error {
+fn run(
+    command: &Invocation,
+    shown: &str,
+    redactor: &Redactor,
+    told: &mut dyn FnMut(&str),
+) -> Result<Vec<String>, BuildError> {
+    /// A whole script in a message hides what became of it.
+    const SHOWN: usize = 80;
+    let short = match shown.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &shown[..end]),
+        None => shown.to_owned(),
+    };
+    let failed = |how: String, lines| BuildError::Command { command: short.clone(), how, lines };
+    told(&format!("$ {shown}"));
+    let mut streams = [LineBuffer::default(), LineBuffer::default()];
+    let finished = command.run_told(&mut |error, bytes| {
+        streams[usize::from(error)].push(bytes, &mut |line| told(&redactor.output(line)));
+    });
+    for stream in &mut streams {
+        stream.end(&mut |line| told(&redactor.output(line)));
+    }
+    let finished = finished.map_err(|error| match error {
         ProcessError::NotFound { .. } => failed("was not found".to_owned(), Vec::new()),
         ProcessError::Start { source, .. } => {
             failed(format!("could not be started: {source}"), Vec::new())
@@ -245,6 +267,32 @@ fn run(command: &Invocation, shown: &str, redactor: &Redactor) -> Result<Vec<Str
         return Ok(telling_lines(output.as_bytes(), LINES.1));
     }
     Err(failed(ending(&finished, command.limit), telling_lines(output.as_bytes(), LINES.0)))
+}
+
+/// A stream cut into lines. What is overwritten on its line by carriage returns was for a terminal: its last state is told.
+#[derive(Debug, Default)]
+struct LineBuffer(Vec<u8>);
+
+impl LineBuffer {
+    /// A line that never ends is told in pieces.
+    const LONGEST: usize = 64 * 1024;
+
+    fn push(&mut self, bytes: &[u8], told: &mut dyn FnMut(&[u8])) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.0.extend_from_slice(piece);
+            if piece.ends_with(b"\n") || self.0.len() > Self::LONGEST {
+                self.end(told);
+            }
+        }
+    }
+
+    fn end(&mut self, told: &mut dyn FnMut(&[u8])) {
+        let line = std::mem::take(&mut self.0);
+        let line = line.trim_ascii_end();
+        if !line.is_empty() {
+            told(line.rsplit(|byte| *byte == b'\r').next().unwrap_or(line));
+        }
+    }
 }
 
 fn ending(finished: &Finished, limit: Duration) -> String {

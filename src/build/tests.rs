@@ -80,7 +80,9 @@ fn build_all(app: &App, plan: &BuildPlan, commit: &Oid) -> Result<Vec<String>, B
         let entries = app.git.entries(commit).unwrap();
         let tracked: Vec<_> = entries.into_iter().map(|(path, _)| path).collect();
         let stage = (place.as_path(), tracked.as_slice());
-        told.extend(build(&binding(app), &app.store, step, stage, &app.top, &extra)?.lines);
+        told.extend(
+            build(&binding(app), &app.store, step, stage, &app.top, &extra, &mut |_| {})?.lines,
+        );
     }
     Ok(told)
 }
@@ -399,7 +401,16 @@ fn outputs_come_from_a_stage_on_another_file_system_too() {
     let place = dir.path().join("stage");
     stage(&app.git, &commit, &place).unwrap();
     let (binding, extra) = (binding(&app), BTreeMap::new());
-    build(&binding, &app.store, &plan.steps[0], (&place, &[path("a")]), &app.top, &extra).unwrap();
+    build(
+        &binding,
+        &app.store,
+        &plan.steps[0],
+        (&place, &[path("a")]),
+        &app.top,
+        &extra,
+        &mut |_| {},
+    )
+    .unwrap();
     let made = app.store.place(&plan.steps[0].key, &path("dist"));
     assert_eq!(fs::read_link(made.join("link")).unwrap(), Path::new("x"));
     assert_eq!(fs::read(made.join("x")).unwrap(), b"1\n");

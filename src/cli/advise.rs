@@ -227,7 +227,7 @@ fn table(ui: &Ui, advice: &Advice, mut rules: Vec<RuleLine>) {
             rule.timeline.as_deref().map_or_else(|| ui.out.dash().to_owned(), escape),
         ]);
     }
-    for line in table.lines() {
+    for line in table.lines(&ui.out) {
         ui.line(&line);
     }
 }

@@ -1,5 +1,8 @@
 //! `gitroll log`
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
 use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -8,11 +11,11 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
 use super::reader::Reader;
-use crate::engine;
+use crate::engine::{self, Attempt};
 use crate::ledger::{self, Entry};
-use crate::model::{Digest, Event, Evidence, Outcome, Person, Record};
+use crate::model::{Digest, Event, Evidence, Oid, Outcome, Person, Record, RunId, Served};
 use crate::system::clock;
-use crate::ui::{Style, Table, Ui, ago, clock_word, duration, escape};
+use crate::ui::{Style, Table, Ui, clock_word, duration, escape};
 
 /// List the records, newest first
 #[derive(Debug, Args)]
@@ -41,6 +44,49 @@ pub struct LogAnswer {
     pub verified: bool,
     /// The records.
     pub records: Vec<LogLine>,
+    /// What failed on this host before anything that serves was touched, a build most often: of that there is no record.
+    pub attempts: Vec<AttemptLine>,
+}
+
+/// A run that failed before it touched anything.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AttemptLine {
+    /// The run, as `gitroll show` takes it.
+    pub run: RunId,
+    /// What was asked for: `deploy`, `back`.
+    pub act: String,
+    /// What was to serve.
+    pub to: Served,
+    /// When it began.
+    #[schemars(with = "String")]
+    pub at: jiff::Timestamp,
+    /// Who acted.
+    pub actor: String,
+    /// How long the person waited, in milliseconds.
+    pub took_millis: u64,
+    /// Why it failed.
+    pub failure: String,
+}
+
+impl AttemptLine {
+    /// As it is told.
+    pub(super) fn of(attempt: &Attempt) -> Self {
+        let ran = u64::try_from(ago_exactly(attempt.at, attempt.ended).as_millis()).unwrap_or(0);
+        Self {
+            run: attempt.run.id.clone(),
+            act: attempt.run.plan.event.as_str().to_owned(),
+            to: attempt.run.plan.to.clone(),
+            at: attempt.at,
+            actor: attempt.actor.clone(),
+            took_millis: attempt.waited_millis.saturating_add(ran),
+            failure: attempt.why.clone(),
+        }
+    }
+}
+
+/// The time between two moments, to the millisecond.
+fn ago_exactly(from: jiff::Timestamp, to: jiff::Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
 /// One record.
@@ -84,12 +130,28 @@ pub fn run(globals: &Globals, ui: &Ui, args: &LogArgs) -> Result<Exit, Failure> 
         .take(args.n)
         .map(|entry| line(&reader, &chain.entries, entry))
         .collect();
-    for text in table(&lines, &ui.out).lines() {
+    let mut lines = lines;
+    let own = args.writer.is_none();
+    let attempts = reader.attempts.iter().filter(|_| own).take(args.n).map(AttemptLine::of);
+    let mut attempts: Vec<AttemptLine> = attempts.collect();
+    newest(args.n, &mut lines, &mut attempts);
+    for text in table(&lines, &attempts, &ui.out).lines(&ui.out) {
         ui.line(&text);
     }
-    let answer = LogAnswer { verified: reader.binding.is_some(), records: lines };
+    let answer = LogAnswer { verified: reader.binding.is_some(), records: lines, attempts };
     ui.document("log", 0, &answer);
     Ok(Exit::Done)
+}
+
+/// Leaves the newest of both together. What the chain alone holds is left in its own order, whatever the clock said.
+fn newest(count: usize, lines: &mut Vec<LogLine>, attempts: &mut Vec<AttemptLine>) {
+    let mut times: Vec<_> = lines.iter().map(|line| line.signer.time).collect();
+    times.extend(attempts.iter().map(|attempt| attempt.at));
+    times.sort_unstable_by(|a, b| b.cmp(a));
+    let oldest = times.get(count.saturating_sub(1)).copied();
+    let Some(oldest) = oldest.filter(|_| times.len() > count) else { return };
+    attempts.retain(|attempt| attempt.at >= oldest);
+    lines.truncate(count.saturating_sub(attempts.len()));
 }
 
 fn line(reader: &Reader, entries: &[Entry], entry: &Entry) -> LogLine {
@@ -97,7 +159,9 @@ fn line(reader: &Reader, entries: &[Entry], entry: &Entry) -> LogLine {
     let evidence: Option<Evidence> = ledger::evidence(&reader.git, entry).ok();
     let took = evidence.as_ref().filter(|e| e.run.is_some()).map(|e| {
         let steps: u64 = e.steps.iter().map(|s| s.millis).sum();
-        steps.max(u64::try_from(ago(e.started, e.finished).as_millis()).unwrap_or(0))
+        let ran = u64::try_from(ago_exactly(e.started, e.finished).as_millis()).unwrap_or(0);
+        // What the person waited: the plan was made before the run began.
+        steps.max(ran).saturating_add(e.waited_millis.unwrap_or(0))
     });
     LogLine {
         record: entry.record.clone(),
@@ -113,13 +177,31 @@ fn line(reader: &Reader, entries: &[Entry], entry: &Entry) -> LogLine {
     }
 }
 
-fn table(lines: &[LogLine], style: &Style) -> Table {
+fn table(lines: &[LogLine], attempts: &[AttemptLine], style: &Style) -> Table {
     let now = clock::now();
     let mut table =
         Table::with_head(&["#", "WHEN", "ACT", "SERVES", "RESULT", "TOOK", "WHO", "WHY"])
             .right(0)
             .right(5);
+    let took = |millis| duration(Duration::from_millis(millis));
+    let several = several_commits(lines);
+    let mut attempts = attempts.iter().peekable();
+    let mut attempted = |table: &mut Table, after: Option<jiff::Timestamp>| {
+        while let Some(attempt) = attempts.next_if(|one| after.is_none_or(|after| one.at > after)) {
+            table.row(vec![
+                style.dash().to_owned(),
+                clock_word(attempt.at, now),
+                escape(&attempt.act),
+                escape(&format!("({})", attempt.to.name)),
+                format!("{} not begun", style.bad()),
+                took(attempt.took_millis),
+                escape(&attempt.actor),
+                escape(&cut(&attempt.failure, roomy(style, 48))),
+            ]);
+        }
+    };
     for line in lines {
+        attempted(&mut table, Some(line.signer.time));
         let record = &line.record;
         let result = match (record.outcome, record.plan.is_some()) {
             (Outcome::Succeeded, _) if line.weak.is_some() => format!("{} weak", style.yellow("!")),
@@ -128,19 +210,48 @@ fn table(lines: &[LogLine], style: &Style) -> Table {
             (Outcome::Restored, _) => format!("{} restored", style.back()),
             (Outcome::Failed, _) => format!("{} failed", style.bad()),
         };
-        let took = line.took_millis.map(|m| duration(std::time::Duration::from_millis(m)));
         table.row(vec![
             record.seq.to_string(),
             clock_word(line.signer.time, now),
             escape(act(record)),
-            escape(&serves(line)),
+            escape(&serves(line, &several)),
             result,
-            took.unwrap_or_default(),
+            line.took_millis.map(took).unwrap_or_default(),
             escape(&who(line)),
-            escape(&why(line)),
+            escape(&why(line, style)),
         ]);
     }
+    attempted(&mut table, None);
     table
+}
+
+/// The names that several commits of the list have: a version that was not raised tells nothing.
+fn several_commits(lines: &[LogLine]) -> BTreeSet<&str> {
+    let mut named: BTreeMap<&str, BTreeSet<&Oid>> = BTreeMap::new();
+    for line in lines {
+        named.entry(&line.serves).or_default().extend(commit(&line.record));
+    }
+    named.into_iter().filter(|(_, commits)| commits.len() > 1).map(|(name, _)| name).collect()
+}
+
+/// What a record's name is the name of.
+fn commit(record: &Record) -> Option<&Oid> {
+    record.to.as_ref().or(record.subject.as_ref())
+}
+
+/// How long a text may be: a terminal cuts it itself.
+fn roomy(style: &Style, narrow: usize) -> usize {
+    style.width.unwrap_or(narrow).max(narrow)
+}
+
+/// The first line of a text, at most so long.
+fn cut(text: &str, width: usize) -> String {
+    let first = text.lines().next().unwrap_or_default();
+    if first.chars().count() > width {
+        first.chars().take(width - 1).chain(['…']).collect()
+    } else {
+        first.to_owned()
+    }
 }
 
 /// What was done. Putting flags back is told from setting them.
@@ -174,13 +285,15 @@ fn who(line: &LogLine) -> String {
 }
 
 /// What serves since. In parentheses what an act is about that changed nothing that serves.
-fn serves(line: &LogLine) -> String {
+fn serves(line: &LogLine, several: &BTreeSet<&str>) -> String {
     let tags_alone = line.record.event == Event::Adopt && line.record.to.is_none();
-    if line.record.event.serves() && !tags_alone {
-        line.serves.clone()
-    } else {
-        format!("({})", line.serves)
-    }
+    let name = match commit(&line.record) {
+        Some(commit) if several.contains(line.serves.as_str()) => {
+            format!("{} {}", line.serves, commit.short())
+        }
+        _ => line.serves.clone(),
+    };
+    if line.record.event.serves() && !tags_alone { name } else { format!("({name})") }
 }
 
 /// A failure with what was tried, where the record is named after what was restored.
@@ -191,10 +304,10 @@ fn tried(record: &Record, why: &str) -> String {
     }
 }
 
-fn why(line: &LogLine) -> String {
+fn why(line: &LogLine, style: &Style) -> String {
     let record = &line.record;
     // A name and two values: cut off they would say the wrong thing.
-    let width = if record.flags.is_empty() { 48 } else { 96 };
+    let width = roomy(style, if record.flags.is_empty() { 48 } else { 96 });
     let text = record
         .reason
         .as_deref()
@@ -209,10 +322,5 @@ fn why(line: &LogLine) -> String {
         Some(flags) => format!("{flags}: {text}"),
         None => text,
     };
-    let first = text.lines().next().unwrap_or_default();
-    if first.chars().count() > width {
-        first.chars().take(width - 1).chain(['…']).collect()
-    } else {
-        first.to_owned()
-    }
+    cut(&text, width)
 }

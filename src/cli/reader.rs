@@ -5,7 +5,7 @@ use super::globals::Globals;
 use super::session;
 use crate::act::next_steps;
 use crate::config::Binding;
-use crate::engine::{self, Lock, Run};
+use crate::engine::{self, Attempt, Lock, Run};
 use crate::ledger::{self, Chain, Entry, Ledger};
 use crate::model::{EnvironmentName, WriterId};
 use crate::site::Site;
@@ -23,6 +23,8 @@ pub struct Reader {
     pub environment: EnvironmentName,
     /// The chains.
     pub ledger: Ledger,
+    /// What failed here before anything was touched, the latest first.
+    pub attempts: Vec<Attempt>,
 }
 
 impl Reader {
@@ -47,8 +49,9 @@ impl Reader {
             let environment = binding.environment.clone();
             let site = Site::new(git, binding, user::actor());
             mention_open_run(&site, ui);
+            let attempts = engine::attempts(&site);
             let Site { git, binding, .. } = site;
-            return Ok(Self { git, binding: Some(binding), environment, ledger });
+            return Ok(Self { git, binding: Some(binding), environment, ledger, attempts });
         }
         let environment = match wanted {
             Some(name) => name,
@@ -56,7 +59,7 @@ impl Reader {
         };
         ui.say("this checkout is not bound to that environment: signatures were not verified");
         let ledger = ledger::read_unverified(&git, &environment)?;
-        Ok(Self { git, binding: None, environment, ledger })
+        Ok(Self { git, binding: None, environment, ledger, attempts: Vec::new() })
     }
 
     /// The chain that is looked at: the named writer's, the binding's, the only one.

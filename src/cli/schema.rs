@@ -53,6 +53,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("fsck", schema_for!(crate::act::fsck::FsckReport)),
         ("service", schema_for!(service::ServiceAnswer)),
         ("show", schema_for!(show::ShowAnswer)),
+        ("show-attempt", schema_for!(show::ShowAttemptAnswer)),
         ("stated", schema_for!(mark::StatedAnswer)),
         ("status", schema_for!(status::StatusAnswer)),
         ("targets", schema_for!(targets::TargetsAnswer)),

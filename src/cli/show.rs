@@ -7,10 +7,14 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
+use super::log::AttemptLine;
 use super::reader::Reader;
+use crate::engine::{self, Attempt};
 use crate::ledger::{self, Entry};
-use crate::model::{Digest, Event, Evidence, Oid, Person, Record, Seq};
+use crate::model::{Digest, Event, Evidence, Oid, Person, Record, RunId, Seq};
+use crate::site::Site;
 use crate::system::clock;
+use crate::system::git::Git;
 use crate::ui::{Ui, clock_word, duration, escape};
 
 /// Show one record: what happened, who signed it and what was observed
@@ -19,10 +23,14 @@ use crate::ui::{Ui, clock_word, duration, escape};
   gitroll show                  the newest record
   gitroll show 44               record #44
   gitroll show v1.2.0-stable    the last record that deployed this tag
-  gitroll show 4be21d9          the last record that deployed this commit")]
+  gitroll show 4be21d9          the last record that deployed this commit
+  gitroll show 44 --output      all that its builds wrote")]
 pub struct ShowArgs {
-    /// Record number, tag or commit
+    /// Record number, tag or commit; or a run that failed in its build
     what: Option<String>,
+    /// Show all that the builds wrote, where this host keeps it
+    #[arg(long)]
+    output: bool,
     /// Show another writer's record
     #[arg(long, value_name = "NAME")]
     writer: Option<String>,
@@ -48,6 +56,21 @@ pub struct ShowAnswer {
     pub evidence: Evidence,
     /// Reasons given afterwards, with who gave them.
     pub annotations: Vec<(String, String)>,
+    /// All that the builds wrote, with `--output`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+}
+
+/// The answer of `show` for a run that failed before anything was touched.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ShowAttemptAnswer {
+    /// The run, as in `log`.
+    pub attempt: AttemptLine,
+    /// Telling lines of what failed.
+    pub lines: Vec<String>,
+    /// All that the builds wrote, with `--output`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
 }
 
 /// Runs it.
@@ -56,6 +79,9 @@ pub struct ShowAnswer {
 /// When there is no such record.
 pub fn run(globals: &Globals, ui: &Ui, args: &ShowArgs) -> Result<Exit, Failure> {
     let reader = Reader::open(globals, ui, args.environment.as_deref())?;
+    if let Some(attempt) = reader.attempts.iter().find(|one| args.names(one.run.id.as_str())) {
+        return show_attempt(ui, args, &reader, attempt);
+    }
     let chain = reader.chain(args.writer.as_deref())?;
     let entry = find(&reader, &chain.entries, args.what.as_deref())?;
     let evidence = ledger::evidence(&reader.git, entry)?;
@@ -65,7 +91,13 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ShowArgs) -> Result<Exit, Failure>
         .filter(|e| e.record.annotates == Some(entry.digest))
         .filter_map(|e| Some((e.tagger.name.clone(), e.record.reason.clone()?)))
         .collect();
+    let output = match &evidence.run {
+        _ if !args.output => None,
+        Some(run) => Some(output(&reader, run)?),
+        None => return Err(Failure::unchanged(format!("#{} was no run", entry.record.seq))),
+    };
     let answer = ShowAnswer {
+        output,
         record: entry.record.clone(),
         digest: entry.digest,
         signer: entry.tagger.clone(),
@@ -74,9 +106,61 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ShowArgs) -> Result<Exit, Failure>
         evidence,
         annotations,
     };
-    print(ui, &answer);
+    match &answer.output {
+        Some(output) => print_output(ui, output),
+        None => print(ui, &answer),
+    }
     ui.document("show", 0, &answer);
     Ok(Exit::Done)
+}
+
+impl ShowArgs {
+    fn names(&self, run: &str) -> bool {
+        self.what.as_deref() == Some(run)
+    }
+}
+
+fn show_attempt(
+    ui: &Ui,
+    args: &ShowArgs,
+    reader: &Reader,
+    attempt: &Attempt,
+) -> Result<Exit, Failure> {
+    let output = args.output.then(|| output(reader, &attempt.run.id)).transpose()?;
+    let lines = attempt.lines.clone();
+    let answer = ShowAttemptAnswer { attempt: AttemptLine::of(attempt), lines, output };
+    let field = |name: &str, value: &str| ui.line(&format!("  {name:<9} {}", escape(value)));
+    match &answer.output {
+        Some(output) => print_output(ui, output),
+        None => {
+            let AttemptLine { act, to, at, actor, failure, took_millis, .. } = &answer.attempt;
+            ui.line(&format!("{act} to {to} failed before anything was touched: no record"));
+            field("when", &format!("{}  ({at})", clock_word(*at, clock::now())));
+            field("who", actor);
+            field("took", &duration(std::time::Duration::from_millis(*took_millis)));
+            field("failure", failure);
+            answer.lines.iter().for_each(|line| field("", line));
+        }
+    }
+    ui.document("show", 0, &answer);
+    Ok(Exit::Done)
+}
+
+/// What the builds of a run wrote.
+fn output(reader: &Reader, run: &RunId) -> Result<String, Failure> {
+    let nothing = || {
+        Failure::unchanged("nothing is kept of what its builds wrote")
+            .detail("it built nothing, or ran on another host, or many runs ago ([retention] runs)")
+    };
+    let Some(binding) = reader.binding.clone() else { return Err(nothing()) };
+    let git = Git::open(reader.git.top(), None).map_err(Failure::from)?;
+    let site = Site::new(git, binding, String::new());
+    let kept = engine::kept_output(&site, run);
+    kept.map_err(|e| Failure::unchanged(e.to_string()))?.ok_or_else(nothing)
+}
+
+fn print_output(ui: &Ui, output: &str) {
+    output.lines().for_each(|line| ui.line(&escape(line)));
 }
 
 fn find<'a>(

@@ -63,7 +63,7 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &TargetsArgs) -> Result<Exit, Fail
             marked = true;
         }
     }
-    for line in table(&targets, &ui.out).lines() {
+    for line in table(&targets, &ui.out).lines(&ui.out) {
         ui.line(&line);
     }
     if last_good.is_none() {

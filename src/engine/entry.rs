@@ -1,5 +1,7 @@
 //! What a journal's lines can say.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::legacy;
@@ -118,6 +120,9 @@ pub enum Entry {
         /// It was the watchdog, not a person.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         watchdog: bool,
+        /// Who went on. Journals written before this field do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        actor: Option<String>,
     },
     /// The act is in the chain.
     Recorded {
@@ -235,6 +240,8 @@ pub struct Terms {
     pub vouched: Vec<WitnessedProcess>,
     /// Nothing ever served here: there is nothing to prove on the way back.
     pub nothing_served: bool,
+    /// What the person waited before it began, without thinking.
+    pub waited: Duration,
 }
 
 /// How a run began.
@@ -270,6 +277,13 @@ pub struct Begun {
     /// Nothing ever served here, and nothing was up: the way back stops what the run started.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nothing_served: bool,
+    /// What the person waited before it began, in milliseconds. Journals written before this field do not say.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waited_millis: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Begun {
@@ -291,6 +305,7 @@ impl Begun {
             faults: Vec::new(),
             vouched: Vec::new(),
             nothing_served: false,
+            waited_millis: 0,
         }
     }
 }

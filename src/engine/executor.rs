@@ -119,6 +119,7 @@ pub fn execute(
         faults: terms.faults,
         vouched: terms.vouched,
         nothing_served: terms.nothing_served,
+        waited_millis: millis(terms.waited),
     };
     // Whatever is wrong is found while there is no run.
     let configs = Configs::of(checked.plan());
@@ -161,7 +162,8 @@ pub fn resume(
     }
     executor.guard();
     let (process, watchdog) = (ProcessId::of(std::process::id()), executor.run.by_watchdog);
-    executor.write(Entry::Resumed { at, process, watchdog })?;
+    let actor = Some(site.actor.clone());
+    executor.write(Entry::Resumed { at, process, watchdog, actor })?;
     if *executor.run.journal.phase() == Phase::Restored {
         executor.restore_again()?;
     }
@@ -416,10 +418,10 @@ impl<'a, 'n> Executor<'a, 'n> {
             let effect = steps::Effect { output, ticks, ..steps::Effect::default() };
             self.noting_last_words(&step, || Ok(effect), &mut logs)
         } else if self.shows_flags_by_log(&step).is_some() {
-            let perform = || steps::perform(self.site, &self.run, &self.config, &step);
+            let perform = || steps::perform(self.site, &self.run, &self.config, &step, &mut |_| {});
             self.noting_last_words(&step, perform, &mut logs)
         } else {
-            steps::perform(self.site, &self.run, &self.config, &step)
+            steps::perform(self.site, &self.run, &self.config, &step, self.narrator)
         };
         let performed = performed.and_then(|effect| pass(&step.label(), "after").map(|()| effect));
         match performed {

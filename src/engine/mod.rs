@@ -15,6 +15,7 @@ mod journal;
 mod legacy;
 mod lock;
 mod nested_runs;
+mod output;
 mod phase;
 mod prove;
 mod record;
@@ -35,10 +36,11 @@ pub use flags::{
 };
 pub use journal::JournalError;
 pub use lock::{Held, KEEPING, Lock, LockError};
+pub use output::kept_output;
 pub use phase::Phase;
 pub use record::{
     append, by_watchdog, host_name, project, publish, published_head, queued, sign_queued,
     unprojected, was_stopped,
 };
-pub use run::{Run, hidden_flags, last_run, open_runs};
+pub use run::{Attempt, Run, attempts, hidden_flags, last_run, open_runs};
 pub use run_state::{Course, Lying, Unsettled};

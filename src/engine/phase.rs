@@ -205,8 +205,12 @@ mod tests {
     #[test]
     fn a_stuck_run_can_be_resumed_on_its_side() {
         let stuck = |side| Entry::Stuck { side, why: "x".into() };
-        let resumed =
-            |at| Entry::Resumed { at, process: Begun::for_tests().process, watchdog: false };
+        let resumed = |at| Entry::Resumed {
+            at,
+            process: Begun::for_tests().process,
+            watchdog: false,
+            actor: None,
+        };
         let target = [begun(), Entry::intent(0), stuck(Side::Target), resumed(0)];
         assert_eq!(walk(&target), Ok(Phase::Forward { next: 0, announced: false }));
         let before = [

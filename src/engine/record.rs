@@ -372,6 +372,8 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
             format!("finished by the watchdog: the process that {began} began it with was killed");
         evidence.warnings.push(text);
     }
+    evidence.waited_millis = run.journal.begun().map(|begun| begun.waited_millis);
+    evidence.warnings.extend(run.interruptions());
     let why = run.failures().next().or_else(|| run.restoring());
     if let Some(Reason { cause, text }) = why.filter(|_| outcome != Outcome::Succeeded) {
         (evidence.failure, evidence.cause) = (Some(text), Some(cause));

@@ -5,11 +5,13 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use rustix::fs::FallocateFlags;
 
 use super::entry::{Begun, Entry};
 use super::journal::{Journal, JournalError};
+use super::phase::Phase;
 use crate::config::{self, Config, ConfigError};
 use crate::model::{CheckedPlan, Digest, HiddenFlags, Plan, RunId, Step};
 use crate::site::{Site, bytes_to_put_back};
@@ -226,6 +228,55 @@ pub(super) fn later_runs(site: &Site, id: &RunId) -> Vec<Run> {
 /// The run that began last, as far as it can be read.
 pub fn last_run(site: &Site) -> Option<Run> {
     Run::open(site, run_ids(site).ok()?.last()?).ok()
+}
+
+/// A run that failed before anything that serves was touched, by its journal: there is no record of it.
+#[derive(Debug)]
+pub struct Attempt {
+    pub run: Run,
+    /// When it began.
+    pub at: Timestamp,
+    /// When it was over.
+    pub ended: Timestamp,
+    /// Who acted.
+    pub actor: String,
+    /// What the person waited before it began, in milliseconds.
+    pub waited_millis: u64,
+    /// Why it failed.
+    pub why: String,
+    /// Telling lines of what failed.
+    pub lines: Vec<String>,
+}
+
+/// The runs that failed before anything was touched, the latest first, as long as their journals are kept. One that a
+/// person stopped did not fail.
+pub fn attempts(site: &Site) -> Vec<Attempt> {
+    let ids = run_ids(site).unwrap_or_default();
+    ids.iter().rev().filter_map(|id| attempt(site, id)).collect()
+}
+
+fn attempt(site: &Site, id: &RunId) -> Option<Attempt> {
+    // The plan is long, and read only where it is needed.
+    let journal = Journal::open(&site.run_dir(id)).ok()?;
+    if *journal.phase() != Phase::Closed(None) {
+        return None;
+    }
+    let failed = journal.lines().iter().rev().find(|line| line.entry.failure().is_some())?;
+    let reason = failed.entry.failure().filter(|reason| !reason.is_person())?;
+    let lines = match &failed.entry {
+        Entry::Failed { lines, .. } => lines.iter().map(|(_, line)| line.clone()).collect(),
+        _ => Vec::new(),
+    };
+    let begun = journal.begun()?;
+    Some(Attempt {
+        at: journal.lines().first()?.at,
+        ended: journal.lines().last()?.at,
+        actor: begun.actor.clone(),
+        waited_millis: begun.waited_millis,
+        why: reason.text,
+        lines,
+        run: Run::open(site, id).ok()?,
+    })
 }
 
 /// The branch that HEAD was on before the latest run that took it off one, as far as runs are kept.

@@ -12,6 +12,7 @@ use crate::check::{Expectation, LogPositions, MustListen, Proof};
 use crate::config::Manager;
 use crate::model::{Cause, CheckEvidence, ServiceName, Step};
 use crate::system::procs::Ticks;
+use crate::system::text::time_of_day;
 
 /// Which way a run that is not over is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,6 +246,48 @@ impl Run {
     /// Whether the last thing that was done was a step that failed: the next candidate is to be tried.
     pub fn has_failed(&self) -> bool {
         self.journal.lines().last().is_some_and(|line| matches!(line.entry, Entry::Failed { .. }))
+    }
+
+    /// Where its process was killed, when, and who went on with it: a sentence for each time.
+    pub fn interruptions(&self) -> Vec<String> {
+        let lines = self.journal.lines();
+        let pairs = lines.windows(2).filter_map(|pair| match pair {
+            // It ended by itself where it waits for a person.
+            [before, after] if !matches!(before.entry, Entry::Stuck { .. }) => {
+                Some((before, after))
+            }
+            _ => None,
+        });
+        let told = pairs.filter_map(|(before, after)| {
+            let Entry::Resumed { watchdog, actor, .. } = &after.entry else { return None };
+            let who = match (watchdog, actor) {
+                (true, _) => "the watchdog",
+                (false, Some(actor)) => actor.as_str(),
+                (false, None) => "somebody",
+            };
+            let (cut, on) = (time_of_day(before.at), time_of_day(after.at));
+            let during = self.during(&before.entry);
+            Some(format!("cut off {during}after {cut}; {who} went on at {on}"))
+        });
+        told.collect()
+    }
+
+    /// Where the process that was at it last was killed, and when; `None` where it ended by itself.
+    pub fn cut_off(&self) -> Option<String> {
+        let last = self.journal.lines().last()?;
+        if matches!(last.entry, Entry::Stuck { .. } | Entry::Failed { .. } | Entry::Closed { .. }) {
+            return None;
+        }
+        let began = self.journal.begun().map_or("somebody", |begun| &begun.actor);
+        let (during, at) = (self.during(&last.entry), time_of_day(last.at));
+        Some(format!("begun by {began}, cut off {during}after {at}"))
+    }
+
+    /// `in reload web, `, where a line says that this was announced.
+    fn during(&self, entry: &Entry) -> String {
+        let Entry::Intent { step, .. } = entry else { return String::new() };
+        let label = self.plan.steps.get(*step).map(Step::label);
+        label.map(|label| format!("in {label}, ")).unwrap_or_default()
     }
 
     /// Whether a later process goes on with it.

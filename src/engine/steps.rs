@@ -4,8 +4,9 @@
 use std::time::{Duration, Instant};
 
 use super::error::StepError;
+use super::output::KeptOutput;
 use super::prove::{intended, prove, readable};
-use super::run::{Run, release_room};
+use super::run::{Run, hidden_flags, release_room};
 use super::{cleanup, flags};
 use crate::build::{self, Built};
 use crate::check::{self, LogWindow, Proof, log_positions};
@@ -41,6 +42,7 @@ pub(super) fn perform(
     run: &Run,
     config: &Config,
     step: &Step,
+    narrator: &mut Narrator<'_>,
 ) -> Result<Effect, StepError> {
     let plan = &run.plan;
     match step {
@@ -56,8 +58,16 @@ pub(super) fn perform(
             let (binding, store) = (&site.binding, &site.store);
             let tracked = tracked(site, &plan.to.commit)?;
             let stage = (stage.as_path(), tracked.as_slice());
+            let mut kept = KeptOutput::of(site, &run.id, &step.label());
+            // What is carried the build itself takes out; the app has other secrets.
+            let redactor = site.redactor(config).and(hidden_flags(site, &run.id).redactor());
+            let mut told = |line: &str| {
+                let line = redactor.text(line);
+                kept.line(&line);
+                narrator(Narration::Output { line });
+            };
             let Built { lines, warnings } =
-                build::build(binding, store, group, stage, site.top(), &extra)?;
+                build::build(binding, store, group, stage, site.top(), &extra, &mut told)?;
             Ok(Effect { output: lines, warnings, ticks: None })
         }
         Step::Quiesce { service } => {

@@ -75,6 +75,9 @@ pub struct Evidence {
     /// Whether the watchdog finished it, not the process that began it. Records written before this field do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watchdog: Option<bool>,
+    /// What the person waited before it began, in milliseconds. Records written before this field do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_millis: Option<u64>,
     /// Why the proof is a weak one: nothing that was seen could have told whether, or which version of, the app answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weak: Option<String>,
@@ -121,6 +124,7 @@ impl Evidence {
             failure: None,
             cause: None,
             watchdog: None,
+            waited_millis: None,
             weak: None,
             warnings: Vec::new(),
             witnessed: None,

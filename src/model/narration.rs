@@ -15,6 +15,11 @@ pub enum Narration {
         /// A few words.
         text: String,
     },
+    /// A line that a build wrote, secrets removed.
+    Output {
+        /// Without its line end; escape before printing.
+        line: String,
+    },
     /// A step ended well.
     Done {
         /// The step's label.

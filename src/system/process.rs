@@ -159,11 +159,29 @@ impl Invocation {
         self.run_held(Hold::STRICT, || {})
     }
 
+    /// As [`Invocation::run`], and hands over what it writes while it runs: pieces of its output, which may end anywhere,
+    /// and whether they are of its standard error.
+    ///
+    /// # Errors
+    /// As [`Invocation::run`].
+    pub fn run_told(&self, told: &mut dyn FnMut(bool, &[u8])) -> Result<Finished, ProcessError> {
+        self.run_watched(Hold::STRICT, Some(told), || {})
+    }
+
     /// As [`Invocation::run`], held in another way; `tick` is called at least every 50 ms while it runs.
     pub(super) fn run_held(
         &self,
         hold: Hold,
         tick: impl FnMut(),
+    ) -> Result<Finished, ProcessError> {
+        self.run_watched(hold, None, tick)
+    }
+
+    fn run_watched(
+        &self,
+        hold: Hold,
+        mut told: Option<&mut dyn FnMut(bool, &[u8])>,
+        mut tick: impl FnMut(),
     ) -> Result<Finished, ProcessError> {
         let mut command = self.command()?;
         let stdin = if self.input.is_some() { Stdio::piped() } else { Stdio::null() };
@@ -182,7 +200,12 @@ impl Invocation {
                 return Err(self.not_started(source));
             }
         };
-        let waited = self.wait(&watched.end, tick);
+        let waited = self.wait(&watched.end, || {
+            if let Some(told) = &mut told {
+                watched.hand_over(*told);
+            }
+            tick();
+        });
         if waited != Waited::Ended {
             end_group(&child, &watched.end);
         } else if !watched.output_ended_within(PIPE_GRACE) && !hold.leaves_group {
@@ -193,6 +216,9 @@ impl Invocation {
             // The leader is not waited for yet, so the group's number cannot belong to anybody else.
             signal_group(&child, Signal::KILL);
             watched.output_ended_within(PIPE_GRACE);
+        }
+        if let Some(told) = told {
+            watched.hand_over(told);
         }
         let status = reap(child);
         self.remove_pid_file();
@@ -426,6 +452,16 @@ impl Watched {
         Ok(Self { end: watch(child)?, stdout, stderr })
     }
 
+    /// Hands over what came since the last time.
+    fn hand_over(&self, told: &mut dyn FnMut(bool, &[u8])) {
+        for (error, stream) in [(false, &self.stdout), (true, &self.stderr)] {
+            let fresh = stream.as_ref().map(Capture::fresh).unwrap_or_default();
+            if !fresh.is_empty() {
+                told(error, &fresh);
+            }
+        }
+    }
+
     fn output_ended_within(&mut self, limit: Duration) -> bool {
         let end = Instant::now() + limit;
         [&mut self.stdout, &mut self.stderr]
@@ -519,7 +555,12 @@ struct Kept {
     tail: VecDeque<u8>,
     dropped: u64,
     taken: bool,
+    /// What nobody was told yet, as far as somebody asks; at most [`UNTOLD`].
+    fresh: Option<Vec<u8>>,
 }
+
+/// How much may wait to be told: who writes faster than that is not followed live.
+const UNTOLD: usize = 4 * 1024 * 1024;
 
 impl Capture {
     /// Begins to read `stream` on a thread of its own, and keeps at most `most` bytes of it.
@@ -553,6 +594,22 @@ impl Capture {
         self.ended
     }
 
+    /// What was read since this was asked last.
+    fn fresh(&self) -> Vec<u8> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.fresh.take() {
+            Some(fresh) => {
+                kept.fresh = Some(Vec::new());
+                fresh
+            }
+            None => {
+                let all = kept.head.iter().copied().chain(kept.tail.iter().copied()).collect();
+                kept.fresh = Some(Vec::new());
+                all
+            }
+        }
+    }
+
     /// What was read so far. A stream that somebody still holds open is read on and forgotten, so that
     /// a process that was left behind does not stop on a full pipe.
     fn take(self) -> Vec<u8> {
@@ -569,12 +626,18 @@ impl Capture {
 
 impl Kept {
     fn new(half: usize) -> Self {
-        Self { half, head: Vec::new(), tail: VecDeque::new(), dropped: 0, taken: false }
+        let (head, tail) = (Vec::new(), VecDeque::new());
+        Self { half, head, tail, dropped: 0, taken: false, fresh: None }
     }
 
     fn push(&mut self, chunk: &[u8]) {
         if self.taken {
             return;
+        }
+        if let Some(fresh) = &mut self.fresh
+            && fresh.len() < UNTOLD
+        {
+            fresh.extend_from_slice(chunk);
         }
         let (head, rest) = chunk.split_at(chunk.len().min(self.half - self.head.len()));
         self.head.extend_from_slice(head);

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;
 
+use console::Term;
 use serde::Serialize;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -29,8 +30,8 @@ impl Ui {
         Self {
             json,
             quiet,
-            out: Style::detect(io::stdout().is_terminal()),
-            err: Style::detect(io::stderr().is_terminal()),
+            out: Style::detect(io::stdout().is_terminal()).as_wide_as(&Term::stdout()),
+            err: Style::detect(io::stderr().is_terminal()).as_wide_as(&Term::stderr()),
         }
     }
 

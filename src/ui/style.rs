@@ -10,6 +10,13 @@ pub struct Style {
     colour: bool,
     /// Whether the stream is a terminal.
     pub terminal: bool,
+    /// How many columns lists may take: those of the terminal, from 60 to 200. `None` in a pipe, where nothing is cut.
+    pub width: Option<usize>,
+}
+
+/// A text in at most `most` columns, cut with a sign that says so.
+pub fn shortened(text: &str, most: usize) -> String {
+    console::truncate_str(text, most, "…").into_owned()
 }
 
 impl Style {
@@ -26,7 +33,25 @@ impl Style {
             unicode: locale.contains("utf-8") || locale.contains("utf8"),
             colour: terminal && !no_colour && !dumb,
             terminal: terminal && !dumb,
+            width: None,
         }
+    }
+
+    /// As wide as the terminal it writes to, where it is one.
+    pub fn as_wide_as(self, terminal: &console::Term) -> Self {
+        let columns = terminal.size_checked().map(|(_, columns)| usize::from(columns));
+        let width = columns.filter(|_| self.terminal).map(|columns| columns.clamp(60, 200));
+        Self { width, ..self }
+    }
+
+    /// For what stands so many columns further right.
+    pub fn narrower(self, columns: usize) -> Self {
+        Self { width: self.width.map(|width| width.saturating_sub(columns)), ..self }
+    }
+
+    /// Something goes on.
+    pub fn more(&self) -> &'static str {
+        self.sign("…", "..")
     }
 
     fn sign(&self, unicode: &'static str, plain: &'static str) -> &'static str {

@@ -119,8 +119,10 @@ fn at_a_terminal_no_changes_nothing_and_yes_goes_back() {
     let s = about_to_go_back(&host);
     let before = s.app.state();
     let mut terminal = host.gitroll_on_terminal(&["back"]);
-    terminal.expect("Go back? [Y/n]").answer("what");
-    terminal.expect("Please answer y or n").answer("n");
+    terminal.expect("v1.1.0 is healthy, and will be marked bad and held. Go back? [y/N]");
+    terminal.answer("what");
+    // Enter alone leaves what is healthy.
+    terminal.expect("Please answer y or n").answer("");
     let (code, screen) = terminal.finish();
     assert_eq!(code, 1, "{screen}");
     assert!(screen.contains("nothing was changed"), "{screen}");
@@ -128,7 +130,7 @@ fn at_a_terminal_no_changes_nothing_and_yes_goes_back() {
     s.serves("1.1.0");
 
     let mut terminal = host.gitroll_on_terminal(&["back"]);
-    terminal.expect("Go back? [Y/n]").answer("y");
+    terminal.expect("Go back? [y/N]").answer("y");
     let (code, screen) = terminal.finish();
     assert_eq!(code, 0, "{screen}");
     s.serves("1.0.0");
@@ -140,11 +142,11 @@ fn a_terminal_closed_at_the_question_changes_nothing() {
     let s = about_to_go_back(&host);
     let before = s.app.state();
     let mut terminal = host.gitroll_on_terminal(&["back"]);
-    terminal.expect("Go back? [Y/n]");
+    terminal.expect("Go back? [y/N]");
     terminal.close();
     before.assert_same(&s.app.state());
     let mut terminal = host.gitroll_on_terminal(&["back"]);
-    terminal.expect("Go back? [Y/n]").press("\x04");
+    terminal.expect("Go back? [y/N]").press("\x04");
     let (code, screen) = terminal.finish();
     assert_eq!(code, 2, "{screen}");
     before.assert_same(&s.app.state());

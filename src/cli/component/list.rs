@@ -202,7 +202,7 @@ fn tell(ui: &Ui, answer: &ComponentsAnswer) {
             line.title.as_deref().map_or_else(dash, escape),
         ]);
     }
-    for line in table.lines() {
+    for line in table.lines(&ui.out) {
         ui.line(&line);
     }
     match &answer.last_good {

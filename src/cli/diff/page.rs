@@ -235,7 +235,8 @@ fn text(section: &Section, style: &Style) -> Vec<String> {
         table.row(row.iter().map(|cell| plain(cell)).collect());
     }
     let mut lines = vec![style.bold(&plain(&section.title))];
-    lines.extend(table.lines().into_iter().map(|line| format!("  {line}")));
+    let indented = style.clone().narrower(2);
+    lines.extend(table.lines(&indented).into_iter().map(|line| format!("  {line}")));
     if section.more > 0 {
         lines.push(format!("  and {} more", section.more));
     }

@@ -128,7 +128,7 @@ fn tell(ui: &Ui, answer: &FlagsAnswer) {
             },
         ]);
     }
-    for line in table.lines() {
+    for line in table.lines(&ui.out) {
         ui.line(&line);
     }
     for line in &answer.flags {
