@@ -69,6 +69,9 @@ pub struct Invocation {
     pub pid_file: Option<PathBuf>,
 }
 
+/// Gets a piece of what a program writes, and whether it is of its standard error.
+pub type Told<'t> = dyn FnMut(bool, &[u8]) + 't;
+
 /// How a program that is run to its end is held.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hold {
@@ -164,7 +167,7 @@ impl Invocation {
     ///
     /// # Errors
     /// As [`Invocation::run`].
-    pub fn run_told(&self, told: &mut dyn FnMut(bool, &[u8])) -> Result<Finished, ProcessError> {
+    pub fn run_told(&self, told: &mut Told<'_>) -> Result<Finished, ProcessError> {
         self.run_watched(Hold::STRICT, Some(told), || {})
     }
 
@@ -180,7 +183,7 @@ impl Invocation {
     fn run_watched(
         &self,
         hold: Hold,
-        mut told: Option<&mut dyn FnMut(bool, &[u8])>,
+        mut told: Option<&mut Told<'_>>,
         mut tick: impl FnMut(),
     ) -> Result<Finished, ProcessError> {
         let mut command = self.command()?;
@@ -453,7 +456,7 @@ impl Watched {
     }
 
     /// Hands over what came since the last time.
-    fn hand_over(&self, told: &mut dyn FnMut(bool, &[u8])) {
+    fn hand_over(&self, told: &mut Told<'_>) {
         for (error, stream) in [(false, &self.stdout), (true, &self.stderr)] {
             let fresh = stream.as_ref().map(Capture::fresh).unwrap_or_default();
             if !fresh.is_empty() {

@@ -30,8 +30,8 @@ impl Ui {
         Self {
             json,
             quiet,
-            out: Style::detect(io::stdout().is_terminal()).as_wide_as(&Term::stdout()),
-            err: Style::detect(io::stderr().is_terminal()).as_wide_as(&Term::stderr()),
+            out: Style::detect(io::stdout().is_terminal()).fitting(&Term::stdout()),
+            err: Style::detect(io::stderr().is_terminal()).fitting(&Term::stderr()),
         }
     }
 

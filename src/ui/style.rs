@@ -38,7 +38,7 @@ impl Style {
     }
 
     /// As wide as the terminal it writes to, where it is one.
-    pub fn as_wide_as(self, terminal: &console::Term) -> Self {
+    pub fn fitting(self, terminal: &console::Term) -> Self {
         let columns = terminal.size_checked().map(|(_, columns)| usize::from(columns));
         let width = columns.filter(|_| self.terminal).map(|columns| columns.clamp(60, 200));
         Self { width, ..self }

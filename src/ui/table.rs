@@ -101,7 +101,8 @@ mod tests {
         let plain = Style::detect(false);
         assert_eq!(measure_text_width(&table.lines(&plain)[1]), 3 + 15 + 200);
         for width in [60, 80, 200] {
-            let style = Style { width: Some(width), ..plain.clone() };
+            let mut style = plain.clone();
+            style.width = Some(width);
             let lines = table.lines(&style);
             assert!(lines.iter().all(|line| measure_text_width(line) <= width), "{lines:#?}");
             assert!(lines[1].contains("v1.2.0-stable") && lines[1].ends_with('…'), "{lines:#?}");
