@@ -247,17 +247,8 @@ fn init_asks_every_port_that_listens_and_takes_no_catch_all_for_a_health_path() 
 }
 
 fn nginx(dir: &Path, from: u16, to: u16) -> String {
-    let dir = dir.display();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|kind| format!("{kind}_temp_path {dir}/nginx-{kind};\n"))
-        .collect();
-    format!(
-        "daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/nginx.log;\n\
-         events {{ worker_connections 64; }}\n\
-         http {{ access_log off;\n{temporary}\
-         server {{ listen 127.0.0.1:{from}; location / {{ proxy_pass http://127.0.0.1:{to}; }} }} }}\n"
-    )
+    let pass = format!("proxy_pass http://127.0.0.1:{to};");
+    nginx_config(dir, &format!("server {{ listen 127.0.0.1:{from}; location / {{ {pass} }} }}"))
 }
 
 #[test]

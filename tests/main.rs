@@ -62,6 +62,7 @@ mod schemas;
 mod services;
 mod signals;
 mod soak;
+mod stacks;
 mod stage;
 mod support;
 mod support_itself;

@@ -292,7 +292,7 @@ fn workspaces(tree: &WorkTree<'_>, package: &Value) -> Vec<String> {
 }
 
 /// What Yarn makes in place of `node_modules`, the first of it always.
-fn plug_and_play(tree: &WorkTree<'_>, lock: Option<LockFile>) -> Vec<&'static str> {
+pub(super) fn plug_and_play(tree: &WorkTree<'_>, lock: Option<LockFile>) -> Vec<&'static str> {
     const MADE: [&str; 5] =
         [".pnp.cjs", ".pnp.loader.mjs", ".yarn/unplugged", ".yarn/cache", ".yarn/install-state.gz"];
     let settings = tree.text(".yarnrc.yml").ok().flatten().unwrap_or_default();
@@ -306,7 +306,7 @@ fn plug_and_play(tree: &WorkTree<'_>, lock: Option<LockFile>) -> Vec<&'static st
 }
 
 /// Paths that package.json and tsconfig.json name as made: where the app is entered, and where tools write.
-fn named_in(package: &Value) -> Vec<String> {
+pub(super) fn named_in(package: &Value) -> Vec<String> {
     let clean = |text: &str| {
         text.trim_matches(['"', '\'']).trim_start_matches("./").trim_end_matches('/').to_owned()
     };

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::config::Tools;
 use crate::model::{Oid, RepoPath, dotenv};
-use crate::service::Pm2App;
+use crate::service::{Pm2App, UnitApp};
 use crate::system::files;
 
 /// Where to look, and what is known already.
@@ -19,10 +19,16 @@ pub struct WorkTree<'a> {
     pub tools: &'a Tools,
     /// The apps that run under pm2, wherever they run.
     pub pm2: &'a [Pm2App],
+    /// The units of systemd that run from it, or would.
+    pub units: &'a [UnitApp],
     /// Whether git tracks the path, or something below it.
     pub tracked: &'a dyn Fn(&RepoPath) -> bool,
+    /// What git tracks, in order.
+    pub files: &'a [RepoPath],
     /// What lies there and git ignores, a directory by itself where all in it is.
     pub ignored: &'a [RepoPath],
+    /// Whether a program of this name is found on this host.
+    pub has: &'a dyn Fn(&str) -> bool,
 }
 
 impl WorkTree<'_> {
@@ -31,6 +37,39 @@ impl WorkTree<'_> {
     /// `Ok(None)` where there is none; a sentence where it cannot be read.
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, String> {
         text(self.top, name)
+    }
+
+    /// Whether git tracks something of this name, or below it.
+    pub(super) fn tracks(&self, path: &str) -> bool {
+        RepoPath::new(path).is_ok_and(|path| (self.tracked)(&path))
+    }
+
+    /// Whether a plain file lies there.
+    pub(super) fn is_file(&self, path: &str) -> bool {
+        self.top.join(path).is_file()
+    }
+
+    /// The text of a file that is there and can be read; empty otherwise.
+    pub(super) fn said(&self, path: &str) -> String {
+        self.text(path).ok().flatten().unwrap_or_default()
+    }
+
+    /// Looks at a directory of the tree as at a tree of its own.
+    pub(super) fn below<T>(&self, dir: &str, look: impl FnOnce(&WorkTree<'_>) -> T) -> T {
+        let inside = |paths: &[RepoPath]| -> Vec<RepoPath> {
+            let prefix = format!("{dir}/").into_bytes();
+            let rest =
+                paths.iter().filter_map(|path| path.as_bytes().strip_prefix(prefix.as_slice()));
+            rest.filter_map(|rest| RepoPath::new(rest).ok()).collect()
+        };
+        let (files, ignored) = (inside(self.files), inside(self.ignored));
+        let tracked = |path: &RepoPath| {
+            RepoPath::new(dir)
+                .and_then(|dir| dir.join(path.as_bytes()))
+                .is_ok_and(|path| (self.tracked)(&path))
+        };
+        let top = self.top.join(dir);
+        look(&WorkTree { top: &top, tracked: &tracked, files: &files, ignored: &ignored, ..*self })
     }
 
     /// The variables of an untracked `.env`. Their values go no further than this module.

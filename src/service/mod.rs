@@ -14,8 +14,9 @@ mod state;
 mod systemd;
 
 pub use log::{JournalPosition, ServiceLog, UnitJournal};
-pub use pm2::{Pm2App, running_pm2_apps};
+pub use pm2::{DeclaredApp, Pm2App, declared_pm2_apps, running_pm2_apps};
 pub use state::{Between, Host, ServiceError, ServiceState};
+pub use systemd::{UnitApp, units_in};
 
 /// Observes a service. Starts nothing (asking a dead pm2 daemon would start one).
 ///

@@ -21,6 +21,8 @@ use app::{Definition, FlagVariables, Instance};
 use client::Client;
 use identity::{App, Found, shared_name};
 
+pub use ecosystem::{DeclaredApp, declared as declared_pm2_apps};
+
 mod app;
 mod client;
 mod ecosystem;

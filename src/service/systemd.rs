@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::config::{Manager, Scope, Service};
@@ -33,6 +33,71 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// From one look at a settling unit to the next.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// A service unit whose code lies in a tree, for `init`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitApp {
+    /// Its name without `.service`; of a template up to the `@`.
+    pub name: String,
+    /// The instances of a template.
+    pub instances: Vec<String>,
+    /// It is one of the user's own systemd.
+    pub user: bool,
+    /// It does what it is there for.
+    pub up: bool,
+    /// Its processes.
+    pub processes: Vec<u32>,
+    /// It can reload without a restart.
+    pub can_reload: bool,
+}
+
+/// The most units that one question names.
+const MOST_ASKED: usize = 200;
+
+/// The units of the system and of this user that run from a tree or below it; where none of them runs, those that
+/// would. Starts nothing.
+pub fn units_in(systemctl: &Path, top: &Path) -> Vec<UnitApp> {
+    let mut found: Vec<UnitApp> = Vec::new();
+    for user in [false, true] {
+        let Some(client) = Client::outside(systemctl, user) else { continue };
+        for names in client.all().chunks(MOST_ASKED) {
+            let units = client.show(names).unwrap_or_default();
+            let ours = |unit: &&Unit| {
+                let serves = unit.kind != "oneshot" || unit.main.is_some();
+                unit.load == "loaded"
+                    && serves
+                    && processes::running_from(unit, top) == CodeOrigin::Tree
+            };
+            for unit in units.iter().filter(ours) {
+                let whole = unit.id.trim_end_matches(".service");
+                let (name, instance) = match whole.split_once('@') {
+                    Some((name, instance)) => (format!("{name}@"), Some(instance.to_owned())),
+                    None => (whole.to_owned(), None),
+                };
+                let pids = processes::processes(unit).iter().map(|process| process.pid).collect();
+                let up = unit.up() && unit.main.is_some();
+                match found.iter_mut().find(|f| f.name == name && f.user == user && f.up == up) {
+                    Some(known) => {
+                        known.instances.extend(instance);
+                        known.processes.extend::<Vec<u32>>(pids);
+                    }
+                    None => found.push(UnitApp {
+                        name,
+                        instances: instance.into_iter().collect(),
+                        user,
+                        up,
+                        processes: pids,
+                        can_reload: unit.can_reload,
+                    }),
+                }
+            }
+        }
+    }
+    if found.iter().any(|unit| unit.up) {
+        found.retain(|unit| unit.up);
+    }
+    found
+}
 
 pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState, ServiceError> {
     let asked = Asked::of(host, service)?;

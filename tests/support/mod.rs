@@ -47,4 +47,4 @@ pub use sysbox::Sysbox;
 pub use terminal::Terminal;
 pub use traffic::RequestLoop;
 pub use tree::Tree;
-pub use web::{Port, free_port, http_get, wait_for_version, wait_until};
+pub use web::{Port, free_port, http_get, nginx_config, wait_for_version, wait_until};

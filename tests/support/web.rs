@@ -98,3 +98,16 @@ pub fn wait_for_version(url: &str, version: &str) {
         http_get(url).is_ok_and(|answer| answer.version().as_deref() == Some(version))
     });
 }
+
+/// What nginx is told to hand out `servers`, its own files below `dir`.
+pub fn nginx_config(dir: &std::path::Path, servers: &str) -> String {
+    let dir = dir.display();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|kind| format!("{kind}_temp_path {dir}/nginx-{kind};\n"))
+        .collect();
+    format!(
+        "user root; daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/nginx.log;\n\
+         events {{ worker_connections 64; }}\nhttp {{ access_log off;\n{temporary}{servers} }}\n"
+    )
+}

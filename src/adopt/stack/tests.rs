@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::adopt::builds::BuildFiles;
+use crate::adopt::work_tree::LockFile;
 use crate::config::Tools;
 
 /// Files of these names are never ignored.
@@ -75,6 +77,10 @@ impl Tree {
         found
     }
 
+    fn files(&self) -> Vec<RepoPath> {
+        self.tracked.iter().map(|path| RepoPath::new(*path).unwrap()).collect()
+    }
+
     fn detect(&self) -> Stack {
         let tool = || Some(PathBuf::from("/usr/bin/x"));
         let tools = Tools { node: tool(), npm: tool(), ..Tools::default() };
@@ -86,8 +92,11 @@ impl Tree {
             commit: Some(&"4be21d94be21d94be21d94be21d94be21d94be21".parse().unwrap()),
             tools: &tools,
             pm2: &self.pm2,
+            units: &[],
             tracked: &tracked,
+            files: &self.files(),
             ignored: &self.ignored(),
+            has: &|_| true,
         })
     }
 }
@@ -320,6 +329,6 @@ fn other_stacks_and_migrations_are_noted() {
     assert_eq!(stack.others, ["requirements.txt"]);
     let web = ("web".to_owned(), "gunicorn app:app".to_owned());
     assert_eq!(stack.procfile, [web, ("worker".to_owned(), "python w.py".to_owned())]);
-    assert_eq!(stack.migrations, Some(RepoPath::new("db/migrate").unwrap()));
+    assert_eq!(stack.migrations, ["db/migrate"]);
     assert_eq!(stack.package, None);
 }

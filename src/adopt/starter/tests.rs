@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::adopt::stack::{BuildFiles, Health, Package, Port, Start};
+use crate::adopt::builds::BuildFiles;
+use crate::adopt::recipe::Start;
+use crate::adopt::stack::{Health, Package, Port};
+use crate::adopt::work_tree::LockFile;
 use crate::config::{CheckKind, Config, Manager};
-use crate::model::RepoPath;
 use crate::service::Pm2App;
 
 fn read(stack: &Stack) -> (Config, String) {
@@ -68,7 +70,7 @@ fn an_npm_app_under_pm2_is_complete() {
         port: Some(Port { number: 3000, source: "pm2" }),
         health: Some(health()),
         env_file: true,
-        migrations: Some(RepoPath::new("migrations").unwrap()),
+        migrations: vec!["migrations".to_owned()],
         ..Stack::default()
     };
     let (config, text) = read(&stack);
@@ -129,7 +131,9 @@ fn an_npm_app_that_nobody_runs_is_started_by_gitroll() {
     };
     assert_eq!(command, &["node", "server.js"]);
     assert_eq!(env["PORT"], "4000");
-    assert!(config.checks.is_empty() && text.contains("# http = \"http://127.0.0.1:4000/health\""));
+    let CheckKind::Tcp(tcp) = &config.checks[0].kind else { panic!("{text}") };
+    assert_eq!(tcp.address, "127.0.0.1:4000");
+    assert!(text.contains("# http = \"http://127.0.0.1:4000/health\""));
 }
 
 #[test]

@@ -47,9 +47,21 @@ pub(super) fn prepare(
         _ => Vec::new(),
     };
     let head = git.head()?.commit;
+    let mut tracked_files: Vec<crate::model::RepoPath> =
+        git.entries(&head)?.into_iter().map(|(path, _)| path).collect();
+    tracked_files.sort();
     let tracked = |path: &crate::model::RepoPath| {
-        git.entries(&head).is_ok_and(|all| all.iter().any(|(p, _)| p.starts_with(path)))
+        // Between a directory and its files others may lie, such as `app.js` after `app`.
+        let from = tracked_files.partition_point(|other| other < path);
+        let near = |other: &&crate::model::RepoPath| other.as_bytes().starts_with(path.as_bytes());
+        tracked_files[from..].iter().take_while(near).any(|other| other.starts_with(path))
     };
+    let units = tools
+        .systemctl
+        .as_deref()
+        .map(|tool| service::units_in(tool, git.top()))
+        .unwrap_or_default();
+    let has = |name: &str| process::find_program(Path::new(name), &path_variable).is_some();
     // Where git cannot say, nothing is known to be ignored.
     let ignored = git.ignored_there().unwrap_or_default();
     let around = WorkTree {
@@ -57,8 +69,11 @@ pub(super) fn prepare(
         commit: Some(&head),
         tools: &tools,
         pm2: &found,
+        units: &units,
         tracked: &tracked,
+        files: &tracked_files,
         ignored: &ignored,
+        has: &has,
     };
     let existing = read_config(git.top())?;
     let stack = Stack::detect(&around);

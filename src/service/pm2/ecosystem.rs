@@ -6,6 +6,7 @@
 //! hand stays. The way back is the noted definition itself, to the letter.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,6 +58,57 @@ struct Declared {
     app: Map<String, Value>,
     /// `env_production` and its like, by the word behind `env_`.
     variants: BTreeMap<String, Map<String, Value>>,
+}
+
+/// An app that a process file declares and that pm2 does not run, for `init`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredApp {
+    /// Its name.
+    pub name: String,
+    /// What pm2 would run: a file, a program or a line for a shell.
+    pub script: String,
+    /// What it is told.
+    pub args: Vec<String>,
+    /// What reads the script; `None` where its name tells that.
+    pub interpreter: Option<String>,
+    /// Where it would run, from where the file lies.
+    pub cwd: String,
+    /// Its variables, those for production over the others.
+    pub env: BTreeMap<String, String>,
+}
+
+/// The process file at the top of a tree and the apps in it. Node reads it, as pm2 would; nothing is started.
+pub fn declared(node: &Path, top: &Path) -> Option<(String, Vec<DeclaredApp>)> {
+    let entries = std::fs::read_dir(top).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.retain(|path| is_process_file(path) && path.is_file() && !path.is_symlink());
+    files.sort();
+    let file = files.into_iter().next()?;
+    let named = file.file_name()?.to_str()?.to_owned();
+    let client = Client::outside(node, Path::new("/"));
+    let mut env = client.environment();
+    env.remove(std::ffi::OsStr::new("PM2_HOME"));
+    let apps = read_by(node, top, &file, &Value::Null, env, None).ok()?;
+    let apps = apps.into_iter().filter_map(|said| {
+        let text = |key: &str| said.app.get(key).and_then(Value::as_str).map(str::to_owned);
+        let args = match said.app.get("args") {
+            Some(Value::String(line)) => line.split_whitespace().map(str::to_owned).collect(),
+            Some(Value::Array(all)) => all.iter().map(in_text).collect(),
+            _ => Vec::new(),
+        };
+        let declared = said.app.get("env").and_then(Value::as_object).into_iter().flatten();
+        let production = said.variants.get("production").into_iter().flatten();
+        let env = declared.chain(production).map(|(name, value)| (name.clone(), in_text(value)));
+        Some(DeclaredApp {
+            name: text("name")?,
+            script: text("script")?,
+            args,
+            interpreter: text("interpreter"),
+            cwd: text("cwd").unwrap_or_default(),
+            env: env.collect(),
+        })
+    });
+    Some((named, apps.collect()))
 }
 
 /// Notes what runs and what the files say, before a run changes either. Nothing where this run did so already: a run
@@ -431,7 +483,6 @@ fn read(
     file: &Path,
     definition: &Definition,
 ) -> Result<Vec<Declared>, String> {
-    let mark = random::hex_id();
     let dir = Some(definition.cwd()).filter(|dir| dir.is_dir()).unwrap_or(&host.top);
     let own: BTreeMap<&String, String> = definition
         .variables()
@@ -439,14 +490,29 @@ fn read(
         .flatten()
         .map(|(name, value)| (name, in_text(value)))
         .collect();
-    let input = json!({ "file": file, "own": own, "pm2": client.package(), "mark": mark });
+    let own = json!(own);
     let node = host.binding.tools.node.clone().unwrap_or_else(|| "node".into());
+    read_by(&node, dir, file, &own, client.environment(), client.package())
+}
+
+/// Has node read a file as pm2 does. `own` are the app's variables.
+fn read_by(
+    node: &Path,
+    dir: &Path,
+    file: &Path,
+    own: &Value,
+    env: BTreeMap<OsString, OsString>,
+    pm2: Option<PathBuf>,
+) -> Result<Vec<Declared>, String> {
+    let mark = random::hex_id();
+    let own = if own.is_null() { json!({}) } else { own.clone() };
+    let input = json!({ "file": file, "own": own, "pm2": pm2, "mark": mark });
     let invocation = Invocation {
         args: vec!["-e".into(), include_str!("../../../templates/read-ecosystem.js").into()],
-        env: client.environment(),
+        env,
         input: Some(input.to_string().into_bytes()),
         limit: LIMIT,
-        ..Invocation::new(&node, dir)
+        ..Invocation::new(node, dir)
     };
     let finished = invocation.run().map_err(|error| error.to_string())?;
     let output = String::from_utf8_lossy(&finished.stdout);

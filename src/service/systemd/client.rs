@@ -86,6 +86,43 @@ impl Client {
         Ok(Self { systemctl, journalctl, sudo, user, account, dir: host.top.clone(), env })
     }
 
+    /// systemd before there is a binding; `None` where this one does not run.
+    pub(super) fn outside(systemctl: &Path, user: bool) -> Option<Self> {
+        let account = Account::current();
+        let mut env: BTreeMap<OsString, OsString> = ["PATH", "HOME", "USER"]
+            .into_iter()
+            .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
+            .collect();
+        if user {
+            let runtime = runtime_directory(&account);
+            ["systemd/private", "bus"].iter().find(|socket| runtime.join(socket).exists())?;
+            let bus = format!("unix:path={}", runtime.join("bus").display());
+            env.insert("DBUS_SESSION_BUS_ADDRESS".into(), bus.into());
+            env.insert("XDG_RUNTIME_DIR".into(), runtime.into());
+        } else if !Path::new("/run/systemd/system").is_dir() {
+            return None;
+        }
+        let systemctl = systemctl.to_owned();
+        Some(Self { systemctl, journalctl: None, sudo: None, user, account, dir: "/".into(), env })
+    }
+
+    /// The service units that there are, loaded or not. Templates by themselves are left out.
+    pub(super) fn all(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for list in ["list-unit-files", "list-units"] {
+            let args = [list, "--type=service", "--all", "--plain", "--no-legend"];
+            let Ok(finished) = self.ask(&args, QUESTION) else { continue };
+            let text = String::from_utf8_lossy(&finished.stdout).into_owned();
+            names.extend(
+                text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned),
+            );
+        }
+        names.retain(|name| name.ends_with(".service") && !name.ends_with("@.service"));
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// The units of these names, each of which systemd could start.
     pub(super) fn known(&self, names: &[String]) -> Result<Vec<Unit>, ServiceError> {
         let units = self.show(names)?;
