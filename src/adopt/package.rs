@@ -228,7 +228,9 @@ fn lock(tree: &WorkTree<'_>, named: Option<&str>, warnings: &mut Vec<String>) ->
         let others = there.iter().filter(|other| **other != lock);
         let others: Vec<&str> = others.map(|other| other.files()[0]).collect();
         let (file, others) = (lock.files()[0], others.join(", "));
-        warnings.push(format!("using {file}; {others} also exists: remove the file that you do not use"));
+        warnings.push(format!(
+            "using {file}; {others} also exists: remove the file that you do not use"
+        ));
     }
     lock
 }

@@ -240,7 +240,10 @@ fn django(
         }
     };
     if sources.say("STATIC_ROOT") {
-        notes.push("If the app serves static files, add `python manage.py collectstatic` as a [[build]].".to_owned());
+        notes.push(
+            "If the app serves static files, add `python manage.py collectstatic` as a [[build]]."
+                .to_owned(),
+        );
     }
     Run {
         name: "web".to_owned(),

@@ -88,6 +88,8 @@ impl Stack {
         stack.procfile = procfile(tree.top);
         stack.pm2 = pm2_apps(tree);
         stack.units = tree.units.to_vec();
+        // What does not run beside apps of pm2 is left from before them.
+        stack.units.retain(|unit| unit.up || stack.pm2.is_empty());
         let managed = !stack.pm2.is_empty() || !stack.units.is_empty();
         if !managed {
             stack.by_hand = running::by_hand(tree.top);

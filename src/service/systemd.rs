@@ -13,6 +13,7 @@ use crate::system::clock;
 use crate::system::files;
 use crate::system::procs::{ProcessId, Ticks};
 use crate::system::signals::Until;
+use crate::system::user::Account;
 
 use super::log::ServiceLog;
 use super::state::{Between, Host, ServiceError, ServiceState};
@@ -64,8 +65,16 @@ pub fn units_in(systemctl: &Path, top: &Path) -> Vec<UnitApp> {
             let units = client.show(names).unwrap_or_default();
             let ours = |unit: &&Unit| {
                 let serves = unit.kind != "oneshot" || unit.main.is_some();
+                // What only a timer or a person starts is no service of the app.
+                let meant = match unit.active.as_str() {
+                    "inactive" => is_enabled(&unit.id, user),
+                    _ => true,
+                };
+                let deploys = unit.argv().any(|command| command.contains("gitroll"));
                 unit.load == "loaded"
                     && serves
+                    && meant
+                    && !deploys
                     && processes::running_from(unit, top) == CodeOrigin::Tree
             };
             for unit in units.iter().filter(ours) {
@@ -97,6 +106,19 @@ pub fn units_in(systemctl: &Path, top: &Path) -> Vec<UnitApp> {
         found.retain(|unit| unit.up);
     }
     found
+}
+
+/// Whether a target starts it at boot or at login.
+fn is_enabled(id: &str, user: bool) -> bool {
+    let dir = match user {
+        true => Account::current().home.join(".config/systemd/user"),
+        false => PathBuf::from("/etc/systemd/system"),
+    };
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let wants = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "wants"));
+    wants.into_iter().any(|wants| wants.join(id).symlink_metadata().is_ok())
 }
 
 pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState, ServiceError> {

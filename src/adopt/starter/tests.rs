@@ -132,7 +132,7 @@ fn an_npm_app_that_nobody_runs_is_started_by_gitroll() {
     assert_eq!(command, &["node", "server.js"]);
     assert_eq!(env["PORT"], "4000");
     let CheckKind::Tcp(tcp) = &config.checks[0].kind else { panic!("{text}") };
-    assert_eq!(tcp.address, "127.0.0.1:4000");
+    assert_eq!(tcp.port, 4000);
     assert!(text.contains("# http = \"http://127.0.0.1:4000/health\""));
 }
 
