@@ -160,7 +160,7 @@ fn what_an_npm_app_lacks_is_said() {
     let (config, text) = read(&Stack { package: Some(package), ..Stack::default() });
     assert!(config.build.is_empty() && config.services.is_empty());
     assert!(text.contains("no lock file") && text.contains("no start script"));
-    assert!(text.contains("Name the untracked directory"));
+    assert!(text.contains("Set its untracked output directory"));
     let package = Package { guessed: true, lock: Some(LockFile::Pnpm), ..express() };
     let (config, text) = read(&Stack { package: Some(package), ..Stack::default() });
     assert!(text.contains("is a guess"));
