@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const VERBS: [&str; 25] = [
+const VERBS: [&str; 26] = [
     "init",
     "deploy",
     "promote",
@@ -23,6 +23,7 @@ const VERBS: [&str; 25] = [
     "annotate",
     "saved",
     "fsck",
+    "hooks",
     "service",
     "resume",
     "abort",

@@ -27,6 +27,7 @@ mod field_notes_target;
 mod flag_sources;
 mod flags;
 mod fsck;
+mod git_hooks;
 mod guides;
 mod held_files;
 mod help;

@@ -23,7 +23,7 @@ pub(super) fn begin(site: &Site, plan: &Plan) {
     if !copies || !plan.artifacts.iter().chain(&plan.artifacts_before).any(missing) {
         return;
     }
-    if let Err(why) = watchdog::start_beside(site, KEEPING, &site.state().join("keep.log")) {
+    if let Err(why) = watchdog::start_beside(site, &[KEEPING], &site.state().join("keep.log")) {
         tracing::debug!("could not copy what serves: {why}");
     }
 }

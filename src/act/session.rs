@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::caller::{Caller, Notice};
 use super::failure::{Failure, at};
+use super::moved;
 use super::outcome::{Place, Status};
 use crate::config::{Binding, BindingError};
 use crate::engine::{self, Course, Held, KEEPING, Lock, LockError, Note};
 use crate::plan::facts::Facts;
-use crate::site::{Site, exposed};
+use crate::site::{Site, exposed, hooks};
 use crate::system::git::Git;
 use crate::system::procs::ProcessId;
 use crate::system::signals::{self, Asked};
@@ -68,6 +69,13 @@ impl Session {
         let session = Self::change_beside_run(caller, command, false)?;
         session.refuse_beside_run()?;
         engine::tidy(&session.site);
+        if let Err(error) = hooks::put_back(&session.site) {
+            session.caller.warn(format!("the git hooks: {error}; gitroll hooks status shows them"));
+        }
+        if let Err(error) = moved::catch_up(&session.site) {
+            let what = format!("what was moved by hand is not recorded: {}", error.message);
+            session.caller.warn(what);
+        }
         Ok(session)
     }
 

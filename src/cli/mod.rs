@@ -18,6 +18,7 @@ mod failure;
 mod flags;
 mod fsck;
 mod globals;
+mod hooks;
 mod init;
 mod keep;
 mod log;
@@ -105,11 +106,14 @@ enum Verb {
     Annotate(annotate::AnnotateArgs),
     Saved(saved::SavedArgs),
     Fsck(fsck::FsckArgs),
+    Hooks(hooks::HooksArgs),
     Service(service::ServiceArgs),
     Resume(resume::ResumeArgs),
     Abort(abort::AbortArgs),
     Eject(eject::EjectArgs),
     Demo(demo::DemoArgs),
+    #[command(hide = true)]
+    Hook(hooks::HookArgs),
     #[command(hide = true)]
     Keep(keep::KeepArgs),
     #[command(hide = true)]
@@ -139,6 +143,8 @@ impl Verb {
             Verb::Annotate(_) => "annotate",
             Verb::Saved(_) => "saved",
             Verb::Fsck(_) => "fsck",
+            Verb::Hooks(_) => "hooks",
+            Verb::Hook(_) => "hook",
             Verb::Service(_) => "service",
             Verb::Resume(_) => "resume",
             Verb::Abort(_) => "abort",
@@ -167,6 +173,7 @@ impl Verb {
             Verb::Eject(args) => args.plan,
             Verb::Saved(args) => args.only_looks(),
             Verb::Fsck(args) => args.only_looks(),
+            Verb::Hooks(args) => args.only_looks(),
             Verb::Init(_)
             | Verb::Promote(_)
             | Verb::Demote(_)
@@ -177,6 +184,7 @@ impl Verb {
             | Verb::Resume(_)
             | Verb::Abort(_)
             | Verb::Demo(_)
+            | Verb::Hook(_)
             | Verb::Keep(_)
             | Verb::Watchdog(_) => false,
         }
@@ -222,6 +230,8 @@ pub fn main() -> Exit {
         Verb::Annotate(args) => annotate::run(globals, &ui, args),
         Verb::Saved(args) => saved::run(globals, &ui, args),
         Verb::Fsck(args) => fsck::run(globals, &ui, args),
+        Verb::Hooks(args) => hooks::run(globals, &ui, args),
+        Verb::Hook(args) => Ok(hooks::run_one(globals, &ui, args)),
         Verb::Service(args) => service::run(globals, &ui, args),
         Verb::Resume(args) => resume::run(globals, &ui, args),
         Verb::Abort(args) => abort::run(globals, &ui, args),

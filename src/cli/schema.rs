@@ -3,8 +3,8 @@
 use schemars::{Schema, schema_for};
 
 use super::{
-    advise, check, component, demo, doctor, eject, failure, flags, init, log, mark, promote, saved,
-    service, show, status, targets,
+    advise, check, component, demo, doctor, eject, failure, flags, hooks, init, log, mark, promote,
+    saved, service, show, status, targets,
 };
 use crate::act::outcome::ChangeAnswer;
 use crate::act::ramp::RampAnswer;
@@ -44,6 +44,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("error", schema_for!(failure::Failure)),
         ("evidence", schema_for!(Evidence)),
         ("flags", schema_for!(flags::FlagsAnswer)),
+        ("hooks", schema_for!(hooks::HooksAnswer)),
         ("init", schema_for!(init::InitAnswer)),
         ("log", schema_for!(log::LogAnswer)),
         ("plan", schema_for!(Plan)),

@@ -95,6 +95,7 @@ fn table(targets: &[Candidate], style: &Style) -> Table {
         let proof = match &target.served {
             Some(served) if served.proven => "proven".to_owned(),
             Some(served) if served.adopted => "adopted".to_owned(),
+            Some(served) if served.ran => "ran".to_owned(),
             _ => dash.clone(),
         };
         let build = match (&target.build, &target.standing) {
@@ -105,6 +106,10 @@ fn table(targets: &[Candidate], style: &Style) -> Table {
         };
         let why = match &target.unfit {
             Some(unfit) => format!("{why}; {unfit}"),
+            None => why,
+        };
+        let why = match &target.moved {
+            Some(by) => format!("{why}; moved by hand ({by})"),
             None => why,
         };
         table.row(vec![sign, escape(&target.name), commit, served, proof, build, escape(&why)]);

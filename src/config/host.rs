@@ -171,6 +171,29 @@ impl Binding {
         Err(broken.unwrap_or(BindingError::Unbound { elsewhere }))
     }
 
+    /// What a server's bare repository trusts: the trust file and list of revoked keys in `dir`, and nothing else.
+    pub fn of_server(dir: &Path) -> Self {
+        let name = "server";
+        Self {
+            dir: dir.to_owned(),
+            app: name.parse().expect("a plain name"),
+            path: dir.to_owned(),
+            environment: name.parse().expect("a plain name"),
+            writer: name.parse().expect("a plain name"),
+            chain: "0".repeat(32).parse().expect("as many digits as it has"),
+            run_as: String::new(),
+            umask: None,
+            work_dir: dir.to_owned(),
+            signing: Signing { format: SigningFormat::Ssh, key: String::new() },
+            openpgp: Vec::new(),
+            tools: Tools::default(),
+            pm2_home: None,
+            path_variable: String::new(),
+            take_over: Vec::new(),
+            pass: Vec::new(),
+        }
+    }
+
     /// Writes `host.toml` (mode 0644) into `self.dir` (made with mode 0755 where missing), durably and
     /// in one rename.
     ///

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::examination::{Examination, INIT, on_path, quoted};
 use crate::config::{Binding, BindingError, SigningFormat};
+use crate::site::hooks::{self, HookState};
 use crate::site::{Site, exposed};
 use crate::system::files;
 use crate::system::git::Git;
@@ -174,6 +175,9 @@ pub(super) fn writable_again(site: &Site, path: &Path, error: &std::io::Error) -
 /// Hooks that a plain git runs at a checkout. gitroll runs none; a person who checks out by hand does.
 pub(super) fn hooks(git: &Git, found: &mut Examination) {
     let (dir, configured) = git.hooks_dir();
+    let installed = hooks::installed(&git.state_dir());
+    let behind = installed.as_ref().and_then(|installed| installed.behind.clone());
+    let dir = behind.map_or(dir, |behind| behind.dir);
     let runs = |path: &Path| {
         path.metadata().is_ok_and(|at| at.is_file() && at.permissions().mode() & 0o111 != 0)
     };
@@ -181,7 +185,11 @@ pub(super) fn hooks(git: &Git, found: &mut Examination) {
         let path = dir.join(name);
         // husky keeps an entry for every hook in `_`, each only calling the file above it.
         let called = !dir.ends_with("_") || dir.with_file_name(name).exists();
-        if called && runs(&path) {
+        let only_ours = installed.as_ref().is_some_and(|installed| {
+            installed.hooks().any(|hook| hook.path == path && hook.state() == HookState::Alone)
+        });
+        let path = if dir.ends_with("_") { dir.with_file_name(name) } else { path };
+        if called && runs(&path) && !only_ours {
             let fix = if configured {
                 Some("git config --unset core.hooksPath".to_owned())
             } else {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::lock::{Held, Lock, LockError};
 use super::run::last_branch;
 use crate::model::{Oid, RunId};
-use crate::site::Site;
+use crate::site::{Site, hooks};
 use crate::system::git::{GitError, RefEdit};
 use crate::system::{failpoint, files};
 
@@ -139,6 +139,10 @@ pub fn plan(
 /// The first thing that could not be done; the same command goes on from there.
 pub fn carry_out(site: &Site, ejection: &Ejection) -> Result<(), EjectError> {
     put_head_on_branch(site, ejection)?;
+    hooks::uninstall(site).map_err(|source| EjectError::Unfinished {
+        problem: format!("the git hooks: {source}"),
+        left: ejection.removes.clone(),
+    })?;
     for (done, path) in ejection.removes.iter().enumerate() {
         failpoint::pass("eject removes").and_then(|()| remove(path)).map_err(|source| {
             EjectError::Unfinished {

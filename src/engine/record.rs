@@ -165,11 +165,19 @@ fn already_recorded(site: &Site, run: &Run) -> Result<Option<ledger::Entry>, Eng
     Ok((evidence.run.as_ref() == Some(&run.id)).then(|| entry.clone()))
 }
 
-/// Whether the draft of a run is in the chain already: that is known too late where its append fails after the
+/// Whether a draft is in the chain already: that is known too late where its append fails after the
 /// ref was moved, and the record of a run that followed it may come behind.
 fn is_recorded(site: &Site, draft: &Draft) -> Result<bool, LedgerError> {
     let ledger = ledger::read(&site.git, &site.binding)?;
     let entries = ledger.chains.get(&site.binding.writer).map_or(&[][..], |chain| &chain.entries);
+    if draft.evidence.run.is_none() {
+        let Draft { record, person, .. } = draft;
+        let key =
+            |r: &Record| (r.event.clone(), r.from.clone(), r.moved_to.clone(), r.clock.clone());
+        let same =
+            |e: &ledger::Entry| e.tagger.time == person.time && key(&e.record) == key(record);
+        return Ok(entries.iter().rev().any(same));
+    }
     for entry in entries.iter().rev().filter(|entry| entry.record.plan == draft.record.plan) {
         if ledger::evidence(&site.git, entry)?.run == draft.evidence.run {
             return Ok(true);
@@ -178,9 +186,38 @@ fn is_recorded(site: &Site, draft: &Draft) -> Result<bool, LedgerError> {
     Ok(false)
 }
 
+/// Appends the draft of a statement that no run made, or queues it where it cannot be signed or written now
+/// (`Ok(None)`).
+///
+/// # Errors
+/// When it cannot be queued either.
+pub fn append_or_queue(site: &Site, draft: &Draft) -> Result<Option<ledger::Entry>, EngineError> {
+    match append(site, draft) {
+        Ok(entry) => Ok(Some(entry)),
+        Err(error) => {
+            tracing::warn!("the record waits to be signed: {error}");
+            // Behind those of runs that began in the same second, and in the order they were made.
+            let time = draft.person.time.strftime("%Y%m%d-%H%M%S");
+            let name = format!("{time}-zz{:03}", queued(site).len());
+            queue_as(site, &name, draft)?;
+            Ok(None)
+        }
+    }
+}
+
+/// The drafts that wait to be signed, oldest first; what cannot be read is left out.
+pub fn queued_drafts(site: &Site) -> Vec<Draft> {
+    let read = |path: PathBuf| serde_json::from_slice(&fs::read(path).ok()?).ok();
+    queued(site).into_iter().filter_map(read).collect()
+}
+
 fn queue(site: &Site, run: &Run, draft: &Draft) -> Result<(), EngineError> {
+    queue_as(site, run.id.as_str(), draft)
+}
+
+fn queue_as(site: &Site, name: &str, draft: &Draft) -> Result<(), EngineError> {
     let dir = queue_dir(site);
-    let path = dir.join(format!("{}.json", run.id));
+    let path = dir.join(format!("{name}.json"));
     let io = |source| super::JournalError::Io { path: path.clone(), source };
     files::make_private_dir(&dir).map_err(io)?;
     failpoint::pass("queue before").map_err(io)?;

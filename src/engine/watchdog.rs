@@ -13,7 +13,7 @@
 mod systemd;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -31,6 +31,7 @@ use crate::model::RunId;
 use crate::site::Site;
 use crate::system::process::{Finished, Invocation, own_program};
 use crate::system::procs::{self, ProcessId};
+use crate::system::user::Account;
 use crate::system::{clock, failpoint, files, random};
 
 /// How long the end of a guard is waited for: only the kernel can be slow.
@@ -260,6 +261,9 @@ fn at_top(site: &Site) -> Vec<OsString> {
 fn environment(site: &Site) -> BTreeMap<OsString, OsString> {
     let mut environment: BTreeMap<OsString, OsString> =
         PASSED_ON.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?))).collect();
+    if environment.get(OsStr::new("HOME")).is_none_or(|home| home.is_empty()) {
+        environment.insert("HOME".into(), Account::current().home.into());
+    }
     // Said once more, as it was found: a relative path means another place from `/`.
     environment.insert("GITROLL_HOME".into(), site.binding.dir.clone().into());
     environment.insert("GITROLL_ACTOR".into(), site.actor.clone().into());
@@ -271,9 +275,9 @@ fn environment(site: &Site) -> BTreeMap<OsString, OsString> {
 ///
 /// # Errors
 /// Why not, in a few words.
-pub fn start_beside(site: &Site, verb: &str, log: &Path) -> Result<(), String> {
+pub fn start_beside(site: &Site, verb: &[&str], log: &Path) -> Result<(), String> {
     let mut args = at_top(site);
-    args.push(verb.into());
+    args.extend(verb.iter().map(Into::into));
     let invocation = Invocation {
         args,
         env: environment(site),

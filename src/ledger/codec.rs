@@ -252,6 +252,8 @@ fn write_trailers(text: &mut String, record: &Record) {
     });
     record.plan.iter().for_each(|plan| put("Gitroll-Plan", plan));
     record.clock.iter().for_each(|clock| put("Gitroll-Clock", clock));
+    record.moved_to.iter().for_each(|to| put("Gitroll-Moved-To", to));
+    record.ran_since.iter().for_each(|since| put("Gitroll-Ran-Since", since));
     put("Gitroll-Evidence", &record.evidence);
     put("Gitroll-Config", &record.config);
     for (name, value) in &record.unknown {
@@ -292,6 +294,8 @@ fn record_of(
         seen: trailers.many::<SeenText>("Gitroll-Seen")?.into_iter().map(|seen| seen.0).collect(),
         plan: trailers.optional("Gitroll-Plan")?,
         clock: trailers.optional("Gitroll-Clock")?,
+        moved_to: trailers.optional("Gitroll-Moved-To")?,
+        ran_since: trailers.optional("Gitroll-Ran-Since")?,
         evidence: trailers.required("Gitroll-Evidence")?,
         config: trailers.required("Gitroll-Config")?,
         sentence: sentence.to_owned(),

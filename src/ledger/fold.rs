@@ -21,6 +21,7 @@ use crate::model::{
 pub struct History {
     serving: Option<ServingState>,
     deployments: Vec<ServedSpan>,
+    moved_from: BTreeMap<Oid, Seq>,
     adopted: BTreeSet<Oid>,
     pinned: BTreeMap<String, Pinned>,
     proven_by: BTreeMap<Oid, BTreeSet<WriterId>>,
@@ -70,6 +71,8 @@ pub struct ServedSpan {
     pub proven: bool,
     /// A person accepted it: it served before gitroll came.
     pub adopted: bool,
+    /// It came by hand, and processes ran it until HEAD was moved again.
+    pub ran: bool,
     began: Moment,
     ended: Option<Moment>,
     /// The clock that can be set was wrong at its beginning, or at its end, as far as anybody can tell.
@@ -229,6 +232,16 @@ impl History {
         self.pinned.get(name)
     }
 
+    /// Whether processes ran a commit that came by hand, as they were seen when HEAD was moved again.
+    pub fn ran_here(&self, commit: &Oid) -> bool {
+        self.deployments.iter().any(|span| span.ran && span.commit == *commit)
+    }
+
+    /// The commits that somebody moved HEAD away from by hand, each with the last record that says so.
+    pub fn moved_from(&self) -> &BTreeMap<Oid, Seq> {
+        &self.moved_from
+    }
+
     /// How long a commit served here in all, up to `now`.
     pub fn served_total(&self, commit: &Oid, now: &Moment) -> TimeServed {
         let spans = self.deployments.iter().filter(|span| span.commit == *commit);
@@ -292,6 +305,9 @@ impl History {
                     (tag.target.name.clone(), Pinned { tag: tag.clone(), seq: record.seq })
                 }));
             }
+            if record.event == Event::Moved {
+                self.fold_moved(entry, doubtful);
+            }
             if !record.event.serves() {
                 continue;
             }
@@ -302,6 +318,42 @@ impl History {
                 None => {}
             }
         }
+    }
+
+    /// What serves by the records is what it was. Where processes ran something else by then, that has its time.
+    fn fold_moved(&mut self, entry: &Entry, doubtful: bool) {
+        let record = &entry.record;
+        let Some(from) = &record.from else { return };
+        self.moved_from.insert(from.clone(), record.seq);
+        let last = self.deployments.last();
+        let (Some(began), false) =
+            (ran_since(entry), last.is_some_and(|s| s.ended.is_none() && s.commit == *from))
+        else {
+            return;
+        };
+        if let Some(span) = self.deployments.last_mut()
+            && span.ended.is_none()
+        {
+            span.until = Some(began.time);
+            span.ended = Some(began.clone());
+            span.doubtful |= doubtful;
+        }
+        self.deployments.push(ServedSpan {
+            commit: from.clone(),
+            seq: record.seq,
+            digest: entry.digest,
+            event: record.event.clone(),
+            outcome: record.outcome,
+            from: None,
+            since: began.time,
+            until: Some(entry.tagger.time),
+            proven: false,
+            adopted: false,
+            ran: true,
+            began,
+            ended: Some(moment(entry)),
+            doubtful,
+        });
     }
 
     fn begin(&mut self, entry: &Entry, commit: Oid, doubtful: bool) {
@@ -318,6 +370,7 @@ impl History {
         self.deployments.push(ServedSpan {
             proven: proven(entry).is_some(),
             adopted: record.event == Event::Adopt && record.outcome == Outcome::Succeeded,
+            ran: false,
             commit,
             seq: record.seq,
             digest: entry.digest,
@@ -398,6 +451,14 @@ impl History {
             });
         }
     }
+}
+
+/// When the first of the processes was started that ran what HEAD was moved away from.
+fn ran_since(entry: &Entry) -> Option<Moment> {
+    let (now, began) = (entry.record.clock.as_ref()?, entry.record.ran_since.as_ref()?);
+    let ago = now.seconds.checked_sub(began.seconds).filter(|_| now.boot == began.boot)?;
+    let time = entry.tagger.time.as_second().checked_sub_unsigned(ago)?;
+    Some(Moment { time: Timestamp::from_second(time).ok()?, boot: Some(began.clone()) })
 }
 
 fn moment(entry: &Entry) -> Moment {

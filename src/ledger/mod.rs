@@ -9,6 +9,7 @@ mod fold;
 mod fsck;
 pub mod key;
 mod project;
+mod pushed;
 mod signing;
 mod tags;
 mod trailers;
@@ -22,6 +23,7 @@ pub use entry::{Chain, Draft, Entry, Ledger, LedgerError, chain_ref};
 pub use fold::{Held, History, Pinned, Promotion, ServedSpan, ServingState};
 pub use fsck::{ChainSummary, Examined, Finding, FindingKind, Scope, examine, repair_stable_tags};
 pub use project::{Projecting, project};
+pub use pushed::{PushedRef, check_pushed, only_adds};
 pub use tags::{create_tag, verify_tag};
 pub use verify::{read, read_unverified};
 

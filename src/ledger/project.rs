@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::cache::{place, read_json, write_json};
 use super::codec::{MOST_BYTES, record_tag};
 use super::entry::{Chain, Entry, Ledger, LedgerError, chain_ref, notes_ref};
-use crate::model::{Digest, EnvironmentName, Oid};
+use crate::model::{Digest, EnvironmentName, Event, Oid};
 use crate::system::git::{Git, ObjectKind, RefEdit};
 
 /// What was projected before, so that nothing to do costs little: `<state>/cache/projected.json`.
@@ -194,12 +194,11 @@ fn set_notes(git: &Git, notes: &str, entries: &[Entry], noted: usize) -> Result<
     Ok(())
 }
 
-/// The tag a record has: those that say what serves. A promotion is told by the stable tag itself.
+/// The tag a record has: those that say what serves, or what was there before somebody moved HEAD. A promotion is
+/// told by the stable tag itself.
 pub(super) fn tag_of(environment: &EnvironmentName, entry: &Entry) -> Option<String> {
     let record = &entry.record;
-    record
-        .event
-        .serves()
+    (record.event.serves() || record.event == Event::Moved)
         .then(|| record_tag(environment, &record.writer, record.seq, record.event.as_str()))
 }
 
@@ -220,7 +219,8 @@ pub(super) fn note(entries: &[&Entry]) -> String {
 
 fn line(entry: &Entry) -> String {
     let record = &entry.record;
-    let change = match (&record.from, &record.to, &record.subject) {
+    let to = record.to.as_ref().or(record.moved_to.as_ref());
+    let change = match (&record.from, to, &record.subject) {
         (Some(from), Some(to), _) if from != to => format!("{}→{}", from.short(), to.short()),
         (_, Some(to), _) => to.short().to_owned(),
         (_, None, Some(subject)) => subject.short().to_owned(),

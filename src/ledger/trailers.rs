@@ -15,7 +15,7 @@ enum Count {
 }
 
 /// Every trailer this version knows, in the order in which they stand.
-const KNOWN: [(&str, Count); 25] = [
+const KNOWN: [(&str, Count); 27] = [
     ("Gitroll-Record", Count::Once),
     ("Gitroll-App", Count::Once),
     ("Gitroll-Environment", Count::Once),
@@ -39,6 +39,8 @@ const KNOWN: [(&str, Count); 25] = [
     ("Gitroll-Seen", Count::Many),
     ("Gitroll-Plan", Count::Optional),
     ("Gitroll-Clock", Count::Optional),
+    ("Gitroll-Moved-To", Count::Optional),
+    ("Gitroll-Ran-Since", Count::Optional),
     ("Gitroll-Evidence", Count::Once),
     ("Gitroll-Config", Count::Once),
 ];

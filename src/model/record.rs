@@ -64,6 +64,12 @@ pub struct Record {
     /// The clock that nobody sets, when the record was made. Records written before this field do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<BootClock>,
+    /// Where HEAD was moved to by hand; `from` is where it was. Nothing that serves changed by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_to: Option<Oid>,
+    /// Since when processes ran what HEAD was moved away from; absent where no process showed that it served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ran_since: Option<BootClock>,
     /// The digest of the evidence kept beside the record.
     pub evidence: Digest,
     /// The digest of the `gitroll.toml` that was used.
@@ -116,6 +122,8 @@ impl Record {
             seen: Vec::new(),
             plan: None,
             clock: None,
+            moved_to: None,
+            ran_since: None,
             evidence: nothing,
             config: nothing,
             sentence: String::new(),
@@ -136,6 +144,8 @@ pub enum Event {
     Adopt,
     /// A state that somebody else put in place was found serving.
     Predeploy,
+    /// HEAD was moved by hand, as a git hook or its reflog told. Nobody looked whether anything serves well.
+    Moved,
     /// A revision was put in place.
     Deploy,
     /// A deployed commit was given a stable tag.
@@ -167,10 +177,11 @@ pub enum Event {
 }
 
 impl Event {
-    const KNOWN: [(Event, &'static str); 16] = [
+    const KNOWN: [(Event, &'static str); 17] = [
         (Event::Init, "init"),
         (Event::Adopt, "adopt"),
         (Event::Predeploy, "predeploy"),
+        (Event::Moved, "moved"),
         (Event::Deploy, "deploy"),
         (Event::Promote, "promote"),
         (Event::Back, "back"),

@@ -24,11 +24,11 @@ pub struct Candidates {
 /// When the repository cannot be read.
 pub fn gather(site: &Site, facts: &Facts) -> Result<Candidates, PlanError> {
     let mut deployments = Vec::new();
-    for commit in served_commits(facts) {
+    for commit in served_commits(site, facts) {
         let served = served_here(facts, &commit);
         let name = facts.names.served(&site.git, &commit, None)?.name;
         let seq = facts.last_record_of(site, &commit).map(|e| e.record.seq);
-        let mut candidate = blank(name, Some(commit.clone()), None, seq, served);
+        let mut candidate = blank(facts, name, Some(commit.clone()), None, seq, served);
         candidate.standing = judge(site, facts, &commit, served, None)?;
         need(site, facts, &mut candidate)?;
         deployments.push(candidate);
@@ -114,7 +114,7 @@ fn of_commit(site: &Site, facts: &Facts, commit: &Oid) -> Result<Candidate, Plan
     let served = served_here(facts, commit);
     let name = facts.names.served(&site.git, commit, None)?.name;
     let seq = facts.last_record_of(site, commit).map(|e| e.record.seq);
-    let mut candidate = blank(name, Some(commit.clone()), None, seq, served);
+    let mut candidate = blank(facts, name, Some(commit.clone()), None, seq, served);
     candidate.standing = judge(site, facts, commit, served, None)?;
     Ok(candidate)
 }
@@ -130,7 +130,7 @@ fn of_tag(site: &Site, facts: &Facts, tag: &Tag) -> Result<Candidate, PlanError>
     let seq =
         commit.as_ref().and_then(|c| facts.last_record_of(site, c)).map(|entry| entry.record.seq);
     let target = Some(tag.target.clone());
-    let mut candidate = blank(name, commit.clone(), target, seq, served);
+    let mut candidate = blank(facts, name, commit.clone(), target, seq, served);
     candidate.standing = match (unsafe_tag(facts, tag), commit) {
         (Some(reason), _) => Standing::Skipped(reason),
         (None, Some(commit)) => judge(site, facts, &commit, served, Some(tag))?,
@@ -160,6 +160,7 @@ fn with_time_before(served: Option<ServedHere>, pin: &Pinned) -> ServedHere {
         last: served.map_or(pin.tag.since, |s| s.last),
         proven: served.is_some_and(|s| s.proven),
         adopted: true,
+        ran: served.is_some_and(|s| s.ran),
         reflog: true,
     }
 }
@@ -202,7 +203,7 @@ fn judge(
         return Ok(Standing::Skipped(reason));
     }
     let Some(served) = served else { return Ok(Standing::Skipped(Reason::NeverServed)) };
-    if !served.proven && !served.adopted {
+    if !served.proven && !served.adopted && !served.ran {
         return Ok(Standing::Skipped(Reason::NotProven));
     }
     // By the reflog it was checked out here once: a clone begins at the newest commit.
@@ -275,13 +276,20 @@ fn need(site: &Site, facts: &Facts, candidate: &mut Candidate) -> Result<(), Pla
     Ok(())
 }
 
-fn served_commits(facts: &Facts) -> Vec<Oid> {
+/// What served here, the most recent first; then what was checked out by hand and left, whether it served or not.
+fn served_commits(site: &Site, facts: &Facts) -> Vec<Oid> {
     let mut commits: Vec<Oid> = Vec::new();
     for span in facts.history.deployments().iter().rev() {
         if !commits.contains(&span.commit) {
             commits.push(span.commit.clone());
         }
     }
+    let mut left: Vec<_> = facts.history.moved_from().iter().collect();
+    left.sort_by_key(|(_, seq)| std::cmp::Reverse(**seq));
+    let unserved = left.into_iter().map(|(commit, _)| commit);
+    commits.extend(
+        unserved.filter(|c| !commits.contains(c) && site.git.has(c)).cloned().collect::<Vec<_>>(),
+    );
     commits
 }
 
@@ -294,11 +302,13 @@ fn served_here(facts: &Facts, commit: &Oid) -> Option<ServedHere> {
         last: last.since,
         proven: facts.history.proven_here(commit),
         adopted: facts.history.adopted(commit),
+        ran: facts.history.ran_here(commit),
         reflog: false,
     })
 }
 
 fn blank(
+    facts: &Facts,
     name: String,
     commit: Option<Oid>,
     tag: Option<TargetRef>,
@@ -306,5 +316,7 @@ fn blank(
     served: Option<ServedHere>,
 ) -> Candidate {
     let (build, standing) = (Needed::Nothing, Standing::Usable);
-    Candidate { name, commit, tag, seq, served, build, unfit: None, standing }
+    let moved = commit.as_ref().and_then(|commit| facts.history.moved_from().get(commit));
+    let moved = moved.map(|seq| format!("#{seq}"));
+    Candidate { name, commit, tag, seq, served, moved, build, unfit: None, standing }
 }

@@ -19,6 +19,7 @@ use crate::site::{
     processes, vouch, vouched_processes,
 };
 use crate::system::git::{GitError, Head, Tag};
+use crate::system::procs::Ticks;
 use crate::system::{clock, secrets};
 
 /// Everything a plan is made from. Nothing here was changed by gathering it.
@@ -148,6 +149,19 @@ impl Facts {
         };
         self.hand_made = Some(hand_made);
         Ok(())
+    }
+
+    /// The commit that the processes were started on, where it is not what is checked out now, and when the first of
+    /// them was started.
+    ///
+    /// # Errors
+    /// When the records or the repository cannot be read.
+    pub fn running(&self, site: &Site) -> Result<Option<(Oid, Ticks)>, PlanError> {
+        let config = &self.accepted.config;
+        let look = observe_services(site, config, &self.serving, &self.deployment(site));
+        let StartedOn::Before(commit) = self.started(site, &look)? else { return Ok(None) };
+        let first = processes(config, &look).all.iter().map(|process| process.started).min();
+        Ok(first.map(|first| (commit, Ticks(first))))
     }
 
     /// What the processes that serve were started on, where HEAD was moved: those that were proven run what was proven.

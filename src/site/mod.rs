@@ -1,6 +1,7 @@
 //! One bound checkout on this host, and how it stands.
 
 mod bound;
+pub mod hooks;
 mod observed;
 mod started;
 mod strays;

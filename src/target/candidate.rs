@@ -22,6 +22,9 @@ pub struct Candidate {
     pub seq: Option<Seq>,
     /// How it served here.
     pub served: Option<ServedHere>,
+    /// The record of HEAD being moved away from it by hand, e.g. `#5`: the last, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved: Option<String>,
     /// What it takes to restore it.
     pub build: Needed,
     /// Why what is kept of it does not run on this host as it is, where that is so.
@@ -46,6 +49,9 @@ pub struct ServedHere {
     pub proven: bool,
     /// Accepted by a person.
     pub adopted: bool,
+    /// It came by hand, and processes ran it until HEAD was moved by hand again. Nobody proved it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ran: bool,
     /// A part of the time was before gitroll, as HEAD's reflog told when it was adopted.
     pub reflog: bool,
 }

@@ -198,6 +198,7 @@ mod tests {
             tag: None,
             seq: None,
             served: None,
+            moved: None,
             build: Needed::Nothing,
             unfit: None,
             standing,

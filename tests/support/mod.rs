@@ -42,7 +42,7 @@ pub use flagged::{Going, NOT_CRITICAL, SHOWN_BY_HTTP, UPLOADS, flagged, without_
 pub use paused::Paused;
 pub use scenario::Scenario;
 pub use snapshot::snapshots;
-pub use sshd::Sshd;
+pub use sshd::{GitServer, Sshd};
 pub use sysbox::Sysbox;
 pub use terminal::Terminal;
 pub use traffic::RequestLoop;

@@ -109,6 +109,38 @@ impl Drop for Sshd<'_> {
     }
 }
 
+/// A bare repository behind an sshd whose user may do nothing but `git-shell`.
+pub struct GitServer<'h> {
+    /// Its sshd.
+    pub sshd: Sshd<'h>,
+    /// The repository.
+    pub bare: PathBuf,
+    /// How git names it.
+    pub url: String,
+}
+
+impl<'h> GitServer<'h> {
+    /// Starts it; from now on git on this host finds the way there.
+    #[track_caller]
+    pub fn start(host: &'h TestEnvironment) -> Self {
+        let bare = host.path("server.git");
+        let place = bare.to_str().expect("temporary paths are UTF-8");
+        host.run("git", &["init", "-q", "--bare", "-b", "main", place]).exit(0);
+        let sshd = Sshd::start(host, "exec git-shell -c \"$SSH_ORIGINAL_COMMAND\"");
+        let known = host.path("known_hosts");
+        fs::write(&known, sshd.known_hosts()).expect("the host's directory is writable");
+        let ssh = format!(
+            "ssh -p {} -i '{}' -o IdentitiesOnly=yes -o BatchMode=yes -o UserKnownHostsFile='{}'",
+            sshd.number(),
+            sshd.key().display(),
+            known.display()
+        );
+        host.set("GIT_SSH_COMMAND", ssh);
+        let url = format!("{}:{place}", sshd.destination());
+        Self { sshd, bare, url }
+    }
+}
+
 /// It wants to be called by its full path, and lies where users do not look.
 fn sshd() -> &'static Path {
     let places = ["/usr/sbin/sshd", "/usr/bin/sshd", "/usr/local/sbin/sshd"];

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::model::{HistoryLine, Person, Record};
+use crate::model::{BootClock, HistoryLine, Person, Record};
 
 /// A tag pinned to `object` on `named`.
 fn tag(name: &str, object: char, named: char) -> AdoptedTag {
@@ -378,4 +378,34 @@ fn tags_are_not_adopted_by_another_host_nor_by_another_act_nor_by_one_that_faile
     acts.ok("web", "annotate", adopts);
     acts.act("web", "adopt", Outcome::Failed, adopts);
     assert_eq!(acts.history().pinned("refs/tags/v1-stable"), None);
+}
+
+#[test]
+fn a_move_by_hand_is_no_proof_and_gives_time_to_what_ran_alone() {
+    let clock = |seconds| BootClock { boot: "a".repeat(32), seconds };
+    let mut acts = Acts::default();
+    acts.ok("web-1", "deploy", |r| {
+        r.to = Some(commit('1'));
+        r.clock = Some(clock(60));
+    });
+    // The record of the first move, at 120 s: what was proven served until then, and its processes say so.
+    for (from, to, at, since) in
+        [('1', '2', 120, Some(50)), ('2', '3', 180, Some(150)), ('3', '4', 240, None)]
+    {
+        acts.ok("web-1", "moved", |r| {
+            (r.from, r.moved_to) = (Some(commit(from)), Some(commit(to)));
+            r.clock = Some(clock(at));
+            r.ran_since = since.map(clock);
+        });
+    }
+    let history = History::of(acts.ledger.as_ref().unwrap(), Some(&writer("web-1")));
+    assert_eq!(history.serving().map(|serving| &serving.commit), Some(&commit('1')));
+    let now = Moment { time: Timestamp::from_second(240).unwrap(), boot: Some(clock(240)) };
+    let served = |letter| history.served_total(&commit(letter), &now).known.as_secs();
+    // 1 from its deploy until the first process of 2 was started; 2 from then until it was left.
+    assert_eq!((served('1'), served('2'), served('3')), (90, 30, 0));
+    assert!(history.ran_here(&commit('2')) && !history.proven_here(&commit('2')));
+    assert!(!history.ran_here(&commit('1')) && !history.ran_here(&commit('3')));
+    let left: Vec<u64> = history.moved_from().values().map(|seq| seq.0).collect();
+    assert_eq!(left, [2, 3, 4]);
 }

@@ -30,6 +30,19 @@ pub struct HeadMove {
     pub name: Option<String>,
 }
 
+/// One line of HEAD's reflog with both its ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadStep {
+    /// Where HEAD was; `None` in a line that begins a reflog.
+    pub from: Option<Oid>,
+    /// Where it came to.
+    pub to: Oid,
+    /// When, to the second, by the clock of that time.
+    pub at: Timestamp,
+    /// What git, or whoever moved it, wrote beside it, e.g. `pull: Fast-forward`.
+    pub why: String,
+}
+
 impl Git {
     /// Makes the repository's index that of `commit` (stat data refreshed), work tree untouched. Files that
     /// the index looked away from keep their marks.
@@ -98,6 +111,22 @@ impl Git {
     /// # Errors
     /// `Io`, also where the reflog is not a regular file.
     pub fn head_moves(&self) -> Result<Option<Vec<HeadMove>>, GitError> {
+        Ok(self.reflog(parse_move)?.filter(|moves| !moves.is_empty()))
+    }
+
+    /// The steps HEAD of this work tree made, oldest first, as [`Git::head_moves`] reads them.
+    ///
+    /// # Errors
+    /// As [`Git::head_moves`].
+    pub fn head_steps(&self) -> Result<Vec<HeadStep>, GitError> {
+        Ok(self.reflog(parse_step)?.unwrap_or_default())
+    }
+
+    /// Each line of HEAD's reflog that `parse` takes. Git leaves an empty file behind `reflog expire --all`.
+    fn reflog<T>(
+        &self,
+        parse: impl Fn(&[u8], usize) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, GitError> {
         let path = self.git_dir.join("logs/HEAD");
         let failed = |source| GitError::Io { path: path.clone(), source };
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
@@ -121,9 +150,7 @@ impl Git {
             lines.next();
         }
         let digits = self.repo.object_hash().len_in_hex();
-        let moves: Vec<HeadMove> = lines.filter_map(|line| parse_move(line, digits)).collect();
-        // Git leaves an empty file behind `reflog expire --all`: that is no more than none.
-        Ok((!moves.is_empty()).then_some(moves))
+        Ok(Some(lines.filter_map(|line| parse(line, digits)).collect()))
     }
 
     /// Writes HEAD as git does, by its lock file. `git symbolic-ref` never syncs what it writes: a power cut
@@ -204,6 +231,14 @@ fn parse_move(line: &[u8], digits: usize) -> Option<HeadMove> {
     let at = Timestamp::from_second(seconds.parse().ok().filter(|_| plain)?).ok()?;
     let zero = commit.as_str().bytes().all(|b| b == b'0');
     (!zero).then(|| HeadMove { commit, at, name: name_in(message) })
+}
+
+fn parse_step(line: &[u8], digits: usize) -> Option<HeadStep> {
+    let HeadMove { commit: to, at, .. } = parse_move(line, digits)?;
+    let from: Oid = std::str::from_utf8(line.get(..digits)?).ok()?.parse().ok()?;
+    let from = Some(from).filter(|from| from.as_str().bytes().any(|b| b != b'0'));
+    let tab = line.iter().position(|b| *b == b'\t').map_or(line.len(), |tab| tab + 1);
+    Some(HeadStep { from, to, at, why: String::from_utf8_lossy(&line[tab..]).into_owned() })
 }
 
 /// The name in `checkout: moving from main to v1.2.0`, or in `reset: moving to v1.2.0`.

@@ -32,7 +32,7 @@ mod testing;
 
 pub use attributes::{Conversion, ConvertedFile};
 pub use diff::FileDiff;
-pub use head::HeadMove;
+pub use head::{HeadMove, HeadStep};
 pub use locks::{StaleFiles, command_was_killed};
 pub use object::{Commit, ObjectKind};
 pub use refs::{Head, Ref, RefEdit};

@@ -1,7 +1,7 @@
 //! What the git configuration says here, without an order of the repository: who acts, hooks, the pager.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -9,7 +9,7 @@ use crate::model::Person;
 use crate::system::process;
 
 use super::config::Origin;
-use super::repository::Git;
+use super::repository::{Git, GitError};
 
 impl Git {
     /// The user's git identity, `now`: the environment (`GIT_COMMITTER_*`, `GIT_AUTHOR_*`), the user's or
@@ -42,6 +42,39 @@ impl Git {
             Some(path) => (self.top.join(path), own),
             None => (self.common_dir.join("hooks"), false),
         }
+    }
+
+    /// A directory of hooks of gitroll's own, which may stand before another one.
+    pub fn own_hooks(&self) -> PathBuf {
+        self.common_dir.join("gitroll-hooks")
+    }
+
+    /// The directory that holds what all work trees of the repository share.
+    pub fn common_dir(&self) -> &Path {
+        &self.common_dir
+    }
+
+    /// `core.hooksPath` as the repository's own configuration says it.
+    pub fn own_hooks_path(&self) -> Option<String> {
+        self.settings().ok()?.last("core.hooksPath", Origin::Repository)
+    }
+
+    /// Sets `core.hooksPath` in the repository's own configuration, or takes it out.
+    ///
+    /// # Errors
+    /// `Command` with what git said.
+    pub fn set_hooks_path(&self, path: Option<&str>) -> Result<(), GitError> {
+        let call = self.call("config").arg("--local");
+        let call = match path {
+            Some(path) => call.args(["core.hooksPath", path]),
+            None => call.args(["--unset", "core.hooksPath"]),
+        };
+        call.run_ok().map(drop)
+    }
+
+    /// The patterns of what this clone does not track, beside those in the tree.
+    pub fn exclude_file(&self) -> PathBuf {
+        self.common_dir.join("info/exclude")
     }
 
     /// The user's pager, a line for the shell, chosen as git chooses it but never by the repository: `None`
