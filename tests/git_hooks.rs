@@ -551,6 +551,6 @@ fn a_hook_costs_little_where_there_is_nothing_to_do() {
         children.split_whitespace().map(millis).sum::<f64>()
     });
     let least = took.fold(f64::MAX, f64::min);
-    assert!(least > 0.0 && least < 50.0, "{least} ms");
+    assert!(least < 50.0, "{least} ms");
     drop(s);
 }

@@ -62,7 +62,7 @@ fn held_line(site: &Site, ledger: &Ledger, head: &Oid) -> Result<Option<String>,
     };
     let why = held.reason.and_then(|why| Some(format!(": {}", why.lines().next()?)));
     Ok(Some(format!(
-        "{} {contains} (#{}{}); before anything is restarted: gitroll back",
+        "{} {contains} (#{}{}); before you restart anything: gitroll back",
         head.short(),
         held.seq,
         why.unwrap_or_default()

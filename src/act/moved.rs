@@ -24,6 +24,8 @@ const HEAD: &str = "head";
 struct Moved {
     from: Oid,
     to: Oid,
+    /// When it came there, in seconds since 1970.
+    at: i64,
 }
 
 /// A commit that processes run, and when the first of them was started.
@@ -56,7 +58,7 @@ pub fn catch_up(site: &Site) -> Result<(), Failure> {
 /// When the repository cannot be read.
 pub fn is_pending(site: &Site, head: &Oid, ledger: &Ledger) -> Result<bool, Failure> {
     let reached = mark(site, head);
-    let pending = pending(site, ledger, |_| true)?;
+    let pending = pending(site, ledger, |_, _| true)?;
     if pending.is_empty() {
         remember(site, reached);
     }
@@ -69,10 +71,19 @@ pub fn is_pending(site: &Site, head: &Oid, ledger: &Ledger) -> Result<bool, Fail
 /// As [`catch_up`].
 pub fn append(site: &Site, facts: &Facts, running: Option<&Running>) -> Result<(), Failure> {
     let ledger = ledger::read(&site.git, &site.binding)?;
-    let reached = mark(site, &site.git.head()?.commit);
-    let ran = |commit: &Oid| running.is_some_and(|(running, _)| running == commit);
+    let head = site.git.head()?.commit;
+    let reached = mark(site, &head);
+    // Started while HEAD was there, and not at an earlier visit.
+    let ran = |commit: &Oid, came: i64| {
+        running
+            .is_some_and(|(running, first)| running == commit && first.moment().as_second() >= came)
+    };
     let moves = pending(site, &ledger, ran)?;
-    for Moved { from, to } in &moves {
+    if !site.git.unfinished().is_empty() || site.git.head()?.commit != head {
+        // Git is on its way; whoever it calls at the end sees the whole.
+        return Ok(());
+    }
+    for Moved { from, to, .. } in &moves {
         let [before, after] = [from, to].map(|commit| {
             let named = facts.names.served(&site.git, commit, None);
             named.map_or_else(|_| commit.short().to_owned(), |served| served.name)
@@ -105,7 +116,7 @@ pub fn append(site: &Site, facts: &Facts, running: Option<&Running>) -> Result<(
 fn pending(
     site: &Site,
     ledger: &Ledger,
-    ran: impl Fn(&Oid) -> bool,
+    ran: impl Fn(&Oid, i64) -> bool,
 ) -> Result<Vec<Moved>, Failure> {
     let head = site.git.head()?.commit;
     let chain = ledger.chains.get(&site.binding.writer);
@@ -123,7 +134,7 @@ fn pending(
     moves.retain(|moved| site.git.has(&moved.from) && site.git.has(&moved.to));
     if moves.last().is_none_or(|last| last.to != head) {
         // No reflog, or one that does not lead here.
-        moves = if known == head { Vec::new() } else { vec![Moved { from: known, to: head }] };
+        moves = if known == head { Vec::new() } else { vec![Moved { from: known, to: head, at }] };
     }
     Ok(moves)
 }
@@ -147,12 +158,12 @@ fn known_head(record: &Record) -> Option<&Oid> {
 }
 
 /// The moves by hand after HEAD was last known to be at `known`, at `at`. Pure.
-fn since(steps: &[HeadStep], known: &Oid, at: i64, ran: impl Fn(&Oid) -> bool) -> Vec<Moved> {
+fn since(steps: &[HeadStep], known: &Oid, at: i64, ran: impl Fn(&Oid, i64) -> bool) -> Vec<Moved> {
     let by_gitroll = |step: &HeadStep| step.why.starts_with("gitroll:");
     let told = |step: &HeadStep| step.to == *known && step.at.as_second() <= at;
     let begin = steps.iter().rposition(|step| by_gitroll(step) || told(step)).map_or(0, |i| i + 1);
     let mut moves: Vec<Moved> = Vec::new();
-    for step in &steps[begin..] {
+    for step in steps[begin..].iter().filter(|step| step.from.as_ref() != Some(&step.to)) {
         let from = match (&step.from, moves.last()) {
             (_, Some(last)) => last.to.clone(),
             (Some(from), None) => from.clone(),
@@ -160,18 +171,20 @@ fn since(steps: &[HeadStep], known: &Oid, at: i64, ran: impl Fn(&Oid) -> bool) -
         };
         match moves.last_mut() {
             // A step of something longer is no state that anybody left there.
-            Some(last) if goes_on(&step.why) => last.to = step.to.clone(),
-            _ => moves.push(Moved { from, to: step.to.clone() }),
+            Some(last) if goes_on(&step.why) => {
+                (last.to, last.at) = (step.to.clone(), step.at.as_second());
+            }
+            _ => moves.push(Moved { from, to: step.to.clone(), at: step.at.as_second() }),
         }
-        // Back where it was: what lay between was only looked at.
+        // Back where it was: what lay between was only looked at, unless something was started there.
         if let Some(first) = moves.iter().position(|moved| moved.from == step.to)
-            && !moves[first + 1..].iter().any(|moved| ran(&moved.from))
+            && !moves[first..].windows(2).any(|pair| ran(&pair[1].from, pair[0].at))
         {
             moves.truncate(first);
         }
     }
     if let (true, Some(first), Some(last)) = (moves.len() > MOST, moves.first(), moves.last()) {
-        moves = vec![Moved { from: first.from.clone(), to: last.to.clone() }];
+        moves = vec![Moved { from: first.from.clone(), to: last.to.clone(), at: last.at }];
     }
     moves
 }
@@ -226,7 +239,7 @@ mod tests {
 
     fn found(of: &[(char, char, &str)], known: char, at: i64) -> Vec<String> {
         let letter = |oid: &Oid| oid.as_str()[..1].to_owned();
-        let moves = since(&steps(of), &oid(known), at, |commit| *commit == oid('9'));
+        let moves = since(&steps(of), &oid(known), at, |commit, _| *commit == oid('9'));
         moves.iter().map(|m| letter(&m.from) + &letter(&m.to)).collect()
     }
 

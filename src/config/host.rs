@@ -188,7 +188,7 @@ impl Binding {
             openpgp: Vec::new(),
             tools: Tools::default(),
             pm2_home: None,
-            path_variable: String::new(),
+            path_variable: std::env::var("PATH").unwrap_or_default(),
             take_over: Vec::new(),
             pass: Vec::new(),
         }

@@ -111,8 +111,8 @@ impl Drop for Sshd<'_> {
 
 /// A bare repository behind an sshd whose user may do nothing but `git-shell`.
 pub struct GitServer<'h> {
-    /// Its sshd.
-    pub sshd: Sshd<'h>,
+    /// It ends with this.
+    _sshd: Sshd<'h>,
     /// The repository.
     pub bare: PathBuf,
     /// How git names it.
@@ -137,7 +137,7 @@ impl<'h> GitServer<'h> {
         );
         host.set("GIT_SSH_COMMAND", ssh);
         let url = format!("{}:{place}", sshd.destination());
-        Self { sshd, bare, url }
+        Self { _sshd: sshd, bare, url }
     }
 }
 

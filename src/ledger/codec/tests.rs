@@ -52,6 +52,8 @@ fn record() -> Record {
         }],
         plan: Some(Digest::of(b"plan")),
         clock: Some(format!("{} 4711", "0f".repeat(16)).parse().unwrap()),
+        moved_to: Some(oid('c')),
+        ran_since: Some(format!("{} 4000", "0f".repeat(16)).parse().unwrap()),
         evidence: Digest::of(b"evidence"),
         config: Digest::of(b"config"),
         sentence: "production web-1: rolled back from v1.3.0 to v1.2.0-stable".into(),
@@ -120,6 +122,8 @@ Gitroll-Lifts: {}
 Gitroll-Seen: ci.aa 3 {}
 Gitroll-Plan: {}
 Gitroll-Clock: 0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f 4711
+Gitroll-Moved-To: cccccccccccccccccccccccccccccccccccccccc
+Gitroll-Ran-Since: 0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f 4000
 Gitroll-Evidence: {}
 Gitroll-Config: {}
 ",
