@@ -102,9 +102,9 @@ fn a_server_takes_what_is_signed_and_refuses_what_is_forged_moved_or_deleted() {
     server.refuses(&["--force", &format!("{earlier}:{chain}")], "it only grows");
     server.refuses(&["--force", &format!("{head}:{chain}")], "the history of web-1");
     let other = "refs/gitroll/production/ledger/web-2.abcd";
-    server.refuses(&[&format!("{chain}:{other}")], "it is of writer web-1");
+    server.refuses(&[&format!("{chain}:{other}")], "it belongs to writer web-1");
     let staging = format!("refs/gitroll/staging/ledger/{writer}");
-    server.refuses(&[&format!("{chain}:{staging}")], "it is of environment production");
+    server.refuses(&[&format!("{chain}:{staging}")], "it belongs to environment production");
     // A record at the end of the chain that nobody signed.
     let tree = here(&["rev-parse", &format!("{chain}^{{tree}}")]);
     let forged = here(&["commit-tree", &tree, "-p", &chain, "-p", "HEAD", "-m", "forged"]);
