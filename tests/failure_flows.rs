@@ -107,8 +107,8 @@ fn aborting_puts_back_what_failed_before_and_leaves_the_way_free_for_a_fix() {
     s.app.sour("1.1.0");
     host.gitroll(&["back", "--yes"]).exit(21);
     let aborted = host.gitroll(&["abort"]);
-    aborted.exit(21).stderr_has("v1.1.0").stderr_has("failing as it was").stderr_has("api: 500");
-    aborted.stderr_has("gitroll deploy");
+    aborted.exit(21).stderr_has("v1.1.0").stderr_has("fails as it did").stderr_has("api: 500");
+    aborted.stderr_has("v1.0.0-stable was tried and failed").stderr_has("next     gitroll check");
     assert_eq!(s.app.head(), before);
     assert_eq!(s.app.version_served().as_deref(), Some("1.1.0"));
     host.gitroll(&["status"]).exit(0).stdout_has("none open").stdout_lacks("held");
@@ -120,7 +120,7 @@ fn aborting_puts_back_what_failed_before_and_leaves_the_way_free_for_a_fix() {
 fn with_every_candidate_failing_an_aborted_run_leaves_the_way_free_for_a_fix() {
     let host = TestEnvironment::new();
     let s = a_person_is_needed(&host);
-    host.gitroll(&["abort"]).exit(21).stderr_has("the run is over").stderr_has("gitroll deploy");
+    host.gitroll(&["abort"]).exit(21).stderr_has("the run is over").stderr_has("gitroll check");
     host.gitroll(&["status"]).exit(0).stdout_has("none open");
     s.release("1.3.0", Behaviour::Good).exit(0);
     s.serves("1.3.0");

@@ -13,6 +13,7 @@ mod checks;
 mod components;
 mod crash;
 mod demo;
+mod diagnosis;
 mod diff;
 mod doctor;
 mod earlier_states;

@@ -2,6 +2,7 @@
 
 use super::caller::{Caller, Notice};
 use super::carry_out::{ChangeOptions, carry_out};
+use super::diagnosis;
 use super::failure::Failure;
 use super::flags;
 use super::levels::{self, Decisions, Level, LevelResult};
@@ -18,7 +19,7 @@ use crate::plan::compose::{Change, file_of};
 use crate::plan::facts::Facts;
 use crate::plan::holds;
 use crate::site::Observed;
-use crate::system::text::{ago, plural, span};
+use crate::system::text::{ago, plural, quoted, span};
 use crate::target::{Candidate, Needed, Request, Resolution, Standing, resolve};
 
 /// To go back.
@@ -102,6 +103,9 @@ fn code(
     }
     let left = found.chosen.seq.map(|seq| saved::runs_since(&session.site, &facts, seq));
     let mut change = to_candidate(session, &facts, &all, request, &found)?;
+    if wanted == Request::LastGood {
+        change.warnings.extend(diagnosis::doubt_of_target(session, &facts, &found)?);
+    }
     if request.emergency {
         change = change.in_emergency(passed_over);
     }
@@ -109,10 +113,11 @@ fn code(
     let mut tried = found.chosen.name.clone();
     let options = &ChangeOptions { builds: found.chosen.build != Needed::Nothing, ..*options };
     let mut ended = carry_out(session, facts, change, &found.further, options);
-    if let (Ok(Status::Done), Some(left)) = (ended.as_ref().map(|ended| ended.status), left)
-        && !options.plan_only
-    {
-        saved::name_free(session, &left);
+    if ended.as_ref().is_ok_and(|ended| ended.status == Status::Done) && !options.plan_only {
+        name_passed(session, &all, &found.chosen, ended.as_ref().ok());
+        if let Some(left) = left {
+            saved::name_free(session, &left);
+        }
     }
     // What served was healthy: each was undone before the next.
     for older in found.further.iter().take(request.cascade.unwrap_or(0)) {
@@ -134,6 +139,30 @@ fn code(
         ended = carry_out(session, facts, next, &[], &options);
     }
     ended
+}
+
+/// What would be taken before the target the next time, although it was tried in vain, or somebody went past it.
+fn name_passed(
+    session: &Session,
+    all: &Candidates,
+    chosen: &Candidate,
+    ended: Option<&ChangeOutcome>,
+) {
+    const MOST: usize = 2;
+    let serves = ended.map(|ended| &ended.answer.to.commit);
+    let place = all.deployments.iter().position(|one| one.commit.as_ref() == serves);
+    let newer = all.deployments.iter().take(place.unwrap_or_default());
+    let usable = |one: &&Candidate| matches!(one.standing, Standing::Usable | Standing::Next);
+    for one in newer.filter(usable).take(MOST) {
+        let tried = one.commit == chosen.commit;
+        let (reason, what) = match tried {
+            true => ("failed when it was tried", "so that back skips it"),
+            false => ("passed over", "if it is bad too: so that back skips it"),
+        };
+        let Some(name) = quoted(&one.name) else { continue };
+        let command = format!("gitroll mark bad {name} --reason '{reason}'");
+        session.caller.tell(Notice::MoreNext(command, what.to_owned()));
+    }
 }
 
 fn choose(
@@ -311,30 +340,17 @@ fn to_what_was_left(
     facts: &Facts,
     request: &BackRequest,
 ) -> Result<(Change, Option<RunId>), Failure> {
-    let last = facts
-        .own(&session.site)
-        .iter()
-        .rev()
-        // What failed and was taken back changed nothing that an undo would have to undo first.
-        .filter(|entry| entry.record.outcome != Outcome::Restored)
-        .find(|entry| entry.record.event.serves() && entry.record.to.is_some());
-    let back = last.filter(|entry| {
-        // A deploy of an older version that judged what it left was a rollback, too.
-        let went_back = matches!(entry.record.event, Event::Back | Event::Component)
-            || entry.record.verdict.is_some();
-        went_back && entry.record.outcome == Outcome::Succeeded
-    });
-    let Some(entry) = back else {
+    let Some(entry) = target::last_rollback(session, facts) else {
         return Err(Failure::unchanged("the last command here was not a rollback")
             .next("gitroll log", "shows what was done")
-            .next("gitroll deploy REV", "deploys any revision"));
+            .next("gitroll targets", "shows every version and why it is skipped"));
     };
     if facts.by_hand() {
         return Err(Failure::unchanged(format!(
             "HEAD was moved by hand since record #{}",
             entry.record.seq
         ))
-        .next("gitroll deploy REV", "deploys any revision"));
+        .next("gitroll targets", "shows every version and why it is skipped"));
     }
     let left = entry.record.from.clone().ok_or_else(|| {
         Failure::unchanged(format!(

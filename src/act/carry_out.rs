@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::caller::Notice;
 use super::conclude::{self, Conclusion};
+use super::diagnosis;
 use super::failure::Failure;
 use super::keep;
 use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Preview, Status};
@@ -129,7 +130,7 @@ pub fn carry_out(
         },
         nothing_served: nothing_served && further.is_empty(),
         waited: begin.elapsed(),
-        faults: seen_failing(&prepared.observed),
+        faults: known_faults(session, &facts, &plan.from, &prepared.observed),
         vouched: facts.vouched_processes(&session.site, &prepared.observed.services)?,
         baseline: prepared.observed.checks,
         follows: Vec::new(),
@@ -448,6 +449,15 @@ fn record_predeploy(
         Draft { record, evidence, config: facts.accepted.text.clone(), person: site.person() };
     engine::append(site, &draft)?;
     Ok(())
+}
+
+/// What is wrong with what serves, or was tonight: where it was given up and passes now, nothing of it is proven.
+fn known_faults(session: &Session, facts: &Facts, from: &Served, now: &Observed) -> Vec<String> {
+    let faults = seen_failing(now);
+    if !faults.is_empty() || now.stopped() || from.commit != facts.serving.commit {
+        return faults;
+    }
+    diagnosis::failing_before(session, facts).into_iter().map(|(_, fault)| fault).collect()
 }
 
 /// What is wrong with what serves. What a person stopped says nothing against it.

@@ -3,21 +3,24 @@
 use std::time::Duration;
 
 use super::caller::Notice;
+use super::diagnosis;
 use super::failure::Failure;
 use super::next_steps;
 use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Proven, RecordBrief, Status};
 use super::session::Session;
 use crate::check;
 use crate::config;
+use crate::diagnosis::{self as conclusions, Health};
 use crate::engine::{self, Attempt, Ended, Lying, Reason, Run, Side};
 use crate::ledger;
 use crate::model::{Event, Plan, RunId, Served};
+use crate::plan::deployed;
 use crate::plan::facts::Facts;
 use crate::plan::retention;
 use crate::site::Observed;
 use crate::system::git::Pushed;
 use crate::system::signals;
-use crate::system::text::escape;
+use crate::system::text::{duration, escape, plural};
 
 /// A run that is over, and what it was for.
 pub(super) struct Conclusion<'a> {
@@ -56,7 +59,7 @@ fn tell(
     let site = &session.site;
     let caller = &session.caller;
     if let ("abort", Ended::Untouched { .. }) = (command, &ended) {
-        let what = format!("{} still serves; the live tree was not changed", plan.from);
+        let what = as_before(session, &plan.from, "the live tree was not changed");
         let between = (&plan.from, &plan.to);
         let outcome = ChangeOutcome::nothing_to_do(command, "unchanged", between, vec![what]);
         return Ok(caller.ended(outcome));
@@ -115,14 +118,14 @@ fn tell(
             let next = std::iter::once(status).chain(steps).collect();
             (Status::RunOpen, Ending::LeftOpen { run, next })
         }
-        Ended::NoLonger { why, lines } => return Err(no_longer(&plan, why, lines)),
+        Ended::NoLonger { why, lines } => return Err(no_longer(session, &plan, why, lines)),
         Ended::Untouched { why } => {
             let failed = engine::attempts(site).into_iter().next();
             let failed = failed.filter(|attempt| {
                 attempt.run.plan == plan
                     && engine::kept_output(site, &attempt.run.id).is_ok_and(|o| o.is_some())
             });
-            let failure = untouched(&plan, &why);
+            let failure = untouched(session, &plan, &why);
             return Err(match failed {
                 Some(Attempt { run, .. }) => {
                     let all = format!("gitroll show {} --output", run.id);
@@ -131,7 +134,7 @@ fn tell(
                 None => failure,
             });
         }
-        Ended::PutBack { why } => return Err(put_back(session, &plan, why)),
+        Ended::PutBack { why, passed } => return Err(put_back(session, &plan, why, passed)),
         Ended::GivenUp { why } => return Err(given_up(session, &plan, why)),
         // Only where the run beneath it is gone.
         Ended::Abandoned { why } | Ended::Undone { why: Reason { text: why, .. } } => {
@@ -141,50 +144,73 @@ fn tell(
     Ok(caller.ended(ChangeOutcome { command: command.to_owned(), status, ending, answer }))
 }
 
-fn no_longer(plan: &Plan, why: String, lines: Vec<(String, String)>) -> Failure {
+fn no_longer(session: &Session, plan: &Plan, why: String, lines: Vec<(String, String)>) -> Failure {
     let what = if plan.event == Event::Flags {
         "the flags had their new values, but have different values now".to_owned()
     } else {
         format!("{} was observed serving, but no longer serves", plan.to)
     };
     let lines = lines.into_iter().map(|(source, line)| format!("{source} log  {line}"));
-    Failure::new(Status::PersonNeeded, what)
+    let failure = Failure::new(Status::PersonNeeded, what)
         .detail(why)
         .details(lines)
         .detail("the run is over and recorded")
-        .next("gitroll status", "shows what serves")
-        .next("gitroll check", "checks again, after you fix the problem above")
-        .next("gitroll back", "rolls back")
+        .next("gitroll check", "checks again, after you fix the problem above");
+    diagnosis::explain(session, failure)
 }
 
-fn untouched(plan: &Plan, why: &str) -> Failure {
+/// How what served before stands, as observed now.
+fn as_before(session: &Session, from: &Served, but: &str) -> String {
+    match diagnosis::look(session).map(|found| found.health) {
+        Ok(Health::Failing) => format!("{from} still answers, but is not healthy; {but}"),
+        Ok(Health::Down) => format!("{from} still does not serve; {but}"),
+        _ => format!("{from} still serves; {but}"),
+    }
+}
+
+fn untouched(session: &Session, plan: &Plan, why: &str) -> Failure {
     let what = format!("{} was not deployed: {}", plan.to.name, escape(why));
     let (typed, again) = match signals::stop_asked() {
         Some(_) => (as_typed(plan, true), "starts again"),
         None => (as_typed(plan, false), "tries again, after you fix the problem above"),
     };
-    Failure::unchanged(what)
-        .detail(format!("{} still serves; nothing was changed", plan.from))
-        .next(typed, again)
+    let failure = Failure::unchanged(what)
+        .detail(as_before(session, &plan.from, "nothing was changed"))
+        .next(typed, again);
+    match diagnosis::look(session).map(|found| found.health) {
+        Ok(Health::Failing | Health::Down) => diagnosis::explain(session, failure),
+        _ => failure,
+    }
 }
 
-fn put_back(session: &Session, plan: &Plan, why: String) -> Failure {
-    let what = format!("{} is restored and fails as it did before", plan.from);
-    Failure::new(Status::PersonNeeded, what)
+fn put_back(
+    session: &Session,
+    plan: &Plan,
+    why: String,
+    passed: Option<(usize, Duration)>,
+) -> Failure {
+    let from = &plan.from;
+    let what = match passed {
+        None => format!("{from} is restored and fails as it did before"),
+        Some((checks, time)) => {
+            let passed = format!("passed {} in {}", plural(checks, "check"), duration(time));
+            format!("{from} is restored; it was failing before, {passed}: watch it")
+        }
+    };
+    let why = if passed.is_some() { format!("before   {why}") } else { why };
+    let failure = Failure::new(Status::PersonNeeded, what)
         .detail(why)
         .details(next_steps::flags_now(&session.site, plan))
-        .detail("the run is over")
-        .next("gitroll deploy REV", "deploys any revision")
-        .next("gitroll back", "rolls back to an earlier version")
+        .detail("the run is over");
+    diagnosis::explain(session, failure)
 }
 
 fn given_up(session: &Session, plan: &Plan, why: String) -> Failure {
     let what = format!("{} could not be restored; the run is closed as it is", plan.from);
-    Failure::new(Status::PersonNeeded, what)
+    let failure = Failure::new(Status::PersonNeeded, what)
         .detail(why)
-        .details(next_steps::flags_now(&session.site, plan))
-        .next("gitroll status", "shows what serves")
-        .next("gitroll deploy REV", "deploys any revision")
+        .details(next_steps::flags_now(&session.site, plan));
+    diagnosis::explain(session, failure)
 }
 
 /// The command that makes this plan again: the run is over, so it is not `resume`. `same`: nothing was wrong
@@ -281,10 +307,27 @@ fn person_needed(session: &Session, plan: &Plan, run: &RunId, side: Side, why: &
         (_, Answering::Partly(what)) => format!("on {host} {what}"),
         (_, Answering::Nothing) => format!("nothing healthy serves on {host}"),
     };
-    let facts = run
-        .map(|run| next_steps::explain_stuck(&session.site, &run, side, why))
-        .unwrap_or_else(|_| vec![("why", why.to_owned())]);
+    let mut facts = match &run {
+        Ok(run) => next_steps::explain_stuck(&session.site, run, side, why),
+        Err(_) => vec![("why", why.to_owned())],
+    };
+    facts.extend(schema(session, plan, side).map(|text| ("schema", text)));
+    let changed = diagnosis::look(session).ok().and_then(|found| diagnosis::changed_files(&found));
+    facts.extend(changed.map(|files| ("changed", format!("{files}, since the last proof"))));
     Ending::PersonNeeded { what, facts, next: next_steps::stuck(side) }
+}
+
+/// What is to be said where the older version lies there and was never seen on the schema that it found.
+fn schema(session: &Session, plan: &Plan, side: Side) -> Option<String> {
+    let facts = Facts::gather(&session.site).ok().filter(|_| side == Side::Target)?;
+    let (from, to) = (&plan.from.commit, &plan.to.commit);
+    let crossed = deployed::migrations(&session.site, &facts, from, to).ok()?;
+    if crossed.names.is_empty() || crossed.seen {
+        return None;
+    }
+    let down = crossed.down.as_deref().unwrap_or("the down migration");
+    let way = format!("run gitroll abort, then {down} from that tree, then gitroll back");
+    Some(format!("{}: {way}", conclusions::crossing(&crossed, &plan.to.name)))
 }
 
 /// How a host answers.

@@ -306,6 +306,19 @@ fn allowed(
         [first, ..] => {
             let typed = typed(to, request);
             let failure = refusal(to, &typed, first, &holding, &left);
+            let undo = target::last_rollback(session, facts)
+                .filter(|entry| entry.digest == first.digest && !facts.by_hand());
+            let failure = failure.next_first(
+                undo.into_iter()
+                    .map(|entry| {
+                        let what = format!(
+                            "#{} was a false alarm: returns to what it left",
+                            entry.record.seq
+                        );
+                        ("gitroll back --undo".to_owned(), what)
+                    })
+                    .collect(),
+            );
             Err(if undecided.contains(first) { cut_off(failure, to, first) } else { failure })
         }
     }

@@ -111,6 +111,13 @@ impl Failure {
         failure.next("gitroll status", "shows where it stands").next_steps(run)
     }
 
+    /// Puts other commands before its own, each once.
+    pub fn next_first(mut self, steps: Vec<(String, String)>) -> Self {
+        self.next.retain(|(own, _)| steps.iter().all(|(command, _)| command != own));
+        self.next.splice(0..0, steps);
+        self
+    }
+
     /// Adds the ways on from a run.
     pub fn next_steps(mut self, run: &Run) -> Self {
         self.next.extend(next_steps::of(run));

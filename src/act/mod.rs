@@ -12,6 +12,7 @@ pub mod component;
 mod conclude;
 pub mod demote;
 pub mod deploy;
+pub mod diagnosis;
 pub mod failure;
 pub mod flags;
 pub mod fsck;

@@ -4,19 +4,23 @@
 use std::time::Duration;
 
 use crate::config;
+pub use crate::diagnosis::NextStep;
+use crate::diagnosis::{same_failure, says_the_same};
 use crate::engine::{Course, Lying, Run, Side};
 use crate::flag::{self, Value};
 use crate::model::{Event, FlagChange, Plan};
 use crate::site::Site;
 use crate::system::text::{ago, clock_word, span};
 
-/// A command, and what it does.
-pub type NextStep = (String, String);
-
 /// The ways on from a run that is not over, the likelier first.
 pub fn of(run: &Run) -> Vec<NextStep> {
     let way = |command: &str, what: String| (command.to_owned(), what);
     let (from, to) = (&run.plan.from, &run.plan.to);
+    // What was failing is not offered as if it were good.
+    let from = &match run.faults() {
+        [] => from.to_string(),
+        faults => format!("{from}, which was failing: {}", faults.join(", ")),
+    };
     if run.unsettled().is_some() {
         return vec![
             way("gitroll resume --done", "it did, or you have seen to it: goes on".to_owned()),
@@ -79,7 +83,7 @@ pub fn explain_stuck(site: &Site, run: &Run, side: Side, why: &str) -> Vec<(&'st
         Side::Target => (&plan.to, &plan.from, "it was failing too"),
         Side::Before => (&plan.from, &plan.to, "the run to it did not succeed"),
     };
-    vec![
+    [
         match run.lying() {
             Lying::Between => ("tree", format!("in part {}: not all was put back", plan.to)),
             Lying::Before | Lying::Target => ("tree", format!("{there} and its artifacts")),
@@ -87,6 +91,18 @@ pub fn explain_stuck(site: &Site, run: &Run, side: Side, why: &str) -> Vec<(&'st
         ("why", why.to_owned()),
         ("not used", format!("{other}: {why_not}")),
     ]
+    .into_iter()
+    .chain(same_before(site, run, why).map(|text| ("note", text)))
+    .collect()
+}
+
+/// Where a candidate before it failed in the same way, the code is not likely the cause.
+fn same_before(site: &Site, run: &Run, why: &str) -> Option<String> {
+    let before = run.follows().iter().filter_map(|id| Run::open(site, id).ok());
+    let same = before.filter(|before| same_failure(&before.last_failure(), why)).last();
+    let left = || run.said_before().any(|said| says_the_same(why, said)).then_some(&run.plan.from);
+    let same = same.map(|same| same.plan.to.clone()).or_else(|| left().cloned())?;
+    Some(format!("the same error as with {same}: probably not the code"))
 }
 
 /// What the flags that a plan changes are set to now, a line each: `A is true in file, as before`.

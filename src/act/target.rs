@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::failure::Failure;
 use super::session::Session;
-use crate::model::{Hold, Judgement, Oid, Recorded, Seq, TargetRef, Verdict};
+use crate::ledger::Entry;
+use crate::model::{Event, Hold, Judgement, Oid, Outcome, Recorded, Seq, TargetRef, Verdict};
 use crate::plan::PlanError;
 use crate::plan::candidates::{self, Candidates};
 use crate::plan::facts::Facts;
@@ -141,6 +142,19 @@ pub fn older(session: &Session, facts: &Facts, target: &Oid, left: &Oid) -> Resu
     })
 }
 
+/// The rollback of code that was the last thing done here, where one was.
+pub fn last_rollback<'f>(session: &Session, facts: &'f Facts) -> Option<&'f Entry> {
+    let mut own = facts.own(&session.site).iter().rev().filter(|entry| {
+        // What failed and was taken back changed nothing that an undo would have to undo first.
+        entry.record.outcome != Outcome::Restored
+    });
+    let last = own.find(|entry| entry.record.event.serves() && entry.record.to.is_some())?;
+    // A deploy of an older version that judged what it left was a rollback, too.
+    let went_back = matches!(last.record.event, Event::Back | Event::Component)
+        || last.record.verdict.is_some();
+    (went_back && last.record.outcome == Outcome::Succeeded).then_some(last)
+}
+
 /// The judgement that leaving a commit for an older one implies.
 pub fn provisional(subject: &Oid) -> Recorded {
     Recorded {
@@ -206,7 +220,16 @@ fn unknown_name(
 
 /// Why there is no target, for a person who typed `gitroll COMMAND`.
 pub fn refusal(session: &Session, facts: &Facts, error: RequestError, command: &str) -> Failure {
-    lost_tags(session, facts).into_iter().fold(explained(error, command), Failure::detail)
+    let nothing = matches!(error, RequestError::Nothing { .. });
+    let failure = explained(error, command);
+    let failure = match last_rollback(session, facts).filter(|_| nothing && !facts.by_hand()) {
+        Some(entry) if entry.record.lifts.is_empty() => {
+            let what = format!("returns to what #{} left", entry.record.seq);
+            failure.next("gitroll back --undo", what)
+        }
+        _ => failure,
+    };
+    lost_tags(session, facts).into_iter().fold(failure, Failure::detail)
 }
 
 /// Stable tags that a record pins and that are no longer what it pinned: deleted or moved by somebody.
@@ -243,7 +266,12 @@ fn explained(error: RequestError, command: &str) -> Failure {
             let failure = shown(Failure::unchanged(error.to_string()), skipped)
                 .detail("a version is a target once it was observed serving here, and was promoted or served long enough")
                 .next("gitroll targets", "shows every version and why it is skipped");
-            match skipped.iter().find(|c| c.served.is_some_and(|s| s.proven)) {
+            let named = |c: &&Candidate| match &c.standing {
+                Standing::Skipped(reason) => reason.is_doubt() && *reason != Reason::SameFiles,
+                _ => true,
+            };
+            let proven = |c: &&Candidate| c.served.is_some_and(|s| s.proven);
+            match skipped.iter().filter(named).find(proven) {
                 Some(near) => failure
                     .next(format!("gitroll {command} --to {}", short(near)), "uses it anyway"),
                 None => failure,

@@ -120,7 +120,7 @@ impl FinishedRun {
         let came = match (self.outcome.as_str(), &self.serves) {
             ("succeeded", Some(served)) => format!("{served} proven"),
             ("restored", Some(served)) => format!("{served} restored"),
-            (_, Some(served)) => format!("{served} serves as before"),
+            (_, Some(served)) => format!("{served} was not touched"),
             (_, None) => "nothing healthy served".to_owned(),
         };
         escape(&format!("finished {} {}: {came}", self.what, next_steps::since(self.at, now)))

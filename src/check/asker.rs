@@ -105,7 +105,11 @@ impl Asker {
         };
         let judgement = if self.untold { without_answer(judgement) } else { judgement };
         let took = began.elapsed();
-        let judgement = Judgement { answer: self.redactor.text(&judgement.answer), ..judgement };
+        let judgement = Judgement {
+            answer: self.redactor.text(&judgement.answer),
+            says: judgement.says.map(|says| self.redactor.text(&says)),
+            ..judgement
+        };
         let (answer, millis) = (&judgement.answer, took.as_millis());
         let outcome = if judgement.ok { "passed" } else { "failed" };
         tracing::debug!(
@@ -152,7 +156,7 @@ fn without_answer(judgement: Judgement) -> Judgement {
             "not as expected; the answer is not shown because it may contain a secret".to_owned()
         }
     };
-    Judgement { answer, ..judgement }
+    Judgement { answer, says: None, ..judgement }
 }
 
 async fn elsewhere(

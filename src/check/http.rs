@@ -19,6 +19,10 @@ use crate::model::Oid;
 use super::judgement::{HttpAnswer, Judgement, Unanswered, judge, seconds, shown, size};
 use super::template::Subject;
 
+/// How much is read of an answer with another status than the wanted one, and for how long.
+const TOLD: usize = 4 * 1024;
+const TELLING: Duration = Duration::from_millis(500);
+
 /// A check made ready to ask its question many times.
 #[derive(Debug, Clone)]
 pub(super) struct HttpAsker {
@@ -107,6 +111,22 @@ impl HttpAsker {
             body: Vec::new(),
         };
         if answer.status != self.check.status {
+            // Why it is not the answer that was wanted may stand at its beginning.
+            let body = &mut answer.body;
+            let reading = async {
+                while body.len() < TOLD
+                    && let Ok(Some(chunk)) = response.chunk().await
+                {
+                    body.extend_from_slice(&chunk);
+                }
+            };
+            // The status is the answer: for the rest nobody waits.
+            let _ = tokio::time::timeout(TELLING, reading).await;
+            if body.len() >= TOLD {
+                // Where it is cut, so may be a secret in it.
+                let whole = body.iter().take(TOLD).rposition(|b| *b == b'\n').unwrap_or(TOLD / 2);
+                body.truncate(whole);
+            }
             return Ok(answer);
         }
         let most = self.check.max_bytes;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::config::{Comparison, Expected, HttpCheck};
 use crate::model::{Oid, Probe};
+use crate::system::process::{is_error, telling_lines};
 use crate::system::secrets;
 
 use super::template::{Piece, Subject, Template};
@@ -41,6 +42,8 @@ pub(super) struct Judgement {
     pub(super) nothing_said: bool,
     /// In a few words.
     pub(super) answer: String,
+    /// What an answer that was not wanted says of its cause.
+    pub(super) says: Option<String>,
 }
 
 /// How far a question came.
@@ -68,6 +71,7 @@ impl Judgement {
             no_listener: false,
             nothing_said: false,
             answer,
+            says: None,
         }
     }
 
@@ -100,6 +104,7 @@ impl Judgement {
             ok: self.ok,
             millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             answer: self.answer.clone(),
+            says: self.says.clone().filter(|_| !self.ok),
         }
     }
 
@@ -166,10 +171,60 @@ pub(super) enum Finding {
 
 /// Weighs an answer with the status that was asked for against all other expectations of `check`.
 pub(super) fn judge(check: &HttpCheck, answer: &HttpAnswer, subject: &Subject) -> Judgement {
+    let says = cause_in(&answer.body);
     if answer.status != check.status {
-        return Judgement::failed(answer.status.to_string());
+        return Judgement { says, ..Judgement::failed(answer.status.to_string()) };
     }
-    Judgement::of(&findings(check, answer, subject), answer.status.to_string())
+    let judged = Judgement::of(&findings(check, answer, subject), answer.status.to_string());
+    Judgement { says: says.filter(|_| !judged.ok), ..judged }
+}
+
+/// The fields in which apps say what went wrong, the likelier first.
+const CAUSES: [&str; 8] =
+    ["error", "message", "detail", "details", "reason", "cause", "exception", "title"];
+
+/// What the body of an answer says of a cause: a field of JSON that names one, the text of an error page, a line that
+/// speaks of an error. Nothing where it says none.
+pub(super) fn cause_in(body: &[u8]) -> Option<String> {
+    if let Ok(found) = serde_json::from_slice::<Value>(body) {
+        return cause_in_json(&found, 0).map(|cause| said(&cause));
+    }
+    let text = String::from_utf8_lossy(body);
+    let text = if text.trim_start().starts_with('<') { page(&text)? } else { text.into_owned() };
+    let line = telling_lines(text.as_bytes(), 1).pop()?;
+    is_error(&line).then(|| said(&line))
+}
+
+fn cause_in_json(found: &Value, depth: usize) -> Option<String> {
+    const DEEPEST: usize = 3;
+    let object = found.as_object().filter(|_| depth < DEEPEST)?;
+    let named = CAUSES.iter().filter_map(|name| object.get(*name));
+    let plain = named.clone().filter_map(Value::as_str).find(|text| !text.trim().is_empty());
+    plain
+        .map(str::to_owned)
+        .or_else(|| named.chain(object.values()).find_map(|inner| cause_in_json(inner, depth + 1)))
+}
+
+/// The words of an error page: what is preformatted, else its title.
+fn page(text: &str) -> Option<String> {
+    let between = |tag: &str| {
+        let begin = text.find(&format!("<{tag}>"))? + tag.len() + 2;
+        let inner = &text[begin..];
+        Some(&inner[..inner.find(&format!("</{tag}>")).unwrap_or(inner.len())])
+    };
+    let inner = between("pre").or_else(|| between("title"))?;
+    let first = inner.split("<br>").next().unwrap_or(inner);
+    let entities = [("&quot;", "\""), ("&#39;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")];
+    Some(entities.iter().fold(first.to_owned(), |text, (from, to)| text.replace(from, to)))
+}
+
+/// A foreign text of one line, cut and without what would steer a terminal.
+fn said(text: &str) -> String {
+    const WIDTH: usize = 160;
+    let line: Vec<&str> = text.split_whitespace().collect();
+    let line: String =
+        line.join(" ").chars().filter(|c| !c.is_control() && !invisible(*c)).collect();
+    secrets::cut(&secrets::masked(&line), WIDTH)
 }
 
 fn findings(check: &HttpCheck, answer: &HttpAnswer, subject: &Subject) -> Vec<Finding> {

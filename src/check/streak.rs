@@ -192,7 +192,7 @@ impl Streak {
             return Some(format!("{}: {what} {within}", self.name));
         };
         if !last.judgement.ok {
-            let answer = &last.judgement.answer;
+            let answer = last.judgement.probe(last.took).told();
             let waited = !self.ever_passed && last.judgement.no_listener;
             let within = if waited { format!(" {within}") } else { String::new() };
             return Some(format!("{}: {answer}{within}", self.name));
@@ -236,7 +236,7 @@ impl Streak {
                     let waited = self.asked.map_or(Duration::ZERO, |at| end.saturating_sub(at));
                     let millis = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
                     let answer = self.asked.map_or("not run", |_| "no answer yet");
-                    Probe { ok: false, millis, answer: answer.to_owned() }
+                    Probe { ok: false, millis, answer: answer.to_owned(), says: None }
                 },
                 |last| last.judgement.probe(last.took),
             ),

@@ -10,9 +10,10 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
 use super::session::Session;
-use crate::act::flags;
+use crate::act::{diagnosis, flags};
 use crate::check::{self, Symptom};
 use crate::config::{Rule, RuleAction};
+use crate::diagnosis::{Diagnosis, Health};
 use crate::engine;
 use crate::model::{ComponentId, Served};
 use crate::plan::candidates;
@@ -42,6 +43,9 @@ pub struct AdviseAnswer {
     pub rules: Vec<RuleLine>,
     /// Action; absent where no symptom shows.
     pub advice: Option<Advice>,
+    /// Why it is not well, and what to type, where there is no rule to say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Diagnosis>,
 }
 
 /// One rule and what its question came to.
@@ -75,12 +79,7 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &AdviseArgs) -> Result<Exit, Failu
     let config = &facts.accepted.config;
     session.warn_of_other_config(&facts);
     if config.rules.is_empty() {
-        let seq = facts.accepted.seq;
-        return Err(Failure::unchanged(format!(
-            "the gitroll.toml of record #{seq} has no [[rule]]"
-        ))
-        .next("gitroll init", "accepts a gitroll.toml that has some")
-        .next("gitroll status", "shows how everything stands"));
+        return without_rules(&session, &facts);
     }
     let deployment = facts.deployment(&session.site);
     let expectation = expectation_of_rules(&session.site, config, &facts.serving, &deployment);
@@ -103,12 +102,39 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &AdviseArgs) -> Result<Exit, Failu
         serving: facts.serving.clone(),
         rules: config.rules.iter().zip(&seen).map(|(rule, seen)| line(rule, seen)).collect(),
         advice,
+        diagnosis: None,
     };
     let asked = seen.iter().any(|seen| !matches!(seen, Symptom::Unknown(_)));
     let exit = if asked { Exit::Done } else { Exit::Unchanged };
     tell(&session, &answer, asked);
     ui.document("advise", exit.code(), &answer);
     Ok(exit)
+}
+
+/// No rule says what to do: what was observed does.
+fn without_rules(session: &Session, facts: &Facts) -> Result<Exit, Failure> {
+    let ui = &session.ui;
+    let diagnosis = diagnosis::look(session)?;
+    let seq = facts.accepted.seq;
+    ui.say(&format!("{}    serving {}", session.place(), diagnosis.serving));
+    ui.say(&format!(
+        "the gitroll.toml of record #{seq} has no [[rule]]: this is what was observed"
+    ));
+    ui.line(&match diagnosis.health {
+        Health::Well => format!("{} observed serving, healthy", ui.out.ok()),
+        Health::Doubtful => format!("{} not proven", ui.out.yellow("!")),
+        Health::Failing => format!("{} it answers, but is not healthy", ui.out.bad()),
+        Health::Down => format!("{} nothing answers", ui.out.bad()),
+    });
+    super::diagnosis::tell(ui, &diagnosis, facts.now);
+    let answer = AdviseAnswer {
+        serving: diagnosis.serving.clone(),
+        rules: Vec::new(),
+        advice: None,
+        diagnosis: Some(diagnosis),
+    };
+    ui.document("advise", Exit::Done.code(), &answer);
+    Ok(Exit::Done)
 }
 
 /// What the advice depends on besides the symptoms.

@@ -9,14 +9,16 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
+use super::reader;
 use super::session::Session;
-use super::{failure, reader};
-use crate::act::next_steps;
+use crate::act::diagnosis;
 use crate::check::{self, Expectation, Proof};
 use crate::config::{Check, CheckGroup, CheckKind, Prove, Selection};
+use crate::diagnosis::Diagnosis;
+use crate::engine::Run;
 use crate::model::{CheckEvidence, Served, ServiceEvidence};
 use crate::plan::facts::Facts;
-use crate::site::{Site, expectation, observe_services};
+use crate::site::{Observed, Site, expectation, observe_services};
 use crate::ui::{Ui, escape};
 
 /// Run every check against what serves now, without reloading anything
@@ -57,6 +59,9 @@ pub struct CheckAnswer {
     /// Why nothing could have told whether, or which version of, the app answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weak: Option<String>,
+    /// Why it is not well, and what to type; absent where it was observed serving.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Diagnosis>,
 }
 
 /// Runs it. Exits 1 when what serves is not healthy.
@@ -104,6 +109,18 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
     }
     session.warn_of_other_config(&facts);
     let exit = if proof.proven { Exit::Done } else { Exit::Unchanged };
+    let runs: Vec<Run> = open.into_iter().collect();
+    let diagnosis = match proof.proven {
+        true => None,
+        false => {
+            let mut observed = Observed::now(site, config, &facts.serving, &deployment);
+            if observed.healthy() {
+                // What held at this moment did not hold as long as it has to.
+                observed.checks.clone_from(&proof.checks);
+            }
+            Some(diagnosis::of(&session, &facts, &observed, &runs)?)
+        }
+    };
     let answer = CheckAnswer {
         serving: facts.serving.clone(),
         healthy: proof.proven,
@@ -111,6 +128,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
         services: proof.services,
         failures: proof.failures,
         weak: proof.weak,
+        diagnosis,
     };
     if proof.proven {
         ui.line(&match &answer.weak {
@@ -123,19 +141,9 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
         for failure in &answer.failures {
             ui.cry(&format!("{} {}", ui.err.bad(), escape(failure)));
         }
-        for (service, line) in &proof.lines {
-            ui.cry(&format!("    {} {}", escape(service), escape(line)));
+        if let Some(diagnosis) = &answer.diagnosis {
+            super::diagnosis::cry(ui, diagnosis, facts.now);
         }
-        let back = || match &doubt {
-            Some(_) => vec![(
-                format!("gitroll deploy {}", facts.serving.commit.short()),
-                "restarts it and proves it".to_owned(),
-            )],
-            None => {
-                vec![("gitroll back".to_owned(), "rolls back to an earlier version".to_owned())]
-            }
-        };
-        failure::print_next_steps(ui, &open.as_ref().map_or_else(back, next_steps::of));
     }
     ui.document("check", exit.code(), &answer);
     Ok(exit)

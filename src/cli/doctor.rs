@@ -7,11 +7,13 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
-use super::session;
+use super::session::{self, Session};
+use crate::act::diagnosis;
+use crate::diagnosis::Diagnosis;
 use crate::doctor::{self, Examination, Finding, Level};
 use crate::engine;
 use crate::model::Served;
-use crate::system::user;
+use crate::system::{clock, user};
 use crate::ui::{Ui, escape, plural};
 
 /// List everything that would make `back` fail, each with the command that fixes it
@@ -39,6 +41,9 @@ pub struct DoctorAnswer {
     pub back_to: Option<Served>,
     /// Everything that was looked at, in the order in which it is to be mended.
     pub findings: Vec<Finding>,
+    /// Why what serves is not well, and what to type; absent where nothing was found, or it could not be looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Diagnosis>,
 }
 
 /// Runs it. Exits 1 when something would make `back` fail.
@@ -60,7 +65,8 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &DoctorArgs) -> Result<Exit, Failu
     };
     let found = doctor::examine(git, binding, user::actor());
     let exit = if found.ready() { Exit::Done } else { Exit::Unchanged };
-    print(ui, &place, &found);
+    let diagnosis = if found.ready() { None } else { diagnosed(globals, ui) };
+    print(ui, &place, &found, diagnosis.as_ref());
     let (app, environment, writer) = match bound {
         Some((app, environment, writer)) => (Some(app), Some(environment), Some(writer)),
         None => (None, None, None),
@@ -72,12 +78,19 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &DoctorArgs) -> Result<Exit, Failu
         ready: found.ready(),
         back_to: found.back_to,
         findings: found.findings,
+        diagnosis,
     };
     ui.document("doctor", exit.code(), &answer);
     Ok(exit)
 }
 
-fn print(ui: &Ui, place: &str, found: &Examination) {
+/// What is wrong with what serves, where that can be looked at.
+fn diagnosed(globals: &Globals, ui: &Ui) -> Option<Diagnosis> {
+    let session = Session::look(globals, ui).ok()?;
+    diagnosis::look(&session).ok().filter(|found| !found.is_well())
+}
+
+fn print(ui: &Ui, place: &str, found: &Examination, diagnosis: Option<&Diagnosis>) {
     let style = &ui.out;
     ui.line(place);
     for finding in &found.findings {
@@ -107,6 +120,9 @@ fn print(ui: &Ui, place: &str, found: &Examination) {
         (count, _) => format!("{} would make gitroll back fail", plural(count, "thing")),
     };
     ui.line(&format!("{} {} [1]", style.bad(), escape(&closing)));
+    if let (true, Some(diagnosis)) = (blocking.is_empty(), diagnosis) {
+        return super::diagnosis::tell(ui, diagnosis, clock::now());
+    }
     let first = blocking.first().copied().or_else(|| found.problems().next());
     if let Some(fix) = first.and_then(|problem| problem.fix.as_ref()) {
         ui.line(&format!("  next     {}", escape(fix)));

@@ -16,6 +16,7 @@ use super::exit::Exit;
 use super::failure::{Failure, at};
 use super::globals::Globals;
 use super::session::{self, LockRequest, Session};
+use crate::act::diagnosis;
 use crate::act::outcome::RecordBrief;
 use crate::adopt::leftovers::{Leftover, Leftovers};
 use crate::config::{self, BindingError, Config};
@@ -28,7 +29,6 @@ use crate::plan::names::Names;
 use crate::plan::open_files;
 use crate::site::{Observed, Site, held_files};
 use crate::system::{environment, files, umask};
-use crate::target::{Request, resolve};
 use crate::ui::{Ui, escape, plural};
 
 pub use args::InitArgs;
@@ -56,6 +56,8 @@ pub struct InitAnswer {
     pub records: Vec<RecordBrief>,
     /// Whether what serves was observed and adopted.
     pub adopted: bool,
+    /// Whether its checks pass and its services are up.
+    pub healthy: bool,
     /// Built directories of what serves that were copied, so that going back to it needs no build.
     pub kept: Vec<String>,
     /// Stable tags from before gitroll that were adopted, the last to serve first.
@@ -196,11 +198,12 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         adopted_tags: tags.adopt.iter().map(|t| t.target.short().to_owned()).collect(),
         left_tags: tags.left,
         edited: draft.edited,
-        back_to: tonight(&session, &facts)?,
+        back_to: tonight(&session, &facts, healthy)?,
         never_started: age.never_started,
         serving: served,
         records,
         adopted,
+        healthy,
         missing,
     };
     print(&session, &answer);
@@ -286,9 +289,9 @@ fn held_open(site: &Site, served: &Served, observed: &Observed) -> Result<Vec<St
 }
 
 /// What `gitroll back` would do now.
-fn tonight(session: &Session, facts: &Facts) -> Result<Option<Served>, Failure> {
+fn tonight(session: &Session, facts: &Facts, healthy: bool) -> Result<Option<Served>, Failure> {
     let all = candidates::gather(&session.site, facts)?;
-    let found = resolve(&Request::LastGood, &all.deployments, &all.stable, None).ok();
+    let found = diagnosis::last_good(&all, !healthy);
     Ok(found.and_then(|f| {
         Some(Served { commit: f.chosen.commit?, name: f.chosen.name, version: None })
     }))
@@ -342,7 +345,10 @@ fn print(session: &Session, answer: &InitAnswer) {
         }
         None => field("tonight", "gitroll back has no target until a version is proven here"),
     }
-    if answer.wrote_config {
+    if let (false, Some(back)) = (answer.adopted || answer.healthy, &answer.back_to) {
+        field("next", &format!("gitroll back    what serves is not healthy: rolls back to {back}"));
+        field("", "gitroll status  shows why");
+    } else if answer.wrote_config {
         field("next", "review gitroll.toml, correct it, then: git add gitroll.toml && git commit");
     } else if answer.adopted {
         field("next", "gitroll deploy");

@@ -10,6 +10,7 @@ mod component;
 mod demo;
 mod demote;
 mod deploy;
+mod diagnosis;
 mod diff;
 mod doctor;
 mod eject;

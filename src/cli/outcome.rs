@@ -169,6 +169,15 @@ fn switched_on(config: &Config, plan: &Plan) -> bool {
     })
 }
 
+/// Whether a declared flag went to the value that is off.
+fn switched_off(plan: &Plan) -> bool {
+    let Ok(config) = crate::config::parse(&plan.config, "gitroll.toml") else { return false };
+    plan.flags().any(|change| {
+        let mut declared = config.components.iter().filter_map(|c| c.flag.as_ref());
+        declared.any(|flag| flag.name == change.name && flag.off == change.after.plain())
+    })
+}
+
 fn consequences(ui: &Ui, plan: &Plan) {
     expected(ui, plan);
     if plan.recorded.hold == Some(Hold::Commit)
@@ -197,6 +206,10 @@ fn consequences(ui: &Ui, plan: &Plan) {
             ui.line(&format!("  next     gitroll back --undo      returns to {}", plan.from));
         }
         Event::Component => after_a_rollback(ui, plan),
+        // What was switched off tonight is not offered to be switched on again.
+        Event::Flags if plan.recorded.lifts.is_empty() && switched_off(plan) => {
+            ui.line("  undo     gitroll back --undo      if it was a false alarm");
+        }
         Event::Flags if plan.recorded.lifts.is_empty() => {
             ui.line("  next     gitroll back --level flags    restores the previous values");
         }

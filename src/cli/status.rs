@@ -12,17 +12,19 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
 use super::session::Session;
+use crate::act::diagnosis;
 use crate::act::parts::{Part, parts};
 use crate::act::watchdog::FinishedRun;
 use crate::component;
 use crate::config::{self, Prove};
+use crate::diagnosis::{Diagnosis, Health};
 use crate::engine::{self, Course, Lying, Run};
 use crate::model::{CheckEvidence, ComponentId, Hold, Oid, RepoPath, Seq, Served};
 use crate::plan::candidates;
 use crate::plan::facts::{Facts, HandMade};
 use crate::plan::{estimate, holds};
 use crate::site::Observed;
-use crate::target::{Needed, Request, however_short, resolve};
+use crate::target::Needed;
 use crate::ui::{Ui, ago, clock_word, escape, plural, span};
 
 /// Show what serves, whether it is healthy, and where `back` would go
@@ -88,6 +90,8 @@ pub struct StatusAnswer {
     pub unpublished: Option<u64>,
     /// Records that wait to be signed.
     pub unsigned: usize,
+    /// Why it is not well, and what to type.
+    pub diagnosis: Diagnosis,
 }
 
 /// One service.
@@ -195,12 +199,9 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
     let known = seen.serves.as_ref().and(facts.standing.as_ref());
     let standing = known.filter(|s| s.commit == serving.commit);
     let all = candidates::gather(site, facts)?;
-    let back = resolve(&Request::LastGood, &all.deployments, &all.stable, None).ok();
-    let back = match seen.observed.healthy() {
-        true => back,
-        false => back.or_else(|| however_short(&all.deployments)),
-    };
+    let back = diagnosis::last_good(&all, !seen.observed.healthy());
     let back = back.filter(|_| open.is_empty());
+    let diagnosis = diagnosis::of(session, facts, &seen.observed, open)?;
     let back_to = back.and_then(|found| {
         let build = match found.chosen.build {
             Needed::Build(groups) => groups,
@@ -241,8 +242,12 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
         since: standing.map(|s| s.since),
         proven: seen.serves.is_some()
             && seen.doubt.is_none()
+            && diagnosis.health != Health::Doubtful
             && proven(facts, &serving, open.first()),
-        doubt: seen.doubt,
+        doubt: match diagnosis.health {
+            Health::Doubtful => diagnosis.why.first().cloned(),
+            _ => seen.doubt,
+        },
         never_started: match &facts.hand_made {
             // A run that is open put it there.
             Some(HandMade::NeverStarted(head)) if open.is_empty() => Some(head.clone()),
@@ -270,6 +275,7 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
         }),
         unpublished: unpublished(session, facts),
         unsigned: engine::queued(site).len(),
+        diagnosis,
     })
 }
 
@@ -345,8 +351,11 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
         field("tree", &format!("{sign} {head} is checked out by hand and was never started"));
     }
     field("observed", &observed_words(ui, answer));
-    for stranger in &answer.strangers {
-        field("", &format!("{} {}", style.bad(), escape(stranger)));
+    // Where nobody knows that what answers is what should, the line of what serves says so.
+    if answer.diagnosis.health != Health::Doubtful {
+        for (label, text) in super::diagnosis::fields(&answer.diagnosis, now) {
+            field(label, &text);
+        }
     }
     for (index, part) in answer.parts.iter().enumerate() {
         let label = if index == 0 { "parts" } else { "" };
@@ -424,7 +433,9 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
             }
         }
     }
-    let Some((run, beneath)) = answer.open_runs.split_last() else { return };
+    let Some((run, beneath)) = answer.open_runs.split_last() else {
+        return super::diagnosis::tell_next(ui, &answer.diagnosis);
+    };
     for run in beneath {
         field("", &format!("after {}", run.line()));
     }

@@ -8,6 +8,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
 use super::session::Session;
+use crate::act::diagnosis;
 use crate::model::Oid;
 use crate::plan::candidates;
 use crate::target::{Candidate, Needed, Reason, Request, Standing, resolve};
@@ -68,6 +69,13 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &TargetsArgs) -> Result<Exit, Fail
     }
     if last_good.is_none() {
         ui.say("there is no other version to roll back to: see WHY");
+    }
+    if let Some(rollback) = diagnosis::last_rollback(&session, &facts).filter(|r| !r.flags) {
+        let left = escape(&rollback.left);
+        ui.say(&format!(
+            "  next     gitroll back --undo    if #{} was a false alarm: returns to {left}",
+            rollback.record
+        ));
     }
     ui.document("targets", 0, &TargetsAnswer { last_good, last_stable, targets });
     Ok(Exit::Done)

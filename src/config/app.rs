@@ -169,6 +169,8 @@ impl OutputGlob {
 pub struct Migrate {
     /// `paths`: globs of migrations.
     pub paths: Patterns,
+    /// `down`: the command of the team's own that takes the last ones back. It is named, not run.
+    pub down: Option<Vec<String>>,
 }
 
 /// `[service.NAME]`

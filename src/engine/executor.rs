@@ -63,10 +63,13 @@ pub enum Ended {
     /// A run that follows others was taken back to where it began, and is over. The one before it is open and is
     /// taken back now: nothing was proven yet.
     Undone { why: Reason },
-    /// A person gave up on it: what served before is in place again, failing as it was. The run is over.
+    /// A person gave up on it: what served before is in place again. It was failing before, and either fails still or
+    /// passes its checks for now, which proves nothing. The run is over.
     PutBack {
-        /// What is wrong with it.
+        /// What is, or was, wrong with it.
         why: String,
+        /// How many checks passed, and how long they were watched, where they did.
+        passed: Option<(usize, Duration)>,
     },
     /// A person gave up on a run that could not be restored. It is over, as it stands.
     GivenUp {
@@ -142,8 +145,8 @@ pub fn resume(
     narrator: &mut Narrator<'_>,
 ) -> Result<Ended, EngineError> {
     let at = match run.journal.phase() {
-        Phase::Forward { next, .. } => activate_from(&run, *next),
-        Phase::Stuck(Side::Target) => activate_from(&run, run.plan.steps.len()),
+        Phase::Forward { next, .. } => run.activate_from(*next),
+        Phase::Stuck(Side::Target) => run.activate_from(run.plan.steps.len()),
         _ => 0,
     };
     let unsettled = run.unsettled();
@@ -232,15 +235,6 @@ pub fn settle(site: &Site, run: Run, narrator: &mut Narrator<'_>) -> Result<Ende
         executor.write(Entry::Stuck { side: Side::Target, why })?;
     }
     executor.drive()
-}
-
-/// The step to go on with. Since the run stopped processes may have come and gone and somebody may have
-/// moved HEAD or changed files: what was activated is looked at and reloaded again before it is proven,
-/// else a check that names no version would prove whatever lies there by now. What was prepared is prepared
-/// anew: a build was cut off in the middle of a file, and a stage does not outlive a power cut whole.
-fn activate_from(run: &Run, next: usize) -> usize {
-    let activation = run.activation();
-    if next < activation { 0 } else { activation }
 }
 
 struct Executor<'a, 'n> {
@@ -731,6 +725,11 @@ impl<'a, 'n> Executor<'a, 'n> {
             Err(error) => return self.stuck_before("reload", begin.elapsed(), &error),
         };
         // What failed before and fails again serves no better for it: only what every check saw was observed.
+        if proof.proven && !self.run.faults().is_empty() {
+            let asked = proof.checks.iter().filter(|check| check.passed).count();
+            let why = self.run.faults().join("; ");
+            return self.close_put_back(why, Some((asked, begin.elapsed())));
+        }
         if proof.proven {
             let (config, from) = (&self.config_before, &self.run.plan.from);
             let witnessed = witnessed(self.site, &self.run, config, from, &proof);
@@ -751,9 +750,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         let wanted = self.run.aborted() || self.run.plan.event == Event::Flags;
         if !signals::leave_asked() && wanted && self.run.was_failing() {
             let why = self.tell_failure("prove", begin.elapsed(), &error)?;
-            let _ = self.record(Outcome::Failed)?;
-            self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
-            return Ok(Some(Ended::PutBack { why }));
+            return self.close_put_back(why, None);
         }
         self.stuck_before("prove", begin.elapsed(), &error)
     }
@@ -776,6 +773,17 @@ impl<'a, 'n> Executor<'a, 'n> {
         })?;
         (self.narrator)(Narration::Done { step: STEP.to_owned(), took });
         Ok(None)
+    }
+
+    /// Ends with what was failing before in place again: nothing of it is proven.
+    fn close_put_back(
+        &mut self,
+        why: String,
+        passed: Option<(usize, Duration)>,
+    ) -> Result<Option<Ended>, EngineError> {
+        let _ = self.record(Outcome::Failed)?;
+        self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
+        Ok(Some(Ended::PutBack { why, passed }))
     }
 
     fn touched(&self) -> bool {

@@ -411,7 +411,8 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
     }
     evidence.waited_millis = run.journal.begun().map(|begun| begun.waited_millis);
     evidence.warnings.extend(run.interruptions());
-    let why = run.failures().next().or_else(|| run.restoring());
+    // A person who gives a run up began its end, even where what is put back fails after that.
+    let why = lines.iter().find_map(|line| line.entry.failure().or_else(|| line.entry.reason()));
     if let Some(Reason { cause, text }) = why.filter(|_| outcome != Outcome::Succeeded) {
         (evidence.failure, evidence.cause) = (Some(text), Some(cause));
     }

@@ -223,6 +223,25 @@ impl Run {
         self.journal.begun().is_some_and(|begun| begun.nothing_served)
     }
 
+    /// The step to go on with. Since the run stopped processes may have come and gone and somebody may have
+    /// moved HEAD or changed files: what was activated is looked at and reloaded again before it is proven,
+    /// else a check that names no version would prove whatever lies there by now. What was prepared is prepared
+    /// anew: a build was cut off in the middle of a file, and a stage does not outlive a power cut whole.
+    pub(super) fn activate_from(&self, next: usize) -> usize {
+        let activation = self.activation();
+        if next < activation { 0 } else { activation }
+    }
+
+    /// What the answers of what served before the run said of a cause.
+    pub fn said_before(&self) -> impl Iterator<Item = &str> {
+        self.baseline().iter().filter_map(|check| check.last.says.as_deref())
+    }
+
+    /// What was wrong with what served before the run; empty where that served well, or a person had stopped it.
+    pub fn faults(&self) -> &[String] {
+        self.journal.begun().map_or(&[], |begun| &begun.faults)
+    }
+
     /// Where the logs ended before what is to be proven now was put in place. A person who has mended what was
     /// stuck begins a window of its own, and so does the way back.
     pub(super) fn log_window(&self) -> Option<LogPositions> {

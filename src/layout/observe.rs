@@ -35,6 +35,11 @@ impl<'a> LocalFiles<'a> {
         Self { declared, marked: git.marked_files().into_iter().collect() }
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.declared.is_empty() && self.marked.is_empty()
+    }
+
     /// Whether a file is one of them.
     pub fn matches(&self, path: &RepoPath) -> bool {
         self.declared.matches(path) || self.marked.contains(path)

@@ -1,5 +1,7 @@
 //! What was observed while acting. Kept as JSON beside each record in the chain.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -150,6 +152,31 @@ pub struct Witnessed {
     /// Of the marks (inode, size, mode, times) of all tracked files but those declared `local`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<Digest>,
+    /// Marks of the files that the app reads and no commit has. Records written before this field do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<OutsideFiles>,
+}
+
+/// Marks of the files that the app reads and no commit has: `.env`, what builds carry, the files of flags, tracked
+/// files that are declared `local`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OutsideFiles {
+    /// Which key the marks are made with. It stays on the host; with another one nothing can be compared.
+    pub key: String,
+    /// The files, by path.
+    pub files: Vec<OutsideFile>,
+}
+
+/// A file that the app reads and no commit has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OutsideFile {
+    /// Where it lies.
+    pub path: RepoPath,
+    /// A keyed digest of what it holds: who has not the key cannot try values.
+    pub mark: String,
+    /// The same of each of its variables by name, where it is a file of variables.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
 }
 
 /// A process that served.
@@ -209,7 +236,7 @@ pub struct CheckEvidence {
 impl CheckEvidence {
     /// A check that is not asked.
     pub fn skipped(check: CheckName, why: impl Into<String>) -> Self {
-        let last = Probe { ok: false, millis: 0, answer: "not run".to_owned() };
+        let last = Probe { ok: false, millis: 0, answer: "not run".to_owned(), says: None };
         let skipped = Some(why.into());
         Self { check, passed: false, passes: 0, wanted: 0, last, told_version: false, skipped }
     }
@@ -242,6 +269,19 @@ pub struct Probe {
     pub millis: u64,
     /// In a few words: `200`, `500`, `no listener on :3000`, `version is 1.1.0, not 1.0.0`.
     pub answer: String,
+    /// What an answer that was not expected says of its cause, secrets removed. Records before this field do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub says: Option<String>,
+}
+
+impl Probe {
+    /// `500 "no such column: guest"`
+    pub fn told(&self) -> String {
+        match &self.says {
+            Some(says) => format!("{} \"{says}\"", self.answer),
+            None => self.answer.clone(),
+        }
+    }
 }
 
 /// One service after its reload.

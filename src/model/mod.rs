@@ -15,8 +15,8 @@ mod record;
 mod redact;
 
 pub use evidence::{
-    ArtifactEvidence, Cause, CheckEvidence, Evidence, FlagEvidence, Probe, SavedFile,
-    ServiceEvidence, SkippedTarget, StepEvidence, Witnessed, WitnessedProcess,
+    ArtifactEvidence, Cause, CheckEvidence, Evidence, FlagEvidence, OutsideFile, OutsideFiles,
+    Probe, SavedFile, ServiceEvidence, SkippedTarget, StepEvidence, Witnessed, WitnessedProcess,
 };
 pub use flag::{FlagChange, FlagValue, HiddenFlags};
 pub use ids::{

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::asked;
+use super::deployed;
 use super::disk_space::{self, SpaceNeeded};
 use super::error::PlanError;
 use super::facts::Facts;
 use super::fitness::{Fitness, left_with, with_later_outputs};
 use crate::build::{self, Around, BuildPlan, Depth, LiveArtifact};
 use crate::config::{self, Apply, Build, Component, Config, takers};
+use crate::diagnosis;
 use crate::layout::{self, Commits};
 use crate::ledger;
 use crate::model::{
@@ -181,7 +183,12 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
     warnings.extend(observed.warnings);
     warnings.extend(unsupported(&change.config));
     if whole {
-        warnings.extend(migrations(facts, &change.config, &observed.activation.changes));
+        warnings.extend(migrations(
+            facts,
+            &change.config,
+            &observed.activation.changes,
+            (&from, &to),
+        ));
     }
     let configs = (&facts.accepted.config, &change.config);
     let differing = super::service_changes::between(site, configs, (&from, &to));
@@ -611,30 +618,30 @@ fn unsupported(config: &Config) -> Vec<String> {
     asked.into_iter().chain(unchecked).collect()
 }
 
+/// What is to be said of the migrations that going to the target crosses.
 fn migrations(
     facts: &Facts,
     config: &Config,
     changes: &[crate::model::PathChange],
-) -> Option<String> {
-    const SHOWN: usize = 3;
-    let migration = |path: &RepoPath| {
+    (from, to): (&Served, &Served),
+) -> Vec<String> {
+    let migration = |path: &&RepoPath| {
         facts.accepted.config.migrate.paths.matches(path) || config.migrate.paths.matches(path)
     };
-    let crossed: Vec<String> = changes
-        .iter()
-        .filter(|change| change.after.is_none() && migration(&change.path))
-        .map(|change| {
-            let path = change.path.as_path();
-            path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-        })
-        .collect();
-    if crossed.is_empty() {
-        return None;
+    let gone = changes.iter().filter(|change| change.after.is_none()).map(|change| &change.path);
+    let between = (&from.commit, &to.commit);
+    let crossed = deployed::crossed(facts, config, gone.filter(migration), between);
+    if crossed.names.is_empty() {
+        return Vec::new();
     }
-    let more = if crossed.len() > SHOWN { ", …" } else { "" };
-    let names = crossed.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    let noun = if crossed.len() == 1 { "migration" } else { "migrations" };
-    Some(format!("{} {noun} crossed, schema is not rolled back: {names}{more}", crossed.len()))
+    let way = diagnosis::way_down(&crossed);
+    let way = way.map(|(command, _)| {
+        format!(
+            "first run `{command}` from this tree, then roll back: {} does not have the migration",
+            to.name
+        )
+    });
+    std::iter::once(diagnosis::crossing(&crossed, &to.name)).chain(way).collect()
 }
 
 fn skipped(candidate: &Candidate) -> SkippedTarget {

@@ -3,6 +3,7 @@
 mod bound;
 pub mod hooks;
 mod observed;
+mod outside;
 mod started;
 mod strays;
 mod unread;
@@ -13,6 +14,7 @@ pub use observed::{
     HeldFile, Observed, expectation, expectation_of_rules, held_files, listens, observe_services,
     surroundings,
 };
+pub use outside::changed_since;
 pub use started::{StartedOn, all_started_on};
 pub use strays::strays;
 pub use witnesses::{ProvenBy, Vouched, processes, vouch, vouched_processes, witness};

@@ -87,10 +87,13 @@ impl Observed {
 
     /// Whether a service does not run because nobody wants it to.
     pub fn stopped(&self) -> bool {
+        self.services.iter().any(|(_, state)| state.as_ref().is_ok_and(Self::is_stopped))
+    }
+
+    /// Whether this one does not run because nobody wants it to.
+    pub fn is_stopped(state: &ServiceState) -> bool {
         const WORDS: [&str; 2] = ["stopped", "inactive"];
-        let word = |state: &ServiceState| WORDS.contains(&state.word.as_str());
-        let stopped = |state: &ServiceState| !state.up && word(state);
-        self.services.iter().any(|(_, state)| state.as_ref().is_ok_and(stopped))
+        !state.up && WORDS.contains(&state.word.as_str())
     }
 
     /// What is wrong, in few words each.
@@ -99,7 +102,7 @@ impl Observed {
             .checks
             .iter()
             .filter(|c| c.failed())
-            .map(|c| format!("{} {}", c.check, c.last.answer));
+            .map(|c| format!("{} {}", c.check, c.last.told()));
         let services = self.services.iter().filter_map(|(name, state)| match state {
             Ok(state) if state.up => None,
             Ok(state) => Some(format!("{name} {}", state.word)),

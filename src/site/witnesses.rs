@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::bound::Site;
+use super::outside::outside_files;
 use crate::check::{self, ObservedService};
 use crate::config::Config;
 use crate::model::{Digest, Evidence, Oid, Seq, ServiceName, Witnessed, WitnessedProcess};
@@ -34,6 +35,7 @@ pub fn witness(
         boot: procs::boot_id(),
         processes,
         files: Some(marks(site, config, commit)?),
+        outside: outside_files(site, config, commit)?,
     })
 }
 

@@ -180,6 +180,23 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    /// Whether it only makes one doubt: who names the state overrides it.
+    pub fn is_doubt(&self) -> bool {
+        matches!(
+            self,
+            Reason::NeverServed
+                | Reason::Ahead
+                | Reason::NotProven
+                | Reason::SameFiles
+                | Reason::FailedWhenLeft { .. }
+                | Reason::Reverted { .. }
+                | Reason::TooShort { .. }
+                | Reason::TimeUnknown { .. }
+        )
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

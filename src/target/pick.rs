@@ -127,24 +127,12 @@ pub fn however_short(deployments: &[Candidate]) -> Option<Resolution> {
 /// was put there by hand, or served too short.
 fn by_name(candidate: Candidate) -> Result<Resolution, RequestError> {
     match &candidate.standing {
-        Standing::Skipped(
-            Reason::NeverServed
-            | Reason::Ahead
-            | Reason::NotProven
-            | Reason::SameFiles
-            | Reason::FailedWhenLeft { .. }
-            | Reason::Reverted { .. }
-            | Reason::TooShort { .. }
-            | Reason::TimeUnknown { .. },
-        )
-        | Standing::Serving
-        | Standing::Next
-        | Standing::Usable => {
-            Ok(Resolution { chosen: candidate, skipped: Vec::new(), further: Vec::new() })
-        }
-        Standing::Skipped(reason) => {
+        Standing::Skipped(reason) if !reason.is_doubt() => {
             let reason = reason.clone();
             Err(RequestError::Refused { candidate: Box::new(candidate), reason })
+        }
+        Standing::Skipped(_) | Standing::Serving | Standing::Next | Standing::Usable => {
+            Ok(Resolution { chosen: candidate, skipped: Vec::new(), further: Vec::new() })
         }
     }
 }

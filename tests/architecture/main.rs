@@ -23,13 +23,14 @@ fn may_use() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("ledger", with(&[])),
         ("service", with(&[])),
         ("target", vec!["model"]),
+        ("diagnosis", vec!["model"]),
         ("layout", with(&["build"])),
         ("check", with(&["service"])),
         ("flag", with(&["service", "check"])),
         ("site", with(&["build", "layout", "service", "check", "flag"])),
         ("report", with(&["ledger"])),
         ("component", with(&["ledger"])),
-        ("plan", [&with(&parts)[..], &["site", "component"]].concat()),
+        ("plan", [&with(&parts)[..], &["site", "component", "diagnosis"]].concat()),
         ("adopt", with(&["ledger", "target", "service", "check", "site", "plan"])),
         ("engine", [&with(&parts[1..])[..], &["site"]].concat()),
         ("doctor", [&with(&parts)[..], &["site", "plan", "engine"]].concat()),
@@ -37,7 +38,7 @@ fn may_use() -> BTreeMap<&'static str, Vec<&'static str>> {
             "act",
             [
                 &with(&parts)[..],
-                &["component", "plan", "engine", "doctor", "report", "adopt", "site"],
+                &["component", "diagnosis", "plan", "engine", "doctor", "report", "adopt", "site"],
             ]
             .concat(),
         ),
@@ -46,7 +47,18 @@ fn may_use() -> BTreeMap<&'static str, Vec<&'static str>> {
             "cli",
             [
                 &with(&parts)[..],
-                &["act", "component", "plan", "engine", "doctor", "report", "adopt", "site", "ui"],
+                &[
+                    "act",
+                    "component",
+                    "diagnosis",
+                    "plan",
+                    "engine",
+                    "doctor",
+                    "report",
+                    "adopt",
+                    "site",
+                    "ui",
+                ],
             ]
             .concat(),
         ),
@@ -98,7 +110,8 @@ const IMPURE: [&str; 15] = [
 ];
 
 /// What decides on data alone: a folder, or a file with the folder of its name.
-const PURE: [&str; 5] = ["model", "target", "engine/phase", "ledger/fold", "plan/describe"];
+const PURE: [&str; 6] =
+    ["model", "target", "diagnosis", "engine/phase", "ledger/fold", "plan/describe"];
 
 /// Parts whose files still import each other. Nothing is added here.
 const CIRCLES_LEFT: [&str; 3] = ["build", "config", "flag"];

@@ -12,6 +12,7 @@ use crate::component::{self, Content};
 use crate::config::Component;
 use crate::model::{ComponentId, Oid, Person, Seq, Served};
 use crate::plan::candidates;
+use crate::plan::deployed;
 use crate::plan::facts::Facts;
 use crate::system::clock;
 use crate::target::{Request, resolve};
@@ -54,6 +55,18 @@ pub struct ComponentLine {
     pub not_as_in: Option<Served>,
     /// The last commit that changed it.
     pub last_change: Option<LastChange>,
+    /// The deployment that brought it as it serves; absent where every state known here has it so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployed: Option<DeployedIn>,
+}
+
+/// A deployment.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DeployedIn {
+    /// Its record.
+    pub record: Seq,
+    /// What it put in place, as it is called.
+    pub name: String,
 }
 
 /// A commit that changed a component.
@@ -81,10 +94,13 @@ pub(super) fn run(globals: &Globals, ui: &Ui) -> Result<Exit, Failure> {
     let mut changes = last_changes(&session, &facts, components)?;
     let parts = parts(&session.site, &facts)?;
     let mut lines = Vec::new();
-    for (component, part) in components.iter().zip(parts) {
+    let deployed = deployed::last_changes(&session.site, &facts, components)?;
+    for ((component, part), deployed) in components.iter().zip(parts).zip(deployed) {
         let last_change = changes.remove(0);
         let good = last_good.as_ref().map(|good| &good.commit);
-        lines.push(line(&session, &facts, (component, part), good, last_change)?);
+        let line = line(&session, &facts, (component, part), good, last_change)?;
+        let deployed = deployed.map(|found| DeployedIn { record: found.seq, name: found.name });
+        lines.push(ComponentLine { deployed, ..line });
     }
     let answer = ComponentsAnswer { serving: facts.serving.clone(), last_good, components: lines };
     tell(ui, &answer);
@@ -127,6 +143,7 @@ fn line(
         flag_off: part.flag_off,
         not_as_in: part.not_as_in,
         last_change,
+        deployed: None,
     })
 }
 
@@ -170,7 +187,8 @@ fn tell(ui: &Ui, answer: &ComponentsAnswer) {
     }
     let now = clock::now();
     let dash = || ui.out.dash().to_owned();
-    let mut table = Table::with_head(&["COMPONENT", "STATE", "FLAG", "LAST CHANGE", "TITLE"]);
+    let mut table =
+        Table::with_head(&["COMPONENT", "STATE", "DEPLOYED", "FLAG", "LAST CHANGE", "TITLE"]);
     for line in &answer.components {
         let mut state = match line.state.as_str() {
             "changed" => format!("changed ({})", plural(line.changed_files, "file")),
@@ -191,6 +209,9 @@ fn tell(ui: &Ui, answer: &ComponentsAnswer) {
         table.row(vec![
             line.id.to_string(),
             state,
+            line.deployed.as_ref().map_or_else(dash, |deployed| {
+                format!("{}, #{}", escape(&deployed.name), deployed.record)
+            }),
             match (&line.flag, line.flag_off) {
                 (None, _) => dash(),
                 (Some(flag), None) => escape(flag),

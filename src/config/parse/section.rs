@@ -237,12 +237,16 @@ fn overlap(a: &RepoPath, b: &RepoPath) -> bool {
 
 pub(super) fn migrate(root: &Table<'_>) -> Option<Migrate> {
     let Some(item) = root.get("migrate") else {
-        return Some(Migrate { paths: value::no_patterns() });
+        return Some(Migrate { paths: value::no_patterns(), down: None });
     };
     let table = item.table("[migrate]")?;
     let paths = table.need("paths").and_then(|item| value::some_patterns(&item));
+    let down = match table.get("down") {
+        Some(item) => value::command(&item).map(Some),
+        None => Some(None),
+    };
     table.finish();
-    Some(Migrate { paths: paths? })
+    Some(Migrate { paths: paths?, down: down? })
 }
 
 pub(super) fn notify(root: &Table<'_>) -> Option<Option<Notify>> {
