@@ -27,6 +27,7 @@ mod field_notes_npm;
 mod field_notes_target;
 mod flag_sources;
 mod flags;
+mod flat_history;
 mod fsck;
 mod git_hooks;
 mod guides;

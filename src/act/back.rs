@@ -20,7 +20,7 @@ use crate::plan::facts::Facts;
 use crate::plan::holds;
 use crate::site::Observed;
 use crate::system::text::{ago, plural, quoted, span};
-use crate::target::{Candidate, Needed, Request, Resolution, Standing, resolve};
+use crate::target::{Candidate, Needed, Reach, Request, Resolution, Standing};
 
 /// To go back.
 #[derive(Debug, Clone, Default)]
@@ -94,10 +94,17 @@ fn code(
     decisions: &mut Decisions,
 ) -> Result<ChangeOutcome, Failure> {
     let wanted = target::request(request.to.as_deref());
-    let all = candidates::gather(&session.site, &facts)?;
-    let mut found = choose(session, &facts, &all, &wanted)?;
+    let all = candidates::gather(&session.site, &facts);
+    let reach = Reach {
+        further: request.cascade.unwrap_or(0).max(Reach::default().further),
+        until_kept: request.emergency && request.to.is_none(),
+    };
+    let mut found = choose(session, &facts, &all, &wanted, reach)?;
     let passed_over =
         if request.emergency && request.to.is_none() { without_a_build(&mut found) } else { None };
+    if !options.plan_only && remembered_wrongly(session, &facts, &mut found)? {
+        return code(session, session.facts()?, request, options, decisions);
+    }
     if let Some(outcome) = already_there(session, &facts, &found.chosen, request.emergency)? {
         return Ok(outcome);
     }
@@ -112,9 +119,13 @@ fn code(
     change.recorded.decisions = decisions.lines();
     let mut tried = found.chosen.name.clone();
     let options = &ChangeOptions { builds: found.chosen.build != Needed::Nothing, ..*options };
+    let newest: Vec<Candidate> = match options.plan_only {
+        true => Vec::new(),
+        false => all.deployments().take(NEWEST).filter_map(Result::ok).collect(),
+    };
     let mut ended = carry_out(session, facts, change, &found.further, options);
     if ended.as_ref().is_ok_and(|ended| ended.status == Status::Done) && !options.plan_only {
-        name_passed(session, &all, &found.chosen, ended.as_ref().ok());
+        name_passed(session, &newest, &found.chosen, ended.as_ref().ok());
         if let Some(left) = left {
             saved::name_free(session, &left);
         }
@@ -129,6 +140,7 @@ fn code(
         decisions.tell(session, &line);
         tried.clone_from(&older.name);
         let facts = session.facts()?;
+        let all = candidates::gather(&session.site, &facts);
         let found = Resolution { chosen: older.clone(), ..found.clone() };
         let mut next = to_candidate(session, &facts, &all, request, &found)?;
         if request.emergency {
@@ -141,17 +153,22 @@ fn code(
     ended
 }
 
+/// So many of the newest states are looked through for what was passed.
+const NEWEST: usize = 20;
+
 /// What would be taken before the target the next time, although it was tried in vain, or somebody went past it.
 fn name_passed(
     session: &Session,
-    all: &Candidates,
+    newest: &[Candidate],
     chosen: &Candidate,
     ended: Option<&ChangeOutcome>,
 ) {
     const MOST: usize = 2;
     let serves = ended.map(|ended| &ended.answer.to.commit);
-    let place = all.deployments.iter().position(|one| one.commit.as_ref() == serves);
-    let newer = all.deployments.iter().take(place.unwrap_or_default());
+    let place = newest.iter().position(|one| one.commit.as_ref() == serves);
+    // What served here before all of these is older than they are.
+    let deeper = if chosen.seq.is_some() { newest.len() } else { 0 };
+    let newer = newest.iter().take(place.unwrap_or(deeper));
     let usable = |one: &&Candidate| matches!(one.standing, Standing::Usable | Standing::Next);
     for one in newer.filter(usable).take(MOST) {
         let tried = one.commit == chosen.commit;
@@ -168,11 +185,34 @@ fn name_passed(
 fn choose(
     session: &Session,
     facts: &Facts,
-    all: &Candidates,
+    all: &Candidates<'_>,
     request: &Request,
+    reach: Reach,
 ) -> Result<Resolution, Failure> {
-    target::find(session, facts, all, request)?
+    target::find(session, facts, all, request, reach)?
         .map_err(|error| refusal(session, facts, error, "back"))
+}
+
+/// Looks anew whether a hold stops what is about to be put in place: what is remembered of that is for looking only.
+/// Others that would be tried are left out where one does; whether the chosen one has to be chosen anew.
+fn remembered_wrongly(
+    session: &Session,
+    facts: &Facts,
+    found: &mut Resolution,
+) -> Result<bool, Failure> {
+    let site = &session.site;
+    let all = std::iter::once(&found.chosen).chain(&found.further);
+    let commits: Vec<Oid> = all.filter_map(|candidate| candidate.commit.clone()).collect();
+    let stopped = holds::misremembered(site, facts, &commits)?;
+    let is_stopped =
+        |candidate: &Candidate| candidate.commit.as_ref().is_some_and(|c| stopped.contains(c));
+    if stopped.is_empty() {
+        return Ok(false);
+    }
+    facts.lineage(site)?.forget();
+    found.further.retain(|candidate| !is_stopped(candidate));
+    // What serves is only looked at.
+    Ok(is_stopped(&found.chosen) && found.chosen.standing != Standing::Serving)
 }
 
 fn already_there(
@@ -209,7 +249,7 @@ fn already_there(
 fn to_candidate(
     session: &Session,
     facts: &Facts,
-    all: &Candidates,
+    all: &Candidates<'_>,
     request: &BackRequest,
     found: &Resolution,
 ) -> Result<Change, Failure> {
@@ -239,6 +279,7 @@ fn to_candidate(
         };
         warnings.push(format!("{} {doubt}; used because {why}", to.name));
     }
+    warnings.extend(untold(session, facts, &commit, &to.name)?);
     warnings.extend(other_choice(session, all, &target::request(request.to.as_deref()), &commit));
     warnings.extend(lost_tags(session, facts));
     warnings.extend(not_started(session, facts, &commit, &to.name)?);
@@ -272,10 +313,33 @@ fn not_started(
     Ok(lost.iter().map(warning).collect())
 }
 
+/// Held commits of which nobody can tell whether the target contains them. What served here is no reason to stay with
+/// what fails.
+fn untold(
+    session: &Session,
+    facts: &Facts,
+    commit: &Oid,
+    name: &str,
+) -> Result<Vec<String>, Failure> {
+    let site = &session.site;
+    if !site.git.is_shallow() {
+        return Ok(Vec::new());
+    }
+    let undecided = holds::stopping(site, &facts.history, commit)?.undecided;
+    let warning = |held: &ledger::Held| {
+        format!(
+            "whether {name} contains {}, which is held, cannot be told: this clone is shallow, and \
+             git fetch --unshallow brings the history",
+            held.subject.short()
+        )
+    };
+    Ok(undecided.iter().map(warning).collect())
+}
+
 /// When last-good and last-stable differ, the other one is shown with its distance and age.
 fn other_choice(
     session: &Session,
-    all: &Candidates,
+    all: &Candidates<'_>,
     request: &Request,
     taken: &Oid,
 ) -> Option<String> {
@@ -284,7 +348,7 @@ fn other_choice(
         Request::LastStable => (Request::LastGood, "last-good"),
         _ => return None,
     };
-    let found = resolve(&other, &all.deployments, &all.stable, None).ok()?.chosen;
+    let found = all.resolve(&other).ok()?.ok()?.chosen;
     let commit = found.commit.filter(|commit| commit != taken)?;
     let git = &session.site.git;
     let apart = git
@@ -381,8 +445,9 @@ fn auto(
     request: &BackRequest,
     options: &ChangeOptions,
 ) -> Result<ChangeOutcome, Failure> {
-    let all = candidates::gather(&session.site, &facts)?;
-    let found = target::find(session, &facts, &all, &target::request(request.to.as_deref()))?.ok();
+    let all = candidates::gather(&session.site, &facts);
+    let wanted = target::request(request.to.as_deref());
+    let found = target::find(session, &facts, &all, &wanted, Reach::default())?.ok();
     // What the code level might come to, the most likely first.
     let mut states: Vec<Candidate> = Vec::new();
     if let Some(found) = found {

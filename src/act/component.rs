@@ -21,7 +21,7 @@ use crate::plan::facts::Facts;
 use crate::site::Observed;
 use crate::system::text::nearest;
 use crate::system::text::plural;
-use crate::target::{Candidate, Reason, Request, RequestError, Standing, resolve};
+use crate::target::{Candidate, Reach, Reason, RequestError, Standing};
 
 /// To take one component back.
 #[derive(Debug, Clone)]
@@ -294,9 +294,9 @@ fn source(
     request: &ComponentRequest,
 ) -> Result<(Candidate, Vec<String>), Failure> {
     let wanted = target::request(request.to.as_deref());
-    let all = candidates::gather(&session.site, facts)?;
+    let all = candidates::gather(&session.site, facts);
     let mut warnings = Vec::new();
-    let chosen = match target::find(session, facts, &all, &wanted)? {
+    let chosen = match target::find(session, facts, &all, &wanted, Reach::default())? {
         Ok(found) => found.chosen,
         // What is bad as a whole may have this component good.
         Err(RequestError::Refused { candidate, reason })
@@ -464,11 +464,11 @@ fn good(session: &Session, facts: &Facts, component: &Component) -> Result<Oid, 
         let span = first.and_then(|position| facts.history.deployments().get(position));
         return Ok(span.map_or(serving, |span| &span.commit).clone());
     }
-    let all = candidates::gather(&session.site, facts)?;
-    let found = resolve(&Request::LastGood, &all.deployments, &all.stable, None).ok();
-    let candidates =
-        found.into_iter().flat_map(|found| std::iter::once(found.chosen).chain(found.further));
-    for commit in candidates.filter_map(|candidate| candidate.commit) {
+    let all = candidates::gather(&session.site, facts);
+    for candidate in all.deployments() {
+        let candidate = candidate?;
+        let usable = candidate.standing == Standing::Usable;
+        let Some(commit) = candidate.commit.filter(|_| usable) else { continue };
         if !held(&commit)? {
             return Ok(commit);
         }

@@ -21,7 +21,7 @@ use crate::plan::compose::{Change, GroupsOf, file_of};
 use crate::plan::facts::{Facts, HandMade};
 use crate::plan::{candidates, holds};
 use crate::site::Observed;
-use crate::target::{Candidate, Request, however_short, resolve, safe_name};
+use crate::target::{Candidate, Request, safe_name};
 
 /// To put a revision in place.
 #[derive(Debug, Clone, Default)]
@@ -62,7 +62,7 @@ pub fn deploy(caller: &Caller, request: &DeployRequest) -> Result<ChangeOutcome,
     let mut to = facts.names.served(&session.site.git, &commit, Some(&config))?;
     if let Some(version) = &to.version
         && !to.name.contains(version.as_str())
-        && let Some(name) = facts.names.of_version(version, &commit)
+        && let Some(name) = facts.names.of_version(&session.site.git, version, &commit)
     {
         to.name = name;
     }
@@ -279,10 +279,10 @@ fn allowed(
     request: &DeployRequest,
 ) -> Result<Vec<Digest>, Failure> {
     let git = &session.site.git;
-    let mut holding = holds::holding(&session.site, &facts.history, &to.commit)?;
+    let holds::Stopping { held: mut holding, undecided } =
+        holds::stopping(&session.site, &facts.history, &to.commit)?;
     let contents = component::held_in(git, &facts.held_contents, &to.commit)?;
     holding.extend(contents.into_iter().map(|content| content.held.clone()));
-    let undecided = holds::undecided(&session.site, &facts.history, &to.commit)?;
     holding.extend(
         undecided.iter().filter(|held| !holding.contains(held)).cloned().collect::<Vec<_>>(),
     );
@@ -394,13 +394,20 @@ fn cut_off(refusal: Failure, to: &Served, held: &Held) -> Failure {
 /// Where to go when both the target and what served before are failing: to neither of them. What served
 /// before looks like any other candidate where HEAD was moved by hand to the target.
 fn last_good(session: &Session, facts: &Facts, change: &Change) -> Result<Vec<Candidate>, Failure> {
-    let all = candidates::gather(&session.site, facts)?;
+    let all = candidates::gather(&session.site, facts);
     let failing = |c: &Candidate| {
         [&change.from.commit, &change.to.commit].into_iter().any(|f| c.commit.as_ref() == Some(f))
     };
-    let found = resolve(&Request::LastGood, &all.deployments, &all.stable, None).ok();
-    let found = found.or_else(|| however_short(&all.deployments));
+    let found = match all.resolve(&Request::LastGood)? {
+        Ok(found) => Some(found),
+        Err(_) => all.however_short()?,
+    };
     let all =
         found.into_iter().flat_map(|found| std::iter::once(found.chosen).chain(found.further));
-    Ok(all.filter(|candidate| !failing(candidate)).collect())
+    let mut all: Vec<Candidate> = all.filter(|candidate| !failing(candidate)).collect();
+    // Who is put in place unattended is looked at anew.
+    let commits: Vec<Oid> = all.iter().filter_map(|candidate| candidate.commit.clone()).collect();
+    let stopped = holds::misremembered(&session.site, facts, &commits)?;
+    all.retain(|candidate| candidate.commit.as_ref().is_none_or(|c| !stopped.contains(c)));
+    Ok(all)
 }

@@ -16,6 +16,7 @@ use crate::engine::Run;
 use crate::flag;
 use crate::ledger::{self, Entry};
 use crate::model::{Event, Oid, Outcome, RepoPath, Seq};
+use crate::plan::PlanError;
 use crate::plan::candidates::{self, Candidates};
 use crate::plan::deployed;
 use crate::plan::estimate;
@@ -27,7 +28,7 @@ use crate::system::files;
 use crate::system::process::is_error;
 use crate::system::procs;
 use crate::system::text::quoted;
-use crate::target::{Candidate, Needed, Request, Resolution, however_short, resolve};
+use crate::target::{Candidate, Needed, Request, Resolution};
 
 /// Less than this is no room: 1 MiB, and some files.
 const NO_ROOM: (u64, u64) = (1024 * 1024, 8);
@@ -89,8 +90,8 @@ pub fn of(
         found.passed = passed(session, facts);
         found.services = services(session, facts, observed, false);
         if found.failing_before.is_some() {
-            let all = candidates::gather(site, facts)?;
-            found.back = last_good(&all, false).map(|found| way(session, facts, &found.chosen));
+            let all = candidates::gather(site, facts);
+            found.back = last_good(&all, false)?.map(|found| way(session, facts, &found.chosen));
         }
         return Ok(diagnose(&found));
     }
@@ -107,14 +108,14 @@ pub fn of(
     if !open.is_empty() {
         return Ok(diagnose(&found));
     }
-    let all = candidates::gather(site, facts)?;
-    let good = last_good(&all, true).map(|good| not_tried(session, facts, good));
+    let all = candidates::gather(site, facts);
+    let good = last_good(&all, true)?.map(|good| not_tried(session, facts, good));
     if let Some(Candidate { commit: Some(commit), .. }) = good.as_ref().map(|good| &good.chosen) {
         found.migrations = deployed::migrations(site, facts, &facts.serving.commit, commit)?;
     }
     found.part = part(session, facts, observed, good.as_ref(), &found.services)?;
+    let usual = last_good(&all, true)?.and_then(|usual| usual.chosen.commit);
     found.back = good.map(|good| {
-        let usual = last_good(&all, true).and_then(|usual| usual.chosen.commit);
         let named = usual != good.chosen.commit;
         Way { named, ..way(session, facts, &good.chosen) }
     });
@@ -152,9 +153,15 @@ pub fn changed_files(found: &Diagnosis) -> Option<String> {
 }
 
 /// Where `gitroll back` goes.
-pub fn last_good(all: &Candidates, failing: bool) -> Option<Resolution> {
-    let good = resolve(&Request::LastGood, &all.deployments, &all.stable, None).ok();
-    good.or_else(|| however_short(&all.deployments).filter(|_| failing))
+///
+/// # Errors
+/// When the repository cannot be read.
+pub fn last_good(all: &Candidates<'_>, failing: bool) -> Result<Option<Resolution>, PlanError> {
+    match all.resolve(&Request::LastGood)? {
+        Ok(found) => Ok(Some(found)),
+        Err(_) if failing => all.however_short(),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Why the target of `back` is no better than what serves, where the part that fails is the same in it; with the one to
@@ -454,7 +461,7 @@ fn newer(session: &Session, facts: &Facts) -> Result<Option<String>, Failure> {
     if tip == facts.serving.commit || !git.contains(&tip, &facts.serving.commit)? {
         return Ok(None);
     }
-    let held = !holds::holding(&session.site, &facts.history, &tip)?.is_empty();
+    let held = !holds::holding(&session.site, facts, &tip)?.is_empty();
     Ok((!held).then_some(name))
 }
 

@@ -55,7 +55,7 @@ pub fn before_push(caller: &Caller, lines: &str) -> Result<Verdict, Failure> {
     let history = History::of(&ledger, Some(&site.binding.writer));
     for PushedRef { name, new, .. } in &pushed {
         let Some(new) = new.as_ref().filter(|_| name.starts_with("refs/heads/")) else { continue };
-        if let Some(held) = holds::holding(site, &history, new)?.first() {
+        if let Some(held) = holds::stopping(site, &history, new)?.held.first() {
             let branch = name.trim_start_matches("refs/heads/");
             verdict.warning = Some(format!(
                 "{branch} contains {}, which is held (#{}): gitroll deploy refuses it",

@@ -53,7 +53,7 @@ pub fn moved(caller: &Caller) -> Result<Option<String>, Failure> {
 /// Says what is held of a commit that was checked out by hand, with the command.
 fn held_line(site: &Site, ledger: &Ledger, head: &Oid) -> Result<Option<String>, Failure> {
     let history = History::of(ledger, Some(&site.binding.writer));
-    let Some(held) = holds::holding(site, &history, head)?.into_iter().next() else {
+    let Some(held) = holds::stopping(site, &history, head)?.held.into_iter().next() else {
         return Ok(None);
     };
     let contains = match held.subject == *head {

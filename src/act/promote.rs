@@ -55,10 +55,10 @@ pub fn promote(caller: &Caller, request: &PromoteRequest) -> Result<Promoted, Fa
     let proven = facts.history.proven_here(&commit) || facts.history.adopted(&commit);
     fit(&session, &facts, &served, proven, request.unproven)?;
     let (tag, there) = match named_already(&session, &facts, &served, request)? {
-        Some(there) => (there.target.short().to_owned(), Some(there)),
+        Some(there) => (there.target.short().to_owned(), Some(there.clone())),
         None => {
-            let tag = tag_name(&facts, &served, request)?;
-            let there = facts.tags.iter().find(|there| there.target.short() == tag);
+            let tag = tag_name(&session, &facts, &served, request)?;
+            let there = session.site.git.tag(&tag)?;
             (tag, there)
         }
     };
@@ -76,7 +76,7 @@ pub fn promote(caller: &Caller, request: &PromoteRequest) -> Result<Promoted, Fa
                 unpublished: false,
             });
         }
-        can_take_over(&session, there, &commit)?;
+        can_take_over(&session, &there, &commit)?;
         let there = there.target.clone();
         return record(&session, &facts, &served, there, proven, request);
     }
@@ -99,12 +99,8 @@ fn named_already<'f>(
         return Ok(None);
     }
     let pattern = &facts.accepted.config.stable.pattern;
-    let matcher = stable_matcher(pattern);
-    let names_it = |tag: &&Tag| {
-        matcher.as_ref().is_some_and(|m| m.is_match(tag.target.short()))
-            && tag.kind.commit() == Some(&served.commit)
-    };
-    let found = facts.tags.iter().filter(names_it).max_by_key(|tag| {
+    let tags = facts.names.tags_on(&session.site.git, &served.commit);
+    let found = tags.into_iter().max_by_key(|tag| {
         let short = tag.target.short();
         (stands(facts, &tag.target, &served.commit), version_of(short, pattern), short)
     });
@@ -249,7 +245,12 @@ fn well(session: &Session, facts: &Facts, served: &Served) -> Result<(), Failure
         .next("gitroll promote --unproven", "promotes it anyway"))
 }
 
-fn tag_name(facts: &Facts, served: &Served, request: &PromoteRequest) -> Result<String, Failure> {
+fn tag_name(
+    session: &Session,
+    facts: &Facts,
+    served: &Served,
+    request: &PromoteRequest,
+) -> Result<String, Failure> {
     let pattern = &facts.accepted.config.stable.pattern;
     if let Some(name) = &request.version {
         return full_name(name, pattern);
@@ -259,7 +260,7 @@ fn tag_name(facts: &Facts, served: &Served, request: &PromoteRequest) -> Result<
         return Err(Failure::unchanged(what).next(AGAIN.0, "names it"));
     };
     let name = full_name(&format!("v{version}"), pattern)?;
-    match facts.tags.iter().find(|tag| tag.target.short() == name) {
+    match session.site.git.tag(&name)? {
         Some(tag) => {
             let other = tag.kind.commit().map_or("something else", |commit| commit.short());
             let what = format!("{name}, the stable tag of the declared {version}, names {other}");

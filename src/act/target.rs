@@ -13,7 +13,7 @@ use crate::site::Observed;
 use crate::system::git::GitError;
 use crate::system::text::nearest;
 use crate::target::{
-    Candidate, Reason, Request, RequestError, Resolution, Standing, however_short, resolve,
+    Candidate, Reach, Reason, Request, RequestError, Resolution, Standing,
 };
 
 /// The targets that are found, not named.
@@ -32,12 +32,13 @@ pub fn request(to: Option<&str>) -> Request {
 pub fn find(
     session: &Session,
     facts: &Facts,
-    all: &Candidates,
+    all: &Candidates<'_>,
     request: &Request,
+    reach: Reach,
 ) -> Result<Result<Resolution, RequestError>, Failure> {
     let named = |name: &str| {
         candidates::named(&session.site, facts, name)
-            .map_err(|error| unknown_name(session, facts, name, &FOUND, error))
+            .map_err(|error| unknown_name(session, name, &FOUND, error))
     };
     let named = match request {
         Request::Named(name) => Some(named(name)?),
@@ -49,15 +50,15 @@ pub fn find(
                     let name = seq.to_string();
                     let named = Some(named(&name)?);
                     let request = Request::Named(name);
-                    return Ok(resolve(&request, &all.deployments, &all.stable, named));
+                    return Ok(all.resolve_named(&request, named, reach)?);
                 }
             }
         }
         _ => None,
     };
-    let found = resolve(request, &all.deployments, &all.stable, named);
+    let found = all.resolve_named(request, named, reach)?;
     if let (Request::LastGood, Err(RequestError::Nothing { .. })) = (request, &found)
-        && let Some(short) = however_short(&all.deployments)
+        && let Some(short) = all.however_short()?
         && !Observed::now(
             &session.site,
             &facts.accepted.config,
@@ -121,7 +122,7 @@ fn number(
 
 /// What a record put in place.
 fn put_in_place(session: &Session, facts: &Facts, seq: Seq) -> Option<Oid> {
-    facts.own(&session.site).iter().find(|e| e.record.seq == seq)?.record.to.clone()
+    facts.own_record(&session.site, seq)?.record.to.clone()
 }
 
 /// Whether `target` is older than what is left: its ancestor, or, in unrelated histories, put in place
@@ -134,7 +135,7 @@ pub fn older(session: &Session, facts: &Facts, target: &Oid, left: &Oid) -> Resu
     if git.contains(target, left)? {
         return Ok(false);
     }
-    let first = |commit: &Oid| facts.history.deployments().iter().position(|s| s.commit == *commit);
+    let first = |commit: &Oid| facts.history.times(commit).next().map(|span| span.seq);
     Ok(match (first(target), first(left)) {
         (Some(target), Some(left)) => target < left,
         (Some(_), None) => true,
@@ -171,7 +172,7 @@ pub fn provisional(subject: &Oid) -> Recorded {
 /// When it names nothing, or several things.
 pub fn resolve_commit(session: &Session, facts: &Facts, name: &str) -> Result<Oid, Failure> {
     let of_record = |seq: Seq| {
-        let entry = facts.own(&session.site).iter().find(|e| e.record.seq == seq)?;
+        let entry = facts.own_record(&session.site, seq)?;
         entry.record.to.clone().or(entry.record.subject.clone())
     };
     if let Some(seq) = Seq::typed(name)
@@ -182,13 +183,12 @@ pub fn resolve_commit(session: &Session, facts: &Facts, name: &str) -> Result<Oi
         return Ok(commit);
     }
     let found = facts.resolve(&session.site, name);
-    found.map_err(|e| unknown_name(session, facts, name, &[], e.into()))
+    found.map_err(|e| unknown_name(session, name, &[], e.into()))
 }
 
 /// Says which known name, or which of `words`, is nearest to one that names nothing.
 fn unknown_name(
     session: &Session,
-    facts: &Facts,
     name: &str,
     words: &[&str],
     error: PlanError,
@@ -199,7 +199,9 @@ fn unknown_name(
         return failure;
     }
     let mut known: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-    known.extend(facts.tags.iter().map(|t| t.target.short().to_owned()));
+    if let Ok(tags) = session.site.git.tag_refs(|_| true) {
+        known.extend(tags.into_iter().map(|tag| tag.short));
+    }
     if let Ok(branches) = session.site.git.refs("refs/heads/") {
         known.extend(
             branches.iter().filter_map(|r| r.name.strip_prefix("refs/heads/")).map(str::to_owned),

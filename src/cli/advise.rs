@@ -19,7 +19,7 @@ use crate::model::{ComponentId, Served};
 use crate::plan::candidates;
 use crate::plan::facts::Facts;
 use crate::site::expectation_of_rules;
-use crate::target::{Request, resolve};
+use crate::target::Request;
 use crate::ui::{Table, Ui, escape, plural};
 use choose::{Advice, Standing, choose};
 
@@ -143,8 +143,7 @@ fn standing(
     facts: &Facts,
     showing: &[(&Rule, &str)],
 ) -> Result<Standing, Failure> {
-    let all = candidates::gather(&session.site, facts)?;
-    let good = resolve(&Request::LastGood, &all.deployments, &all.stable, None).ok();
+    let good = candidates::gather(&session.site, facts).resolve(&Request::LastGood)?.ok();
     let good = good.and_then(|found| {
         let commit = found.chosen.commit?;
         Some(Served { name: found.chosen.name, version: None, commit })

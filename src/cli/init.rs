@@ -123,7 +123,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
     let config_text = draft.config_text;
     let mut records = Vec::new();
     let parsed = config::parse(&config_text, "gitroll.toml")?;
-    let names = Names::of(&site.git.tags()?, &parsed.stable.pattern);
+    let names = Names::of(&site.git, &parsed.stable.pattern)?;
     let checked_out = names.served(&site.git, &head.commit, Some(&parsed))?;
     let ledger = ledger::read(&site.git, &site.binding)?;
     let begun = ledger.chains.contains_key(&site.binding.writer);
@@ -290,8 +290,8 @@ fn held_open(site: &Site, served: &Served, observed: &Observed) -> Result<Vec<St
 
 /// What `gitroll back` would do now.
 fn tonight(session: &Session, facts: &Facts, healthy: bool) -> Result<Option<Served>, Failure> {
-    let all = candidates::gather(&session.site, facts)?;
-    let found = diagnosis::last_good(&all, !healthy);
+    let all = candidates::gather(&session.site, facts);
+    let found = diagnosis::last_good(&all, !healthy)?;
     Ok(found.and_then(|f| {
         Some(Served { commit: f.chosen.commit?, name: f.chosen.name, version: None })
     }))

@@ -198,8 +198,8 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
     let serving = seen.serves.clone().unwrap_or_else(|| facts.serving.clone());
     let known = seen.serves.as_ref().and(facts.standing.as_ref());
     let standing = known.filter(|s| s.commit == serving.commit);
-    let all = candidates::gather(site, facts)?;
-    let back = diagnosis::last_good(&all, !seen.observed.healthy());
+    let all = candidates::gather(site, facts);
+    let back = diagnosis::last_good(&all, !seen.observed.healthy())?;
     let back = back.filter(|_| open.is_empty());
     let diagnosis = diagnosis::of(session, facts, &seen.observed, open)?;
     let back_to = back.and_then(|found| {
@@ -312,7 +312,7 @@ fn upstream(session: &Session, facts: &Facts) -> Result<Option<Upstream>, Failur
     let Some(upstream) = &facts.accepted.config.deploy.upstream else { return Ok(None) };
     let name = format!("{}/{}", upstream.remote, upstream.branch);
     let Some(tip) = git.find_ref(&format!("refs/remotes/{name}"))? else { return Ok(None) };
-    let holding = holds::holding(&session.site, &facts.history, &tip)?;
+    let holding = holds::holding(&session.site, facts, &tip)?;
     let contents = component::held_in(git, &facts.held_contents, &tip)?;
     Ok(Some(Upstream {
         name,

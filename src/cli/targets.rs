@@ -11,17 +11,25 @@ use super::session::Session;
 use crate::act::diagnosis;
 use crate::model::Oid;
 use crate::plan::candidates;
-use crate::target::{Candidate, Needed, Reason, Request, Standing, resolve};
-use crate::ui::{Style, Table, Ui, escape, span};
+use crate::target::{Candidate, Needed, Reason, Request, Standing};
+use crate::ui::{Style, Table, Ui, escape, plural, span};
 
 /// List the versions that `back` can return to, and why others are skipped
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gitroll targets           stable tags first, highest version on top
+  gitroll targets --all     including the oldest versions
   gitroll targets --json    all reasons in full
 
 ● serves now. → is the target of `gitroll back`.")]
-pub struct TargetsArgs {}
+pub struct TargetsArgs {
+    /// Show this many stable tags and this many other versions
+    #[arg(short, value_name = "COUNT", default_value_t = 20)]
+    n: usize,
+    /// Show all of them
+    #[arg(long, conflicts_with = "n")]
+    all: bool,
+}
 
 /// The answer of `targets`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -32,30 +40,51 @@ pub struct TargetsAnswer {
     pub last_stable: Option<Oid>,
     /// Stable tags, the highest version first, then states without one, the most recent first.
     pub targets: Vec<Candidate>,
+    /// How many stable tags were not looked at: `--all` does.
+    pub more_tags: usize,
+    /// How many states that served here, the oldest ones, were not looked at.
+    pub more_deployments: usize,
 }
 
 /// Runs it.
 ///
 /// # Errors
 /// When the repository or the own chain cannot be read.
-pub fn run(globals: &Globals, ui: &Ui, _args: &TargetsArgs) -> Result<Exit, Failure> {
+pub fn run(globals: &Globals, ui: &Ui, args: &TargetsArgs) -> Result<Exit, Failure> {
     let session = Session::look(globals, ui)?;
     super::reader::mention_open_run(&session.site, ui);
     let facts = session.facts()?;
-    let all = candidates::gather(&session.site, &facts)?;
-    let taken = |request| {
-        resolve(&request, &all.deployments, &all.stable, None).ok().and_then(|r| r.chosen.commit)
+    let all = candidates::gather(&session.site, &facts);
+    let most = if args.all { usize::MAX } else { args.n };
+    let (good, stable) =
+        (all.resolve(&Request::LastGood)?.ok(), all.resolve(&Request::LastStable)?.ok());
+    let mut targets: Vec<Candidate> = all.stable().take(most).collect::<Result<_, _>>()?;
+    let shown = targets.len();
+    let named = |targets: &[Candidate], commit: &Option<Oid>| {
+        commit.is_some() && targets.iter().any(|target| target.commit == *commit)
     };
-    let (last_good, last_stable) = (taken(Request::LastGood), taken(Request::LastStable));
-    let mut tags = all.stable;
-    tags.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.name.cmp(&b.1.name)));
-    let mut targets: Vec<Candidate> = tags.into_iter().map(|(_, candidate)| candidate).collect();
-    let rest: Vec<Candidate> = all
-        .deployments
-        .into_iter()
-        .filter(|d| targets.iter().all(|t| t.commit != d.commit || d.commit.is_none()))
-        .collect();
+    let (mut looked_at, mut rest) = (0, Vec::new());
+    for deployment in all.deployments() {
+        if rest.len() >= most {
+            break;
+        }
+        let deployment = deployment?;
+        looked_at += 1;
+        if !named(&targets, &deployment.commit) {
+            rest.push(deployment);
+        }
+    }
     targets.extend(rest);
+    // However far down they are, these are what one looks for.
+    for found in stable.iter().chain(&good) {
+        if !named(&targets, &found.chosen.commit) {
+            targets.push(found.chosen.clone());
+        }
+    }
+    let (deployments, tags) = all.counts();
+    let more = (tags.saturating_sub(shown), deployments.saturating_sub(looked_at));
+    let (last_good, last_stable) =
+        (good.and_then(|found| found.chosen.commit), stable.and_then(|found| found.chosen.commit));
     let mut marked = false;
     for target in &mut targets {
         let next = !marked && target.standing == Standing::Usable && target.commit == last_good;
@@ -67,6 +96,10 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &TargetsArgs) -> Result<Exit, Fail
     for line in table(&targets, &ui.out).lines(&ui.out) {
         ui.line(&line);
     }
+    if more != (0, 0) {
+        let (tags, states) = (plural(more.0, "stable tag"), plural(more.1, "state"));
+        ui.line(&format!("{tags} and {states} more: gitroll targets --all"));
+    }
     if last_good.is_none() {
         ui.say("there is no other version to roll back to: see WHY");
     }
@@ -77,7 +110,9 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &TargetsArgs) -> Result<Exit, Fail
             rollback.record
         ));
     }
-    ui.document("targets", 0, &TargetsAnswer { last_good, last_stable, targets });
+    let (more_tags, more_deployments) = more;
+    let answer = TargetsAnswer { last_good, last_stable, targets, more_tags, more_deployments };
+    ui.document("targets", 0, &answer);
     Ok(Exit::Done)
 }
 

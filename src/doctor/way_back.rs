@@ -12,7 +12,7 @@ use crate::plan::facts::Facts;
 use crate::plan::preflight;
 use crate::plan::{PlanError, candidates, estimate};
 use crate::site::Site;
-use crate::target::{Candidate, Needed, Reason, Request, RequestError, Standing, resolve};
+use crate::target::{Candidate, Needed, Reason, Request, RequestError, Standing};
 
 /// Resolves what `gitroll back` would take tonight, and makes its plan as `back` would.
 pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
@@ -36,15 +36,16 @@ fn last_good(
     facts: &Facts,
     found: &mut Examination,
 ) -> Result<Option<SpaceNeeded>, PlanError> {
-    let all = candidates::gather(site, facts)?;
-    if let Err(error) = resolve(&Request::LastStable, &all.deployments, &all.stable, None) {
-        let serving = all.stable.iter().any(|(_, c)| c.standing == Standing::Serving);
+    let all = candidates::gather(site, facts);
+    if let Err(error) = all.resolve(&Request::LastStable)? {
+        let mut tags = all.stable();
+        let serving = tags.any(|tag| tag.is_ok_and(|tag| tag.standing == Standing::Serving));
         if !serving {
             let fix = Some("gitroll promote".to_owned());
             found.warning("stable", format!("{error}: last-stable names nothing"), fix);
         }
     }
-    let chosen = match resolve(&Request::LastGood, &all.deployments, &all.stable, None) {
+    let chosen = match all.resolve(&Request::LastGood)? {
         Ok(resolution) => resolution.chosen,
         Err(error) => {
             nowhere(&error, found);

@@ -2,9 +2,9 @@
 //! signatures, and it remembers how far each chain had come.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, Metadata};
+use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -105,17 +105,7 @@ pub(super) fn place(git: &Git, name: &str) -> PathBuf {
 
 /// Reads a file of the cache directory if nobody else could have written it.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    let own = |metadata: &Metadata| {
-        let ours = [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid());
-        ours && metadata.mode() & 0o022 == 0
-    };
-    let dir = fs::symlink_metadata(path.parent()?).ok()?;
-    let file = fs::symlink_metadata(path).ok()?;
-    let safe = dir.is_dir() && own(&dir) && file.is_file() && own(&file);
-    if !safe || file.len() > MOST_BYTES {
-        return None;
-    }
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+    serde_json::from_slice(&files::read_cache(path, MOST_BYTES)?).ok()
 }
 
 /// Writes a file of the cache directory. A failure is not told: everything here can be found out again.

@@ -3,6 +3,7 @@
 
 use super::codec::{self, Decoded, MOST_BYTES};
 use super::entry::{Chain, Entry, LedgerError};
+use super::kept::Kept;
 use crate::model::{
     AppName, ChainId, Digest, EnvironmentName, Evidence, Oid, Person, Record, Seq, TreeMode,
     WriterId,
@@ -15,6 +16,8 @@ pub(super) struct Walked {
     pub chain: Chain,
     /// The tag objects, in the order of the chain's entries.
     pub objects: Vec<Vec<u8>>,
+    /// How many of the entries, the newest, were read from git.
+    pub read: usize,
 }
 
 impl Entry {
@@ -46,7 +49,12 @@ pub(super) struct Expected<'a> {
 ///
 /// # Errors
 /// `Malformed` and `Broken` name the record; `Git` when an object is missing.
-pub(super) fn walk(git: &Git, head: &Oid, expected: Expected<'_>) -> Result<Walked, LedgerError> {
+pub(super) fn walk(
+    git: &Git,
+    head: &Oid,
+    expected: Expected<'_>,
+    kept: Option<&Kept>,
+) -> Result<Walked, LedgerError> {
     let (mut entries, mut objects): (Vec<Entry>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
     let mut next = head.clone();
     loop {
@@ -57,14 +65,42 @@ pub(super) fn walk(git: &Git, head: &Oid, expected: Expected<'_>) -> Result<Walk
         let (seq, id) = (entry.record.seq, entry.record.chain.clone());
         entries.push(entry);
         objects.push(object);
-        if seq == Seq::FIRST {
+        let read = entries.len();
+        let kept = kept.filter(|kept| seq != Seq::FIRST && kept.ends_with(&next));
+        if let Some(kept) = kept
+            && !append_kept(kept, &mut entries, &mut objects, expected)
+        {
+            entries.truncate(read);
+            objects.truncate(read);
+        }
+        if entries.last().is_some_and(|first| first.record.seq == Seq::FIRST) {
             entries.reverse();
             objects.reverse();
             let chain = Chain { writer: expected.writer.clone(), id, entries };
-            return Ok(Walked { chain, objects });
+            return Ok(Walked { chain, objects, read });
         }
         next = commit.parents[0].clone();
     }
+}
+
+/// Goes on with what is kept beneath the last entry, down to the first record; whether all of it is what the entry
+/// above names.
+fn append_kept(
+    kept: &Kept,
+    entries: &mut Vec<Entry>,
+    objects: &mut Vec<Vec<u8>>,
+    expected: Expected<'_>,
+) -> bool {
+    for found in kept.newest_first().skip(1) {
+        let Some((entry, object)) = found else { return false };
+        let later = entries.last().map(|later| &later.record);
+        if check_record(&entry, later, expected).is_err() {
+            return false;
+        }
+        entries.push(entry);
+        objects.push(object);
+    }
+    entries.last().is_some_and(|first| first.record.seq == Seq::FIRST)
 }
 
 fn entry(git: &Git, commit: &Commit, writer: &WriterId) -> Result<(Entry, Vec<u8>), LedgerError> {
@@ -99,6 +135,24 @@ fn check_link(
     later: Option<&Record>,
     expected: Expected<'_>,
 ) -> Result<(), LedgerError> {
+    check_record(entry, later, expected)?;
+    let parents = if entry.record.seq == Seq::FIRST { 1 } else { 2 };
+    if commit.parents.len() != parents || commit.parents.last() != Some(&entry.object) {
+        return Err(LedgerError::Broken {
+            name: entry.name(),
+            problem: "its commit's parents are not the previous record and the commit that it is about"
+                .to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Whether a record is of the chain that is read, and the one that the later record names.
+fn check_record(
+    entry: &Entry,
+    later: Option<&Record>,
+    expected: Expected<'_>,
+) -> Result<(), LedgerError> {
     let record = &entry.record;
     let wrong = |problem: String| Err(LedgerError::Broken { name: entry.name(), problem });
     if record.environment != *expected.environment {
@@ -126,13 +180,6 @@ fn check_link(
         if (&record.chain, &record.app) != (&later.chain, &later.app) {
             return wrong(format!("record {} belongs to another chain or app", later.seq));
         }
-    }
-    let parents = if record.seq == Seq::FIRST { 1 } else { 2 };
-    if commit.parents.len() != parents || commit.parents.last() != Some(&entry.object) {
-        return wrong(
-            "its commit's parents are not the previous record and the commit that it is about"
-                .to_owned(),
-        );
     }
     Ok(())
 }

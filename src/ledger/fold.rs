@@ -1,7 +1,7 @@
 //! The fold: what a ledger's records come to. Pure, and the same for every order in which chains are
 //! read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,6 +22,7 @@ pub struct History {
     serving: Option<ServingState>,
     deployments: Vec<ServedSpan>,
     moved_from: BTreeMap<Oid, Seq>,
+    states: HashMap<Oid, OfCommit>,
     adopted: BTreeSet<Oid>,
     pinned: BTreeMap<String, Pinned>,
     proven_by: BTreeMap<Oid, BTreeSet<WriterId>>,
@@ -86,6 +87,18 @@ impl ServedSpan {
         let known = !self.doubtful || self.began.same_boot(ended);
         self.began.until(ended).filter(|_| known)
     }
+}
+
+/// Where a commit is found in the own chain, so that nobody has to search it.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct OfCommit {
+    /// Its times among the deployments, oldest first.
+    spans: Vec<usize>,
+    proven: bool,
+    /// The place of the last record that put it in place, or found it there.
+    recorded: Option<usize>,
+    /// The place of the last record by whose word it serves, and of the next one about what serves.
+    last: Option<(usize, Option<usize>)>,
 }
 
 /// How long a state served in all.
@@ -208,9 +221,35 @@ impl History {
         &self.deployments
     }
 
+    /// The times a commit served here, oldest first.
+    pub fn times(&self, commit: &Oid) -> impl DoubleEndedIterator<Item = &ServedSpan> {
+        let spans = self.states.get(commit).map_or(&[][..], |state| &state.spans);
+        spans.iter().filter_map(|at| self.deployments.get(*at))
+    }
+
+    /// The commits that served here, the last to be put in place first, each once.
+    pub fn served_commits(&self) -> impl Iterator<Item = &Oid> {
+        let last = |at: usize, span: &ServedSpan| {
+            self.states.get(&span.commit).is_some_and(|state| state.spans.last() == Some(&at))
+        };
+        let spans = self.deployments.iter().enumerate().rev();
+        spans.filter(move |(at, span)| last(*at, span)).map(|(_, span)| &span.commit)
+    }
+
+    /// The place in the own chain of the last record that put a commit in place, or found it there.
+    pub fn last_record(&self, commit: &Oid) -> Option<usize> {
+        self.states.get(commit)?.recorded
+    }
+
+    /// The place in the own chain of the record about what serves that came next after the last one by whose word
+    /// a commit serves.
+    pub fn left_by(&self, commit: &Oid) -> Option<usize> {
+        self.states.get(commit)?.last?.1
+    }
+
     /// Whether a commit was observed serving here by a run.
     pub fn proven_here(&self, commit: &Oid) -> bool {
-        self.deployments.iter().any(|span| span.proven && span.commit == *commit)
+        self.states.get(commit).is_some_and(|state| state.proven)
     }
 
     /// The writers on whose hosts a commit was observed serving by a run.
@@ -234,7 +273,7 @@ impl History {
 
     /// Whether processes ran a commit that came by hand, as they were seen when HEAD was moved again.
     pub fn ran_here(&self, commit: &Oid) -> bool {
-        self.deployments.iter().any(|span| span.ran && span.commit == *commit)
+        self.times(commit).any(|span| span.ran)
     }
 
     /// The commits that somebody moved HEAD away from by hand, each with the last record that says so.
@@ -242,10 +281,14 @@ impl History {
         &self.moved_from
     }
 
+    /// The full names of the tags that were adopted here.
+    pub fn pins(&self) -> impl Iterator<Item = &str> {
+        self.pinned.keys().map(String::as_str)
+    }
+
     /// How long a commit served here in all, up to `now`.
     pub fn served_total(&self, commit: &Oid, now: &Moment) -> TimeServed {
-        let spans = self.deployments.iter().filter(|span| span.commit == *commit);
-        spans.fold(TimeServed::default(), |total, span| match span.duration(now) {
+        self.times(commit).fold(TimeServed::default(), |total, span| match span.duration(now) {
             Some(time) => TimeServed { known: total.known.saturating_add(time), ..total },
             None => TimeServed { and_unknown: true, ..total },
         })
@@ -296,7 +339,10 @@ impl History {
     }
 
     fn fold_own(&mut self, chain: &Chain) {
-        for (entry, doubtful) in chain.entries.iter().zip(doubtful(&chain.entries)) {
+        let mut last: Option<Oid> = None;
+        for (at, (entry, doubtful)) in
+            chain.entries.iter().zip(doubtful(&chain.entries)).enumerate()
+        {
             let record = &entry.record;
             if record.event == Event::Adopt && record.outcome == Outcome::Succeeded {
                 // An adoption of what serves names it in To, one of an older state in Subject.
@@ -310,6 +356,18 @@ impl History {
             }
             if !record.event.serves() {
                 continue;
+            }
+            if let Some(state) = last.take().and_then(|commit| self.states.get_mut(&commit))
+                && let Some((_, next @ None)) = &mut state.last
+            {
+                *next = Some(at);
+            }
+            if let Some(commit) = stated(entry) {
+                self.states.entry(commit.clone()).or_default().last = Some((at, None));
+                last = Some(commit.clone());
+            }
+            if let Some(commit) = found(entry) {
+                self.states.entry(commit.clone()).or_default().recorded = Some(at);
             }
             match served(entry) {
                 Some(commit) => self.begin(entry, commit.clone(), doubtful),
@@ -367,8 +425,12 @@ impl History {
             outcome: record.outcome,
             since: entry.tagger.time,
         });
+        let proven = proven(entry).is_some();
+        let state = self.states.entry(commit.clone()).or_default();
+        state.spans.push(self.deployments.len());
+        state.proven |= proven;
         self.deployments.push(ServedSpan {
-            proven: proven(entry).is_some(),
+            proven,
             adopted: record.event == Event::Adopt && record.outcome == Outcome::Succeeded,
             ran: false,
             commit,
@@ -508,6 +570,21 @@ fn served(entry: &Entry) -> Option<&Oid> {
         Outcome::Failed if record.event == Event::Predeploy => record.to.as_ref(),
         Outcome::Failed => None,
     }
+}
+
+/// The commit that serves by the word of a record that says that it serves well.
+fn stated(entry: &Entry) -> Option<&Oid> {
+    match entry.record.outcome {
+        Outcome::Failed => None,
+        Outcome::Succeeded | Outcome::Restored => served(entry),
+    }
+}
+
+/// The commit that a record about what serves put in place, or found there.
+fn found(entry: &Entry) -> Option<&Oid> {
+    let record = &entry.record;
+    let there = (record.event == Event::Predeploy).then_some(record.subject.as_ref()).flatten();
+    record.to.as_ref().or(there)
 }
 
 /// The commit that a record states to have been observed serving, its checks passing.

@@ -7,6 +7,7 @@ mod codec;
 mod entry;
 mod fold;
 mod fsck;
+mod kept;
 pub mod key;
 mod project;
 mod pushed;

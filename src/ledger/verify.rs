@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::cache::Cache;
 use super::chain::{self, Expected, Walked};
 use super::entry::{Chain, Entry, Ledger, LedgerError, chain_prefix, chain_ref};
+use super::kept::{self, Kept};
 use super::signing;
 use super::trust::{EXPIRED, Trust, Validity};
 use crate::config::Binding;
@@ -58,7 +59,7 @@ pub fn read_unverified(git: &Git, environment: &EnvironmentName) -> Result<Ledge
     for Ref { name, id } in git.refs(&chain_prefix(environment))? {
         let read = writer_of(environment, &name).and_then(|writer| {
             let expected = Expected { environment, writer: &writer, app: None, chain: None };
-            Ok((chain::walk(git, &id, expected)?, writer))
+            Ok((chain::walk(git, &id, expected, None)?, writer))
         });
         match read {
             Ok((walked, writer)) => {
@@ -134,7 +135,9 @@ impl<'a> Reader<'a> {
             app: Some(&self.binding.app),
             chain: own.then_some(&self.binding.chain),
         };
-        let Walked { chain, objects } = chain::walk(self.git, head, expected)?;
+        let kept = Kept::load(self.git, name);
+        let Walked { chain, objects, read } =
+            chain::walk(self.git, head, expected, kept.as_ref())?;
         let entries = &chain.entries;
         let known = self.cache.known(name).map_or(Ok(Seq(0)), |known| {
             match chain::lacks(entries, known.seq, &known.digest) {
@@ -153,10 +156,14 @@ impl<'a> Reader<'a> {
         let pairs: Vec<_> = entries.iter().zip(&objects).skip(done).collect();
         verify(&self.trust, &pairs, known)?;
         if own {
-            self.check_present(entries)?;
+            // What is kept was present when it was read.
+            self.check_present(&entries[entries.len() - read..])?;
         }
         if let Some((last, _)) = pairs.last() {
             self.cache.remember(name, &self.trust.digest, last);
+        }
+        if read > kept::AFTER {
+            kept::save(self.git, name, entries, &objects);
         }
         Ok(chain)
     }

@@ -36,9 +36,8 @@ enum Strength {
 /// # Errors
 /// When the record cannot be read.
 pub fn asked(site: &Site, facts: &Facts, to: &Served) -> Result<Option<Asked>, PlanError> {
-    let spans = facts.history.deployments().iter();
-    let proven = spans.rev().find(|span| span.proven && span.commit == to.commit);
-    let found = proven.and_then(|span| facts.own(site).iter().find(|e| e.record.seq == span.seq));
+    let proven = facts.history.times(&to.commit).rev().find(|span| span.proven);
+    let found = proven.and_then(|span| facts.own_record(site, span.seq));
     let Some(entry) = found else { return Ok(None) };
     let text = ledger::config(&site.git, entry)?;
     let evidence = ledger::evidence(&site.git, entry)?;

@@ -1,82 +1,219 @@
-//! Candidates for going back, from the history, the tags and what is kept.
+//! Candidates for going back, from the history, the tags and what is kept: judged one after the other, the likeliest
+//! first, as far as somebody wants to know.
+
+use std::cell::{OnceCell, RefCell};
 
 use super::facts::Facts;
-use super::names::stable_matcher;
 use super::{PlanError, compose, holds, left};
 use crate::ledger::{self, Pinned};
 use crate::model::{Oid, Seq, TargetRef};
 use crate::site::Site;
 use crate::system::git::{Tag, TagKind};
-use crate::target::{Candidate, Needed, Rank, Reason, ServedHere, Standing, safe_name, version_of};
+use crate::target::{
+    self, Candidate, Needed, Rank, Reach, Reason, Request, RequestError, Resolution, ServedHere,
+    Standing, safe_name, version_of,
+};
 
-/// What could be gone back to.
-#[derive(Debug, Clone)]
-pub struct Candidates {
-    /// States that served here, the most recent first, one per commit; adopted tags last.
-    pub deployments: Vec<Candidate>,
-    /// Tags that match the stable pattern, with their ranks.
-    pub stable: Vec<(Rank, Candidate)>,
+/// What could be gone back to. Nothing is judged before it is asked for, and nothing twice.
+pub struct Candidates<'f> {
+    site: &'f Site,
+    facts: &'f Facts,
+    served: Vec<&'f Oid>,
+    deployments: RefCell<Vec<Candidate>>,
+    /// Adopted tags whose state no record put in place.
+    before: OnceCell<Vec<Candidate>>,
+    /// Places of the stable tags, the highest rank first.
+    order: OnceCell<Vec<usize>>,
+    stable: RefCell<Vec<Candidate>>,
 }
 
-/// Looks at every state that served here and every stable tag.
-///
-/// # Errors
-/// When the repository cannot be read.
-pub fn gather(site: &Site, facts: &Facts) -> Result<Candidates, PlanError> {
-    let mut deployments = Vec::new();
-    for commit in served_commits(site, facts) {
-        let served = served_here(facts, &commit);
-        let name = facts.names.served(&site.git, &commit, None)?.name;
-        let seq = facts.last_record_of(site, &commit).map(|e| e.record.seq);
-        let mut candidate = blank(facts, name, Some(commit.clone()), None, seq, served);
-        candidate.standing = judge(site, facts, &commit, served, None)?;
-        need(site, facts, &mut candidate)?;
-        deployments.push(candidate);
+/// Every state that served here and every stable tag, to be judged.
+pub fn gather<'f>(site: &'f Site, facts: &'f Facts) -> Candidates<'f> {
+    Candidates {
+        site,
+        facts,
+        served: served_commits(site, facts),
+        deployments: RefCell::default(),
+        before: OnceCell::new(),
+        order: OnceCell::new(),
+        stable: RefCell::default(),
     }
-    let mut stable = Vec::new();
-    let pattern = &facts.accepted.config.stable.pattern;
-    let matcher = stable_matcher(pattern);
-    for tag in &facts.tags {
-        let short = tag.target.short();
-        if matcher.as_ref().is_some_and(|m| m.is_match(short)) {
-            let mut candidate = of_tag(site, facts, tag)?;
-            // Thousands of tags may never have served here: what they need matters once one is named.
-            if candidate.standing != Standing::Skipped(Reason::NeverServed) {
-                need(site, facts, &mut candidate)?;
+}
+
+impl Candidates<'_> {
+    /// The states that served here, the most recent first, one per commit; adopted tags last.
+    pub fn deployments(&self) -> impl Iterator<Item = Result<Candidate, PlanError>> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            at += 1;
+            self.deployment(at - 1).transpose()
+        })
+    }
+
+    /// The stable tags, the highest rank first.
+    pub fn stable(&self) -> impl Iterator<Item = Result<Candidate, PlanError>> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            at += 1;
+            self.stable_tag(at - 1).transpose()
+        })
+    }
+
+    /// How many states served here, and how many stable tags there are.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.served.len(), self.facts.names.refs().len())
+    }
+
+    /// Chooses among them, judging no more than it takes.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub fn resolve(
+        &self,
+        request: &Request,
+    ) -> Result<Result<Resolution, RequestError>, PlanError> {
+        self.resolve_named(request, None, Reach::default())
+    }
+
+    /// [`Candidates::resolve`] with what a name was resolved to.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub fn resolve_named(
+        &self,
+        request: &Request,
+        named: Option<Candidate>,
+        reach: Reach,
+    ) -> Result<Result<Resolution, RequestError>, PlanError> {
+        let mut failed = Ok(());
+        let found = match request {
+            Request::LastStable => {
+                target::resolve(request, until_failed(self.stable(), &mut failed), named, reach)
             }
-            let rank = Rank {
-                version: version_of(short, pattern),
-                last: candidate.served.map(|s| s.last),
+            _ => target::resolve(
+                request,
+                until_failed(self.deployments(), &mut failed),
+                named,
+                reach,
+            ),
+        };
+        failed.map(|()| found)
+    }
+
+    /// The last good state where none served long enough.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub fn however_short(&self) -> Result<Option<Resolution>, PlanError> {
+        let mut failed = Ok(());
+        let found = target::however_short(until_failed(self.deployments(), &mut failed));
+        failed.map(|()| found)
+    }
+
+    fn deployment(&self, at: usize) -> Result<Option<Candidate>, PlanError> {
+        if let Some(known) = self.deployments.borrow().get(at) {
+            return Ok(Some(known.clone()));
+        }
+        let Some(commit) = self.served.get(at) else {
+            return Ok(self.before()?.get(at - self.served.len()).cloned());
+        };
+        // Twice as many with each time: who goes through all of them walks once through their history.
+        let end = (at * 2).max(FIRST).min(self.served.len());
+        let ahead: Vec<Oid> = self.served[at..end].iter().map(|commit| (*commit).clone()).collect();
+        holds::look_ahead(self.site, self.facts, &ahead)?;
+        let mut candidate = of_commit(self.site, self.facts, commit)?;
+        need(self.site, self.facts, &mut candidate)?;
+        self.deployments.borrow_mut().push(candidate.clone());
+        Ok(Some(candidate))
+    }
+
+    /// Adopted tags whose state no record put in place: they served here before gitroll came, so before all of
+    /// its deployments; the last to serve first.
+    fn before(&self) -> Result<&[Candidate], PlanError> {
+        if let Some(known) = self.before.get() {
+            return Ok(known);
+        }
+        let (site, facts) = (self.site, self.facts);
+        let mut found: Vec<(Rank, Candidate)> = Vec::new();
+        for (at, tag) in facts.names.refs().iter().enumerate() {
+            if facts.history.pinned(&format!("refs/tags/{}", tag.short)).is_none() {
+                continue;
+            }
+            let Some(tag) = facts.names.tag(&site.git, at) else { continue };
+            let by_record = |commit| facts.history.times(commit).next().is_some();
+            if adopted(facts, tag).is_some() && !tag.kind.commit().is_some_and(by_record) {
+                let candidate = self.of_stable(tag)?;
+                found.push((self.rank(tag), candidate));
+            }
+        }
+        // A reflog knows no more than seconds: of two in the same one the higher version came later.
+        let last = |candidate: &Candidate| candidate.served.map(|served| served.last);
+        found.sort_by(|(a_rank, a), (b_rank, b)| {
+            last(b).cmp(&last(a)).then_with(|| b_rank.cmp(a_rank))
+        });
+        let found = found.into_iter().map(|(_, candidate)| candidate).collect();
+        Ok(self.before.get_or_init(|| found))
+    }
+
+    fn stable_tag(&self, at: usize) -> Result<Option<Candidate>, PlanError> {
+        if let Some(known) = self.stable.borrow().get(at) {
+            return Ok(Some(known.clone()));
+        }
+        let tag = |at: usize| {
+            let place = self.order().get(at)?;
+            self.facts.names.tag(&self.site.git, *place)
+        };
+        let Some(found) = tag(at) else { return Ok(None) };
+        let end = (at * 2).max(FIRST).min(self.order().len());
+        let ahead: Vec<Oid> =
+            (at..end).filter_map(|at| tag(at)?.kind.commit().cloned()).collect();
+        holds::look_ahead(self.site, self.facts, &ahead)?;
+        let candidate = self.of_stable(found)?;
+        self.stable.borrow_mut().push(candidate.clone());
+        Ok(Some(candidate))
+    }
+
+    fn of_stable(&self, tag: &Tag) -> Result<Candidate, PlanError> {
+        let mut candidate = of_tag(self.site, self.facts, tag)?;
+        // Thousands of tags may never have served here: what they need matters once one is named.
+        if candidate.standing != Standing::Skipped(Reason::NeverServed) {
+            need(self.site, self.facts, &mut candidate)?;
+        }
+        Ok(candidate)
+    }
+
+    fn order(&self) -> &[usize] {
+        self.order.get_or_init(|| {
+            let (names, pattern) = (&self.facts.names, &self.facts.accepted.config.stable.pattern);
+            let tags = names.refs().iter().enumerate();
+            let ranked = tags.map(|(at, tag)| (version_of(&tag.short, pattern), tag, at));
+            // Only where the names do not decide the tags are opened.
+            let last = |at: &usize| {
+                let tag = names.tag(&self.site.git, *at)?;
+                served_by_tag(self.facts, tag).map(|served| served.last)
             };
-            stable.push((rank, candidate));
+            target::by_rank(ranked.collect(), |tag| &tag.short, last)
+        })
+    }
+
+    fn rank(&self, tag: &Tag) -> Rank {
+        let pattern = &self.facts.accepted.config.stable.pattern;
+        Rank {
+            version: version_of(tag.target.short(), pattern),
+            last: served_by_tag(self.facts, tag).map(|served| served.last),
         }
     }
-    deployments.extend(served_before(facts, &deployments, &stable));
-    Ok(Candidates { deployments, stable })
 }
 
-/// Adopted tags whose state no record put in place: they served here before gitroll came, so before all of
-/// its deployments; the last to serve first.
-fn served_before(
-    facts: &Facts,
-    deployments: &[Candidate],
-    stable: &[(Rank, Candidate)],
-) -> Vec<Candidate> {
-    let adopted = |candidate: &Candidate| {
-        candidate.tag.as_ref().is_some_and(|tag| {
-            facts.history.pinned(&tag.name).is_some_and(|pin| pin.tag.target == *tag)
-        })
-    };
-    let mut before: Vec<&(Rank, Candidate)> = stable
-        .iter()
-        .filter(|(_, candidate)| adopted(candidate))
-        .filter(|(_, candidate)| deployments.iter().all(|d| d.commit != candidate.commit))
-        .collect();
-    // A reflog knows no more than seconds: of two in the same one the higher version came later.
-    let last = |candidate: &Candidate| candidate.served.map(|served| served.last);
-    before
-        .sort_by(|(a_rank, a), (b_rank, b)| last(b).cmp(&last(a)).then_with(|| b_rank.cmp(a_rank)));
-    before.into_iter().map(|(_, candidate)| candidate.clone()).collect()
+/// How many are looked at together at first.
+const FIRST: usize = 4;
+
+/// The candidates up to the first that cannot be judged, and why it cannot.
+fn until_failed<'e>(
+    candidates: impl Iterator<Item = Result<Candidate, PlanError>> + 'e,
+    failed: &'e mut Result<(), PlanError>,
+) -> impl Iterator<Item = Candidate> + 'e {
+    candidates.map_while(move |candidate| candidate.map_err(|error| *failed = Err(error)).ok())
 }
 
 /// The candidate a person named: a record's position, a tag (with the scrutiny of any tag) or any other
@@ -88,8 +225,8 @@ pub fn named(site: &Site, facts: &Facts, name: &str) -> Result<Candidate, PlanEr
     let short = name.strip_prefix("refs/tags/").unwrap_or(name);
     // Whoever says origin/main means the remote's branch, whatever a tag is called.
     let of_remote = site.git.find_ref(&format!("refs/remotes/{name}"))?.is_some();
-    let tag = facts.tags.iter().find(|tag| !of_remote && tag.target.short() == short);
-    let mut candidate = match tag {
+    let tag = if of_remote { None } else { site.git.tag(short)? };
+    let mut candidate = match &tag {
         Some(tag) => of_tag(site, facts, tag)?,
         None => of_commit(site, facts, &facts.resolve(site, name)?)?,
     };
@@ -102,7 +239,7 @@ pub fn named(site: &Site, facts: &Facts, name: &str) -> Result<Candidate, PlanEr
 /// # Errors
 /// When git cannot be read.
 pub fn of_seq(site: &Site, facts: &Facts, seq: Seq) -> Result<Option<Candidate>, PlanError> {
-    let found = facts.own(site).iter().find(|entry| entry.record.seq == seq);
+    let found = facts.own_record(site, seq);
     let Some(commit) = found.and_then(|entry| entry.record.to.clone()) else { return Ok(None) };
     let mut candidate = of_commit(site, facts, &commit)?;
     candidate.seq = Some(seq);
@@ -125,8 +262,7 @@ fn of_tag(site: &Site, facts: &Facts, tag: &Tag) -> Result<Candidate, PlanError>
         TagKind::Lightweight(commit) | TagKind::Annotated { commit, .. } => Some(commit.clone()),
         TagKind::Unusable(_) => None,
     };
-    let served = commit.as_ref().and_then(|c| served_here(facts, c));
-    let served = adopted(facts, tag).map(|pin| with_time_before(served, pin)).or(served);
+    let served = served_by_tag(facts, tag);
     let seq =
         commit.as_ref().and_then(|c| facts.last_record_of(site, c)).map(|entry| entry.record.seq);
     let target = Some(tag.target.clone());
@@ -137,6 +273,12 @@ fn of_tag(site: &Site, facts: &Facts, tag: &Tag) -> Result<Candidate, PlanError>
         (None, None) => Standing::Skipped(Reason::Unusable { why: "names no commit".into() }),
     };
     Ok(candidate)
+}
+
+/// How what a tag names served here, and before gitroll, where it was adopted.
+fn served_by_tag(facts: &Facts, tag: &Tag) -> Option<ServedHere> {
+    let served = tag.kind.commit().and_then(|commit| served_here(facts, commit));
+    adopted(facts, tag).map(|pin| with_time_before(served, pin)).or(served)
 }
 
 /// The adoption of a tag that still points to what it was pinned to.
@@ -207,8 +349,8 @@ fn judge(
         return Ok(Standing::Skipped(Reason::NotProven));
     }
     // By the reflog it was checked out here once: a clone begins at the newest commit.
-    let put_here = facts.history.deployments().iter().any(|span| span.commit == *commit);
-    if !put_here && site.git.contains(commit, &facts.serving.commit)? {
+    let put_here = facts.history.times(commit).next().is_some();
+    if !put_here && facts.contains(site, commit, &facts.serving.commit)? {
         return Ok(Standing::Skipped(Reason::Ahead));
     }
     if let Some(by) = tag.and_then(|tag| facts.history.demoted(&tag.target)) {
@@ -277,24 +419,17 @@ fn need(site: &Site, facts: &Facts, candidate: &mut Candidate) -> Result<(), Pla
 }
 
 /// What served here, the most recent first; then what was checked out by hand and left, whether it served or not.
-fn served_commits(site: &Site, facts: &Facts) -> Vec<Oid> {
-    let mut commits: Vec<Oid> = Vec::new();
-    for span in facts.history.deployments().iter().rev() {
-        if !commits.contains(&span.commit) {
-            commits.push(span.commit.clone());
-        }
-    }
-    let mut left: Vec<_> = facts.history.moved_from().iter().collect();
+fn served_commits<'f>(site: &Site, facts: &'f Facts) -> Vec<&'f Oid> {
+    let history = &facts.history;
+    let mut left: Vec<_> = history.moved_from().iter().collect();
     left.sort_by_key(|(_, seq)| std::cmp::Reverse(**seq));
     let unserved = left.into_iter().map(|(commit, _)| commit);
-    commits.extend(
-        unserved.filter(|c| !commits.contains(c) && site.git.has(c)).cloned().collect::<Vec<_>>(),
-    );
-    commits
+    let unserved = unserved.filter(|c| history.times(c).next().is_none() && site.git.has(c));
+    history.served_commits().chain(unserved).collect()
 }
 
 fn served_here(facts: &Facts, commit: &Oid) -> Option<ServedHere> {
-    let last = facts.history.deployments().iter().rfind(|span| span.commit == *commit)?;
+    let last = facts.history.times(commit).next_back()?;
     let total = facts.history.served_total(commit, &facts.moment);
     Some(ServedHere {
         seconds: total.known.as_secs(),

@@ -6,19 +6,19 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::error::PlanError;
+use super::lineage::Lineage;
 use super::names::Names;
-use super::reverts::{self, Revert};
 use crate::build::{Depth, LiveArtifact, Toolchain, outputs_of};
 use crate::check::ObservedService;
 use crate::component::{self, HeldContent};
 use crate::config::{self, Build, Config};
-use crate::ledger::{self, Chain, Entry, History, Ledger, ServingState};
-use crate::model::{Event, Moment, Oid, Outcome, RepoPath, Seq, Served, WitnessedProcess};
+use crate::ledger::{self, Chain, Entry, Held, History, Ledger, ServingState};
+use crate::model::{Event, Hold, Moment, Oid, Outcome, RepoPath, Seq, Served, WitnessedProcess};
 use crate::site::{
     ProvenBy, Site, StartedOn, Vouched, all_started_on, config_in_tree, observe_services,
     processes, vouch, vouched_processes,
 };
-use crate::system::git::{GitError, Head, Tag};
+use crate::system::git::{Ancestry, GitError, Head};
 use crate::system::procs::Ticks;
 use crate::system::{clock, secrets};
 
@@ -42,13 +42,12 @@ pub struct Facts {
     pub serving: Served,
     /// What was found where HEAD is not what the records say; `None` where it is.
     pub hand_made: Option<HandMade>,
-    /// All tags of people's making.
-    pub tags: Vec<Tag>,
-    /// Names of commits.
+    /// The stable tags, and the names of commits by them.
     pub names: Names,
     /// Contents of components that are held.
     pub held_contents: Vec<HeldContent>,
-    reverts: OnceCell<Vec<Revert>>,
+    lineage: OnceCell<Lineage>,
+    held_trees: OnceCell<Vec<(Held, Option<Oid>)>>,
     /// What builds and runs the app here.
     pub toolchain: Toolchain,
 }
@@ -102,8 +101,7 @@ impl Facts {
             ledger::evidence(&site.git, last)?;
         }
         let head = site.git.head()?;
-        let tags = site.git.tags()?;
-        let names = Names::of(&tags, &accepted.config.stable.pattern);
+        let names = Names::of(&site.git, &accepted.config.stable.pattern)?;
         let serving = names.served(&site.git, &head.commit, Some(&accepted.config))?;
         let standing = history.serving().cloned();
 
@@ -121,8 +119,8 @@ impl Facts {
             standing,
             serving,
             hand_made: None,
-            reverts: OnceCell::new(),
-            tags,
+            lineage: OnceCell::new(),
+            held_trees: OnceCell::new(),
             names,
             held_contents,
             toolchain: Toolchain::of(&site.binding, site.top()),
@@ -210,20 +208,55 @@ impl Facts {
         Ok(last)
     }
 
-    /// The reverts in what serves since the oldest state that served here.
+    /// Who contains whom of what bears on the way back: held commits, and the reverts in what serves since the
+    /// oldest state that served here.
     ///
     /// # Errors
     /// When git cannot read the commits.
-    pub fn reverts(&self, site: &Site) -> Result<&[Revert], GitError> {
-        if let Some(found) = self.reverts.get() {
-            return Ok(found);
+    pub fn lineage(&self, site: &Site) -> Result<&Lineage, GitError> {
+        if let Some(known) = self.lineage.get() {
+            return Ok(known);
         }
+        let held = self.history.holds().iter().filter(|held| held.hold == Hold::Commit);
         let mut served = self.history.deployments().iter().map(|span| &span.commit);
-        let found = match served.find(|commit| site.git.has(commit)) {
-            Some(oldest) => reverts::between(&site.git, oldest, &self.serving.commit)?,
-            None => Vec::new(),
+        let oldest = served.find(|commit| site.git.has(commit));
+        let serving = &self.serving.commit;
+        // Asked only of what no record put in place.
+        let others = self.history.pins().next().map(|_| serving);
+        let between = oldest.map(|oldest| (oldest, serving));
+        let found = Lineage::of(site, held.map(|held| &held.subject), others, between)?;
+        Ok(self.lineage.get_or_init(|| found))
+    }
+
+    /// Whether `commit` contains `of`.
+    ///
+    /// # Errors
+    /// When git cannot read the commits.
+    pub fn contains(&self, site: &Site, commit: &Oid, of: &Oid) -> Result<bool, GitError> {
+        if *of == self.serving.commit && self.history.pins().next().is_some() {
+            let found = self.lineage(site)?.ancestry(&site.git, commit, of)?;
+            return Ok(found == Ancestry::Ancestor);
+        }
+        site.git.contains(commit, of)
+    }
+
+    /// The holds on commits, with the trees of those that are here.
+    ///
+    /// # Errors
+    /// When git cannot read the commits.
+    pub fn held_trees(&self, site: &Site) -> Result<&[(Held, Option<Oid>)], GitError> {
+        if let Some(known) = self.held_trees.get() {
+            return Ok(known);
+        }
+        let held = self.history.holds().iter().filter(|held| held.hold == Hold::Commit);
+        let tree = |held: &Held| match site.git.has(&held.subject) {
+            true => site.git.commit(&held.subject).map(|commit| Some(commit.tree)),
+            false => Ok(None),
         };
-        Ok(self.reverts.get_or_init(|| found))
+        let found: Result<Vec<_>, GitError> =
+            held.map(|held| Ok((held.clone(), tree(held)?))).collect();
+        let found = found?;
+        Ok(self.held_trees.get_or_init(|| found))
     }
 
     /// What the processes that serve are worth as witnesses of [`Facts::serving`].
@@ -307,14 +340,14 @@ impl Facts {
 
     /// The last own record that put `commit` in place, or found it there.
     pub fn last_record_of<'a>(&'a self, site: &Site, commit: &Oid) -> Option<&'a Entry> {
-        self.own(site).iter().rev().find(|entry| {
-            let record = &entry.record;
-            record.event.serves()
-                && (record.to.as_ref() == Some(commit)
-                    || (record.to.is_none()
-                        && record.event == crate::model::Event::Predeploy
-                        && record.subject.as_ref() == Some(commit)))
-        })
+        self.own(site).get(self.history.last_record(commit)?)
+    }
+
+    /// The own record of this position.
+    pub fn own_record(&self, site: &Site, seq: Seq) -> Option<&Entry> {
+        // Position i of a chain holds record i + 1.
+        let at = usize::try_from(seq.0).ok()?.checked_sub(1)?;
+        self.own(site).get(at).filter(|entry| entry.record.seq == seq)
     }
 
     /// The deployment id that serves: the run of the last serving record.

@@ -7,7 +7,7 @@ use super::reverts::{Revert, stands};
 use crate::ledger::{self, Entry};
 use crate::model::{Event, Judgement, Oid, Outcome};
 use crate::site::Site;
-use crate::system::git::GitError;
+use crate::system::git::{Ancestry, GitError};
 use crate::target::Reason;
 
 /// Why a state that served here is no good one any more, where that is so.
@@ -31,12 +31,8 @@ fn failing_when_left<'f>(
     facts: &'f Facts,
     commit: &Oid,
 ) -> Result<Option<&'f Entry>, PlanError> {
-    let own: Vec<&Entry> =
-        facts.own(site).iter().filter(|entry| entry.record.event.serves()).collect();
-    let Some(last) = own.iter().rposition(|entry| served(entry) == Some(commit)) else {
-        return Ok(None);
-    };
-    let Some(left) = own.get(last + 1) else { return Ok(None) };
+    let left = facts.history.left_by(commit).and_then(|at| facts.own(site).get(at));
+    let Some(left) = left else { return Ok(None) };
     let record = &left.record;
     let found_failing = record.event == Event::Predeploy
         && record.outcome == Outcome::Failed
@@ -56,15 +52,6 @@ fn failing_when_left<'f>(
     Ok(failing.then_some(left))
 }
 
-fn served(entry: &Entry) -> Option<&Oid> {
-    let record = &entry.record;
-    match record.outcome {
-        Outcome::Succeeded => record.to.as_ref(),
-        Outcome::Restored => record.to.as_ref().or(record.from.as_ref()),
-        Outcome::Failed => None,
-    }
-}
-
 /// The commit of what serves that reverts one which `commit` brought. One that came before it, with an earlier
 /// deployment, counts too where nobody vouched for `commit`.
 fn reverted(
@@ -73,16 +60,19 @@ fn reverted(
     commit: &Oid,
     vouched_for: bool,
 ) -> Result<Option<Oid>, GitError> {
-    let git = &site.git;
-    let before = facts.history.deployments().iter().find(|span| span.commit == *commit);
-    let before = before.and_then(|span| span.from.as_ref()).filter(|from| git.has(from));
-    let reverts = facts.reverts(site)?;
+    let lineage = facts.lineage(site)?;
+    let contains = |commit: &Oid, of: &Oid| {
+        lineage.ancestry(&site.git, commit, of).map(|found| found == Ancestry::Ancestor)
+    };
+    let before = facts.history.times(commit).next().and_then(|span| span.from.as_ref());
+    let before = before.filter(|from| site.git.has(from));
+    let reverts = lineage.said();
     for Revert { by, of } in reverts.iter().filter(|revert| stands(reverts, revert, 0)) {
-        if !git.contains(commit, of)? || git.contains(commit, by)? {
+        if !contains(commit, of)? || contains(commit, by)? {
             continue;
         }
         let brought = match before {
-            Some(before) if before != commit => !git.contains(before, of)?,
+            Some(before) if before != commit => !contains(before, of)?,
             _ => true,
         };
         if brought || !vouched_for {

@@ -13,6 +13,7 @@ pub mod facts;
 mod fitness;
 pub mod holds;
 mod left;
+pub mod lineage;
 mod listening;
 pub mod names;
 pub mod open_files;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::PlanError;
 use super::candidates::{self, Candidates};
 use super::facts::Facts;
 use crate::ledger;
@@ -37,8 +38,8 @@ pub fn prune(site: &Site, facts: &Facts) {
         entry.record.to.as_ref().is_some_and(|to| !facts.history.promoted(to).is_empty())
     });
     serving.take(most).chain(promoted.take(most)).for_each(&mut need);
-    let ways = match candidates::gather(site, facts) {
-        Ok(all) => ways_back(all),
+    let ways = match ways_back(&candidates::gather(site, facts)) {
+        Ok(ways) => ways,
         Err(error) => {
             // Who does not know the ways back removes nothing.
             tracing::warn!("artifacts are not removed: {error}");
@@ -54,10 +55,12 @@ pub fn prune(site: &Site, facts: &Facts) {
 }
 
 /// The states that `last-good` and `last-stable` could take now, the likeliest of each.
-fn ways_back(mut all: Candidates) -> Vec<Oid> {
-    all.stable.sort_by(|a, b| b.0.cmp(&a.0));
-    let usable = |candidate: &&Candidate| candidate.standing == Standing::Usable;
-    let good = all.deployments.iter().filter(usable).take(WAYS_BACK);
-    let stable = all.stable.iter().map(|(_, candidate)| candidate).filter(usable).take(WAYS_BACK);
-    good.chain(stable).filter_map(|candidate| candidate.commit.clone()).collect()
+fn ways_back(all: &Candidates<'_>) -> Result<Vec<Oid>, PlanError> {
+    let usable = |candidate: &Result<Candidate, PlanError>| {
+        candidate.as_ref().map_or(true, |candidate| candidate.standing == Standing::Usable)
+    };
+    let good = all.deployments().filter(usable).take(WAYS_BACK);
+    let stable = all.stable().filter(usable).take(WAYS_BACK);
+    let found: Result<Vec<Candidate>, PlanError> = good.chain(stable).collect();
+    Ok(found?.into_iter().filter_map(|candidate| candidate.commit).collect())
 }

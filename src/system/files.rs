@@ -14,7 +14,7 @@ mod swap;
 use std::fs::File;
 use std::io;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 #[cfg(test)]
@@ -52,6 +52,36 @@ pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map_err(|failed| failed.error)?;
     sync_dir(dir)
+}
+
+/// Reads a file in which something is remembered that can be found out again; `None` where it is missing, larger than
+/// `most` bytes, or where anybody else could have written it.
+pub fn read_cache(path: &Path, most: u64) -> Option<Vec<u8>> {
+    let own = |metadata: &std::fs::Metadata| {
+        let ours = [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid());
+        ours && metadata.mode() & 0o022 == 0
+    };
+    let dir = std::fs::symlink_metadata(path.parent()?).ok()?;
+    let file = std::fs::symlink_metadata(path).ok()?;
+    let safe = dir.is_dir() && own(&dir) && file.is_file() && own(&file);
+    if !safe || file.len() > most {
+        return None;
+    }
+    std::fs::read(path).ok()
+}
+
+/// Writes such a file, whole or not at all as long as the power stays on. After that it may be torn: who reads it has
+/// to be able to tell.
+///
+/// # Errors
+/// Any I/O error; the temporary file is removed.
+pub fn write_cache(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = directory_of(path)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let mut file = tempfile::Builder::new().prefix(".gitroll-").tempfile_in(dir)?;
+    file.write_all(bytes)?;
+    file.persist(path).map_err(|failed| failed.error)?;
+    Ok(())
 }
 
 /// fsync of a directory.

@@ -5,5 +5,5 @@ mod order;
 mod pick;
 
 pub use candidate::{Candidate, Needed, Reason, ServedHere, Standing, safe_name};
-pub use order::{Rank, version_of};
-pub use pick::{Request, RequestError, Resolution, however_short, resolve};
+pub use order::{Rank, by_rank, version_of};
+pub use pick::{Reach, Request, RequestError, Resolution, however_short, resolve};

@@ -1,6 +1,6 @@
 //! The order of stable tags: by the numbers in their names, names without a version after all versions.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 
 use jiff::Timestamp;
 use semver::Prerelease;
@@ -108,6 +108,20 @@ fn without_leading_zeros(tail: &str) -> String {
         _ => part.to_owned(),
     };
     tail.split('.').map(part).collect::<Vec<_>>().join(".")
+}
+
+/// The places of tags, the highest rank first and of equal ones by name. `last` says when one last served here: it is
+/// asked only where the versions do not decide.
+pub fn by_rank<T>(
+    mut tags: Vec<(Option<ReleaseVersion>, T, usize)>,
+    name: impl Fn(&T) -> &str,
+    last: impl Fn(&usize) -> Option<Timestamp>,
+) -> Vec<usize> {
+    tags.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| name(&a.1).cmp(name(&b.1))));
+    for equal in tags.chunk_by_mut(|a, b| a.0 == b.0).filter(|equal| equal.len() > 1) {
+        equal.sort_by_cached_key(|(_, _, at)| Reverse(last(at)));
+    }
+    tags.into_iter().map(|(_, _, at)| at).collect()
 }
 
 /// The version in a tag's name, with the pattern's fixed suffix and prefix dropped and a leading

@@ -2,8 +2,7 @@
 
 use std::str::FromStr;
 
-use super::candidate::{Candidate, Reason, Standing};
-use super::order::Rank;
+use super::candidate::{Candidate, Needed, Reason, Standing};
 use crate::model::{Oid, Seq};
 
 /// What a person asked to go back to.
@@ -78,38 +77,44 @@ pub enum RequestError {
     },
 }
 
-/// Chooses among candidates.
+/// How far is looked for others, should the chosen one fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// So many at most.
+    pub further: usize,
+    /// As far as it takes to find one that needs no build.
+    pub until_kept: bool,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self { further: 10, until_kept: false }
+    }
+}
+
+/// Chooses among candidates, which are judged as they are asked for.
 ///
-/// `deployments` are the states that served here, the most recent first, one per commit; `stable` the
-/// tags that match the pattern, in any order. A name has been resolved to `named` before.
+/// `candidates` are the states that served here, the most recent first, one per commit; for `last-stable` the
+/// tags that match the pattern, the highest rank first. A name or a record has been resolved to `named` before.
 ///
 /// # Errors
 /// See [`RequestError`].
 pub fn resolve(
     request: &Request,
-    deployments: &[Candidate],
-    stable: &[(Rank, Candidate)],
+    mut candidates: impl Iterator<Item = Candidate>,
     named: Option<Candidate>,
+    reach: Reach,
 ) -> Result<Resolution, RequestError> {
+    let mut find = |however_short: bool| {
+        first(&mut candidates, |c| usable(c, however_short), reach)
+    };
     match request {
-        Request::LastGood => first(deployments.iter().cloned(), |c| usable(c, false))
-            .ok_or_else(|| RequestError::Nothing { skipped: skipped(deployments.iter().cloned()) }),
-        Request::Previous => first(deployments.iter().cloned(), |c| usable(c, true))
-            .ok_or_else(|| RequestError::Nothing { skipped: skipped(deployments.iter().cloned()) }),
-        Request::LastStable => {
-            let mut tags = stable.to_vec();
-            tags.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.name.cmp(&b.1.name)));
-            let tags: Vec<Candidate> = tags.into_iter().map(|(_, c)| c).collect();
-            first(tags.iter().cloned(), |c| usable(c, false))
-                .ok_or_else(|| RequestError::NoStable { skipped: skipped(tags.into_iter()) })
+        Request::LastGood => find(false).map_err(|skipped| RequestError::Nothing { skipped }),
+        Request::Previous => find(true).map_err(|skipped| RequestError::Nothing { skipped }),
+        Request::LastStable => find(false).map_err(|skipped| RequestError::NoStable { skipped }),
+        Request::Seq(seq) | Request::Number(seq) => {
+            named.ok_or(RequestError::NoSuchRecord(*seq)).and_then(by_name)
         }
-        Request::Seq(seq) | Request::Number(seq) => deployments
-            .iter()
-            .find(|c| c.seq == Some(*seq))
-            .cloned()
-            .or(named)
-            .ok_or(RequestError::NoSuchRecord(*seq))
-            .and_then(by_name),
         Request::Named(_) => match named {
             Some(candidate) => by_name(candidate),
             None => Err(RequestError::Nothing { skipped: Vec::new() }),
@@ -118,9 +123,9 @@ pub fn resolve(
 }
 
 /// The last good state where none served long enough, for when what serves fails: what was proven at all is better.
-pub fn however_short(deployments: &[Candidate]) -> Option<Resolution> {
+pub fn however_short(deployments: impl Iterator<Item = Candidate>) -> Option<Resolution> {
     let proven = |c: &Candidate| c.served.is_some_and(|served| served.proven);
-    first(deployments.iter().cloned(), |c| usable(c, true) && proven(c))
+    first(deployments, |c| usable(c, true) && proven(c), Reach::default()).ok()
 }
 
 /// A person who names a target overrides what would only have made us doubt: that it never served here,
@@ -145,13 +150,20 @@ fn usable(candidate: &Candidate, however_short: bool) -> bool {
     }
 }
 
+/// The first that fits, with those passed over before it and further ones; all that were passed over, where none does.
 fn first(
     candidates: impl Iterator<Item = Candidate>,
     fits: impl Fn(&Candidate) -> bool,
-) -> Option<Resolution> {
+    reach: Reach,
+) -> Result<Resolution, Vec<Candidate>> {
     let mut passed = Vec::new();
     let mut chosen: Option<Candidate> = None;
     let mut further: Vec<Candidate> = Vec::new();
+    let enough = |chosen: &Option<Candidate>, further: &[Candidate]| {
+        let mut taken = chosen.iter().chain(further);
+        let kept = !reach.until_kept || taken.any(|c| c.build == Needed::Nothing);
+        chosen.is_some() && further.len() >= reach.further && kept
+    };
     let taken = |chosen: &Option<Candidate>, further: &[Candidate], commit: &Option<Oid>| {
         chosen.iter().chain(further).any(|c| c.commit == *commit)
     };
@@ -165,19 +177,21 @@ fn first(
         } else if !taken(&chosen, &further, &candidate.commit) {
             further.push(candidate);
         }
+        if enough(&chosen, &further) {
+            break;
+        }
     }
-    chosen.map(|chosen| Resolution { chosen, skipped: passed, further })
-}
-
-fn skipped(candidates: impl Iterator<Item = Candidate>) -> Vec<Candidate> {
-    candidates.filter(|c| c.standing != Standing::Serving).collect()
+    match chosen {
+        Some(chosen) => Ok(Resolution { chosen, skipped: passed, further }),
+        None => Err(passed),
+    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::target::{Needed, version_of};
+    use crate::target::{by_rank, version_of};
 
     fn candidate(name: &str, digit: char, standing: Standing) -> Candidate {
         Candidate {
@@ -201,13 +215,16 @@ mod tests {
         Standing::Skipped(Reason::TooShort { seconds: 5, wanted: 1800 })
     }
 
-    fn stable(list: &[(&str, char, Standing)]) -> Vec<(Rank, Candidate)> {
-        list.iter()
-            .map(|(name, digit, standing)| {
-                let rank = Rank { version: version_of(name, "*-stable"), last: None };
-                (rank, candidate(name, *digit, standing.clone()))
-            })
-            .collect()
+    fn find(request: &Request, among: &[Candidate]) -> Result<Resolution, RequestError> {
+        resolve(request, among.iter().cloned(), None, Reach::default())
+    }
+
+    fn stable(list: &[(&str, char, Standing)]) -> Vec<Candidate> {
+        let tags = list.iter().enumerate();
+        let ranked = tags.map(|(at, (name, ..))| (version_of(name, "*-stable"), *name, at));
+        let order = by_rank(ranked.collect(), |name| name, |_| None);
+        let of = |at: usize| candidate(list[at].0, list[at].1, list[at].2.clone());
+        order.into_iter().map(of).collect()
     }
 
     #[test]
@@ -219,12 +236,12 @@ mod tests {
             candidate("v1", '1', Standing::Usable),
             candidate("v0", '0', Standing::Usable),
         ];
-        let found = resolve(&Request::LastGood, &deployments, &[], None).unwrap();
+        let found = find(&Request::LastGood, &deployments).unwrap();
         assert_eq!(found.chosen.name, "v1");
         let names = |list: &[Candidate]| list.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(&found.skipped), ["v3", "v2"]);
         assert_eq!(names(&found.further), ["v0"]);
-        let previous = resolve(&Request::Previous, &deployments, &[], None).unwrap();
+        let previous = find(&Request::Previous, &deployments).unwrap();
         assert_eq!(previous.chosen.name, "v2");
     }
 
@@ -236,7 +253,7 @@ mod tests {
             ("v1.10.0-stable", 'a', Standing::Usable),
             ("v2.0.0-stable", '2', Standing::Skipped(Reason::NeverServed)),
         ]);
-        let found = resolve(&Request::LastStable, &[], &tags, None).unwrap();
+        let found = find(&Request::LastStable, &tags).unwrap();
         assert_eq!(found.chosen.name, "v1.10.0-stable");
         assert_eq!(found.skipped[0].name, "v2.0.0-stable");
     }
@@ -245,7 +262,8 @@ mod tests {
     fn a_name_overrides_doubt_but_not_a_verdict() {
         let named = |standing| {
             let candidate = candidate("v2.0.0-stable", '2', standing);
-            resolve(&Request::Named("x".into()), &[], &[], Some(candidate))
+            let none = std::iter::empty();
+            resolve(&Request::Named("x".into()), none, Some(candidate), Reach::default())
         };
         assert!(named(Standing::Skipped(Reason::NeverServed)).is_ok());
         assert!(named(short()).is_ok());
@@ -275,9 +293,33 @@ mod tests {
     }
 
     #[test]
+    fn no_more_is_judged_than_it_takes() {
+        let judged = std::cell::Cell::new(0);
+        let usable = |number: usize, build| Candidate {
+            build,
+            commit: Some(format!("{number:040x}").parse().unwrap()),
+            ..candidate("v", '0', Standing::Usable)
+        };
+        let find = |kept_at: usize, reach| {
+            judged.set(0);
+            let deployments = (0..1000).map(|number| {
+                judged.set(judged.get() + 1);
+                let build = vec!["build".to_owned()];
+                let kept = number == kept_at;
+                usable(number, if kept { Needed::Nothing } else { Needed::Build(build) })
+            });
+            resolve(&Request::LastGood, deployments, None, reach).unwrap()
+        };
+        let found = find(0, Reach { further: 2, until_kept: false });
+        assert_eq!((found.further.len(), judged.get()), (2, 3));
+        let found = find(7, Reach { further: 2, until_kept: true });
+        assert_eq!((found.further.len(), judged.get()), (7, 8));
+    }
+
+    #[test]
     fn when_nothing_is_left_every_reason_is_there() {
         let deployments = [candidate("v1", '1', Standing::Serving), candidate("v0", '0', bad())];
-        match resolve(&Request::LastGood, &deployments, &[], None) {
+        match find(&Request::LastGood, &deployments) {
             Err(RequestError::Nothing { skipped }) => assert_eq!(skipped.len(), 1),
             other => panic!("{other:?}"),
         }

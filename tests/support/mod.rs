@@ -20,6 +20,7 @@ mod config;
 mod ending;
 mod environment;
 mod flagged;
+pub mod history;
 mod paused;
 pub mod pm2;
 pub mod rotation;

@@ -15,7 +15,7 @@ use crate::plan::candidates;
 use crate::plan::deployed;
 use crate::plan::facts::Facts;
 use crate::system::clock;
-use crate::target::{Request, resolve};
+use crate::target::Request;
 use crate::ui::{Table, Ui, clock_word, escape, plural};
 
 /// How far back a component's last change is looked for.
@@ -85,8 +85,9 @@ pub(super) fn run(globals: &Globals, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::look(globals, ui)?;
     let facts = session.facts()?;
     let components = &facts.accepted.config.components;
-    let all = candidates::gather(&session.site, &facts)?;
-    let last_good = resolve(&Request::LastGood, &all.deployments, &all.stable, None)
+    let all = candidates::gather(&session.site, &facts);
+    let last_good = all
+        .resolve(&Request::LastGood)?
         .ok()
         .and_then(|found| found.chosen.commit)
         .map(|commit| facts.names.served(&session.site.git, &commit, None))

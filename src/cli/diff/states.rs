@@ -14,9 +14,9 @@ use crate::plan::facts::Facts;
 use crate::plan::names::Names;
 use crate::report::diff::{State, live_keys};
 use crate::system::clock;
-use crate::system::git::{Git, GitError, Tag};
+use crate::system::git::{Git, GitError};
 use crate::system::text::nearest;
-use crate::target::{Request, resolve};
+use crate::target::Request;
 use crate::ui::Ui;
 
 /// Two states and what is known about them.
@@ -61,7 +61,6 @@ pub fn find(
     let mut warnings = Vec::new();
     let config = chain.and_then(|chain| accepted(&reader.git, chain, &mut warnings));
     let history = History::of(&reader.ledger, chain.map(|chain| &chain.writer));
-    let tags = reader.git.tags()?;
     let look = Look {
         globals,
         ui,
@@ -69,7 +68,6 @@ pub fn find(
         chain,
         config: config.as_ref(),
         history: &history,
-        tags: &tags,
     };
     let to = match &args.b {
         Some(name) => look.named(name)?,
@@ -133,7 +131,6 @@ struct Look<'a> {
     chain: Option<&'a Chain>,
     config: Option<&'a Config>,
     history: &'a History,
-    tags: &'a [Tag],
 }
 
 impl Look<'_> {
@@ -166,7 +163,8 @@ impl Look<'_> {
         if !unknown {
             return failure;
         }
-        let known: Vec<String> = self.tags.iter().map(|t| t.target.short().to_owned()).collect();
+        let tags = self.reader.git.tag_refs(|_| true).unwrap_or_default();
+        let known: Vec<String> = tags.into_iter().map(|tag| tag.short).collect();
         match nearest(name, &known) {
             Some(near) => failure.detail(format!("the nearest name is {near}")),
             None => failure.next("gitroll log", "shows what was deployed"),
@@ -235,8 +233,7 @@ impl Look<'_> {
         if self.at_home() {
             let session = Session::look(self.globals, self.ui)?;
             let facts = Facts::gather(&session.site)?;
-            let all = candidates::gather(&session.site, &facts)?;
-            let found = resolve(&Request::LastGood, &all.deployments, &all.stable, None);
+            let found = candidates::gather(&session.site, &facts).resolve(&Request::LastGood)?;
             let chosen = found.ok().and_then(|found| found.chosen.commit);
             return Ok(chosen.filter(|commit| commit != since));
         }
@@ -328,7 +325,7 @@ impl Look<'_> {
             return Err(fetching(Failure::unchanged(what)));
         }
         let pattern = self.config.map_or("*-stable", |config| config.stable.pattern.as_str());
-        let names = Names::of(self.tags, pattern);
+        let names = Names::of(git, pattern).map_err(missing)?;
         let served = names.served(git, &commit, None).map_err(missing)?;
         Ok(State { name: served.name, commit, seq, role })
     }

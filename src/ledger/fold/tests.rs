@@ -85,7 +85,46 @@ impl Acts {
     }
 
     fn history(&self) -> History {
-        History::of(self.ledger.as_ref().unwrap(), Some(&writer("web")))
+        let history = History::of(self.ledger.as_ref().unwrap(), Some(&writer("web")));
+        self.assert_found_by_index(&history);
+        history
+    }
+
+    /// What the index of commits finds is what searching the chain finds.
+    fn assert_found_by_index(&self, history: &History) {
+        let chains = &self.ledger.as_ref().unwrap().chains;
+        let own = chains.get(&writer("web")).map_or(&[][..], |chain| &chain.entries);
+        let serving: Vec<usize> =
+            (0..own.len()).filter(|at| own[*at].record.event.serves()).collect();
+        let mut newest_first: Vec<&Oid> = Vec::new();
+        for span in history.deployments().iter().rev() {
+            if !newest_first.contains(&&span.commit) {
+                newest_first.push(&span.commit);
+            }
+        }
+        assert_eq!(history.served_commits().collect::<Vec<_>>(), newest_first);
+        for commit in ('0'..='9').chain('a'..='f').map(commit) {
+            let here = serving.iter().rposition(|at| {
+                let record = &own[*at].record;
+                match record.outcome {
+                    Outcome::Succeeded => record.to.as_ref() == Some(&commit),
+                    Outcome::Restored => record.to.as_ref().or(record.from.as_ref()) == Some(&commit),
+                    Outcome::Failed => false,
+                }
+            });
+            let left_by = here.and_then(|place| serving.get(place + 1).copied());
+            assert_eq!(history.left_by(&commit), left_by, "{commit}");
+            let recorded = serving.iter().rev().copied().find(|at| {
+                let record = &own[*at].record;
+                let found = record.to.is_none() && record.event == Event::Predeploy;
+                record.to.as_ref() == Some(&commit)
+                    || (found && record.subject.as_ref() == Some(&commit))
+            });
+            assert_eq!(history.last_record(&commit), recorded, "{commit}");
+            let spans = history.deployments().iter().filter(|span| span.commit == commit);
+            assert!(history.times(&commit).eq(spans.clone()), "{commit}");
+            assert_eq!(history.proven_here(&commit), spans.clone().any(|span| span.proven));
+        }
     }
 }
 

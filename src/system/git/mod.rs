@@ -4,6 +4,7 @@
 mod attributes;
 mod command;
 mod config;
+mod containment;
 mod diff;
 mod head;
 mod locks;
@@ -31,6 +32,7 @@ mod hostile_tests;
 mod testing;
 
 pub use attributes::{Conversion, ConvertedFile};
+pub use containment::{Contained, Containment};
 pub use diff::FileDiff;
 pub use head::{HeadMove, HeadStep};
 pub use locks::{StaleFiles, command_was_killed};
@@ -39,7 +41,7 @@ pub use refs::{Head, Ref, RefEdit};
 pub use remote::Pushed;
 pub use repository::{Git, GitError, OpenError};
 pub use shallow::Ancestry;
-pub use tags::{Tag, TagKind};
+pub use tags::{Tag, TagKind, TagRef};
 pub use throw_away::ThrowAway;
 pub use tree::TreeChange;
 pub use unfinished::Unfinished;

@@ -59,6 +59,12 @@ pub(super) enum Target {
     Broken(String),
 }
 
+/// Refs by their names in bytes, with the commit that `packed-refs` says is behind a tag object.
+type Peeled = BTreeMap<Vec<u8>, (Target, Option<Oid>)>;
+
+/// Whether a ref or a directory of refs is asked for, by its full name.
+type Asked<'a> = &'a dyn Fn(&[u8]) -> bool;
+
 impl Git {
     /// Where HEAD is. `Unknown` when there is no commit yet.
     ///
@@ -250,6 +256,17 @@ impl Git {
 
     /// Every ref below `prefix`, by its name in bytes, broken ones included.
     pub(super) fn raw_refs(&self, prefix: &str) -> Result<BTreeMap<Vec<u8>, Target>, GitError> {
+        let found = self.refs_with_peeled(prefix, &|_| true)?;
+        Ok(found.into_iter().map(|(name, (target, _))| (name, target)).collect())
+    }
+
+    /// The refs below `prefix` that are `asked` for (as are directories, by names that end in `/`), with the commit
+    /// that `packed-refs` says is behind a tag object.
+    pub(super) fn refs_with_peeled(
+        &self,
+        prefix: &str,
+        asked: Asked<'_>,
+    ) -> Result<Peeled, GitError> {
         let mut found = BTreeMap::new();
         // Loose files first: a ref that is packed while we read is then seen in packed-refs.
         let mut loose = BTreeMap::new();
@@ -258,7 +275,7 @@ impl Git {
             && plausible(&prefix[..prefix.len() - 1])
         {
             let below = prefix.as_bytes().to_vec();
-            self.walk(&self.common_dir.join(prefix), &below, &mut loose)?;
+            self.walk(&self.common_dir.join(prefix), &below, asked, &mut loose)?;
         }
         if let Some(packed) = self.packed()? {
             let listed = packed
@@ -266,10 +283,15 @@ impl Git {
                 .map_err(|e| ref_error("packed-refs", &format!("{e:#}")))?;
             for entry in listed {
                 let entry = entry.map_err(|e| ref_error("packed-refs", &format!("{e:#}")))?;
-                found.insert(entry.name.as_bstr().to_vec(), Target::Object(oid(entry.target())));
+                let name = entry.name.as_bstr();
+                if asked(name) {
+                    let peeled = entry.object.map(|_| oid(entry.object()));
+                    let target = Target::Object(oid(entry.target()));
+                    found.insert(name.to_vec(), (target, peeled));
+                }
             }
         }
-        found.append(&mut loose);
+        found.extend(loose.into_iter().map(|(name, target)| (name, (target, None))));
         Ok(found)
     }
 
@@ -319,6 +341,7 @@ impl Git {
         &self,
         dir: &Path,
         prefix: &[u8],
+        asked: Asked<'_>,
         found: &mut BTreeMap<Vec<u8>, Target>,
     ) -> Result<(), GitError> {
         let failed = |source| GitError::Io { path: dir.to_owned(), source };
@@ -338,7 +361,12 @@ impl Git {
             let kind = entry.file_type().map_err(failed)?;
             if kind.is_dir() {
                 name.push(b'/');
-                self.walk(&entry.path(), &name, found)?;
+                if asked(&name) {
+                    self.walk(&entry.path(), &name, asked, found)?;
+                }
+                continue;
+            }
+            if !asked(&name) {
                 continue;
             }
             let target = if gix::refs::FullName::try_from(name.as_bstr()).is_err() {

@@ -13,6 +13,7 @@ use super::repository::{Git, GitError};
 /// A tag object beyond this size is not read: no message for people is so long.
 const MOST_BYTES: u64 = 1 << 20;
 
+const TAGS: &[u8] = b"refs/tags/";
 const RECORDS: &[u8] = b"refs/tags/gitroll/";
 
 /// A tag under `refs/tags/`, looked at closely.
@@ -52,6 +53,24 @@ impl TagKind {
     }
 }
 
+/// A tag's ref, not opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagRef {
+    /// Without `refs/tags/`; may hold bytes that are not safe to print.
+    pub short: String,
+    utf8: bool,
+    target: Target,
+    /// The commit behind a tag object, as `packed-refs` has it: where to look, not to be relied on.
+    peeled: Option<Oid>,
+}
+
+impl TagRef {
+    /// The commit behind it, as `packed-refs` has it.
+    pub fn peeled(&self) -> Option<&Oid> {
+        self.peeled.as_ref()
+    }
+}
+
 impl Git {
     /// All tags outside `refs/tags/gitroll/`, looked at closely, sorted by name. Broken ones are `Unusable`,
     /// not errors; one whose ref names no object has an id of zeros.
@@ -59,30 +78,63 @@ impl Git {
     /// # Errors
     /// When the refs cannot be listed at all.
     pub fn tags(&self) -> Result<Vec<Tag>, GitError> {
-        let mut buffer = Vec::new();
-        let mut tags = Vec::new();
-        for (name, target) in self.raw_refs("refs/tags/")? {
-            if name.starts_with(RECORDS) {
-                continue;
-            }
-            let (id, mut kind) = match target {
-                Target::Object(id) => {
-                    let kind = self.tag_kind(&id, &mut buffer);
-                    (id, kind)
-                }
-                Target::Broken(problem) => (self.no_id(), TagKind::Unusable(problem)),
-                Target::Symbolic(other) => {
-                    let problem = format!("it points to another ref, {other}");
-                    (self.no_id(), TagKind::Unusable(problem))
-                }
-            };
-            let name = String::from_utf8(name).unwrap_or_else(|e| {
-                kind = TagKind::Unusable("its name is not UTF-8".to_owned());
-                String::from_utf8_lossy(e.as_bytes()).into_owned()
-            });
-            tags.push(Tag { target: TargetRef { name, id }, kind });
+        let refs = self.tag_refs(|_| true)?;
+        Ok(refs.iter().map(|found| self.open_tag(found)).collect())
+    }
+
+    /// The refs of the tags whose short names are wanted, sorted by name; none of them is opened, and no other is
+    /// even read.
+    ///
+    /// # Errors
+    /// When the refs cannot be listed at all.
+    pub fn tag_refs(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<TagRef>, GitError> {
+        let asked = |name: &[u8]| {
+            !name.starts_with(RECORDS)
+                && (name.ends_with(b"/")
+                    || name
+                        .strip_prefix(TAGS)
+                        .is_some_and(|short| wanted(&String::from_utf8_lossy(short))))
+        };
+        let found = self.refs_with_peeled("refs/tags/", &asked)?;
+        let tag_ref = |name: Vec<u8>, target, peeled| {
+            let short = name.get(TAGS.len()..).unwrap_or_default();
+            let utf8 = std::str::from_utf8(short).is_ok();
+            TagRef { short: String::from_utf8_lossy(short).into_owned(), utf8, target, peeled }
+        };
+        let all = found.into_iter().map(|(name, (target, peeled))| tag_ref(name, target, peeled));
+        Ok(all.collect())
+    }
+
+    /// The tag of this short name, looked at closely.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn tag(&self, short: &str) -> Result<Option<Tag>, GitError> {
+        let name = format!("refs/tags/{short}");
+        if name.as_bytes().starts_with(RECORDS) {
+            return Ok(None);
         }
-        Ok(tags)
+        let found = self.raw_ref(&name)?;
+        Ok(found.map(|target| {
+            let short = short.to_owned();
+            self.open_tag(&TagRef { short, utf8: true, target, peeled: None })
+        }))
+    }
+
+    /// Looks at a tag closely.
+    pub fn open_tag(&self, found: &TagRef) -> Tag {
+        let (id, mut kind) = match &found.target {
+            Target::Object(id) => (id.clone(), self.tag_kind(id, &mut Vec::new())),
+            Target::Broken(problem) => (self.no_id(), TagKind::Unusable(problem.clone())),
+            Target::Symbolic(other) => {
+                let problem = format!("it points to another ref, {other}");
+                (self.no_id(), TagKind::Unusable(problem))
+            }
+        };
+        if !found.utf8 {
+            kind = TagKind::Unusable("its name is not UTF-8".to_owned());
+        }
+        Tag { target: TargetRef { name: format!("refs/tags/{}", found.short), id }, kind }
     }
 
     fn tag_kind(&self, id: &Oid, buffer: &mut Vec<u8>) -> TagKind {

@@ -1,0 +1,191 @@
+//! What the past costs: `cargo bench --bench flat`.
+//!
+//! The same commands on hosts with a short past and with a long one, taken in turns: medians of the processor
+//! time of gitroll and what it starts, so that a busy machine changes little. Every record is signed, and every
+//! command verifies, folds and judges what it would on a real host. docs/performance.md has figures.
+//!
+//! `GITROLL_BENCH_FLAT=10,1000` names the numbers of deployments, `GITROLL_BENCH_OTHER=PATH` another gitroll that is
+//! measured on the same hosts.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Output, Stdio};
+use std::time::{Duration, Instant};
+
+#[path = "../tests/support/history.rs"]
+mod history;
+
+use history::Past;
+
+const ROUNDS: usize = 9;
+const VERBS: [&[&str]; 4] =
+    [&["status"], &["targets"], &["back", "--plan", "--yes"], &["log", "-n", "20"]];
+
+fn main() -> ExitCode {
+    // `cargo test --benches` calls this too, to see that it runs; `--list` asks for test names.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    let pasts = std::env::var("GITROLL_BENCH_FLAT").unwrap_or_else(|_| "10,1000,10000".to_owned());
+    let pasts: Vec<usize> = pasts.split(',').filter_map(|n| n.parse().ok()).collect();
+    let place = tempfile::tempdir().expect("a temporary directory can be made");
+    let mut hosts: Vec<Host> = pasts.iter().map(|n| Host::create(place.path(), *n)).collect();
+    let mut outcome = measure(&hosts);
+    if let (Ok(()), Ok(other)) = (&outcome, std::env::var("GITROLL_BENCH_OTHER")) {
+        println!("{other}:");
+        hosts.iter_mut().for_each(|host| host.program.clone_from(&other));
+        outcome = measure(&hosts);
+    }
+    hosts.iter().for_each(|host| drop(host.gitroll(&["service", "stop"])));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(hosts: &[Host]) -> Result<(), String> {
+    for verb in VERBS {
+        let mut times: Vec<Vec<Duration>> = vec![Vec::new(); hosts.len()];
+        for round in 0..=ROUNDS {
+            for (host, times) in hosts.iter().zip(&mut times) {
+                let took = processor_time(host, verb)?;
+                // The first one warms what is remembered.
+                if round > 0 {
+                    times.push(took);
+                }
+            }
+        }
+        let medians: Vec<Duration> = times.into_iter().map(median).collect();
+        for (host, time) in hosts.iter().zip(&medians) {
+            println!(
+                "{:<20} {:>6} deployments {:>9.1} ms   ratio {:>6.2}",
+                verb.join(" "),
+                host.deployments,
+                time.as_secs_f64() * 1000.0,
+                time.as_secs_f64() / medians[0].as_secs_f64()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// What gitroll and what it starts use of the processors, user and system time together.
+fn processor_time(host: &Host, args: &[&str]) -> Result<Duration, String> {
+    // The shell's own clock: it counts what is waited for, by the microsecond.
+    let script = "TIMEFORMAT='%3U %3S'; { time \"$@\" >\"$OUT\" 2>&1; } 2>\"$TIME\"";
+    let [out, time] = ["out", "time"].map(|name| host.home.join(name));
+    let mut command = host.command("bash");
+    command.args(["-c", script, "bash", &host.program]).args(args);
+    command.env("OUT", &out).env("TIME", &time);
+    let output = command.output().map_err(|e| e.to_string())?;
+    if !output.status.success() {
+        let said = fs::read_to_string(&out).unwrap_or_default();
+        return Err(format!("gitroll {args:?}: {}, not measured: {said}", output.status));
+    }
+    let told = fs::read_to_string(&time).map_err(|e| e.to_string())?;
+    let seconds: f64 = told.split_whitespace().filter_map(|word| word.parse::<f64>().ok()).sum();
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+fn expect(output: Output) -> Result<Output, String> {
+    if output.status.success() {
+        return Ok(output);
+    }
+    let said = [output.stdout, output.stderr].concat();
+    Err(format!("{}, not measured: {}", output.status, String::from_utf8_lossy(&said)))
+}
+
+/// A host whose app has a past.
+struct Host {
+    dir: PathBuf,
+    home: PathBuf,
+    deployments: usize,
+    program: String,
+}
+
+impl Host {
+    fn create(place: &Path, deployments: usize) -> Self {
+        let (dir, home) = (place.join(format!("app-{deployments}")), place.join(format!("home-{deployments}")));
+        fs::create_dir_all(&home).expect("a temporary directory is writable");
+        fs::create_dir_all(&dir).expect("a temporary directory is writable");
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/plain-app");
+        for entry in fs::read_dir(fixture).expect("the fixture can be read").flatten() {
+            fs::copy(entry.path(), dir.join(entry.file_name())).expect("the fixture can be copied");
+        }
+        fs::write(dir.join("gitroll.toml"), configuration()).expect("the tree is writable");
+        let program = env!("CARGO_BIN_EXE_gitroll").to_owned();
+        let host = Self { dir, home, deployments, program };
+        host.must(&["init", "-q", "-b", "main", "."]);
+        host.must(&["add", "-A"]);
+        host.must(&["commit", "-q", "-m", "v1"]);
+        let ok = |output: Output| expect(output).unwrap_or_else(|problem| panic!("{problem}"));
+        ok(host.gitroll(&["init", "--yes", "--environment", "production", "--name", "bench"]));
+        ok(host.gitroll(&["deploy", "main", "--yes"]));
+        let past = Past { deployments, commits: 20, held: Some(deployments / 2), marks: 0 };
+        let begun = Instant::now();
+        let commits = history::write(&|program| host.command(program), &host.home, past);
+        host.must(&["checkout", "-q", "--detach", commits.last().expect("at least one")]);
+        let made = begun.elapsed();
+        ok(host.gitroll(&["log", "-n", "1"]));
+        let verified = begun.elapsed() - made;
+        ok(host.gitroll(&["deploy", "--yes"]));
+        host.must(&["pack-refs", "--all"]);
+        host.must(&["gc", "-q"]);
+        println!("{deployments} deployments: made in {made:.1?}, verified in {verified:.1?}, ready in {:.1?}", begun.elapsed());
+        host
+    }
+
+    fn must(&self, args: &[&str]) {
+        let output = self.command("git").args(args).output().expect("git can be started");
+        expect(output).unwrap_or_else(|problem| panic!("git {args:?}: {problem}"));
+    }
+
+    fn gitroll(&self, args: &[&str]) -> Output {
+        self.command(&self.program).args(args).output().expect("gitroll can be started")
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(&self.dir)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", &self.home)
+            .env("GITROLL_HOME", self.home.join("gitroll"))
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .envs(["AUTHOR", "COMMITTER"].iter().flat_map(|role| {
+                [
+                    (format!("GIT_{role}_NAME"), "Bench"),
+                    (format!("GIT_{role}_EMAIL"), "bench@example.org"),
+                ]
+            }))
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+/// The least proof that is one: a single pass, no settle time.
+fn configuration() -> String {
+    let listener =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port can be bound");
+    let port = listener.local_addr().expect("a bound socket has an address").port();
+    format!(
+        "[app]\nname = \"bench\"\n\n\
+         [service.web]\nmanager = \"process\"\ncommand = [\"node\", \"server.js\"]\n\
+         env = {{ PORT = \"{port}\" }}\n\n\
+         [[check]]\nname = \"api\"\nhttp = \"http://127.0.0.1:{port}/api/health\"\n\
+         expect = {{ status = 200, json = {{ \"/version\" = \"{{version}}\" }} }}\n\
+         passes = 1\nsettle = \"0s\"\n"
+    )
+}
