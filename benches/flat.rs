@@ -115,7 +115,8 @@ struct Host {
 
 impl Host {
     fn create(place: &Path, deployments: usize) -> Self {
-        let (dir, home) = (place.join(format!("app-{deployments}")), place.join(format!("home-{deployments}")));
+        let (dir, home) =
+            (place.join(format!("app-{deployments}")), place.join(format!("home-{deployments}")));
         fs::create_dir_all(&home).expect("a temporary directory is writable");
         fs::create_dir_all(&dir).expect("a temporary directory is writable");
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/plain-app");
@@ -141,7 +142,10 @@ impl Host {
         ok(host.gitroll(&["deploy", "--yes"]));
         host.must(&["pack-refs", "--all"]);
         host.must(&["gc", "-q"]);
-        println!("{deployments} deployments: made in {made:.1?}, verified in {verified:.1?}, ready in {:.1?}", begun.elapsed());
+        println!(
+            "{deployments} deployments: made in {made:.1?}, verified in {verified:.1?}, ready in {:.1?}",
+            begun.elapsed()
+        );
         host
     }
 

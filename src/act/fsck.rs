@@ -12,7 +12,7 @@ use crate::model::{AppName, EnvironmentName, Oid, Seq, TreeMode};
 use crate::plan::facts::Facts;
 use crate::plan::{PlanError, candidates};
 use crate::site::Site;
-use crate::target::{Request, resolve};
+use crate::target::Request;
 
 /// How many lost files of a target are named.
 const MOST_NAMED: usize = 3;
@@ -104,13 +104,11 @@ fn unsigned(site: &Site) -> Option<Finding> {
 
 /// Whether all that `gitroll back` and `back --to last-stable` would put in place is in this repository.
 fn target(site: &Site, facts: &Facts) -> Result<Vec<Finding>, PlanError> {
-    let all = candidates::gather(site, facts)?;
+    let all = candidates::gather(site, facts);
     let mut findings = Vec::new();
     let mut seen: Vec<Oid> = Vec::new();
     for request in [Request::LastGood, Request::LastStable] {
-        let Ok(resolution) = resolve(&request, &all.deployments, &all.stable, None) else {
-            continue;
-        };
+        let Ok(resolution) = all.resolve(&request)? else { continue };
         let chosen = resolution.chosen;
         let Some(commit) = chosen.commit.filter(|commit| !seen.contains(commit)) else { continue };
         let named = format!("{}, which gitroll back would put in place", chosen.name);

@@ -12,9 +12,7 @@ use crate::plan::facts::Facts;
 use crate::site::Observed;
 use crate::system::git::GitError;
 use crate::system::text::nearest;
-use crate::target::{
-    Candidate, Reach, Reason, Request, RequestError, Resolution, Standing,
-};
+use crate::target::{Candidate, Reach, Reason, Request, RequestError, Resolution, Standing};
 
 /// The targets that are found, not named.
 pub const FOUND: [&str; 3] = ["last-good", "last-stable", "previous"];
@@ -187,12 +185,7 @@ pub fn resolve_commit(session: &Session, facts: &Facts, name: &str) -> Result<Oi
 }
 
 /// Says which known name, or which of `words`, is nearest to one that names nothing.
-fn unknown_name(
-    session: &Session,
-    name: &str,
-    words: &[&str],
-    error: PlanError,
-) -> Failure {
+fn unknown_name(session: &Session, name: &str, words: &[&str], error: PlanError) -> Failure {
     let failure = Failure::from(error);
     let unknown = matches!(session.site.git.resolve(name), Err(GitError::Unknown { .. }));
     if !unknown {

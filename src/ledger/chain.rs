@@ -140,8 +140,9 @@ fn check_link(
     if commit.parents.len() != parents || commit.parents.last() != Some(&entry.object) {
         return Err(LedgerError::Broken {
             name: entry.name(),
-            problem: "its commit's parents are not the previous record and the commit that it is about"
-                .to_owned(),
+            problem:
+                "its commit's parents are not the previous record and the commit that it is about"
+                    .to_owned(),
         });
     }
     Ok(())

@@ -135,9 +135,9 @@ impl<'a> Reader<'a> {
             app: Some(&self.binding.app),
             chain: own.then_some(&self.binding.chain),
         };
-        let kept = Kept::load(self.git, name);
-        let Walked { chain, objects, read } =
-            chain::walk(self.git, head, expected, kept.as_ref())?;
+        // Who examines everything reads everything from git.
+        let kept = if self.each { None } else { Kept::load(self.git, name) };
+        let Walked { chain, objects, read } = chain::walk(self.git, head, expected, kept.as_ref())?;
         let entries = &chain.entries;
         let known = self.cache.known(name).map_or(Ok(Seq(0)), |known| {
             match chain::lacks(entries, known.seq, &known.digest) {

@@ -165,8 +165,7 @@ impl Candidates<'_> {
         };
         let Some(found) = tag(at) else { return Ok(None) };
         let end = (at * 2).max(FIRST).min(self.order().len());
-        let ahead: Vec<Oid> =
-            (at..end).filter_map(|at| tag(at)?.kind.commit().cloned()).collect();
+        let ahead: Vec<Oid> = (at..end).filter_map(|at| tag(at)?.kind.commit().cloned()).collect();
         holds::look_ahead(self.site, self.facts, &ahead)?;
         let candidate = self.of_stable(found)?;
         self.stable.borrow_mut().push(candidate.clone());

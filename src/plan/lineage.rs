@@ -199,8 +199,7 @@ impl Remembered {
         for fact in all.iter().chain(facts.iter().take(MOST_COMMITS * next.of.len().max(1))) {
             let Ok(place) = next.of.binary_search(&fact.of) else { continue };
             let unknown = || ("?".repeat(next.of.len()), Vec::new());
-            let (signs, reverts) =
-                next.commits.entry(fact.commit.clone()).or_insert_with(unknown);
+            let (signs, reverts) = next.commits.entry(fact.commit.clone()).or_insert_with(unknown);
             signs.replace_range(place..=place, if fact.contains { "1" } else { "0" });
             for revert in &fact.reverts {
                 let number = *numbers.entry(revert.clone()).or_insert_with(|| {
@@ -217,12 +216,7 @@ impl Remembered {
 }
 
 /// The reverts in `tip` since `base`: those that were read before, and what came since.
-fn said(
-    git: &Git,
-    base: &Oid,
-    tip: &Oid,
-    before: Option<&Said>,
-) -> Result<Vec<Revert>, GitError> {
+fn said(git: &Git, base: &Oid, tip: &Oid, before: Option<&Said>) -> Result<Vec<Revert>, GitError> {
     let before = before.filter(|before| before.base == *base && git.has(&before.tip));
     let Some(before) = before else { return reverts::between(git, base, tip) };
     let read = before.reverts.iter().map(|(by, of)| Revert { by: by.clone(), of: of.clone() });

@@ -105,9 +105,8 @@ pub fn resolve(
     named: Option<Candidate>,
     reach: Reach,
 ) -> Result<Resolution, RequestError> {
-    let mut find = |however_short: bool| {
-        first(&mut candidates, |c| usable(c, however_short), reach)
-    };
+    let mut find =
+        |however_short: bool| first(&mut candidates, |c| usable(c, however_short), reach);
     match request {
         Request::LastGood => find(false).map_err(|skipped| RequestError::Nothing { skipped }),
         Request::Previous => find(true).map_err(|skipped| RequestError::Nothing { skipped }),

@@ -47,7 +47,8 @@ pub fn write(start: Start<'_>, home: &Path, past: Past) -> Vec<String> {
             payload.at,
             payload.object
         );
-        let files = [("config", &chain.config), ("evidence", &payload.evidence), ("record", &record)];
+        let files =
+            [("config", &chain.config), ("evidence", &payload.evidence), ("record", &record)];
         for (name, text) in files {
             let _ = write!(stream, "M 100644 inline {name}\ndata {}\n{text}\n", text.len());
         }
@@ -69,7 +70,9 @@ fn commits(start: Start<'_>, past: Past) -> Vec<Made> {
     let mut line = base.clone();
     let held = past.held.unwrap_or(usize::MAX);
     // What is held must be known before a commit can say that it reverts it.
-    for part in [0..past.deployments.min(held.saturating_add(1)), held.saturating_add(1)..past.deployments] {
+    for part in
+        [0..past.deployments.min(held.saturating_add(1)), held.saturating_add(1)..past.deployments]
+    {
         let mut stream = String::new();
         let mut marks = Vec::new();
         let mut mark = 0;
@@ -144,7 +147,8 @@ impl Chain {
         let named = text(start("git").args(["for-each-ref", format, "refs/gitroll/"]));
         let (name, head) = named.split_once(' ').expect("one chain");
         let file = |file: &str| {
-            let output = start("git").args(["cat-file", "blob", &format!("{head}:{file}")]).output();
+            let output =
+                start("git").args(["cat-file", "blob", &format!("{head}:{file}")]).output();
             let bytes = output.expect("git can be started").stdout;
             String::from_utf8(bytes).expect("it is text")
         };
@@ -172,8 +176,8 @@ impl Chain {
         let mut payloads = Vec::new();
         let mut add = |event: &str, object: &str, trailers: &str, evidence: String, at: u64| {
             seq += 1;
-            let [app, environment, writer, chain] =
-                ["App", "Environment", "Writer", "Chain"].map(|n| self.trailer(&format!("Gitroll-{n}")));
+            let [app, environment, writer, chain] = ["App", "Environment", "Writer", "Chain"]
+                .map(|n| self.trailer(&format!("Gitroll-{n}")));
             let text = format!(
                 "object {object}\ntype commit\ntag gitroll/{environment}/{writer}/{seq}-{event}\n\
                  tagger web <web@example.org> {at} +0000\n\n{environment} web: {event}\n\n\
@@ -248,7 +252,8 @@ fn sign(start: Start<'_>, key: &Path, payloads: &[&str]) -> Vec<String> {
     let place = tempfile::tempdir().expect("a temporary directory can be made");
     let mut signatures = Vec::new();
     for some in payloads.chunks(500) {
-        let files: Vec<PathBuf> = (0..some.len()).map(|n| place.path().join(n.to_string())).collect();
+        let files: Vec<PathBuf> =
+            (0..some.len()).map(|n| place.path().join(n.to_string())).collect();
         for (file, payload) in files.iter().zip(some) {
             let _ = fs::remove_file(file.with_extension("sig"));
             fs::write(file, payload).expect("it is writable");
@@ -272,7 +277,9 @@ fn import(start: Start<'_>, stream: &str, marks: Option<usize>) -> Vec<String> {
     run.arg(format!("--export-marks={}", out.display()));
     succeeds(run.stdin(fs::File::open(&input).expect("it was written")));
     let mut ids = vec![String::new(); marks.unwrap_or(0)];
-    for line in fs::read_to_string(&out).expect("it was written").lines().filter(|_| marks.is_some()) {
+    for line in
+        fs::read_to_string(&out).expect("it was written").lines().filter(|_| marks.is_some())
+    {
         let (mark, id) = line[1..].split_once(' ').expect("a mark and an id");
         ids[mark.parse::<usize>().expect("a number") - 1] = id.to_owned();
     }

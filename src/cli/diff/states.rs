@@ -61,14 +61,7 @@ pub fn find(
     let mut warnings = Vec::new();
     let config = chain.and_then(|chain| accepted(&reader.git, chain, &mut warnings));
     let history = History::of(&reader.ledger, chain.map(|chain| &chain.writer));
-    let look = Look {
-        globals,
-        ui,
-        reader,
-        chain,
-        config: config.as_ref(),
-        history: &history,
-    };
+    let look = Look { globals, ui, reader, chain, config: config.as_ref(), history: &history };
     let to = match &args.b {
         Some(name) => look.named(name)?,
         None => look.suspected()?,

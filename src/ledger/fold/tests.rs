@@ -108,7 +108,9 @@ impl Acts {
                 let record = &own[*at].record;
                 match record.outcome {
                     Outcome::Succeeded => record.to.as_ref() == Some(&commit),
-                    Outcome::Restored => record.to.as_ref().or(record.from.as_ref()) == Some(&commit),
+                    Outcome::Restored => {
+                        record.to.as_ref().or(record.from.as_ref()) == Some(&commit)
+                    }
                     Outcome::Failed => false,
                 }
             });

@@ -52,7 +52,9 @@ impl Containment {
     /// Takes over what was found out earlier. What is said of others than those that are looked for is left out.
     pub fn remember(&mut self, known: &[Contained]) {
         for fact in known {
-            let (Some(commit), Some(of)) = (gix_id(&fact.commit), gix_id(&fact.of)) else { continue };
+            let (Some(commit), Some(of)) = (gix_id(&fact.commit), gix_id(&fact.of)) else {
+                continue;
+            };
             let walk = self.walks.iter_mut().find_map(|walk| Some((walk.bit(&of)?, walk)));
             let Some((bit, walk)) = walk else { continue };
             let reverts: Option<Vec<(ObjectId, ObjectId)>> =
@@ -164,7 +166,8 @@ fn step_of(data: &[u8]) -> Option<Step> {
             step.parents.push(ObjectId::from_hex(parent).ok()?);
         } else if let Some(committer) = line.strip_prefix(b"committer ") {
             let mut words = committer.rsplit(|byte| *byte == b' ').skip(1);
-            let seconds = words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+            let seconds =
+                words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
             step.date = seconds.unwrap_or(0);
             break;
         }

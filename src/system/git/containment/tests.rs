@@ -50,9 +50,7 @@ impl Dag {
     fn naive_reverted(&self, commit: usize, of: usize, missing: &[usize]) -> bool {
         let beneath = self.beneath(commit, missing);
         let mut says = beneath.iter().filter(|at| !missing.contains(at));
-        says.any(|at| {
-            self.0[*at].2.contains(&of) && !self.naive_reverted(commit, *at, missing)
-        })
+        says.any(|at| self.0[*at].2.contains(&of) && !self.naive_reverted(commit, *at, missing))
     }
 }
 
@@ -174,7 +172,13 @@ fn what_lies_beside_the_commits_decides_nothing() {
     // A commit-graph that was made where a graft had taken the tip's parents away.
     let info = repo.top.join(".git/objects/info");
     repo.write(".git/info/grafts", format!("{tip}\n"));
-    repo.try_git(&["-c", "advice.graftFileDeprecated=false", "commit-graph", "write", "--reachable"]);
+    repo.try_git(&[
+        "-c",
+        "advice.graftFileDeprecated=false",
+        "commit-graph",
+        "write",
+        "--reachable",
+    ]);
     assert_eq!(ancestry(), Ancestry::Ancestor);
     std::fs::remove_file(repo.top.join(".git/info/grafts")).unwrap();
     let _ = std::fs::remove_file(info.join("commit-graph"));
@@ -207,7 +211,8 @@ fn orphaned(repo: &Repo, tip: &Oid) -> std::path::PathBuf {
     repo.git(&["commit-graph", "write", "--reachable"]);
     let mut bytes = std::fs::read(&file).unwrap();
     let chunk = |name: &[u8]| {
-        let at = 8 + (0..bytes[6] as usize).find(|n| &bytes[8 + n * 12..][..4] == name).unwrap() * 12;
+        let at =
+            8 + (0..bytes[6] as usize).find(|n| &bytes[8 + n * 12..][..4] == name).unwrap() * 12;
         u64::from_be_bytes(bytes[at + 4..at + 12].try_into().unwrap()) as usize
     };
     let (fan, ids, data) = (chunk(b"OIDF"), chunk(b"OIDL"), chunk(b"CDAT"));
@@ -228,7 +233,10 @@ fn orphaned(repo: &Repo, tip: &Oid) -> std::path::PathBuf {
 fn a_commit_says_what_it_reverts_by_the_whole_id() {
     let held = "a".repeat(40);
     let text = |message: &str| {
-        format!("tree {0}\nparent {0}\nauthor a <a> 1 +0000\ncommitter a <a> 17 +0000\n\n{message}\n", "b".repeat(40))
+        format!(
+            "tree {0}\nparent {0}\nauthor a <a> 1 +0000\ncommitter a <a> 17 +0000\n\n{message}\n",
+            "b".repeat(40)
+        )
     };
     let said = |message: &str| step_of(text(message).as_bytes()).unwrap().reverts.len();
     assert_eq!(said(&format!("Revert\n\nThis reverts commit {held}.")), 1);
