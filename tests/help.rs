@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const VERBS: [&str; 26] = [
+const VERBS: [&str; 28] = [
     "init",
     "deploy",
     "promote",
@@ -24,6 +24,8 @@ const VERBS: [&str; 26] = [
     "saved",
     "fsck",
     "hooks",
+    "sync",
+    "trust",
     "service",
     "resume",
     "abort",

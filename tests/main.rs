@@ -69,6 +69,7 @@ mod stacks;
 mod stage;
 mod support;
 mod support_itself;
+mod sync;
 mod systemd;
 mod told;
 mod two_candidates;

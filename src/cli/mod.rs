@@ -34,7 +34,9 @@ mod service;
 mod session;
 mod show;
 mod status;
+mod sync;
 mod targets;
+mod trust;
 mod unhold;
 mod watchdog;
 
@@ -108,6 +110,8 @@ enum Verb {
     Saved(saved::SavedArgs),
     Fsck(fsck::FsckArgs),
     Hooks(hooks::HooksArgs),
+    Sync(sync::SyncArgs),
+    Trust(trust::TrustArgs),
     Service(service::ServiceArgs),
     Resume(resume::ResumeArgs),
     Abort(abort::AbortArgs),
@@ -146,6 +150,8 @@ impl Verb {
             Verb::Fsck(_) => "fsck",
             Verb::Hooks(_) => "hooks",
             Verb::Hook(_) => "hook",
+            Verb::Sync(_) => "sync",
+            Verb::Trust(_) => "trust",
             Verb::Service(_) => "service",
             Verb::Resume(_) => "resume",
             Verb::Abort(_) => "abort",
@@ -175,6 +181,7 @@ impl Verb {
             Verb::Saved(args) => args.only_looks(),
             Verb::Fsck(args) => args.only_looks(),
             Verb::Hooks(args) => args.only_looks(),
+            Verb::Trust(args) => args.only_looks(),
             Verb::Init(_)
             | Verb::Promote(_)
             | Verb::Demote(_)
@@ -182,6 +189,7 @@ impl Verb {
             | Verb::Unhold(_)
             | Verb::Annotate(_)
             | Verb::Service(_)
+            | Verb::Sync(_)
             | Verb::Resume(_)
             | Verb::Abort(_)
             | Verb::Demo(_)
@@ -233,6 +241,8 @@ pub fn main() -> Exit {
         Verb::Fsck(args) => fsck::run(globals, &ui, args),
         Verb::Hooks(args) => hooks::run(globals, &ui, args),
         Verb::Hook(args) => Ok(hooks::run_one(globals, &ui, args)),
+        Verb::Sync(args) => sync::run(globals, &ui, args),
+        Verb::Trust(args) => trust::run(globals, &ui, args),
         Verb::Service(args) => service::run(globals, &ui, args),
         Verb::Resume(args) => resume::run(globals, &ui, args),
         Verb::Abort(args) => abort::run(globals, &ui, args),

@@ -52,6 +52,8 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("ramp", schema_for!(RampAnswer)),
         ("saved", schema_for!(saved::SavedAnswer)),
         ("fsck", schema_for!(crate::act::fsck::FsckReport)),
+        ("sync", schema_for!(crate::act::sync::SyncReport)),
+        ("trust", schema_for!(super::trust::TrustAnswer)),
         ("service", schema_for!(service::ServiceAnswer)),
         ("show", schema_for!(show::ShowAnswer)),
         ("show-attempt", schema_for!(show::ShowAttemptAnswer)),

@@ -5,7 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::entry::LedgerError;
+use super::signing::Program;
 use crate::config::{Binding, Signing, SigningFormat};
 use crate::model::WriterId;
 use crate::system::files;
@@ -168,6 +172,133 @@ fn trust_line(binding: &Binding, principal: &WriterId, key: &str) -> std::io::Re
         files::write_durably(&path, text.as_bytes(), 0o644)?;
     }
     Ok(())
+}
+
+/// One key that this host trusts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TrustedKey {
+    /// For whom, as the trust file says it: a writer, a person, or a pattern. `None` for OpenPGP keys.
+    pub principal: Option<String>,
+    /// `ssh-ed25519` and the like, or `openpgp`.
+    pub kind: String,
+    /// `SHA256:…`, or the OpenPGP fingerprint.
+    pub fingerprint: String,
+}
+
+/// The keys that the trust file and the binding list. Revoked ones are among them.
+///
+/// # Errors
+/// `Sign` when the trust file cannot be read, or a line of it is no key.
+pub fn trusted(binding: &Binding) -> Result<Vec<TrustedKey>, LedgerError> {
+    let path = binding.trust_file();
+    let text = match text(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(LedgerError::Sign(format!("{}: {error}", path.display()))),
+    };
+    let lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let wrong = |line: &str| LedgerError::Sign(format!("{}: no key in {line:?}", path.display()));
+    let offered: Vec<Offered> = lines
+        .map(|line| Offered::parse(line).ok_or_else(|| wrong(line)))
+        .collect::<Result<_, _>>()?;
+    let fingerprints = fingerprints(binding, &offered)?;
+    let mut keys: Vec<TrustedKey> = offered
+        .into_iter()
+        .zip(fingerprints)
+        .map(|(offered, fingerprint)| TrustedKey {
+            principal: Some(offered.principal),
+            kind: offered.kind,
+            fingerprint,
+        })
+        .collect();
+    keys.extend(binding.openpgp.iter().map(|fingerprint| TrustedKey {
+        principal: None,
+        kind: "openpgp".to_owned(),
+        fingerprint: fingerprint.clone(),
+    }));
+    Ok(keys)
+}
+
+/// A line of the trust file: who, and with which key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offered {
+    pub principal: String,
+    kind: String,
+    key: String,
+}
+
+impl Offered {
+    /// Reads `<principal> [options] <type> <base64> [comment]`.
+    pub fn parse(line: &str) -> Option<Self> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let kinds = ["ssh-", "ecdsa-", "sk-"];
+        let at =
+            words.iter().skip(1).position(|word| kinds.iter().any(|k| word.starts_with(k)))? + 1;
+        let principal = words.first()?.trim_matches('"').to_owned();
+        Some(Self { principal, kind: words[at].to_owned(), key: (*words.get(at + 1)?).to_owned() })
+    }
+}
+
+/// What `ssh-keygen -l` shows of each key: `SHA256:…`.
+///
+/// # Errors
+/// `Sign` when one of them is no key, or ssh-keygen cannot be run.
+pub fn fingerprints(binding: &Binding, keys: &[Offered]) -> Result<Vec<String>, LedgerError> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut run = Program::SshKeygen.prepare(binding, &["-l", "-f", "-"]);
+    let lines: Vec<String> = keys.iter().map(|key| format!("{} {}\n", key.kind, key.key)).collect();
+    run.input = Some(lines.concat().into_bytes());
+    let done = run.run().map_err(|e| LedgerError::Sign(e.to_string()))?;
+    let shown = String::from_utf8_lossy(&done.stdout).into_owned();
+    // `256 SHA256:… no comment (ED25519)`
+    let found = shown.lines().filter_map(|line| line.split_whitespace().nth(1));
+    let found: Vec<String> = found.map(str::to_owned).collect();
+    if found.len() != keys.len() {
+        let what = "ssh-keygen does not take one of them for a public key";
+        return Err(LedgerError::Sign(what.to_owned()));
+    }
+    Ok(found)
+}
+
+/// The line by which another host can trust the binding's own key; nothing in it is secret.
+///
+/// # Errors
+/// `Sign` when the public key cannot be found, and for OpenPGP keys, which the other host's gpg must have.
+pub fn request(binding: &Binding) -> Result<String, LedgerError> {
+    match binding.signing.format {
+        SigningFormat::Ssh => {
+            let key = public_key(&binding.signing.key)?;
+            Ok(format!("{} namespaces=\"git\" {key}", binding.writer))
+        }
+        SigningFormat::OpenPgp => Err(LedgerError::Sign(format!(
+            "records of this host are signed with the OpenPGP key {}: import it on the other host, and add its \
+             fingerprint to openpgp in host.toml there",
+            fingerprint(binding)?
+        ))),
+    }
+}
+
+/// Trusts a key that another host offered for its writer. `false` where that is so already.
+///
+/// # Errors
+/// `Sign` when the trust file cannot be read or written.
+pub fn trust(binding: &Binding, offered: &Offered) -> Result<bool, LedgerError> {
+    let path = binding.trust_file();
+    let failed = |e: io::Error| LedgerError::Sign(format!("{}: {e}", path.display()));
+    let writer: WriterId = offered
+        .principal
+        .parse()
+        .map_err(|e| LedgerError::Sign(format!("{:?} is no writer: {e}", offered.principal)))?;
+    let there = text(&path).unwrap_or_default();
+    let same = |line: &str| Offered::parse(line.trim()).as_ref() == Some(offered);
+    if there.lines().any(same) {
+        return Ok(false);
+    }
+    trust_line(binding, &writer, &format!("{} {}", offered.kind, offered.key)).map_err(failed)?;
+    Ok(true)
 }
 
 fn trust_line_comment(binding: &Binding) -> std::io::Result<()> {

@@ -88,9 +88,41 @@ impl Git {
         self.fetch(remote, &[format!("refs/tags/{tag}:refs/tags/{tag}")])
     }
 
+    /// Fetches full ref names to the same names, without force: none is moved but forward. A clone whose history is cut off
+    /// becomes a whole one.
+    ///
+    /// # Errors
+    /// As [`Git::fetch_branch`].
+    pub fn fetch_refs(&self, remote: &str, names: &[String]) -> Result<Fetched, GitError> {
+        if names.is_empty() {
+            return Ok(Fetched::default());
+        }
+        let refspecs: Vec<String> = names.iter().map(|name| format!("{name}:{name}")).collect();
+        let more: &[&str] = if self.is_shallow() { &["--unshallow"] } else { &[] };
+        self.fetch_with(remote, more, &refspecs)
+    }
+
+    /// Fetches what one ref of a remote points to, without a ref of its own here.
+    ///
+    /// # Errors
+    /// As [`Git::fetch_branch`].
+    pub fn fetch_objects(&self, remote: &str, name: &str) -> Result<Fetched, GitError> {
+        self.fetch_with(remote, &[], &[name.to_owned()])
+    }
+
     fn fetch(&self, remote: &str, refspecs: &[String]) -> Result<Fetched, GitError> {
+        self.fetch_with(remote, &[], refspecs)
+    }
+
+    fn fetch_with(
+        &self,
+        remote: &str,
+        more: &[&str],
+        refspecs: &[String],
+    ) -> Result<Fetched, GitError> {
         let answer = self
             .remote_call("fetch", remote)?
+            .args(more)
             .args([
                 "--no-progress",
                 "--no-auto-maintenance",
@@ -228,10 +260,24 @@ impl Git {
         names: &[String],
         limit: Duration,
     ) -> Result<Vec<(String, Oid)>, GitError> {
+        let found = self.remote_refs_like(remote, names, limit)?.into_iter();
+        Ok(found.filter(|(found, _)| names.contains(found)).collect())
+    }
+
+    /// The refs of a remote that match any of these patterns (`refs/tags/*`), and what they point to, asked within `limit`.
+    ///
+    /// # Errors
+    /// As [`Git::remote_ref`].
+    pub fn remote_refs_like(
+        &self,
+        remote: &str,
+        patterns: &[String],
+        limit: Duration,
+    ) -> Result<Vec<(String, Oid)>, GitError> {
         let answer = self
             .remote_call("ls-remote", remote)?
-            .args(["--upload-pack=git-upload-pack", "--", remote])
-            .args(names)
+            .args(["--refs", "--upload-pack=git-upload-pack", "--", remote])
+            .args(patterns)
             .limit(limit)
             .run()?;
         if answer.code != Some(0) {
@@ -239,7 +285,6 @@ impl Git {
         }
         let text = String::from_utf8_lossy(&answer.stdout);
         let found = text.lines().filter_map(|line| line.split_once('\t'));
-        let found = found.filter(|(_, found)| names.iter().any(|name| name == found));
         Ok(found.filter_map(|(id, name)| Some((name.to_owned(), id.parse().ok()?))).collect())
     }
 

@@ -1,0 +1,261 @@
+//! Exchanging the records of an environment with a remote: every host's chain comes here, this host's goes there.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::caller::Caller;
+use super::failure::Failure;
+use super::session::Session;
+use crate::engine;
+use crate::ledger::{self, Ledger, Projecting};
+use crate::model::Oid;
+use crate::plan::facts::Facts;
+use crate::plan::names::stable_matcher;
+use crate::site::Site;
+use crate::system::git::{Git, Pushed};
+
+/// A remote that has not answered a question about its refs by then counts as away.
+const ASK_LIMIT: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Clone, Default)]
+pub struct SyncRequest {
+    /// The remote; that of `[remote]` where left out.
+    pub remote: Option<String>,
+}
+
+/// What was exchanged.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SyncReport {
+    pub remote: String,
+    /// The other hosts' chains, as they are here now.
+    pub chains: Vec<SyncedChain>,
+    /// Stable tags that came.
+    pub tags: Vec<String>,
+    /// Stable tags that are others on the remote; the ones here were kept.
+    pub moved_tags: Vec<String>,
+    /// Records of this host that went there.
+    pub published: u64,
+    /// Refs that were pushed.
+    pub pushed: Vec<String>,
+    /// What does not fit together, a sentence each: nothing here was overwritten.
+    pub disputes: Vec<String>,
+    /// Why the remote does not have this host's records.
+    pub unpublished: Option<String>,
+}
+
+/// Another host's chain.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SyncedChain {
+    pub writer: String,
+    /// Its records; `None` where they are not believed.
+    pub records: Option<u64>,
+    /// How many of them are new here.
+    pub new: u64,
+    /// Why they are not believed.
+    pub refused: Option<String>,
+}
+
+/// Fetches every chain of the environment and the stable tags, then pushes this host's chain, its stable tags and its
+/// notes. Nothing is forced in either direction.
+///
+/// # Errors
+/// When there is no such remote or it does not answer.
+pub fn sync(caller: &Caller, request: &SyncRequest) -> Result<SyncReport, Failure> {
+    let session = Session::change(caller, "sync")?;
+    let site = &session.site;
+    let facts = session.facts()?;
+    let remote = request.remote.clone();
+    let remote = remote.unwrap_or_else(|| facts.accepted.config.remote.name.clone());
+    if !site.git.remotes().contains(&remote) {
+        return Err(Failure::unchanged(format!("there is no remote {remote}"))
+            .next(format!("git remote add {remote} URL"), "names it"));
+    }
+    let mut report = SyncReport {
+        remote,
+        chains: Vec::new(),
+        tags: Vec::new(),
+        moved_tags: Vec::new(),
+        published: 0,
+        pushed: Vec::new(),
+        disputes: Vec::new(),
+        unpublished: None,
+    };
+    let before = lengths(&facts.ledger);
+    session.letting_others_in(|| exchange(site, &facts, &mut report))?;
+    session.be_at_work()?;
+    let after = ledger::read(&site.git, &site.binding)?;
+    engine::project(site, &after, Projecting::Onward);
+    session.tell_unprojected();
+    report.chains = chains(site, &before, &after);
+    Ok(report)
+}
+
+type Lengths = Vec<(String, u64)>;
+
+fn lengths(ledger: &Ledger) -> Lengths {
+    let chains = ledger.chains.values();
+    chains.map(|chain| (chain.writer.to_string(), chain.entries.len() as u64)).collect()
+}
+
+fn chains(site: &Site, before: &Lengths, after: &Ledger) -> Vec<SyncedChain> {
+    let known = |writer: &str| before.iter().find(|(known, _)| known == writer).map_or(0, |k| k.1);
+    let others = after.chains.values().filter(|chain| chain.writer != site.binding.writer);
+    let believed = others.map(|chain| {
+        let (writer, records) = (chain.writer.to_string(), chain.entries.len() as u64);
+        let new = records.saturating_sub(known(&writer));
+        SyncedChain { writer, records: Some(records), new, refused: None }
+    });
+    let refused = after.refused.iter().map(|(writer, why)| SyncedChain {
+        writer: writer.clone(),
+        records: None,
+        new: 0,
+        refused: Some(why.to_string()),
+    });
+    believed.chain(refused).collect()
+}
+
+/// What a remote has of an environment.
+struct There {
+    chains: Vec<(String, Oid)>,
+    tags: Vec<(String, Oid)>,
+}
+
+fn exchange(site: &Site, facts: &Facts, report: &mut SyncReport) -> Result<(), Failure> {
+    let (git, binding) = (&site.git, &site.binding);
+    let own = ledger::chain_ref(&binding.environment, &binding.writer);
+    let prefix = own.strip_suffix(binding.writer.as_str()).unwrap_or(&own).to_owned();
+    let there = ask(git, facts, &prefix, report)?;
+    fetch(git, &own, &there, report)?;
+    if let Some((_, head)) = there.chains.iter().find(|(name, _)| *name == own)
+        && let Some(dispute) = own_dispute(site, facts, &own, head, &report.remote)
+    {
+        report.disputes.push(dispute);
+        report.unpublished = Some("the remote has other records of this host".to_owned());
+        return Ok(());
+    }
+    push(site, facts, &own, &there, report);
+    Ok(())
+}
+
+fn ask(git: &Git, facts: &Facts, prefix: &str, report: &SyncReport) -> Result<There, Failure> {
+    let asked = [format!("{prefix}*"), "refs/tags/*".to_owned()];
+    let found = git.remote_refs_like(&report.remote, &asked, ASK_LIMIT).map_err(|error| {
+        Failure::unchanged(format!("{} does not answer: {error}", report.remote))
+            .and_nothing_changed()
+            .next("gitroll sync", "tries again; records stay here until then")
+    })?;
+    let stable = stable_matcher(&facts.accepted.config.stable.pattern);
+    let is_stable = |name: &str| {
+        let short = name.strip_prefix("refs/tags/").unwrap_or(name);
+        stable.as_ref().is_some_and(|matcher| matcher.is_match(short))
+    };
+    let (chains, tags) = found.into_iter().partition(|(name, _)| name.starts_with(prefix));
+    let tags = Vec::into_iter(tags).filter(|(name, _)| is_stable(name)).collect();
+    Ok(There { chains, tags })
+}
+
+/// Brings what is missing here, ref by ref: one that does not fit keeps no other away.
+fn fetch(git: &Git, own: &str, there: &There, report: &mut SyncReport) -> Result<(), Failure> {
+    let mut wanted = Vec::new();
+    for (name, id) in there.chains.iter().filter(|(name, _)| name != own) {
+        if git.find_ref(name)?.as_ref() != Some(id) {
+            wanted.push((name.clone(), id.clone()));
+        }
+    }
+    let mut tags = Vec::new();
+    for (name, id) in &there.tags {
+        match git.find_ref(name)? {
+            None => tags.push((name.clone(), id.clone())),
+            Some(here) if here != *id => report.moved_tags.push(short(name)),
+            Some(_) => {}
+        }
+    }
+    let names = wanted.iter().chain(&tags).map(|(name, _)| name.clone());
+    git.fetch_refs(&report.remote, &names.collect::<Vec<_>>())?;
+    for (name, id) in wanted {
+        let here = git.find_ref(&name)?;
+        // The remote may have gone on meanwhile.
+        let fits = here.as_ref().is_some_and(|here| git.contains(here, &id).unwrap_or(false));
+        if !fits {
+            let at = here.map_or_else(|| "nothing".to_owned(), |here| here.short().to_owned());
+            report.disputes.push(format!(
+                "{name}: {} has {}, which does not continue {at}, what is here",
+                report.remote,
+                id.short()
+            ));
+        }
+    }
+    for (name, _) in tags {
+        if git.find_ref(&name)?.is_some() {
+            report.tags.push(short(&name));
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong where the remote's head of the own chain is not among the records here.
+fn own_dispute(site: &Site, facts: &Facts, own: &str, head: &Oid, remote: &str) -> Option<String> {
+    if facts.own(site).iter().any(|entry| entry.commit == *head) {
+        return None;
+    }
+    let here = facts.own(site).last().map(|last| last.commit.clone());
+    let _ = site.git.fetch_objects(remote, own);
+    let ahead = here.is_some_and(|here| site.git.contains(head, &here).unwrap_or(false));
+    Some(match ahead {
+        true => format!(
+            "{remote} has later records of this host than are here: this checkout or machine was restored from an older \
+             copy. gitroll init --new-writer begins a chain of its own"
+        ),
+        false => format!(
+            "{remote} has other records of this host ({}): this checkout was copied. gitroll init --new-writer begins a \
+             chain of its own",
+            head.short()
+        ),
+    })
+}
+
+fn push(site: &Site, facts: &Facts, own: &str, there: &There, report: &mut SyncReport) {
+    let git = &site.git;
+    let is_there = |name: &str, id: &Oid| there.tags.iter().any(|(n, i)| n == name && i == id);
+    let taken = |name: &str| there.tags.iter().any(|(n, _)| n == name);
+    let tags: Vec<String> = facts
+        .history
+        .promotions()
+        .map(|promotion| &promotion.tag)
+        .filter(|tag| git.find_ref(&tag.name).ok().flatten().as_ref() == Some(&tag.id))
+        .filter(|tag| !is_there(&tag.name, &tag.id) && !taken(&tag.name))
+        .map(|tag| tag.name.clone())
+        .collect();
+    let entries = facts.own(site);
+    let head = there.chains.iter().find(|(name, _)| name == own).map(|(_, head)| head);
+    let known = head.and_then(|head| entries.iter().position(|entry| entry.commit == *head));
+    let waiting = entries.len() - known.map_or(0, |at| at + 1);
+    if waiting > 0 || !tags.is_empty() {
+        match engine::publish(site, &report.remote, &tags) {
+            Some(Pushed::Done) => {
+                report.published = waiting as u64;
+                report.pushed.push(own.to_owned());
+                report.pushed.extend(tags);
+            }
+            Some(Pushed::Rejected(why) | Pushed::Failed(why)) => report.unpublished = Some(why),
+            None => {}
+        }
+    }
+    // Only for people: made anew, they may not continue those on the remote, and the records are there all the same.
+    let notes = format!("refs/notes/gitroll/{}/{}", site.binding.environment, site.binding.writer);
+    if report.unpublished.is_none() && matches!(git.find_ref(&notes), Ok(Some(_))) {
+        match git.push(&report.remote, std::slice::from_ref(&notes)) {
+            Ok(Pushed::Done) => {}
+            Ok(Pushed::Rejected(why) | Pushed::Failed(why)) => {
+                tracing::warn!("{notes} was not pushed: {why}");
+            }
+            Err(error) => tracing::warn!("{notes} was not pushed: {error}"),
+        }
+    }
+}
+
+fn short(name: &str) -> String {
+    name.strip_prefix("refs/tags/").unwrap_or(name).to_owned()
+}
