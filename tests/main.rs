@@ -71,6 +71,7 @@ mod support;
 mod support_itself;
 mod sync;
 mod systemd;
+mod team_hooks;
 mod told;
 mod two_candidates;
 mod undeclared_outputs;

@@ -25,7 +25,12 @@ pub fn of(run: &Run) -> Vec<NextStep> {
         return vec![
             way("gitroll resume --done", "it did, or you have seen to it: goes on".to_owned()),
             way("gitroll resume --redo", "runs it again".to_owned()),
-            way("gitroll abort", format!("puts back {from}")),
+            match run.course() {
+                Course::Preparing => {
+                    way("gitroll abort", format!("drops what was prepared: {from} serves on"))
+                }
+                _ => way("gitroll abort", format!("puts back {from}")),
+            },
         ];
     }
     match run.course() {

@@ -45,11 +45,13 @@ fn settled(run: &Run, repeat: Repeat) -> Result<(), Failure> {
         )
         .next("gitroll status", "shows where it stands")
         .next("gitroll resume", "continues it")),
-        (Some(Unsettled { label, command, .. }), Repeat::None) => {
+        (Some(Unsettled { label, command, declared_by, .. }), Repeat::None) => {
             let what = format!("{label} was interrupted: did its command finish?");
             let failure = Failure::new(Status::RunOpen, what)
                 .detail(format!("command  {command}"))
-                .detail("it is not marked `idempotent = true`, so gitroll does not run it again by itself");
+                .detail(format!(
+                    "it is not marked `{declared_by}`, so gitroll does not run it again by itself"
+                ));
             Err(failure.next_steps(run))
         }
         _ => Ok(()),

@@ -343,7 +343,10 @@ fn take_lock(site: &Site, held: &Held, caller: &Caller) -> Result<Lock, Failure>
     }
     match Lock::take(&state, held, wait) {
         Err(error @ LockError::Busy(_)) => {
-            let failure = Failure::from(error);
+            let mut failure = Failure::from(error);
+            if std::env::var_os("GITROLL_HOOK").is_some() {
+                failure = failure.detail("a hook of a run can look at it, and change nothing");
+            }
             let runs = engine::open_runs(site).unwrap_or_default();
             Err(match runs.last() {
                 Some(run) => {

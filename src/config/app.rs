@@ -1,12 +1,14 @@
 //! The validated form of `gitroll.toml`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use globset::{GlobMatcher, GlobSet};
 
 use super::{Check, Flag, Flags, Rule};
-use crate::model::{AppName, CheckName, ComponentId, GroupName, RepoPath, ServiceName};
+use crate::model::{
+    AppName, CheckName, ComponentId, GroupName, HookMoment, HookStep, RepoPath, ServiceName,
+};
 
 /// A whole `gitroll.toml`, checked. Durations are typed, paths stay inside the repository, names refer
 /// to things that exist.
@@ -32,6 +34,8 @@ pub struct Config {
     pub flags: Option<Flags>,
     /// `[[rule]]`, in order.
     pub rules: Vec<Rule>,
+    /// `[hooks]`
+    pub hooks: Hooks,
     /// `[notify]`
     pub notify: Option<Notify>,
     /// `[remote]`
@@ -292,6 +296,40 @@ pub struct Component {
     pub after: Option<String>,
     /// `symptoms` that would mean that this did not help.
     pub symptoms: Vec<String>,
+}
+
+/// `[hooks]`: commands of the team's own at certain moments of a run.
+#[derive(Debug, Clone)]
+pub struct Hooks {
+    /// `before_deploy` and the other moments: argument vectors, never shell text.
+    pub commands: BTreeMap<HookMoment, Vec<Vec<String>>>,
+    /// `timeout` of each command, default 60 s.
+    pub timeout: Duration,
+    /// `idempotent`: the moments whose commands may simply be run again where they were interrupted.
+    pub idempotent: BTreeSet<HookMoment>,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        let timeout = Duration::from_secs(60);
+        Self { commands: BTreeMap::new(), timeout, idempotent: BTreeSet::new() }
+    }
+}
+
+impl Hooks {
+    /// The commands of a moment in their order.
+    pub fn at(&self, moment: HookMoment) -> Vec<HookStep> {
+        let commands = self.commands.get(&moment).map_or(&[][..], Vec::as_slice);
+        let step = |(index, run): (usize, &Vec<String>)| HookStep {
+            moment,
+            number: index + 1,
+            of: commands.len(),
+            run: run.clone(),
+            limit_seconds: self.timeout.as_secs(),
+            idempotent: self.idempotent.contains(&moment),
+        };
+        commands.iter().enumerate().map(step).collect()
+    }
 }
 
 /// `[notify]`

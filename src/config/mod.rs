@@ -19,7 +19,7 @@ mod reader;
 mod rule;
 
 pub use app::{
-    App, Build, Component, Config, Deploy, EcosystemFile, Layout, Manager, Migrate, Notify,
+    App, Build, Component, Config, Deploy, EcosystemFile, Hooks, Layout, Manager, Migrate, Notify,
     OutputGlob, Patterns, Prove, Remote, Retention, Rto, RunSettings, Scope, Service, Stable,
     UpstreamBranch,
 };

@@ -73,6 +73,7 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
     let components = component::components(root, &names);
     let flags = flags::flags(root, &names);
     let rules = rule::rules(root, &names);
+    let hooks = section::hooks(root);
     let notify = section::notify(root);
     let remote = section::remote(root);
     let run = section::run(root);
@@ -116,6 +117,7 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
         components,
         flags: flags?,
         rules: rules?.into_iter().map(|read: rule::ReadRule| read.rule).collect(),
+        hooks: hooks?,
         notify: notify?,
         remote: remote?,
         run: run?,

@@ -15,13 +15,14 @@ use serde::{Deserialize, Serialize};
 
 use super::journal::{Journal, JournalError};
 use super::run::{self, Run, open_runs, run_ids};
-use super::watchdog;
+use super::{hooks, watchdog};
 use crate::config::{Retention, Service};
 use crate::layout;
 use crate::model::RunId;
 use crate::service::{self, Host};
 use crate::site::Site;
 use crate::system::git::StaleFiles;
+use crate::system::process;
 use crate::system::procs::{self, ProcessId};
 use crate::system::{clock, files, git, orphans, removal};
 
@@ -268,7 +269,9 @@ impl Run {
         let found = |(host, service): (Host<'_>, Service)| {
             service::outlived(&host, &service).map(|(process, words)| (process.pid, words))
         };
-        self.services(site).into_iter().filter_map(found).collect()
+        let hook = process::outlived(&hooks::note(site, self));
+        let services = self.services(site).into_iter().filter_map(found);
+        services.chain(hook.map(|(process, words)| (process.pid, words))).collect()
     }
 
     /// Waits until they have ended. One that takes longer than it may is ended.
@@ -279,7 +282,8 @@ impl Run {
         for (host, service) in self.services(site) {
             service::wait_for_outlived(&host, &service).map_err(|e| e.to_string())?;
         }
-        Ok(())
+        process::wait_for_outlived(&hooks::note(site, self), hooks::limit(self))
+            .map_err(|(command, problem)| format!("{command}: {problem}"))
     }
 
     fn services<'s>(&self, site: &'s Site) -> Vec<(Host<'s>, Service)> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::legacy;
 use crate::check::{LogPositions, Shown};
 use crate::model::{
-    Cause, CheckEvidence, FlagEvidence, Oid, Outcome, RunId, ServiceEvidence, TargetRef, Witnessed,
+    Cause, CheckEvidence, FlagEvidence, HookMoment, Oid, Outcome, RunId, ServiceEvidence, TargetRef, Witnessed,
     WitnessedProcess,
 };
 use crate::system::procs::{ProcessId, Ticks};
@@ -124,6 +124,28 @@ pub enum Entry {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         actor: Option<String>,
     },
+    /// A command of the team's own that comes at the end of the run is about to be run.
+    HookBegun {
+        moment: HookMoment,
+        /// Its place among the commands of that moment, from 1.
+        number: usize,
+        result: RunResult,
+    },
+    /// It ended, or was interrupted and is not run again.
+    HookEnded {
+        moment: HookMoment,
+        /// Its place among the commands of that moment, from 1.
+        number: usize,
+        result: RunResult,
+        label: String,
+        /// Its time.
+        millis: u64,
+        /// The command and the telling lines of its output, secrets removed.
+        output: Vec<String>,
+        /// That it failed and why, where it did.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
+    },
     /// The act is in the chain.
     Recorded {
         /// Position.
@@ -158,6 +180,8 @@ impl Entry {
             Entry::Restored { .. } => "restored",
             Entry::Stuck { .. } => "stuck",
             Entry::Resumed { .. } => "resumed",
+            Entry::HookBegun { .. } => "hook-begun",
+            Entry::HookEnded { .. } => "hook-ended",
             Entry::Recorded { .. } => "recorded",
             Entry::Queued { .. } => "queued",
             Entry::Closed { .. } => "closed",
@@ -181,6 +205,40 @@ impl Entry {
         let text = format!("{label}: {why}");
         let cause = cause.unwrap_or_else(|| legacy::cause_of_failure(&text));
         Some(Reason { cause, text })
+    }
+}
+
+/// How a run ended, as its hooks are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunResult {
+    /// The target was observed serving.
+    Proven,
+    /// What served before was put back and observed serving.
+    Restored,
+    /// It failed before anything that serves was touched.
+    Untouched,
+    /// A person is needed; the run is open.
+    Stuck,
+    /// It is over, and nothing healthy serves.
+    Failed,
+}
+
+impl RunResult {
+    /// As in the journal.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunResult::Proven => "proven",
+            RunResult::Restored => "restored",
+            RunResult::Untouched => "untouched",
+            RunResult::Stuck => "stuck",
+            RunResult::Failed => "failed",
+        }
+    }
+
+    /// Whether a record of it follows.
+    pub fn is_recorded(self) -> bool {
+        !matches!(self, RunResult::Untouched | RunResult::Stuck)
     }
 }
 

@@ -89,6 +89,8 @@ pub(crate) enum StepError {
     NotSeen { flag: FlagName, wanted: String, why: String },
     #[error("{0} is not a signal that this version sends")]
     NoSignal(String),
+    #[error("{problem}")]
+    Hook { problem: String, lines: Vec<(String, String)> },
     #[error("interrupted by {0}")]
     Interrupted(&'static str),
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -114,7 +116,7 @@ impl StepError {
             StepError::Build(BuildError::Command { lines, .. }) => {
                 lines.iter().map(|line| ("build".to_owned(), line.clone())).collect()
             }
-            StepError::NotProven { lines, .. } => lines.clone(),
+            StepError::NotProven { lines, .. } | StepError::Hook { lines, .. } => lines.clone(),
             StepError::Service { service, source: ServiceError::Down { lines, .. } } => {
                 lines.iter().map(|line| (service.clone(), line.clone())).collect()
             }

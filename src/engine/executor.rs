@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::entry::{Begun, Entry, OnFailure, Reason, Side, Terms};
+use super::entry::{Begun, Entry, OnFailure, Reason, RunResult, Side, Terms};
 use super::error::{EngineError, StepError};
 use super::journal::JournalError;
 use super::nested_runs::{beneath, close_beneath};
@@ -13,7 +13,7 @@ use super::prove::{
     edited, head_moved, intended, list, log_window, moved_meanwhile, prove, witnessed,
 };
 use super::run::{Configs, Run, hidden_flags, hold_room, release_room};
-use super::{cleanup, flags, record, steps, watchdog};
+use super::{cleanup, flags, hooks, record, steps, watchdog};
 use crate::check::{LogPositions, LogWindow, Proof, log_positions};
 use crate::config::{Config, Service};
 use crate::ledger;
@@ -325,7 +325,7 @@ impl<'a, 'n> Executor<'a, 'n> {
                     _ => self.forward(next),
                 }
             }
-            Phase::Proven if self.saw_it => self.finish_proven().map(Some),
+            Phase::Proven if self.saw_it => self.finish_proven(RunResult::Proven).map(Some),
             Phase::Proven => self.finish_proven_before().map(Some),
             Phase::Restoring { tree: false } => self.restore_tree(),
             Phase::Restoring { tree: true } if self.is_above_another()? => {
@@ -334,6 +334,7 @@ impl<'a, 'n> Executor<'a, 'n> {
             Phase::Restoring { tree: true } => self.compensate(),
             Phase::Restored => self.finish_restored().map(Some),
             Phase::Stuck(side) => {
+                self.hooks(RunResult::Stuck)?;
                 let why = self.run.last_failure();
                 Ok(Some(Ended::Stuck { side, why, run: self.run.id.clone() }))
             }
@@ -350,7 +351,9 @@ impl<'a, 'n> Executor<'a, 'n> {
         if matches!(step, Step::Activate | Step::Head { .. }) {
             self.wait_for_locks();
         }
-        let again = self.run.command_once(next).filter(|_| !self.redo);
+        // A hook that came to its end is not what a person wants to see again.
+        let redo = self.redo && !matches!(step, Step::Hook(_));
+        let again = self.run.command_once(next).filter(|_| !redo);
         let before = again.and_then(|_| self.run.done_before(next));
         let logs = self.window_opened(next);
         self.write(Entry::Intent { step: next, logs })?;
@@ -460,11 +463,7 @@ impl<'a, 'n> Executor<'a, 'n> {
             None => Reason { cause: error.cause(), text: why },
         };
         match answer(step, self.run.activation(), policy) {
-            Answer::Drop => {
-                let _ = steps::drop_stage(self.site, &self.run);
-                self.write(Entry::Closed { outcome: None })?;
-                Ok(Some(Ended::Untouched { why: reason.text }))
-            }
+            Answer::Drop => self.drop_prepared(reason.text).map(Some),
             Answer::Restore => {
                 (self.narrator)(Narration::Restoring);
                 self.write(Entry::restoring(reason))?;
@@ -482,9 +481,10 @@ impl<'a, 'n> Executor<'a, 'n> {
         }
     }
 
-    fn finish_proven(&mut self) -> Result<Ended, EngineError> {
+    fn finish_proven(&mut self, result: RunResult) -> Result<Ended, EngineError> {
         release_room(self.site, &self.run.id);
         close_beneath(self.site, &self.run)?;
+        self.hooks(result)?;
         let record = self.record(Outcome::Succeeded)?;
         let host = self.site.host(&self.run.plan.to, self.run.id.as_str());
         for service in &self.config.services {
@@ -500,6 +500,7 @@ impl<'a, 'n> Executor<'a, 'n> {
     }
 
     fn finish_restored(&mut self) -> Result<Ended, EngineError> {
+        self.hooks(RunResult::Restored)?;
         let nothing_served = self.run.nothing_served();
         let outcome = if nothing_served { Outcome::Failed } else { Outcome::Restored };
         let record = self.record(outcome)?;
@@ -510,8 +511,17 @@ impl<'a, 'n> Executor<'a, 'n> {
 
     fn drop_prepared(&mut self, why: String) -> Result<Ended, EngineError> {
         let _ = steps::drop_stage(self.site, &self.run);
+        // Else the run beneath it goes on, and tells how that was.
+        if self.run.follows().is_empty() {
+            self.hooks(RunResult::Untouched)?;
+        }
         self.write(Entry::Closed { outcome: None })?;
         Ok(Ended::Untouched { why })
+    }
+
+    /// The commands of the team's own that come when the run ended so.
+    fn hooks(&mut self, result: RunResult) -> Result<(), EngineError> {
+        hooks::at_end(self.site, &mut self.run, result, self.narrator)
     }
 
     fn record(
@@ -646,9 +656,9 @@ impl<'a, 'n> Executor<'a, 'n> {
         }
         let Some(why) = why else {
             (self.narrator)(Narration::Done { step, took: begin.elapsed() });
-            return self.finish_proven();
+            return self.finish_proven(RunResult::Proven);
         };
-        self.finish_proven()?;
+        self.finish_proven(RunResult::Failed)?;
         Ok(Ended::NoLonger { why, lines: proof.lines })
     }
 
@@ -781,6 +791,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         why: String,
         passed: Option<(usize, Duration)>,
     ) -> Result<Option<Ended>, EngineError> {
+        self.hooks(RunResult::Failed)?;
         let _ = self.record(Outcome::Failed)?;
         self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
         Ok(Some(Ended::PutBack { why, passed }))
@@ -802,6 +813,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         let why = self.tell_failure(label, took, error)?;
         // A person who aborts what was stuck on its way back already wants the way free.
         if self.run.aborted() && self.run.was_stuck_before() {
+            self.hooks(RunResult::Failed)?;
             let _ = self.record(Outcome::Failed)?;
             self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
             return Ok(Some(Ended::GivenUp { why }));

@@ -11,6 +11,7 @@ mod entry;
 mod error;
 mod executor;
 mod flags;
+mod hooks;
 mod journal;
 mod legacy;
 mod lock;

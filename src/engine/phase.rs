@@ -89,6 +89,15 @@ impl Phase {
             (Phase::Proven | Phase::Restored, Entry::Recorded { .. } | Entry::Queued { .. }) => {
                 self.clone()
             }
+            // They come at an end of the run and change nothing about where it stands.
+            (
+                Phase::Forward { .. }
+                | Phase::Restoring { .. }
+                | Phase::Proven
+                | Phase::Restored
+                | Phase::Stuck(_),
+                Entry::HookBegun { .. } | Entry::HookEnded { .. },
+            ) => self.clone(),
             (
                 Phase::Forward { .. } | Phase::Restoring { .. },
                 Entry::Recorded { .. } | Entry::Queued { .. },

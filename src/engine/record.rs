@@ -454,6 +454,7 @@ fn observed(lines: &[Line]) -> (Vec<CheckEvidence>, Vec<ServiceEvidence>) {
 fn said<'l>(plan: &Plan, line: &'l Line) -> &'l [String] {
     match &line.entry {
         Entry::TreeRestored { notes, .. } => notes,
+        Entry::HookEnded { warnings, .. } => warnings,
         Entry::Done { step, output, warnings, .. } => match plan.steps.get(*step) {
             // Written before there were warnings, too.
             Some(Step::Flags(_)) => output,
@@ -493,6 +494,10 @@ fn steps(line: &Line) -> Vec<StepEvidence> {
             let mut output = vec![why.clone()];
             output.extend(lines.iter().map(|(source, text)| format!("{source}: {text}")));
             one(label, *millis, "failed", output)
+        }
+        Entry::HookEnded { label, millis, output, warnings, .. } => {
+            let result = if warnings.is_empty() { "done" } else { "failed" };
+            one(label, *millis, result, output.iter().chain(warnings).cloned().collect())
         }
         Entry::Proven { millis, .. } => one("prove", *millis, "done", Vec::new()),
         Entry::TreeRestored { millis, .. } => one("activate", *millis, "restored", Vec::new()),

@@ -10,7 +10,7 @@ use super::phase::Phase;
 use super::run::Run;
 use crate::check::{Expectation, LogPositions, MustListen, Proof};
 use crate::config::Manager;
-use crate::model::{Cause, CheckEvidence, ServiceName, Step};
+use crate::model::{Cause, CheckEvidence, HookMoment, Step};
 use crate::system::procs::Ticks;
 use crate::system::text::time_of_day;
 
@@ -48,14 +48,18 @@ pub struct Unsettled {
     pub label: String,
     /// The command as it was started.
     pub command: String,
-    /// The service it belongs to.
-    pub service: ServiceName,
+    /// What would say in gitroll.toml that it may simply be run again.
+    pub declared_by: String,
 }
 
 impl Run {
     /// The place of activation among the steps: before it nothing that serves is touched.
     pub(super) fn activation(&self) -> usize {
-        let prepares = |step: &Step| matches!(step, Step::Stage { .. } | Step::Build(_));
+        let prepares = |step: &Step| match step {
+            Step::Stage { .. } | Step::Build(_) => true,
+            Step::Hook(hook) => hook.moment == HookMoment::BeforeDeploy,
+            _ => false,
+        };
         let steps = &self.plan.steps;
         steps.iter().position(|step| !prepares(step)).unwrap_or(steps.len())
     }
@@ -163,15 +167,23 @@ impl Run {
     /// The command of which nobody knows whether it ran to its end, where the run stopped in one.
     pub fn unsettled(&self) -> Option<Unsettled> {
         let Phase::Forward { next, announced: true } = *self.journal.phase() else { return None };
-        let command = self.command_once(next)?;
-        let Step::Reload { service } = &self.plan.steps[next] else { return None };
-        let (label, service) = (self.plan.steps[next].label(), service.clone());
-        Some(Unsettled { step: next, label, command, service })
+        // What failed was not interrupted.
+        let command = self.command_once(next).filter(|_| !self.has_failed())?;
+        let step = self.plan.steps.get(next)?;
+        let declared_by = match step {
+            Step::Hook(hook) => format!("[hooks] idempotent = [\"{}\"]", hook.moment.as_str()),
+            _ => "idempotent = true".to_owned(),
+        };
+        Some(Unsettled { step: next, label: step.label(), command, declared_by })
     }
 
-    /// The command of a reload that must not simply be repeated.
+    /// The command of the team's own in a step that must not simply be repeated.
     pub(super) fn command_once(&self, step: usize) -> Option<String> {
-        let Step::Reload { service } = self.plan.steps.get(step)? else { return None };
+        let service = match self.plan.steps.get(step)? {
+            Step::Reload { service } => service,
+            Step::Hook(hook) if !hook.idempotent => return Some(hook.run.join(" ")),
+            _ => return None,
+        };
         let service = self.config()?.services.iter().find(|s| s.name == *service)?;
         match &service.manager {
             Manager::Command { idempotent: false, reload, stop, start, .. } => {
@@ -264,7 +276,10 @@ impl Run {
 
     /// Whether the last thing that was done was a step that failed: the next candidate is to be tried.
     pub fn has_failed(&self) -> bool {
-        self.journal.lines().last().is_some_and(|line| matches!(line.entry, Entry::Failed { .. }))
+        let mut lines = self.journal.lines().iter().rev().map(|line| &line.entry);
+        let step = lines
+            .find(|entry| !matches!(entry, Entry::HookBegun { .. } | Entry::HookEnded { .. }));
+        matches!(step, Some(Entry::Failed { .. }))
     }
 
     /// Where its process was killed, when, and who went on with it: a sentence for each time.

@@ -7,7 +7,7 @@ use super::error::StepError;
 use super::output::KeptOutput;
 use super::prove::{intended, prove, readable};
 use super::run::{Run, hidden_flags, release_room};
-use super::{cleanup, flags};
+use super::{cleanup, flags, hooks};
 use crate::build::{self, Built};
 use crate::check::{self, LogWindow, Proof, log_positions};
 use crate::config::{Check, CheckGroup, CheckKind, Config, Selection, Service, dropped};
@@ -91,6 +91,7 @@ pub(super) fn perform(
             let warnings = strays(site, &[after, before], &plan.from, run.id.as_str());
             Ok(Effect { warnings, ..Effect::default() })
         }
+        Step::Hook(hook) => hooks::perform(site, run, hook),
         Step::Flags(step) => {
             let output = flags::change(site, run, config, step)?;
             Ok(Effect { warnings: output.clone(), output, ticks: None })

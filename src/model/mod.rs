@@ -27,8 +27,8 @@ pub use moment::{BootClock, CORRECTION, Moment};
 pub use narration::{Narration, Narrator};
 pub use path::RepoPath;
 pub use plan::{
-    Activation, ArtifactMove, BuildStep, CheckedPlan, FlagStep, Keep, OutputChoice, PathChange,
-    Plan, Recorded, Save, Served, Step, TreeEntry, TreeMode,
+    Activation, ArtifactMove, BuildStep, CheckedPlan, FlagStep, HookMoment, HookStep, Keep,
+    OutputChoice, PathChange, Plan, Recorded, Save, Served, Step, TreeEntry, TreeMode,
 };
 pub use record::{
     AdoptedTag, Event, HistoryLine, Hold, Judgement, Outcome, Person, Record, Seen, TargetRef,

@@ -180,6 +180,8 @@ pub enum Step {
         /// The branch HEAD is on, for the way back; `None` when it is detached.
         branch: Option<String>,
     },
+    /// Run one command of the team's own.
+    Hook(Box<HookStep>),
     /// Change flags in one source.
     Flags(FlagStep),
     /// Make a service take what was changed: the new tree, the flags.
@@ -210,12 +212,85 @@ impl Step {
             Step::Stop { service } => format!("stop {service}"),
             Step::Activate => "activate".to_owned(),
             Step::Head { .. } => "head".to_owned(),
+            Step::Hook(hook) => hook.label(),
             Step::Flags(flags) => format!("flags {}", flags.source),
             Step::Signal { service, signal } => format!("{signal} {service}"),
             Step::Reload { service } => format!("reload {service}"),
             Step::Prove => "prove".to_owned(),
             Step::Record => "record".to_owned(),
         }
+    }
+}
+
+/// A moment of a run at which commands of the team's own are run. Ordered as they come.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum HookMoment {
+    /// Everything is built and nothing that serves was touched.
+    BeforeDeploy,
+    /// The tree is the target's; services run what was there before.
+    AfterActivate,
+    /// The target was observed serving, by whatever act.
+    AfterProven,
+    /// The same, by a rollback.
+    AfterBack,
+    /// A run ended otherwise.
+    OnFailed,
+}
+
+impl HookMoment {
+    /// All of them.
+    pub const ALL: [HookMoment; 5] = [
+        HookMoment::BeforeDeploy,
+        HookMoment::AfterActivate,
+        HookMoment::AfterProven,
+        HookMoment::AfterBack,
+        HookMoment::OnFailed,
+    ];
+
+    /// As in `[hooks]` of gitroll.toml.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HookMoment::BeforeDeploy => "before_deploy",
+            HookMoment::AfterActivate => "after_activate",
+            HookMoment::AfterProven => "after_proven",
+            HookMoment::AfterBack => "after_back",
+            HookMoment::OnFailed => "on_failed",
+        }
+    }
+}
+
+/// One command of the team's own, of those that are run at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HookStep {
+    /// When it is run.
+    pub moment: HookMoment,
+    /// Its place among the commands of that moment, from 1.
+    pub number: usize,
+    /// How many commands that moment has.
+    pub of: usize,
+    /// The command, an argument vector.
+    pub run: Vec<String>,
+    /// How long it may take, in seconds.
+    pub limit_seconds: u64,
+    /// It may simply be run again where it was interrupted.
+    pub idempotent: bool,
+}
+
+impl HookStep {
+    /// `before_deploy`, or `before_deploy 2/3` where the moment has several.
+    pub fn label(&self) -> String {
+        match self.of {
+            1 => self.moment.as_str().to_owned(),
+            of => format!("{} {}/{of}", self.moment.as_str(), self.number),
+        }
+    }
+
+    /// How long it may take.
+    pub fn limit(&self) -> Duration {
+        Duration::from_secs(self.limit_seconds)
     }
 }
 

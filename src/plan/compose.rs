@@ -8,6 +8,7 @@ use super::disk_space::{self, SpaceNeeded};
 use super::error::PlanError;
 use super::facts::Facts;
 use super::fitness::{Fitness, left_with, with_later_outputs};
+use super::hooks;
 use crate::build::{self, Around, BuildPlan, Depth, LiveArtifact};
 use crate::config::{self, Apply, Build, Component, Config, takers};
 use crate::diagnosis;
@@ -196,6 +197,9 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
     let (in_the_way, as_stored) = converted(site, &change.event, &to, whole, &observed.activation)?;
     warnings.extend(as_stored);
     let outputs: Vec<RepoPath> = wanted.plan.artifacts.iter().map(|a| a.output.clone()).collect();
+    let mut hooked =
+        hooks::of(site, facts, (&change.event, change.emergency), &change.config, &to.commit)?;
+    warnings.append(&mut hooked.warnings);
     let plan = Plan {
         plan: Plan::VERSION,
         app: site.binding.app.clone(),
@@ -206,7 +210,14 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
         recorded: change.recorded,
         config: change.config_text,
         config_before: facts.accepted.text.clone(),
-        steps: steps(facts, &from, &to, &wanted.plan, &change.config, (&reloaded, differing.stops)),
+        steps: hooked.among(steps(
+            facts,
+            &from,
+            &to,
+            &wanted.plan,
+            &change.config,
+            (&reloaded, differing.stops),
+        )),
         from,
         to,
         artifacts: wanted.plan.artifacts,

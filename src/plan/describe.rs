@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::model::{Event, FlagChange, PathChange, Plan, Step};
+use crate::config;
+use crate::model::{Event, FlagChange, HookMoment, HookStep, PathChange, Plan, Step};
 
 /// What a plan does, a short label and a text each: the lines above the question. `about` is how long it
 /// will take, where that is known.
@@ -33,6 +34,10 @@ pub fn describe(plan: &Plan, about: Option<Duration>) -> Vec<(String, String)> {
     if !quiet.is_empty() {
         lines.push(line("down", format!("{} while files change", quiet.join(", "))));
     }
+    let hooks = hooks(plan);
+    if !hooks.is_empty() {
+        lines.push(line("hooks", hooks.join(", ")));
+    }
     let about = about.map(|time| format!("    about {} s", time.as_secs().max(1)));
     if plan.event == Event::Flags {
         return lines;
@@ -51,6 +56,7 @@ pub fn in_detail(plan: &Plan) -> Vec<String> {
                 let run: Vec<String> = build.run.iter().map(|argv| argv.join(" ")).collect();
                 format!("build     {}: {}", build.group, run.join("; "))
             }
+            Step::Hook(step) => hook(step),
             Step::Activate => format!(
                 "activate  {} of files, {} of artifacts",
                 count(plan.activation.changes.len(), "change"),
@@ -70,8 +76,35 @@ pub fn in_detail(plan: &Plan) -> Vec<String> {
             Step::Prove => format!("prove     {} serves", plan.to),
             Step::Record => "record    sign, append, publish".to_owned(),
         });
+        if *step == Step::Prove {
+            lines.extend(later_hooks(plan).iter().map(hook));
+        }
     }
     lines
+}
+
+fn hook(hook: &HookStep) -> String {
+    format!("hook      {}: {}", hook.label(), hook.run.join(" "))
+}
+
+/// The commands that come when the plan's target was proven.
+fn later_hooks(plan: &Plan) -> Vec<HookStep> {
+    let Ok(accepted) = config::parse(&plan.config_before, "gitroll.toml") else { return Vec::new() };
+    let back = (plan.event == Event::Back).then_some(HookMoment::AfterBack);
+    let moments = [HookMoment::AfterProven].into_iter().chain(back);
+    moments.flat_map(|moment| accepted.hooks.at(moment)).collect()
+}
+
+/// The moments at which commands of the team's own are run, should all go well.
+fn hooks(plan: &Plan) -> Vec<&'static str> {
+    let steps = plan.steps.iter().filter_map(|step| match step {
+        Step::Hook(hook) => Some(hook.moment),
+        _ => None,
+    });
+    let later = later_hooks(plan);
+    let mut moments: Vec<HookMoment> = steps.chain(later.iter().map(|hook| hook.moment)).collect();
+    moments.dedup();
+    moments.into_iter().map(HookMoment::as_str).collect()
 }
 
 /// A flag before and after: `ENABLE_UPLOADS true → false`.

@@ -12,6 +12,7 @@ pub mod estimate;
 pub mod facts;
 mod fitness;
 pub mod holds;
+mod hooks;
 mod left;
 pub mod lineage;
 mod listening;

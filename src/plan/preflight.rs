@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::compose::{self, Composed};
 use super::facts::Facts;
 use super::problem::Problem;
-use super::{disk_space, open_files, swaps};
+use super::{disk_space, hooks, open_files, swaps};
 use crate::build::BuildPlan;
 use crate::check::{self, NoLog};
 use crate::config::{
@@ -65,6 +65,7 @@ pub fn preflight(
     services(site, &composed.plan, &asked, observed, &mut problems);
     witness(&asked, &mut problems);
     tools(site, &composed.plan, &mut problems);
+    hooks::check(site, facts, config, &mut composed.plan, &mut problems);
     problems.extend(unreadable_logs(
         site,
         &asked,

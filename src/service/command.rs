@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Manager, Service};
-use crate::system::process::{Finished, Invocation, still_running, telling_lines};
-use crate::system::procs::{self, ProcessId, Ticks};
+use crate::system::process::{self, Finished, Invocation, telling_lines};
+use crate::system::procs::{ProcessId, Ticks};
 
 use super::log;
 use super::state::{Host, ServiceError, ServiceState, spelled};
@@ -160,13 +160,7 @@ fn invocation(
 
 fn failed(words: &[String], finished: &Finished, limit: Duration) -> ServiceError {
     let output = [finished.stdout.as_slice(), b"\n", finished.stderr.as_slice()].concat();
-    let mut problem =
-        match (finished.timed_out || finished.interrupted, finished.code, finished.signal) {
-            (true, ..) => format!("did not end within {} s", limit.as_secs()),
-            (_, Some(code), _) => format!("exit {code}"),
-            (_, _, Some(signal)) => format!("ended by signal {signal}"),
-            _ => "failed".to_owned(),
-        };
+    let mut problem = finished.problem(limit).unwrap_or_else(|| "failed".to_owned());
     let lines = telling_lines(&output, LINES);
     if !lines.is_empty() {
         problem = format!("{problem}: {}", lines.join(" · "));
@@ -189,30 +183,12 @@ fn note(host: &Host<'_>, service: &Service) -> Result<PathBuf, ServiceError> {
 
 /// The start, stop or reload of a service that still runs although nobody waits for it, and its words.
 pub(super) fn outlived(host: &Host<'_>, service: &Service) -> Option<(ProcessId, String)> {
-    let process = still_running(&note(host, service).ok()?)?;
-    let line = procs::command_line(process.pid)?;
-    let words: Vec<String> = line.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    Some((process, words.join(" ")))
+    process::outlived(&note(host, service).ok()?)
 }
 
-/// Waits for such a command as long as it may take anyway; then it is ended with all it started, as it would
-/// have been by who started it.
+/// Waits for such a command as long as it may take anyway; then it is ended with all it started.
 pub(super) fn wait_for_outlived(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
-    /// How long a command that was ended may take to be gone.
-    const GRACE: Duration = Duration::from_secs(5);
     let limit = Commands::of(service)?.timeout;
-    let Some((process, command)) = outlived(host, service) else { return Ok(()) };
-    tracing::info!("waiting for `{command}` (process {}), which started earlier", process.pid);
-    if procs::wait_until_gone(std::slice::from_ref(&process), limit) {
-        return Ok(());
-    }
-    // Only a session that it leads is its own.
-    let session = procs::session(process.pid).into_iter().filter_map(ProcessId::of);
-    let group: Vec<ProcessId> = session.chain([process.clone()]).collect();
-    procs::end(&group);
-    if procs::wait_until_gone(std::slice::from_ref(&process), GRACE) {
-        return Ok(());
-    }
-    let problem = format!("process {} of an earlier run does not end", process.pid);
-    Err(ServiceError::Failed { command, problem })
+    process::wait_for_outlived(&note(host, service)?, limit)
+        .map_err(|(command, problem)| ServiceError::Failed { command, problem })
 }

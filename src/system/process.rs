@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
-use super::procs::ProcessId;
+use super::procs::{self, ProcessId};
 use super::signals::Until;
 use super::text::escape;
 use pre_exec::{end_with_us, seal, wait_to_be_noted};
@@ -42,6 +42,9 @@ const ATTENTION: Duration = Duration::from_millis(50);
 /// How long the end is waited for after KILL: only the kernel can be slow then.
 const KILL_GRACE: Duration = Duration::from_secs(5);
 
+/// Bytes a stream that are kept where nothing else is said.
+const KEPT: usize = 16 * 1024 * 1024;
+
 /// How much of what a program wrote to a log is read back.
 const LOG_READ: u64 = 1024 * 1024;
 
@@ -64,6 +67,8 @@ pub struct Invocation {
     pub until: Until,
     /// Ends it early too, once it is set: nobody wants to know any more.
     pub unwanted: Option<Arc<AtomicBool>>,
+    /// Bytes a stream that are kept when it is run to its end; what is beyond is dropped from the middle.
+    pub most_output: usize,
     /// A file that names its process for as long as it is waited for: should this program be killed meanwhile,
     /// the next one knows what goes on.
     pub pid_file: Option<PathBuf>,
@@ -84,8 +89,7 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    const STRICT: Self =
-        Self { most_output: 16 * 1024 * 1024, ends_with_us: false, leaves_group: false };
+    const STRICT: Self = Self { most_output: KEPT, ends_with_us: false, leaves_group: false };
 }
 
 /// What came of it. Output beyond 16 MiB a stream is dropped from the middle.
@@ -111,6 +115,18 @@ impl Finished {
     /// Whether nobody ended it: neither a limit, nor a person, nor a signal.
     pub fn by_itself(&self) -> bool {
         self.code.is_some() && !self.timed_out && !self.interrupted
+    }
+
+    /// Why it failed, in a few words; `None` where it did not. `limit` is the time it had.
+    pub fn problem(&self, limit: Duration) -> Option<String> {
+        Some(match (self.timed_out, self.interrupted, self.code, self.signal) {
+            (false, false, Some(0), _) => return None,
+            (true, ..) => format!("did not end within {} s", limit.as_secs()),
+            (_, true, ..) => "was ended on request".to_owned(),
+            (.., Some(code), _) => format!("exit {code}"),
+            (.., Some(signal)) => format!("ended by signal {signal}"),
+            _ => "failed".to_owned(),
+        })
     }
 
     /// Whether it exited with 0 in time.
@@ -150,6 +166,7 @@ impl Invocation {
             limit: Duration::from_secs(60),
             until: Until::Left,
             unwanted: None,
+            most_output: KEPT,
             pid_file: None,
         }
     }
@@ -159,7 +176,7 @@ impl Invocation {
     /// # Errors
     /// When it cannot be started. A failing exit is not an error here.
     pub fn run(&self) -> Result<Finished, ProcessError> {
-        self.run_held(Hold::STRICT, || {})
+        self.run_held(Hold { most_output: self.most_output, ..Hold::STRICT }, || {})
     }
 
     /// As [`Invocation::run`], and hands over what it writes while it runs: pieces of its output, which may end anywhere,
@@ -417,6 +434,36 @@ impl Finished {
 pub fn still_running(pid_file: &Path) -> Option<ProcessId> {
     let id: ProcessId = serde_json::from_slice(&fs::read(pid_file).ok()?).ok()?;
     id.alive().then_some(id)
+}
+
+/// A program that was started with this `pid_file` and goes on although nobody waits for it, and its words.
+pub fn outlived(pid_file: &Path) -> Option<(ProcessId, String)> {
+    let process = still_running(pid_file)?;
+    let line = procs::command_line(process.pid)?;
+    let words: Vec<String> = line.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    Some((process, words.join(" ")))
+}
+
+/// Waits for such a program as long as `limit`; then it is ended with all it started, as it would have been by who
+/// started it.
+///
+/// # Errors
+/// Where it does not end: its words, and that.
+pub fn wait_for_outlived(pid_file: &Path, limit: Duration) -> Result<(), (String, String)> {
+    let Some((process, command)) = outlived(pid_file) else { return Ok(()) };
+    tracing::info!("waiting for `{command}` (process {}), which started earlier", process.pid);
+    if procs::wait_until_gone(std::slice::from_ref(&process), limit) {
+        return Ok(());
+    }
+    // Only a session that it leads is its own; what it started is, in any case.
+    let session = procs::session(process.pid).into_iter().chain(procs::family(process.pid));
+    let group: Vec<ProcessId> =
+        session.filter_map(ProcessId::of).chain([process.clone()]).collect();
+    procs::end(&group);
+    if procs::wait_until_gone(std::slice::from_ref(&process), KILL_GRACE) {
+        return Ok(());
+    }
+    Err((command, format!("process {} of an earlier run does not end", process.pid)))
 }
 
 /// How waiting for a child came out.

@@ -1,18 +1,18 @@
-//! The sections that stand by themselves: app, deploy, stable, build, migrate, notify, remote, run,
+//! The sections that stand by themselves: app, deploy, stable, build, migrate, hooks, notify, remote, run,
 //! retention, rto.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use globset::GlobBuilder;
 
 use super::value;
 use crate::config::app::{
-    App, Build, Deploy, Layout, Migrate, Notify, OutputGlob, Prove, Remote, Retention, Rto,
+    App, Build, Deploy, Hooks, Layout, Migrate, Notify, OutputGlob, Prove, Remote, Retention, Rto,
     RunSettings, Stable, UpstreamBranch,
 };
 use crate::config::reader::{Item, Placed, Report, Table, all, or, quoted};
-use crate::model::{GroupName, RepoPath};
+use crate::model::{GroupName, HookMoment, RepoPath};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -121,7 +121,7 @@ fn build_group(table: &Table<'_>, names: &mut HashSet<GroupName>) -> Option<Plac
         }
         Some(name)
     });
-    let run = table.need("run").and_then(|item| build_commands(&item));
+    let run = table.need("run").and_then(|item| commands(&item));
     let inputs = or(table.get("inputs"), value::every_path, |item| value::some_patterns(&item));
     let outputs = table.need("outputs");
     let span = outputs.as_ref().map(Item::span);
@@ -163,7 +163,7 @@ fn build_group(table: &Table<'_>, names: &mut HashSet<GroupName>) -> Option<Plac
     Some(Placed { value: build, span: span? })
 }
 
-fn build_commands(item: &Item<'_>) -> Option<Vec<Vec<String>>> {
+fn commands(item: &Item<'_>) -> Option<Vec<Vec<String>>> {
     let elements = item.elements("an array of commands such as [[\"npm\", \"ci\"]]")?;
     if elements.is_empty() {
         item.add("is empty: name at least one command");
@@ -247,6 +247,32 @@ pub(super) fn migrate(root: &Table<'_>) -> Option<Migrate> {
     };
     table.finish();
     Some(Migrate { paths: paths?, down: down? })
+}
+
+pub(super) fn hooks(root: &Table<'_>) -> Option<Hooks> {
+    let default = Hooks::default();
+    let Some(item) = root.get("hooks") else { return Some(default) };
+    let table = item.table("[hooks]")?;
+    let moments = HookMoment::ALL.map(|moment| {
+        or(table.get(moment.as_str()), || None, |item| commands(&item).map(Some))
+            .map(|commands| commands.map(|commands| (moment, commands)))
+    });
+    let range = Duration::from_secs(1)..=DAY;
+    let timeout = or(table.get("timeout"), || default.timeout, |item| item.duration(range));
+    let idempotent = or(table.get("idempotent"), BTreeSet::new, |item| {
+        let known = HookMoment::ALL.map(|moment| (moment.as_str(), moment));
+        let elements = item.elements("an array of moments such as [\"after_activate\"]")?;
+        let named = all(elements.iter().map(|element| element.word(&known)))?;
+        Some(named.into_iter().collect::<BTreeSet<_>>())
+    });
+    table.finish();
+    let commands: BTreeMap<_, _> = all(moments)?.into_iter().flatten().collect();
+    let idempotent = idempotent?;
+    if let Some(moment) = idempotent.iter().find(|moment| !commands.contains_key(moment)) {
+        table.add(format!("idempotent: there is no {}", moment.as_str()));
+        return None;
+    }
+    Some(Hooks { commands, timeout: timeout?, idempotent })
 }
 
 pub(super) fn notify(root: &Table<'_>) -> Option<Option<Notify>> {
