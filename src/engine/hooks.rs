@@ -80,7 +80,7 @@ pub(super) fn at_end(
             // Who stopped the run wants to hear that it failed; one more signal ends this too.
             let failed = moment == HookMoment::OnFailed;
             let until = if failed { Until::Left } else { Until::Stopped };
-            let place = |when: &str| failpoint::pass(&format!("{moment:?} {when}"));
+            let place = |when: &str| failpoint::pass(&format!("{label} {when}"));
             match place("before") {
                 Ok(()) => ran(site, run, &hook, Some(result), until),
                 Err(error) => Ran { output: Vec::new(), problem: Some(error.to_string()) },
