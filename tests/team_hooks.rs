@@ -119,7 +119,10 @@ fn every_act_runs_the_commands_of_its_moments_and_tells_them_what_it_is_about() 
     tells(&host, "before_deploy", &["GITROLL_VERSION=1.0.0"]);
     tells(&host, "after_activate", &["GITROLL_VERSION=1.1.0"]);
     let shown = evidence(&host);
-    let record = format!("GITROLL_RECORD={}", shown["record"]["seq"].as_u64().expect("records are numbered"));
+    let record = format!(
+        "GITROLL_RECORD={}",
+        shown["record"]["seq"].as_u64().expect("records are numbered")
+    );
     tells(&host, "after_proven", &about);
     tells(&host, "after_proven", &["GITROLL_RESULT=proven", &record]);
     for early in ["before_deploy", "after_activate"] {

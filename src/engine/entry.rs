@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::legacy;
 use crate::check::{LogPositions, Shown};
 use crate::model::{
-    Cause, CheckEvidence, FlagEvidence, HookMoment, Oid, Outcome, RunId, ServiceEvidence, TargetRef, Witnessed,
-    WitnessedProcess,
+    Cause, CheckEvidence, FlagEvidence, HookMoment, Oid, Outcome, RunId, ServiceEvidence,
+    TargetRef, Witnessed, WitnessedProcess,
 };
 use crate::system::procs::{ProcessId, Ticks};
 

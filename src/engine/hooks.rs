@@ -72,7 +72,8 @@ pub(super) fn at_end(
         let label = hook.label();
         let begin = Instant::now();
         let what = if begun && !hook.idempotent {
-            let problem = "was interrupted, and is not run again: [hooks] idempotent does not name it";
+            let problem =
+                "was interrupted, and is not run again: [hooks] idempotent does not name it";
             Ran { output: Vec::new(), problem: Some(problem.to_owned()) }
         } else {
             run.journal.write(Entry::HookBegun { moment, number, result }, clock::now())?;
@@ -92,7 +93,8 @@ pub(super) fn at_end(
         match what.problem {
             None => narrator(Narration::Done { step: label.clone(), took }),
             Some(what_failed) => {
-                let lines = what.output.iter().map(|line| (moment.as_str().to_owned(), line.clone()));
+                let lines =
+                    what.output.iter().map(|line| (moment.as_str().to_owned(), line.clone()));
                 let (step, what) = (label.clone(), what_failed);
                 narrator(Narration::Failed { step, what, lines: lines.collect() });
             }
@@ -123,13 +125,7 @@ fn so_far(run: &Run, hook: &HookStep, wanted: RunResult) -> (bool, bool) {
 }
 
 /// Runs one command at the top of the tree, in a process group of its own that ends with it.
-fn ran(
-    site: &Site,
-    run: &Run,
-    hook: &HookStep,
-    result: Option<RunResult>,
-    until: Until,
-) -> Ran {
+fn ran(site: &Site, run: &Run, hook: &HookStep, result: Option<RunResult>, until: Until) -> Ran {
     let redactor = redactor(site, run);
     let mut output = vec![format!("$ {}", redactor.text(&hook.run.join(" ")))];
     let (program, args) = hook.run.split_first().map_or(("", &[][..]), |(p, args)| (p, args));

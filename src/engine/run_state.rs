@@ -277,8 +277,8 @@ impl Run {
     /// Whether the last thing that was done was a step that failed: the next candidate is to be tried.
     pub fn has_failed(&self) -> bool {
         let mut lines = self.journal.lines().iter().rev().map(|line| &line.entry);
-        let step = lines
-            .find(|entry| !matches!(entry, Entry::HookBegun { .. } | Entry::HookEnded { .. }));
+        let step =
+            lines.find(|entry| !matches!(entry, Entry::HookBegun { .. } | Entry::HookEnded { .. }));
         matches!(step, Some(Entry::Failed { .. }))
     }
 

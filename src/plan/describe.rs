@@ -89,7 +89,9 @@ fn hook(hook: &HookStep) -> String {
 
 /// The commands that come when the plan's target was proven.
 fn later_hooks(plan: &Plan) -> Vec<HookStep> {
-    let Ok(accepted) = config::parse(&plan.config_before, "gitroll.toml") else { return Vec::new() };
+    let Ok(accepted) = config::parse(&plan.config_before, "gitroll.toml") else {
+        return Vec::new();
+    };
     let back = (plan.event == Event::Back).then_some(HookMoment::AfterBack);
     let moments = [HookMoment::AfterProven].into_iter().chain(back);
     moments.flat_map(|moment| accepted.hooks.at(moment)).collect()

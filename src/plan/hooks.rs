@@ -52,7 +52,8 @@ pub(super) fn of(
     let mut before = if deploys { accepted.at(HookMoment::BeforeDeploy) } else { Vec::new() };
     let mut after = accepted.at(HookMoment::AfterActivate);
     if emergency && !(before.is_empty() && after.is_empty()) {
-        let left: Vec<String> = before.drain(..).chain(after.drain(..)).map(|h| h.label()).collect();
+        let left: Vec<String> =
+            before.drain(..).chain(after.drain(..)).map(|h| h.label()).collect();
         hooked.warnings.push(format!("emergency: not run: {}", left.join(", ")));
     }
     for hook in after {
@@ -107,11 +108,11 @@ pub(super) fn check(
 #[derive(Debug, thiserror::Error)]
 enum Fault {
     #[error("{0} was not found")]
-    NotOnHost(String),
+    Unknown(String),
     #[error("{0} is not there{1}")]
-    NotInTree(String, Place),
+    Missing(String, Place),
     #[error("{0} is not executable{1}")]
-    NotExecutable(String, Place),
+    Plain(String, Place),
 }
 
 /// Where a program was looked for.
@@ -132,16 +133,16 @@ impl fmt::Display for Place {
 impl Fault {
     fn hint(&self) -> String {
         match self {
-            Fault::NotOnHost(program) => {
+            Fault::Unknown(program) => {
                 format!("install {program}, then gitroll init to note where it is")
             }
-            Fault::NotInTree(path, _) => {
+            Fault::Missing(path, _) => {
                 format!("commit {path}, or take it out of [hooks] in gitroll.toml")
             }
-            Fault::NotExecutable(path, Place::Target) => {
+            Fault::Plain(path, Place::Target) => {
                 format!("git update-index --chmod=+x {path}, then commit it")
             }
-            Fault::NotExecutable(path, _) => format!("chmod +x {path}"),
+            Fault::Plain(path, _) => format!("chmod +x {path}"),
         }
     }
 }
@@ -158,20 +159,21 @@ fn fault(
     if on_host {
         let found = process::find_program(Path::new(program), &site.binding.path_variable);
         return Ok(found.is_none().then(|| match Path::new(program).is_file() {
-            true => Fault::NotExecutable(program.clone(), Place::Host),
-            false => Fault::NotOnHost(program.clone()),
+            true => Fault::Plain(program.clone(), Place::Host),
+            false => Fault::Unknown(program.clone()),
         }));
     }
     let plain = program.strip_prefix("./").unwrap_or(program);
     let runs_on_target = !matches!(hook.moment, HookMoment::BeforeDeploy | HookMoment::OnFailed);
     if let (true, Ok(path)) = (runs_on_target, RepoPath::new(plain)) {
         if let Some(entry) = site.git.entry(to, &path)? {
-            let fault = (entry.mode == TreeMode::File).then(|| Fault::NotExecutable(plain.to_owned(), Place::Target));
+            let fault = (entry.mode == TreeMode::File)
+                .then(|| Fault::Plain(plain.to_owned(), Place::Target));
             return Ok(fault);
         }
         // What the target would take away; else it is no file of git, or is made by a build.
         if site.git.entry(&facts.head.commit, &path)?.is_some() {
-            return Ok(Some(Fault::NotInTree(plain.to_owned(), Place::Target)));
+            return Ok(Some(Fault::Missing(plain.to_owned(), Place::Target)));
         }
         let outputs = facts.outputs(site, &facts.accepted.config.build, &[to])?;
         if outputs.iter().any(|output| path.starts_with(output)) {
@@ -180,8 +182,8 @@ fn fault(
     }
     let file: PathBuf = site.top().join(plain);
     if !file.is_file() {
-        return Ok(Some(Fault::NotInTree(plain.to_owned(), Place::Live)));
+        return Ok(Some(Fault::Missing(plain.to_owned(), Place::Live)));
     }
     let found = process::find_program(&file, &site.binding.path_variable);
-    Ok(found.is_none().then(|| Fault::NotExecutable(plain.to_owned(), Place::Live)))
+    Ok(found.is_none().then(|| Fault::Plain(plain.to_owned(), Place::Live)))
 }
