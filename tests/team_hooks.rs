@@ -377,12 +377,12 @@ fn a_command_in_which_gitroll_was_killed_is_run_again_only_if_it_says_so() {
     // Before anything was touched: the question, then the other moments follow.
     killed_in(&host, "before_deploy", &deploy);
     let status = host.gitroll(&["status"]);
-    status.exit(0).stdout_has("goes on (process").stdout_has("hook.sh` finish?");
+    status.exit(0).stdout_has("goes on (process").stdout_has("hook.sh` run to its end?");
     end_order(&host, "slow-before_deploy");
     let asked = host.gitroll(&["resume"]);
     asked.exit(22).stderr_has("before_deploy was interrupted").stderr_has("resume --done");
     asked.stderr_has("[hooks] idempotent = [\"before_deploy\"]").stderr_has("gitroll abort");
-    host.gitroll(&["abort"]).exit(0).stdout_has("nothing that serves was touched");
+    host.gitroll(&["abort"]).exit(0).stdout_has("the live tree was not changed");
     tells(&host, "on_failed", &["GITROLL_RESULT=untouched"]);
     killed_in(&host, "before_deploy", &deploy);
     end_order(&host, "slow-before_deploy");
