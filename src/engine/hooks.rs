@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use super::entry::{Entry, RunResult};
 use super::error::{EngineError, StepError};
 use super::run::{Run, hidden_flags};
-use super::steps::Effect;
 use crate::ledger;
 use crate::model::{Event, HookMoment, HookStep, Narration, Narrator, Redactor, Served};
 use crate::site::Site;
@@ -31,11 +30,11 @@ struct Ran {
     problem: Option<String>,
 }
 
-/// Runs a command that is a step of the plan.
-pub(super) fn perform(site: &Site, run: &Run, hook: &HookStep) -> Result<Effect, StepError> {
+/// Runs a command that is a step of the plan; what it said, secrets removed.
+pub(super) fn perform(site: &Site, run: &Run, hook: &HookStep) -> Result<Vec<String>, StepError> {
     let Ran { output, problem } = ran(site, run, hook, None, Until::Stopped);
     match (problem, signals::stop_asked()) {
-        (None, _) => Ok(Effect { output, ..Effect::default() }),
+        (None, _) => Ok(output),
         (Some(_), Some(signal)) => Err(StepError::Interrupted(signal)),
         (Some(problem), None) => {
             let moment = hook.moment.as_str();

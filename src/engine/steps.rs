@@ -91,7 +91,10 @@ pub(super) fn perform(
             let warnings = strays(site, &[after, before], &plan.from, run.id.as_str());
             Ok(Effect { warnings, ..Effect::default() })
         }
-        Step::Hook(hook) => hooks::perform(site, run, hook),
+        Step::Hook(hook) => {
+            let output = hooks::perform(site, run, hook)?;
+            Ok(Effect { output, ..Effect::default() })
+        }
         Step::Flags(step) => {
             let output = flags::change(site, run, config, step)?;
             Ok(Effect { warnings: output.clone(), output, ticks: None })
