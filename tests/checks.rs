@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gitroll::check::{Expectation, Listens, Proof, Surroundings, look, prove};
+use gitroll::check::{Expectation, Listens, Proof, Surroundings, look, look_at_each, prove};
 use gitroll::config::{Check, CheckGroup, CheckKind, Comparison, Expected, HttpCheck, Selection};
 use gitroll::model::{Probe, Served};
 use gitroll::service::ServiceState;
@@ -665,4 +665,20 @@ fn where_nothing_is_asked_and_nothing_runs_nothing_is_proven() {
     assert!(!proof.proven);
     assert_eq!(proof.failures, ["there is no check and no service, so nothing can be observed"]);
     assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_version_is_told_only_where_every_worker_tells_it() {
+    let told = |one_is_silent: bool| {
+        let server = Server::start(move |stream, number, _| {
+            let silent = one_is_silent && number % 2 == 1;
+            reply(stream, 200, if silent { "{}" } else { r#"{"version":"1.0.0"}"# });
+        });
+        let asked = check(expecting(server.url("/"), &[("/version", json!("{version}"))]));
+        let seen = look_at_each(&[asked], Some(&expectation(None)), 2).remove(0);
+        assert!(seen.passed && server.asked() > 2, "{seen:?}");
+        seen.told_version
+    };
+    assert!(told(false));
+    assert!(!told(true), "the other worker names no version");
 }

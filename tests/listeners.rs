@@ -198,8 +198,13 @@ fn a_service_that_no_longer_listens_fails_without_any_check_too() {
     let answer = release("1.1.0", "", &config(service, &[]));
     answer
         .exit(20)
+        // What nobody asks is not seen serving because it is put back.
+        .stderr_has("restored, weak proof: no [[check]] queries the app")
+        .stderr_lacks("restored, observed serving")
         .stderr_has("web: no longer")
         .stderr_has(&format!("no longer listens on 127.0.0.1:{port}"));
+    let shown = host.gitroll(&["show", "--json"]).exit(0).json();
+    assert_eq!(shown["result"]["evidence"]["weak"], "no [[check]] queries the app", "{shown}");
     let gone = host.gitroll(&["check"]);
     assert_eq!(gone.code, Some(0), "1.0.0 listens again: {gone:?}");
 

@@ -77,6 +77,11 @@ fn a_number_is_a_record_or_a_tag_and_where_it_is_both_nobody_guesses() {
     // The names that are shown can be typed.
     s.release("1.2.0", Behaviour::Good).exit(0);
     host.gitroll(&["back", "v1.1.0", "--plan"]).exit(0).says("v1.1.0");
+    host.gitroll(&["show", "v1.1.0"]).exit(0).stdout_has("deployed v1.1.0");
+    host.gitroll(&["show", "v9.9.9"]).exit(1);
+    for two in [["v1.1.0", "v1.2.0"], ["@2", "v1.1.0"], ["2", "@5"]] {
+        host.gitroll(&["diff", two[0], two[1]]).exit(0);
+    }
     host.gitroll(&["back", "@2", "--yes"]).exit(0);
     s.serves("1.0.0");
     // A tag of the name another state would be shown under: that one is shown, and named, by its id.

@@ -216,3 +216,24 @@ fn on_the_first_day_what_served_for_seconds_is_better_than_what_fails() {
     back.exit(0).stderr_has("s only").stderr_has("no better version was proven here");
     s.serves("1.0.0");
 }
+
+#[test]
+fn a_worker_that_no_service_restarts_stands_in_the_last_lines() {
+    let host = TestEnvironment::new();
+    let s = served(&host);
+    s.app.write("worker.js", "setInterval(() => {}, 1000);\n");
+    let next = commit(&s, "1.1.0", Behaviour::Good);
+    host.gitroll(&["deploy", &next, "--yes"]).exit(0).stdout_lacks("older code");
+    let mut worker = host.command("node");
+    let worker = worker.arg("worker.js").stdout(Stdio::null()).stderr(Stdio::null());
+    let mut worker = worker.spawn().expect("node can be started");
+    let third = commit(&s, "1.2.0", Behaviour::Good);
+    let deploy = host.gitroll(&["deploy", &third, "--yes"]);
+    deploy.exit(0).stdout_has("; 1 process of no service runs older code");
+    deploy.stdout_has(&format!("older    process {} (node worker.js)", worker.id()));
+    let back = host.gitroll(&["back", "--yes", "--json"]).exit(0).json();
+    let strays = back["result"]["strays"].to_string();
+    assert!(strays.contains("node worker.js"), "{back}");
+    worker.kill().expect("it runs");
+    worker.wait().expect("it ends");
+}

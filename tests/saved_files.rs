@@ -38,8 +38,11 @@ fn an_undo_brings_back_what_the_rollback_put_aside() {
     assert_eq!(set["files"][1]["path"], json!("uploads/ana/photo.png"));
     assert_eq!(set["files"][1]["place"], json!("taken"), "a link stands there: {set}");
 
-    let answer = host.gitroll(&["back", "--undo", "--yes"]);
-    answer.exit(0).says("restored saved files: uploads/ana, uploads/second.png");
+    let answer = host.gitroll(&["back", "--undo", "--yes", "--json"]);
+    answer.exit(0).stderr_has("restored saved files: uploads/ana, uploads/second.png");
+    let result = answer.json()["result"].clone();
+    assert_eq!(result["brought_back"], json!(["uploads/ana", "uploads/second.png"]), "{result}");
+    assert_eq!(result["still_aside"], json!([]), "{result}");
     assert_eq!(s.app.read("uploads/ana/photo.png"), "of a user");
     assert_eq!(s.app.read("uploads/second.png"), "of another");
     assert!(s.app.has("uploads/.gitkeep"));

@@ -124,6 +124,23 @@ fn an_environment_file_that_cannot_be_read_hangs_and_bars_nothing() {
     quickly(&["status"], 0);
     quickly(&["back", "--undo", "--yes"], 0);
     s.serves("1.1.0");
+    // And of gitroll's own: a pipe in the place of each, or far more than it ever holds.
+    let state = s.app.dir.join(".git/gitroll");
+    let own = fs::read_dir(&state).expect("it is gitroll's own").flatten();
+    let plain = |path: &std::path::PathBuf| path.is_file() && !path.ends_with("lock");
+    let own: Vec<_> = own.map(|entry| entry.path()).filter(plain).collect();
+    assert!(!own.is_empty());
+    for (number, path) in own.iter().enumerate() {
+        fs::remove_file(path).expect("it is there");
+        if number % 2 == 0 {
+            make_pipe(path);
+        } else {
+            fs::File::create(path).and_then(|file| file.set_len(8 << 30)).expect("a sparse file");
+        }
+    }
+    quickly(&["status"], 0);
+    quickly(&["targets"], 0);
+    own.iter().for_each(|path| drop(fs::remove_file(path)));
     let trust = host.binding_dir().join("trust");
     fs::rename(&trust, trust.with_extension("old")).expect("it is there");
     make_pipe(&trust);

@@ -387,23 +387,18 @@ fn undo(
         }
         Some(last) => flags::flags_again(session, facts, &last, request.reason.clone(), options),
         None => {
-            let (change, undone) = to_what_was_left(session, &facts, request)?;
-            let ended = carry_out(session, facts, change, &[], options)?;
-            let done = ended.status == Status::Done && !options.plan_only;
-            if let Some(run) = undone.filter(|_| done) {
-                saved::bring_back_of(session, &run);
-            }
-            Ok(ended)
+            let change = to_what_was_left(session, &facts, request)?;
+            carry_out(session, facts, change, &[], options)
         }
     }
 }
 
-/// The change that returns to what the last rollback left, and the run of that rollback.
+/// The change that returns to what the last rollback left.
 fn to_what_was_left(
     session: &Session,
     facts: &Facts,
     request: &BackRequest,
-) -> Result<(Change, Option<RunId>), Failure> {
+) -> Result<Change, Failure> {
     let Some(entry) = target::last_rollback(session, facts) else {
         return Err(Failure::unchanged("the last command here was not a rollback")
             .next("gitroll log", "shows what was done")
@@ -430,9 +425,9 @@ fn to_what_was_left(
         components: entry.record.components.clone(),
         ..Recorded::default()
     };
-    let change = Change { recorded, ..Change::new(facts, Event::Back, to) };
-    let undone = ledger::evidence(&session.site.git, entry).ok().and_then(|evidence| evidence.run);
-    Ok((change.asked_as_proven(&session.site, facts)?, undone))
+    let undoes = ledger::evidence(&session.site.git, entry).ok().and_then(|evidence| evidence.run);
+    let change = Change { recorded, undoes, ..Change::new(facts, Event::Back, to) };
+    Ok(change.asked_as_proven(&session.site, facts)?)
 }
 
 /// Carries out one level after the other.

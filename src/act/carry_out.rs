@@ -18,7 +18,9 @@ use crate::check::Shown;
 use crate::config::Selection;
 use crate::engine::{self, Ended, EngineError, Further, OnFailure, Run, Terms};
 use crate::ledger::{self, Draft};
-use crate::model::{CheckedPlan, Event, Evidence, Narrator, Outcome, Plan, Recorded, Served};
+use crate::model::{
+    CheckedPlan, Event, Evidence, Narrator, Outcome, Plan, Recorded, RunId, Served,
+};
 use crate::plan::compose::{self, Change, UseKept};
 use crate::plan::facts::{Facts, HandMade};
 use crate::plan::preflight::preflight;
@@ -77,7 +79,7 @@ pub fn carry_out(
     let further = named(fallbacks, options.fallbacks, options);
     let mut kept = kept(fallbacks, options);
     let (recorded, emergency) = (change.recorded.clone(), change.emergency);
-    let mut wanted = change.to.clone();
+    let (mut wanted, undoes) = (change.to.clone(), change.undoes.clone());
     let mut prepared = prepare(session, &facts, change);
     while let (Err(failure), false) = (&prepared, kept.is_empty()) {
         let next = kept.remove(0);
@@ -153,7 +155,7 @@ pub fn carry_out(
         return carry_out(session, session.facts()?, instead, fallbacks, &options);
     }
     let attempt = Attempt { plan, ended, asked: true, further, kept };
-    let pursuit = Pursuit { session, command: command.as_str(), watchdog: None, begin };
+    let pursuit = Pursuit { session, command: command.as_str(), watchdog: None, begin, undoes };
     let concluded = pursuit.conclude(attempt);
     caller.between_runs(Some("stopping; no further step is started"));
     concluded
@@ -484,6 +486,8 @@ pub(super) struct Pursuit<'a> {
     /// The guard that this process is a try of.
     pub watchdog: Option<&'a str>,
     pub begin: Instant,
+    /// The run that is undone.
+    pub undoes: Option<RunId>,
 }
 
 /// A run that ended, or stopped.
@@ -564,7 +568,8 @@ impl Pursuit<'_> {
         let (command, took) = (self.command, self.begin.elapsed());
         let done = matches!(ended, Ended::Serving { .. } | Ended::Restored { .. });
         let of = plan.clone();
-        let conclusion = Conclusion { command, plan, took, asked };
+        let undoes = self.undoes.clone();
+        let conclusion = Conclusion { command, plan, took, asked, undoes };
         let concluded = conclude::conclude(self.session, conclusion, ended);
         if done {
             keep::begin(&self.session.site, &of);

@@ -7,6 +7,7 @@ use super::diagnosis;
 use super::failure::Failure;
 use super::next_steps;
 use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Proven, RecordBrief, Status};
+use super::saved;
 use super::session::Session;
 use crate::check;
 use crate::config;
@@ -31,6 +32,8 @@ pub(super) struct Conclusion<'a> {
     pub took: Duration,
     /// Serving this target is what was asked for.
     pub asked: bool,
+    /// The run that this one undoes: what that put aside comes back.
+    pub undoes: Option<RunId>,
 }
 
 /// Publishes a run's record, tells how it ended, and cleans up when that is told.
@@ -55,7 +58,7 @@ fn tell(
     conclusion: Conclusion<'_>,
     ended: Ended,
 ) -> Result<ChangeOutcome, Failure> {
-    let Conclusion { command, plan, took, asked } = conclusion;
+    let Conclusion { command, plan, took, asked, undoes } = conclusion;
     let site = &session.site;
     let caller = &session.caller;
     if let ("abort", Ended::Untouched { .. }) = (command, &ended) {
@@ -78,16 +81,22 @@ fn tell(
     let mut answer = ChangeAnswer::about("serving", &plan);
     answer.took_millis = u64::try_from(took.as_millis()).ok();
     let (status, ending) = match ended {
-        Ended::Serving { proof, record } => {
+        Ended::Serving { proof, strays, record } => {
             let slowest = slowest(session, &record);
-            caller.tell(Notice::Proven(&Proven { plan: &plan, proof: &proof, took, slowest }));
+            let proven = Proven { plan: &plan, proof: &proof, strays: &strays, took, slowest };
+            caller.tell(Notice::Proven(&proven));
+            answer.strays = strays;
+            if let Some(run) = undoes.filter(|_| asked) {
+                (answer.brought_back, answer.still_aside) = saved::bring_back_of(session, &run);
+            }
             (answer.checks, answer.services) = (proof.checks, proof.services);
             let status = publish(session, &plan, &mut answer, record);
             let status = if asked { status } else { Status::Restored };
             (status, Ending::Serving(Box::new(plan)))
         }
-        Ended::Restored { why, record, nothing_served } => {
+        Ended::Restored { why, record, nothing_served, weak } => {
             answer.outcome = "restored".into();
+            answer.weak.clone_from(&weak);
             answer.why = Some(why);
             answer.nothing_served_before = nothing_served;
             let slowest = slowest(session, &record);
@@ -95,10 +104,11 @@ fn tell(
             let plan = Box::new(plan);
             if command == "abort" {
                 // Undoing is what was asked for: done is done.
-                (status, Ending::Aborted { plan, nothing_served })
+                (status, Ending::Aborted { plan, nothing_served, weak })
             } else {
                 let recorded = status == Status::Done;
-                let ending = Ending::Restored { plan, took, slowest, recorded, nothing_served };
+                let ending =
+                    Ending::Restored { plan, took, slowest, recorded, nothing_served, weak };
                 (Status::Restored, ending)
             }
         }

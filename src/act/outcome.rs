@@ -84,9 +84,11 @@ pub enum Ending {
         recorded: bool,
         /// Nothing served before, and nothing does again.
         nothing_served: bool,
+        /// Why nothing could have told whether it answers, where that is so.
+        weak: Option<String>,
     },
     /// What served before was restored, which is what was asked for.
-    Aborted { plan: Box<Plan>, nothing_served: bool },
+    Aborted { plan: Box<Plan>, nothing_served: bool, weak: Option<String> },
     /// The run needs a person.
     PersonNeeded {
         /// How what serves stands.
@@ -123,6 +125,8 @@ impl ChangeOutcome {
 pub struct Proven<'a> {
     pub plan: &'a Plan,
     pub proof: &'a Proof,
+    /// Processes of the tree that no service restarts, in words.
+    pub strays: &'a [String],
     pub took: Duration,
     /// The step that took longest.
     pub slowest: Option<(String, Duration)>,
@@ -191,6 +195,14 @@ pub struct ChangeAnswer {
     pub why: Option<String>,
     /// With `restored`: nothing served before, and nothing does again.
     pub nothing_served_before: bool,
+    /// Why what was restored is a weak proof: nothing could have told whether it answers.
+    pub weak: Option<String>,
+    /// Processes of the tree that no service restarts: they go on with the code they have. A sentence each.
+    pub strays: Vec<String>,
+    /// With `back --undo`: what the rollback had put aside and what lies where it was again.
+    pub brought_back: Vec<RepoPath>,
+    /// With `back --undo`: what stays aside, for something else lies there.
+    pub still_aside: Vec<RepoPath>,
     /// The run that stays open.
     pub open_run: Option<RunId>,
     /// The plan, where only that was asked for.
@@ -233,6 +245,10 @@ impl ChangeAnswer {
             warnings: Vec::new(),
             why: None,
             nothing_served_before: false,
+            weak: None,
+            strays: Vec::new(),
+            brought_back: Vec::new(),
+            still_aside: Vec::new(),
             open_run: None,
             plan: None,
             watched: None,

@@ -150,8 +150,9 @@ pub fn restore(caller: &Caller, id: &str, paths: &[String]) -> Result<RestoredFi
 
 /// Brings back what a run put aside, now that it is undone, and tells what stays aside and how to get at it. A failure is
 /// told, no more: what was asked for is done.
-pub(super) fn bring_back_of(session: &Session, run: &RunId) {
+pub(super) fn bring_back_of(session: &Session, run: &RunId) -> (Vec<RepoPath>, Vec<RepoPath>) {
     let site = &session.site;
+    let (mut back, mut aside) = (Vec::new(), Vec::new());
     let sets = saved_sets(&site.state()).unwrap_or_default();
     for set in sets.iter().filter(|set| set.run == *run) {
         match set.bring_back(site.top(), &[]) {
@@ -170,6 +171,8 @@ pub(super) fn bring_back_of(session: &Session, run: &RunId) {
                         format!("shows what {} saved", set.id),
                     ));
                 }
+                back.extend(brought.restored);
+                aside.extend(brought.taken);
             }
             Err(error) => {
                 session.caller.warn(format!("saved files were not restored: {error}"));
@@ -180,6 +183,7 @@ pub(super) fn bring_back_of(session: &Session, run: &RunId) {
             }
         }
     }
+    (back, aside)
 }
 
 /// Names what the runs that were left put aside and what could lie where it was again.

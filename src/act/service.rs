@@ -95,6 +95,13 @@ pub fn act_on_services(
     let starting = matches!(request.action, ServiceAction::Start | ServiceAction::Restart);
     let stopping = request.action == ServiceAction::Stop;
     let order: Vec<&Service> = if stopping { chosen.into_iter().rev().collect() } else { chosen };
+    if request.action != ServiceAction::Status {
+        // Before the first is touched.
+        for service in &order {
+            service::of_this_tree(&host, service)
+                .map_err(|error| failed(&session, config, service, request.action, &error))?;
+        }
+    }
     let up = |service: &Service| service::observe(&host, service).is_ok_and(|state| state.up);
     let served = starting && order.iter().any(|service| up(service));
     for service in &order {

@@ -83,7 +83,8 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         }
-        let made: Option<Made> = serde_json::from_slice(&std::fs::read(path)?).ok();
+        let made: Option<Made> =
+            serde_json::from_slice(&crate::system::files::read_state(path)?).ok();
         Ok(made.filter(|made| made.made == VERSION))
     }
 

@@ -292,7 +292,7 @@ impl Store {
     /// Nothing where there is no such file, where it cannot be read as ours, or where it came with a copy of
     /// another store.
     fn seals(&self) -> io::Result<Seals> {
-        let bytes = match std::fs::read(self.seals_file()) {
+        let bytes = match crate::system::files::read_state(&self.seals_file()) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Seals::default()),
             Err(error) => return Err(error),

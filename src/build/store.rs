@@ -353,7 +353,7 @@ impl Store {
 
     /// A file that cannot be read as ours only means that nothing is known.
     fn noted(&self) -> io::Result<BTreeMap<RepoPath, LiveNote>> {
-        match std::fs::read(self.live_file()) {
+        match crate::system::files::read_state(&self.live_file()) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
             Err(error) => Err(error),

@@ -226,7 +226,8 @@ async fn ask_all_once(
     answers
 }
 
-/// Asks once, and where that is answered well `more` times at once; the first answer, or one that is not as wanted.
+/// Asks once, and where that is answered well `more` times at once; an answer that is not as wanted, else what all come
+/// to: one worker that names no version makes that nobody told it.
 async fn ask_often(asker: Asker, subject: Arc<Subject>, more: usize) -> (Judgement, Duration) {
     let first = asker.ask(&subject).await;
     if !first.0.ok || more == 0 {
@@ -237,14 +238,16 @@ async fn ask_often(asker: Asker, subject: Arc<Subject>, more: usize) -> (Judgeme
         let (asker, subject) = (Arc::clone(&asker), Arc::clone(&subject));
         asked.spawn(async move { asker.ask(&subject).await });
     }
+    let (first, took) = first;
+    let mut judged = vec![first];
     while let Some(done) = asked.join_next().await {
-        if let Ok(bad) = done
-            && !bad.0.ok
-        {
-            return bad;
+        match done {
+            Ok(bad) if !bad.0.ok => return bad,
+            Ok((good, _)) => judged.push(good),
+            Err(_) => judged.push(Judgement::failed("not answered")),
         }
     }
-    first
+    (Judgement::of_all(judged), took)
 }
 
 /// Asks every check again and again until the other end of `hangup` is closed.

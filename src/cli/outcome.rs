@@ -40,7 +40,7 @@ pub fn preview(ui: &Ui, preview: &Preview) {
 
 /// Says that the target was observed serving, and what follows from that.
 pub fn proven(ui: &Ui, proven: &Proven<'_>) {
-    let Proven { plan, proof, took, slowest } = proven;
+    let Proven { plan, proof, strays, took, slowest } = proven;
     // What shows flags is said by naming them.
     let asked: Vec<_> =
         proof.checks.iter().filter(|check| !shows_a_flag(plan, &check.check)).cloned().collect();
@@ -50,9 +50,14 @@ pub fn proven(ui: &Ui, proven: &Proven<'_>) {
         Some(_) => (ui.out.yellow("!"), "weak proof"),
     };
     ui.line(&format!(
-        "{sign} {}{} {word}: {observed}    {}{}",
+        "{sign} {}{} {word}: {observed}{}    {}{}",
         switched(plan),
         plan.to.name,
+        match strays.len() {
+            0 => String::new(),
+            1 => "; 1 process of no service runs older code".to_owned(),
+            many => format!("; {many} processes of no service run older code"),
+        },
         duration(*took),
         promised(plan, *took),
     ));
@@ -60,6 +65,9 @@ pub fn proven(ui: &Ui, proven: &Proven<'_>) {
         ui.line(&format!("  slowest  {} {}", escape(step), duration(*time)));
     }
     consequences(ui, plan);
+    for stray in *strays {
+        ui.line(&format!("  older    {}", escape(stray)));
+    }
     if let Some(why) = &proof.weak {
         ui.line(&format!("  weak     {}", escape(why)));
     }
@@ -92,13 +100,14 @@ pub fn ended(ui: &Ui, outcome: &ChangeOutcome) {
             ui.cry(&format!("{bad} Not the requested version: {to} serves instead. [20]"));
         }
         Ending::Serving(_) | Ending::Watched => {}
-        Ending::Restored { plan, took, slowest, recorded, nothing_served } => {
+        Ending::Restored { plan, took, slowest, recorded, nothing_served, weak } => {
             let what = if plan.event == Event::Deploy { "Not deployed" } else { "Not done" };
             if *nothing_served {
                 ui.cry(&format!("{bad} {what}. Everything is as it was. [20]"));
                 ui.cry("  observed nothing served before");
             } else {
-                ui.cry(&format!("{bad} {what}. {} restored, observed serving. [20]", plan.from));
+                let seen = seen_again(weak.as_deref());
+                ui.cry(&format!("{bad} {what}. {} restored, {seen}. [20]", plan.from));
             }
             let slowest = slowest.as_ref().map_or_else(String::new, |(step, time)| {
                 format!(", slowest {} {}", escape(step), duration(*time))
@@ -117,6 +126,10 @@ pub fn ended(ui: &Ui, outcome: &ChangeOutcome) {
         Ending::Aborted { nothing_served: true, .. } => {
             ui.line(&format!("{} unchanged: nothing served before", ui.out.ok()));
         }
+        Ending::Aborted { plan, weak: Some(why), .. } => {
+            let seen = seen_again(Some(why));
+            ui.line(&format!("{} {} restored, {seen}", ui.out.yellow("!"), plan.from));
+        }
         Ending::Aborted { plan, .. } => {
             ui.line(&format!("{} {} restored, observed serving", ui.out.ok(), plan.from));
         }
@@ -134,6 +147,14 @@ pub fn ended(ui: &Ui, outcome: &ChangeOutcome) {
     }
     let exit = Exit::from(outcome.status);
     ui.document(&outcome.command, exit.code(), &outcome.answer);
+}
+
+/// What is known of a state that was put back.
+fn seen_again(weak: Option<&str>) -> String {
+    match weak {
+        None => "observed serving".to_owned(),
+        Some(why) => format!("weak proof: {}", escape(why)),
+    }
 }
 
 /// `ENABLE_UPLOADS false, seen in the running app; `

@@ -62,6 +62,23 @@ impl Reader {
         Ok(Self { git, binding: None, environment, ledger, attempts: Vec::new() })
     }
 
+    /// The newest record of each state that `status` and `log` show under `name`, the newest first: for a name that is
+    /// no ref.
+    pub fn shown_as<'e>(&self, entries: &'e [Entry], name: &str) -> Vec<&'e Entry> {
+        let mut found: Vec<&Entry> = Vec::new();
+        for entry in entries.iter().rev().filter(|entry| entry.record.event.serves()) {
+            let Some(commit) = &entry.record.to else { continue };
+            if found.iter().any(|other| other.record.to.as_ref() == Some(commit)) {
+                continue;
+            }
+            let evidence = ledger::evidence(&self.git, entry);
+            if evidence.is_ok_and(|evidence| evidence.name.as_deref() == Some(name)) {
+                found.push(entry);
+            }
+        }
+        found
+    }
+
     /// The chain that is looked at: the named writer's, the binding's, the only one.
     ///
     /// # Errors

@@ -178,7 +178,13 @@ fn find<'a>(
     {
         return Ok(entry);
     }
-    let commit = reader.git.resolve(what).map_err(|_| missing(what))?;
+    let commit = match reader.git.resolve(what) {
+        Ok(commit) => commit,
+        Err(_) => {
+            let shown = reader.shown_as(entries, what);
+            return shown.first().copied().ok_or_else(|| missing(what));
+        }
+    };
     let named = |entry: &&Entry| {
         let record = &entry.record;
         record.to.as_ref() == Some(&commit)

@@ -61,7 +61,7 @@ impl AtWork {
 
     /// What the last changing command left; `None` after an ordinary end.
     pub fn left(site: &Site) -> Option<Self> {
-        let text = std::fs::read(path(&site.state())).ok()?;
+        let text = files::read_state(&path(&site.state())).ok()?;
         let mut left: Self = serde_json::from_slice(&text).ok()?;
         // Where its note could not be removed either, its run says that it was not killed.
         left.ended |= run::last_run(site).is_some_and(|run| run.left_to_person(left.since));
@@ -350,7 +350,7 @@ pub fn forget(site: &Site, retention: &Retention) -> Vec<String> {
     }
     let now = clock::now();
     let path = site.state().join("saved.json");
-    let mut known: NamedSets = fs::read(&path)
+    let mut known: NamedSets = files::read_state(&path)
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok())
         .unwrap_or_default();

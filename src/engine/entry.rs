@@ -101,6 +101,9 @@ pub enum Entry {
         /// The services that were reloaded, each with its time. Journals written at first do not say.
         #[serde(default)]
         reloads: Vec<(String, u64)>,
+        /// Why nothing could have told whether the app answers, where that is so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weak: Option<String>,
         /// What served then. Journals written before this field do not say.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         witnessed: Option<Witnessed>,

@@ -1,7 +1,5 @@
 //! Executing a plan, going on with an open run, undoing one.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::entry::{Begun, Entry, OnFailure, Reason, RunResult, Side, Terms};
@@ -14,20 +12,17 @@ use super::prove::{
 };
 use super::run::{Configs, Run, hidden_flags, hold_room, release_room};
 use super::{cleanup, flags, hooks, record, steps, watchdog};
-use crate::check::{LogPositions, LogWindow, Proof, log_positions};
-use crate::config::{Config, Service};
+use crate::check::{LogPositions, LogWindow, Proof};
+use crate::config::Config;
 use crate::ledger;
 use crate::model::{
     Cause, CheckedPlan, Event, Narration, Narrator, Outcome, Redactor, RepoPath, RunId, Step,
 };
 use crate::service;
-use crate::site::{Site, surroundings};
-use crate::system::procs::{self, ProcessId, Ticks};
+use crate::site::Site;
+use crate::system::procs::{ProcessId, Ticks};
 use crate::system::signals::{self, Until};
 use crate::system::{clock, failpoint};
-
-/// How often it is looked whether the processes of before have ended: a new one may speak soon after.
-const LOOK: Duration = Duration::from_millis(1);
 
 /// How a run ended, or where it stopped.
 #[derive(Debug)]
@@ -36,6 +31,8 @@ pub enum Ended {
     Serving {
         /// What was observed.
         proof: Proof,
+        /// Processes that go on with the code they have, in words.
+        strays: Vec<String>,
         /// The record; `None` when it could not be signed and is queued, with why.
         record: Result<Box<ledger::Entry>, String>,
     },
@@ -56,6 +53,8 @@ pub enum Ended {
         record: Result<Box<ledger::Entry>, String>,
         /// Nothing served before, and nothing does again.
         nothing_served: bool,
+        /// Why that is a weak proof, where it is one.
+        weak: Option<String>,
     },
     /// It failed, what served before was failing too, the target's tree is in place. The run is open: another
     /// that follows it tries the next candidate, or a person is needed.
@@ -413,12 +412,18 @@ impl<'a, 'n> Executor<'a, 'n> {
             // Not idempotent, and done in this run: what came of it is proven, not made again.
             let output = vec!["not repeated".to_owned()];
             let effect = steps::Effect { output, ticks, ..steps::Effect::default() };
-            self.noting_last_words(&step, || Ok(effect), &mut logs)
-        } else if self.shows_flags_by_log(&step).is_some() {
-            let perform = || steps::perform(self.site, &self.run, &self.config, &step, &mut |_| {});
-            self.noting_last_words(&step, perform, &mut logs)
+            flags::noting_last_words(
+                self.site,
+                &self.run,
+                &self.config,
+                &step,
+                || Ok(effect),
+                &mut logs,
+            )
         } else {
-            steps::perform(self.site, &self.run, &self.config, &step, self.narrator)
+            let narrator = &mut *self.narrator;
+            let perform = || steps::perform(self.site, &self.run, &self.config, &step, narrator);
+            flags::noting_last_words(self.site, &self.run, &self.config, &step, perform, &mut logs)
         };
         let performed = performed.and_then(|effect| pass(&step.label(), "after").map(|()| effect));
         match performed {
@@ -496,7 +501,8 @@ impl<'a, 'n> Executor<'a, 'n> {
         let _ = steps::drop_stage(self.site, &self.run);
         let proof = self.run.proof();
         self.write(Entry::Closed { outcome: Some(Outcome::Succeeded) })?;
-        Ok(Ended::Serving { proof, record })
+        let strays = self.run.strays();
+        Ok(Ended::Serving { proof, strays, record })
     }
 
     fn finish_restored(&mut self) -> Result<Ended, EngineError> {
@@ -506,7 +512,8 @@ impl<'a, 'n> Executor<'a, 'n> {
         let record = self.record(outcome)?;
         let why = self.run.first_failure();
         self.write(Entry::Closed { outcome: Some(outcome) })?;
-        Ok(Ended::Restored { why, record, nothing_served })
+        let weak = self.run.weakness();
+        Ok(Ended::Restored { why, record, nothing_served, weak })
     }
 
     fn drop_prepared(&mut self, why: String) -> Result<Ended, EngineError> {
@@ -559,63 +566,6 @@ impl<'a, 'n> Executor<'a, 'n> {
             return None;
         }
         log_window(self.site, &self.config, &run.plan.from, &run.id)
-    }
-
-    /// Reloads a service by `perform` and notes in `logs` where the logs ended that show flags when all that ran before
-    /// had ended: what an old process says last is not what the new one says of a flag. Nothing where no such log is
-    /// asked, and where something of before goes on: then the window stays as it was.
-    fn noting_last_words<T>(
-        &self,
-        step: &Step,
-        perform: impl FnOnce() -> T,
-        logs: &mut Option<LogPositions>,
-    ) -> T {
-        let Some(service) = self.shows_flags_by_log(step) else { return perform() };
-        let (site, run) = (self.site, &self.run);
-        let checks = flags::questions_by_log(
-            &self.config,
-            &run.plan,
-            &hidden_flags(site, &run.id),
-            &service.name,
-        );
-        let host = site.host(&run.plan.from, run.id.as_str());
-        let state = service::observe(&host, service).ok();
-        let named = state.iter().flat_map(|state| &state.processes);
-        let old: Vec<ProcessId> =
-            named.flat_map(|p| procs::family(p.pid)).filter_map(ProcessId::of).collect();
-        if old.is_empty() {
-            return perform();
-        }
-        let asked = Config { checks, ..self.config.clone() };
-        let around = surroundings(site, &asked, &run.plan.from, run.id.as_str());
-        let done = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let watching = scope.spawn(|| {
-                loop {
-                    let last = done.load(Ordering::SeqCst);
-                    if !old.iter().any(ProcessId::alive) {
-                        return Some(log_positions(&asked.checks, &around));
-                    }
-                    if last {
-                        return None;
-                    }
-                    thread::sleep(LOOK);
-                }
-            });
-            let performed = perform();
-            done.store(true, Ordering::SeqCst);
-            *logs = watching.join().ok().flatten();
-            performed
-        })
-    }
-
-    /// The service that a step reloads, where its log shows a flag that it reads as it starts.
-    fn shows_flags_by_log(&self, step: &Step) -> Option<&Service> {
-        let Step::Reload { service } = step else { return None };
-        let hidden = hidden_flags(self.site, &self.run.id);
-        let asked = flags::questions_by_log(&self.config, &self.run.plan, &hidden, service);
-        let service = self.config.services.iter().find(|one| one.name == *service);
-        service.filter(|_| !asked.is_empty())
     }
 
     fn prove_target(&mut self, since: Option<Ticks>) -> Proof {
@@ -750,6 +700,7 @@ impl<'a, 'n> Executor<'a, 'n> {
                 services: proof.services,
                 millis: millis(took),
                 reloads,
+                weak: proof.weak,
                 witnessed,
             })?;
             (self.narrator)(Narration::Done { step: "prove".to_owned(), took });

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use super::entry::Entry;
 use super::error::{EnvironmentError, StepError};
-use super::run::{Run, read_hidden_flags};
+use super::run::{Run, hidden_flags, read_hidden_flags};
+use crate::check::{LogPositions, log_positions};
 use crate::config::{
     Apply, Check, CheckGroup, CheckKind, Config, Filler, FlagSource, FlagSourceKind, LogSource,
-    Verify, declared, readers, takers, verify,
+    Service, Verify, declared, readers, takers, verify,
 };
 use crate::flag::{self, FlagError, Value};
 use crate::model::{
@@ -17,9 +20,12 @@ use crate::model::{
     FlagValue, HiddenFlags, Plan, Served, ServiceName, Step,
 };
 use crate::service::{self, Host};
-use crate::site::Site;
+use crate::site::{Site, surroundings};
 use crate::system::files;
-use crate::system::procs::{ProcessId, Variable};
+use crate::system::procs::{self, ProcessId, Variable};
+
+/// How often it is looked whether the processes of before have ended: a new one may speak soon after.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Changes the flags of one source.
 pub(super) fn change(
@@ -449,4 +455,63 @@ pub fn question_name(flag: &FlagName) -> crate::model::CheckName {
 fn not_seen(change: &FlagChange, why: &str) -> StepError {
     let (flag, wanted, why) = (change.name.clone(), change.after.plain(), why.to_owned());
     StepError::NotSeen { flag, wanted, why }
+}
+
+/// Reloads a service by `perform` and notes in `logs` where the logs ended that show flags when all that ran before
+/// had ended: what an old process says last is not what the new one says of a flag. Nothing where no such log is
+/// asked, and where something of before goes on: then the window stays as it was.
+pub(super) fn noting_last_words<T>(
+    site: &Site,
+    run: &Run,
+    config: &Config,
+    step: &Step,
+    perform: impl FnOnce() -> T,
+    logs: &mut Option<LogPositions>,
+) -> T {
+    let Some(service) = shows_flags_by_log(site, run, config, step) else { return perform() };
+    let hidden = hidden_flags(site, &run.id);
+    let checks = questions_by_log(config, &run.plan, &hidden, &service.name);
+    let host = site.host(&run.plan.from, run.id.as_str());
+    let state = service::observe(&host, service).ok();
+    let named = state.iter().flat_map(|state| &state.processes);
+    let old: Vec<ProcessId> =
+        named.flat_map(|p| procs::family(p.pid)).filter_map(ProcessId::of).collect();
+    if old.is_empty() {
+        return perform();
+    }
+    let asked = Config { checks, ..config.clone() };
+    let around = surroundings(site, &asked, &run.plan.from, run.id.as_str());
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            loop {
+                let last = done.load(Ordering::SeqCst);
+                if !old.iter().any(ProcessId::alive) {
+                    return Some(log_positions(&asked.checks, &around));
+                }
+                if last {
+                    return None;
+                }
+                thread::sleep(LOOK);
+            }
+        });
+        let performed = perform();
+        done.store(true, Ordering::SeqCst);
+        *logs = watching.join().ok().flatten();
+        performed
+    })
+}
+
+/// The service that a step reloads, where its log shows a flag that it reads as it starts.
+fn shows_flags_by_log<'c>(
+    site: &Site,
+    run: &Run,
+    config: &'c Config,
+    step: &Step,
+) -> Option<&'c Service> {
+    let Step::Reload { service } = step else { return None };
+    let hidden = hidden_flags(site, &run.id);
+    let asked = questions_by_log(config, &run.plan, &hidden, service);
+    let service = config.services.iter().find(|one| one.name == *service);
+    service.filter(|_| !asked.is_empty())
 }

@@ -108,7 +108,7 @@ impl Journal {
     pub fn open(dir: &Path) -> Result<Self, JournalError> {
         let path = dir.join("journal.jsonl");
         let went_on = || AFTER_FIRST_LINE.iter().find(|name| dir.join(name).exists());
-        let bytes = std::fs::read(&path).map_err(|source| {
+        let bytes = crate::system::files::read_state(&path).map_err(|source| {
             match source.kind() == io::ErrorKind::NotFound && went_on().is_some() {
                 true => JournalError::Lost { path: path.clone() },
                 false => JournalError::Io { path: path.clone(), source },
@@ -139,7 +139,8 @@ impl Journal {
     /// Whether the last line in `dir` is whole and says that the run is over, whatever the lines before it are by
     /// now: nothing is left to be done that they could tell.
     pub fn ends_closed(dir: &Path) -> bool {
-        let bytes = std::fs::read(dir.join("journal.jsonl")).unwrap_or_default();
+        let bytes =
+            crate::system::files::read_state(&dir.join("journal.jsonl")).unwrap_or_default();
         let last = bytes.split_inclusive(|b| *b == b'\n').next_back();
         last.and_then(|raw| unpack(raw).ok()).is_some_and(|body| {
             serde_json::from_str::<Line>(&body)
@@ -331,7 +332,7 @@ mod tests {
         for entry in [
             Entry::Restoring { why: String::new(), cause: None },
             Entry::TreeRestored { millis: 7, logs: None, notes: Vec::new() },
-            Entry::Restored { checks, services, millis: 7, reloads, witnessed: None },
+            Entry::Restored { checks, services, millis: 7, reloads, weak: None, witnessed: None },
         ] {
             journal.write(entry, Timestamp::UNIX_EPOCH).unwrap();
         }

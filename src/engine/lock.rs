@@ -66,7 +66,9 @@ pub const KEEPING: &str = "keep";
 impl Lock {
     /// Who holds the lock, by what its file says: for messages, the lock itself is not touched.
     pub fn holder(state: &Path) -> Option<Held> {
-        let held: Held = serde_json::from_slice(&std::fs::read(state.join("lock")).ok()?).ok()?;
+        let held: Held =
+            serde_json::from_slice(&crate::system::files::read_state(&state.join("lock")).ok()?)
+                .ok()?;
         held.process.as_ref().is_some_and(ProcessId::alive).then_some(held)
     }
 

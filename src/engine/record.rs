@@ -117,7 +117,7 @@ pub fn sign_queued(site: &Site) -> Result<usize, LedgerError> {
     for path in queued(site) {
         let unreadable =
             |problem: String| LedgerError::Malformed { name: path.display().to_string(), problem };
-        let bytes = fs::read(&path).map_err(|e| unreadable(e.to_string()))?;
+        let bytes = files::read_state(&path).map_err(|e| unreadable(e.to_string()))?;
         let draft: Draft = serde_json::from_slice(&bytes).map_err(|e| unreadable(e.to_string()))?;
         let is_there = is_recorded(site, &draft)?;
         if !is_there {
@@ -153,7 +153,8 @@ pub fn publish(site: &Site, remote: &str, more: &[String]) -> Option<Pushed> {
 
 /// The chain's head as it was last pushed.
 pub fn published_head(site: &Site) -> Option<Oid> {
-    fs::read_to_string(site.state().join("published")).ok()?.trim().parse().ok()
+    let text = files::read_state(&site.state().join("published")).ok()?;
+    std::str::from_utf8(&text).ok()?.trim().parse().ok()
 }
 
 fn already_recorded(site: &Site, run: &Run) -> Result<Option<ledger::Entry>, EngineError> {
@@ -427,11 +428,7 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
             })
             .collect();
     }
-    evidence.weak = lines
-        .iter()
-        .rev()
-        .find_map(|line| weakness(&line.entry))
-        .filter(|_| outcome == Outcome::Succeeded);
+    evidence.weak = run.weakness().filter(|_| outcome != Outcome::Failed);
     evidence.environment_keys = environment_keys(site);
     evidence
 }
@@ -461,13 +458,6 @@ fn said<'l>(plan: &Plan, line: &'l Line) -> &'l [String] {
             _ => warnings,
         },
         _ => &[],
-    }
-}
-
-fn weakness(entry: &Entry) -> Option<String> {
-    match entry {
-        Entry::Proven { weak, .. } => weak.clone(),
-        _ => None,
     }
 }
 

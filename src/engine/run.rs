@@ -112,7 +112,7 @@ impl Run {
         let dir = site.run_dir(id);
         let journal = Journal::open(&dir)?;
         let path = dir.join("plan.json");
-        let text = fs::read(&path).map_err(|source| match source.kind() {
+        let text = files::read_state(&path).map_err(|source| match source.kind() {
             ErrorKind::NotFound => JournalError::Lost { path: path.clone() },
             _ => JournalError::Io { path: path.clone(), source },
         })?;
@@ -316,7 +316,7 @@ pub(super) fn read_hidden_flags(
     run: &RunId,
 ) -> Result<HiddenFlags, (PathBuf, io::Error)> {
     let path = site.run_dir(run).join(HIDDEN_FLAGS);
-    let bytes = match fs::read(&path) {
+    let bytes = match files::read_state(&path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(HiddenFlags::default()),
         Err(e) => return Err((path, e)),

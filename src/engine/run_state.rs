@@ -383,6 +383,26 @@ impl Run {
         self.journal.begun().map(|begun| begun.shown.before.clone()).unwrap_or_default()
     }
 
+    /// The processes of the tree that no service restarts, as they were told when HEAD moved.
+    pub(super) fn strays(&self) -> Vec<String> {
+        let told = self.journal.lines().iter().rev().find_map(|line| match &line.entry {
+            Entry::Done { step, warnings, .. } => {
+                let head = matches!(self.plan.steps.get(*step), Some(Step::Head { .. }));
+                head.then(|| warnings.clone())
+            }
+            _ => None,
+        });
+        told.unwrap_or_default()
+    }
+
+    /// Why the last proof is a weak one, where it is.
+    pub(super) fn weakness(&self) -> Option<String> {
+        self.journal.lines().iter().rev().find_map(|line| match &line.entry {
+            Entry::Proven { weak, .. } | Entry::Restored { weak, .. } => Some(weak.clone()),
+            _ => None,
+        })?
+    }
+
     pub(super) fn proof(&self) -> Proof {
         let found = self.journal.lines().iter().find_map(|line| match &line.entry {
             Entry::Proven { checks, services, weak, .. } => {

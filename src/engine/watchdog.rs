@@ -121,7 +121,7 @@ impl Guard {
 
 /// The guard of a run, where one is armed.
 pub fn guard(site: &Site, run: &RunId) -> Option<Guard> {
-    let text = fs::read(file(site, run)).ok()?;
+    let text = files::read_state(&file(site, run)).ok()?;
     serde_json::from_slice(&text).ok().filter(|guard: &Guard| guard.watchdog == Guard::VERSION)
 }
 

@@ -64,7 +64,7 @@ impl<'a> UndoStore<'a> {
     /// What was kept; `None` where no change began.
     pub(super) fn load(&self) -> Result<Option<Undo>, FlagError> {
         let path = self.path("json");
-        match std::fs::read(&path) {
+        match crate::system::files::read_state(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(FlagError::io(&path)(error)),
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| {
@@ -79,7 +79,7 @@ impl<'a> UndoStore<'a> {
     /// The bytes before, where they are the ones meant.
     pub(super) fn bytes(&self, wanted: Digest) -> Result<Option<Vec<u8>>, FlagError> {
         let path = self.path("before");
-        match std::fs::read(&path) {
+        match crate::system::files::read_state(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(FlagError::io(&path)(error)),
             Ok(bytes) => Ok(Some(bytes).filter(|bytes| Digest::of(bytes) == wanted)),

@@ -45,7 +45,7 @@ impl Baseline {
     /// The baseline of an earlier try.
     pub(super) fn read(places: &RunPlaces) -> Result<Option<Self>, LayoutError> {
         let path = file(places);
-        let bytes = match std::fs::read(&path) {
+        let bytes = match crate::system::files::read_state(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).at(path),

@@ -16,7 +16,7 @@ use crate::layout::{self, Commits};
 use crate::ledger;
 use crate::model::{
     Activation, ArtifactEvidence, ArtifactMove, Event, FlagChange, FlagName, FlagStep, HiddenFlags,
-    Oid, Plan, Recorded, RepoPath, Served, ServiceName, SkippedTarget, Step, TargetRef,
+    Oid, Plan, Recorded, RepoPath, RunId, Served, ServiceName, SkippedTarget, Step, TargetRef,
 };
 use crate::site::Site;
 use crate::system::git::{ConvertedFile, Unfinished};
@@ -58,6 +58,8 @@ pub struct Change {
     pub reload_too: BTreeSet<ServiceName>,
     /// What about kept artifacts that were built for another runtime.
     pub kept: UseKept,
+    /// The run that it undoes.
+    pub undoes: Option<RunId>,
 }
 
 impl Change {
@@ -80,6 +82,7 @@ impl Change {
             asked: Vec::new(),
             reload_too: BTreeSet::new(),
             kept: UseKept::IfNeeded,
+            undoes: None,
         }
     }
 

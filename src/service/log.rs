@@ -51,7 +51,7 @@ pub(super) fn lines_since_mark(
     wanted: impl Fn(&str) -> bool,
 ) -> Vec<String> {
     let marks = host.state.join("services").join(format!("{}.logs.json", service.name));
-    let lengths: BTreeMap<PathBuf, u64> = std::fs::read(marks)
+    let lengths: BTreeMap<PathBuf, u64> = crate::system::files::read_state(marks.as_ref())
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok())
         .unwrap_or_default();

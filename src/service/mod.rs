@@ -72,6 +72,18 @@ pub fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>, Servi
     }
 }
 
+/// Refuses a service that is another checkout's: what is done to it by its name would be done to that.
+///
+/// # Errors
+/// `Unusable` where it is; what the manager says where it cannot be asked.
+pub fn of_this_tree(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    match &service.manager {
+        Manager::Systemd { .. } => systemd::of_this_tree(host, service),
+        // pm2's are known by their directory, the others by what they were started as.
+        Manager::Pm2 { .. } | Manager::Process { .. } | Manager::Command { .. } => Ok(()),
+    }
+}
+
 /// Starts a service that does not run; nothing when it does.
 ///
 /// # Errors

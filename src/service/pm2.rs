@@ -387,7 +387,7 @@ fn run_definition(
 
 fn remembered(host: &Host<'_>, service: &Service) -> Option<Definition> {
     let path = host.state.join("services").join(format!("{}.pm2.json", service.name));
-    Definition::read(&std::fs::read(path).ok()?)
+    Definition::read(&crate::system::files::read_state(&path).ok()?)
 }
 
 fn is_remembered(host: &Host<'_>, service: &Service) -> bool {

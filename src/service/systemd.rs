@@ -255,19 +255,7 @@ pub(super) fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>
     let asked = Asked::of(host, service)?;
     let mut silent = None;
     for unit in asked.client.known(&asked.names)? {
-        let files = unit.need_daemon_reload.then(|| asked.client.definition(&unit.id)).flatten();
-        let place = processes::defined_from(&unit, files.as_ref(), &host.top);
-        if let CodeOrigin::Elsewhere(elsewhere) = &place {
-            return Err(ServiceError::Unusable {
-                problem: format!("{} {elsewhere}", unit.id),
-                hint: format!(
-                    "set WorkingDirectory={} in the unit, then run systemctl daemon-reload; a unit that does \
-                     not run the app's tree needs no [service]",
-                    host.top.display()
-                ),
-                command: Some(asked.client.as_root(&format!("edit {}", unit.id))),
-            });
-        }
+        let place = asked.place(&unit, host)?;
         let mut verbs = vec!["restart"];
         verbs.extend(service.quiesce.then_some(["stop", "start"]).into_iter().flatten());
         verbs.extend((asked.reload && unit.can_reload).then_some("reload"));
@@ -285,6 +273,15 @@ pub(super) fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>
         }
     }
     Ok(silent)
+}
+
+/// Refuses units that run another tree.
+pub(super) fn of_this_tree(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+    let asked = Asked::of(host, service)?;
+    for unit in asked.client.known(&asked.names)? {
+        asked.place(&unit, host)?;
+    }
+    Ok(())
 }
 
 /// Why the processes of a unit say nothing about which version runs.
@@ -320,6 +317,27 @@ struct Asked {
 }
 
 impl Asked {
+    /// Which tree a unit runs.
+    ///
+    /// # Errors
+    /// `Unusable` where that is another one.
+    fn place(&self, unit: &Unit, host: &Host<'_>) -> Result<CodeOrigin, ServiceError> {
+        let files = unit.need_daemon_reload.then(|| self.client.definition(&unit.id)).flatten();
+        let place = processes::defined_from(unit, files.as_ref(), &host.top);
+        if let CodeOrigin::Elsewhere(elsewhere) = &place {
+            return Err(ServiceError::Unusable {
+                problem: format!("{} {elsewhere}", unit.id),
+                hint: format!(
+                    "set WorkingDirectory={} in the unit, then run systemctl daemon-reload; a unit that does \
+                     not run the app's tree needs no [service]",
+                    host.top.display()
+                ),
+                command: Some(self.client.as_root(&format!("edit {}", unit.id))),
+            });
+        }
+        Ok(place)
+    }
+
     fn of(host: &Host<'_>, service: &Service) -> Result<Self, ServiceError> {
         let Manager::Systemd { scope, reload, .. } = &service.manager else {
             return Err(ServiceError::Unsupported(format!("{} has no unit", service.name)));
@@ -519,7 +537,7 @@ fn note_dependents(
 
 /// The units that were remembered.
 fn noted_dependents(host: &Host<'_>, service: &Service) -> BTreeSet<String> {
-    let text = std::fs::read(dependents_path(host, service)).ok();
+    let text = crate::system::files::read_state(&dependents_path(host, service)).ok();
     text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 

@@ -255,6 +255,17 @@ pub struct FreeSpace {
     pub inodes: Option<u64>,
 }
 
+/// More than any file of gitroll's own: 256 MiB.
+const MOST_STATE: u64 = 256 << 20;
+
+/// Reads a file of gitroll's own, which is a plain file and not larger than 256 MiB.
+///
+/// # Errors
+/// Any I/O error; `FileTooLarge`; where it is no plain file.
+pub fn read_state(path: &Path) -> io::Result<Vec<u8>> {
+    read_plain(path, MOST_STATE)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

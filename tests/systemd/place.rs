@@ -31,6 +31,13 @@ fn a_unit_that_runs_another_copy_is_no_witness() {
         inside.run("systemctl", &["restart", "web"]).exit(0);
         served.serves("0.9.0");
         inside.gitroll(&["doctor"]).exit(1).stdout_has("old/server.js, which is not in ");
+        // It is another checkout's: what is done by its name would be done to that.
+        let pid = served.shown("web", "MainPID");
+        for action in ["stop", "restart", "start"] {
+            let refused = inside.gitroll(&["service", action, "web"]);
+            refused.exit(1).stderr_has("old/server.js, which is not in ");
+        }
+        assert_eq!(served.shown("web", "MainPID"), pid);
         // Nor in the tree's directory, where it may be a wrapper as well.
         let within = format!("{rooted}WorkingDirectory={}\n", host.path("app").display());
         for (unit, wanted) in [

@@ -145,7 +145,30 @@ impl Look<'_> {
         {
             return Ok(Found { commit: commit.clone(), seq: Some(seq), role });
         }
-        let commit = self.reader.git.resolve(name).map_err(|error| self.unknown(name, error))?;
+        let commit = match self.reader.git.resolve(name) {
+            Ok(commit) => commit,
+            Err(error) => {
+                let shown = match error {
+                    GitError::Unknown { .. } => self.reader.shown_as(self.entries(), name),
+                    _ => Vec::new(),
+                };
+                match shown.as_slice() {
+                    [] => return Err(self.unknown(name, error)),
+                    [one] => {
+                        let commit =
+                            tried(one).cloned().ok_or_else(|| self.unknown(name, error))?;
+                        return Ok(Found { commit, seq: Some(one.record.seq), role });
+                    }
+                    several => {
+                        let what = format!("several states are shown as {name:?}");
+                        let name = |entry: &&Entry| format!("@{}", entry.record.seq);
+                        let names: Vec<String> = several.iter().map(name).collect();
+                        return Err(Failure::refused(what)
+                            .detail(format!("name one of them: {}", names.join(", "))));
+                    }
+                }
+            }
+        };
         let seq = self.placed(&commit, None).map(|entry| entry.record.seq);
         Ok(Found { commit, seq, role })
     }

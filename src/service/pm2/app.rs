@@ -476,7 +476,7 @@ impl FlagVariables {
             return Ok(Self::default());
         }
         let path = host.file(service, ".handed.json")?;
-        let mut notes: BTreeMap<String, Noted> = std::fs::read(&path)
+        let mut notes: BTreeMap<String, Noted> = crate::system::files::read_state(&path)
             .ok()
             .and_then(|t| serde_json::from_slice(&t).ok())
             .unwrap_or_default();

@@ -537,7 +537,7 @@ fn commit_of(host: &Host<'_>) -> String {
 
 fn moments(host: &Host<'_>, service: &Service) -> Vec<Moment> {
     let path = host.state.join("services").join(format!("{}.declared.json", service.name));
-    let text = std::fs::read(path).unwrap_or_default();
+    let text = files::read_state(&path).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
 

@@ -160,7 +160,7 @@ fn notes(state: &Path) -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> Option<KilledCommand> {
-    let note: Note = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    let note: Note = serde_json::from_slice(&crate::system::files::read_state(path).ok()?).ok()?;
     if note.in_flight != RunningCommand::VERSION {
         return None;
     }

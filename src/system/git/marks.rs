@@ -102,7 +102,8 @@ impl Git {
     }
 
     fn kept_marks(&self) -> KeptMarks {
-        let bytes = std::fs::read(self.state_dir().join("marks.json")).unwrap_or_default();
+        let bytes = crate::system::files::read_state(&self.state_dir().join("marks.json"))
+            .unwrap_or_default();
         serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
