@@ -28,7 +28,7 @@ fn an_undo_brings_back_what_the_rollback_put_aside() {
     s.app.write("uploads/ana/photo.png", "of a user");
     s.app.write("uploads/second.png", "of another");
 
-    host.gitroll(&["back", "--yes"]).exit(0).says("put aside");
+    host.gitroll(&["back", "--yes"]).exit(0).says("is saved");
     assert!(s.app.dir.join("uploads").is_symlink());
     let listed = host.gitroll(&["saved"]);
     listed.exit(0).stdout_has("uploads/ana/photo.png").stdout_has("back #");

@@ -13,7 +13,7 @@ use super::statement::{annotate, check_reason};
 use super::target::{self, lost_tags, older, refusal};
 use crate::config::{self, Prove, Selection, Service};
 use crate::ledger;
-use crate::model::{Event, Oid, Outcome, Recorded, RunId};
+use crate::model::{Event, Oid, Outcome, Recorded};
 use crate::plan::candidates::{self, Candidates};
 use crate::plan::compose::{Change, file_of};
 use crate::plan::facts::Facts;

@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::next_steps::NextStep;
 use crate::check::Proof;
 use crate::model::{
-    AppName, CheckEvidence, Digest, EnvironmentName, Plan, RunId, Seq, Served, ServiceEvidence,
+    AppName, CheckEvidence, Digest, EnvironmentName, Plan, RepoPath, RunId, Seq, Served,
+    ServiceEvidence,
 };
 
 /// How an act left things: what a caller decides by.

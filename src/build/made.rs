@@ -84,7 +84,7 @@ impl Store {
             Err(error) => return Err(error),
         }
         let made: Option<Made> =
-            serde_json::from_slice(&crate::system::files::read_state(path)?).ok();
+            serde_json::from_slice(&crate::system::files::read_state(&path)?).ok();
         Ok(made.filter(|made| made.made == VERSION))
     }
 

@@ -730,6 +730,7 @@ impl<'a, 'n> Executor<'a, 'n> {
             services: Vec::new(),
             millis: millis(took),
             reloads: Vec::new(),
+            weak: None,
             witnessed: None,
         })?;
         (self.narrator)(Narration::Done { step: STEP.to_owned(), took });
