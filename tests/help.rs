@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const VERBS: [&str; 28] = [
+const VERBS: [&str; 29] = [
     "init",
     "deploy",
     "promote",
@@ -31,6 +31,7 @@ const VERBS: [&str; 28] = [
     "abort",
     "eject",
     "demo",
+    "config",
 ];
 
 /// No help text is wider, so that it can be read in any terminal and quoted in any page.
@@ -85,15 +86,19 @@ fn prose_is_wrapped_once_at_every_width() {
 fn every_verb_of_the_program_is_looked_at_here() {
     let host = TestEnvironment::new();
     let help = host.gitroll(&["--help"]).exit(0).stdout.clone();
-    let commands = help.split("Commands:\n").nth(1).expect("the verbs are listed");
-    let listed: Vec<&str> = commands
+    // In groups, each with a heading.
+    let groups = help.split("Exit codes:").next().expect("it begins with the verbs");
+    let groups = groups.split("Global options:").next().expect("the verbs are listed");
+    let mut listed: Vec<&str> = groups
         .lines()
-        .take_while(|line| !line.is_empty())
-        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .skip_while(|line| *line != "Set up:")
+        .filter(|line| line.starts_with("  "))
         .filter_map(|line| line.split_whitespace().next())
-        .filter(|verb| *verb != "help")
         .collect();
-    assert_eq!(listed, VERBS);
+    listed.sort_unstable();
+    let mut verbs = VERBS.to_vec();
+    verbs.sort_unstable();
+    assert_eq!(listed, verbs);
 }
 
 #[test]
@@ -117,5 +122,12 @@ fn a_mistyped_verb_is_a_usage_error_that_names_the_nearest() {
     let host = TestEnvironment::new();
     host.gitroll(&["bakc"]).exit(2).stderr_has("back");
     host.gitroll(&["back", "--undo", "--to", "previous"]).exit(2);
-    host.gitroll(&[]).exit(2).stderr_has("Usage: gitroll");
+    host.gitroll(&[])
+        .exit(2)
+        .stderr_has("no app is bound on this host")
+        .stderr_has("gitroll --help");
+    let wrong = host.gitroll(&["deploy", "--nope", "--json"]);
+    wrong.exit(2).stderr_has("[2]").stderr_has("gitroll deploy --help");
+    let error = wrong.json()["error"].clone();
+    assert_eq!(error["next"][0][0], "gitroll deploy --help", "{error}");
 }

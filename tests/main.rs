@@ -33,6 +33,7 @@ mod git_hooks;
 mod guides;
 mod held_files;
 mod help;
+mod host_apps;
 mod hostile;
 mod interrupted_ends;
 mod killed_acts;

@@ -23,6 +23,9 @@ pub struct Globals {
     /// Work on the checkout at DIR
     #[arg(short = 'C', value_name = "DIR", global = true, help_heading = EVERYWHERE)]
     pub(super) dir: Option<PathBuf>,
+    /// Work on the app NAME of this host, e.g. shop or shop/staging
+    #[arg(long, value_name = "NAME", conflicts_with = "dir", global = true, help_heading = EVERYWHERE)]
+    pub(super) app: Option<String>,
     /// Wait up to this long for another gitroll command to finish, e.g. 60s
     #[arg(
         long,

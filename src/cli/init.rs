@@ -19,7 +19,7 @@ use super::session::{self, LockRequest, Session};
 use crate::act::diagnosis;
 use crate::act::outcome::RecordBrief;
 use crate::adopt::leftovers::{Leftover, Leftovers};
-use crate::config::{self, BindingError, Config};
+use crate::config::{self, Binding, BindingError, Config};
 use crate::engine;
 use crate::ledger;
 use crate::model::{ArtifactEvidence, Served};
@@ -92,6 +92,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
     // Lock and open run come before everything that is written: the binding says whose run it is.
     let (mut session, draft) = match binding {
         Ok(bound) => {
+            another_environment(args, &bound)?;
             let session = Session::lock(globals, ui, git, bound.clone(), taking(true))?;
             session.refuse_beside_run()?;
             let draft = bind::prepare(&session.site.git, ui, args, Some(bound))?;
@@ -105,7 +106,10 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         Err(error) => return Err(error.into()),
     };
     let wrote_config = draft.wrote_config;
-    config::parse(&draft.config_text, "gitroll.toml")?;
+    let accepted = config::parse(&draft.config_text, "gitroll.toml")?;
+    if let Some(why) = config::refused(&accepted) {
+        return Err(Failure::unchanged(format!("gitroll.toml: {why}")).and_nothing_changed());
+    }
     // The binding first: most hosts that cannot be set up fail here, and nothing must be left in the tree.
     let binding = bind::save(&session.site.git, ui, args, draft.binding)?;
     at("binding saved")?;
@@ -209,6 +213,20 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
     print(&session, &answer);
     ui.document("init", 0, &answer);
     Ok(Exit::Done)
+}
+
+/// A checkout is one environment for good: its records are of that.
+fn another_environment(args: &InitArgs, bound: &Binding) -> Result<(), Failure> {
+    let Some(asked) =
+        args.environment.as_ref().filter(|asked| *asked != bound.environment.as_str())
+    else {
+        return Ok(());
+    };
+    let (now, path) = (&bound.environment, bound.path.display());
+    Err(Failure::unchanged(format!("{path} is bound to {now}, not to {asked}"))
+        .and_nothing_changed()
+        .next("gitroll init", format!("renews the binding to {now}"))
+        .next("gitroll eject", format!("ends it; then gitroll init --environment {asked}")))
 }
 
 /// Why nothing could be built, where that is so.

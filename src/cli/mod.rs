@@ -3,10 +3,12 @@
 mod abort;
 mod advise;
 mod annotate;
+mod apps;
 mod back;
 mod caller;
 mod check;
 mod component;
+mod config;
 mod demo;
 mod demote;
 mod deploy;
@@ -46,7 +48,7 @@ use failure::Status;
 use globals::Globals;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::system::removal;
 use crate::ui::Ui;
@@ -84,7 +86,7 @@ struct Cli {
     #[command(flatten)]
     globals: Globals,
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -117,6 +119,7 @@ enum Verb {
     Abort(abort::AbortArgs),
     Eject(eject::EjectArgs),
     Demo(demo::DemoArgs),
+    Config(config::ConfigArgs),
     #[command(hide = true)]
     Hook(hooks::HookArgs),
     #[command(hide = true)]
@@ -157,6 +160,7 @@ impl Verb {
             Verb::Abort(_) => "abort",
             Verb::Eject(_) => "eject",
             Verb::Demo(_) => "demo",
+            Verb::Config(_) => "config",
             Verb::Keep(_) => "keep",
             Verb::Watchdog(_) => "watchdog",
         }
@@ -172,6 +176,7 @@ impl Verb {
             | Verb::Diff(_)
             | Verb::Check(_)
             | Verb::Doctor(_)
+            | Verb::Config(_)
             | Verb::Advise(_) => true,
             Verb::Deploy(args) => args.plan,
             Verb::Back(args) => args.plan,
@@ -202,62 +207,25 @@ impl Verb {
 
 /// Reads the arguments, runs the verb, prints what it came to.
 pub fn main() -> Exit {
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches().and_then(|found| Cli::from_arg_matches(&found));
+    let mut cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => {
-            match expected_verb(&error) {
-                Some(command) => Failure::new(Status::Usage, "there is no such command")
-                    .next(command, "rolls back")
-                    .next("gitroll --help", "shows all commands")
-                    .print(&Ui::new(false, false), ""),
-                None => drop(error.print()),
-            }
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
-        }
+        Err(error) => return wrongly_asked(&error),
     };
     crate::ui::trace(cli.globals.verbose);
     let ui = Ui::new(cli.globals.json, cli.globals.quiet);
-    let globals = &cli.globals;
-    let ended = match &cli.verb {
-        Verb::Init(args) => init::run(globals, &ui, args),
-        Verb::Deploy(args) => deploy::run(globals, &ui, args),
-        Verb::Promote(args) => promote::run(globals, &ui, args),
-        Verb::Demote(args) => demote::run(globals, &ui, args),
-        Verb::Back(args) => back::run(globals, &ui, args),
-        Verb::Component(args) => component::run(globals, &ui, args),
-        Verb::Flags(args) => flags::run(globals, &ui, args),
-        Verb::Targets(args) => targets::run(globals, &ui, args),
-        Verb::Status(args) => status::run(globals, &ui, args),
-        Verb::Log(args) => log::run(globals, &ui, args),
-        Verb::Show(args) => show::run(globals, &ui, args),
-        Verb::Diff(args) => diff::run(globals, &ui, args),
-        Verb::Check(args) => check::run(globals, &ui, args),
-        Verb::Advise(args) => advise::run(globals, &ui, args),
-        Verb::Doctor(args) => doctor::run(globals, &ui, args),
-        Verb::Mark(args) => mark::run(globals, &ui, args),
-        Verb::Unhold(args) => unhold::run(globals, &ui, args),
-        Verb::Annotate(args) => annotate::run(globals, &ui, args),
-        Verb::Saved(args) => saved::run(globals, &ui, args),
-        Verb::Fsck(args) => fsck::run(globals, &ui, args),
-        Verb::Hooks(args) => hooks::run(globals, &ui, args),
-        Verb::Hook(args) => Ok(hooks::run_one(globals, &ui, args)),
-        Verb::Sync(args) => sync::run(globals, &ui, args),
-        Verb::Trust(args) => trust::run(globals, &ui, args),
-        Verb::Service(args) => service::run(globals, &ui, args),
-        Verb::Resume(args) => resume::run(globals, &ui, args),
-        Verb::Abort(args) => abort::run(globals, &ui, args),
-        Verb::Eject(args) => eject::run(globals, &ui, args),
-        Verb::Demo(args) => demo::run(globals, &ui, args),
-        Verb::Keep(args) => keep::run(globals, &ui, args),
-        Verb::Watchdog(args) => watchdog::run(globals, &ui, args),
+    let name = cli.verb.as_ref().map_or("apps", Verb::name);
+    let ended = match apps::look_up(&mut cli.globals) {
+        Ok(()) => run(&cli, &ui),
+        Err(failure) => Err(failure),
     };
     let exit = match ended {
         Ok(exit) => {
             ui.print_document(exit.code());
-            answered(exit, &cli.verb, &ui)
+            answered(exit, cli.verb.as_ref(), &ui)
         }
         Err(failure) => {
-            failure.print(&ui, cli.verb.name());
+            failure.print(&ui, name);
             ui.print_document(failure.exit().code());
             failure.exit()
         }
@@ -267,17 +235,122 @@ pub fn main() -> Exit {
     exit
 }
 
+fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
+    let globals = &cli.globals;
+    let Some(verb) = &cli.verb else { return apps::run(globals, ui) };
+    match verb {
+        Verb::Init(args) => init::run(globals, ui, args),
+        Verb::Deploy(args) => deploy::run(globals, ui, args),
+        Verb::Promote(args) => promote::run(globals, ui, args),
+        Verb::Demote(args) => demote::run(globals, ui, args),
+        Verb::Back(args) => back::run(globals, ui, args),
+        Verb::Component(args) => component::run(globals, ui, args),
+        Verb::Flags(args) => flags::run(globals, ui, args),
+        Verb::Targets(args) => targets::run(globals, ui, args),
+        Verb::Status(args) => status::run(globals, ui, args),
+        Verb::Log(args) => log::run(globals, ui, args),
+        Verb::Show(args) => show::run(globals, ui, args),
+        Verb::Diff(args) => diff::run(globals, ui, args),
+        Verb::Check(args) => check::run(globals, ui, args),
+        Verb::Advise(args) => advise::run(globals, ui, args),
+        Verb::Doctor(args) => doctor::run(globals, ui, args),
+        Verb::Mark(args) => mark::run(globals, ui, args),
+        Verb::Unhold(args) => unhold::run(globals, ui, args),
+        Verb::Annotate(args) => annotate::run(globals, ui, args),
+        Verb::Saved(args) => saved::run(globals, ui, args),
+        Verb::Fsck(args) => fsck::run(globals, ui, args),
+        Verb::Hooks(args) => hooks::run(globals, ui, args),
+        Verb::Hook(args) => Ok(hooks::run_one(globals, ui, args)),
+        Verb::Sync(args) => sync::run(globals, ui, args),
+        Verb::Trust(args) => trust::run(globals, ui, args),
+        Verb::Service(args) => service::run(globals, ui, args),
+        Verb::Resume(args) => resume::run(globals, ui, args),
+        Verb::Abort(args) => abort::run(globals, ui, args),
+        Verb::Eject(args) => eject::run(globals, ui, args),
+        Verb::Demo(args) => demo::run(globals, ui, args),
+        Verb::Config(args) => config::run(globals, ui, args),
+        Verb::Keep(args) => keep::run(globals, ui, args),
+        Verb::Watchdog(args) => watchdog::run(globals, ui, args),
+    }
+}
+
 /// An answer that could not be written is none: a command that only looks has failed then. What a changing
 /// command did it did, and its exit code says so; the loss is told.
-fn answered(exit: Exit, verb: &Verb, ui: &Ui) -> Exit {
+fn answered(exit: Exit, verb: Option<&Verb>, ui: &Ui) -> Exit {
     let Some(error) = crate::ui::lost_answer() else { return exit };
     let what = format!("the output could not be written: {error}");
-    if exit == Exit::Done && verb.only_looks() {
+    if exit == Exit::Done && verb.is_none_or(Verb::only_looks) {
         Failure::unchanged(what).tell(ui);
         return Exit::Unchanged;
     }
     ui.cry(&format!("warning: {what}"));
     exit
+}
+
+/// The verbs by what they are for, as `--help` lists them.
+const GROUPS: [(&str, &[&str]); 7] = [
+    ("Set up", &["init", "doctor", "hooks", "config", "demo", "eject"]),
+    ("Deploy", &["deploy", "promote", "demote"]),
+    ("Roll back", &["back", "component", "flags", "advise"]),
+    ("Look", &["status", "log", "show", "targets", "diff", "check"]),
+    ("Judge", &["mark", "unhold", "annotate"]),
+    ("Runs and services", &["resume", "abort", "service", "saved"]),
+    ("Records and hosts", &["sync", "trust", "fsck"]),
+];
+
+/// The command line, its verbs in groups.
+fn command() -> clap::Command {
+    let command = Cli::command();
+    let about = |verb: &str| {
+        let found = command.get_subcommands().find(|found| found.get_name() == verb);
+        found.and_then(|found| found.get_about()).map(ToString::to_string).unwrap_or_default()
+    };
+    let mut verbs = String::new();
+    for (title, group) in GROUPS {
+        verbs.push_str(&format!("{title}:\n"));
+        for verb in group {
+            verbs.push_str(&format!("  {verb:<10} {}\n", about(verb)));
+        }
+        verbs.push('\n');
+    }
+    let head = "{about-with-newline}\n{usage-heading} {usage}\n\n";
+    let without = "  Without a command: the status of the app here, else the apps of this host\n\n";
+    command
+        .help_template(format!("{head}{without}{verbs}Global options:\n{{options}}{{after-help}}"))
+}
+
+/// Says what the arguments are wrong about, as lines or as JSON; help and version are no errors.
+fn wrongly_asked(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        drop(error.print());
+        return Exit::Done;
+    }
+    let typed: Vec<String> = std::env::args().skip(1).take_while(|word| word != "--").collect();
+    let ui = Ui::new(typed.iter().any(|word| word == "--json"), false);
+    let command = command();
+    let verb = typed.iter().find(|word| command.find_subcommand(word).is_some());
+    let failure = match (expected_verb(error), verb) {
+        (Some(command), _) => Failure::new(Status::Usage, "there is no such command")
+            .next(command, "rolls back")
+            .next("gitroll --help", "shows all commands"),
+        (None, verb) => {
+            let text = error.render().to_string();
+            let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            let first = lines.next().unwrap_or_default();
+            let message = first.strip_prefix("error: ").unwrap_or(first);
+            let details = lines.filter(|line| !line.starts_with("For more information"));
+            let failure = Failure::new(Status::Usage, message)
+                .details(details.map(str::to_owned).collect::<Vec<_>>());
+            match verb {
+                Some(verb) => failure
+                    .next(format!("gitroll {verb} --help"), "shows its options, with examples"),
+                None => failure.next("gitroll --help", "shows all commands"),
+            }
+        }
+    };
+    failure.print(&ui, verb.map_or("", String::as_str));
+    ui.print_document(Exit::Usage.code());
+    Exit::Usage
 }
 
 /// The command for a verb that many expect and that has another name here. The nearest by its letters would

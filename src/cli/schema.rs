@@ -3,8 +3,8 @@
 use schemars::{Schema, schema_for};
 
 use super::{
-    advise, check, component, demo, doctor, eject, failure, flags, hooks, init, log, mark, promote,
-    saved, service, show, status, targets,
+    advise, apps, check, component, config, demo, doctor, eject, failure, flags, hooks, init, log, mark,
+    promote, saved, service, show, status, targets,
 };
 use crate::act::outcome::ChangeAnswer;
 use crate::act::ramp::RampAnswer;
@@ -33,9 +33,11 @@ struct Envelope {
 pub fn all() -> Vec<(&'static str, Schema)> {
     vec![
         ("advise", schema_for!(advise::AdviseAnswer)),
+        ("apps", schema_for!(apps::AppsAnswer)),
         ("change", schema_for!(ChangeAnswer)),
         ("check", schema_for!(check::CheckAnswer)),
         ("components", schema_for!(component::ComponentsAnswer)),
+        ("config", schema_for!(config::ConfigAnswer)),
         ("demo", schema_for!(demo::DemoAnswer)),
         ("diff", schema_for!(Diff)),
         ("doctor", schema_for!(doctor::DoctorAnswer)),

@@ -74,6 +74,33 @@ fn is_binding(block: &str) -> bool {
     block.starts_with("version = ")
 }
 
+/// Every key that the parser asks for while it reads the examples is in the schema, and no key besides is.
+#[test]
+fn the_schema_has_the_keys_of_the_parser() {
+    fn keys(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
+        if let Some(properties) = schema["properties"].as_object() {
+            found.extend(properties.keys().cloned());
+        }
+        match schema {
+            serde_json::Value::Object(parts) => parts.values().for_each(|part| keys(part, found)),
+            serde_json::Value::Array(parts) => parts.iter().for_each(|part| keys(part, found)),
+            _ => {}
+        }
+    }
+    for (_, block) in blocks(&docs().join("gitroll-toml.md")) {
+        let whole = block.lines().any(|line| line == "[app]");
+        let text = if whole { block } else { format!("[app]\nname = \"shop\"\n{block}") };
+        parse(&text, "gitroll.toml").unwrap();
+    }
+    let schema = include_str!("../../templates/gitroll.schema.json");
+    let mut found = BTreeSet::new();
+    keys(&serde_json::from_str(schema).unwrap(), &mut found);
+    for key in KNOWN.with_borrow(Clone::clone) {
+        // Refused, so no editor offers it.
+        assert!(found.contains(key.as_str()) || key == "notify", "{key} is not in the schema");
+    }
+}
+
 /// The keys are the parser's own: those it asks a table for while it reads the examples of the page.
 #[test]
 fn the_reference_describes_the_keys_of_the_parser_and_no_others() {

@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use crate::system::user::Account;
 use crate::system::{files, umask};
 
 use crate::model::{AppName, ChainId, EnvironmentName, WriterId};
@@ -269,6 +270,34 @@ impl BindingPlaces {
             .map(|config| config.join("gitroll"));
         let exact = set("GITROLL_HOME").map(|dir| std::path::absolute(&dir).unwrap_or(dir));
         Self { exact, system: Some(PathBuf::from("/etc/gitroll")), user }
+    }
+
+    /// The places of this process; for root those of every user of this host as well.
+    pub fn of_this_host() -> Vec<(Self, u32)> {
+        let me = rustix::process::geteuid().as_raw();
+        let own = Self::of_this_process();
+        let everyone = me == 0 && own.exact.is_none();
+        let mut all = vec![(own, me)];
+        if everyone {
+            let others = Account::local().into_iter().filter(|account| account.uid != 0);
+            all.extend(others.map(|account| {
+                let user = Some(account.home.join(".config/gitroll"));
+                (Self { user, ..Self::default() }, account.uid)
+            }));
+        }
+        all
+    }
+
+    /// Every binding in these places by its directory, or why it cannot be read, in the order in which they count. `me`:
+    /// the user besides root whose they may be.
+    pub fn all(&self, me: u32) -> Vec<(PathBuf, Result<Binding, BindingError>)> {
+        let dirs = self.shelves().into_iter().flatten();
+        let read = |dir: PathBuf| match safe::read_as(&dir, me) {
+            Ok(None) => None,
+            Ok(Some(text)) => Some((dir.clone(), text::read(&text, &dir))),
+            Err(error) => Some((dir, Err(error))),
+        };
+        dirs.filter_map(read).collect()
     }
 
     /// The directory a new binding of `app` would have: `$GITROLL_HOME`, else one named like the app in

@@ -16,6 +16,7 @@ mod parse;
 mod quantity;
 mod quote;
 mod reader;
+mod refused;
 mod rule;
 
 pub use app::{
@@ -38,4 +39,5 @@ pub use parse::{ConfigError, parse, patterns};
 pub use quantity::{duration, show_duration, show_size, size};
 pub use quote::quote;
 pub use reader::ConfigProblem;
+pub use refused::refused;
 pub use rule::{Rule, RuleAction, Severity, SymptomProbe, Timeline, When};

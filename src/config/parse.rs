@@ -40,6 +40,10 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
         report.add(&(0..0), "is larger than 1 MiB");
         return Err(fail(report.problems()));
     }
+    if is_utf_16(text) {
+        report.add(&(0..0), "is UTF-16: save it as UTF-8");
+        return Err(fail(report.problems()));
+    }
     let document = match DeTable::parse(text) {
         Ok(document) => document,
         Err(error) => {
@@ -53,6 +57,16 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
         Some(config) if problems.is_empty() => Ok(config),
         _ => Err(fail(problems)),
     }
+}
+
+/// Whether a text was read from UTF-16 as if it were UTF-8: every other byte is nothing, whatever its mark became.
+fn is_utf_16(text: &str) -> bool {
+    let bytes = text.trim_start_matches('\u{fffd}').as_bytes();
+    let nothing = |offset: usize| {
+        let every_other = bytes.iter().skip(offset).step_by(2).take(16);
+        bytes.len() >= 4 && every_other.clone().all(|byte| *byte == 0)
+    };
+    nothing(0) || nothing(1)
 }
 
 /// Globs that were read from a file before, made ready again; what is no glob is left out.

@@ -1,5 +1,8 @@
 //! What changed with which deployment: the last one that changed a component, the migrations that came since a state.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use super::error::PlanError;
 use super::facts::Facts;
 use crate::component::Content;
@@ -99,15 +102,35 @@ pub fn crossed<'p>(
     paths: impl Iterator<Item = &'p RepoPath>,
     (from, to): (&Oid, &Oid),
 ) -> Migrations {
-    let name = |path: &RepoPath| {
-        let path = path.as_path();
-        path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-    };
+    let mut names: Vec<String> = Vec::new();
+    for name in paths.map(|path| migration_of(path.as_path())) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     let spans = facts.history.deployments();
     let came = spans.iter().position(|span| span.commit == *from);
     let seen =
         came.is_some_and(|came| spans[came..].iter().any(|span| span.commit == *to && span.proven));
     let down = config.migrate.down.as_ref().or(facts.accepted.config.migrate.down.as_ref());
     let down = down.and_then(|argv| text::typed(argv));
-    Migrations { names: paths.map(name).collect(), seen, down }
+    Migrations { names, seen, down }
+}
+
+/// The migration that a file is a part of: the way up and the way down are one, and so are the files in a directory of
+/// its own (`0042_orders/migration.sql`).
+fn migration_of(path: &Path) -> String {
+    const PARTS: [&str; 6] = ["up", "down", "migration", "rollback", "revert", "verify"];
+    let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let stem = text(path.file_stem());
+    if PARTS.contains(&stem.to_lowercase().as_str())
+        && let Some(dir) = path.parent().and_then(Path::file_name)
+    {
+        return text(Some(dir));
+    }
+    let cut = PARTS[..2].iter().find_map(|part| {
+        let rest = stem.strip_suffix(part)?;
+        rest.strip_suffix(['.', '_', '-'])
+    });
+    cut.map(str::to_owned).unwrap_or(stem)
 }

@@ -37,6 +37,12 @@ impl Account {
         Ok(Self::of(std::fs::metadata(path)?.uid()))
     }
 
+    /// The accounts of this machine's own list.
+    pub fn local() -> Vec<Self> {
+        let local = std::fs::read("/etc/passwd").unwrap_or_default();
+        local.split(|b| *b == b'\n').filter_map(account).collect()
+    }
+
     /// The account with this name.
     pub fn named(name: &str) -> Option<Self> {
         if !is_name(name) {

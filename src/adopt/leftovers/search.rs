@@ -132,7 +132,14 @@ impl Search<'_> {
                 return text.then(|| String::from_utf8_lossy(&bytes).into_owned());
             }
             Err(error) if error.kind() == ErrorKind::FileTooLarge => {
-                self.note(path, "larger than 256 KiB");
+                // What a package manager locks is long, and deploys nothing.
+                const LOCKS: [&str; 4] = ["package-lock", "npm-shrinkwrap", "-lock", "lock"];
+                let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                let ending = path.extension().unwrap_or_default();
+                let lock = LOCKS.iter().any(|end| name.ends_with(end)) || ending == "lock";
+                if !lock {
+                    self.note(path, "larger than 256 KiB");
+                }
             }
             Err(error) => self.note(path, &error.to_string()),
         }

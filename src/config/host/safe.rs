@@ -20,6 +20,11 @@ const MOST_BYTES: u64 = 64 * 1024;
 ///
 /// Every check is made on what was opened, so nothing can be exchanged in between. No link is followed.
 pub(super) fn read(dir: &Path) -> Result<Option<String>, BindingError> {
+    read_as(dir, rustix::process::geteuid().as_raw())
+}
+
+/// As [`read`], where the files may belong to `me` or root.
+pub(super) fn read_as(dir: &Path, me: u32) -> Result<Option<String>, BindingError> {
     let base = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let handle = match open(dir, base | OFlags::DIRECTORY, Mode::empty()) {
         Ok(handle) => handle,
@@ -38,12 +43,12 @@ pub(super) fn read(dir: &Path) -> Result<Option<String>, BindingError> {
         Err(Errno::LOOP) => return Err(unsafe_at(&path, "is a link; it must be a regular file")),
         Err(errno) => return Err(unreadable(&path, &errno.into())),
     };
-    check(dir, &handle, FileType::Directory)?;
-    check(&path, &file, FileType::RegularFile)?;
+    check(dir, &handle, FileType::Directory, me)?;
+    check(&path, &file, FileType::RegularFile, me)?;
     for name in BESIDE {
         let path = dir.join(name);
         match open_file(name) {
-            Ok(file) => check(&path, &file, FileType::RegularFile)?,
+            Ok(file) => check(&path, &file, FileType::RegularFile, me)?,
             Err(Errno::NOENT) => {}
             Err(Errno::LOOP) => {
                 return Err(unsafe_at(&path, "is a link; it must be a regular file"));
@@ -68,12 +73,12 @@ fn text(path: &Path, file: OwnedFd) -> Result<String, BindingError> {
     String::from_utf8(bytes).map_err(|_| invalid("is not UTF-8"))
 }
 
-fn check(path: &Path, file: impl AsFd, kind: FileType) -> Result<(), BindingError> {
+fn check(path: &Path, file: impl AsFd, kind: FileType, me: u32) -> Result<(), BindingError> {
     let stat = fstat(file).map_err(|errno| unreadable(path, &errno.into()))?;
     if FileType::from_raw_mode(stat.st_mode) != kind {
         return Err(unsafe_at(path, "must be a regular file"));
     }
-    match problem(&stat, rustix::process::geteuid().as_raw()) {
+    match problem(&stat, me) {
         Some(problem) => Err(unsafe_at(path, &problem)),
         None => Ok(()),
     }
