@@ -13,7 +13,7 @@
 //! doctor     what would make a rollback fail, and the command that fixes it
 //! report     reports for people: the diff of two versions, the demo
 //! plan       facts by observing → candidates → a frozen plan → preflight
-//! diagnosis  what serves, why it fails, what heals (pure)
+//! diagnosis  what serves, why it fails, what fixes it (pure)
 //! target     which version to roll back to, and why others are skipped (pure)
 //! engine     executes a checked plan: lock, journal, steps, undo, compensate, record
 //! site       one bound checkout on this host, and its state

@@ -108,7 +108,7 @@ fn without_a_symptom_nothing_is_advised_and_nothing_is_changed() {
     let s = ruled(&host, RULES);
     let before = s.app.state();
     let answer = host.gitroll(&["advise"]);
-    answer.exit(0).stdout_has("no symptom of 5 rules shows").stdout_has("gitroll status");
+    answer.exit(0).stdout_has("no symptom of 5 rules is present").stdout_has("gitroll status");
     let json = advice(&s);
     assert_eq!(json["advice"], Value::Null);
     let seen: Vec<&str> =
@@ -140,7 +140,7 @@ fn a_symptom_of_the_flag_is_answered_with_the_flag_and_the_command_works() {
     host.gitroll(&["advise"])
         .exit(0)
         .stdout_has("QW-001: ENABLE_UPLOADS is false already")
-        .stdout_has("P1, 30m: go back to v1.0.0")
+        .stdout_has("P1, 30m: roll back to v1.0.0")
         .stdout_has("next     gitroll back --reason 'uploads answer 207'")
         .stdout_has("gitroll component QW-001 --via files");
     let json = advice(&s);
@@ -159,7 +159,7 @@ fn the_worst_symptom_decides_and_the_others_are_shown() {
     let answer = host.gitroll(&["advise"]);
     answer
         .exit(0)
-        .stdout_has("P0, immediately: go back to v1.0.0")
+        .stdout_has("P0, immediately: roll back to v1.0.0")
         .stdout_has("latency above 500 ms: 812.5")
         .stdout_has("gitroll back --reason 'latency above 500 ms: 812.5'")
         .stdout_has("flags:QW-001");
@@ -174,8 +174,8 @@ fn the_worst_symptom_decides_and_the_others_are_shown() {
     );
     host.gitroll(&["advise"])
         .exit(0)
-        .stdout_has("does not carry out level full")
-        .stdout_has("the code alone to v1.0.0");
+        .stdout_has("does not support level full")
+        .stdout_has("only the code to v1.0.0");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn lines_of_a_log_count_while_they_are_young() {
     let json = advice(&s);
     assert_eq!(json["advice"]["level"], "fix-forward", "{json:#}");
     assert!(json["rules"][2]["answer"].as_str().unwrap().contains("1 line in 10 min"), "{json:#}");
-    host.gitroll(&["advise"]).exit(0).stdout_has("do not go back: mend it and deploy");
+    host.gitroll(&["advise"]).exit(0).stdout_has("do not roll back: fix the problem and deploy");
 
     // The same line, of yesterday.
     let log = s.app.dir.join(".git/gitroll/services/web.log");
@@ -207,8 +207,8 @@ fn an_app_that_is_down_is_a_symptom_and_what_cannot_be_asked_is_said() {
         .exit(0)
         .stdout_has("the app does not answer: no listener on")
         .stdout_has("gitroll back --reason 'the app does not answer'")
-        .stdout_has("not asked  P0 latency above 500 ms: no listener on")
-        .stdout_has("not asked  P1 uploads answer 207: no listener on");
+        .stdout_has("not run    P0 latency above 500 ms: no listener on")
+        .stdout_has("not run    P1 uploads answer 207: no listener on");
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn where_nothing_can_be_asked_it_ends_with_1() {
     let answer = host.gitroll(&["advise"]);
     answer
         .exit(1)
-        .stderr_has("nothing could be asked")
+        .stderr_has("no probe could run")
         .stdout_has("no answer within 1 s")
         .stdout_has("no such file");
     assert!(began.elapsed() < Duration::from_secs(8), "one after the other: {:?}", began.elapsed());
@@ -260,6 +260,6 @@ fn a_file_without_rules_is_told_and_where_nothing_is_good_it_says_so() {
     host.gitroll(&["init", "--yes"]).exit(0);
     host.gitroll(&["advise"])
         .exit(0)
-        .stdout_has("there is no state to go back to")
-        .stdout_has("does not carry out level full");
+        .stdout_has("there is no version to roll back to")
+        .stdout_has("does not support level full");
 }

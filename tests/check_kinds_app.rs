@@ -337,7 +337,7 @@ fn a_log_that_is_gone_is_refused_before_a_change_and_is_no_fault_of_what_serves_
     let log = host.path("front.log");
     fs::write(&log, "").unwrap();
     let s = serving(&host, &format!("log = {{ file = {log:?} }}\nexpect = {{ must_not = \"E\" }}"));
-    host.gitroll(&["doctor"]).stdout_has("1 of 1 pass, 1 only asked after a change");
+    host.gitroll(&["doctor"]).stdout_has("1 of 1 pass, 1 only run after a change");
     let one = s.app.head();
     let next = s.app.commit_version("1.1.0", Behaviour::Good);
     s.app.git(&["checkout", "-q", "--force", "--detach", &one]);

@@ -250,7 +250,7 @@ fn what_is_edited_outside_the_component_is_left_alone() {
     s.app.write("features/upload/index.js", "module.exports = 'a hot fix';\n");
     host.gitroll(&["component", "QW-001", "--yes"])
         .exit(0)
-        .stderr_has("features/upload/index.js (edited) is saved");
+        .stderr_has("features/upload/index.js (edited) moves to .git/gitroll/saved");
     assert_eq!(s.app.read("README.md"), "edited on this host\n");
     answers(&s, "upload", "one at a time");
 }
@@ -483,7 +483,7 @@ fn edits_of_this_host_in_a_component_that_is_the_same_go_and_a_failing_app_is_no
     assert_eq!(s.app.git(&["status", "--porcelain"]), "");
     host.gitroll(&id).exit(0).stdout_has("nothing to do");
     s.app.sour("1.1.0");
-    host.gitroll(&id).exit(1).stderr_has("what serves is not well").stderr_has("api 500");
+    host.gitroll(&id).exit(1).stderr_has("what serves is not healthy").stderr_has("api 500");
 }
 
 #[test]

@@ -178,7 +178,7 @@ fn gitrolls_own_directory_open_to_others_is_closed() {
     mode(&state.join("runs"), 0o777);
     is_mended(&host, "state", "others can write it");
     mode(&state, 0o755);
-    warning_goes(&host, "state", "can be read by others");
+    warning_goes(&host, "state", "others can read");
 }
 
 #[test]
@@ -398,7 +398,7 @@ fn a_git_without_a_name_of_its_own_gets_the_one_records_have() {
     let host = TestEnvironment::new();
     let _s = ready(&host, &quick());
     fs::write(host.path("gitconfig"), "").expect("it is writable");
-    warning_goes(&host, "identity", "records are by");
+    warning_goes(&host, "identity", "records use");
 }
 
 #[test]

@@ -389,9 +389,7 @@ fn every_record_of_the_history_is_read() {
             host.gitroll(&["show", &seq.to_string(), "--json"]).exit(0).json();
         }
         let doctor = host.gitroll(&["doctor"]);
-        doctor
-            .stdout_has("records   21 of this host, all believed")
-            .stdout_has("runs      none open");
+        doctor.stdout_has("records   21 of this host, all valid").stdout_has("runs      none open");
         host.gitroll(&["diff"]).exit(0);
         host.gitroll(&["component"]).exit(0);
         host.gitroll(&["flags"]).exit(0);

@@ -46,10 +46,10 @@ fn what_was_done_to_tags_and_notes_is_found_and_written_back() {
     found.exit(10).stdout_has(&format!("the tag {first} is gone"));
     found.stdout_has(&format!("the tag {second} is not the record's"));
     found.stdout_has("the stable tag v1.0.0-stable is gone").stdout_has("the note of");
-    found.stdout_has("no record makes the tag gitroll/production/nobody/1-init");
+    found.stdout_has("no record creates the tag gitroll/production/nobody/1-init");
     found.stderr_has("gitroll fsck --repair");
     let planned = host.gitroll(&["fsck", "--repair", "--plan"]);
-    planned.exit(10).stdout_has("gitroll fsck --repair writes it back");
+    planned.exit(10).stdout_has("gitroll fsck --repair restores it");
     s.app.git(&["tag", "-d", "gitroll/production/nobody/1-init"]);
 
     host.gitroll(&["fsck", "--repair"])
@@ -88,9 +88,9 @@ fn a_name_that_is_taken_stops_one_tag_and_is_told() {
     s.app.git(&["tag", &format!("{name}/x"), "HEAD"]);
 
     let told = s.release("1.1.0", Behaviour::Good);
-    told.exit(0).stderr_has(&format!("the tag {name} cannot be made"));
+    told.exit(0).stderr_has(&format!("the tag {name} cannot be created"));
     told.stderr_has(&format!("{name}/x is in the way"));
-    host.gitroll(&["doctor"]).stdout_has("cannot be made");
+    host.gitroll(&["doctor"]).stdout_has("cannot be created");
     // The next record has its tag all the same.
     s.release("1.2.0", Behaviour::Good).exit(0);
     let tags = s.app.git(&["tag", "--list", "gitroll/*"]);
@@ -101,7 +101,7 @@ fn a_name_that_is_taken_stops_one_tag_and_is_told() {
     s.app.git(&["tag", "-d", &format!("{name}/x")]);
     host.gitroll(&["fsck", "--repair"]).exit(0);
     s.app.git(&["cat-file", "tag", &name]);
-    s.release("1.3.0", Behaviour::Good).exit(0).stderr_lacks("cannot be made");
+    s.release("1.3.0", Behaviour::Good).exit(0).stderr_lacks("cannot be created");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn damaged_chains_and_lost_objects_are_named() {
     let lost = s.app.git(&["rev-parse", "v1.0.0-stable^{commit}:package.json"]);
     lose(&s, &lost);
     let target = host.gitroll(&["fsck"]);
-    target.exit(10).stdout_has("gitroll back would put in place").stdout_has(&lost);
+    target.exit(10).stdout_has("gitroll back would deploy").stdout_has(&lost);
     target.stdout_has("git fetch");
 
     // A chain that was moved back is one that this host has seen to be longer.

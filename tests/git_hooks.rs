@@ -162,7 +162,7 @@ fn whatever_git_does_by_hand_is_told_once_and_no_command_fails() {
     set_mode(&hooks.join("post-checkout"), 0o644);
     let before = Tree::of(&hooks);
     let install = host.gitroll(&["hooks", "install"]);
-    install.exit(0).stdout_has("what was there runs after it");
+    install.exit(0).stdout_has("the previous content runs after it");
     let once = Tree::of(&hooks);
     host.gitroll(&["hooks", "install"]).exit(0);
     assert_eq!(Tree::of(&hooks), once, "installed twice");
@@ -359,7 +359,7 @@ fn husky_and_pre_commit_go_on_running_and_come_back_byte_for_byte() {
     let install = ["install", "-t", "post-checkout"];
     host.run(pre_commit.to_str().unwrap(), &install).exit(0);
     let before = Tree::of(&hooks);
-    host.gitroll(&["hooks", "install"]).exit(0).stdout_has("what was there runs after it");
+    host.gitroll(&["hooks", "install"]).exit(0).stdout_has("the previous content runs after it");
     s.app.write("two", "2");
     let two = s.app.commit("two");
     git(&s, &["checkout", "-q", "--detach", &one]).exit(0);
@@ -508,7 +508,7 @@ fn a_push_deploys_and_its_last_line_is_honest() {
     s.serves("1.1.0");
     // git push exits 0 whatever became of it, so the line says it.
     let bad = push("1.2.0", "throws");
-    bad.exit(0).stderr_has("NOT DEPLOYED [20]; git push exits 0 all the same");
+    bad.exit(0).stderr_has("NOT DEPLOYED [20]; git push exits 0 anyway");
     let last = bad.stderr.lines().rfind(|line| line.starts_with("remote: ")).unwrap();
     assert!(last.contains("NOT DEPLOYED [20]"), "{}", bad.stderr);
     s.serves("1.1.0");

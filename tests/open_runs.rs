@@ -306,7 +306,7 @@ fn asks_a_person(host: &TestEnvironment, run: &Path, named: &str) {
     };
     let before = files();
     let status = host.gitroll(&["status"]);
-    status.exit(21).stdout_has("one is damaged").stdout_has("serving").stdout_has("observed");
+    status.exit(21).stdout_has("one run is damaged").stdout_has("serving").stdout_has("observed");
     let json = host.gitroll(&["status", "--json"]).exit(21).json();
     assert!(json["result"]["damaged_run"].as_str().is_some_and(|text| text.contains(named)));
     for command in [

@@ -52,8 +52,10 @@ fn before_the_reload_status_says_what_serves_and_what_the_run_put_into_the_tree(
     let next = next_version(&s);
     killed(&host, &["deploy", &next, "--yes"], "head after");
     let said = host.gitroll(&["status"]);
-    said.exit(0).stdout_lacks("by hand").stdout_has("back to   waits for the end of the open run");
-    said.stdout_has("tree      v1.1.0").stdout_has("put there by the open run");
+    said.exit(0)
+        .stdout_lacks("by hand")
+        .stdout_has("back to   unknown until the open run is finished");
+    said.stdout_has("tree      v1.1.0").stdout_has("deployed by the open run");
     said.stdout_has("tree clean");
     assert!(said.stdout.contains("serving   v1.0.0-stable"), "{}", said.stdout);
     let answer = status(&host);
@@ -86,7 +88,7 @@ fn files_that_the_run_itself_is_changing_are_no_edits() {
     let s = serving(&host);
     let next = next_version(&s);
     killed(&host, &["deploy", &next, "--yes"], "activate after");
-    host.gitroll(&["status"]).exit(0).stdout_lacks("edited").stdout_has("tree      in part v1.1.0");
+    host.gitroll(&["status"]).exit(0).stdout_lacks("edited").stdout_has("tree      partly v1.1.0");
     s.app.write("README.md", "edited at night\n");
     host.gitroll(&["status"]).exit(0).stdout_has("README.md edited");
 }
@@ -100,12 +102,12 @@ fn a_run_that_goes_back_is_told_with_that_way_and_resume_finishes_it() {
     killed(&host, &["abort"], "journal tree-restored after");
     let said = host.gitroll(&["status"]);
     said.exit(0)
-        .stdout_has("done      on the way back: activate")
-        .stdout_has("not done  on the way back: reload web, prove, record")
-        .stdout_has("finishes putting back v1.0.0-stable")
-        .stdout_lacks("goes on to v1.1.0");
+        .stdout_has("done      going back: activate")
+        .stdout_has("not done  going back: reload web, prove, record")
+        .stdout_has("finishes restoring v1.0.0-stable")
+        .stdout_lacks("continues to v1.1.0");
     let refused = host.gitroll(&["deploy", &next]);
-    refused.exit(22).stderr_has("finishes putting back").stderr_lacks("goes on to v1.1.0");
+    refused.exit(22).stderr_has("finishes restoring").stderr_lacks("continues to v1.1.0");
     assert_eq!(status(&host)["open_runs"][0]["course"], "back");
     host.gitroll(&["resume"]).exit(20);
     s.serves("1.0.0");
@@ -119,7 +121,7 @@ fn past_the_commit_point_nobody_offers_an_abort() {
     killed(&host, &["deploy", &next, "--yes"], "journal proven after");
     host.gitroll(&["status"])
         .exit(0)
-        .stdout_has("proven by the open run, not on record yet")
+        .stdout_has("proven by the open run, not recorded yet")
         .stdout_lacks("gitroll abort");
     host.gitroll(&["deploy", &next]).exit(22).stderr_lacks("gitroll abort").stderr_has("resume");
     let aborted = host.gitroll(&["abort"]);
@@ -141,10 +143,7 @@ fn a_record_that_is_in_the_chain_is_not_called_missing() {
     let next = next_version(&s);
     killed(&host, &["deploy", &next, "--yes"], "chain moved");
     let said = host.gitroll(&["status"]);
-    said.exit(0)
-        .stdout_has("is on record (#")
-        .stdout_lacks("not recorded")
-        .stdout_lacks("not done");
+    said.exit(0).stdout_has("is recorded (#").stdout_lacks("not recorded").stdout_lacks("not done");
     let answer = status(&host);
     assert_eq!(answer["open_runs"][0]["record"], answer["record"], "{answer}");
     assert_eq!(answer["open_runs"][0]["left"], serde_json::json!([]), "{answer}");
@@ -165,8 +164,8 @@ fn status_of_a_run_that_needs_a_person_says_what_the_run_said() {
     for (name, words) in [
         ("why", "prove: api: 500"),
         ("not used", "it was failing too"),
-        ("gitroll resume", "once that is mended"),
-        ("gitroll abort", "puts back what served before, failing as it was"),
+        ("gitroll resume", "after you fix the problem"),
+        ("gitroll abort", "restores what served before, which was failing"),
     ] {
         ended.stderr_has(name).stderr_has(words);
         said.stdout_has(name).stdout_has(words);
@@ -196,7 +195,7 @@ fn a_lock_in_the_way_of_abort_is_no_kill() {
     host.gitroll(&["status"])
         .exit(0)
         .stdout_lacks("killed  ")
-        .stdout_has("tree      in part v1.1.0");
+        .stdout_has("tree      partly v1.1.0");
     fs::remove_file(&lock).expect("it is there");
     host.gitroll(&["abort"]).exit(0).stderr_lacks("killed");
     s.serves("1.0.0");
@@ -212,7 +211,10 @@ fn a_terminal_closed_at_the_question_alarms_nobody() {
     let s = serving(&host);
     let next = next_version(&s);
     killed(&host, &["deploy", &next, "--yes"], "lock taken");
-    host.gitroll(&["status"]).exit(0).stdout_lacks("killed").stdout_has("nothing is left of it");
+    host.gitroll(&["status"])
+        .exit(0)
+        .stdout_lacks("killed")
+        .stdout_has("nothing remains to be done");
     assert_eq!(status(&host)["killed"]["leftovers"], false);
 }
 
@@ -225,7 +227,7 @@ fn an_open_run_that_nobody_guards_says_so() {
     killed(&host, &["deploy", &next, "--yes"], "prove before");
     host.gitroll(&["status"])
         .exit(0)
-        .stdout_has("watchdog  none: nobody finishes this run but you");
+        .stdout_has("watchdog  none: you must finish this run yourself");
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn what_was_checked_out_and_never_started_is_not_what_served() {
     status
         .exit(0)
         .stdout_has("serving   v1.0.0")
-        .stdout_has("is checked out by hand and was never started");
+        .stdout_has("is checked out by hand but was never started");
     host.gitroll(&["check"]).exit(0).stdout_has("v1.0.0");
     // The way back leads to what served, not to what was only checked out.
     host.gitroll(&["deploy", &worse, "--yes"]).exit(20).stderr_has("v1.0.0");

@@ -34,7 +34,7 @@ fn a_step_that_no_step_cures_comes_down_all_the_same() {
     let host = TestEnvironment::new();
     let s = off(&host);
     let going = ramps(&host, &["QW-001", "10%,50%,100%", "--every", "3s", "--json"]);
-    going.tells("ENABLE_UPLOADS = 0.5 is watched");
+    going.tells("watching ENABLE_UPLOADS = 0.5");
     s.sicken("both");
     let (out, told) = going.ends(21);
     assert!(s.env().contains("ENABLE_UPLOADS=0.1"), "{}\n{told}", s.env());
@@ -119,7 +119,7 @@ fn who_stops_the_ramp_while_it_puts_a_step_back_does_not_bring_that_step_back() 
     let host = TestEnvironment::new();
     let s = off(&host);
     let going = ramps(&host, &["QW-001", "10%,50%,100%", "--every", "4s"]);
-    going.tells("ENABLE_UPLOADS = 0.5 is watched");
+    going.tells("watching ENABLE_UPLOADS = 0.5");
     s.sicken("both");
     wait_until("the step before is set again", || s.env().contains("ENABLE_UPLOADS=0.1"));
     going.interrupt();

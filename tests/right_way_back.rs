@@ -66,14 +66,17 @@ fn calendar_versions_are_taken_by_their_numbers_and_promote_invents_no_name() {
     let s = Scenario::bound(&host, Fixture::Plain, &quick());
     for version in ["2024.10.12", "2024.11.05"] {
         s.release(version, Behaviour::Good).exit(0);
-        s.promote(version).stderr_lacks("is no version");
+        s.promote(version).stderr_lacks("is not a version");
     }
     s.release("1.1.0", Behaviour::Good).exit(0);
     s.app.git(&["tag", "--no-sign", "-a", "-m", "by a person", "v1.1.0-stable"]);
     let tags = || s.app.git(&["tag", "--list", "*-stable"]);
     let before = tags();
     // The declared name is taken, by a tag on this very commit that nobody trusted signed.
-    host.gitroll(&["promote", "--yes"]).exit(10).says("v1.1.0-stable names").says("--as VERSION");
+    host.gitroll(&["promote", "--yes"])
+        .exit(10)
+        .says("v1.1.0-stable already names")
+        .says("--as VERSION");
     s.app.git(&["tag", "-d", "v1.1.0-stable"]);
     s.app.lightweight_tag("v1.1.0-stable");
     host.gitroll(&["promote", "--yes"])
@@ -87,7 +90,7 @@ fn calendar_versions_are_taken_by_their_numbers_and_promote_invents_no_name() {
     s.app.git(&["tag", "-d", "v1.1.0-stable"]);
     host.gitroll(&["promote", "--yes"]).exit(0).says("v1.1.0-stable is");
     let before = tags();
-    host.gitroll(&["promote", "--yes"]).exit(0).says("v1.1.0-stable names").says("already");
+    host.gitroll(&["promote", "--yes"]).exit(0).says("v1.1.0-stable already names");
     // The next release still declares 1.1.0.
     s.app.write("more.txt", "more\n");
     let commit = s.app.commit("More of 1.1.0");
@@ -130,7 +133,7 @@ fn a_fresh_clone_never_goes_back_to_a_tag_that_lies_ahead_and_never_ran_there() 
     s.serves("1.1.0");
     host.gitroll(&["targets"]).exit(0).says("newer than what serves");
     let plan = host.gitroll(&["back", "--to", "last-stable", "--plan"]);
-    plan.exit(0).says("v1.2.0-stable  lies ahead").never_says(&newest[..7]);
+    plan.exit(0).says("v1.2.0-stable  newer than what serves").never_says(&newest[..7]);
     host.gitroll(&["back", "--plan"]).exit(0).never_says(&newest[..7]);
     host.gitroll(&["back", "--to", "last-stable", "--no-verdict", "--yes"]).exit(0);
     s.serves("1.0.0");

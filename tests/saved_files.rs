@@ -28,7 +28,7 @@ fn an_undo_brings_back_what_the_rollback_put_aside() {
     s.app.write("uploads/ana/photo.png", "of a user");
     s.app.write("uploads/second.png", "of another");
 
-    host.gitroll(&["back", "--yes"]).exit(0).says("is saved");
+    host.gitroll(&["back", "--yes"]).exit(0).says("moves to .git/gitroll/saved");
     assert!(s.app.dir.join("uploads").is_symlink());
     let listed = host.gitroll(&["saved"]);
     listed.exit(0).stdout_has("uploads/ana/photo.png").stdout_has("back #");
@@ -72,9 +72,14 @@ fn what_was_put_aside_is_listed_and_restored_by_name_and_replaces_nothing() {
     let set = host.gitroll(&["saved", "--json"]).exit(0).json()["result"]["saved"][0].clone();
     let id = set["id"].as_str().expect("it has a name").to_owned();
     let answer = host.gitroll(&["saved", "restore", &id]);
-    answer.exit(1).stderr_has("the path is in use").stderr_has("config/host.json");
+    answer
+        .exit(1)
+        .stderr_has("every one of these paths is in use again")
+        .stderr_has("config/host.json");
     assert_eq!(s.app.read("config/host.json"), "of the release\n");
-    host.gitroll(&["saved", "restore", &id, "config/none.json"]).exit(1).stderr_has("holds no");
+    host.gitroll(&["saved", "restore", &id, "config/none.json"])
+        .exit(1)
+        .stderr_has("does not contain");
     host.gitroll(&["saved", "restore", "99"]).exit(1).stderr_has("gitroll saved");
 
     // Left for what served before, they could lie there again: the way back says so.

@@ -36,7 +36,7 @@ fn the_schemas_are_those_of_the_types() {
         assert!(
             there == wanted,
             "docs/schema/{name}.json is not the schema of its type; \
-             GITROLL_WRITE_SCHEMAS=1 cargo test --test suite schemas:: writes it anew"
+             GITROLL_WRITE_SCHEMAS=1 cargo test --test suite schemas:: writes it again"
         );
         known.insert(format!("{name}.json"));
     }
@@ -45,7 +45,7 @@ fn the_schemas_are_those_of_the_types() {
     assert_eq!(known, there, "the types (left) and the files in docs/schema (right)");
 }
 
-/// The answer fits its schema, and the envelope around it found the required line.
+/// The answer fits its schema, and the envelope around it fits its own.
 #[track_caller]
 fn fits(answer: &Answer, command: &str, name: &str) -> Value {
     let document = answer.json();

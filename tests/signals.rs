@@ -122,7 +122,7 @@ fn term_during_a_build_ends_the_build_and_touches_nothing() {
     let said = deploy.ends(1);
     assert!(said.contains("interrupted by a signal"), "{said}");
     assert!(said.contains("stopping; nothing in the live tree was changed"), "{said}");
-    assert!(!said.contains("mended") && said.contains("starts again"), "{said}");
+    assert!(!said.contains("after you fix") && said.contains("starts again"), "{said}");
     let sleep = fs::read_to_string(&begun).expect("it was written");
     let alive = fs::read_to_string(format!("/proc/{}/stat", sleep.trim()));
     assert!(alive.is_err() || alive.is_ok_and(|stat| stat.contains(") Z")), "the build goes on");
@@ -146,10 +146,7 @@ fn a_second_signal_at_once_leaves_the_run_open() {
     let said = deploy.ends(22);
     assert!(said.contains("gitroll resume") && said.contains("gitroll abort"), "{said}");
     // It is on its way back: that is what resume goes on with.
-    assert!(
-        said.contains("finishes putting back v1.0.0") && !said.contains("goes on to"),
-        "{said}"
-    );
+    assert!(said.contains("finishes restoring v1.0.0") && !said.contains("continues to"), "{said}");
     host.gitroll(&["status"]).exit(0).stdout_has("interrupted while v1.0.0");
     host.gitroll(&["deploy", "--yes"]).exit(22);
     host.gitroll(&["abort"]).exit(0).stdout_has("v1.0.0");
@@ -376,7 +373,7 @@ fn a_command_that_goes_on_after_the_kill_is_waited_for_and_never_runs_twice_at_o
         let s = by_commands(&host, idempotent);
         killed_while_reloading(&s);
         let count = reloads(&host);
-        host.gitroll(&["status"]).exit(0).stdout_has("goes on (process");
+        host.gitroll(&["status"]).exit(0).stdout_has("is still running (process");
         let mut waiting = host.gitroll_command(way);
         let waiting =
             waiting.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
@@ -416,7 +413,7 @@ fn a_server_that_looks_like_the_command_that_started_it_is_let_alone() {
     let mut deploy = host.gitroll_command(&["deploy", &next, "--yes"]);
     deploy.env("GITROLL_FAIL_AT", "activate before=kill");
     assert_eq!(deploy.output().expect("it runs").status.code(), None);
-    host.gitroll(&["status"]).exit(0).stdout_lacks("goes on (process");
+    host.gitroll(&["status"]).exit(0).stdout_lacks("is still running (process");
     host.gitroll(&["abort"]).stderr_lacks("waiting for");
     assert_eq!(s.app.pid_served(), pid, "the server was ended");
     let again = std::time::Instant::now();

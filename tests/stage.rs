@@ -69,7 +69,7 @@ fn a_build_asks_git_and_the_environment_and_leaves_nothing_there() {
     s.bind()
         .stdout_has("builds do not see")
         .stdout_has("ACME_TOKEN")
-        .stdout_has("VITE_API_URL named in");
+        .stdout_has("VITE_API_URL used in");
     let binding = fs::read_to_string(host.path("gitroll/host.toml")).unwrap();
     let passed = binding.replace("# pass = [\"ACME_TOKEN\"]", "pass = [\"ACME_TOKEN\"]");
     fs::write(host.path("gitroll/host.toml"), passed).unwrap();

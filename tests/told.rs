@@ -100,7 +100,7 @@ fn flags_that_are_off_and_files_of_another_release_are_told_before_and_after() {
     let next = s.app.commit_version("1.2.0", Behaviour::Good);
     s.app.git(&["checkout", "-q", "--detach", &serving]);
     let plan = host.gitroll(&["deploy", &next, "--plan"]);
-    plan.stderr_has("QW-001 is not as in v1.1.0 now; it becomes as in v1.2.0");
+    plan.stderr_has("QW-001 differs from v1.1.0; it changes to the files of v1.2.0");
 }
 
 /// 1.0.0 serving, 1.1.0 committed, with a build group of these words of a shell.
@@ -146,7 +146,7 @@ fn a_build_is_followed_kept_whole_and_a_row_of_the_log_where_it_fails() {
     kept.exit(0).stdout_has("== build app\n$ sh -c").stdout_has("\nline 1\n");
     kept.stdout_has("\nline 30\n").stdout_has("[redacted]").stdout_lacks("correct-horse");
     host.gitroll(&["show", &run]).exit(0).stdout_has("no record").stdout_has("broken");
-    host.gitroll(&["show", "--output"]).exit(1).stderr_has("#3 was no run");
+    host.gitroll(&["show", "--output"]).exit(1).stderr_has("#3 is not a run");
     s.serves("1.0.0");
 }
 
@@ -187,9 +187,9 @@ fn a_long_build_gives_signs_of_life_and_took_is_what_the_person_waited() {
     killed.env("GITROLL_FAIL_AT", "reload web before=kill");
     Answer::of(killed, std::time::Duration::from_secs(60));
     let resumed = host.gitroll(&["resume"]);
-    resumed.exit(0).stderr_has("cut off in reload web, after ");
+    resumed.exit(0).stderr_has("interrupted in reload web, after ");
     host.gitroll(&["show"])
         .exit(0)
-        .stdout_has("cut off in reload web, after ")
-        .stdout_has(" went on at ");
+        .stdout_has("interrupted in reload web, after ")
+        .stdout_has(" continued at ");
 }

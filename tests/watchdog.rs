@@ -244,7 +244,7 @@ fn a_run_that_is_killed_before_it_touches_anything_is_not_guarded() {
     let s = serving(&host, "1s");
     is_killed(deploy(&s, "1.1.0", "journal begun after=kill"));
     nothing_is_left(&s);
-    host.gitroll(&["status"]).exit(0).stdout_has("watchdog  none: nobody finishes");
+    host.gitroll(&["status"]).exit(0).stdout_has("watchdog  none: you must finish");
     host.gitroll(&["abort"]).exit(0);
     nothing_is_left(&s);
 }

@@ -39,7 +39,7 @@ pub struct BackRequest {
     pub cascade: Option<usize>,
     /// Show what would be done and stop.
     pub plan_only: bool,
-    /// The question is answered beforehand.
+    /// The question is answered in advance.
     pub yes: bool,
 }
 
@@ -156,7 +156,7 @@ fn code(
 /// So many of the newest states are looked through for what was passed.
 const NEWEST: usize = 20;
 
-/// What would be taken before the target the next time, although it was tried in vain, or somebody went past it.
+/// What would be taken before the target the next time, although it was tried without success, or someone went past it.
 fn name_passed(
     session: &Session,
     newest: &[Candidate],

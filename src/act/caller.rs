@@ -42,7 +42,7 @@ pub enum Notice<'a> {
     Remark(String),
     /// One more command after those that an end named, and what it does.
     MoreNext(String, String),
-    /// In short how it stands, and what that means.
+    /// In short its state, and what that means.
     Verdict(Status, String),
     /// What is going to be done.
     Preview(&'a Preview),
@@ -77,7 +77,7 @@ pub enum Unanswered {
 
 /// Whoever answers questions.
 pub trait Prompt: Send + Sync {
-    /// Whether there is somebody to ask.
+    /// Whether there is someone to ask.
     fn is_there(&self) -> bool;
 
     /// Asks a yes-or-no question.
@@ -116,7 +116,7 @@ impl Caller {
         typed.unwrap_or_else(Instant::now)
     }
 
-    /// The person thought about a question that was asked at `asked`: that is no waiting.
+    /// The person thought about a question that was asked at `asked`: that is not a waiting.
     pub fn thought_since(&self, asked: Instant) {
         if let Ok(mut begun) = self.begun.lock() {
             *begun = begun.map(|begun| begun + asked.elapsed());

@@ -1,4 +1,4 @@
-//! Carrying out a change: look, compose, check, describe, ask, execute; and where that fails while what served was
+//! Carrying out a change: look, compose, check, describe, ask, execute; and if that fails while what served was
 //! failing too, the same with the next candidate.
 
 use std::time::{Duration, Instant};
@@ -53,14 +53,14 @@ impl Default for ChangeOptions {
             confirm: false,
             any_candidate: false,
             fallbacks: 1,
-            // The values of before are put back, however the app was with them.
+            // The values of before are restored, however the app was with them.
             flags_fail: OnFailure::Restore,
             builds: false,
         }
     }
 }
 
-/// Carries out `change`; should it fail while what served was failing too, goes on with `fallbacks`. How it ended is
+/// Carries out `change`; should it fail while what served was failing too, continues with `fallbacks`. How it ended is
 /// told as well.
 ///
 /// # Errors
@@ -110,7 +110,7 @@ pub fn carry_out(
         if !session.caller.prompt().confirm(&question, default)? {
             return Err(Failure::unchanged("not confirmed").and_nothing_changed());
         }
-        // How long a person thinks is no part of what is promised.
+        // How long a person thinks is not a part of what is promised.
         begin += asking.elapsed();
     }
     check_unmoved(session, &facts, &plan)?;
@@ -201,7 +201,7 @@ fn never_started(head: &Served, serving: &Served) -> Failure {
         .next(format!("gitroll deploy {}", head.commit.short()), "starts what is checked out")
 }
 
-/// What is not reloaded serves on: where nobody saw it being started, it is started anew.
+/// What is not reloaded serves on: if nobody saw it being started, it is restarted.
 fn reload_what_was_not_proven(
     session: &Session,
     facts: &Facts,
@@ -273,7 +273,7 @@ fn question(plan: &Plan, healthy: bool) -> (String, bool) {
     (question, true)
 }
 
-/// How what serves stands before anything is changed. Where HEAD was moved by hand to the very target,
+/// How what serves is before anything is changed. Where HEAD was moved by hand to the very target,
 /// what runs may be the one or the other: the better answer counts.
 fn observe(session: &Session, facts: &Facts, change: &Change) -> Observed {
     let site = &session.site;
@@ -346,7 +346,10 @@ fn beside(session: &Session, facts: &Facts, plan: &Plan) -> Vec<String> {
     for part in parts(&session.site, facts).unwrap_or_default() {
         let id = &part.component;
         if let Some(release) = &part.not_as_in {
-            said.push(format!("{id} is not as in {} now; it becomes as in {to}", release.name));
+            said.push(format!(
+                "{id} differs from {}; it changes to the files of {to}",
+                release.name
+            ));
         }
         if let (Some(true), Some(flag)) = (part.flag_off, &part.flag) {
             said.push(format!("{flag} of {id} is off, and stays off"));
@@ -394,7 +397,7 @@ fn check_unmoved(session: &Session, facts: &Facts, plan: &Plan) -> Result<(), Fa
     Ok(())
 }
 
-/// Records what somebody else put in place, before it is replaced; or what served all the while, where what was put in
+/// Records what someone else put in place, before it is replaced; or what served all the while, where what was put in
 /// place was never started. `found` is what serves.
 fn record_predeploy(
     session: &Session,
@@ -420,7 +423,7 @@ fn record_predeploy(
     let doubt = doubt.doubt(told, false).filter(|_| healthy);
     if let Some(HandMade::NeverStarted(head)) = &facts.hand_made {
         evidence.never_started = Some(head.commit.clone());
-        // What was built with it is what it was recorded with: what lies there may be of the other.
+        // What was built with it is what it was recorded with: what is there may be of the other.
         if let Some(entry) = facts.last_record_of(site, &found.commit) {
             evidence.artifacts = ledger::evidence(&site.git, entry)?.artifacts;
         }
@@ -478,7 +481,7 @@ fn served_with_the_same_version(
     Ok(before.commit != found.commit && before.version == found.version)
 }
 
-/// A command that runs a plan, or goes on with a run, until no other run waits for it.
+/// A command that runs a plan, or continues with a run, until no other run waits for it.
 pub(super) struct Pursuit<'a> {
     pub session: &'a Session,
     /// The command as it was typed.
@@ -631,7 +634,7 @@ impl Pursuit<'_> {
         self.execute(&Tried::of(&failed.plan), next, why, terms)
     }
 
-    /// Takes a candidate that is kept instead of one that could not be built: nothing that serves was touched.
+    /// Takes a candidate that is kept instead of one that could not be built: the live tree was not changed.
     fn take_kept(&self, mut tried: Attempt) -> Result<Attempt, Failure> {
         let next = tried.kept.remove(0);
         let Ended::Untouched { why } = &tried.ended else { return Ok(tried) };

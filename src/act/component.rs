@@ -29,7 +29,7 @@ pub struct ComponentRequest {
     pub id: String,
     /// Whose files, as for `back`.
     pub to: Option<String>,
-    /// `None`: asked where somebody is there; else the flag, then the files.
+    /// `None`: asked where someone is there; else the flag, then the files.
     pub via: Option<Via>,
     pub reason: Option<String>,
     /// Do not hold what is left.
@@ -38,7 +38,7 @@ pub struct ComponentRequest {
     pub force: bool,
     /// Show what would be done and stop.
     pub plan_only: bool,
-    /// The question is answered beforehand.
+    /// The question is answered in advance.
     pub yes: bool,
 }
 
@@ -47,7 +47,7 @@ pub struct ComponentRequest {
 pub enum Via {
     /// Its feature flag is switched off.
     Flag,
-    /// Its files are put back.
+    /// Its files are restored.
     Files,
 }
 
@@ -79,11 +79,11 @@ enum AfterFlag {
 
 /// What became of the flag before it came to the files.
 enum Tried {
-    /// It is no way, or is off already.
+    /// It is not a way, or is off already.
     Nothing,
     /// It could not be read or switched.
     PassedOver,
-    /// It was switched, did not help and was put back: how that ended.
+    /// It was switched, did not help and was restored: how that ended.
     Flag(Status),
 }
 
@@ -282,7 +282,7 @@ fn find<'a>(facts: &'a Facts, id: &str) -> Result<&'a Component, Failure> {
     let failure = failure.detail(format!("gitroll.toml declares {first}{more}"));
     Err(match nearest(id, &known) {
         Some(near) => failure.next(format!("gitroll component {near}"), "the nearest name"),
-        None => failure.next("gitroll component", "shows how they stand"),
+        None => failure.next("gitroll component", "shows the flags"),
     })
 }
 
@@ -487,7 +487,7 @@ pub enum Consent {
     NotNeeded,
     /// `--force`
     Given,
-    /// It has to be asked for; this command goes on without asking.
+    /// It has to be asked for; this command continues without asking.
     Ask(String),
 }
 
@@ -506,7 +506,7 @@ impl Consent {
 /// warned of, a line each.
 ///
 /// # Errors
-/// When an import in the tree that is to serve would not find its file, and nobody says to go on.
+/// When an import in the tree that is to serve would not find its file, and nobody says to continue.
 fn look(
     session: &Session,
     facts: &Facts,

@@ -139,7 +139,7 @@ fn tell(
             return Err(match failed {
                 Some(Attempt { run, .. }) => {
                     let all = format!("gitroll show {} --output", run.id);
-                    failure.next(all, "shows all that the build wrote")
+                    failure.next(all, "shows all output of the build")
                 }
                 None => failure,
             });
@@ -233,7 +233,7 @@ fn as_typed(plan: &Plan, same: bool) -> String {
     }
 }
 
-/// Publishes a record, and notes in the answer how it stands with it.
+/// Publishes a record, and notes in the answer its state with it.
 fn publish(
     session: &Session,
     plan: &Plan,
@@ -327,7 +327,7 @@ fn person_needed(session: &Session, plan: &Plan, run: &RunId, side: Side, why: &
     Ending::PersonNeeded { what, facts, next: next_steps::stuck(side) }
 }
 
-/// What is to be said where the older version lies there and was never seen on the schema that it found.
+/// What is to be said where the older version is there and was never seen on the schema that it found.
 fn schema(session: &Session, plan: &Plan, side: Side) -> Option<String> {
     let facts = Facts::gather(&session.site).ok().filter(|_| side == Side::Target)?;
     let (from, to) = (&plan.from.commit, &plan.to.commit);

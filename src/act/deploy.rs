@@ -35,7 +35,7 @@ pub struct DeployRequest {
     pub keep_components: Vec<String>,
     /// Go on although imports would not find their file with the files that are kept.
     pub force: bool,
-    /// Keep checking for so long after the proof, and go back by itself where that fails.
+    /// Keep checking for so long after the proof, and go back by itself if that fails.
     pub soak: Option<Duration>,
     /// Show what would be done and stop.
     pub plan_only: bool,
@@ -157,7 +157,7 @@ fn configuration(
     })
 }
 
-/// What serves and is left: what truly runs, where somebody checked out another version. Where nobody can tell what runs
+/// What serves and is left: what truly runs, where someone checked out another version. If nobody can tell what runs
 /// of the two, it is what the records say as long as that may answer.
 fn left(session: &Session, facts: &Facts, revision: &Oid) -> Result<Served, Failure> {
     let site = &session.site;
@@ -176,7 +176,7 @@ fn left(session: &Session, facts: &Facts, revision: &Oid) -> Result<Served, Fail
     }
 }
 
-/// The judgement of what is left, where it fails and `to` is older: then this is a rollback.
+/// The judgement of what is left, if it fails and `to` is older: then this is a rollback.
 fn rollback(
     session: &Session,
     facts: &Facts,
@@ -336,7 +336,7 @@ fn typed(to: &Served, request: &DeployRequest) -> String {
     format!("gitroll deploy{rev}{}", keep.collect::<String>())
 }
 
-/// Says why `held` stops a deploy, and how to go on past all of `holding`, of which `left` are not lifted yet.
+/// Says why `held` stops a deploy, and how to continue past all of `holding`, of which `left` are not lifted yet.
 fn refusal(to: &Served, typed: &str, held: &Held, holding: &[Held], left: &[&Held]) -> Failure {
     let why = match &held.hold {
         Hold::Component { id, .. } => {

@@ -1,4 +1,4 @@
-//! Gathers what a diagnosis is made from: what was observed, the records, what lies outside of git, where one could go.
+//! Gathers what a diagnosis is made from: what was observed, the records, what is outside of git, where one could go.
 
 use std::path::Path;
 
@@ -316,7 +316,7 @@ fn way(session: &Session, facts: &Facts, candidate: &Candidate) -> Way {
     }
 }
 
-/// With the first candidate that was not tried in vain since it was last proven, where there is one.
+/// With the first candidate that was not tried without success since it was last proven, where there is one.
 fn not_tried(session: &Session, facts: &Facts, good: Resolution) -> Resolution {
     let tried = |one: &Candidate| {
         one.commit.as_ref().is_some_and(|commit| failed_try(session, facts, commit).is_some())
@@ -465,7 +465,7 @@ fn newer(session: &Session, facts: &Facts) -> Result<Option<String>, Failure> {
     Ok((!held).then_some(name))
 }
 
-/// The rollback that was the last act here, by code or by flags; `None` where something else was, or somebody moved
+/// The rollback that was the last act here, by code or by flags; `None` if something else was, or someone moved
 /// HEAD since.
 pub fn last_rollback(session: &Session, facts: &Facts) -> Option<Rollback> {
     let (entry, flags) = undoable(session, facts)?;

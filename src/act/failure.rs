@@ -108,7 +108,7 @@ impl Failure {
                 .detail(format!("{label} was interrupted: did its command finish?"))
                 .detail(format!("command  {command}"));
         }
-        failure.next("gitroll status", "shows where it stands").next_steps(run)
+        failure.next("gitroll status", "shows the state of the run").next_steps(run)
     }
 
     /// Puts other commands before its own, each once.
@@ -140,18 +140,20 @@ impl From<OpenError> for Failure {
             OpenError::NotARepository(_) => {
                 failure.next("gitroll -C DIR …", "run it in the app's checkout")
             }
-            OpenError::Bare(_) => failure.next("git clone", "make a checkout of it, and run there"),
+            OpenError::Bare(_) => {
+                failure.next("git clone", "create a checkout, and run the command there")
+            }
             OpenError::ForeignOwner { owner, .. } => {
                 failure.next(format!("sudo -u {owner} gitroll …"), "run as the tree's owner")
             }
             OpenError::Extension { .. } => {
-                failure.next("git clone --ref-format=files", "clone it in the common format")
+                failure.next("git clone --ref-format=files", "clone it in the default format")
             }
-            OpenError::Partial(_) => failure.next("git clone", "clone it whole"),
+            OpenError::Partial(_) => failure.next("git clone", "make a full clone"),
             OpenError::Sparse(_) => {
-                failure.next("git sparse-checkout disable", "check it out whole")
+                failure.next("git sparse-checkout disable", "check out all files")
             }
-            OpenError::Broken { .. } => failure.next("git fsck", "see what is broken"),
+            OpenError::Broken { .. } => failure.next("git fsck", "shows what is broken"),
         }
     }
 }
@@ -160,7 +162,7 @@ impl From<GitError> for Failure {
     fn from(error: GitError) -> Self {
         let failure = Self::unchanged(error.to_string());
         match &error {
-            GitError::Object { .. } => failure.next("git fsck", "see what is broken"),
+            GitError::Object { .. } => failure.next("git fsck", "shows what is broken"),
             GitError::Ambiguous { .. } => failure.detail("use a full name or more digits"),
             _ => failure,
         }
@@ -190,27 +192,24 @@ impl From<LedgerError> for Failure {
         }
         match &error {
             LedgerError::Rewritten { .. } => Self::refused(error.to_string())
-                .next(
-                    "git fetch origin 'refs/gitroll/*:refs/gitroll/*'",
-                    "brings back what was pushed",
-                )
+                .next("git fetch origin 'refs/gitroll/*:refs/gitroll/*'", "fetches what was pushed")
                 .next(
                     "gitroll init --new-writer",
-                    "begins a new chain; the old one stays to be read",
+                    "starts a new chain; the old one stays readable",
                 ),
-            LedgerError::Untrusted { .. } => {
-                Self::refused(error.to_string()).next("gitroll log", "shows what is believed").next(
+            LedgerError::Untrusted { .. } => Self::refused(error.to_string())
+                .next("gitroll log", "shows the trusted records")
+                .next(
                     "gitroll init",
-                    "trusts this host's own key again, where the trust file was lost",
-                )
-            }
+                    "trusts this host's own key again, if the trust file was lost",
+                ),
             LedgerError::Malformed { .. } | LedgerError::Broken { .. } => {
                 Self::refused(error.to_string())
-                    .next("gitroll log", "shows what is believed")
+                    .next("gitroll log", "shows the trusted records")
                     .next("git fsck", "shows what is broken")
             }
             LedgerError::Sign(_) => Self::unchanged(error.to_string())
-                .next("gitroll init --new-key", "makes a key of the host's own"),
+                .next("gitroll init --new-key", "creates a key for this host"),
             LedgerError::Reason(_) => Self::new(Status::Usage, error.to_string()),
             LedgerError::Raced => {
                 Self::new(Status::Busy, error.to_string()).next("the same command", "try again")
@@ -227,12 +226,12 @@ impl From<PlanError> for Failure {
             PlanError::Ledger(error) => error.into(),
             PlanError::Config(error) => error.into(),
             PlanError::NoChain(_) => Self::refused(error.to_string())
-                .detail("the binding names a chain that this repository does not hold")
+                .detail("the binding names a chain that is not in this repository")
                 .next(
                     "git fetch origin 'refs/gitroll/*:refs/gitroll/*'",
-                    "brings it back if it was pushed",
+                    "fetches it, if it was pushed",
                 )
-                .next("gitroll init --new-writer", "begins a new one"),
+                .next("gitroll init --new-writer", "starts a new one"),
             other => Self::unchanged(other.to_string()),
         }
     }
@@ -269,19 +268,20 @@ impl From<LockError> for Failure {
                     failure = failure
                         .detail(format!("gitroll {command} by {who} since {since}, pid {pid}"));
                 }
-                failure
-                    .next("gitroll status", "shows what goes on")
-                    .next("the same command with --wait 60s", "waits for its end, at most so long")
+                failure.next("gitroll status", "shows the progress").next(
+                    "the same command with --wait 60s",
+                    "waits up to this long for it to finish",
+                )
             }
             LockError::Gone => Self::refused(error.to_string())
-                .next("gitroll init", "binds it again, with a chain of its own"),
+                .next("gitroll init", "binds it again, with its own chain"),
             LockError::Io { path, .. } => {
                 let at = path.parent().unwrap_or(path).display().to_string();
                 Self::unchanged(error.to_string())
-                    .detail("nothing was changed; a run that is open stays open")
+                    .detail("nothing was changed; an open run stays open")
                     .next(format!("findmnt -T {at}"), "shows whether it is mounted read-only")
-                    .next(format!("ls -ld {at}"), "shows whose it is")
-                    .next("the same command", "once that can be written")
+                    .next(format!("ls -ld {at}"), "shows its owner")
+                    .next("the same command", "tries again, after it is writable")
             }
         }
     }
@@ -297,7 +297,7 @@ impl From<JournalError> for Failure {
                 match (run, run.and_then(|run| run.parent()?.parent())) {
                     (Some(run), Some(state)) => failure.next(
                         format!("mv {} {}", run.display(), state.display()),
-                        "takes the run out of the way with all it knew, when you know where it stood",
+                        "removes this run and its data; use it only if you know the state of the host",
                     ),
                     _ => failure,
                 }
@@ -312,15 +312,15 @@ impl From<EngineError> for Failure {
         match error {
             EngineError::Journal(JournalError::Io { .. }) | EngineError::Ledger(_) => {
                 Self::new(Status::RunOpen, error.to_string())
-                    .detail("the run stays open: mend that first")
-                    .next("gitroll status", "shows where it stands, and both ways on")
-                    .next("gitroll resume", "goes on the way it was on")
-                    .next("gitroll abort", "puts back what served, unless that is too late")
+                    .detail("the run stays open: fix that first")
+                    .next("gitroll status", "shows the state of the run and both commands")
+                    .next("gitroll resume", "continues the run")
+                    .next("gitroll abort", "restores what served before, unless it is too late")
             }
             EngineError::Journal(error) => error.into(),
             EngineError::NotBegun(_) => Self::unchanged(error.to_string())
                 .nothing_changed()
-                .next("gitroll doctor", "looks for what is in the way"),
+                .next("gitroll doctor", "looks for the problem"),
             EngineError::Config(_) => Self::new(Status::PersonNeeded, error.to_string()),
             // Nothing was changed by this, but the run is open still: 22 says what has to be done first.
             EngineError::TooLate(ref run) => {
@@ -334,7 +334,7 @@ impl From<Unanswered> for Failure {
     fn from(error: Unanswered) -> Self {
         Self::new(Status::Usage, error.to_string())
             .nothing_changed()
-            .next("the same command with --yes", "answers it beforehand")
+            .next("the same command with --yes", "skips the question")
     }
 }
 
@@ -345,8 +345,7 @@ impl From<Vec<Problem>> for Failure {
         let failure = match problems.as_slice() {
             [only] => Self::new(status, only.message.clone()).detail(only.hint.clone()),
             many => {
-                let mut failure =
-                    Self::new(status, format!("{} things are in the way", many.len()));
+                let mut failure = Self::new(status, format!("{} problems were found", many.len()));
                 for problem in many {
                     failure = failure.detail(problem.message.clone());
                     failure = failure.detail(format!("  {}", problem.hint));

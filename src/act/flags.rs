@@ -274,7 +274,7 @@ pub fn change(
     })
 }
 
-/// The values before the last change of flags here that was not put back since, and its record; `None` where there
+/// The values before the last change of flags here that was not restored since, and its record; `None` if there
 /// is none.
 pub fn back_to_before(
     session: &Session,
@@ -286,7 +286,7 @@ pub fn back_to_before(
         record.event == Event::Flags
             && record.outcome == Outcome::Succeeded
             && record.lifts.is_empty()
-            // What was only applied anew changed nothing that could go back.
+            // What was only applied again changed nothing that could go back.
             && record.flags.iter().any(|change| change.before != change.after)
             && !lifted(own, &entry.digest)
     })?;
@@ -472,7 +472,7 @@ fn found(value: &FlagValue, hidden: &HiddenFlags) -> Option<Value> {
 }
 
 /// What the running app has, where its source has `found`, and what showed that or why nothing does. What the app
-/// once wrote to a log is no answer about now.
+/// once wrote to a log is not a answer about now.
 pub fn running(
     session: &Session,
     facts: &Facts,

@@ -33,9 +33,9 @@ pub struct FsckReport {
     pub app: AppName,
     pub environment: EnvironmentName,
     pub chains: Vec<ChainSummary>,
-    /// What is wrong, and stays so.
+    /// What is wrong and not repaired.
     pub findings: Vec<Finding>,
-    /// What was wrong and was mended.
+    /// What was wrong and is repaired.
     pub repaired: Vec<Finding>,
 }
 
@@ -77,7 +77,7 @@ fn examine(site: &Site, scope: Scope) -> Result<(Examined, Vec<Finding>), Failur
     if examined.ledger.chains.contains_key(&site.binding.writer) {
         findings.extend(Facts::gather(site).and_then(|facts| target(site, &facts)).unwrap_or_else(
             |error| {
-                let problem = format!("what gitroll back would put in place: {error}");
+                let problem = format!("what gitroll back would deploy: {error}");
                 let lost = own(site, FindingKind::Target, problem);
                 vec![Finding { fix: Some("git fetch".to_owned()), ..lost }]
             },
@@ -95,8 +95,8 @@ fn unsigned(site: &Site) -> Option<Finding> {
     let waiting = engine::queued(site).len();
     let problem = match waiting {
         0 => return None,
-        1 => "1 record waits for its signature".to_owned(),
-        many => format!("{many} records wait for their signatures"),
+        1 => "1 record is not signed yet".to_owned(),
+        many => format!("{many} records are not signed yet"),
     };
     let fix = Some("gitroll doctor".to_owned());
     Some(Finding { fix, ..own(site, FindingKind::Unsigned, problem) })
@@ -111,7 +111,7 @@ fn target(site: &Site, facts: &Facts) -> Result<Vec<Finding>, PlanError> {
         let Ok(resolution) = all.resolve(&request)? else { continue };
         let chosen = resolution.chosen;
         let Some(commit) = chosen.commit.filter(|commit| !seen.contains(commit)) else { continue };
-        let named = format!("{}, which gitroll back would put in place", chosen.name);
+        let named = format!("{}, which gitroll back would deploy", chosen.name);
         let lost = |problem: String| {
             let lost = own(site, FindingKind::Target, format!("{named}: {problem}"));
             Finding { seq: chosen.seq, fix: Some("git fetch".to_owned()), ..lost }

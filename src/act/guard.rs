@@ -84,7 +84,7 @@ fn only_forward(git: &Git, pushed: &PushedRef) -> Result<(), String> {
 /// # Errors
 /// When the server's own files cannot be read: then nothing is taken.
 pub fn receive(dir: &Path, lines: &str) -> Result<Vec<String>, String> {
-    let server = Server::at(dir).ok_or("its guard is not installed here any more")?;
+    let server = Server::at(dir).ok_or("its guard is no longer installed here")?;
     let place = server.dir.display();
     if let Some(problem) =
         files::open_to_others(&server.dir).map_err(|error| format!("{place}: {error}"))?
@@ -136,7 +136,7 @@ fn view_of(server: &Server, view: &Path) -> Result<Git, String> {
     Git::open(view, None).map_err(|error| error.to_string())
 }
 
-/// The pattern of stable tags where nobody says another.
+/// The pattern of stable tags if nobody says another.
 pub const USUAL: &str = "*-stable";
 
 fn matches(pattern: &str) -> impl Fn(&str) -> bool + use<> {

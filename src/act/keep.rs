@@ -16,7 +16,7 @@ use crate::system::process;
 /// How long another command is waited for before a copy is given its place.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// Starts what keeps a second copy of what the plan leaves serving, where there is none.
+/// Starts what keeps a second copy of what the plan leaves serving, if there is none.
 pub(super) fn begin(site: &Site, plan: &Plan) {
     let copies = config::parse(&plan.config, "gitroll.toml").is_ok_and(|c| c.retention.copies);
     let missing = |artifact: &ArtifactEvidence| !site.store.has(&artifact.key, &artifact.output);

@@ -53,8 +53,8 @@ impl Decisions {
 }
 
 /// Switches the flags of the suspect components off: of those that are on. Suspect is what differs between what
-/// serves and the first of `states`, which the code level would come to; where none of that has a flag that is on,
-/// what differs from any of `states`, or from any deployment back to the last promoted one. `None` where there is
+/// serves and the first of `states`, which the code level would come to; if none of that has a flag that is on,
+/// what differs from any of `states`, or from any deployment back to the last promoted one. `None` if there is
 /// none, or where the flags cannot be had: the reason is told.
 ///
 /// # Errors

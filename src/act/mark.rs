@@ -18,7 +18,7 @@ pub struct MarkRequest {
     pub reason: String,
 }
 
-/// Records the verdict. A bad one holds the commit; a good one lifts what stands against it.
+/// Records the verdict. A bad one holds the commit; a good one lifts what is against it.
 ///
 /// # Errors
 /// When the name names nothing, or the record cannot be written.

@@ -1,6 +1,6 @@
-//! What somebody did with HEAD past gitroll: told by git hooks, found in HEAD's reflog, recorded as `moved`.
+//! What someone did with HEAD past gitroll: told by git hooks, found in HEAD's reflog, recorded as `moved`.
 //!
-//! A record says what was there before each move, so that it can be gone back to. It changes nothing that serves and
+//! A record says what was there before each move, so that it can be rolled back to. It changes nothing that serves and
 //! proves nothing.
 
 use super::failure::Failure;
@@ -31,7 +31,7 @@ struct Moved {
 /// A commit that processes run, and when the first of them was started.
 type Running = (Oid, Ticks);
 
-/// Records moves that no hook told of: `git reset` runs none. For a command that holds the lock and goes on to change
+/// Records moves that no hook told of: `git reset` runs none. For a command that holds the lock and continues to change
 /// something. Only where hooks are installed.
 ///
 /// # Errors
@@ -170,7 +170,7 @@ fn since(steps: &[HeadStep], known: &Oid, at: i64, ran: impl Fn(&Oid, i64) -> bo
             (None, None) => continue,
         };
         match moves.last_mut() {
-            // A step of something longer is no state that anybody left there.
+            // A step of something longer is not a state that anyone left there.
             Some(last) if goes_on(&step.why) => {
                 (last.to, last.at) = (step.to.clone(), step.at.as_second());
             }

@@ -23,32 +23,35 @@ pub fn of(run: &Run) -> Vec<NextStep> {
     };
     if run.unsettled().is_some() {
         return vec![
-            way("gitroll resume --done", "it did, or you have seen to it: goes on".to_owned()),
+            way("gitroll resume --done", "it finished, or you finished it: continues".to_owned()),
             way("gitroll resume --redo", "runs it again".to_owned()),
             match run.course() {
                 Course::Preparing => {
-                    way("gitroll abort", format!("drops what was prepared: {from} serves on"))
+                    way("gitroll abort", format!("discards what was prepared; {from} continues to serve"))
                 }
-                _ => way("gitroll abort", format!("puts back {from}")),
+                _ => way("gitroll abort", format!("restores {from}")),
             },
         ];
     }
     match run.course() {
         Course::Preparing => vec![
-            way("gitroll resume", format!("goes on to {to}")),
-            way("gitroll abort", format!("drops what was prepared: {from} serves on")),
+            way("gitroll resume", format!("continues to {to}")),
+            way("gitroll abort", format!("removes what was prepared; {from} still serves")),
         ],
         Course::Forward => vec![
-            way("gitroll resume", format!("goes on to {to}")),
-            way("gitroll abort", format!("puts back {from}")),
+            way("gitroll resume", format!("continues to {to}")),
+            way("gitroll abort", format!("restores {from}")),
         ],
         Course::Back => vec![
-            way("gitroll resume", format!("finishes putting back {from}")),
-            way("gitroll abort", "the same: this run does not go on any more".to_owned()),
+            way("gitroll resume", format!("finishes restoring {from}")),
+            way(
+                "gitroll abort",
+                "does the same: this run cannot continue to its target".to_owned(),
+            ),
         ],
         Course::Proven => {
             vec![
-                way("gitroll resume", format!("completes its record: {to} serves")),
+                way("gitroll resume", format!("writes its record: {to} serves")),
                 after_the_proof(run),
             ]
         }
@@ -68,11 +71,14 @@ fn after_the_proof(run: &Run) -> NextStep {
 /// The ways on from a run that needs a person.
 pub fn stuck(side: Side) -> Vec<NextStep> {
     let given_up = match side {
-        Side::Target => "puts back what served before, failing as it was",
-        Side::Before => "tries again, then gives up on it: the run is closed as it stands",
+        Side::Target => "restores what served before, which was failing",
+        Side::Before => "tries again; if that fails, closes the run as it is",
     };
     vec![
-        ("gitroll resume".to_owned(), "once that is mended: reloads and proves again".to_owned()),
+        (
+            "gitroll resume".to_owned(),
+            "after you fix the problem: reloads and proves again".to_owned(),
+        ),
         ("gitroll abort".to_owned(), given_up.to_owned()),
     ]
 }
@@ -86,11 +92,11 @@ pub fn explain_stuck(site: &Site, run: &Run, side: Side, why: &str) -> Vec<(&'st
     }
     let (there, other, why_not) = match side {
         Side::Target => (&plan.to, &plan.from, "it was failing too"),
-        Side::Before => (&plan.from, &plan.to, "the run to it did not succeed"),
+        Side::Before => (&plan.from, &plan.to, "the run to it failed"),
     };
     [
         match run.lying() {
-            Lying::Between => ("tree", format!("in part {}: not all was put back", plan.to)),
+            Lying::Between => ("tree", format!("partly {}: not everything was restored", plan.to)),
             Lying::Before | Lying::Target => ("tree", format!("{there} and its artifacts")),
         },
         ("why", why.to_owned()),
@@ -127,9 +133,9 @@ pub fn flags_now(site: &Site, plan: &Plan) -> Vec<String> {
         let which = if value == change.before {
             "as before"
         } else if value == change.after {
-            "as the run set it"
+            "set by the run"
         } else {
-            "which is neither as before nor of the run"
+            "which is neither the previous value nor that of the run"
         };
         format!("{name} is {} in {at}, {which}", value.plain())
     };

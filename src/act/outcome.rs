@@ -19,7 +19,7 @@ pub enum Status {
     Done,
     /// Nothing changed: a configuration, repository or environment error.
     Unchanged,
-    /// Nothing changed: it was not run for in the right way, or a question was not answered.
+    /// Nothing changed: it was not requested correctly, or a question was not answered.
     Usage,
     /// Refused by policy; nothing changed.
     Refused,
@@ -156,7 +156,7 @@ pub struct Preview {
     pub tries_further: bool,
 }
 
-/// What came of `deploy --soak`.
+/// The result of `deploy --soak`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct WatchedAnswer {
     /// `held`, `stopped` by a person, `superseded` by a newer deploy that contains it, `replaced` by something
@@ -164,7 +164,7 @@ pub struct WatchedAnswer {
     pub outcome: String,
     /// For how long it was to be watched, in seconds.
     pub seconds: u64,
-    /// What did not hold, or what was put in place.
+    /// What failed, or what was deployed.
     pub why: Option<String>,
 }
 
@@ -176,11 +176,11 @@ pub struct ChangeAnswer {
     pub outcome: String,
     /// What served before.
     pub from: Served,
-    /// What was to serve.
+    /// What was meant to serve.
     pub to: Served,
     /// The record of it.
     pub record: Option<RecordBrief>,
-    /// The record waits to be signed, and why.
+    /// The record is not signed yet, and why.
     pub unsigned: Option<String>,
     /// Whether the record is on the remote; absent without a remote.
     pub published: Option<bool>,
@@ -194,7 +194,7 @@ pub struct ChangeAnswer {
     pub warnings: Vec<String>,
     /// Why it failed.
     pub why: Option<String>,
-    /// With `restored`: nothing served before, and nothing does again.
+    /// With `restored`: nothing served before, and nothing serves now.
     pub nothing_served_before: bool,
     /// Why what was restored is a weak proof: nothing could have told whether it answers.
     pub weak: Option<String>,
@@ -208,7 +208,7 @@ pub struct ChangeAnswer {
     pub open_run: Option<RunId>,
     /// The plan, where only that was asked for.
     pub plan: Option<Plan>,
-    /// What came of watching it afterwards, where that was asked for.
+    /// The result of the soak, if requested.
     pub watched: Option<WatchedAnswer>,
 }
 

@@ -11,7 +11,7 @@ use crate::plan::facts::Facts;
 use crate::site::Site;
 use crate::system::git::GitError;
 
-/// More components than this were never taken back one after the other: a chain of commits that goes on is no release's.
+/// More components than this were never taken back one after the other: a chain of commits that continues is not a release's.
 const MOST: usize = 200;
 
 /// One component beside the release that serves.
@@ -23,7 +23,7 @@ pub struct Part {
     pub not_as_in: Option<Served>,
     /// The component's flag.
     pub flag: Option<FlagName>,
-    /// Whether the flag is off by its declared value; absent where that is not known without asking the app.
+    /// Whether the flag is off by its declared value; absent if that is not known without asking the app.
     pub flag_off: Option<bool>,
     /// The last record that changed its files or its flag here.
     pub record: Option<Seq>,
@@ -35,7 +35,7 @@ impl Part {
         self.not_as_in.is_none() && self.flag_off != Some(true)
     }
 
-    /// How it differs from the release, in words; `None` where it does not.
+    /// How it differs from the release, in words; `None` if it does not.
     pub fn words(&self) -> Option<String> {
         let files = self.not_as_in.as_ref().map(|release| format!("not as in {}", release.name));
         let off = self.flag.as_ref().filter(|_| self.flag_off == Some(true));

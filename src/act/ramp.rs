@@ -139,7 +139,7 @@ impl Ramp<'_> {
             self.ends(format!("the ramp ends here: {}", failure.message), stands)
         })?;
         let watched = watch.until(Instant::now() + self.every);
-        // What somebody wrote past gitroll counts as well.
+        // What someone wrote past gitroll counts as well.
         let is_set = self.current().ok().map(|now| now.shown == set);
         match watched {
             Watched::Failed(why) => self.back(&before, &shown, &why),
@@ -164,7 +164,7 @@ impl Ramp<'_> {
         }
     }
 
-    /// Puts the value of before the step back, and leaves it there however the app is with it: it failed with the
+    /// Puts the previous value the step back, and leaves it there however the app is with it: it failed with the
     /// one above.
     fn back(&self, before: &Value, step: &str, why: &str) -> Result<Status, Failure> {
         let name = &self.flag.name;
@@ -178,7 +178,7 @@ impl Ramp<'_> {
                 self.set(to, before.hidden.clone(), reason.clone(), OnFailure::Stay)
             });
             match ended {
-                // Whoever is at it must not be the reason that it stays.
+                // Whoever is working on it must not be the reason that it stays.
                 Err(failure)
                     if failure.status == Status::Busy
                         && begun.elapsed() < patience(self.caller)
@@ -214,12 +214,12 @@ impl Ramp<'_> {
         }
     }
 
-    /// The ramp did not come to its end, and nothing is wrong with what serves: how it goes on is for a person to
+    /// The ramp did not come to its end, and nothing is wrong with what serves: how it continues is for a person to
     /// say.
     fn ends(&self, what: String, stands: String) -> Failure {
         Failure::new(Status::PersonNeeded, what)
             .detail(stands)
-            .next("gitroll flags", "shows how it stands")
+            .next("gitroll flags", "shows its value")
             .next("gitroll back --level flags", "restores the values before the last change")
     }
 

@@ -16,7 +16,7 @@ use crate::system::random;
 /// How the process that deploys is called: `gitroll hook received COMMIT`.
 pub const RECEIVED: &str = "received";
 
-/// A deploy that takes longer than this is ended; what it had begun is put back.
+/// A deploy that takes longer than this is ended; what it had begun is restored.
 const LONGEST: Duration = Duration::from_secs(2 * 3600);
 
 /// How long another command in the checkout is waited for.
@@ -114,7 +114,7 @@ pub fn deploy(git_dir: &Path, commit: &str, say: &mut dyn FnMut(&str)) {
     let turn = OpenOptions::new().create(true).append(true).open(server.dir.join("receive.lock"));
     let turn = turn.and_then(|file| file.lock().map(|()| file));
     if let Err(error) = &turn {
-        say(&format!("not waiting for the push before: {error}"));
+        say(&format!("not waiting for the previous push: {error}"));
     }
     if let Some(newer) = newest(&server, &receive).filter(|newest| newest != commit) {
         let newer: String = newer.chars().take(7).collect();
@@ -154,13 +154,13 @@ pub fn deploy(git_dir: &Path, commit: &str, say: &mut dyn FnMut(&str)) {
     match done {
         Ok(Ok(finished)) if finished.code == Some(0) => say(&format!("DEPLOYED {short} [0]")),
         Ok(Ok(finished)) => match finished.code {
-            Some(code) => say(&format!("NOT DEPLOYED [{code}]; git push exits 0 all the same")),
+            Some(code) => say(&format!("NOT DEPLOYED [{code}]; git push exits 0 anyway")),
             None => say(
-                "NOT DEPLOYED: the deploy was ended by a signal; gitroll status says how it stands",
+                "NOT DEPLOYED: the deploy was ended by a signal; gitroll status shows the state",
             ),
         },
         Ok(Err(error)) => say(&format!("NOT DEPLOYED: {error}")),
-        Err(_) => say("NOT DEPLOYED: the process ended early; gitroll status says how it stands"),
+        Err(_) => say("NOT DEPLOYED: the process ended early; gitroll status shows the state"),
     }
 }
 

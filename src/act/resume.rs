@@ -28,7 +28,7 @@ pub fn resume(
     })
 }
 
-/// Undoes the open run: puts back what served before, and proves it.
+/// Undoes the open run: restores what served before, and proves it.
 ///
 /// # Errors
 /// When no run is open, it is past its commit point, or what served before cannot be proven.
@@ -43,7 +43,7 @@ fn settled(run: &Run, repeat: Repeat) -> Result<(), Failure> {
             Status::Usage,
             "--done does not apply: no command of this run was interrupted",
         )
-        .next("gitroll status", "shows where it stands")
+        .next("gitroll status", "shows the state of the run")
         .next("gitroll resume", "continues it")),
         (Some(Unsettled { label, command, declared_by, .. }), Repeat::None) => {
             let what = format!("{label} was interrupted: did its command finish?");
@@ -58,7 +58,7 @@ fn settled(run: &Run, repeat: Repeat) -> Result<(), Failure> {
     }
 }
 
-/// Opens the open run and goes on with it one way or the other, unless `settled` has something against it; for
+/// Opens the open run and continues with it one way or the other, unless `settled` has something against it; for
 /// the watchdog only the run it guards.
 fn go_on(
     caller: &Caller,

@@ -1,4 +1,4 @@
-//! What runs put aside: listed, brought back by name, and brought back by the undo of what put it aside.
+//! What runs saved: listed, brought back by name, and brought back by the undo of what put it aside.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -15,10 +15,10 @@ use crate::plan::facts::Facts;
 use crate::site::Site;
 use crate::system::text::plural;
 
-/// The files that one run put aside.
+/// The files that one run saved.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SavedFiles {
-    /// What it is named by: the run, with `-later` behind it for what was found on that run's way back.
+    /// Its name: the run, followed by `-later` for files found when that run went back.
     pub id: String,
     /// When that run began.
     #[schemars(with = "Option<String>")]
@@ -27,47 +27,47 @@ pub struct SavedFiles {
     pub seq: Option<Seq>,
     /// What it did.
     pub event: Option<Event>,
-    /// It is not removed before this moment, nor before it was named twice.
+    /// It is not removed before this moment, nor before two warnings.
     #[schemars(with = "Option<String>")]
     pub kept_until: Option<Timestamp>,
     pub files: Vec<SavedFile>,
 }
 
-/// A file that was put aside.
+/// A file that was saved.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SavedFile {
     /// Where it was.
     pub path: RepoPath,
     pub bytes: u64,
-    /// What lies there by now.
+    /// What is there by now.
     pub place: Place,
 }
 
-/// What lies at a place.
+/// What is at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
     /// Nothing.
     Free,
-    /// The very same.
+    /// Identical.
     Same,
     /// Something else.
     Taken,
 }
 
-/// What became of the files of one run that were to be brought back.
+/// What happened to the files of one run that were to be restored.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RestoredFiles {
     pub id: String,
     /// Back where they were; of a directory that came back whole only its own path.
     pub restored: Vec<RepoPath>,
-    /// They already there, byte for byte.
+    /// They were already there, byte for byte.
     pub there: Vec<RepoPath>,
-    /// They stay aside, for something else lies there.
+    /// They stay saved, because the path is in use.
     pub taken: Vec<RepoPath>,
 }
 
-/// Everything that is put aside, the oldest first.
+/// Everything that is saved, the oldest first.
 ///
 /// # Errors
 /// When the checkout is not bound, or the files cannot be read.
@@ -102,7 +102,7 @@ pub fn saved(caller: &Caller) -> Result<Vec<SavedFiles>, Failure> {
     Ok(all.map_err(failed)?.into_iter().filter(|set| !set.files.is_empty()).collect())
 }
 
-/// Brings back what one run put aside, or the named parts of it, where nothing else lies.
+/// Brings back what one run saved, or the named parts of it, where nothing else is.
 ///
 /// # Errors
 /// When there is no such set or path, or nothing could be brought back.
@@ -148,7 +148,7 @@ pub fn restore(caller: &Caller, id: &str, paths: &[String]) -> Result<RestoredFi
     Ok(RestoredFiles { id: set.id.clone(), restored, there, taken })
 }
 
-/// Brings back what a run put aside, now that it is undone, and tells what stays aside and how to get at it. A failure is
+/// Brings back what a run saved, now that it is undone, and tells what stays aside and how to get at it. A failure is
 /// told, no more: what was asked for is done.
 pub(super) fn bring_back_of(session: &Session, run: &RunId) -> (Vec<RepoPath>, Vec<RepoPath>) {
     let site = &session.site;
@@ -186,7 +186,7 @@ pub(super) fn bring_back_of(session: &Session, run: &RunId) -> (Vec<RepoPath>, V
     (back, aside)
 }
 
-/// Names what the runs that were left put aside and what could lie where it was again.
+/// Names what the runs that were left saved and what could lie where it was again.
 pub(super) fn name_free(session: &Session, left: &[RunId]) {
     let site = &session.site;
     let sets = saved_sets(&site.state()).unwrap_or_default();

@@ -41,7 +41,7 @@ pub struct ServiceState {
     pub up: bool,
     /// Its processes.
     pub pids: Vec<u32>,
-    /// Restarts the manager counted.
+    /// Restarts counted by the manager.
     pub restarts: u64,
     /// After `start` and `restart`: whether it was up and stayed up for two seconds.
     pub stayed_up: Option<bool>,
@@ -206,7 +206,7 @@ fn failed(
         failure = failure.detail(hint.clone());
     }
     match action {
-        ServiceAction::Status => failure.next("gitroll doctor", "says what stands in the way"),
+        ServiceAction::Status => failure.next("gitroll doctor", "shows what is wrong"),
         _ => failure.next("gitroll service status", "shows how they are"),
     }
 }

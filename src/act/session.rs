@@ -234,7 +234,7 @@ impl Session {
         signals::stop_asked().is_some() || signals::leave_asked()
     }
 
-    /// Says so where another `gitroll.toml` lies in the tree than the accepted one, which is used. After a rollback
+    /// Says so where another `gitroll.toml` is in the tree than the accepted one, which is used. After a rollback
     /// the older one of what serves is as it should be.
     pub fn warn_of_other_config(&self, facts: &Facts) {
         if facts.config_was_changed(&self.site) {
@@ -265,7 +265,7 @@ impl Session {
             self.caller.warn(line);
         }
         let command = "gitroll fsck".to_owned();
-        self.caller.tell(Notice::MoreNext(command, "says what mends it".to_owned()));
+        self.caller.tell(Notice::MoreNext(command, "shows what fixes it".to_owned()));
     }
 
     fn sign_queued(&self) {
@@ -431,7 +431,7 @@ fn become_owner(top: &Path) -> Result<(), Failure> {
 }
 
 /// Cleans up after a command that was killed, then notes that this one is at work. Where the disk is full and
-/// an earlier run waits to be finished or undone, that goes on without the note.
+/// an earlier run waits to be finished or undone, that continues without the note.
 fn at_work(site: &Site, caller: &Caller, command: &str) -> Result<Option<Note>, Failure> {
     let cleaned = engine::clean(site);
     let mut doubted = Vec::new();

@@ -33,13 +33,13 @@ pub enum Watched {
     Held,
     /// A person stopped the watching.
     Stopped,
-    /// Somebody put something else in place meanwhile.
+    /// Someone put something else in place meanwhile.
     Changed,
     /// What did not hold.
     Failed(String),
 }
 
-/// What ends the watching when somebody changes it.
+/// What ends the watching when someone changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heeds {
     /// The commit that serves. A flag that is switched is looked on at.
@@ -151,7 +151,7 @@ impl<'a> Watch<'a> {
         }
         let acts = self.facts.own(&self.site).len();
         if acts != self.acts {
-            // Another command reloaded services, or may have: that is no crash.
+            // Another command reloaded services, or may have: that is not a crash.
             self.acts = acts;
             self.restarts.clear();
         }
@@ -164,13 +164,13 @@ impl<'a> Watch<'a> {
         faults
     }
 
-    /// Services that came down and were started anew by their manager since it is watched: it may look healthy
+    /// Services that came down and were restarted by their manager since it is watched: it may look healthy
     /// at every look.
     fn restarted(&mut self, seen: &Observed) -> Vec<String> {
         let mut faults = Vec::new();
         for (name, count) in counts(&seen.services) {
             let before = self.restarts.entry(name.clone()).or_insert(count);
-            // A manager that was started anew counts from nothing.
+            // A manager that was restarted counts from nothing.
             *before = count.min(*before);
             match count - *before {
                 0 => {}
@@ -301,7 +301,7 @@ pub fn after_deploy(
                 caller.tell(Notice::Alarm(why.clone()));
                 let since = *busy.get_or_insert_with(Instant::now);
                 match soak.go_back(&watch, &why) {
-                    // Whoever is at it may be curing it.
+                    // Whoever is working on it may be curing it.
                     Err(failure)
                         if failure.status == Status::Busy && since.elapsed() < patience(caller) =>
                     {
@@ -319,7 +319,7 @@ pub fn after_deploy(
 }
 
 impl Soak<'_> {
-    /// A person stopped the watching: says how it stands at this moment.
+    /// A person stopped the watching: says its state at this moment.
     fn stopped(&self, watch: &mut Watch<'_>) -> Result<ChangeOutcome, Failure> {
         let faults = watch.look();
         if watch.changed() {

@@ -17,7 +17,7 @@ use crate::target::{Candidate, Reach, Reason, Request, RequestError, Resolution,
 /// The targets that are found, not named.
 pub const FOUND: [&str; 3] = ["last-good", "last-stable", "previous"];
 
-/// What `--to` asks for; the last good state where nothing was said.
+/// What `--to` asks for; the last good state if nothing was said.
 pub fn request(to: Option<&str>) -> Request {
     let to = to.unwrap_or("last-good");
     to.parse().unwrap_or_else(|never: std::convert::Infallible| match never {})
@@ -227,7 +227,7 @@ pub fn refusal(session: &Session, facts: &Facts, error: RequestError, command: &
     lost_tags(session, facts).into_iter().fold(failure, Failure::detail)
 }
 
-/// Stable tags that a record pins and that are no longer what it pinned: deleted or moved by somebody.
+/// Stable tags that a record pins and that are no longer what it pinned: deleted or moved by someone.
 pub fn lost_tags(session: &Session, facts: &Facts) -> Vec<String> {
     let pinned: BTreeMap<&str, (&TargetRef, Seq)> = facts
         .history

@@ -111,7 +111,7 @@ impl Asking<'_> {
         if base.len() >= 4 && base.bytes().all(|b| b.is_ascii_hexdigit()) && !self.is_ref(base)? {
             return self.of_id(base);
         }
-        // A way through history begins at what lies here.
+        // A way through history begins at what is here.
         if !way.is_empty() {
             return Ok(Upstream::default());
         }

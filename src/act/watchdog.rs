@@ -1,4 +1,4 @@
-//! The guard of a run: what it does, how it stands, what it did.
+//! The guard of a run: what it does, its state, what it did.
 
 use std::thread;
 use std::time::Duration;
@@ -33,10 +33,10 @@ pub fn guard(caller: &Caller, run: &RunId, token: &str, after: Duration) -> Resu
     Ok(())
 }
 
-/// What stands over an open run.
+/// What guards an open run.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Watching {
-    /// `armed`, `waiting` (its time has come, somebody is still at the run), `acting`, `gave-up` or `gone`.
+    /// `armed`, `waiting` (its time has come, someone is still at the run), `acting`, `gave-up` or `gone`.
     pub state: String,
     /// When it acts, or would have.
     #[schemars(with = "String")]
@@ -46,7 +46,7 @@ pub struct Watching {
 }
 
 impl Watching {
-    /// Looks after the guard of an open run; `None` where none was armed.
+    /// Looks after the guard of an open run; `None` if none was armed.
     pub fn over(site: &Site, run: &Run) -> Option<Self> {
         let guard = watchdog::guard(site, run.guarded_as())?;
         let lives = guard.guards.as_ref().is_some_and(|process| process.alive());
@@ -70,13 +70,15 @@ impl Watching {
         let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
         match self.state.as_str() {
             "armed" => format!("acts at {}, in {}", time_of_day(self.acts), countdown(left)),
-            "waiting" => "waits for the end of the process that is at it".to_owned(),
-            "acting" => "is at it: goes on, or puts back what served before".to_owned(),
+            "waiting" => "waits for the end of the process that runs it".to_owned(),
+            "acting" => {
+                "is working: it continues the run, or restores what served before".to_owned()
+            }
             "gave-up" => {
                 let why = self.why.as_deref().unwrap_or_default();
                 format!("gave up: {}", escape(why))
             }
-            _ => "is gone: a reboot ends it, or somebody did".to_owned(),
+            _ => "is gone, for example after a reboot".to_owned(),
         }
     }
 }
@@ -88,10 +90,10 @@ pub struct FinishedRun {
     pub id: RunId,
     /// What it did, e.g. `deploy to v1.3.0 (7c1e0a4)`.
     pub what: String,
-    /// When it was over.
+    /// When it ended.
     #[schemars(with = "String")]
     pub at: Timestamp,
-    /// What came of it: `succeeded`, `restored`, `failed` or `untouched`.
+    /// The result: `succeeded`, `restored`, `failed` or `untouched`.
     pub outcome: String,
     /// What serves since.
     pub serves: Option<Served>,
@@ -120,7 +122,7 @@ impl FinishedRun {
         let came = match (self.outcome.as_str(), &self.serves) {
             ("succeeded", Some(served)) => format!("{served} proven"),
             ("restored", Some(served)) => format!("{served} restored"),
-            (_, Some(served)) => format!("{served} was not touched"),
+            (_, Some(served)) => format!("{served} was not changed"),
             (_, None) => "nothing healthy served".to_owned(),
         };
         escape(&format!("finished {} {}: {came}", self.what, next_steps::since(self.at, now)))

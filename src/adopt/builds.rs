@@ -1,6 +1,6 @@
 //! What installing packages and building an npm app read and make: what `inputs`, `outputs` and `carry` must name.
 //!
-//! Told from package.json, the files of package managers and what git ignores and lies there. What nobody can tell is
+//! Told from package.json, the files of package managers and what git ignores and is there. What nobody can tell is
 //! named, so that a person can.
 
 use std::path::Path;
@@ -201,7 +201,7 @@ impl BuildFiles {
         inputs
     }
 
-    /// Puts something that git ignores and that lies there where it belongs.
+    /// Puts something that git ignores and that is there where it belongs.
     fn sort_in(
         &mut self,
         tree: &WorkTree<'_>,
@@ -383,7 +383,7 @@ fn is_plain(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.@/+".contains(c))
 }
 
-/// Whether `path` is what an output means, or lies in it.
+/// Whether `path` is what an output means, or is in it.
 fn covers(output: &str, path: &RepoPath) -> bool {
     let text = path.to_string();
     match output.rsplit_once('/') {
@@ -402,7 +402,7 @@ fn is_below(glob: &str, directory: &str) -> bool {
     glob.len() == directory.len() && glob.iter().zip(&directory).all(same)
 }
 
-/// Whether a path is `directory` or lies in it.
+/// Whether a path is `directory` or is in it.
 fn leads_into(path: &str, directory: &str) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

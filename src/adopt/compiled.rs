@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::recipe::{Group, Recipe, Run, Start, words};
 use super::work_tree::WorkTree;
 
-/// More programs of one repository are not looked at.
+/// More programs of one repository are not examined.
 const MOST_PROGRAMS: usize = 8;
 
 /// Go, where there is a `go.mod`. `running` is a program below the tree that runs now: it is what must be built.

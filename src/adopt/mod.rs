@@ -1,4 +1,4 @@
-//! What runs and lies on a host when gitroll comes to it: the kind of app, its stable tags from before,
+//! What runs and is on a host when gitroll comes to it: the kind of app, its stable tags from before,
 //! commands that deploy past gitroll, and the starter file for what was found.
 
 mod builds;

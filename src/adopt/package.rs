@@ -18,7 +18,7 @@ pub struct Package {
     pub version: Option<String>,
     /// The lock file beside it.
     pub lock: Option<LockFile>,
-    /// What is called as the package manager, where that is not the program that the lock file names.
+    /// What is called as the package manager, if that is not the program that the lock file names.
     pub caller: Vec<String>,
     /// It has dependencies to install, or its workspaces may have.
     pub dependencies: bool,
@@ -236,7 +236,7 @@ fn lock(tree: &WorkTree<'_>, named: Option<&str>, warnings: &mut Vec<String>) ->
 }
 
 /// The directory that the build is told to write to, or that the start script or `main` needs, and that neither git nor
-/// anybody else brings.
+/// anyone else brings.
 fn awaited(tree: &WorkTree<'_>, package: &Value) -> Vec<String> {
     let missing = |dir: &str| {
         let plain = dir.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));

@@ -53,7 +53,7 @@ pub(super) fn recipe(tree: &WorkTree<'_>, sources: &Sources, port: Option<u16>) 
     Some(recipe)
 }
 
-/// The directory of the environment: the one that lies there or that git ignores, else the usual one.
+/// The directory of the environment: the one that is there or that git ignores, else the usual one.
 pub(super) fn environment(tree: &WorkTree<'_>) -> String {
     const NAMES: [&str; 4] = [".venv", "venv", "env", ".env.d"];
     let managed = ["uv.lock", "poetry.lock", "Pipfile.lock"].iter().any(|name| tree.is_file(name));
@@ -79,7 +79,7 @@ fn install(tree: &WorkTree<'_>, venv: &str, warnings: &mut Vec<String>) -> Optio
     };
     let base =
         Group { name: "venv".to_owned(), outputs: vec![venv.to_owned()], ..Group::default() };
-    // What lies in the repository and is installed from there.
+    // What is in the repository and is installed from there.
     let mut own: Vec<String> = Regex::new(r#"\bpath\s*=\s*["']([A-Za-z0-9_./-]+)["']"#)
         .map(|path| {
             path.captures_iter(&project)

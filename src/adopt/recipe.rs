@@ -108,7 +108,7 @@ pub(super) fn beneath(dir: &str, path: &str) -> String {
     if above.is_empty() { path.to_owned() } else { format!("{above}/{path}") }
 }
 
-/// A command in a directory. A service becomes what the shell was: nothing stands between gitroll and it.
+/// A command in a directory. A service becomes what the shell was: nothing is between gitroll and it.
 pub(super) fn within(dir: &str, command: &[String], service: bool) -> Vec<String> {
     if dir.is_empty() {
         return command.to_vec();

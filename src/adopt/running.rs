@@ -1,4 +1,4 @@
-//! What runs in a work tree: who listens where, what somebody started by hand, and which server in front of everything
+//! What runs in a work tree: who listens where, what someone started by hand, and which server in front of everything
 //! hands out its files.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ pub struct ByHand {
 pub struct Site {
     /// The directory they lie in, empty at the top.
     pub root: String,
-    /// Where a server answers with them; `None` where none was found.
+    /// Where a server answers with them; `None` if none was found.
     pub url: Option<String>,
 }
 
@@ -139,7 +139,7 @@ pub(super) fn by_hand(top: &Path) -> Vec<ByHand> {
     found
 }
 
-/// What a process was started with, its paths below the tree from where that begins. `None` where it changed its title.
+/// What a process was started with, its paths below the tree from where that begins. `None` if it changed its title.
 fn command_of(top: &Path, pid: u32) -> Option<Vec<String>> {
     let words = procs::command_line(pid)?;
     let words: Option<Vec<String>> =

@@ -103,7 +103,7 @@ impl Sources {
         self.first(READ).is_some()
     }
 
-    /// The port it takes where nothing else is said, as far as that stands in the text.
+    /// The port it takes where nothing else is said, as far as that is in the text.
     pub(super) fn port(&self) -> Option<u16> {
         const OTHERWISE: &str = r#"(?x) (?:\bPORT\b["']?\]?\)? \s* (?:\|\||\?\?|,|\{|or) \s* ["']?
             | \bPORT["']\)\.unwrap_or[a-z_]*\([^0-9)]*)(\d{2,5})\b"#;

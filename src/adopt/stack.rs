@@ -1,4 +1,4 @@
-//! What kind of app lies in a work tree and what runs it: what `gitroll init` needs to know.
+//! What kind of app is in a work tree and what runs it: what `gitroll init` needs to know.
 //!
 //! Detecting reads files and asks the running app over loopback. It changes nothing, and nothing it finds
 //! is an error: what cannot be read is a warning.
@@ -33,7 +33,7 @@ pub struct Stack {
     pub below: Vec<(String, Package)>,
     /// What other languages build, as commands of the top.
     pub groups: Vec<Group>,
-    /// What gitroll itself would start, where nobody else runs the app.
+    /// What gitroll itself would start, if nobody else runs the app.
     pub runs: Vec<Run>,
     /// Files that tell of another kind of app, such as `requirements.txt`.
     pub others: Vec<String>,
@@ -47,7 +47,7 @@ pub struct Stack {
     pub by_hand: Vec<ByHand>,
     /// pm2's process file at the top, where pm2 runs none of its apps.
     pub ecosystem: Option<String>,
-    /// An untracked `.env` lies at the top, or in the only directory that has one.
+    /// An untracked `.env` is at the top, or in the only directory that has one.
     pub env_file: bool,
     /// That directory, where it is not the top.
     pub env_dir: Option<String>,
@@ -168,7 +168,7 @@ impl Stack {
         stack
     }
 
-    /// The processes that a manager runs, or somebody by hand.
+    /// The processes that a manager runs, or someone by hand.
     fn processes(&self) -> Vec<u32> {
         let units = self.units.iter().flat_map(|unit| unit.processes.iter().copied());
         let by_hand = self.by_hand.iter().map(|process| process.pid);
@@ -271,7 +271,7 @@ impl Stack {
 /// What an app gets that asks for a port and says none.
 const DEFAULT_PORT: u16 = 3000;
 
-/// What lies in one directory.
+/// What is in one directory.
 #[derive(Default)]
 struct Part {
     package: Option<Package>,
@@ -361,7 +361,7 @@ fn with_port(mut run: Run, told: Option<u16>, sources: &Sources) -> Run {
     run
 }
 
-/// The process types that go on running. The first that listens is `web`.
+/// The process types that continue running. The first that listens is `web`.
 fn of_procfile(
     lines: &[(String, String)],
     tree: &WorkTree<'_>,
@@ -523,7 +523,7 @@ const ASIDE: [&str; 14] = [
     "benchmarks",
 ];
 
-/// The directories that are built by themselves: below a top that is no app, or known by their names. Those that a
+/// The directories that are built by themselves: below a top that is not an app, or known by their names. Those that a
 /// workspace of the top takes along are not.
 fn directories(tree: &WorkTree<'_>) -> Vec<String> {
     const MOST: usize = 8;

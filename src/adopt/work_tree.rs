@@ -25,16 +25,16 @@ pub struct WorkTree<'a> {
     pub tracked: &'a dyn Fn(&RepoPath) -> bool,
     /// What git tracks, in order.
     pub files: &'a [RepoPath],
-    /// What lies there and git ignores, a directory by itself where all in it is.
+    /// What is there and git ignores, a directory by itself where all in it is.
     pub ignored: &'a [RepoPath],
     /// Whether a program of this name is found on this host.
     pub has: &'a dyn Fn(&str) -> bool,
 }
 
 impl WorkTree<'_> {
-    /// The text of a plain file at the top, at most 1 MiB. A link is not followed.
+    /// The text of a regular file at the top, at most 1 MiB. A link is not followed.
     ///
-    /// `Ok(None)` where there is none; a sentence where it cannot be read.
+    /// `Ok(None)` if there is none; a sentence where it cannot be read.
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, String> {
         text(self.top, name)
     }
@@ -44,7 +44,7 @@ impl WorkTree<'_> {
         RepoPath::new(path).is_ok_and(|path| (self.tracked)(&path))
     }
 
-    /// Whether a plain file lies there.
+    /// Whether a regular file is there.
     pub(super) fn is_file(&self, path: &str) -> bool {
         self.top.join(path).is_file()
     }
@@ -123,7 +123,7 @@ pub(super) fn text(top: &Path, name: &str) -> Result<Option<String>, String> {
     text.map_err(|_| format!("{name} is not UTF-8"))
 }
 
-/// A plain file at the top, at most 1 MiB.
+/// A regular file at the top, at most 1 MiB.
 fn bytes(top: &Path, name: &str) -> Result<Option<Vec<u8>>, String> {
     const MOST: u64 = 1 << 20;
     let path = top.join(name);

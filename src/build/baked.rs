@@ -13,7 +13,7 @@ use crate::system::{random, text};
 /// Larger files are not looked into: no program text is so long.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// A file with a NUL among its first bytes is no text, as for git.
+/// A file with a NUL among its first bytes is not text, as for git.
 const HEAD: usize = 8000;
 
 /// Directories of caches and of compilers' intermediate files, which nothing reads at run time.

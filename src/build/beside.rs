@@ -17,7 +17,7 @@ const NOTED: usize = 1000;
 /// Larger files are not noted.
 const LARGE: u64 = 8 << 20;
 
-/// What lies in the stage and is neither of the commit nor declared.
+/// What is in the stage and is neither of the commit nor declared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Beside {
     /// What the live tree has in another version, each as it would have to be declared.
@@ -131,7 +131,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What lies in a directory, without what is declared and what is no part of any version.
+    /// What is in a directory, without what is declared and what is not a part of any version.
     fn below(&self, dir: Option<&RepoPath>) -> At<Vec<RepoPath>> {
         let names = match dir {
             Some(dir) => match self.stage.entry(dir).map_err(|e| (at(self.stage, dir), e))? {
@@ -147,7 +147,7 @@ impl Walk<'_> {
                 Some(dir) => dir.join(&name),
                 None => RepoPath::new(name.clone()),
             };
-            // What git itself could not hold, its own directory among it, is no part of the app.
+            // What git itself could not hold, its own directory among it, is not a part of the app.
             let Ok(path) = path else { continue };
             let passed_over =
                 path.is_cache() || self.declared.contains(&path) || self.scratch.covers(&path);
@@ -173,7 +173,7 @@ enum Compared {
     Differing(Vec<RepoPath>),
 }
 
-/// Compares what lies at `root` in the stage with the live tree. What only the live tree has below it is no matter.
+/// Compares what is at `root` in the stage with the live tree. What only the live tree has below it is no matter.
 fn compare(stage: &Beneath, live: &Beneath, root: &RepoPath, leaves: &[RepoPath]) -> At<Compared> {
     const SHOWN: usize = 5;
     match live.find(root) {
@@ -260,7 +260,7 @@ fn same_bytes(mut a: File, mut b: File) -> io::Result<bool> {
     }
 }
 
-/// Of a plain file that is not large.
+/// Of a regular file that is not large.
 fn digest(top: &Beneath, path: &RepoPath) -> At<Option<Digest>> {
     match entry(top, path)? {
         Some((spot, found)) if found.kind == FileKind::File && found.size <= LARGE => {

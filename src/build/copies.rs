@@ -83,7 +83,7 @@ impl Store {
     /// Gives a copy its place, sealed. Only for who holds the lock, and quick.
     ///
     /// # Errors
-    /// Any I/O error; it may be in place all the same.
+    /// Any I/O error; it may be in place anyway.
     pub fn keep(&self, artifact: &LiveArtifact, copy: CopyAside) -> io::Result<()> {
         let LiveArtifact { output, key, .. } = artifact;
         if self.has(key, output) {

@@ -9,7 +9,7 @@ use crate::system::files::{Access, DirEntryAt, FileKind, PlaceAccess};
 use crate::system::{failpoint, umask};
 
 impl Store {
-    /// Gives the artifact at `spot` what its place has. Its seal is renewed, so that this is no edit; one that was
+    /// Gives the artifact at `spot` what its place has. Its seal is renewed, so that this is not an edit; one that was
     /// edited is left as it is. May be killed anywhere and run again.
     ///
     /// # Errors
@@ -34,7 +34,7 @@ impl Store {
     }
 }
 
-/// Gives what lies at `spot`, and all below it, what its place has.
+/// Gives what is at `spot`, and all below it, what its place has.
 ///
 /// # Errors
 /// Any I/O error.

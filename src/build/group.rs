@@ -125,7 +125,7 @@ fn told_of(step: &BuildStep, beside: &Beside) -> Vec<String> {
     warnings
 }
 
-/// The first few; `None` where there are none.
+/// The first few; `None` if there are none.
 fn names(paths: &[RepoPath]) -> Option<String> {
     const SHOWN: usize = 3;
     let shown: Vec<String> = paths.iter().take(SHOWN).map(ToString::to_string).collect();
@@ -155,7 +155,7 @@ fn carry(step: &BuildStep, stage: &Beneath, live: &Path) -> Result<Redactor, Bui
             to.remove_tree()?;
             files::copy_file(&from.real_path(), &to.real_path())?;
             match stage.read_plain(path, dotenv::MOST_BYTES) {
-                // What is so large is no environment file.
+                // What is so large is not an environment file.
                 Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Ok(Vec::new()),
                 read => read,
             }

@@ -31,7 +31,7 @@ struct Material<'a> {
     node: &'a str,
     platform: String,
     before: &'a [BuildKey],
-    /// Nothing where none is set, so that keys stay what they are.
+    /// Nothing if none is set, so that keys stay what they are.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     npm: BTreeMap<String, String>,
 }
@@ -74,7 +74,7 @@ pub(super) fn of(
 }
 
 /// The place of a carried file in the live tree. It must be a regular file, reached through directories
-/// only: a link could lead to anybody's file.
+/// only: a link could lead to anyone's file.
 pub(super) fn carried(live: &Path, path: &RepoPath) -> Result<DirEntryAt, BuildError> {
     let full = live.join(path.as_path());
     let look = || -> io::Result<DirEntryAt> {
@@ -92,7 +92,7 @@ pub(super) fn carried(live: &Path, path: &RepoPath) -> Result<DirEntryAt, BuildE
     look().map_err(|source| io_at(&full, source))
 }
 
-/// What `node --version` says; empty where there is no node. `program`: where it is known to be.
+/// What `node --version` says; empty if there is no node. `program`: where it is known to be.
 pub(super) fn node_version(
     program: Option<&Path>,
     environment: &BTreeMap<OsString, OsString>,

@@ -70,7 +70,7 @@ impl Made {
 }
 
 impl Store {
-    /// How the artifacts of a key were made; `None` where nothing is known of it. A file that cannot be read as
+    /// How the artifacts of a key were made; `None` if nothing is known of it. A file that cannot be read as
     /// ours only means that.
     ///
     /// # Errors

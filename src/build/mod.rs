@@ -86,7 +86,7 @@ impl BuildPlan {
 /// What a build is planned beside.
 #[derive(Debug, Clone, Copy)]
 pub struct Around<'a> {
-    /// What lies in the live tree.
+    /// What is in the live tree.
     pub live: &'a [LiveArtifact],
     /// Outputs that come into it besides, of none of the groups.
     pub besides: &'a [RepoPath],
@@ -98,7 +98,7 @@ pub struct Around<'a> {
 
 /// Computes the keys of all groups for a commit and says which must be built. A key hashes the matched
 /// inputs (path, mode, object id), run lines, environment, carried files' hashes, `node --version`, the
-/// platform, and the keys of the groups before it. Neither where the checkout lies nor the time has a part
+/// platform, and the keys of the groups before it. Neither where the checkout is nor the time has a part
 /// in it.
 ///
 /// # Errors

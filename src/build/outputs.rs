@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::config::Build;
 use crate::model::{OutputChoice, RepoPath, TreeEntry};
 
-/// What package managers make beside a package.json; none where there is nothing to install.
+/// What package managers make beside a package.json; none if there is nothing to install.
 const PACKAGES: &[u8] = b"node_modules";
 
 /// The outputs of one group for one commit.

@@ -62,7 +62,7 @@ impl Toolchain {
         }
     }
 
-    /// What `node --version` says; empty where there is no node.
+    /// What `node --version` says; empty if there is no node.
     ///
     /// # Errors
     /// When node is there and cannot say.
@@ -149,12 +149,12 @@ impl Runtime {
         *self == Self::default()
     }
 
-    /// Why something built with this does not run on this host; `None` where it does, or where nothing is known.
+    /// Why something built with this does not run on this host; `None` if it does, or if nothing is known.
     pub fn unfit_for(&self, host: &Toolchain) -> Option<String> {
         self.unfit(&host.now(self))
     }
 
-    /// Why something built with this does not run with `now`; `None` where it does, or where that is not known.
+    /// Why something built with this does not run with `now`; `None` if it does, or if that is not known.
     fn unfit(&self, now: &Self) -> Option<String> {
         let differs = |a: &Option<String>, b: &Option<String>, cut: fn(&str) -> &str| {
             a.as_deref().zip(b.as_deref()).is_some_and(|(a, b)| cut(a) != cut(b))

@@ -45,7 +45,7 @@ struct Seal {
     /// A copy of one that had been changed already.
     #[serde(default)]
     broken: bool,
-    /// While it is given the access of its place: what a kill leaves of that is no edit. The sum of everything but
+    /// While it is given the access of its place: what a kill leaves of that is not an edit. The sum of everything but
     /// permissions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fitting: Option<u64>,
@@ -155,7 +155,7 @@ impl Store {
         Ok(self.seals()?.judge(key, output, spot)? == SealState::Changed)
     }
 
-    /// Seals an artifact that lies here, where nothing is known of it.
+    /// Seals an artifact that is here, if nothing is known of it.
     ///
     /// # Errors
     /// Any I/O error.
@@ -168,7 +168,7 @@ impl Store {
         }
     }
 
-    /// Seals what lies live at an output, unless it is sealed under this key.
+    /// Seals what is live at an output, unless it is sealed under this key.
     ///
     /// # Errors
     /// Any I/O error.
@@ -198,7 +198,7 @@ impl Store {
         self.seal(key, output, copy, broken)
     }
 
-    /// Whether a fitting of what lies at `spot` was begun and not ended.
+    /// Whether a fitting of what is at `spot` was begun and not ended.
     pub(super) fn is_being_fitted(
         &self,
         key: &BuildKey,
@@ -211,7 +211,7 @@ impl Store {
         Ok(own.is_some_and(|seal| seal.fitting.is_some()))
     }
 
-    /// From now on until it is sealed again, permissions of what lies at `spot` do not count; durable.
+    /// From now on until it is sealed again, permissions of what is at `spot` do not count; durable.
     pub(super) fn begin_fitting(
         &self,
         key: &BuildKey,
@@ -228,7 +228,7 @@ impl Store {
         self.write_seals(seals)
     }
 
-    /// Seals what lies at `spot`; durable.
+    /// Seals what is at `spot`; durable.
     pub(super) fn seal(
         &self,
         key: &BuildKey,
@@ -267,7 +267,7 @@ impl Store {
         Ok(LiveArtifact { output: light.output, key, known: false, changed: true })
     }
 
-    /// `None` where nothing is kept.
+    /// `None` if nothing is kept.
     fn judge_kept(
         &self,
         seals: &Seals,
@@ -279,7 +279,7 @@ impl Store {
         if known.is_empty() {
             return Ok(Some(SealState::Unsealed));
         }
-        // Sealed, and another directory lies in its place.
+        // Sealed, and another directory is in its place.
         if !seals.knows(key, output, found.identity) {
             return Ok(Some(SealState::Changed));
         }
@@ -289,7 +289,7 @@ impl Store {
         }
     }
 
-    /// Nothing where there is no such file, where it cannot be read as ours, or where it came with a copy of
+    /// Nothing if there is no such file, where it cannot be read as ours, or where it came with a copy of
     /// another store.
     fn seals(&self) -> io::Result<Seals> {
         let bytes = match crate::system::files::read_state(&self.seals_file()) {

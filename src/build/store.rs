@@ -26,7 +26,7 @@ pub struct Store {
     pub dir: PathBuf,
 }
 
-/// A directory that lies in the live tree at a group's output.
+/// A directory that is in the live tree at a group's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveArtifact {
     /// The output.
@@ -42,7 +42,7 @@ pub struct LiveArtifact {
 
 /// A live directory as it was when it was put in place.
 ///
-/// Its top's times tell when somebody ran `npm install` by hand. They also change when the app itself
+/// Its top's times tell when someone ran `npm install` by hand. They also change when the app itself
 /// makes an entry in the top directory, e.g. `node_modules/.cache` on its first start: such a directory is
 /// taken for changed too, and going back to it means a build. That errs on the safe side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,7 +126,7 @@ impl Store {
         Ok(())
     }
 
-    /// What lies in the live tree at the outputs of these groups.
+    /// What is in the live tree at the outputs of these groups.
     ///
     /// # Errors
     /// Any I/O error.
@@ -258,7 +258,7 @@ impl Store {
         Ok(())
     }
 
-    /// Gives what lies in an `incoming` directory, whole, its place under the key; durable.
+    /// Gives what is in an `incoming` directory, whole, its place under the key; durable.
     pub(super) fn accept<'a>(
         &self,
         key: &BuildKey,
@@ -306,7 +306,7 @@ impl Store {
         Ok(dir)
     }
 
-    /// Takes away what lies at a place of an artifact here, for [`removal`] to remove.
+    /// Takes away what is at a place of an artifact here, for [`removal`] to remove.
     ///
     /// # Errors
     /// Any I/O error.
@@ -385,7 +385,7 @@ fn below(key: &BuildKey, output: &RepoPath) -> io::Result<RepoPath> {
     RepoPath::new(path).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
-/// A key for what lies there, of which nobody knows how it was made. With a census two edits of one directory
+/// A key for what is there, of which nobody knows how it was made. With a census two edits of one directory
 /// have two keys.
 pub(super) fn seen_key(found: &FileStat, census: Option<&Census>) -> BuildKey {
     let mut facts = format!("{:?}", (found.identity.ino, found.identity.born, found.modified));

@@ -1,4 +1,4 @@
-//! Taking what lies in the live tree into the store, by copy: it goes on serving.
+//! Taking what is in the live tree into the store, by copy: it continues serving.
 
 use std::io;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub enum TakeOutcome {
 }
 
 impl Store {
-    /// Copies what lies live at an output into the store, under the key it has there, by reflink where the
+    /// Copies what is live at an output into the store, under the key it has there, by reflink where the
     /// file system can. Never by hard link: a file that is then written in place, by the app or by a rebuild,
     /// would change the kept one too.
     ///
@@ -74,7 +74,7 @@ impl Store {
         if short {
             return Ok(TakeOutcome::NoRoom { needed, free: space.bytes });
         }
-        // What is live goes on serving: an edit of it is told from what was taken.
+        // What is live continues serving: an edit of it is told from what was taken.
         self.seal_live(top, output, key)?;
         let incoming = self.incoming(key)?;
         let copied = (|| {

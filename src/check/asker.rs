@@ -145,7 +145,7 @@ fn question(check: &Check, untold: bool, redactor: &Redactor) -> String {
     if untold { kind.to_owned() } else { format!("{kind} {}", redactor.text(&asked)) }
 }
 
-/// A judgement that tells nothing of what was said. That nobody answered, and a bare status, is no secret.
+/// A judgement that tells nothing of what was said. That nobody answered, and a bare status, is not a secret.
 fn without_answer(judgement: Judgement) -> Judgement {
     let bare = judgement.answer.bytes().all(|b| b.is_ascii_digit());
     let silent = judgement.reach == Reach::Silent && judgement.nothing_said;

@@ -41,21 +41,21 @@ pub struct Expectation {
     pub tells: BTreeSet<CheckName>,
 }
 
-/// What is known beforehand of where the services listen, by their names.
+/// What is known in advance of where the services listen, by their names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listens {
     /// Those that are configured.
     pub services: BTreeMap<String, ServiceListens>,
 }
 
-/// What is known beforehand of where one service listens.
+/// What is known in advance of where one service listens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServiceListens {
     /// The ports that its configuration names.
     pub named: BTreeSet<u16>,
     /// Its manager names no processes.
     pub nameless: bool,
-    /// Where it is no success not to listen.
+    /// Where it is not a success not to listen.
     pub must: MustListen,
 }
 
@@ -119,7 +119,7 @@ pub struct Surroundings {
     pub untold: BTreeSet<CheckName>,
     /// The logs of the services that checks name, or why they are not known.
     pub service_logs: BTreeMap<ServiceName, Result<Vec<LogPlace>, NoLog>>,
-    /// From where on logs are judged; `None` where nothing was changed.
+    /// From where on logs are judged; `None` if nothing was changed.
     pub window: Option<LogWindow>,
 }
 
@@ -128,11 +128,11 @@ pub struct Surroundings {
 pub struct NoLog {
     /// In words.
     pub why: String,
-    /// It will not be known either when the service was started anew.
+    /// It will not be known either when the service was restarted.
     pub lasting: bool,
 }
 
-/// The part of each log that a change answers for. Both begin before the change, but on the way back: there what
+/// The part of each log that a change answers for. Both begin before the change, but going back: there what
 /// must not be said counts only once what failed has been stopped.
 #[derive(Debug, Clone, Default)]
 pub struct LogWindow {

@@ -28,7 +28,7 @@ impl FileAsker {
         Self { check: check.clone(), top: around.top.clone(), redactor }
     }
 
-    /// Looks once. What lies in the tree says nothing about what serves: it never tells a version.
+    /// Looks once. What is in the tree says nothing about what serves: it never tells a version.
     pub(super) fn ask(&self, subject: &Subject) -> Judgement {
         let opened = match open(&self.top, &self.check.file) {
             Err(error) if is_gone(&error) => None,
@@ -97,7 +97,7 @@ fn redact(value: &mut Value, redactor: &Redactor) {
     }
 }
 
-/// Whether nothing is there: also where what would hold it is no directory.
+/// Whether nothing is there: also where what would hold it is not a directory.
 pub(super) fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

@@ -153,7 +153,7 @@ pub(super) fn without_secrets(url: &str) -> String {
     url.to_string()
 }
 
-/// The port of a URL on this very host; `None` where it leads elsewhere.
+/// The port of a URL on this very host; `None` if it leads elsewhere.
 pub(super) fn loopback_port(url: &str) -> Option<u16> {
     let url = parse(url).ok()?;
     let here = is_here(url.host_str()?);
@@ -202,7 +202,7 @@ fn same_place(from: &Url, to: &Url) -> bool {
         && to.password().is_none()
 }
 
-/// One for each address of a name of this host, at both of which somebody may listen; else one.
+/// One for each address of a name of this host, at both of which someone may listen; else one.
 fn clients(url: &Url) -> Result<Vec<Client>, String> {
     let tls = url.scheme() == "https";
     match url.host_str().filter(|host| is_name_of_this_host(host)) {
@@ -246,7 +246,8 @@ fn no_answer_within(limit: Duration) -> Unanswered {
 
 /// Why a question got no answer. What hyper says of a connection that was closed it says in words only.
 fn unanswered(error: &reqwest::Error, url: &Url) -> Unanswered {
-    let closed = || Unanswered::Refused("connection closed without an answer".to_owned());
+    let closed =
+        || Unanswered::Refused("connection connection closed without an answer".to_owned());
     if let Some(io) = io_error(error) {
         if is_nobody(io) {
             return Unanswered::NoListener(format!("no listener on {}", place(url)));
@@ -610,6 +611,6 @@ mod tests {
         };
         let answer = ask(&request).map(|reply| reply.status);
         closing.join().expect("it closes");
-        assert_eq!(answer, Err("connection closed without an answer".to_owned()));
+        assert_eq!(answer, Err("connection connection closed without an answer".to_owned()));
     }
 }

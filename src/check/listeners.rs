@@ -66,7 +66,7 @@ pub(super) struct Listener {
     pub(super) whose: Whose,
 }
 
-/// The listeners that each check reaches; `None` where it asks another host, or nobody is seen.
+/// The listeners that each check reaches; `None` if it asks another host, or nobody is seen.
 pub(super) type Sockets = Vec<Option<Vec<Listener>>>;
 
 /// A process that listens where the app should, but does not belong to a service.
@@ -78,7 +78,7 @@ pub struct Stranger {
     pub check: Option<CheckName>,
     /// The service that listens there, where no check asks.
     pub service: Option<String>,
-    /// `None` where this user may not see more of it than whose socket it is.
+    /// `None` if this user may not see more of it than whose socket it is.
     pub pid: Option<u32>,
     /// What is known of it: command, and since when it runs.
     pub who: String,
@@ -184,7 +184,7 @@ pub fn asked_ports(checks: &[Check]) -> BTreeSet<u16> {
     checks.iter().filter_map(|check| Some(asked_here(check)?.port)).collect()
 }
 
-/// Where each service listens and must go on listening, unless a release says otherwise. Ports that somebody
+/// Where each service listens and must continue listening, unless a release says otherwise. Ports that someone
 /// asked the system for, whatever number, count only where it is the service's own process that did, or `asked`
 /// says so.
 pub fn listened(
@@ -323,7 +323,7 @@ impl Seen {
                     continue;
                 }
                 let held = all.iter().filter(|socket| held.contains(&socket.inode));
-                // What pm2's daemon is asked over is no part of the app.
+                // What pm2's daemon is asked over is not a part of the app.
                 let held = held.filter(|socket| !is_shared || socket.place.port().is_some());
                 own.heard.extend(held.map(|socket| Heard {
                     place: socket.place.clone(),
@@ -430,7 +430,7 @@ impl Seen {
         let reached = |check: &Check| {
             let asked = asked_here(check)?;
             let found: Vec<Listener> = self.reached(&asked).into_iter().map(|(_, l)| l).collect();
-            // Where nobody is seen it may be another user's, of whom no more is known.
+            // If nobody is seen it may be another user's, of whom no more is known.
             let seen = asked.http || !(unnamed || found.is_empty());
             seen.then_some(found)
         };

@@ -247,7 +247,7 @@ impl LogsSince {
         Self { askers: askers.collect() }
     }
 
-    /// Reads on; each log that found the required line not, or cannot be read. How much a log may say is counted from
+    /// Reads on; each log that does not say what it must, or cannot be read. How much a log may say is counted from
     /// one question to the next.
     pub fn faults(&self) -> Vec<String> {
         let answers = self.askers.iter().map(|(name, asker)| (name, asker.ask_anew()));
@@ -286,8 +286,8 @@ impl Surroundings {
         }
     }
 
-    /// Why a log cannot be read now: lasting where that is so whatever is started, by rights or by what lies in its
-    /// place, and not where nothing lies there. `None` where it can be, or where that cannot be told before its service
+    /// Why a log cannot be read now: lasting where that is so whatever is started, by rights or by what is in its
+    /// place, and not where nothing is there. `None` if it can be, or where that cannot be told before its service
     /// runs.
     pub fn unreadable(&self, log: &LogCheck) -> Option<NoLog> {
         let places = match self.places_of(&log.source) {
@@ -354,7 +354,7 @@ impl LinePattern {
                 Piece::Deployment => Piece::Deployment,
             };
             let Some(value) = own.value(subject) else {
-                // Not known: whatever stands there tells nothing.
+                // Not known: whatever is there tells nothing.
                 filled.push_str(r"\S+");
                 continue;
             };

@@ -47,7 +47,7 @@ pub struct FilePosition {
     pub file: FileIdentity,
     /// Its length then, in bytes.
     pub offset: u64,
-    /// The digest of some of the bytes before `offset`: others there mean that it was cut and written anew.
+    /// The digest of some of the bytes before `offset`: others there mean that it was cut and written again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Digest>,
 }
@@ -55,7 +55,7 @@ pub struct FilePosition {
 /// So many of the first and of the last bytes before an offset are known again.
 const KNOWN: usize = 256;
 
-/// At most so many files that were rotated away are read on, because somebody may still write to them.
+/// At most so many files that were rotated away are read on, because someone may still write to them.
 const MOST_OPEN: usize = 8;
 
 /// At most so many names beside a log are looked at for the one it was renamed to.
@@ -71,7 +71,7 @@ impl LogPositions {
         Self(logs.iter().map(|(name, places)| (name.clone(), positions(places))).collect())
     }
 
-    /// Readers of what is written to `places` from these positions on; `None` where none were taken for
+    /// Readers of what is written to `places` from these positions on; `None` if none were taken for
     /// this question. A file that was not among them then is read from its start, a journal from now on.
     pub fn readers(&self, name: &str, top: &Path, places: &[LogPlace]) -> Option<Vec<LogReader>> {
         let taken = self.0.get(name)?;
@@ -197,7 +197,7 @@ impl LogReader {
 /// What is written to one log file, read piece by piece.
 ///
 /// A file that is renamed away is read to its end, and on, before the one that takes its place is read from
-/// its start. One that is cut in place (`copytruncate`, or opened anew with its old content thrown away) is read from
+/// its start. One that is cut in place (`copytruncate`, or opened again with its old content thrown away) is read from
 /// its start again, also when it is longer by then than it was; what was written between the last look and the cut is
 /// not seen.
 #[derive(Debug)]
@@ -206,7 +206,7 @@ pub struct FileReader {
     place: FilePlace,
     position: Option<FilePosition>,
     began: bool,
-    /// The oldest first; the last one lies in place, or did.
+    /// The oldest first; the last one is in place, or did.
     open: Vec<OpenLog>,
     /// The file of the position is nowhere to be found.
     lost: bool,
@@ -222,7 +222,7 @@ struct OpenLog {
 }
 
 impl FileReader {
-    /// Reads from `position` on; from the start where there is none.
+    /// Reads from `position` on; from the start if there is none.
     pub fn from(top: &Path, place: &FilePlace, position: Option<FilePosition>) -> Self {
         let (top, place) = (top.to_owned(), place.clone());
         Self { top, place, position, began: false, open: Vec::new(), lost: false }
@@ -241,7 +241,7 @@ impl FileReader {
     ///
     /// # Errors
     /// `NotFound` while the file has never been seen; any other I/O error; `InvalidInput` where something
-    /// else than a plain file lies there, `CrossesDevices` where a symbolic link leads out of the tree.
+    /// else than a regular file is there, `CrossesDevices` where a symbolic link leads out of the tree.
     pub fn read(&mut self, most: u64) -> io::Result<Vec<u8>> {
         self.follow()?;
         let mut bytes = Vec::new();
@@ -257,7 +257,7 @@ impl FileReader {
         Ok(bytes)
     }
 
-    /// Looks which file lies in place now.
+    /// Looks which file is in place now.
     fn follow(&mut self) -> io::Result<()> {
         let in_place = match open(&self.top, &self.place) {
             Ok(opened) => Some(opened),
@@ -355,7 +355,7 @@ impl EdgeBytes {
     }
 }
 
-/// What lies at `offset`, `wanted` bytes or as many as there are.
+/// What is at `offset`, `wanted` bytes or as many as there are.
 pub(super) fn read_at(file: &File, offset: u64, wanted: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; wanted];
     let mut done = 0;

@@ -37,7 +37,7 @@ impl MetricAsker {
         Self { check: check.clone(), page, before: Mutex::new(None) }
     }
 
-    /// Takes a sample; for a rate also the one before, where there is none yet.
+    /// Takes a sample; for a rate also the one before, if there is none yet.
     pub(super) async fn ask(&self) -> Judgement {
         match self.number().await {
             // A number that nobody tells is not out of bounds either.
@@ -69,7 +69,7 @@ impl MetricAsker {
         };
         let (now, new) = (Instant::now(), self.sample().await?);
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, new));
-        // A counter that is smaller than before began anew, from nothing.
+        // A counter that is smaller than before began again, from nothing.
         let grown = if new < old { new } else { new - old };
         Ok(grown / now.duration_since(then).as_secs_f64().max(f64::EPSILON))
     }

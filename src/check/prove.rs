@@ -35,7 +35,7 @@ const ENDING: Duration = Duration::from_secs(10);
 /// How long a signal may wait to be seen.
 const ATTENTION: Duration = Duration::from_millis(100);
 
-/// Asks each check once, all at the same time, no settling: how things stand now. Takes as long as the
+/// Asks each check once, all at the same time, no settling: the state now. Takes as long as the
 /// longest question at most. Without an expectation no version is known, and none can be wrong. A log is
 /// skipped: it is judged by what a change makes it say.
 pub fn look(checks: &[Check], expectation: Option<&Expectation>) -> Vec<CheckEvidence> {
@@ -288,7 +288,7 @@ fn ask_over_and_over(
     });
     unwanted.store(true, Ordering::SeqCst);
     if checks.iter().any(|check| matches!(check.kind, CheckKind::Command(_))) {
-        // What a command does must not go on while something else is put in place.
+        // What a command does must not continue while something else is put in place.
         runtime.shutdown_timeout(ENDING);
     } else {
         // A name that is still being looked up is not waited for.

@@ -34,7 +34,7 @@ async fn connect(check: &TcpCheck, subject: &Subject) -> Judgement {
     if !is_name_of_this_host(&check.host) {
         return connect_to(check, &check.host, subject).await;
     }
-    // Somebody may listen at either address of the name.
+    // Someone may listen at either address of the name.
     let mut judged = Vec::new();
     for address in LOOPBACK {
         judged.push(connect_to(check, &address.to_string(), subject).await);
@@ -90,7 +90,7 @@ fn place(check: &TcpCheck) -> String {
     if here { format!(":{port}") } else { format!("{}:{port}", shown(host)) }
 }
 
-/// Whether somebody accepts connections there; decided within a second.
+/// Whether someone accepts connections there; decided within a second.
 pub fn accepts(at: SocketAddr) -> bool {
     std::net::TcpStream::connect_timeout(&at, Duration::from_secs(1)).is_ok()
 }

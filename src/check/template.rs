@@ -8,7 +8,7 @@ use super::expectation::Expectation;
 /// The fewest digits by which a commit may be abbreviated.
 pub(super) const ABBREVIATION: usize = 7;
 
-/// What the placeholders stand for; `None` where that is not known.
+/// What the placeholders stand for; `None` if that is not known.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Subject {
     pub(super) version: Option<String>,
@@ -96,7 +96,7 @@ impl<'a> Template<'a> {
         Self(pieces)
     }
 
-    /// The text of an expectation: taken apart only where it stands so in `gitroll.toml`.
+    /// The text of an expectation: taken apart only where it is so in `gitroll.toml`.
     pub(super) fn of(expected: &Expected, text: &'a str) -> Self {
         match expected.comparison {
             Comparison::Filled => Self::new(text),
@@ -187,7 +187,7 @@ fn fits(
     })
 }
 
-/// Whether what stands before a placeholder's value is no part of it.
+/// Whether what is before a placeholder's value is not a part of it.
 pub(super) fn begins_apart(first: Option<&Piece<'_>>, before: &str) -> bool {
     let last = before.chars().next_back();
     match first {
@@ -197,7 +197,7 @@ pub(super) fn begins_apart(first: Option<&Piece<'_>>, before: &str) -> bool {
     }
 }
 
-/// Whether what follows a placeholder's value is no part of it.
+/// Whether what follows a placeholder's value is not a part of it.
 pub(super) fn ends_apart(last: Option<&Piece<'_>>, after: &str) -> bool {
     let mut chars = after.chars();
     let joins = |c: char| c.is_alphanumeric() || c == '_';

@@ -114,7 +114,7 @@ impl ServiceWatch {
         self.services.iter().filter_map(|service| service.failure(end, window)).collect()
     }
 
-    /// The log lines of the services in trouble; of all where none is.
+    /// The log lines of the services in trouble; of all if none is.
     pub(super) fn lines(&self, end: Duration, window: Duration) -> Vec<(String, String)> {
         let failed = |service: &&WatchedService| service.failure(end, window).is_some();
         let any = self.services.iter().any(|service| failed(&service));

@@ -43,12 +43,12 @@ pub struct AdviseAnswer {
     pub rules: Vec<RuleLine>,
     /// Action; absent where no symptom shows.
     pub advice: Option<Advice>,
-    /// Why it is not well, and what to type, where there is no rule to say so.
+    /// Why it is not well, and what to type, if there is no rule to say so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Diagnosis>,
 }
 
-/// One rule and what its question came to.
+/// One rule and the result of its probe.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RuleLine {
     /// The symptom.
@@ -63,7 +63,7 @@ pub struct RuleLine {
     pub within_millis: Option<u64>,
     /// Why this is the action.
     pub why: Option<String>,
-    /// `shows`, `absent`, or `unknown` where it could not be asked.
+    /// `shows`, `absent`, or `unknown` if the probe could not run.
     pub seen: String,
     /// What the answer was, or why there is none.
     pub answer: String,
@@ -177,7 +177,7 @@ fn look_at_flag(
     let Some(flag) = &component.flag else { return Ok(()) };
     let sources = facts.accepted.config.flags.as_ref();
     if sources.and_then(|flags| flags.source(flag.source.as_ref())).is_none() {
-        return Err(Failure::unchanged("[flags] does not say where it is kept"));
+        return Err(Failure::unchanged("[flags] does not say where it is stored"));
     }
     if !flags::is_on(session, facts, component)? {
         standing.off.insert(id.clone(), format!("{} is {}", flag.name, flag.off));
@@ -216,25 +216,25 @@ fn tell(session: &Session, answer: &AdviseAnswer, asked: bool) {
     }
     for rule in &unknown {
         let (symptom, why) = (escape(&rule.symptom), escape(&rule.answer));
-        ui.line(&format!("{} not asked  {} {symptom}: {why}", ui.out.bad(), rule.severity));
+        ui.line(&format!("{} not run    {} {symptom}: {why}", ui.out.bad(), rule.severity));
     }
     match &answer.advice {
         Some(advice) => recommend(ui, advice),
-        None if !asked => ui.cry(&format!("{} nothing could be asked", ui.err.bad())),
+        None if !asked => ui.cry(&format!("{} no probe could run", ui.err.bad())),
         None => {
             let left = match unknown.len() {
                 0 => String::new(),
-                count => format!("; {} could not be asked", plural(count, "rule")),
+                count => format!("; {} could not run", plural(count, "rule")),
             };
             ui.line(&format!(
-                "{} no symptom of {} shows{left}",
+                "{} no symptom of {} is present{left}",
                 ui.out.ok(),
                 plural(absent, "rule")
             ));
         }
     }
     if answer.advice.is_none() {
-        ui.line("  next     gitroll status    how everything stands");
+        ui.line("  next     gitroll status    shows the overall state");
     }
 }
 

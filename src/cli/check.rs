@@ -56,7 +56,7 @@ pub struct CheckAnswer {
     pub services: Vec<ServiceEvidence>,
     /// What is wrong.
     pub failures: Vec<String>,
-    /// Why nothing could have told whether, or which version of, the app answers.
+    /// Why nothing could show whether the app answers, or in which version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weak: Option<String>,
     /// Why it is not well, and what to type; absent where it was observed serving.
@@ -149,7 +149,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
     Ok(exit)
 }
 
-/// Why what passes all checks is not known to be the version that should serve; `None` where it is.
+/// Why what passes all checks is not known to be the version that should serve; `None` if it is.
 fn doubt(facts: &Facts, site: &Site, proof: &Proof) -> Result<Option<String>, Failure> {
     if !proof.proven {
         return Ok(None);

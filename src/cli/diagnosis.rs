@@ -1,4 +1,4 @@
-//! A diagnosis in lines: why what serves is not well, what changed, what to type.
+//! A diagnosis in lines: why what serves is not healthy, what changed, what to type.
 
 use jiff::Timestamp;
 

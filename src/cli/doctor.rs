@@ -35,13 +35,13 @@ pub struct DoctorAnswer {
     pub environment: Option<String>,
     /// The writer.
     pub writer: Option<String>,
-    /// Whether `gitroll back` would work tonight, as far as can be known.
+    /// Whether `gitroll back` would work now, as far as is known.
     pub ready: bool,
     /// What `gitroll back` would take.
     pub back_to: Option<Served>,
-    /// Everything that was looked at, in the order in which it is to be mended.
+    /// Everything that was examined, in the order in which to fix it.
     pub findings: Vec<Finding>,
-    /// Why what serves is not well, and what to type; absent where nothing was found, or it could not be looked at.
+    /// Why what serves is not healthy, and what to type; absent where nothing was found, or it could not be looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Diagnosis>,
 }
@@ -114,8 +114,8 @@ fn print(ui: &Ui, place: &str, found: &Examination, diagnosis: Option<&Diagnosis
     let ill = |finding: &&Finding| matches!(finding.subject, "services" | "checks");
     let blocking: Vec<&Finding> = found.problems().filter(|problem| !ill(problem)).collect();
     let closing = match (blocking.len(), &found.back_to) {
-        (0, Some(to)) => format!("what serves is not well; gitroll back would go to {to}"),
-        (0, None) => "what serves is not well".to_owned(),
+        (0, Some(to)) => format!("what serves is not healthy; gitroll back would go to {to}"),
+        (0, None) => "what serves is not healthy".to_owned(),
         (1, _) => "1 thing would make gitroll back fail".to_owned(),
         (count, _) => format!("{} would make gitroll back fail", plural(count, "thing")),
     };

@@ -58,11 +58,11 @@ pub struct EjectAnswer {
     pub branch: Option<String>,
     /// Whether that branch is new.
     pub new_branch: bool,
-    /// Files and directories that go.
+    /// Files and directories that are removed.
     pub removed: Vec<String>,
     /// What stays, and why.
     pub kept: Vec<Kept>,
-    /// The services, which go on.
+    /// The services, which continue.
     pub services: Vec<LeftAlone>,
     /// The command that removes the records from git.
     pub delete_records: Option<String>,
@@ -77,7 +77,7 @@ pub struct Kept {
     pub why: String,
 }
 
-/// A service that goes on.
+/// A service that continues.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct LeftAlone {
     /// Its name.
@@ -98,7 +98,7 @@ const DELETE_RECORDS: &str = "git for-each-ref --format='delete %(refname)' refs
 /// When a run is open, records wait to be signed, the branch cannot be used, or it was not confirmed.
 pub fn run(globals: &Globals, ui: &Ui, args: &EjectArgs) -> Result<Exit, Failure> {
     if let Some(name) = args.branch.as_deref().filter(|name| !safe_name(name) || *name == "HEAD") {
-        return Err(Failure::new(Status::Usage, format!("{name:?} is no name for a branch")));
+        return Err(Failure::new(Status::Usage, format!("{name:?} is not a valid branch name")));
     }
     let (git, binding) = session::open(globals, ui)?;
     if let Err(BindingError::Unbound { .. }) = binding {

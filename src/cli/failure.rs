@@ -15,7 +15,7 @@ impl Failure {
         ui.error_document(command, self.exit().code(), self);
     }
 
-    /// Tells it beside an answer that was given all the same.
+    /// Tells it beside an answer that was given anyway.
     pub fn tell(&self, ui: &Ui) {
         let sign = ui.err.bad();
         let code = self.exit().code();

@@ -11,25 +11,25 @@ use crate::model::Seq;
 use crate::system::text::plural;
 use crate::ui::{Ui, escape};
 
-/// Check the records, tags and notes, and repair what can be
+/// Check the records, tags and notes, and repair them
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll fsck                 everything new since the last fsck, and every tag and note
+  gitroll fsck                 check everything new since the last fsck, and every tag and note
   gitroll fsck --all           verify every signature and object again
-  gitroll fsck --repair        write back deleted or moved tags and notes
+  gitroll fsck --repair        restore deleted or moved tags and notes
 
-Exits 0 when nothing is wrong, 10 otherwise.")]
+fsck exits 0 if nothing is wrong, else 10.")]
 pub struct FsckArgs {
     /// Report only findings about this record and later ones
     #[arg(long, value_name = "SEQ")]
     since: Option<u64>,
-    /// Verify everything again, also what an earlier fsck found right
+    /// Verify everything again, including what an earlier fsck verified
     #[arg(long)]
     all: bool,
-    /// Write back record tags, stable tags and notes from the records
+    /// Restore record tags, stable tags and notes from the records
     #[arg(long)]
     repair: bool,
-    /// With --repair: show what would be written back, and change nothing
+    /// With --repair: show the plan and change nothing
     #[arg(long, requires = "repair")]
     plan: bool,
 }
@@ -64,7 +64,7 @@ fn print(ui: &Ui, report: &FsckReport, plan: bool) {
                 style.ok(),
                 plural(usize::try_from(chain.records).unwrap_or(usize::MAX), "record")
             )),
-            None => ui.line(&format!("  {} {writer}  not believed", style.bad())),
+            None => ui.line(&format!("  {} {writer}  rejected", style.bad())),
         }
     }
     for finding in &report.repaired {
@@ -73,7 +73,7 @@ fn print(ui: &Ui, report: &FsckReport, plan: bool) {
     for finding in &report.findings {
         ui.line(&format!("{} {}", style.bad(), told(finding)));
         match (&finding.fix, finding.repairable && plan) {
-            (_, true) => ui.line("    gitroll fsck --repair writes it back"),
+            (_, true) => ui.line("    gitroll fsck --repair restores it"),
             (Some(fix), false) => ui.line(&format!("    {}", escape(fix))),
             (None, false) => {}
         }
@@ -88,7 +88,7 @@ fn print(ui: &Ui, report: &FsckReport, plan: bool) {
     }
     ui.line(&format!("{}, {repairable} repairable", plural(found, "finding")));
     if repairable > 0 {
-        let next = ("gitroll fsck --repair".to_owned(), "writes back tags and notes".to_owned());
+        let next = ("gitroll fsck --repair".to_owned(), "restores tags and notes".to_owned());
         failure::print_next_steps(ui, &[next]);
     }
 }

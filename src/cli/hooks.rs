@@ -15,7 +15,7 @@ use crate::act::{guard, hook, receive};
 use crate::site::hooks::{self, HookState, POST_RECEIVE, PRE_PUSH, PRE_RECEIVE, Receive, Server};
 use crate::ui::{Ui, escape};
 
-/// Have git tell gitroll when HEAD is moved by hand
+/// Let git notify gitroll when HEAD is moved by hand
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gitroll hooks install      before the first `git pull` by hand
@@ -36,17 +36,17 @@ pub struct HooksArgs {
 
 #[derive(Debug, Subcommand)]
 enum HooksVerb {
-    /// Add gitroll's lines to the hooks; what is there already runs after them
+    /// Add gitroll's lines to the hooks; existing content runs after them
     Install(InstallArgs),
     /// Show the hooks and whether gitroll's lines are in them
     Status(ServerArgs),
-    /// Take gitroll's lines out again
+    /// Remove gitroll's lines
     Uninstall(ServerArgs),
 }
 
 #[derive(Debug, Args)]
 struct ServerArgs {
-    /// In the bare repository that people push to
+    /// Install in the bare repository that people push to
     #[arg(long)]
     server: bool,
 }
@@ -55,19 +55,19 @@ struct ServerArgs {
 struct InstallArgs {
     #[command(flatten)]
     of: ServerArgs,
-    /// Who may sign, in ssh's allowed_signers format
+    /// File with trusted keys, in ssh's allowed_signers format
     #[arg(long, value_name = "FILE", requires = "server")]
     trust: Option<PathBuf>,
-    /// Which tags are stable
+    /// Pattern of stable tags
     #[arg(long, value_name = "PATTERN", default_value = guard::USUAL, requires = "server")]
     stable: String,
-    /// Deploy what is pushed to BRANCH into this checkout
+    /// Deploy pushes to BRANCH in this checkout
     #[arg(long, value_name = "DIR", requires = "server")]
     deploy: Option<PathBuf>,
-    /// The branch that is deployed
+    /// Branch to deploy
     #[arg(long, default_value = "main", requires = "deploy")]
     branch: String,
-    /// Where the server runs hooks from, below the repository, e.g. custom_hooks
+    /// Directory of the server's hooks in the repository, e.g. custom_hooks
     #[arg(long, value_name = "DIR", default_value = "hooks", requires = "server")]
     hooks_dir: PathBuf,
 }
@@ -103,7 +103,7 @@ pub struct Hook {
     pub name: String,
     /// Its file.
     pub path: PathBuf,
-    /// How it stands.
+    /// its state.
     pub state: HookState,
 }
 
@@ -140,7 +140,7 @@ fn on_server(globals: &Globals, ui: &Ui, args: &HooksArgs) -> Result<Exit, Failu
     let dir = globals.dir.clone().unwrap_or_else(|| PathBuf::from("."));
     let dir = dir.canonicalize().map_err(io)?;
     if !(dir.join("HEAD").is_file() && dir.join("objects").is_dir() && dir.join("refs").is_dir()) {
-        let what = format!("{} is no bare repository", dir.display());
+        let what = format!("{} is not a bare repository", dir.display());
         return Err(Failure::unchanged(what).next("gitroll hooks install", "is for a checkout"));
     }
     let state = dir.join("gitroll");
@@ -159,7 +159,7 @@ fn on_server(globals: &Globals, ui: &Ui, args: &HooksArgs) -> Result<Exit, Failu
                 let what = "a guard without a trust file would refuse every stable tag and record";
                 return Err(Failure::unchanged(what).nothing_changed().next(
                     "gitroll hooks install --server --trust FILE",
-                    "takes the keys from a file in ssh's allowed_signers format",
+                    "reads the keys from a file in ssh's allowed_signers format",
                 ));
             }
             let hooks = dir.join(&install.hooks_dir);
@@ -197,19 +197,19 @@ fn tell(ui: &Ui, top: &Path, all: &[Hook], changed: &[PathBuf]) {
     for Hook { name, path, state } in all {
         let (sign, what) = match state {
             HookState::Alone => (ui.out.ok(), ""),
-            HookState::Chained => (ui.out.ok(), ", what was there runs after it"),
-            HookState::Lost => (ui.out.bad(), " was written anew by something else"),
+            HookState::Chained => (ui.out.ok(), ", the previous content runs after it"),
+            HookState::Lost => (ui.out.bad(), " was rewritten by another program"),
         };
         ui.line(&format!("{sign} {name:<14} {}{what}", shown(path)));
     }
     for path in changed {
-        ui.line(&format!("  {}: changed since; only gitroll's lines were taken out", shown(path)));
+        ui.line(&format!("  {}: changed since; only gitroll's lines were removed", shown(path)));
     }
     if all.is_empty() {
         ui.line("no hooks of gitroll are installed here");
     }
     if all.iter().any(|hook| hook.state == HookState::Lost) {
-        ui.say("next  gitroll hooks install    puts them back");
+        ui.say("next  gitroll hooks install    restores them");
     }
 }
 
@@ -223,7 +223,7 @@ pub struct HookArgs {
     args: Vec<String>,
 }
 
-/// Runs it. Whatever goes wrong is no reason for git to fail: it is logged, and the next command finds the move.
+/// Runs it. Whatever goes wrong is not a reason for git to fail: it is logged, and the next command finds the move.
 pub fn run_one(globals: &Globals, ui: &Ui, args: &HookArgs) -> Exit {
     let caller = globals.caller(ui);
     if args.name == hook::RECORD {
@@ -245,7 +245,7 @@ pub fn run_one(globals: &Globals, ui: &Ui, args: &HookArgs) -> Exit {
         PRE_RECEIVE => {
             let nothing = || Err("what is pushed cannot be read".to_owned());
             let judged = input().map_or_else(nothing, |lines| guard::receive(&caller.dir, &lines));
-            let refused = judged.unwrap_or_else(|why| vec![format!("nothing is taken: {why}")]);
+            let refused = judged.unwrap_or_else(|why| vec![format!("the push is refused: {why}")]);
             refused.iter().for_each(|line| say(line));
             return if refused.is_empty() { Exit::Done } else { Exit::Refused };
         }

@@ -58,13 +58,13 @@ pub struct InitAnswer {
     pub adopted: bool,
     /// Whether its checks pass and its services are up.
     pub healthy: bool,
-    /// Built directories of what serves that were copied, so that going back to it needs no build.
+    /// Built directories of what serves that were copied, so that a rollback to it needs no build.
     pub kept: Vec<String>,
     /// Stable tags from before gitroll that were adopted, the last to serve first.
     pub adopted_tags: Vec<String>,
     /// Stable tags that were not, with why.
     pub left_tags: Vec<LeftTag>,
-    /// Tracked files that were edited here, and what becomes of each.
+    /// Tracked files that were edited here, and what happens to each.
     pub edited: Vec<EditedFile>,
     /// What `gitroll back` would take tonight.
     pub back_to: Option<Served>,
@@ -72,9 +72,9 @@ pub struct InitAnswer {
     pub missing: Vec<String>,
     /// What will be in the way of a deploy, a sentence each: tracked files that a service holds open.
     pub warnings: Vec<String>,
-    /// Lines on this host and in the tree that deploy the app past gitroll.
+    /// Lines on this host and in the tree that deploy the app without gitroll.
     pub leftovers: Vec<Leftover>,
-    /// Files that may hold more such lines and could not be read, each with why.
+    /// Files that may contain more such lines but could not be read, each with the reason.
     pub unread: Vec<String>,
 }
 
@@ -146,7 +146,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
     let accepted_changed = begun && facts.accepted.text != config_text;
     let adopting = adopted && (accepted_changed || !known(&facts, &served));
     let mut artifacts = records::Artifacts::default();
-    // What lies there may have been built for what was checked out since.
+    // What is there may have been built for what was checked out since.
     if adopted && lies_there {
         // Before the record that names them: a kill in between costs another copy, not the way back.
         let named = if adopting { Vec::new() } else { recorded_artifacts(site, &facts, &served) };
@@ -229,7 +229,7 @@ fn another_environment(args: &InitArgs, bound: &Binding) -> Result<(), Failure> 
         .next("gitroll eject", format!("ends it; then gitroll init --environment {asked}")))
 }
 
-/// Why nothing could be built, where that is so.
+/// Why nothing could be built, if so.
 fn no_place_to_build(site: &Site) -> Option<String> {
     let work = &site.binding.work_dir;
     let error = files::make_private_dir(work).and_then(|()| files::probe_writable(work)).err()?;

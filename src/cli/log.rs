@@ -55,7 +55,7 @@ pub struct AttemptLine {
     pub run: RunId,
     /// What was asked for: `deploy`, `back`.
     pub act: String,
-    /// What was to serve.
+    /// What was meant to serve.
     pub to: Served,
     /// When it began.
     #[schemars(with = "String")]
@@ -106,7 +106,7 @@ pub struct LogLine {
     pub serves: String,
     /// How long it took, in milliseconds.
     pub took_millis: Option<u64>,
-    /// Why its proof is a weak one.
+    /// Why its proof is weak.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weak: Option<String>,
     /// Why it failed.

@@ -71,7 +71,7 @@ use crate::ui::Ui;
 
 Exit codes:
    0  done; after a change: the intended version was observed serving
-   1  nothing changed: configuration, repository or environment (check, doctor: not well)
+   1  nothing changed: configuration, repository or environment (check, doctor: not healthy)
    2  wrong usage, or a question without a terminal and without --yes
   10  refused: held, not trusted, not bound; nothing changed
   11  an approval is missing; nothing changed

@@ -44,7 +44,7 @@ impl Reader {
             let ledger = ledger::read(&git, &binding)?;
             for (chain, why) in &ledger.refused {
                 let why = escape(&why.to_string());
-                ui.say(&format!("warning: {}: not believed: {why}", escape(chain)));
+                ui.say(&format!("warning: {} is rejected: {why}", escape(chain)));
             }
             let environment = binding.environment.clone();
             let site = Site::new(git, binding, user::actor());

@@ -55,10 +55,10 @@ impl SavedArgs {
 /// The answer of `saved`: one of the two.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SavedAnswer {
-    /// What is put aside, the oldest first.
+    /// What is saved, the oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub saved: Option<Vec<SavedFiles>>,
-    /// What was brought back.
+    /// What was restored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restored: Option<RestoredFiles>,
 }

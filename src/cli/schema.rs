@@ -15,7 +15,7 @@ use crate::report::diff::Diff;
 #[derive(serde::Serialize, schemars::JsonSchema)]
 #[schemars(rename = "Envelope", deny_unknown_fields)]
 struct Envelope {
-    /// Version of the answers: 1. A field may be added within a version; none goes or changes.
+    /// Version of the answers: 1. A field may be added within a version; none is removed or changes.
     gitroll: u32,
     /// The command, e.g. `back`.
     command: String,

@@ -78,7 +78,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ServiceArgs) -> Result<Exit, Failu
         ui.cry(&format!("{} {what} {verb} not stay up [{code}]", ui.err.bad()));
         print_next_steps(
             ui,
-            &[("gitroll status".to_owned(), "says why, and what to type".to_owned())],
+            &[("gitroll status".to_owned(), "shows the reason and the command to type".to_owned())],
         );
     }
     ui.document("service", exit.code(), &ServiceAnswer { services: states });

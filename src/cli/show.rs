@@ -94,7 +94,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ShowArgs) -> Result<Exit, Failure>
     let output = match &evidence.run {
         _ if !args.output => None,
         Some(run) => Some(output(&reader, run)?),
-        None => return Err(Failure::unchanged(format!("#{} was no run", entry.record.seq))),
+        None => return Err(Failure::unchanged(format!("#{} is not a run", entry.record.seq))),
     };
     let answer = ShowAnswer {
         output,
@@ -134,7 +134,7 @@ fn show_attempt(
         Some(output) => print_output(ui, output),
         None => {
             let AttemptLine { act, to, at, actor, failure, took_millis, .. } = &answer.attempt;
-            ui.line(&format!("{act} to {to} failed before anything was touched: no record"));
+            ui.line(&format!("{act} to {to} failed before the first change: no record"));
             field("when", &format!("{}  ({at})", clock_word(*at, clock::now())));
             field("who", actor);
             field("took", &duration(std::time::Duration::from_millis(*took_millis)));
@@ -149,7 +149,7 @@ fn show_attempt(
 /// What the builds of a run wrote.
 fn output(reader: &Reader, run: &RunId) -> Result<String, Failure> {
     let nothing = || {
-        Failure::unchanged("nothing is kept of what its builds wrote")
+        Failure::unchanged("no output of its builds is kept")
             .detail("it built nothing, or ran on another host, or many runs ago ([retention] runs)")
     };
     let Some(binding) = reader.binding.clone() else { return Err(nothing()) };

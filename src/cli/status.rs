@@ -47,16 +47,16 @@ pub struct StatusAnswer {
     pub writer: String,
     /// What serves: HEAD; while a run is open what the checks say, and HEAD where they cannot tell.
     pub serving: Served,
-    /// The record that put it in place; absent when somebody else moved HEAD, or an open run did.
+    /// The record that put it in place; absent when someone else moved HEAD, or an open run did.
     pub record: Option<Seq>,
     /// Since when, where a record put it in place.
     #[schemars(with = "Option<String>")]
     pub since: Option<jiff::Timestamp>,
-    /// Whether it is known that this serves; not where a run is open and neither state answers as it should.
+    /// Whether it is known that this serves; false if a run is open and neither version answers as expected.
     pub told: bool,
     /// Whether a run observed it serving, and what runs now is what it observed.
     pub proven: bool,
-    /// Why what answers is not known to be what serves by the records or by HEAD; absent where it is.
+    /// Why it is not known that the answering version is the one in the records or HEAD; absent if it is known.
     pub doubt: Option<String>,
     /// What is checked out by hand, where no process was ever started on it.
     pub never_started: Option<Served>,
@@ -76,19 +76,19 @@ pub struct StatusAnswer {
     pub back_to: Option<BackTo>,
     /// Commits that are held.
     pub held: Vec<HeldLine>,
-    /// Where the upstream branch stands, as last fetched.
+    /// The state of the upstream branch, as last fetched.
     pub upstream: Option<Upstream>,
-    /// Runs that are not over.
+    /// Runs that are open.
     pub open_runs: Vec<OpenRun>,
     /// The last run, where the watchdog finished it within a day.
     pub finished_by_watchdog: Option<FinishedRun>,
-    /// What is wrong with a run of which nobody can tell whether it is over; a person is needed then.
+    /// What is wrong with a run whose state is unknown; a person is needed then.
     pub damaged_run: Option<String>,
     /// The command that was killed, whose leftovers the next changing command removes.
     pub killed: Option<KilledCommand>,
     /// Records not on the remote; absent without a remote.
     pub unpublished: Option<u64>,
-    /// Records that wait to be signed.
+    /// Records that are not signed yet.
     pub unsigned: usize,
     /// Why it is not well, and what to type.
     pub diagnosis: Diagnosis,
@@ -127,7 +127,7 @@ pub struct HeldLine {
     pub commit: Oid,
     /// Its name.
     pub name: String,
-    /// The component whose content is held, where that is not the whole commit.
+    /// The component whose content is held, if it is not the whole commit.
     pub component: Option<ComponentId>,
     /// The record.
     pub seq: Seq,
@@ -138,7 +138,7 @@ pub struct HeldLine {
     pub at: jiff::Timestamp,
 }
 
-/// Where upstream stands.
+/// The state of upstream.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Upstream {
     /// `origin/main`
@@ -147,11 +147,11 @@ pub struct Upstream {
     pub ahead: usize,
     /// A held commit that it contains.
     pub holds: Option<Oid>,
-    /// The components that are there as they were judged bad.
+    /// Components that are there in a version that was marked bad.
     pub held_components: Vec<String>,
 }
 
-/// A command that did not come to its end.
+/// A command that did not finish.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct KilledCommand {
     /// What it did, e.g. `deploy`.
@@ -159,9 +159,9 @@ pub struct KilledCommand {
     /// When it began.
     #[schemars(with = "String")]
     pub since: jiff::Timestamp,
-    /// Whether something of it is left: else it was cut off before it had begun to change anything.
+    /// Whether it left something behind; otherwise it was interrupted before it changed anything.
     pub leftovers: bool,
-    /// It came to its end and could not remove what it had left.
+    /// It finished but could not remove its leftovers.
     pub ended: bool,
 }
 
@@ -348,10 +348,10 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
     }
     if let Some(head) = &answer.never_started {
         let sign = style.yellow("!");
-        field("tree", &format!("{sign} {head} is checked out by hand and was never started"));
+        field("tree", &format!("{sign} {head} is checked out by hand but was never started"));
     }
     field("observed", &observed_words(ui, answer));
-    // Where nobody knows that what answers is what should, the line of what serves says so.
+    // If nobody knows that what answers is what should, the line of what serves says so.
     if answer.diagnosis.health != Health::Doubtful {
         for (label, text) in super::diagnosis::fields(&answer.diagnosis, now) {
             field(label, &text);
@@ -376,8 +376,10 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
                 let about = about.unwrap_or_default();
                 format!("{}  {} {dot} {build}{about}", escape(&back.name), back.commit.short())
             }
-            None if !answer.open_runs.is_empty() => "waits for the end of the open run".to_owned(),
-            None => "nothing yet: gitroll targets says why".to_owned(),
+            None if !answer.open_runs.is_empty() => {
+                "unknown until the open run is finished".to_owned()
+            }
+            None => "no target yet: gitroll targets shows why".to_owned(),
         },
     );
     let mut shown = Vec::new();
@@ -398,12 +400,12 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
             text.push_str(&format!(", contains held {}", held.short()));
         }
         for id in &upstream.held_components {
-            text.push_str(&format!(", has {id} as it is held"));
+            text.push_str(&format!(", contains the held version of {id}"));
         }
         field("upstream", &text);
     }
     let mut runs = match (&answer.damaged_run, answer.open_runs.last()) {
-        (Some(_), _) => format!("{} one is damaged, maybe open: see below", style.bad()),
+        (Some(_), _) => format!("{} one run is damaged and may be open: see below", style.bad()),
         (None, None) => "none open".to_owned(),
         (None, Some(run)) => run.line(),
     };
@@ -428,9 +430,7 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
             }
             // Of a run that nobody can read nobody knows what is left.
             (false, false) if answer.damaged_run.is_some() => field("cut off", &what),
-            (false, false) => {
-                field("cut off", &format!("{what}; nothing is left of it to be done"))
-            }
+            (false, false) => field("cut off", &format!("{what}; nothing remains to be done")),
         }
     }
     let Some((run, beneath)) = answer.open_runs.split_last() else {
@@ -444,7 +444,7 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
 
 /// What was seen of a host.
 struct Seen {
-    /// What serves; `None` where a run is open and neither state answers as it should, or nobody can tell which.
+    /// What serves; `None` if a run is open and neither state answers as it should, or nobody can tell which.
     serves: Option<Served>,
     /// The checks and services, as asked of that.
     observed: Observed,
@@ -509,7 +509,7 @@ fn serving_words(ui: &Ui, answer: &StatusAnswer, now: jiff::Timestamp) -> String
     let doubted = answer.doubt.as_ref().filter(|_| answer.open_runs.is_empty());
     let proof = match (answer.told, answer.record, open) {
         (false, ..) if answer.healthy => {
-            return "not known: the checks do not tell the one from the other".to_owned();
+            return "not known: the checks cannot distinguish the two versions".to_owned();
         }
         (false, ..) if !answer.checks.is_empty() && answer.checks.iter().all(|c| c.passed) => {
             let down = answer.services.iter().filter(|service| !service.up);

@@ -84,7 +84,7 @@ pub enum ComponentError {
         /// Where its files were to come from.
         source_commit: Oid,
     },
-    /// A file outside of the component stands where one of its files belongs.
+    /// A file outside of the component is where one of its files belongs.
     #[error("{path}, which does not belong to {id}, is in the way of its {wanted}")]
     InTheWay {
         /// The component.
@@ -104,10 +104,10 @@ pub enum ComponentError {
     },
 }
 
-/// The commit whose tree is that of `base` with the files that `component` has in `source`; `None` where it
+/// The commit whose tree is that of `base` with the files that `component` has in `source`; `None` if it
 /// has the same in both.
 ///
-/// The same two commits and component come to the same commit every time: its author is no person, its time
+/// The same two commits and component come to the same commit every time: its author is not a person, its time
 /// that of `base`. Nothing refers to it until it is put in place.
 ///
 /// # Errors
@@ -156,7 +156,7 @@ const COMPONENT: &str = "Gitroll-Component:";
 const BASE: &str = "Gitroll-Base:";
 const SOURCE: &str = "Gitroll-Source:";
 
-/// A file that is no part of the component, at or above or below a path that is to become its.
+/// A file that is not a part of the component, at or above or below a path that is to become its.
 fn in_the_way(
     git: &Git,
     base: &Oid,
@@ -192,7 +192,7 @@ pub struct Synthesised {
     pub base: Oid,
 }
 
-/// Reads the message of a synthesised commit. Anybody can write such a message: good for names only.
+/// Reads the message of a synthesised commit. Anyone can write such a message: good for names only.
 pub fn synthesised(commit: &Commit) -> Option<Synthesised> {
     let trailer =
         |name: &str| commit.message.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);

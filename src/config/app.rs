@@ -63,7 +63,7 @@ pub struct App {
     pub prove: Prove,
 }
 
-/// How the app lies on the host.
+/// How the app is on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// The git work tree is what serves.
@@ -188,7 +188,7 @@ pub struct Service {
     pub depends_on: Vec<ServiceName>,
     /// `quiesce`: it is down while files change, default false.
     pub quiesce: bool,
-    /// `ports` that it listens on; `None` where that is not said: those that it listened on before.
+    /// `ports` that it listens on; `None` if that is not said: those that it listened on before.
     pub ports: Option<Vec<u16>>,
 }
 
@@ -292,7 +292,7 @@ pub struct Component {
     pub services: Vec<ServiceName>,
     /// `checks` that tell whether it works; all where empty.
     pub checks: Vec<CheckName>,
-    /// `after`: how the app behaves once the component was put back or switched off.
+    /// `after`: how the app behaves once the component was restored or switched off.
     pub after: Option<String>,
     /// `symptoms` that would mean that this did not help.
     pub symptoms: Vec<String>,
@@ -364,7 +364,7 @@ pub struct RunSettings {
 pub struct Retention {
     /// `runs`: the latest whose plan and journal are kept, default 50.
     pub runs: usize,
-    /// `saved`: how long files that were put aside are kept after their run is not, default 90 days.
+    /// `saved`: how long files that were saved are kept after their run is not, default 90 days.
     pub saved: Duration,
     /// `artifacts`: the latest deployments whose artifacts are kept, default 20; as many promoted ones besides.
     pub artifacts: usize,
@@ -400,12 +400,12 @@ impl Patterns {
         Self { globs, set }
     }
 
-    /// Whether a path matches one of them. A pattern that names a directory matches what lies below.
+    /// Whether a path matches one of them. A pattern that names a directory matches what is below.
     pub fn matches(&self, path: &RepoPath) -> bool {
         self.set.is_match(path.as_path())
     }
 
-    /// As [`Self::matches`]; a file that stands where `dir/**` means a directory is covered too.
+    /// As [`Self::matches`]; a file that is where `dir/**` means a directory is covered too.
     pub fn covers(&self, path: &RepoPath) -> bool {
         let whole = |glob: &String| {
             let glob = glob.strip_prefix("./").unwrap_or(glob);
@@ -415,7 +415,7 @@ impl Patterns {
         self.matches(path) || self.globs.iter().any(whole)
     }
 
-    /// The directories or files below which everything lies that can match, none inside of another. None at
+    /// The directories or files below which everything is that can match, none inside of another. None at
     /// all where that is the whole tree.
     pub fn roots(&self) -> Vec<RepoPath> {
         let plain = |part: &&str| !part.contains(['*', '?', '[', ']', '{', '}', '\\']);

@@ -37,7 +37,7 @@ pub enum Unchanged {
 /// same address is the same check.
 ///
 /// # Errors
-/// That nothing is to be changed, and why; a text that is no TOML counts as one without checks.
+/// That nothing is to be changed, and why; a text that is not TOML counts as one without checks.
 pub fn as_proven(accepted: &str, proven: &str) -> Result<AsProven, Unchanged> {
     let mut whole: Table = accepted.parse().unwrap_or_default();
     let other: Table = proven.parse().unwrap_or_default();

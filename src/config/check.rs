@@ -251,7 +251,7 @@ impl Expected {
 }
 
 impl Selection {
-    /// Why a check is not asked; `None` where it is.
+    /// Why a check is not asked; `None` if it is.
     pub fn leaves_out(self, check: &Check) -> Option<String> {
         match self {
             Selection::All => None,
@@ -301,7 +301,7 @@ impl CheckKind {
         })
     }
 
-    /// The question whether the answer is anything but what it would be with `word` replaced so; `None` where no
+    /// The question whether the answer is anything but what it would be with `word` replaced so; `None` if no
     /// answer could tell that.
     pub fn denied(&self, words: &[(&str, Filler)], word: &str) -> Option<Self> {
         let expected: Vec<&Expected> = match self {
@@ -424,7 +424,7 @@ impl fmt::Display for Bounds {
 }
 
 impl Bounds {
-    /// Whether a number keeps to all of them. What is no number keeps to none.
+    /// Whether a number keeps to all of them. What is not a number keeps to none.
     pub fn hold(&self, number: f64) -> bool {
         !number.is_nan()
             && self.above.is_none_or(|bound| number > bound)

@@ -2,7 +2,7 @@
 
 use super::{Config, Manager, Scope, Service};
 
-/// The services of `before` that go on running beside `after` unless they are stopped: their program, pm2 app, unit
+/// The services of `before` that continue running beside `after` unless they are stopped: their program, pm2 app, unit
 /// or commands are those of none of its services. Of a template with fewer instances, a service of the others. In
 /// the order of `before`.
 pub fn dropped(before: &Config, after: &Config) -> Vec<Service> {

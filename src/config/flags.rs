@@ -183,7 +183,7 @@ impl Signal {
 }
 
 impl Flags {
-    /// The source of a name; the only one where none is named.
+    /// The source of a name; the only one if none is named.
     pub fn source(&self, name: Option<&FlagSourceName>) -> Option<&FlagSource> {
         match name {
             Some(name) => self.sources.iter().find(|source| source.name == *name),

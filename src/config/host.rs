@@ -69,7 +69,7 @@ pub enum SigningFormat {
     OpenPgp,
 }
 
-/// Absolute paths of the tools; `None` where not found when the binding was made.
+/// Absolute paths of the tools; `None` if not found when the binding was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tools {
     /// git
@@ -99,7 +99,7 @@ pub enum BindingError {
         /// Bindings of the same repository's app at other paths, for the hint.
         elsewhere: Vec<PathBuf>,
     },
-    /// A binding exists but somebody else could have written it.
+    /// A binding exists but someone else could have written it.
     #[error("{path}: {problem}")]
     Unsafe {
         /// The file or directory.
@@ -257,7 +257,7 @@ pub struct BindingPlaces {
 }
 
 impl BindingPlaces {
-    /// The places this process's environment names. A relative `XDG_CONFIG_HOME` or `HOME` is no place.
+    /// The places this process's environment names. A relative `XDG_CONFIG_HOME` or `HOME` is not a place.
     pub fn of_this_process() -> Self {
         Self::from_environment(|name| std::env::var_os(name).map(PathBuf::from))
     }

@@ -1,7 +1,7 @@
 //! `gitroll.toml` and `host.toml`: raw text in, validated types out.
 //!
-//! `gitroll.toml` lies in the repository and says what to build, reload and check. The host binding
-//! (`host.toml` and its trust file) lies outside and says who may sign, as whom to run and which tools
+//! `gitroll.toml` is in the repository and says what to build, reload and check. The host binding
+//! (`host.toml` and its trust file) is outside and says who may sign, as whom to run and which tools
 //! to use. Nothing in the repository can loosen the binding.
 
 mod app;

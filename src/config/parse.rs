@@ -25,13 +25,13 @@ pub struct ConfigError {
     pub problems: Vec<ConfigProblem>,
 }
 
-/// A file larger than this is no configuration.
+/// A file larger than this is not a configuration.
 const MOST_BYTES: usize = 1 << 20;
 
 /// Reads a `gitroll.toml`. `file` is its name in messages.
 ///
 /// # Errors
-/// All problems of the file at once, each with line and column. A text that is no TOML at all has one: the
+/// All problems of the file at once, each with line and column. A text that is not TOML at all has one: the
 /// first place where it stops being TOML.
 pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
     let fail = |problems| ConfigError { file: file.to_owned(), problems };
@@ -69,7 +69,7 @@ fn is_utf_16(text: &str) -> bool {
     nothing(0) || nothing(1)
 }
 
-/// Globs that were read from a file before, made ready again; what is no glob is left out.
+/// Globs that were read from a file before, made ready again; what is not a glob is left out.
 pub fn patterns(globs: &[String]) -> Patterns {
     value::patterns_of(globs)
 }

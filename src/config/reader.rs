@@ -2,7 +2,7 @@
 //!
 //! A [`Table`] hands out its keys as [`Item`]s and remembers which were asked for; [`Table::finish`]
 //! reports the rest as unknown. Nothing here stops at the first problem: a method that finds one reports
-//! it and returns `None`, and the caller goes on with the next key.
+//! it and returns `None`, and the caller continues with the next key.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
@@ -429,7 +429,7 @@ impl<'a> Item<'a> {
         self.report.filled.get()
     }
 
-    /// Whether a text stands anywhere in the value as it is written.
+    /// Whether a text is anywhere in the value as it is written.
     pub(super) fn mentions(&self, text: &str) -> bool {
         self.report.text.get(self.value.span()).is_some_and(|written| written.contains(text))
     }

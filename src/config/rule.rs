@@ -41,7 +41,7 @@ pub struct SymptomProbe {
 pub enum When {
     /// The one that `expect` describes.
     Holds,
-    /// Any other, and none where somebody should have answered.
+    /// Any other, and none where someone should have answered.
     Fails,
 }
 

@@ -30,7 +30,7 @@ pub struct Findings {
     pub strangers: Vec<(String, Option<u32>)>,
     /// Files outside of git that changed since the proof.
     pub changed: Vec<Changed>,
-    /// Where there is no room left: the place, and what is left in words.
+    /// If there is no room left: the place, and what is left in words.
     pub full: Vec<(String, String)>,
     /// Built directories of what serves that are gone, and whether a copy of each is kept.
     pub gone: Vec<(String, bool)>,
@@ -44,9 +44,9 @@ pub struct Findings {
     pub rollback: Option<Rollback>,
     /// A given-up act that left what serves failing: the record, and what was wrong.
     pub failing_before: Option<(Seq, String)>,
-    /// States that the last rollback tried in vain on its way, as they are typed, each with the record of it.
+    /// States that the last rollback tried without success on its way, as they are typed, each with the record of it.
     pub passed: Vec<(String, Seq)>,
-    /// The ways on from an open run; empty where none is open.
+    /// The ways on from an open run; empty if none is open.
     pub open_run: Vec<NextStep>,
     /// The newest version of the upstream branch is not what serves, and may be deployed.
     pub newer: Option<String>,
@@ -78,7 +78,7 @@ pub struct ServiceSeen {
     /// The manager's word.
     pub word: String,
     pub up: bool,
-    /// Somebody stopped it; it did not fall over.
+    /// Someone stopped it; it did not fall over.
     pub stopped: bool,
     pub restarts: u64,
     /// When the oldest of its processes was started.
@@ -90,7 +90,7 @@ pub struct ServiceSeen {
 /// A file outside of git that is not what it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Changed {
-    /// Where it lies.
+    /// Where it is.
     pub path: String,
     /// When it was written last; absent where it is gone.
     #[schemars(with = "Option<String>")]
@@ -135,7 +135,7 @@ pub struct Part {
     pub changed_in: Option<(String, Seq)>,
     /// Where `gitroll back` goes has it as it is.
     pub same_in_target: bool,
-    /// The newest state that may be gone back to and has it otherwise.
+    /// The newest state that may be rolled back to and has it otherwise.
     pub other_in: Option<Way>,
     /// Its flag, where that is on.
     pub flag: Option<String>,
@@ -403,7 +403,7 @@ fn next(found: &Findings, health: Health) -> Vec<NextStep> {
             let again = "restarts it and proves it".to_owned();
             let deploy = step(format!("gitroll deploy {commit}"), again);
             match (&found.failing_before, &found.back) {
-                // What failed by itself may do so again; what was around it may be mended by now.
+                // What failed by itself may do so again; what was around it may be fixed by now.
                 (Some((_, fault)), Some(target)) if !is_of_the_surroundings(fault) => {
                     next.extend([back(target), deploy]);
                 }
@@ -555,7 +555,7 @@ pub fn says_the_same(failure: &str, cause: &str) -> bool {
     !cause.trim().is_empty() && plain(failure).contains(&cause)
 }
 
-/// Whether a cause lies around the app rather than in it.
+/// Whether a cause is around the app rather than in it.
 pub fn is_of_the_surroundings(cause: &str) -> bool {
     const WORDS: [&str; 14] = [
         "econnrefused",

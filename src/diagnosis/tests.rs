@@ -82,7 +82,7 @@ fn the_first_command_is_the_one_that_heals() {
         ("late failure", found(), "gitroll back"),
         ("crash", Findings { services: crash(), ..found() }, "gitroll back"),
         (
-            "stopped by somebody",
+            "stopped by someone",
             Findings { services: vec![service("stopped", false, None)], ..found() },
             "gitroll service start web",
         ),

@@ -1,4 +1,4 @@
-//! Findings, and the commands that mend them: each can be pasted into a shell as it stands.
+//! Findings, and the commands that fix them: each can be pasted into a shell as it stands.
 
 use std::path::Path;
 
@@ -17,29 +17,29 @@ pub(super) const INIT: &str = "gitroll init --yes";
 pub enum Level {
     /// It is as it should be.
     Fine,
-    /// A person should know; `back` works all the same.
+    /// A person should know; `back` still works.
     Warning,
     /// `back` would fail, or could not be trusted.
     Problem,
 }
 
-/// One thing that was looked at.
+/// One thing that was examined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
     /// How much it matters.
     pub level: Level,
-    /// What was looked at: `binding`, `signing`, `target` …
+    /// What was examined: `binding`, `signing`, `target` …
     pub subject: &'static str,
     /// What was found and where.
     pub what: String,
-    /// The command that mends it, to be typed in the checkout; absent where only a person can.
+    /// The command that fixes it, to be typed in the checkout; absent if there is none.
     pub fix: Option<String>,
 }
 
 /// What came of looking at everything.
 #[derive(Debug, Clone, Default)]
 pub struct Examination {
-    /// The findings, in the order in which they are to be mended.
+    /// The findings, in the order in which they are to be fixed.
     pub findings: Vec<Finding>,
     /// What `gitroll back` would take.
     pub back_to: Option<Served>,

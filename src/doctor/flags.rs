@@ -18,7 +18,7 @@ pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
     for flag in &declared {
         let sources = config.flags.as_ref();
         let Some(source) = sources.and_then(|flags| flags.source(flag.source.as_ref())) else {
-            let what = format!("{}: [flags] does not say where it is kept", flag.name);
+            let what = format!("{}: [flags] does not say where it is stored", flag.name);
             found.warning("flags", what, edit());
             continue;
         };
@@ -47,8 +47,8 @@ pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
             let FlagSourceKind::Http(api) = &source.kind else { continue };
             let Some(ApiToken::Env(name)) = &api.token else { continue };
             let what = format!(
-                "{}: the watchdog finishes a run without the variable {name}, where its token is: \
-                 keep that in a file",
+                "{}: the watchdog does not have the variable {name} with the token when it finishes \
+                 a run: store the token in a file",
                 source.name
             );
             found.warning("flags", what, edit());
@@ -61,7 +61,7 @@ pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
 }
 
 /// Why what is to show the flag does not show what it is now: then nor would it show another value. A log is not asked,
-/// and where nothing is set nobody knows what the app takes it for.
+/// and if nothing is set nobody knows what the app takes it for.
 fn not_shown(
     site: &Site,
     facts: &Facts,

@@ -74,7 +74,7 @@ pub(super) fn binding(binding: &Binding, found: &mut Examination) -> bool {
         [("node", &binding.tools.node), ("npm", &binding.tools.npm), ("pm2", &binding.tools.pm2)]
     {
         if let Some(path) = tool.as_ref().filter(|path| !path.is_file()) {
-            let what = format!("{name} is not where it was: {}", path.display());
+            let what = format!("{name} has moved: {}", path.display());
             found.warning("tools", what, Some(INIT.to_owned()));
         }
     }
@@ -99,14 +99,14 @@ pub(super) fn git(site: &Site, found: &mut Examination) {
         },
     }
     if site.git.is_shallow() {
-        let what = "this clone is shallow: where history is cut off, nobody can tell whether a commit contains \
-                    one that is held, and deploy refuses it";
+        let what = "this clone is shallow: gitroll cannot tell whether a commit contains a held one, and deploy \
+                    refuses it";
         found.warning("git", what, Some("git fetch --unshallow".to_owned()));
     }
     for unfinished in site.git.unfinished() {
         let kind = unfinished.kind;
         let what = format!(
-            "git is in the middle of {kind}: deploy is refused until it is ended; back goes on"
+            "git is in the middle of {kind}: deploy is refused until it is finished; back still works"
         );
         found.warning("git", what, Some(kind.abort().to_owned()));
     }
@@ -118,10 +118,8 @@ pub(super) fn git(site: &Site, found: &mut Examination) {
                 "git config --global user.name {name} && git config --global user.email {email}"
             )
         });
-        let what = format!(
-            "git has no name of its own here: records are by {} <{}>",
-            person.name, person.email
-        );
+        let what =
+            format!("git has no user.name here: records use {} <{}>", person.name, person.email);
         found.warning("identity", what, fix);
     }
 }
@@ -153,16 +151,16 @@ pub(super) fn state(site: &Site, found: &mut Examination) {
             found.problem("state", what, fix);
         }
     }
-    // What was put aside there may be an `.env`.
+    // What was saved there may be an `.env`.
     let open = state.symlink_metadata().is_ok_and(|at| at.mode() & 0o077 != 0);
     if open {
-        let what = format!("{} can be read by others; saved files lie in it", state.display());
+        let what = format!("others can read {}, which contains saved files", state.display());
         found.warning("state", what, on_path("chmod go-rwx", &state));
     }
     found.fine("state", format!("{}, private", state.display()));
 }
 
-/// The command that gives what lies below `path` to the app's user; for a read-only file system no owner
+/// The command that gives what is below `path` to the app's user; for a read-only file system no owner
 /// helps, and the command shows which one it is.
 pub(super) fn writable_again(site: &Site, path: &Path, error: &std::io::Error) -> Option<String> {
     if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem {

@@ -1,5 +1,5 @@
 //! Everything that would make tonight's `back` fail, found on a good day: findings, each with the command
-//! that mends it. Looks and changes nothing.
+//! that fixes it. Looks and changes nothing.
 
 mod examination;
 mod flags;
@@ -55,7 +55,7 @@ pub fn examine(git: Git, binding: Result<Binding, BindingError>, actor: String) 
     in_order(found)
 }
 
-/// The order in which things are mended: what stands first may be why the next is wrong.
+/// The order in which things are fixed: what is first may be why the next is wrong.
 fn in_order(mut found: Examination) -> Examination {
     const ORDER: [&str; 19] = [
         "binding", "tools", "git", "identity", "state", "trust", "signing", "locks", "runs",

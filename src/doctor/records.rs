@@ -34,7 +34,7 @@ pub(super) fn signing(site: &Site, found: &mut Examination) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !needed => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let what = format!(
-                "{} is gone: no record is believed; keys of other hosts must be added again",
+                "{} is missing: no record is trusted; add the keys of other hosts again",
                 trust.display()
             );
             found.problem("trust", what, Some(INIT.to_owned()));
@@ -57,7 +57,7 @@ pub(super) fn signing(site: &Site, found: &mut Examination) {
     found.fine("trust", trust.display().to_string());
 }
 
-/// A key of the host's own. One that is there is used again, so one that cannot sign is put aside.
+/// A key of the host's own. One that is there is used again, so one that cannot sign is saved.
 fn new_key(site: &Site) -> Option<String> {
     let make = format!("{INIT} --new-key");
     let own = site.binding.dir.join("key");
@@ -84,7 +84,7 @@ pub(super) fn locks(site: &Site, found: &mut Examination) {
                 format!("gitroll {}, or a git command that it started, was killed", killed.command)
             }
         };
-        let what = format!("{what}; the next changing command removes what it left");
+        let what = format!("{what}; the next changing command cleans up");
         found.warning("locks", what, None);
     }
     let ours = killed.map(|_| site.git.stale_files().locks).unwrap_or_default();
@@ -104,7 +104,7 @@ pub(super) fn locks(site: &Site, found: &mut Examination) {
 pub(super) fn runs(site: &Site, found: &mut Examination) {
     match (engine::open_runs(site), Lock::holder(&site.state())) {
         (_, Some(held)) if held.process.as_ref().is_some_and(|p| p.pid != std::process::id()) => {
-            let what = format!("gitroll {} by {} is at work just now", held.command, held.who());
+            let what = format!("gitroll {} by {} is running now", held.command, held.who());
             found.warning("runs", what, None);
         }
         (Err(error), _) => {
@@ -118,9 +118,9 @@ pub(super) fn runs(site: &Site, found: &mut Examination) {
         (Ok(runs), _) => {
             for run in runs {
                 let other = match run.course() {
-                    engine::Course::Proven => "observed serving, only its record is left",
+                    engine::Course::Proven => "observed serving, only its record is missing",
                     engine::Course::Back => "it is going back; gitroll abort does the same",
-                    _ => "gitroll abort puts back what served before",
+                    _ => "gitroll abort restores what served before",
                 };
                 let what = format!("a run is open: {} to {}; {other}", run.plan.event, run.plan.to);
                 found.problem("runs", what, Some("gitroll resume".to_owned()));
@@ -129,7 +129,7 @@ pub(super) fn runs(site: &Site, found: &mut Examination) {
     }
     let queued = engine::queued(site).len();
     if queued > 0 {
-        let what = format!("records that wait to be signed: {queued}; the next change signs them");
+        let what = format!("records that are not signed yet: {queued}; the next change signs them");
         found.warning("runs", what, Some(INIT.to_owned()));
     }
     found.fine("runs", "none open");
@@ -145,12 +145,12 @@ pub(super) fn chains(site: &Site, found: &mut Examination) -> Option<Facts> {
         }
     };
     for (chain, why) in &facts.ledger.refused {
-        found.warning("records", format!("{chain} is not believed: {why}"), None);
+        found.warning("records", format!("{chain} is rejected: {why}"), None);
     }
     for missing in engine::unprojected(site) {
         found.warning("records", missing, Some("gitroll fsck".to_owned()));
     }
-    found.fine("records", format!("{} of this host, all believed", facts.own(site).len()));
+    found.fine("records", format!("{} of this host, all valid", facts.own(site).len()));
     Some(facts)
 }
 
@@ -188,12 +188,13 @@ fn judge_clock(
 ) {
     let set = || Some("sudo timedatectl set-ntp true".to_owned());
     if let Some(last) = last.filter(|last| *last > now) {
-        let what = format!("this host's clock says {now}, its own last record is of {last}");
+        let what = format!("this host's clock says {now}, but its own last record is from {last}");
         found.problem("clock", what, set());
     }
     for (writer, last) in others {
         if last.duration_since(now).as_secs() > TOLERANCE.as_secs() as i64 {
-            let what = format!("the last record of {writer} is of {last}, which is to come");
+            let what =
+                format!("the last record of {writer} is from {last}, which is in the future");
             found.warning("clock", what, set());
         }
     }

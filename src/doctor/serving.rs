@@ -18,13 +18,13 @@ use crate::system::{files, procs};
 /// How many paths are named; more are counted.
 const SHOWN: usize = 5;
 
-/// `gitroll.toml` as it lies in the tree. `back` goes by the accepted one: this is what comes next.
+/// `gitroll.toml` as it is in the tree. `back` goes by the accepted one: this is what comes next.
 pub(super) fn configuration(site: &Site, facts: &Facts, found: &mut Examination) {
     let edit = || Some("${EDITOR:-vi} gitroll.toml".to_owned());
     let text = match config_in_tree(site.top()) {
         Ok(Some(text)) => text,
         Ok(None) => {
-            let what = "gitroll.toml is not in the tree; the accepted one is used";
+            let what = "gitroll.toml is not in the tree; using the accepted one";
             found.warning("config", what, Some(INIT.to_owned()));
             return;
         }
@@ -37,23 +37,23 @@ pub(super) fn configuration(site: &Site, facts: &Facts, found: &mut Examination)
             .map(|p| format!("{}:{}:{}: {}", error.file, p.line, p.column, p.message))
             .collect();
         let what =
-            format!("deploy would refuse it, back uses the accepted one: {}", lines.join("; "));
+            format!("deploy would refuse it; back uses the accepted one: {}", lines.join("; "));
         found.warning("config", what, edit());
         return;
     }
     if facts.config_was_changed(site) {
-        let what = "gitroll.toml was edited here and not accepted: back uses the accepted one";
+        let what = "gitroll.toml was edited here but not accepted: back uses the accepted one";
         found.warning("config", what, Some(INIT.to_owned()));
     }
     if facts.accepted.config.app.prove == Prove::Weak {
         let what =
-            "prove = \"weak\": an old process that goes on answering would pass for the new one";
+            "prove = \"weak\": an old process that keeps answering would be taken for the new one";
         found.warning("config", what, edit());
     }
     found.fine("config", format!("accepted by record #{}", facts.accepted.seq));
 }
 
-/// Local edits to tracked files, which the next change puts aside, and a HEAD that was moved by hand.
+/// Local edits to tracked files, which the next change saves, and a HEAD that was moved by hand.
 pub(super) fn tree(site: &Site, facts: &Facts, found: &mut Examination) {
     // What an open run has put there nobody did by hand, and it is the run that is to be finished first.
     if engine::open_runs(site).is_ok_and(|open| !open.is_empty()) {
@@ -61,7 +61,7 @@ pub(super) fn tree(site: &Site, facts: &Facts, found: &mut Examination) {
         return;
     }
     if facts.by_hand() {
-        let what = format!("{} was put in place by hand and is not on record", facts.serving);
+        let what = format!("{} was checked out by hand and is not recorded", facts.serving);
         found.warning("tree", what, Some("gitroll deploy".to_owned()));
     }
     match site.git.edited(&facts.head.commit) {
@@ -73,7 +73,7 @@ pub(super) fn tree(site: &Site, facts: &Facts, found: &mut Examination) {
                 let names: Vec<String> = lost.iter().take(SHOWN).map(|p| p.to_string()).collect();
                 let more = if lost.len() > SHOWN { ", …" } else { "" };
                 let what = format!(
-                    "edited here, put aside by the next change unless declared local: {}{more}",
+                    "edited here; the next change saves these files unless they are declared local: {}{more}",
                     names.join(", ")
                 );
                 // A name that begins with a colon would be a pattern of git's.
@@ -89,7 +89,7 @@ pub(super) fn tree(site: &Site, facts: &Facts, found: &mut Examination) {
     found.fine("tree", "as committed");
 }
 
-/// Whether what the builds make could change places with what lies there.
+/// Whether what the builds make could change places with what is there.
 fn swaps(site: &Site, facts: &Facts, found: &mut Examination) {
     let mounts = files::mounts_below(site.top()).unwrap_or_default();
     for output in facts.accepted.config.build.iter().flat_map(|group| &group.outputs) {
@@ -238,7 +238,7 @@ pub(super) fn checks(config: &Config, observed: &Observed, found: &mut Examinati
     let passed = asked.iter().filter(|check| check.passed).count();
     let later = match observed.checks.len() - asked.len() {
         0 => String::new(),
-        more => format!(", {more} only asked after a change"),
+        more => format!(", {more} only run after a change"),
     };
     found.fine("checks", format!("{passed} of {} pass{later}", asked.len()));
 }

@@ -42,7 +42,7 @@ fn last_good(
         let serving = tags.any(|tag| tag.is_ok_and(|tag| tag.standing == Standing::Serving));
         if !serving {
             let fix = Some("gitroll promote".to_owned());
-            found.warning("stable", format!("{error}: last-stable names nothing"), fix);
+            found.warning("stable", format!("{error}: last-stable has no version"), fix);
         }
     }
     let chosen = match all.resolve(&Request::LastGood)? {
@@ -61,7 +61,7 @@ fn last_good(
     preflight::tree(site, &composed, &facts.accepted.config, &mut problems);
     preflight::tools(site, &composed.plan, &mut problems);
     for problem in &problems {
-        // Said already, with the command that mends it.
+        // Said already, with the command that fixes it.
         let said = ["the app's tree", "the git directory"];
         if !said.iter().any(|what| problem.message.starts_with(what)) {
             found.problem("target", told(problem), None);
@@ -122,7 +122,7 @@ fn artifacts(
     if let Needed::Build(groups) = &chosen.build {
         let time = estimate::about(site, facts, groups)
             .map(|time| format!("about {} s", time.as_secs().max(1)))
-            .unwrap_or_else(|| "nobody knows for how long".to_owned());
+            .unwrap_or_else(|| "for an unknown time".to_owned());
         let what =
             format!("{} is not kept: back would build {}, {time}", chosen.name, groups.join(", "));
         found.warning("target", what, None);
@@ -140,7 +140,7 @@ fn artifacts(
                 error.to_string()
             }
             (true, _) if !keeps(site, artifact) => {
-                "was changed since it was built: back would build it anew".to_owned()
+                "was changed since it was built: back would rebuild it".to_owned()
             }
             _ => continue,
         };

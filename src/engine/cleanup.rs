@@ -138,12 +138,12 @@ pub struct Cleaned {
     pub locks: Vec<PathBuf>,
     /// How many half-written objects, temporary files and directories were removed.
     pub files: usize,
-    /// Locks that it may have left and that somebody may be using at this moment.
+    /// Locks that it may have left and that someone may be using at this moment.
     pub in_doubt: Vec<PathBuf>,
 }
 
 impl Cleaned {
-    /// What was done, in words; `None` where there was nothing to do.
+    /// What was done, in words; `None` if there was nothing to do.
     pub fn told(&self) -> Option<String> {
         let count = |n: usize, one: &str, many: &str| match n {
             0 => None,
@@ -179,7 +179,7 @@ impl Cleaned {
 /// was cleaned is gone, and doing it again after a kill is harmless.
 pub fn clean(site: &Site) -> Option<Cleaned> {
     let left = AtWork::left(site)?;
-    // Its children first: an install that outlived it would go on writing.
+    // Its children first: an install that outlived it would continue writing.
     let orphans = orphans::of_call(&left.call, left.session);
     procs::end(&orphans);
     let found = site.git.stale_files();
@@ -263,7 +263,7 @@ fn stages(site: &Site) -> usize {
 }
 
 impl Run {
-    /// The commands of the team's own that this run started and that go on although it was killed: process,
+    /// The commands of the team's own that this run started and that continue although it was killed: process,
     /// words.
     pub fn outlived(&self, site: &Site) -> Vec<(u32, String)> {
         let found = |(host, service): (Host<'_>, Service)| {
@@ -317,18 +317,18 @@ pub fn tidy(site: &Site) {
     own_files(site);
 }
 
-/// What was put aside is kept for so long, whatever `[retention]` says: 30 days.
+/// What was saved is kept for so long, whatever `[retention]` says: 30 days.
 const LEAST_SAVED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// What was put aside is named to a person so many times before it goes.
+/// What was saved is named to a person so many times before it goes.
 const NAMED: u32 = 2;
 
-/// How long what a run put aside is kept at least.
+/// How long what a run saved is kept at least.
 pub fn saved_for(retention: &Retention) -> Duration {
     retention.saved.max(LEAST_SAVED)
 }
 
-/// How often what was put aside was named, by the name of its directory.
+/// How often what was saved was named, by the name of its directory.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct NamedSets {
     /// Version of the file's format: 1.
@@ -336,7 +336,7 @@ struct NamedSets {
     named: BTreeMap<String, u32>,
 }
 
-/// Removes plans and journals of all but the latest runs, and what older ones put aside once that is old
+/// Removes plans and journals of all but the latest runs, and what older ones saved once that is old
 /// enough and was named twice; returns what a person is to be told of now. An open run and what it saved always stay.
 /// Called under the lock.
 #[must_use]

@@ -16,7 +16,7 @@ use crate::site::{Site, hooks};
 use crate::system::git::{GitError, RefEdit};
 use crate::system::{failpoint, files};
 
-/// The branch that is made where none is at what serves.
+/// The branch that is made if none is at what serves.
 pub const BRANCH: &str = "gitroll-ejected";
 
 /// The line by which a git hook that gitroll installed is known.
@@ -136,7 +136,7 @@ pub fn plan(
 /// Does it. Every part may be done again.
 ///
 /// # Errors
-/// The first thing that could not be done; the same command goes on from there.
+/// The first thing that could not be done; the same command continues from there.
 pub fn carry_out(site: &Site, ejection: &Ejection) -> Result<(), EjectError> {
     put_head_on_branch(site, ejection)?;
     hooks::uninstall(site).map_err(|source| EjectError::Unfinished {
@@ -161,7 +161,7 @@ pub fn carry_out(site: &Site, ejection: &Ejection) -> Result<(), EjectError> {
 /// Removes the lock's file that an ejection left which ended between the binding and it.
 ///
 /// # Errors
-/// Somebody holds the lock, or it cannot be removed.
+/// Someone holds the lock, or it cannot be removed.
 pub fn finish(state: &Path, held: &Held) -> Result<(), LockError> {
     if !state.join("lock").exists() {
         return Ok(());

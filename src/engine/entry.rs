@@ -66,14 +66,14 @@ pub enum Entry {
         /// The flags that were switched.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         flags: Vec<FlagEvidence>,
-        /// Why nothing could have told whether the app answers, where that is so.
+        /// Why nothing could have told whether the app answers, if so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         weak: Option<String>,
         /// What served then. Journals written before this field do not say.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         witnessed: Option<Witnessed>,
     },
-    /// From here what served before is put back.
+    /// From here what served before is restored.
     Restoring {
         why: String,
         /// The kind of `why`. Journals written before this field do not say.
@@ -88,7 +88,7 @@ pub enum Entry {
         /// Where the logs ended that checks read.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         logs: Option<LogPositions>,
-        /// What was not put back, and why.
+        /// What was not restored, and why.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,
     },
@@ -114,9 +114,9 @@ pub enum Entry {
         side: Side,
         why: String,
     },
-    /// A later process goes on with this run.
+    /// A later process continues with this run.
     Resumed {
-        /// The step it goes on with.
+        /// The step it continues with.
         at: usize,
         /// Who.
         process: Option<ProcessId>,
@@ -293,7 +293,7 @@ pub struct Terms {
     pub further: Vec<Further>,
     /// What is known of both states.
     pub shown: Shown,
-    /// The watchdog begins it, going on with what somebody else began.
+    /// The watchdog begins it, going on with what someone else began.
     pub by_watchdog: bool,
     /// What is wrong with what serves.
     pub faults: Vec<String>,
@@ -387,7 +387,7 @@ pub struct Further {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
-    /// Put back what served before: it was healthy.
+    /// Restored what served before: it was healthy.
     Restore,
     /// What served before was failing too, and another candidate is to be tried, by a run that follows.
     Abandon,

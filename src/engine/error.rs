@@ -1,4 +1,4 @@
-//! Why a run could not go on, and why a step failed.
+//! Why a run could not continue, and why a step failed.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::model::{Cause, FlagName, FlagSourceName, RepoPath, Served, ServiceNam
 use crate::service::ServiceError;
 use crate::system::git::GitError;
 
-/// Why a run could not go on, as opposed to a step that failed and was answered.
+/// Why a run could not continue, as opposed to a step that failed and was answered.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The journal cannot be written or believed.
@@ -98,7 +98,7 @@ pub(crate) enum StepError {
 }
 
 impl StepError {
-    /// All of them as one; `None` where there are none.
+    /// All of them as one; `None` if there are none.
     pub(crate) fn all(mut errors: Vec<StepError>) -> Option<Self> {
         if errors.len() > 1 { Some(StepError::Several(errors)) } else { errors.pop() }
     }

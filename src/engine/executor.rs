@@ -172,7 +172,7 @@ pub fn resume(
     executor.drive()
 }
 
-/// Undoes an open run: what served before is put back and proven.
+/// Undoes an open run: what served before is restored and proven.
 ///
 /// # Errors
 /// [`EngineError::TooLate`] after the commit point; else as [`execute`].
@@ -306,7 +306,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         }
     }
 
-    /// Does the next thing; `None` where there is more to do.
+    /// Does the next thing; `None` if there is more to do.
     fn advance(&mut self) -> Result<Option<Ended>, EngineError> {
         let phase = self.run.journal.phase().clone();
         let undecided = matches!(phase, Phase::Forward { .. } | Phase::Restoring { .. });
@@ -557,7 +557,7 @@ impl<'a, 'n> Executor<'a, 'n> {
     }
 
     /// Where the logs end, before the first step that touches what serves: from there on they speak of what is put
-    /// in place. A run that goes on keeps to what it said first.
+    /// in place. A run that continues keeps to what it said first.
     fn window_opened(&self, next: usize) -> Option<LogPositions> {
         let run = &self.run;
         let activation = run.activation();
@@ -622,7 +622,7 @@ impl<'a, 'n> Executor<'a, 'n> {
             .and_then(|back| pass("restore tree", "after").map(|()| back));
         match restored {
             Ok(steps::TreeBack { mut failures, .. }) if !failures.is_empty() => {
-                // The files are those of before: what was stopped for them need not wait for the rest.
+                // The files are the previous ones: what was stopped for them need not wait for the rest.
                 let (config, touched) = (&self.config_before, self.touched());
                 let services =
                     steps::services_back(self.site, &self.run, config, touched, self.narrator);
@@ -707,7 +707,7 @@ impl<'a, 'n> Executor<'a, 'n> {
             return Ok(None);
         }
         let error = StepError::NotProven { failures: proof.failures, lines: proof.lines };
-        // Flags are put back before anything deeper is tried, also onto what was failing.
+        // Flags are restored before anything deeper is tried, also onto what was failing.
         let wanted = self.run.aborted() || self.run.plan.event == Event::Flags;
         if !signals::leave_asked() && wanted && self.run.was_failing() {
             let why = self.tell_failure("prove", begin.elapsed(), &error)?;
@@ -716,7 +716,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         self.stuck_before("prove", begin.elapsed(), &error)
     }
 
-    /// Nothing served before, so nothing is proven on the way back: what the run started is stopped.
+    /// Nothing served before, so nothing is proven going back: what the run started is stopped.
     fn stop_again(&mut self) -> Result<Option<Ended>, EngineError> {
         const STEP: &str = "stop";
         let begin = Instant::now();
@@ -786,7 +786,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         Ok(Ended::Undone { why })
     }
 
-    /// What was put back and is not what was built any more.
+    /// What was restored and is not what was built any more.
     fn warn_of_changed(&mut self, outputs: &[RepoPath]) {
         for output in outputs {
             let text = format!(

@@ -69,10 +69,10 @@ fn replaced(
 }
 
 /// Puts the flags of every source back that the run changed or began to change. Returns what a person should know:
-/// what is left as somebody set it meanwhile.
+/// what is left as someone set it meanwhile.
 ///
 /// # Errors
-/// Every source that could not be put back; the others are.
+/// Every source that could not be restored; the others are.
 pub(super) fn restore(site: &Site, run: &Run, config: &Config) -> Result<Vec<String>, StepError> {
     let (mut notes, mut failures) = (Vec::new(), Vec::new());
     for (number, step) in run.plan.steps.iter().enumerate().rev() {
@@ -108,7 +108,7 @@ fn began(run: &Run, number: usize) -> bool {
     run.journal.lines().iter().any(|line| announced(&line.entry))
 }
 
-/// Where nothing is kept: no change began, or somebody removed it. The plan knows what the flags were.
+/// If nothing is kept: no change began, or someone removed it. The plan knows what the flags were.
 fn restore_from_plan(
     site: &Site,
     run: &Run,
@@ -240,7 +240,7 @@ fn hidden(site: &Site, run: &Run) -> Result<HiddenFlags, StepError> {
     read_hidden_flags(site, &run.id).map_err(|(path, source)| StepError::Io { path, source })
 }
 
-/// Where is kept what was put back by the plan.
+/// Where is kept what was restored by the plan.
 fn again_dir(site: &Site, run: &Run, source: &FlagSourceName) -> PathBuf {
     site.run_dir(&run.id).join("flags-by-plan").join(source.as_str())
 }

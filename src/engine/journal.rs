@@ -59,7 +59,7 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    /// The directory of the run that nobody can believe any more; `None` where reading or writing failed.
+    /// The directory of the run that nobody can believe any more; `None` if reading or writing failed.
     pub fn damaged_run(&self) -> Option<&Path> {
         match self {
             JournalError::Damaged { path, .. } | JournalError::Lost { path } => path.parent(),

@@ -3,7 +3,7 @@
 //! A run executes a frozen [`Plan`](crate::model::Plan). Every step is announced in the journal before its
 //! effect and confirmed after it, both fsynced, and observes before it acts: a step may be interrupted
 //! anywhere and done again. The line `proven` is the commit point. Before it a failing run restores what
-//! served; after it the run can only go on to its record.
+//! served; after it the run can only continue to its record.
 
 mod cleanup;
 mod eject;

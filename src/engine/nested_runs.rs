@@ -34,7 +34,7 @@ pub(super) fn beneath(site: &Site, run: &Run) -> Result<Vec<Run>, JournalError> 
 }
 
 /// Records the runs beneath as failed and closes them: the one above is proven. A record that cannot be signed is
-/// queued. Repeated after a kill it goes on with those that are still open.
+/// queued. Repeated after a kill it continues with those that are still open.
 pub(super) fn close_beneath(site: &Site, run: &Run) -> Result<(), EngineError> {
     for mut below in beneath(site, run)? {
         let line = match record::record(site, &below, Outcome::Failed)? {

@@ -34,7 +34,8 @@ impl KeptOutput {
     pub(super) fn line(&mut self, line: &str) {
         let Some(file) = &mut self.file else { return };
         let length = line.len() as u64 + 1;
-        let text = if length > self.left { "… more was written, and not kept" } else { line };
+        let text =
+            if length > self.left { "… more output was written but not kept" } else { line };
         let written = file.write_all(format!("{text}\n").as_bytes());
         self.left = self.left.saturating_sub(length);
         if written.is_err() || text.len() != line.len() {
@@ -43,7 +44,7 @@ impl KeptOutput {
     }
 }
 
-/// What the builds of a run wrote, secrets removed; `None` where nothing is kept of it on this host.
+/// What the builds of a run wrote, secrets removed; `None` if nothing is kept of it on this host.
 ///
 /// # Errors
 /// When it is there and cannot be read.

@@ -17,7 +17,7 @@ pub enum Phase {
     },
     /// The intended version was observed serving. There is no way back from here but `back --undo`.
     Proven,
-    /// What served before is being put back.
+    /// What served before is being restored.
     Restoring {
         /// Tree, index and HEAD are back.
         tree: bool,
@@ -41,7 +41,7 @@ pub struct Impossible {
 }
 
 impl Phase {
-    /// Where a run stands after one more journal line.
+    /// Where a run is after one more journal line.
     ///
     /// # Errors
     /// When the line cannot come here: the journal is not one that gitroll wrote.
@@ -122,7 +122,7 @@ impl Phase {
 pub enum Answer {
     /// Nothing that serves was touched: drop what was prepared.
     Drop,
-    /// Put back what served before.
+    /// Restored what served before.
     Restore,
     /// Leave the target in place and the run open, and let the caller try the next candidate.
     Abandon,

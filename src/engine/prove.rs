@@ -58,7 +58,7 @@ pub(super) fn prove(
     Proof { lines, ..proof }
 }
 
-/// Somebody may have checked something else out meanwhile: then that is what the next start loads.
+/// Someone may have checked something else out meanwhile: then that is what the next start loads.
 pub(super) fn head_moved(site: &Site, run: &Run) -> Option<StepError> {
     let head = site.git.head().ok()?;
     let proven = run.plan.to.clone();
@@ -76,7 +76,7 @@ pub(super) fn edited(site: &Site, run: &Run, config: &Config) -> Vec<RepoPath> {
     edited
 }
 
-/// Whether, while it was proven, somebody moved HEAD or wrote other bytes into the tree than what was proven has. Files
+/// Whether, while it was proven, someone moved HEAD or wrote other bytes into the tree than what was proven has. Files
 /// that a service itself holds open for writing are the app's own.
 pub(super) fn moved_meanwhile(
     site: &Site,
@@ -88,7 +88,7 @@ pub(super) fn moved_meanwhile(
         return Some(error);
     }
     let plan = &run.plan;
-    // Where only a part changes, what was edited elsewhere serves on; and a person may mend what stands still.
+    // Where only a part changes, what was edited elsewhere serves on; and a person may fix what is still.
     let only_a_part = plan.event == Event::Flags
         || (plan.event != Event::Deploy && !plan.recorded.components.is_empty());
     let stays = run.was_resumed() || only_a_part;
@@ -140,8 +140,8 @@ fn as_observed(state: &ServiceState) -> ServiceState {
     ServiceState { untouched: state.untouched && state.processes.is_empty(), ..state.clone() }
 }
 
-/// The checks, without the lines that must come from services which this plan does not reload: they say nothing anew.
-/// What shows a flag is awaited all the same. A check that has nothing else to ask is told as skipped.
+/// The checks, without the lines that must come from services which this plan does not reload: they say nothing again.
+/// What shows a flag is awaited anyway. A check that has nothing else to ask is told as skipped.
 fn awaited(config: &Config, plan: &Plan) -> (Vec<Check>, Vec<CheckEvidence>) {
     let flags: Vec<CheckName> = plan.flags().map(|change| question_name(&change.name)).collect();
     let (mut checks, mut silent) = (Vec::new(), Vec::new());
@@ -190,7 +190,7 @@ pub(super) fn intended(
     Expectation { not, until, ..expectation(site, config, served, run.as_str(), fresh_since) }
 }
 
-/// Where the logs end now that a configuration's checks read; `None` where none does.
+/// Where the logs end now that a configuration's checks read; `None` if none does.
 pub(super) fn log_window(
     site: &Site,
     config: &Config,

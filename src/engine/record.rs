@@ -196,7 +196,7 @@ pub fn append_or_queue(site: &Site, draft: &Draft) -> Result<Option<ledger::Entr
     match append(site, draft) {
         Ok(entry) => Ok(Some(entry)),
         Err(error) => {
-            tracing::warn!("the record waits to be signed: {error}");
+            tracing::warn!("the record is not signed yet: {error}");
             // Behind those of runs that began in the same second, and in the order they were made.
             let time = draft.person.time.strftime("%Y%m%d-%H%M%S");
             let name = format!("{time}-zz{:03}", queued(site).len());
@@ -262,7 +262,7 @@ fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
     let evidence = evidence(site, run, outcome);
     let noted =
         |line: &Line| matches!(&line.entry, Entry::TreeRestored { notes, .. } if !notes.is_empty());
-    // Not all flags were put back, or nobody knows.
+    // Not all flags were restored, or nobody knows.
     let doubt = run.journal.lines().iter().any(noted);
     let how = How { stopped: was_stopped(&evidence), doubt, nothing_served: run.nothing_served() };
     record.sentence = sentence(plan, outcome, how);
@@ -276,7 +276,7 @@ fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
 struct How {
     /// By a person.
     stopped: bool,
-    /// Nobody knows whether all flags were put back.
+    /// Nobody knows whether all flags were restored.
     doubt: bool,
     /// Before the run.
     nothing_served: bool,
@@ -350,7 +350,7 @@ fn flags_sentence(plan: &Plan, outcome: Outcome, doubt: bool) -> String {
 }
 
 /// Whether a person ended the act that this is the evidence of, by `abort` or by a signal: nothing is wrong with
-/// what it was to put in place, as far as anybody knows.
+/// what it was to put in place, as far as anyone knows.
 pub fn was_stopped(evidence: &Evidence) -> bool {
     let said = || evidence.run.as_ref().and(evidence.failure.as_deref());
     evidence.cause.or_else(|| said().map(legacy::cause_of_failure)).is_some_and(Cause::is_person)
@@ -379,7 +379,7 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
     };
     evidence.name = served.map(|s| s.name.clone());
     evidence.version = served.and_then(|s| s.version.clone());
-    // What a build could have made and did not is no artifact.
+    // What a build could have made and did not is not an artifact.
     let made = |a: &&ArtifactEvidence| !site.store.was_absent(&a.key, &a.output).unwrap_or(false);
     evidence.artifacts = artifacts.iter().filter(made).cloned().collect();
     let taken_out = plan.activation.artifacts.iter().filter(|_| outcome == Outcome::Succeeded);
@@ -412,7 +412,7 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
     }
     evidence.waited_millis = run.journal.begun().map(|begun| begun.waited_millis);
     evidence.warnings.extend(run.interruptions());
-    // A person who gives a run up began its end, even where what is put back fails after that.
+    // A person who gives a run up began its end, even where what is restored fails after that.
     let why = lines.iter().find_map(|line| line.entry.failure().or_else(|| line.entry.reason()));
     if let Some(Reason { cause, text }) = why.filter(|_| outcome != Outcome::Succeeded) {
         (evidence.failure, evidence.cause) = (Some(text), Some(cause));
@@ -446,7 +446,7 @@ fn observed(lines: &[Line]) -> (Vec<CheckEvidence>, Vec<ServiceEvidence>) {
         .unwrap_or_default()
 }
 
-/// What a person was told while it ran: of flags that somebody set meanwhile, of what a build made, of processes that
+/// What a person was told while it ran: of flags that someone set meanwhile, of what a build made, of processes that
 /// no service restarts.
 fn said<'l>(plan: &Plan, line: &'l Line) -> &'l [String] {
     match &line.entry {

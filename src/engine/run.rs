@@ -104,7 +104,7 @@ impl Run {
         Ok(Self { id, plan, journal, by_watchdog: false, configs })
     }
 
-    /// Opens a run to look at it or to go on with it.
+    /// Opens a run to look at it or to continue with it.
     ///
     /// # Errors
     /// When its journal is damaged, or its plan cannot be read or is not the one that the journal names.
@@ -190,7 +190,7 @@ fn read_plan(text: &[u8], wanted: Option<&str>) -> Result<Plan, (usize, String)>
     serde_json::from_slice(text).map_err(malformed)
 }
 
-/// Runs that are not over, oldest first: one, or those of one act, of which the last is the one to go on with or to
+/// Runs that are not over, oldest first: one, or those of one act, of which the last is the one to continue with or to
 /// undo. What is wrong with a run that is over is in nobody's way.
 ///
 /// # Errors
@@ -236,7 +236,7 @@ pub struct Attempt {
     pub run: Run,
     /// When it began.
     pub at: Timestamp,
-    /// When it was over.
+    /// When it ended.
     pub ended: Timestamp,
     /// Who acted.
     pub actor: String,
@@ -325,7 +325,7 @@ pub(super) fn read_hidden_flags(
 }
 
 /// Holds room on the disk from before a run changes anything, so that the way back does not fail on a disk that fills
-/// up meanwhile. Best effort: where a file system cannot, the run goes on without.
+/// up meanwhile. Best effort: where a file system cannot, the run continues without.
 pub(super) fn hold_room(site: &Site, run: &Run) {
     let path = site.run_dir(&run.id).join("reserve");
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);

@@ -1,4 +1,4 @@
-//! How a run stands, by its journal: which way it is on, how far that is gone, what lies in the tree meanwhile, what
+//! The state of a run, by its journal: which way it is on, how far that is gone, what is in the tree meanwhile, what
 //! `resume` and `abort` will therefore do.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use crate::system::text::time_of_day;
 /// Which way a run that is not over is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Course {
-    /// To the target, and nothing that serves was touched yet.
+    /// To the target, and the live tree was not changed yet.
     Preparing,
     /// To the target.
     Forward,
@@ -25,7 +25,7 @@ pub enum Course {
     Back,
     /// Past the commit point: all that is left is the record, and there is nothing to abort.
     Proven,
-    /// Nowhere until a person has mended something; whose tree is in place.
+    /// Nowhere until a person has fixed something; whose tree is in place.
     Stuck(Side),
 }
 
@@ -194,7 +194,7 @@ impl Run {
         }
     }
 
-    /// When a step was done in this run, by the ticks it left: the outer `None` where it was not.
+    /// When a step was done in this run, by the ticks it left: the outer `None` if it was not.
     pub(super) fn done_before(&self, wanted: usize) -> Option<Option<Ticks>> {
         self.journal.lines().iter().rev().find_map(|line| match line.entry {
             Entry::Done { step, ticks, .. } if step == wanted => Some(ticks),
@@ -230,15 +230,15 @@ impl Run {
             || self.journal.begun().is_some_and(|b| b.on_failure != OnFailure::Restore)
     }
 
-    /// Whether nothing served here before the run: putting back what was there means that nothing serves again.
+    /// Whether nothing served here before the run: restoring what was there means that nothing serves again.
     pub fn nothing_served(&self) -> bool {
         self.journal.begun().is_some_and(|begun| begun.nothing_served)
     }
 
-    /// The step to go on with. Since the run stopped processes may have come and gone and somebody may have
+    /// The step to continue with. Since the run stopped processes may have come and gone and someone may have
     /// moved HEAD or changed files: what was activated is looked at and reloaded again before it is proven,
-    /// else a check that names no version would prove whatever lies there by now. What was prepared is prepared
-    /// anew: a build was cut off in the middle of a file, and a stage does not outlive a power cut whole.
+    /// else a check that names no version would prove whatever is there by now. What was prepared is prepared
+    /// again: a build was cut off in the middle of a file, and a stage does not outlive a power cut whole.
     pub(super) fn activate_from(&self, next: usize) -> usize {
         let activation = self.activation();
         if next < activation { 0 } else { activation }
@@ -254,7 +254,7 @@ impl Run {
         self.journal.begun().map_or(&[], |begun| &begun.faults)
     }
 
-    /// Where the logs ended before what is to be proven now was put in place. A person who has mended what was
+    /// Where the logs ended before what is to be proven now was put in place. A person who has fixed what was
     /// stuck begins a window of its own, and so does the way back.
     pub(super) fn log_window(&self) -> Option<LogPositions> {
         self.journal.lines().iter().fold(None, |window, line| match &line.entry {
@@ -301,12 +301,12 @@ impl Run {
             };
             let (cut, on) = (time_of_day(before.at), time_of_day(after.at));
             let during = self.during(&before.entry);
-            Some(format!("cut off {during}after {cut}; {who} went on at {on}"))
+            Some(format!("interrupted {during}after {cut}; {who} continued at {on}"))
         });
         told.collect()
     }
 
-    /// Where the process that was at it last was killed, and when; `None` where it ended by itself.
+    /// Where the process that was at it last was killed, and when; `None` if it ended by itself.
     pub fn cut_off(&self) -> Option<String> {
         let last = self.journal.lines().last()?;
         if matches!(last.entry, Entry::Stuck { .. } | Entry::Failed { .. } | Entry::Closed { .. }) {
@@ -314,7 +314,7 @@ impl Run {
         }
         let began = self.journal.begun().map_or("somebody", |begun| &begun.actor);
         let (during, at) = (self.during(&last.entry), time_of_day(last.at));
-        Some(format!("begun by {began}, cut off {during}after {at}"))
+        Some(format!("started by {began}, interrupted {during}after {at}"))
     }
 
     /// `in reload web, `, where a line says that this was announced.
@@ -324,7 +324,7 @@ impl Run {
         label.map(|label| format!("in {label}, ")).unwrap_or_default()
     }
 
-    /// Whether a later process goes on with it.
+    /// Whether a later process continues with it.
     pub(super) fn was_resumed(&self) -> bool {
         self.journal.lines().iter().any(|line| matches!(line.entry, Entry::Resumed { .. }))
     }

@@ -77,7 +77,7 @@ pub(super) fn perform(
         Step::Activate => {
             as_built(site, plan)?;
             note_services(site, run, config)?;
-            // What an output says of the stage's path must be seen to fail: as long as the stage lies there it would
+            // What an output says of the stage's path must be seen to fail: as long as the stage is there it would
             // not.
             drop_stage(site, run)?;
             let places = site.places(&run.id);
@@ -169,7 +169,7 @@ fn no_check_fails(config: &Config, run: &Run, settled: &str) -> Result<(), Strin
     Ok(())
 }
 
-/// Refuses to go on with an artifact that stays live and that somebody edited since the plan was made. For those
+/// Refuses to continue with an artifact that stays live and that someone edited since the plan was made. For those
 /// that come in activation itself does so.
 fn as_built(site: &Site, plan: &Plan) -> Result<(), StepError> {
     let store = &site.store;
@@ -192,12 +192,12 @@ fn staying(activation: &Activation, artifacts: &[ArtifactEvidence]) -> Vec<Artif
 /// What is back of flags, tree, artifacts, index and HEAD.
 #[derive(Debug, Default)]
 pub(super) struct TreeBack {
-    /// The artifacts that somebody edited since they were built: they go back as they are, for that is what served
+    /// The artifacts that someone edited since they were built: they go back as they are, for that is what served
     /// or shall, and stand for their keys no more.
     pub(super) edited: Vec<RepoPath>,
-    /// What a person should know of flags: those that somebody set meanwhile, and that are left so.
+    /// What a person should know of flags: those that someone set meanwhile, and that are left so.
     pub(super) notes: Vec<String>,
-    /// What could not be put back. The files of the tree all are.
+    /// What could not be restored. The files of the tree all are.
     pub(super) failures: Vec<StepError>,
 }
 
@@ -205,7 +205,7 @@ pub(super) struct TreeBack {
 /// change is stopped again; compensating starts it.
 ///
 /// # Errors
-/// When files of the tree could not be put back: nothing may be started on them.
+/// When files of the tree could not be restored: nothing may be started on them.
 pub(super) fn restore_tree(site: &Site, run: &Run, config: &Config) -> Result<TreeBack, StepError> {
     let (notes, flags) = match restore_flags(site, run, config) {
         Ok(notes) => (notes, None),
@@ -268,7 +268,7 @@ fn restore_head(site: &Site, run: &Run) -> Result<(), StepError> {
 /// Puts the services back and proves it. The reloads with their times in milliseconds.
 ///
 /// # Errors
-/// Every service that could not be put back; the others are.
+/// Every service that could not be restored; the others are.
 pub(super) fn compensate(
     site: &Site,
     run: &Run,
@@ -388,7 +388,7 @@ pub(super) fn stop_started(site: &Site, run: &Run) -> Result<(), StepError> {
     StepError::all(all.filter_map(stopped).collect()).map_or(Ok(()), Err)
 }
 
-/// What only the target has: stopped where the run started it, else made to run what lies there again.
+/// What only the target has: stopped where the run started it, else made to run what is there again.
 fn leave_new(site: &Site, run: &Run, touched: bool) -> Vec<StepError> {
     let Ok((after, before)) = run.configs() else { return Vec::new() };
     let host = site.host(&run.plan.from, run.id.as_str());
@@ -509,7 +509,7 @@ fn named<'c>(config: &'c Config, name: &str) -> Result<&'c Service, StepError> {
     service.ok_or_else(|| StepError::NoService(name.to_owned()))
 }
 
-/// A commit that somebody made on the detached HEAD meanwhile stays reachable.
+/// A commit that someone made on the detached HEAD meanwhile stays reachable.
 fn rescue(site: &Site, run: &Run, head: &Head) -> Result<(), StepError> {
     let plan = &run.plan;
     let ours = [&plan.from.commit, &plan.to.commit].contains(&&head.commit);

@@ -3,7 +3,7 @@
 //!
 //! Before that moment the run's process *arms* a guard: a transient timer where systemd runs, else a
 //! process of its own session. When its time has come the guard looks whether the run is over and, once no
-//! process is at it any more, runs `gitroll resume` and, should that not do, `gitroll abort`. The
+//! process is working on it any more, runs `gitroll resume` and, should that not do, `gitroll abort`. The
 //! run's process *disarms* it however the run ends, so a guard that is armed while the process is dead
 //! means that it was killed.
 //!
@@ -202,7 +202,7 @@ fn file(site: &Site, run: &RunId) -> PathBuf {
 }
 
 impl Run {
-    /// Marks that this process is a try of the guard that knows itself by `token`. `false` where that guard
+    /// Marks that this process is a try of the guard that knows itself by `token`. `false` if that guard
     /// does not count any more.
     pub fn left_to_watchdog(&mut self, site: &Site, token: &str) -> bool {
         self.by_watchdog = guard(site, self.guarded_as()).is_some_and(|guard| guard.token == token);
@@ -328,7 +328,7 @@ pub fn keep_watch(site: &Site, id: &RunId, token: &str, say: &mut dyn FnMut(&str
         let finished = way.run(site, id, token);
         match finished {
             Ok(finished) if finished.code == Some(BUSY) => {
-                // Somebody was quicker; who that is stands in the lock in a moment.
+                // Someone was quicker; who that is is in the lock in a moment.
                 thread::sleep(PAUSE);
             }
             Ok(finished) => {

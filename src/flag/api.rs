@@ -21,7 +21,7 @@ const MOST_TOKEN: u64 = 64 * 1024;
 /// What the API says that a flag is set to; absent where its answer has nothing at the pointer.
 ///
 /// # Errors
-/// The token, the connection, a status other than 2xx, an answer that is no JSON or not a single value.
+/// The token, the connection, a status other than 2xx, an answer that is not JSON or not a single value.
 pub(super) fn value(api: &FlagApi, name: &FlagName) -> Result<Value, FlagError> {
     let call = ApiCall::new(api, "GET", &api.read, name)?;
     let reply = call.send(None, &Redactor::default())?;

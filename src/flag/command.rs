@@ -95,7 +95,7 @@ fn run(
     Err(failed(words, problem, finished.code.is_some() && !finished.timed_out))
 }
 
-/// The command as it stands in `gitroll.toml`: with placeholders, not with values.
+/// The command as it is in `gitroll.toml`: with placeholders, not with values.
 fn failed(words: &[String], problem: String, settled: bool) -> FlagError {
     FlagError::Command { command: words.join(" "), problem, settled }
 }

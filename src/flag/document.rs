@@ -1,4 +1,4 @@
-//! JSON, TOML and YAML documents: where each value stands in the text, and how one is changed there without
+//! JSON, TOML and YAML documents: where each value is in the text, and how one is changed there without
 //! touching any other byte.
 
 mod json;
@@ -14,7 +14,7 @@ use crate::config::DocumentFormat;
 /// A value in a document.
 #[derive(Debug, Clone)]
 struct Node {
-    /// Where it stands.
+    /// Its state.
     span: Range<usize>,
     kind: Kind,
 }

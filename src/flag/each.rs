@@ -80,8 +80,8 @@ impl PerFlagSource<'_> {
         Ok(notes)
     }
 
-    /// What was sent may come yet, although nothing of it is seen: the value of before is sent behind it, and for a
-    /// while what comes is put back.
+    /// What was sent may come yet, although nothing of it is seen: the previous value is sent behind it, and for a
+    /// while what comes is restored.
     fn send_after(
         &self,
         undo: &Undo,

@@ -1,4 +1,4 @@
-//! Feature flags where they are kept: reading, changing, putting back. What a flag does to the running app is
+//! Feature flags where they are kept: reading, changing, restoring. What a flag does to the running app is
 //! the business of others; here a file, an API or a command is asked and told.
 
 mod api;
@@ -97,9 +97,9 @@ pub fn change(
     }
 }
 
-/// Puts back what [`change`] changed, after a kill anywhere too; `None` where nothing was kept for that. A file that is
+/// Restores what [`change`] changed, after a kill anywhere too; `None` if nothing was kept for that. A file that is
 /// byte for byte what was written gets its old bytes, or goes if it was not there. In one that was edited
-/// since, only the flags go back. A flag that somebody set to a third value is left, and the returned notes
+/// since, only the flags go back. A flag that someone set to a third value is left, and the returned notes
 /// say so.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use crate::config::FilePlace;
 use crate::system::failpoint;
 use crate::system::files::{Beneath, DirEntryAt, FileKind, FileStat, is_symbolic_link_error};
 
-/// A larger file is no file of settings.
+/// A larger file is not a file of settings.
 const MOST_BYTES: u64 = 1024 * 1024;
 
 /// A file that was written less than this long ago may be in the middle of being written.
@@ -47,7 +47,7 @@ impl FileOnDisk {
     /// The place of `file`, in a live tree whose top is `top`.
     ///
     /// # Errors
-    /// A symbolic link on the way, a directory that is missing or that anybody can write.
+    /// A symbolic link on the way, a directory that is missing or that anyone can write.
     pub(super) fn of(top: &Path, file: &FilePlace) -> Result<Self, FlagError> {
         match file {
             FilePlace::Tree(below) => {
@@ -64,7 +64,7 @@ impl FileOnDisk {
                 let spot = DirEntryAt::try_from(path.as_path()).map_err(FlagError::io(path))?;
                 let dir = spot.beside(".").and_then(|dir| dir.find());
                 let mode = dir.map_err(FlagError::io(path))?.map_or(0, |dir| dir.mode);
-                // Anybody could put another file, or a link to one, in its place.
+                // Anyone could put another file, or a link to one, in its place.
                 if mode & 0o1002 == 0o002 {
                     let problem = "everyone can write to its directory (chmod o-w it)";
                     return Err(FlagError::refused(path, problem));
@@ -74,7 +74,7 @@ impl FileOnDisk {
         }
     }
 
-    /// Reads the file; `None` where there is none.
+    /// Reads the file; `None` if there is none.
     ///
     /// # Errors
     /// What is not a regular file, is larger than 1 MiB, has other names, or cannot be read.
@@ -278,7 +278,7 @@ impl FileOnDisk {
         })
     }
 
-    /// Puts the temporary file in the place of what was read; says whether. Afterwards what lies at the
+    /// Puts the temporary file in the place of what was read; says whether. Afterwards what is at the
     /// temporary name is of no use.
     fn put(
         &self,

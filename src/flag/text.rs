@@ -27,7 +27,7 @@ enum Format<'a> {
 }
 
 impl<'a> FlagFile<'a> {
-    /// The file of a source; `None` for a source that is no file.
+    /// The file of a source; `None` for a source that is not a file.
     pub(super) fn of(host: &Host<'_>, kind: &'a FlagSourceKind) -> Result<Option<Self>, FlagError> {
         let (file, format): (&FilePlace, _) = match kind {
             FlagSourceKind::Dotenv(file) => (file, Format::Dotenv),
@@ -115,7 +115,7 @@ impl<'a> FlagFile<'a> {
                     None => {}
                 }
             }
-            // Somebody edited it meanwhile: only our flags go back.
+            // Someone edited it meanwhile: only our flags go back.
             let values = self.values(found.as_ref(), undo.before.keys())?;
             let old = found.as_ref().map_or(&[][..], |found| &found.bytes);
             let (mut new, mut notes) = (old.to_vec(), Vec::new());
@@ -208,7 +208,7 @@ impl<'a> FlagFile<'a> {
     }
 }
 
-/// Keeps the way back from `new` to what lies there, and on to where the run began.
+/// Keeps the way back from `new` to what is there, and on to where the run began.
 fn keep(
     kept: &UndoStore<'_>,
     found: Option<&Snapshot>,
@@ -222,7 +222,7 @@ fn keep(
     let next = Digest::of(new);
     let mut bytes = None;
     undo.file = match undo.file.take() {
-        // What lies there is the beginning still, or leads to it already.
+        // What is there is the beginning still, or leads to it already.
         Some(mut file)
             if now == file.before || now.is_some_and(|now| file.written.contains(&now)) =>
         {
@@ -231,12 +231,12 @@ fn keep(
             }
             Some(file)
         }
-        // Nothing of ours is in what lies there: this is the beginning.
+        // Nothing of ours is in what is there: this is the beginning.
         _ if earlier.is_none_or(|earlier| untouched(&earlier, changes)) => {
             bytes = found.map(|found| found.bytes.as_slice());
             Some(Bytes { before: now, written: vec![next] })
         }
-        // Edited by somebody else between two changes of ours: no bytes lead back, flag by flag does.
+        // Edited by someone else between two changes of ours: no bytes lead back, flag by flag does.
         _ => None,
     };
     kept.save(&undo, bytes)

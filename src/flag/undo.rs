@@ -46,7 +46,7 @@ pub(super) enum UndoState<'a> {
     Back,
     /// It is as we set it.
     Ours(&'a Value),
-    /// Somebody else set it meanwhile.
+    /// Someone else set it meanwhile.
     Theirs,
 }
 
@@ -61,7 +61,7 @@ impl<'a> UndoStore<'a> {
         Self { dir, source }
     }
 
-    /// What was kept; `None` where no change began.
+    /// What was kept; `None` if no change began.
     pub(super) fn load(&self) -> Result<Option<Undo>, FlagError> {
         let path = self.path("json");
         match crate::system::files::read_state(&path) {

@@ -89,7 +89,7 @@ impl TryFrom<String> for Value {
 
 /// A person's `text` in the place of `found`, in a source whose values have types.
 ///
-/// A text stays a text whatever it says. Where there is none yet, or something else than a text, `true`,
+/// A text stays a text whatever it says. If there is none yet, or something else than a text, `true`,
 /// `false`, numbers, `null` and quoted texts are what JSON calls them.
 pub(super) fn typed(found: &Value, text: &str) -> Result<Json, String> {
     let scalar =

@@ -21,7 +21,7 @@ pub(super) enum Goal {
 ///
 /// An artifact is found by its identity, wherever an earlier try left it: in the live tree, in the
 /// store under either key (an exchange puts what was live where the other came from), or beside the live
-/// directory: there copies are made when the store is on another file system, and there what was live is put aside
+/// directory: there copies are made when the store is on another file system, and there what was live is saved
 /// where two renames do the work of an exchange. What is live is made right first, then what left goes home.
 pub(super) struct Swap<'a> {
     pub(super) top: &'a Beneath,
@@ -67,13 +67,13 @@ impl Swap<'_> {
         for key in [&self.change.incoming, &self.change.outgoing].into_iter().flatten() {
             self.store.tidy(key, output).at(self.store.place(key, output))?;
         }
-        // Edited by somebody, it is no longer what its key stands for.
+        // Edited by someone, it is no longer what its key stands for.
         let changed = self.goal == Goal::Back && self.is_changed()?;
         let key = self.key(self.wanted()).filter(|_| !changed);
         self.store.note_live(self.top.path(), output, key).at(&self.store.dir)
     }
 
-    /// Whether somebody edited what this move wants live since it was built, wherever an earlier try left it.
+    /// Whether someone edited what this move wants live since it was built, wherever an earlier try left it.
     pub(super) fn is_changed(&self) -> Result<bool, LayoutError> {
         let side = self.wanted();
         let places = [
@@ -174,7 +174,7 @@ impl Swap<'_> {
         }
     }
 
-    /// The first of `places` where this side lies.
+    /// The first of `places` where this side is.
     fn find(
         &self,
         side: Side,
@@ -268,8 +268,8 @@ impl Swap<'_> {
         }
     }
 
-    /// Puts what lies at `from` in the live place, and what is live there. Where that takes two renames, what
-    /// was live is aside in between, and found there by whoever goes on after a kill.
+    /// Puts what is at `from` in the live place, and what is live there. Where that takes two renames, what
+    /// was live is aside in between, and found there by whoever continues after a kill.
     fn put_in(&self, from: &DirEntryAt, live: &DirEntryAt) -> io::Result<()> {
         if live.find()?.is_none() {
             return from.rename_to_free(live);
@@ -377,7 +377,7 @@ impl Swap<'_> {
         Ok(())
     }
 
-    /// Both artifacts are where they belong now; what lies of one of them beside the live directory is one too
+    /// Both artifacts are where they belong now; what is of one of them beside the live directory is one too
     /// many.
     fn remove_surplus_copy(&self) -> Result<(), LayoutError> {
         if let Some(copy) = self.spot(Place::Beside)? {

@@ -23,7 +23,7 @@ pub(super) struct Baseline {
     /// Directories the target needs that were not there: the way back removes them when empty. Others are
     /// never removed on the way back, be they empty or not.
     pub(super) made: Vec<RepoPath>,
-    /// What lay at the paths that are to be put aside.
+    /// What lay at the paths that are to be saved.
     pub(super) saves: Vec<(RepoPath, FileIdentity)>,
     /// Which directories the artifacts are.
     pub(super) artifacts: Vec<ArtifactIds>,

@@ -20,7 +20,7 @@ use crate::system::git::Git;
 /// Makes the work tree and artifacts those of the target ("after"). Paths not named in `activation` are
 /// never touched; what is right already is not written; may be killed anywhere and run again.
 ///
-/// Order: artifacts that only leave, put aside what is in the way, delete, write, swap artifacts, one
+/// Order: artifacts that only leave, saved what is in the way, delete, write, swap artifacts, one
 /// `syncfs`.
 ///
 /// # Errors
@@ -52,10 +52,10 @@ pub fn converge_forward(
 /// Makes the work tree and artifacts those before: the inverse of [`converge_forward`], from wherever it
 /// stopped, local edits and untracked files back in place. May be killed anywhere and run again.
 ///
-/// What somebody else put in the way since (the new version's own data, say) is not lost: it is moved to
+/// What someone else put in the way since (the new version's own data, say) is not lost: it is moved to
 /// `<state>/saved/<run>-later`.
 ///
-/// Returns the artifacts that somebody edited since they were built: they go back as they are, and no longer
+/// Returns the artifacts that someone edited since they were built: they go back as they are, and no longer
 /// stand for their keys.
 ///
 /// # Errors
@@ -80,9 +80,9 @@ pub fn converge_back(
 
 /// One activation on its way.
 ///
-/// Every change looks first at what lies there. A tracked path can only hold what was before, what comes
-/// after, or nothing, since files come in by rename. Anything else was put there by somebody else: on the
-/// way forward that ends the run, on the way back it is put aside, so that the way back always gets through.
+/// Every change looks first at what is there. A tracked path can only hold what was before, what comes
+/// after, or nothing, since files come in by rename. Anything else was put there by someone else: on the
+/// way forward that ends the run, on the way back it is saved, so that the way back always gets through.
 struct Converge<'a> {
     git: &'a Git,
     store: &'a Store,
@@ -114,7 +114,7 @@ impl<'a> Converge<'a> {
         Ok(Self::with(git, store, places, activation, top, baseline))
     }
 
-    /// What an earlier try began; `None` where none changed anything.
+    /// What an earlier try began; `None` if none changed anything.
     fn begun(
         git: &'a Git,
         store: &'a Store,
@@ -184,7 +184,7 @@ impl<'a> Converge<'a> {
         Ok(())
     }
 
-    /// The artifacts that shall be live and that somebody edited since they were built.
+    /// The artifacts that shall be live and that someone edited since they were built.
     fn changed(&mut self, goal: Goal) -> Result<Vec<RepoPath>, LayoutError> {
         let mut changed = Vec::new();
         for change in &self.activation.artifacts {
@@ -202,7 +202,7 @@ impl<'a> Converge<'a> {
 
     // ---- forward
 
-    /// Renames what lies at `path` to the saved files, if it is what lay there when the run began.
+    /// Renames what is at `path` to the saved files, if it is what lay there when the run began.
     fn put_aside(&self, path: &RepoPath) -> Result<(), LayoutError> {
         let planned = self.baseline.saves.iter().find(|(p, _)| p == path).map(|(_, id)| *id);
         let Some((spot, found)) = self.look(path)? else {
@@ -276,7 +276,7 @@ impl<'a> Converge<'a> {
     /// was there.
     fn must_clear(&self, change: &PathChange) -> Result<bool, LayoutError> {
         match self.covering_save(&change.path) {
-            // Not in the saved files: never put aside, or already back where it was.
+            // Not in the saved files: never saved, or already back where it was.
             Some(save) => Ok(self.saved_spot(save)?.is_some()),
             None => Ok(change.before.is_none()),
         }
@@ -326,7 +326,7 @@ impl<'a> Converge<'a> {
         self.activation.saves.iter().map(|s| &s.path).find(|save| path.starts_with(save))
     }
 
-    /// The place of `path`; whatever is in the way of a directory there is put aside.
+    /// The place of `path`; whatever is in the way of a directory there is saved.
     fn made_by_force(&self, path: &RepoPath) -> Result<DirEntryAt, LayoutError> {
         for dir in above(path).into_iter().rev() {
             if let Some(found) = self.top.find(&dir).at(dir.as_path())?
@@ -348,7 +348,7 @@ impl<'a> Converge<'a> {
         Ok(temporary)
     }
 
-    /// Copies what lies at `from` to `to`, which gets its name only when all of it is durable.
+    /// Copies what is at `from` to `to`, which gets its name only when all of it is durable.
     fn copy(&self, from: &DirEntryAt, to: &DirEntryAt) -> Result<(), LayoutError> {
         let part = self.places.temporary.join("save");
         let part = DirEntryAt::try_from(part.as_path()).at(&part)?;
@@ -358,7 +358,7 @@ impl<'a> Converge<'a> {
         part.rename_to_free(to).at(to.path())
     }
 
-    /// What lies at `path`; nothing where a directory on the way is a link, for then the tracked path
+    /// What is at `path`; nothing where a directory on the way is a link, for then the tracked path
     /// itself is not there.
     fn look(&self, path: &RepoPath) -> Result<Option<(DirEntryAt, FileStat)>, LayoutError> {
         let spot = match self.top.entry(path) {

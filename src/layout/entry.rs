@@ -1,4 +1,4 @@
-//! One path of the tree: whether the right thing lies there, making it, and putting aside what is in the way. Bytes
+//! One path of the tree: whether the right thing is there, making it, and saving what is in the way. Bytes
 //! are the blob's, never filtered; an error names the path.
 
 use std::io;
@@ -30,7 +30,7 @@ pub enum LayoutError {
 #[derive(Debug, Clone)]
 pub struct RunPlaces {
     pub run: RunId,
-    /// Files put aside: `<state>/saved/<run>/<path>`.
+    /// Files saved: `<state>/saved/<run>/<path>`.
     pub saved: PathBuf,
     /// Temporary files before they are renamed into place: `<state>/runs/<run>/tmp`.
     pub temporary: PathBuf,
@@ -87,7 +87,7 @@ pub(super) fn is_entry(
     }
 }
 
-/// Makes `entry` at `spot`, where nothing lies, as its directory and the mask would have it.
+/// Makes `entry` at `spot`, where nothing is, as its directory and the mask would have it.
 pub(super) fn make_entry(
     git: &Git,
     spot: &DirEntryAt,
@@ -124,7 +124,7 @@ fn blob(git: &Git, entry: &TreeEntry) -> Result<Vec<u8>, LayoutError> {
     Ok(git.object(&entry.id, ObjectKind::Blob, u64::MAX)?)
 }
 
-/// Puts what lies at `path` where the way back found it into `saved/<run>-later`, so that it is neither in
+/// Puts what is at `path` where the way back found it into `saved/<run>-later`, so that it is neither in
 /// the way nor lost.
 pub(super) fn put_later(
     top: &Beneath,
@@ -166,7 +166,7 @@ fn later(places: &RunPlaces) -> PathBuf {
     places.saved.with_file_name(format!("{}-later", places.run))
 }
 
-/// Whether something other than a directory stands where one is needed.
+/// Whether something other than a directory is where one is needed.
 pub(super) fn is_in_the_way(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotADirectory || files::is_symbolic_link_error(error)
 }

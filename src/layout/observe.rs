@@ -1,4 +1,4 @@
-//! What activation would have to change, put aside and leave alone. Only looks.
+//! What activation would have to change, saved and leave alone. Only looks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,11 +49,11 @@ impl<'a> LocalFiles<'a> {
 /// The commits of an activation.
 #[derive(Debug, Clone, Copy)]
 pub struct Commits<'a> {
-    /// What is left, and gone back to should it fail.
+    /// What is left, and rolled back to should it fail.
     pub from: &'a Oid,
     /// What shall be there.
     pub to: &'a Oid,
-    /// What is checked out: `from`, or what somebody checked out since by hand.
+    /// What is checked out: `from`, or what someone checked out since by hand.
     pub head: &'a Oid,
 }
 
@@ -62,7 +62,7 @@ pub struct Commits<'a> {
 /// `edited` are the tracked paths of what is checked out
 /// whose file differs ([`Git::edited`]), `local` those that stay as they
 /// are on this host, `environment_files` the app's `.env` and what builds carry. In the changes,
-/// `before` is `None` where the tracked file is missing from the work tree: going back leaves it missing.
+/// `before` is `None` if the tracked file is missing from the work tree: going back leaves it missing.
 ///
 /// # Errors
 /// `Unsafe` where a symbolic link stands for a directory the target needs, or a file that is kept would be
@@ -79,7 +79,7 @@ pub fn observe_activation(
     let top = Beneath::open(git.top()).at(git.top())?;
     let mut differing: BTreeMap<RepoPath, (Option<TreeEntry>, Option<TreeEntry>)> =
         git.changes(from, to)?.into_iter().map(|c| (c.path, (c.before, c.after))).collect();
-    // What somebody checked out besides may have files that neither of them has so.
+    // What someone checked out besides may have files that neither of them has so.
     for change in if head == from { Vec::new() } else { git.changes(head, to)? } {
         let before = git.entry(from, &change.path)?;
         differing.entry(change.path).or_insert((before, change.after));
@@ -154,17 +154,17 @@ pub fn tracked_outputs(
 struct Observer<'a> {
     git: &'a Git,
     top: Beneath,
-    /// What HEAD is, where somebody moved it away from what is left.
+    /// What HEAD is, where someone moved it away from what is left.
     head: Option<&'a Oid>,
     edited: BTreeSet<&'a RepoPath>,
     local: &'a LocalFiles<'a>,
     environment: &'a [RepoPath],
-    /// Artifacts that only leave: what lies in them is not in the way.
+    /// Artifacts that only leave: what is in them is not in the way.
     leaving: Vec<RepoPath>,
     /// Tracked paths that the target lacks.
     leaves: BTreeSet<RepoPath>,
     changes: Vec<PathChange>,
-    /// What is put aside; whether it is tracked.
+    /// What is saved; whether it is tracked.
     saves: BTreeMap<RepoPath, bool>,
     kept: Vec<Keep>,
     submodules: Vec<RepoPath>,
@@ -192,7 +192,7 @@ impl Observer<'_> {
             (None, after) => after.is_none(),
         };
         if right {
-            // Right already because somebody moved HEAD there by hand: the way back still leads to `from`.
+            // Right already because someone moved HEAD there by hand: the way back still leads to `from`.
             let moved = self
                 .head
                 .is_some_and(|head| self.git.entry(head, &path).is_ok_and(|entry| entry == after));
@@ -277,7 +277,7 @@ impl Observer<'_> {
         Ok(false)
     }
 
-    /// Files that lie where the target needs a directory are put aside; links there are refused.
+    /// Files that lie where the target needs a directory are saved; links there are refused.
     fn directories_in_the_way(&mut self) -> Result<(), LayoutError> {
         let needed: BTreeSet<RepoPath> = self
             .changes
@@ -345,7 +345,7 @@ impl Observer<'_> {
             .collect())
     }
 
-    /// What lies at `path` itself; nothing where it lies below a link or in an artifact that leaves.
+    /// What is at `path` itself; nothing where it is below a link or in an artifact that leaves.
     fn look(&self, path: &RepoPath) -> Result<Option<(DirEntryAt, FileStat)>, LayoutError> {
         if self.leaving.iter().any(|output| path.starts_with(output)) {
             return Ok(None);

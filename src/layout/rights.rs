@@ -11,7 +11,7 @@ use crate::system::files::{self, Access, Beneath, DirEntryAt, FileKind};
 use crate::system::git::Git;
 use crate::system::{umask, user};
 
-/// The access to one tracked path, before and after; `None` where no plain file is.
+/// The access to one tracked path, before and after; `None` if no regular file is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct AccessChange {
     pub(super) before: Option<Access>,

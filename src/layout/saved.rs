@@ -1,4 +1,4 @@
-//! What runs put aside: what of it there is, and back to where it was as far as nothing else lies there.
+//! What runs saved: what of it there is, and back to where it was as far as nothing else is there.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::model::{RepoPath, RunId};
 use crate::system::files::{self, Beneath, DirEntryAt, FileKind};
 use crate::system::random;
 
-/// What one run put aside.
+/// What one run saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedSet {
     /// The name of its directory: the run, with `-later` behind it for what the way back of that run found.
@@ -25,7 +25,7 @@ pub struct SavedEntry {
     pub place: PlaceNow,
 }
 
-/// What lies by now where something was.
+/// What is by now where something was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlaceNow {
     Free,
@@ -41,7 +41,7 @@ pub struct BroughtBack {
     pub restored: Vec<RepoPath>,
     /// They lie there already, byte for byte.
     pub there: Vec<RepoPath>,
-    /// Something else lies there.
+    /// Something else is there.
     pub taken: Vec<RepoPath>,
 }
 
@@ -82,8 +82,8 @@ impl SavedSet {
         Ok(found)
     }
 
-    /// Brings everything in it back below `top`, or, where `only` names any, what lies at or below those paths. What
-    /// lies there by now stays. Each thing is moved at once, so a kill leaves it here or there.
+    /// Brings everything in it back below `top`, or, where `only` names any, what is at or below those paths. What
+    /// is there by now stays. Each thing is moved at once, so a kill leaves it here or there.
     ///
     /// # Errors
     /// Any I/O error; what was brought back until then is.
@@ -101,7 +101,7 @@ impl SavedSet {
     }
 }
 
-/// What stands at the top of a set. Nothing has a name there that no work tree may have.
+/// What is at the top of a set. Nothing has a name there that no work tree may have.
 fn names(dir: &Path) -> Result<Vec<RepoPath>, LayoutError> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(dir).at(dir)? {
@@ -139,7 +139,7 @@ fn list(
         }
         Ok(Some(there)) => place_now(&spot, &there)?,
         Ok(None) => PlaceNow::Free,
-        // A link or a file stands where a directory was.
+        // A link or a file is where a directory was.
         Err(_) => PlaceNow::Taken,
     };
     let bytes = spot.find().at(spot.path())?.map_or(0, |stat| stat.size);

@@ -15,7 +15,7 @@ use crate::system::removal;
 /// tree come with it; any other becomes an empty directory. Repositories for builds ([`ThrowAway`]) lie ready beside it.
 ///
 /// # Errors
-/// The first failure, e.g. where something lies in `stage`, or a path of the tree would leave it.
+/// The first failure, e.g. where something is in `stage`, or a path of the tree would leave it.
 pub fn stage(git: &Git, commit: &Oid, stage: &Path) -> Result<(), LayoutError> {
     let part = unfinished(stage);
     let repositories = ThrowAway::of(stage);
@@ -39,7 +39,7 @@ pub fn set_stage_aside(stage: &Path) -> io::Result<()> {
     removal::set_aside(stage)
 }
 
-/// Where `stage` lies until it is whole.
+/// Where `stage` is until it is whole.
 fn unfinished(stage: &Path) -> PathBuf {
     let mut name = stage.file_name().unwrap_or_default().to_owned();
     name.push(".part");

@@ -13,7 +13,7 @@ use crate::config::Patterns;
 use crate::model::{ArtifactMove, BuildKey, Oid, RepoPath, TreeMode};
 use crate::system::git::{Git, ObjectKind};
 
-/// Something that lies in a tree.
+/// Something that is in a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Node {
     File(Vec<u8>),
@@ -23,7 +23,7 @@ pub(crate) enum Node {
     Fifo,
 }
 
-/// What lies where. Directories only where they matter.
+/// What is where. Directories only where they matter.
 pub(crate) type Tree = BTreeMap<String, Node>;
 
 /// A tree of plain files.
@@ -103,7 +103,7 @@ impl App {
         }
     }
 
-    /// Puts something in the work tree, whatever lies there or above.
+    /// Puts something in the work tree, whatever is there or above.
     pub(crate) fn put(&self, path: &str, node: &Node) {
         put_at(&self.top, path, node);
     }
@@ -189,7 +189,7 @@ pub(crate) fn patterns(globs: &[&str]) -> Patterns {
     Patterns::new(globs.iter().map(|g| (*g).to_owned()).collect(), set.build().unwrap())
 }
 
-/// Puts something below `top`, whatever lies there or above.
+/// Puts something below `top`, whatever is there or above.
 pub(crate) fn put_at(top: &Path, path: &str, node: &Node) {
     let full = top.join(path);
     let mut above = PathBuf::from(top);
@@ -260,8 +260,8 @@ fn path_text(path: &Path) -> String {
 pub(crate) fn run_git(dir: &Path, args: &[&str]) -> String {
     let output = Command::new("git")
         .current_dir(dir)
-        // No gc: it would go on in the background and after the test.
-        // No gc: it would go on in the background, and beyond the test.
+        // No gc: it would continue in the background and after the test.
+        // No gc: it would continue in the background, and beyond the test.
         .args([
             "-c",
             "user.name=T",

@@ -18,7 +18,7 @@ use crate::system::git::{Git, GitError, ObjectKind, RefEdit};
 const LOCK_ATTEMPTS: u32 = 5;
 const LOCK_WAIT: Duration = Duration::from_millis(100);
 
-/// Signs a draft and appends it to the binding's own chain (which it begins where there is none),
+/// Signs a draft and appends it to the binding's own chain (which it begins if there is none),
 /// durably: objects, then the chain's ref. Projections follow; their failure is not an error here.
 ///
 /// The record is verified against the trust file before the ref is written, and must be of the
@@ -54,7 +54,7 @@ pub fn append(
         let problem = format!("this repository lacks its commit {}", decoded.object);
         return Err(malformed(&record, problem));
     }
-    // The tag object that a promotion made, so that the tag can be written back where somebody deletes it.
+    // The tag object that a promotion made, so that the tag can be written back where someone deletes it.
     let tag = record.target.as_ref().filter(|_| record.event == Event::Promote);
     let tag = tag.and_then(|tag| git.object(&tag.id, ObjectKind::Tag, codec::MOST_BYTES).ok());
     let tag = tag.map(|bytes| git.write_object(ObjectKind::Blob, &bytes)).transpose()?;
@@ -92,7 +92,7 @@ pub fn append(
     Ok(entry)
 }
 
-/// Signs a probe with the binding's key, without asking anybody anything, and verifies it against the
+/// Signs a probe with the binding's key, without asking anyone anything, and verifies it against the
 /// trust file.
 ///
 /// # Errors
@@ -112,7 +112,7 @@ pub fn probe_signing(git: &Git, binding: &Binding) -> Result<(), LedgerError> {
     }
 }
 
-// The end of the own chain as the ledger knows it. One that is there but was not believed is no reason
+// The end of the own chain as the ledger knows it. One that is there but was not trusted is not a reason
 // to begin another.
 fn last_own<'a>(
     git: &Git,

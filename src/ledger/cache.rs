@@ -38,7 +38,7 @@ pub(super) struct Known {
 }
 
 impl Cache {
-    /// Reads the cache. One that is missing, damaged, or that somebody else could have written is empty.
+    /// Reads the cache. One that is missing, damaged, or that someone else could have written is empty.
     pub fn load(git: &Git) -> Self {
         read_json(&place(git, "verified")).unwrap_or_default()
     }

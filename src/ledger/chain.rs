@@ -188,7 +188,7 @@ fn check_record(
 /// The name of the file that keeps the bytes of a promotion's tag object.
 const TAG: &str = "tag";
 
-/// The bytes of the tag object that a promotion made, as they are kept beside its record; `None` where a version of
+/// The bytes of the tag object that a promotion made, as they are kept beside its record; `None` if a version of
 /// gitroll that did not keep them wrote it.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use crate::system::git::GitError;
 pub struct Ledger {
     /// The chains whose every record is signed by a key trusted for its writer, by writer.
     pub chains: BTreeMap<WriterId, Chain>,
-    /// Chains that are here but not believed, and why. Shown, never used.
+    /// Chains that are here but not trusted, and why. Shown, never used.
     pub refused: Vec<(String, LedgerError)>,
 }
 

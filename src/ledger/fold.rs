@@ -12,10 +12,10 @@ use crate::model::{
     Verdict, WriterId,
 };
 
-/// What the believed chains of an environment say, folded once.
+/// What the trusted chains of an environment say, folded once.
 ///
 /// What serves and what served comes from the own chain alone. Verdicts, holds and promotions are the
-/// union over all chains; each stands until a succeeded record of any chain names its digest in
+/// union over all chains; each is until a succeeded record of any chain names its digest in
 /// `lifts`, so the order between chains never matters.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
@@ -76,12 +76,12 @@ pub struct ServedSpan {
     pub ran: bool,
     began: Moment,
     ended: Option<Moment>,
-    /// The clock that can be set was wrong at its beginning, or at its end, as far as anybody can tell.
+    /// The clock that can be set was wrong at its beginning, or at its end, as far as anyone can tell.
     doubtful: bool,
 }
 
 impl ServedSpan {
-    /// How long it served, up to `now` where it still does; `None` where the clocks do not agree on it.
+    /// How long it served, up to `now` where it still does; `None` if the clocks do not agree on it.
     pub fn duration(&self, now: &Moment) -> Option<Duration> {
         let ended = self.ended.as_ref().unwrap_or(now);
         let known = !self.doubtful || self.began.same_boot(ended);
@@ -106,7 +106,7 @@ struct OfCommit {
 pub struct TimeServed {
     /// What clocks agree on.
     pub known: Duration,
-    /// It served at least once more, and nobody knows for how long.
+    /// It served at least once more, and for an unknown time.
     pub and_unknown: bool,
 }
 
@@ -276,7 +276,7 @@ impl History {
         self.times(commit).any(|span| span.ran)
     }
 
-    /// The commits that somebody moved HEAD away from by hand, each with the last record that says so.
+    /// The commits that someone moved HEAD away from by hand, each with the last record that says so.
     pub fn moved_from(&self) -> &BTreeMap<Oid, Seq> {
         &self.moved_from
     }
@@ -313,13 +313,13 @@ impl History {
         }
     }
 
-    /// The verdict that stands on a commit: bad wins over good, a person's over a provisional one, a
+    /// The verdict that is on a commit: bad wins over good, a person's over a provisional one, a
     /// later over an earlier one.
     pub fn verdict(&self, commit: &Oid) -> Option<&JudgedBy> {
         self.verdicts(commit).last()
     }
 
-    /// Every verdict that stands on a commit, the one that counts last.
+    /// Every verdict that is on a commit, the one that counts last.
     pub fn verdicts(&self, commit: &Oid) -> &[JudgedBy] {
         self.judged.get(commit).map_or(&[], Vec::as_slice)
     }

@@ -26,13 +26,13 @@ pub struct Finding {
     pub seq: Option<Seq>,
     /// What is wrong, in a sentence that names the object.
     pub problem: String,
-    /// Whether `gitroll fsck --repair` mends it.
+    /// Whether `gitroll fsck --repair` fixes it.
     pub repairable: bool,
-    /// The command that mends it, where there is one.
+    /// The command that fixes it, if there is one.
     pub fix: Option<String>,
 }
 
-/// What kind of thing is wrong.
+/// The kind of problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
@@ -44,7 +44,7 @@ pub enum FindingKind {
     Broken,
     /// A signature is missing, bad, or by a key that is not trusted for the writer.
     Untrusted,
-    /// A chain is shorter or other than this host or another chain has seen.
+    /// A chain is shorter than, or different from, what this host or another chain has seen.
     Rewritten,
     /// The evidence or configuration beside a record is missing or not what the record names.
     Evidence,
@@ -52,9 +52,9 @@ pub enum FindingKind {
     Commit,
     /// A record's tag is missing, moved, or its object is lost.
     RecordTag,
-    /// Another ref keeps a record's tag from being made.
+    /// Another ref prevents the creation of a record's tag.
     NameTaken,
-    /// A tag in gitroll's namespace that no record makes.
+    /// A tag in gitroll's namespace that belongs to no record.
     Stray,
     /// A note is missing or changed.
     Note,
@@ -62,7 +62,7 @@ pub enum FindingKind {
     StableTag,
     /// What `gitroll back` needs of the target is missing.
     Target,
-    /// A record waits for its signature.
+    /// A record is not signed yet.
     Unsigned,
 }
 
@@ -71,17 +71,17 @@ pub enum FindingKind {
 pub struct ChainSummary {
     /// Its writer, as its ref names it.
     pub writer: String,
-    /// Its records; 0 where it cannot be believed.
+    /// Its records; 0 if it is rejected.
     pub records: u64,
     pub believed: bool,
-    /// The digest of its newest record: what two people compare to know that they look at the same history.
+    /// The digest of its newest record: two people can compare it to see that they have the same history.
     pub newest: Option<String>,
 }
 
 /// What an examination came to.
 #[derive(Debug)]
 pub struct Examined {
-    /// The believed chains.
+    /// The trusted chains.
     pub ledger: Ledger,
     pub chains: Vec<ChainSummary>,
     pub findings: Vec<Finding>,
@@ -175,7 +175,7 @@ fn not_believed(writer: &str, why: &LedgerError, binding: &Binding) -> Finding {
         kind,
         writer: writer.to_owned(),
         seq: None,
-        problem: format!("{whose} is not believed: {why}"),
+        problem: format!("{whose} is rejected: {why}"),
         repairable: false,
         fix,
     }
@@ -192,7 +192,7 @@ fn finding(kind: FindingKind, entry: &Entry, problem: String) -> Finding {
     }
 }
 
-/// What lies beside each record, and the commit that it is about.
+/// What is beside each record, and the commit that it is about.
 fn beside(git: &Git, entries: &[Entry]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for entry in entries {
@@ -205,7 +205,7 @@ fn beside(git: &Git, entries: &[Entry]) -> Vec<Finding> {
         let whole = git.commit(&entry.object).is_ok_and(|commit| git.has(&commit.tree));
         if !whole {
             let what =
-                format!("its commit {} is not whole in this repository", entry.object.short());
+                format!("its commit {} is incomplete in this repository", entry.object.short());
             let lost = finding(FindingKind::Commit, entry, what);
             findings.push(Finding { fix: Some("git fetch".to_owned()), ..lost });
         }
@@ -233,7 +233,7 @@ fn record_tags(
                 Some(by) => {
                     let by = by.strip_prefix("refs/tags/").unwrap_or(&by);
                     let problem =
-                        format!("the tag {short} cannot be made: the tag {by} has its name");
+                        format!("the tag {short} cannot be created: the tag {by} has its name");
                     let taken = finding(FindingKind::NameTaken, entry, problem);
                     Finding { fix: plain(by).map(|by| format!("git tag -d {by}")), ..taken }
                 }
@@ -334,7 +334,7 @@ fn stable(git: &Git, ledger: &Ledger) -> Result<Vec<Finding>, LedgerError> {
     Ok(findings)
 }
 
-/// Writes back every stable tag that is gone or moved, from its object or from what lies beside the record of its
+/// Writes back every stable tag that is gone or moved, from its object or from what is beside the record of its
 /// promotion.
 ///
 /// # Errors
@@ -379,7 +379,7 @@ fn strays(
             kind: FindingKind::Stray,
             writer: writer.to_owned(),
             seq: None,
-            problem: format!("no record makes the tag {short}"),
+            problem: format!("no record creates the tag {short}"),
             repairable: false,
             fix: plain(short).map(|short| format!("git tag -d {short}")),
         });

@@ -21,7 +21,7 @@ use crate::system::user::Account;
 const MOST_BYTES: u64 = 16 << 20;
 
 /// How the person's own git signs: from the user's and the system's configuration, never the repository's.
-/// `None` where none is set up. Whether it can sign without asking is for [`crate::ledger::probe_signing`] to say.
+/// `None` if none is set up. Whether it can sign without asking is for [`crate::ledger::probe_signing`] to say.
 pub fn of_user(git: &Git, home: Option<&Path>) -> Option<Signing> {
     let key = git.user_setting("user.signingkey")?;
     let format = git.user_setting("gpg.format").unwrap_or_else(|| "openpgp".to_owned());

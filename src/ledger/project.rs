@@ -41,7 +41,12 @@ pub struct NameTaken {
 impl fmt::Display for NameTaken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let short = |name: &'_ str| name.strip_prefix("refs/tags/").unwrap_or(name).to_owned();
-        write!(f, "the tag {} cannot be made: {} is in the way", short(&self.name), short(&self.by))
+        write!(
+            f,
+            "the tag {} cannot be created: {} is in the way",
+            short(&self.name),
+            short(&self.by)
+        )
     }
 }
 
@@ -54,8 +59,8 @@ pub enum Projecting {
     Anew,
 }
 
-/// Rebuilds tags and notes of every believed chain: idempotent. What is right is not written again; a
-/// tag that somebody moved is put right. Returns the tags whose names are taken; all others are made.
+/// Rebuilds tags and notes of every trusted chain: idempotent. What is right is not written again; a
+/// tag that someone moved is put right. Returns the tags whose names are taken; all others are made.
 ///
 /// # Errors
 /// When git cannot write them: the first failure, after the other chains were done.
@@ -194,7 +199,7 @@ fn set_notes(git: &Git, notes: &str, entries: &[Entry], noted: usize) -> Result<
     Ok(())
 }
 
-/// The tag a record has: those that say what serves, or what was there before somebody moved HEAD. A promotion is
+/// The tag a record has: those that say what serves, or what was there before someone moved HEAD. A promotion is
 /// told by the stable tag itself.
 pub(super) fn tag_of(environment: &EnvironmentName, entry: &Entry) -> Option<String> {
     let record = &entry.record;

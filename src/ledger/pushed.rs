@@ -1,4 +1,4 @@
-//! What somebody pushes to a server: whether a stable tag, a record or a chain may come in. Said to the pusher.
+//! What someone pushes to a server: whether a stable tag, a record or a chain may come in. Said to the pusher.
 
 use super::chain::{self, Expected};
 use super::codec::{self, MOST_BYTES};
@@ -20,9 +20,9 @@ const OWN: &str = "refs/gitroll/";
 pub struct PushedRef {
     /// Its full name.
     pub name: String,
-    /// What it was at the receiver; `None` where it is new.
+    /// What it was at the receiver; `None` if it is new.
     pub old: Option<Oid>,
-    /// What it is to be; `None` where it is to go.
+    /// What it is to be; `None` if it is to go.
     pub new: Option<Oid>,
 }
 
@@ -83,7 +83,7 @@ pub fn check_pushed(
     }
     if name.starts_with(OWN) && name.contains("/ledger/") {
         let Some((environment, writer)) = chain_of(name) else {
-            return Err(format!("{name} is no name of a chain"));
+            return Err(format!("{name} is not a chain name"));
         };
         return grows(git, &trust, pushed, new, &environment, &writer);
     }
@@ -95,7 +95,7 @@ pub fn check_pushed(
 
 fn stable_tag(git: &Git, trust: &Trust<'_>, tag: &str, id: &Oid) -> Result<(), String> {
     let Ok(object) = git.object(id, ObjectKind::Tag, MOST_BYTES) else {
-        return Err(format!("{tag} is a lightweight tag, nobody signed it: git tag -s {tag}"));
+        return Err(format!("{tag} is a lightweight tag, not signed: git tag -s {tag}"));
     };
     let head = String::from_utf8_lossy(&object);
     let mut lines = head.lines();
@@ -118,10 +118,10 @@ fn stable_tag(git: &Git, trust: &Trust<'_>, tag: &str, id: &Oid) -> Result<(), S
 
 fn record(git: &Git, trust: &Trust<'_>, name: &str, id: &Oid) -> Result<(), String> {
     let Ok(object) = git.object(id, ObjectKind::Tag, MOST_BYTES) else {
-        return Err(format!("{name} is no record: there is no tag object"));
+        return Err(format!("{name} is not a record: there is no tag object"));
     };
     let (decoded, signed) =
-        codec::decode(&object).map_err(|why| format!("{name} is no record: {why}"))?;
+        codec::decode(&object).map_err(|why| format!("{name} is not a record: {why}"))?;
     let record = &decoded.record;
     let own =
         codec::record_tag(&record.environment, &record.writer, record.seq, record.event.as_str());

@@ -1,4 +1,4 @@
-//! Signing without asking anybody anything: the signature at the end of a tag object, and the programs that make and
+//! Signing without asking anyone anything: the signature at the end of a tag object, and the programs that make and
 //! verify it.
 
 use std::ffi::{OsStr, OsString};

@@ -50,7 +50,7 @@ pub fn create_tag(
     Ok(TargetRef { name, id })
 }
 
-/// Whether a tag object's signature is by a key the trust file holds (for anybody) and that is valid
+/// Whether a tag object's signature is by a key the trust file holds (for anyone) and that is valid
 /// now. `Ok(principal)` as the trust file spells it; for OpenPGP the primary key's fingerprint.
 ///
 /// # Errors

@@ -95,7 +95,7 @@ impl<'a> Trust<'a> {
         }
     }
 
-    /// Verifies that a payload is signed by a key trusted for anybody, now. Returns the principal as the
+    /// Verifies that a payload is signed by a key trusted for anyone, now. Returns the principal as the
     /// trust file spells it; for OpenPGP, the primary key's fingerprint.
     ///
     /// # Errors
@@ -202,7 +202,7 @@ fn finish(
     }
 }
 
-/// A signature under a path of its own, as the programs want it. It is no secret.
+/// A signature under a path of its own, as the programs want it. It is not a secret.
 struct SignatureFile(BytesAsFile);
 
 impl SignatureFile {

@@ -26,8 +26,8 @@ const ATTEMPTS: usize = 3;
 /// verified again (cached by chain head and trust digest in gitroll's state directory).
 ///
 /// # Errors
-/// When git cannot be read, and when the binding's own chain is not believed: nothing may be decided as
-/// if it were not there. Another chain that is not believed lands in [`Ledger::refused`].
+/// When git cannot be read, and when the binding's own chain is not trusted: nothing may be decided as
+/// if it were not there. Another chain that is not trusted lands in [`Ledger::refused`].
 pub fn read(git: &Git, binding: &Binding) -> Result<Ledger, LedgerError> {
     let prefix = chain_prefix(&binding.environment);
     let mut attempt = 1;
@@ -209,7 +209,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Chains that are not what another believed chain has seen them to be.
+/// Chains that are not what another trusted chain has seen them to be.
 fn contradicted(chains: &BTreeMap<WriterId, Chain>) -> BTreeMap<WriterId, String> {
     let mut problems = BTreeMap::new();
     for entry in chains.values().flat_map(|chain| &chain.entries) {
@@ -230,7 +230,7 @@ type Signed<'a> = (&'a Entry, &'a Vec<u8>);
 /// Verifies records whose signatures were not verified under this trust before. Up to position `known`
 /// this host has verified the same records under an earlier trust.
 ///
-/// The newest is verified first, alone: a chain that somebody else put here costs one look.
+/// The newest is verified first, alone: a chain that someone else put here costs one look.
 fn verify(trust: &Trust<'_>, records: &[Signed<'_>], known: Seq) -> Result<(), LedgerError> {
     let Some((newest, older)) = records.split_last() else {
         return Ok(());

@@ -1,8 +1,8 @@
-//! The dotenv format (`.env`): what a file assigns, where each assignment stands in its bytes, and how one is
+//! The dotenv format (`.env`): what a file assigns, where each assignment is in its bytes, and how one is
 //! changed without touching any other byte.
 //!
 //! Read as the `dotenv` package of npm reads it, from bytes: a byte that is not UTF-8 spoils no more than the
-//! value it stands in.
+//! value it is in.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -22,7 +22,7 @@ pub struct Assignment {
     pub quote: Option<char>,
     /// From the name, or `export` before it, to the end of the value.
     pub span: Range<usize>,
-    /// The value with its quotes; empty where there is none.
+    /// The value with its quotes; empty if there is none.
     pub value_span: Range<usize>,
 }
 
@@ -118,7 +118,7 @@ pub fn with(bytes: &[u8], name: &str, value: Option<&str>) -> Result<Vec<u8>, Do
 }
 
 /// The package's own expression (version 16), its ends of lines and white space spelled out as JavaScript
-/// means them. Groups: the name, what stands between it and the value, the value.
+/// means them. Groups: the name, what is between it and the value, the value.
 static LINE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let space = "[\t\n\x0B\x0C\r \u{a0}\u{1680}\u{2000}-\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}\u{feff}]";
     let expression = r#"(?m)^~*(?:export~+)?([A-Za-z0-9_.\-]+)(~*=~*?|:~+?)(~*'(?:\\'|[^'])*'|~*"(?:\\"|[^"])*"|~*`(?:\\`|[^`])*`|[^#\r\n]+)?~*(?:#[^\n]*)?$"#;
@@ -207,7 +207,7 @@ fn without(bytes: &[u8], name: &str) -> Vec<u8> {
     left
 }
 
-/// The quote and what stands between two of it, as the package has it. A quote that is not closed is a part of
+/// The quote and what is between two of it, as the package has it. A quote that is not closed is a part of
 /// the value, and yet that of `"` lets `\n` be a line end.
 fn unquoted(raw: &str) -> (Option<char>, String) {
     let first = raw.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'));
@@ -238,7 +238,7 @@ fn loose_pairs(text: &str) -> Vec<(String, String)> {
         let value = value.trim_start();
         let quote = value.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'));
         if let Some(quote) = quote {
-            // The value may go on over the following lines, up to the closing quote.
+            // The value may continue over the following lines, up to the closing quote.
             let begin = value.as_ptr() as usize - text.as_ptr() as usize + 1;
             if let Some(length) = closing_quote(&text[begin..], quote) {
                 let inner = &text[begin..begin + length];

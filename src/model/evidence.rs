@@ -59,10 +59,10 @@ pub struct Evidence {
     /// Files that were in the way and where they were put.
     #[serde(default)]
     pub saved: Vec<SavedFile>,
-    /// Candidates that were passed over, and why.
+    /// Candidates that were skipped, and why.
     #[serde(default)]
     pub skipped: Vec<SkippedTarget>,
-    /// What was decided on the way to it, in order: which level and candidate was taken or passed over, and why.
+    /// The decisions that led to it, in order: which level and candidate was used or skipped, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<String>,
     /// The flags that were switched, and what showed them in the running app.
@@ -80,10 +80,10 @@ pub struct Evidence {
     /// What the person waited before it began, in milliseconds. Records written before this field do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_millis: Option<u64>,
-    /// Why the proof is a weak one: nothing that was seen could have told whether, or which version of, the app answers.
+    /// Why the proof is weak: nothing could show whether the app answers, or in which version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weak: Option<String>,
-    /// What a person should know besides.
+    /// Further notes for people.
     #[serde(default)]
     pub warnings: Vec<String>,
     /// The processes that served, for a later look to compare with. Records written before this field do not say.
@@ -136,7 +136,7 @@ impl Evidence {
     }
 }
 
-/// The processes that served at one moment, and the files that lay there.
+/// The processes that served at one moment, and the files at that moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Witnessed {
     /// The moment, by the clock.
@@ -144,7 +144,7 @@ pub struct Witnessed {
     pub at: Timestamp,
     /// The same moment, in clock ticks since boot.
     pub ticks: u64,
-    /// The boot of the machine that this and the processes' starts count from.
+    /// The boot from which this time and the processes' start times count.
     pub boot: String,
     /// Every process that served, those that services started included.
     #[serde(default)]
@@ -170,7 +170,7 @@ pub struct OutsideFiles {
 /// A file that the app reads and no commit has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutsideFile {
-    /// Where it lies.
+    /// Where it is.
     pub path: RepoPath,
     /// A keyed digest of what it holds: who has not the key cannot try values.
     pub mark: String,
@@ -190,15 +190,15 @@ pub struct WitnessedProcess {
     pub started: u64,
 }
 
-/// Why an act did not put its target in place.
+/// Why an act did not deploy its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
-    /// A person gave up on it.
+    /// A person closed it.
     Aborted,
     /// A person stopped it by a signal.
     Interrupted,
-    /// The watchdog could not bring it forward.
+    /// The watchdog could not finish it.
     AbortedByWatchdog,
     /// One of its steps failed; or a later version has a name for it that this one does not know.
     #[serde(other)]
@@ -206,29 +206,29 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether it was a person who ended the act, and nothing is wrong with its target as far as anybody knows.
+    /// Whether it was a person who ended the act, and nothing is wrong with its target as far as anyone knows.
     pub fn is_person(self) -> bool {
         matches!(self, Cause::Aborted | Cause::Interrupted)
     }
 }
 
-/// One check and what it found.
+/// One check and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckEvidence {
     /// The check's name.
     pub check: CheckName,
-    /// Whether it held for as long as it had to.
+    /// Whether it lasted long enough.
     pub passed: bool,
-    /// The longest row of passes that stood at the end.
+    /// The longest row of passes at the end.
     pub passes: u32,
     /// How many passes were wanted.
     pub wanted: u32,
     /// The last answer, or why there was none.
     pub last: Probe,
-    /// The check can tell the intended version from another one, and did.
+    /// The check can distinguish the intended version from others, and did.
     #[serde(default)]
     pub told_version: bool,
-    /// It was not asked, and why: `not critical`, `group full`. Then it neither passed nor failed.
+    /// It did not run, and why: `not critical`, `group full`. Then it neither passed nor failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<String>,
 }
@@ -260,7 +260,7 @@ pub struct FlagEvidence {
     pub seen: String,
 }
 
-/// One question asked and its answer.
+/// One request and its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Probe {
     /// Whether the answer was the expected one.
@@ -295,7 +295,7 @@ pub struct ServiceEvidence {
     pub fresh: u32,
     /// The manager's own word for the state, e.g. `online`.
     pub state: String,
-    /// Where its processes listen: `127.0.0.1:3000`, `unix:/run/app.sock`. Not told where nobody may see it.
+    /// Where its processes listen: `127.0.0.1:3000`, `unix:/run/app.sock`. Absent if this user may not see it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listens: Vec<String>,
 }
@@ -319,7 +319,7 @@ pub struct StepEvidence {
 pub struct ArtifactEvidence {
     /// The group that built it; `None` for a directory found in place.
     pub group: Option<GroupName>,
-    /// Where it lies in the tree.
+    /// Its path in the tree.
     pub output: RepoPath,
     /// The key.
     pub key: BuildKey,
@@ -334,13 +334,13 @@ pub struct SavedFile {
     pub saved: String,
 }
 
-/// A candidate that was passed over.
+/// A candidate that was skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SkippedTarget {
     /// Tag, version or commit, as shown.
     pub name: String,
     /// Its commit, where it has one.
     pub commit: Option<Oid>,
-    /// Why it was passed over.
+    /// Why it was skipped.
     pub why: String,
 }

@@ -27,7 +27,7 @@ pub enum FlagValue {
 impl FlagValue {
     /// The value, or its digest where `name` or the value itself looks like that of a secret.
     pub fn shown(name: &FlagName, value: serde_json::Value) -> Self {
-        /// What a switch says is no secret, whatever its name.
+        /// What a switch says is not a secret, whatever its name.
         const SWITCHES: [&str; 9] = ["", "true", "false", "on", "off", "yes", "no", "0", "1"];
         let switch = match &value {
             serde_json::Value::String(text) => SWITCHES.contains(&text.as_str()),

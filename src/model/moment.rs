@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::IdError;
 
-/// Nobody sets this clock. Written `<boot id> <seconds>`.
+/// A clock that nobody can set. Written `<boot id> <seconds>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BootClock {
-    /// What tells this boot of the machine from all others: 32 lower-case hexadecimal digits.
+    /// The id of this boot of the machine: 32 lower-case hexadecimal digits.
     pub boot: String,
     /// Seconds since that boot, sleep included.
     pub seconds: u64,
@@ -24,7 +24,7 @@ pub struct BootClock {
 pub struct Moment {
     /// To the second.
     pub time: Timestamp,
-    /// `None` where only the other clock was noted: records of earlier versions.
+    /// `None` if only the other clock was noted: records of earlier versions.
     pub boot: Option<BootClock>,
 }
 
@@ -32,14 +32,14 @@ pub struct Moment {
 pub const CORRECTION: Duration = Duration::from_secs(60);
 
 impl Moment {
-    /// How long it is from this moment to a later one; `None` where the clocks do not agree on it. Within one boot
+    /// How long it is from this moment to a later one; `None` if the clocks do not agree on it. Within one boot
     /// only the clock that nobody sets counts.
     pub fn until(&self, later: &Moment) -> Option<Duration> {
         if let (Some(from), Some(to)) = (&self.boot, &later.boot) {
             if from.boot == to.boot {
                 return to.seconds.checked_sub(from.seconds).map(Duration::from_secs);
             }
-            // The machine was begun anew in between, so not before this moment.
+            // The machine was started again in between, so not before this moment.
             let began = later.time.as_second().saturating_sub_unsigned(to.seconds);
             if began.saturating_add_unsigned(CORRECTION.as_secs()) < self.time.as_second() {
                 return None;

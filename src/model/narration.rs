@@ -1,4 +1,4 @@
-//! What a run tells while it goes on. Rendered by [`crate::ui`], ignored by nobody's correctness.
+//! What a run tells while it continues. Rendered by [`crate::ui`], ignored by nobody's correctness.
 
 use std::time::Duration;
 

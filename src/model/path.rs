@@ -52,7 +52,7 @@ impl RepoPath {
         Path::new(OsStr::from_bytes(&self.0))
     }
 
-    /// Whether this path is `ancestor` or lies below it.
+    /// Whether this path is `ancestor` or is below it.
     pub fn starts_with(&self, ancestor: &RepoPath) -> bool {
         self.0 == ancestor.0
             || (self.0.starts_with(&ancestor.0) && self.0.get(ancestor.0.len()) == Some(&b'/'))

@@ -39,7 +39,7 @@ pub struct Plan {
     pub recorded: Recorded,
     /// The bytes of the `gitroll.toml` that is used for the target.
     pub config: String,
-    /// The bytes of the `gitroll.toml` that what serves now was accepted with: used to restore it.
+    /// The bytes of the `gitroll.toml` accepted with what serves now: used to restore it.
     pub config_before: String,
     /// The built directories that will serve.
     pub artifacts: Vec<ArtifactEvidence>,
@@ -51,12 +51,12 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What a person should know before saying yes.
     pub warnings: Vec<String>,
-    /// Candidates passed over on the way to this target.
+    /// Candidates that were skipped before this target.
     pub skipped: Vec<SkippedTarget>,
     /// Only the checks marked critical prove it: an emergency.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub critical_only: bool,
-    /// Services that what serves does not have and that do not run yet: they are stopped on the way back.
+    /// Services that the serving version does not have and that do not run yet: going back stops them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub starts: Vec<ServiceName>,
     /// How the checks that prove it are not those of the accepted configuration.
@@ -133,9 +133,9 @@ impl fmt::Display for Served {
 pub struct Recorded {
     /// Why, in a person's words.
     pub reason: Option<String>,
-    /// The commit that is judged.
+    /// The commit that the verdict is about.
     pub subject: Option<Oid>,
-    /// The judgement on it.
+    /// Its verdict.
     pub verdict: Option<Verdict>,
     /// What may not be deployed afterwards.
     pub hold: Option<Hold>,
@@ -143,7 +143,7 @@ pub struct Recorded {
     pub lifts: Vec<Digest>,
     /// The components this is about.
     pub components: Vec<ComponentId>,
-    /// What was decided on the way to this plan, in order: levels, candidates.
+    /// The decisions that led to this plan, in order: levels, candidates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<String>,
 }
@@ -164,14 +164,14 @@ pub enum Step {
         /// The service.
         service: ServiceName,
     },
-    /// Stop a service of what serves that the target has no more.
+    /// Stop a service that the target no longer has.
     Stop {
         /// Its name in the configuration before.
         service: ServiceName,
     },
-    /// Make the app's tree and artifacts those of the target.
+    /// Change the app's tree and artifacts to the target's.
     Activate,
-    /// Make the index and HEAD say so.
+    /// Change the index and HEAD to the target.
     Head {
         /// What HEAD is now.
         from: Oid,
@@ -184,7 +184,7 @@ pub enum Step {
     Hook(Box<HookStep>),
     /// Change flags in one source.
     Flags(FlagStep),
-    /// Make a service take what was changed: the new tree, the flags.
+    /// Make a service use the changes: the new tree, the flags.
     Reload {
         /// The service.
         service: ServiceName,
@@ -314,7 +314,7 @@ pub struct BuildStep {
     pub run: Vec<Vec<String>>,
     /// The directories it makes.
     pub outputs: Vec<RepoPath>,
-    /// Further ones, of which any may be absent.
+    /// Additional outputs, any of which may be missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub optional: Vec<RepoPath>,
     /// Globs of which each must have at least one among `optional`.
@@ -323,13 +323,13 @@ pub struct BuildStep {
     /// Outputs and carried files of other groups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub of_others: Vec<RepoPath>,
-    /// What is taken out of the tree with this change and would be missing, should the commands make it.
+    /// What this change removes from the tree and would be missing if the commands create it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leaving: Vec<RepoPath>,
-    /// Globs of what the commands write and nothing that serves reads.
+    /// Globs of files that the commands write and the running app does not read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scratch: Vec<String>,
-    /// Go on where the commands write something beside the outputs that the live tree has in another version.
+    /// Continue if the commands write an undeclared file that differs from the one in the live tree.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undeclared: bool,
     /// Untracked files of the live tree that it reads.
@@ -338,7 +338,7 @@ pub struct BuildStep {
     pub env: BTreeMap<String, String>,
     /// How long each command may take, in seconds.
     pub limit_seconds: u64,
-    /// Outputs of earlier groups that must lie in the stage, by key.
+    /// Outputs of earlier groups that must be in the stage, by key.
     pub needs: Vec<(RepoPath, BuildKey)>,
 }
 
@@ -370,7 +370,7 @@ pub struct Activation {
     pub changes: Vec<PathChange>,
     /// Built directories that come in or go out.
     pub artifacts: Vec<ArtifactMove>,
-    /// Files that are in the way and are put aside.
+    /// Files that are in the way and are saved.
     pub saves: Vec<Save>,
     /// Files that are left as they are although the target has others.
     pub kept: Vec<Keep>,
@@ -385,7 +385,7 @@ pub struct PathChange {
     pub before: Option<TreeEntry>,
     /// What the target has there.
     pub after: Option<TreeEntry>,
-    /// What somebody checked out there since, where it is neither of them.
+    /// What someone checked out there since, where it is neither of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lying: Option<TreeEntry>,
 }
@@ -403,7 +403,7 @@ pub struct TreeEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TreeMode {
-    /// A plain file, 100644.
+    /// A regular file, 100644.
     File,
     /// An executable file, 100755.
     Executable,
@@ -413,18 +413,18 @@ pub enum TreeMode {
     Submodule,
 }
 
-/// A built directory that changes places.
+/// A built directory that is swapped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ArtifactMove {
-    /// Where it lies in the tree.
+    /// Its path in the tree.
     pub output: RepoPath,
     /// What comes in; `None` when the target has none.
     pub incoming: Option<BuildKey>,
-    /// What goes out, and the key it is kept under; `None` when nothing lies there.
+    /// What goes out, and the key it is kept under; `None` when nothing is there.
     pub outgoing: Option<BuildKey>,
 }
 
-/// A file put aside before activation.
+/// A file saved before activation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Save {
     /// The path.
@@ -433,7 +433,7 @@ pub struct Save {
     pub what: String,
 }
 
-/// A file left as it is.
+/// A file that is left unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Keep {
     /// The path.

@@ -27,7 +27,7 @@ pub struct Record {
     pub chain: ChainId,
     /// Its position in the chain.
     pub seq: Seq,
-    /// The digest of the record before it; `None` exactly for the first.
+    /// The digest of the previous record; `None` only for the first.
     pub previous: Option<Digest>,
     /// What was done.
     pub event: Event,
@@ -42,9 +42,9 @@ pub struct Record {
     /// Tags from before gitroll that a person accepted, each pinned to what it named then.
     #[serde(default)]
     pub adopts: Vec<AdoptedTag>,
-    /// The commit that is judged.
+    /// The commit that the verdict is about.
     pub subject: Option<Oid>,
-    /// The judgement on `subject`.
+    /// The verdict on `subject`.
     pub verdict: Option<Verdict>,
     /// What may not be deployed from now on.
     pub hold: Option<Hold>,
@@ -61,7 +61,7 @@ pub struct Record {
     pub seen: Vec<Seen>,
     /// The digest of the plan that was executed.
     pub plan: Option<Digest>,
-    /// The clock that nobody sets, when the record was made. Records written before this field do not say.
+    /// The clock that nobody can set, when the record was written. Records written before this field do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<BootClock>,
     /// Where HEAD was moved to by hand; `from` is where it was. Nothing that serves changed by it.
@@ -142,7 +142,7 @@ pub enum Event {
     Init,
     /// A state that served before gitroll came was accepted by a person.
     Adopt,
-    /// A state that somebody else put in place was found serving.
+    /// A state that someone else put in place was found serving.
     Predeploy,
     /// HEAD was moved by hand, as a git hook or its reflog told. Nobody looked whether anything serves well.
     Moved,
@@ -150,9 +150,9 @@ pub enum Event {
     Deploy,
     /// A deployed commit was given a stable tag.
     Promote,
-    /// An earlier state was put back.
+    /// An earlier state was restored.
     Back,
-    /// A component's files were put back.
+    /// A component's files were restored.
     Component,
     /// Feature flags were changed.
     Flags,
@@ -249,7 +249,7 @@ impl fmt::Display for Event {
 pub enum Outcome {
     /// The intended version was observed serving.
     Succeeded,
-    /// It failed, and the state before was restored and observed serving.
+    /// It failed, and the previous version was restored and observed serving.
     Restored,
     /// It failed, and what serves is not healthy.
     Failed,
@@ -286,16 +286,16 @@ impl FromStr for Outcome {
 pub enum Judgement {
     /// Fit to serve.
     Good,
-    /// Not to be deployed, and not to be gone back to.
+    /// Must not be deployed or be a rollback target.
     Bad,
 }
 
-/// A judgement on a commit. Written `bad`, `good`, or `bad provisional` until a person confirms it.
+/// A verdict on a commit. Written `bad`, `good`, or `bad provisional` until a person confirms it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// Good or bad.
     pub judgement: Judgement,
-    /// Concluded from a rollback, not yet said by a person.
+    /// Concluded from a rollback, not yet confirmed by a person.
     pub provisional: bool,
 }
 
@@ -338,7 +338,7 @@ impl FromStr for Verdict {
 pub enum Hold {
     /// The subject commit, its tree, and every commit that contains it.
     Commit,
-    /// A component's content, wherever it comes back.
+    /// A component's content, in any commit.
     Component {
         /// The component.
         id: ComponentId,
@@ -423,10 +423,10 @@ pub struct AdoptedTag {
     pub target: TargetRef,
     /// The commit that the object is or names.
     pub commit: Oid,
-    /// Since when HEAD stood there the last time, by its reflog; to the second.
+    /// Since when HEAD was last there, according to its reflog, in whole seconds.
     #[schemars(with = "String")]
     pub since: Timestamp,
-    /// For how long HEAD stood there, altogether, in seconds.
+    /// For how long HEAD was there in total, in seconds.
     pub seconds: u64,
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::dotenv;
 
-/// What stands where a secret stood.
+/// What is where a secret stood.
 pub const REDACTED: &str = "[redacted]";
 
 /// Replaces secret values in text. Made from the pairs of environment files; knows also the password of

@@ -30,7 +30,7 @@ enum Strength {
     TellsVersion,
 }
 
-/// The accepted configuration with the checks asked as the target's last proven record has them; `None` where that
+/// The accepted configuration with the checks asked as the target's last proven record has them; `None` if that
 /// is the accepted one itself.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use crate::target::{
     Standing, safe_name, version_of,
 };
 
-/// What could be gone back to. Nothing is judged before it is asked for, and nothing twice.
+/// What could be rolled back to. Nothing is judged before it is asked for, and nothing twice.
 pub struct Candidates<'f> {
     site: &'f Site,
     facts: &'f Facts,

@@ -140,7 +140,7 @@ pub struct Composed {
     pub room: SpaceNeeded,
     /// The values of flags that stand in the plan as digests.
     pub hidden: HiddenFlags,
-    /// It builds anew what is kept and does not fit this host, and what is kept can be used, should the build fail.
+    /// It rebuilds what is kept and does not fit this host, and what is kept can be used, should the build fail.
     pub kept_instead: bool,
 }
 
@@ -155,7 +155,7 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
     let (from, to) = (change.from.clone(), change.to.clone());
     let mut edited = site.git.edited(&facts.head.commit)?;
     if only_components(&change) {
-        // What is edited elsewhere serves now and shall go on to.
+        // What is edited elsewhere serves now and shall continue to.
         let touched = components(&change);
         edited.retain(|path| touched.iter().any(|component| component.paths.covers(path)));
     }
@@ -245,7 +245,7 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
 }
 
 /// The files of the target that git would write with other bytes than the stored ones: those that stand in the way,
-/// and a warning for those that do not. The way back is not barred by line ends, nor by a file that stays as it lies
+/// and a warning for those that do not. The way back is not barred by line ends, nor by a file that stays as it is
 /// there.
 fn converted(
     site: &Site,
@@ -303,7 +303,7 @@ fn leave_unchanged(
     if wanted.plan.steps.is_empty() {
         return Ok(());
     }
-    // Where HEAD was moved by hand, what lies there was made for what served before, or is not known.
+    // Where HEAD was moved by hand, what is there was made for what served before, or is not known.
     let standing = facts.standing.as_ref().map(|standing| &standing.commit);
     let known = [Some(from), standing]
         .into_iter()
@@ -323,7 +323,7 @@ fn leave_unchanged(
     Ok(())
 }
 
-/// What it takes to restore a commit, and why what is kept of it does not run here, where that is so.
+/// What it takes to restore a commit, and why what is kept of it does not run here, if so.
 ///
 /// # Errors
 /// When the repository or the store cannot be read.
@@ -376,7 +376,7 @@ struct Wanted {
     changed: BTreeSet<RepoPath>,
     /// What is kept of the target and was built for another runtime than this host has: why.
     unfit: Option<String>,
-    /// Whether that is kept and could be used, should it not be possible to build it anew.
+    /// Whether that is kept and could be used, should it not be possible to rebuild it.
     kept_instead: bool,
     warnings: Vec<String>,
 }
@@ -392,9 +392,9 @@ struct Choosing {
 /// Whether kept artifacts that were built for another runtime are used as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UseKept {
-    /// Only where they cannot be built anew.
+    /// Only where they cannot be rebuilt.
     IfNeeded,
-    /// They are: building them anew failed.
+    /// They are: rebuilding them failed.
     Unbuildable,
     /// They are: there is no time to build.
     Hurry,
@@ -458,7 +458,7 @@ fn wanted(
         build::plan(&site.git, &facts.toolchain, &site.store, groups, &to.commit, around)
     };
     let later = &facts.accepted.config.build;
-    let anew = || match planned(&groups)? {
+    let rebuilt = || match planned(&groups)? {
         plan if plan.steps.is_empty() || !from_record => Ok(plan),
         plan => with_later_outputs(&groups, later).map_or(Ok(plan), |groups| planned(&groups)),
     };
@@ -482,7 +482,7 @@ fn wanted(
             warnings.push(fitness.used("it could not be rebuilt"));
             as_kept
         } else {
-            match anew() {
+            match rebuilt() {
                 Ok(plan) => match missing_tools(site, &plan).first() {
                     Some(tool) => {
                         let why = format!("{tool} was not found to rebuild it");
@@ -503,7 +503,7 @@ fn wanted(
             }
         }
     } else {
-        anew()?
+        rebuilt()?
     };
     let built = plan.artifacts.iter().filter(|a| plan.steps.iter().any(|s| s.key == a.key));
     let kept_changed = gone.iter().chain(built).filter(|a| {
@@ -546,7 +546,7 @@ pub fn file_of(site: &Site, commit: &Oid) -> Result<Option<String>, PlanError> {
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// What lies in the live tree, as evidence.
+/// What is in the live tree, as evidence.
 pub fn artifacts_now(live: &[LiveArtifact]) -> Vec<ArtifactEvidence> {
     live.iter()
         .map(|artifact| ArtifactEvidence {
@@ -615,7 +615,7 @@ fn steps(
     steps
 }
 
-/// Such an artifact is kept, but it is no version's any more.
+/// Such an artifact is kept, but it is not a version's any more.
 fn edited_artifacts(outputs: &BTreeSet<RepoPath>) -> Option<String> {
     let names: Vec<String> = outputs.iter().map(ToString::to_string).collect();
     (!names.is_empty())
@@ -738,7 +738,7 @@ fn flag_steps(
             Apply::None => {}
         }
     }
-    // Who is reloaded reads everything anew.
+    // Who is reloaded reads everything again.
     signals
         .retain(|step| !matches!(step, Step::Signal { service, .. } if reloads.contains(service)));
     signals.dedup();
@@ -750,7 +750,7 @@ fn flag_steps(
     steps
 }
 
-/// What lies there: as recorded with what serves, else by what is found.
+/// What is there: as recorded with what serves, else by what is found.
 fn artifacts_there(site: &Site, facts: &Facts) -> Result<Vec<ArtifactEvidence>, PlanError> {
     if let Some(entry) = facts.last_record_of(site, &facts.serving.commit) {
         return Ok(ledger::evidence(&site.git, entry)?.artifacts);

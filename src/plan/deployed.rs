@@ -25,7 +25,7 @@ pub struct DeployedChange {
     pub name: String,
 }
 
-/// For each component the deployment that brought it as it serves; `None` where every state known here has it so.
+/// For each component the deployment that brought it as it serves; `None` if every state known here has it so.
 ///
 /// # Errors
 /// When git cannot read a tree.

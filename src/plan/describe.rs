@@ -25,7 +25,10 @@ pub fn describe(plan: &Plan, about: Option<Duration>) -> Vec<(String, String)> {
         lines.push(line("checks", check.clone()));
     }
     for save in &plan.activation.saves {
-        lines.push(line("saved", format!("{} ({}) is saved", save.path, save.what)));
+        lines.push(line(
+            "saved",
+            format!("{} ({}) moves to .git/gitroll/saved", save.path, save.what),
+        ));
     }
     for keep in &plan.activation.kept {
         lines.push(line("kept", format!("{} stays as it is ({})", keep.path, keep.why)));

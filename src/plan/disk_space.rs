@@ -37,7 +37,7 @@ pub struct SpaceNeeded {
 }
 
 impl SpaceNeeded {
-    /// What any change needs, where there is no plan to say more.
+    /// What any change needs, if there is no plan to say more.
     pub const LEAST: Self = Self {
         tree: Need { bytes: 0, files: 0 },
         state: BUILD,

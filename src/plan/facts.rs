@@ -1,4 +1,4 @@
-//! Facts, gathered by observing: what the chain says, what lies there, what serves.
+//! Facts, gathered by observing: what the chain says, what is there, what serves.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ pub struct Facts {
     pub moment: Moment,
     /// Where HEAD is.
     pub head: Head,
-    /// All believed chains.
+    /// All trusted chains.
     pub ledger: Ledger,
     /// What they say together.
     pub history: History,
@@ -38,9 +38,9 @@ pub struct Facts {
     pub accepted: Accepted,
     /// What the own chain says serves.
     pub standing: Option<ServingState>,
-    /// What serves as observed: HEAD, or what the processes were started on where somebody moved HEAD since.
+    /// What serves as observed: HEAD, or what the processes were started on where someone moved HEAD since.
     pub serving: Served,
-    /// What was found where HEAD is not what the records say; `None` where it is.
+    /// What was found where HEAD is not what the records say; `None` if it is.
     pub hand_made: Option<HandMade>,
     /// The stable tags, and the names of commits by them.
     pub names: Names,
@@ -63,7 +63,7 @@ pub struct Accepted {
     pub seq: Seq,
 }
 
-/// What runs where somebody moved HEAD.
+/// What runs where someone moved HEAD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HandMade {
     /// What is checked out: the processes were started after it came.
@@ -75,8 +75,8 @@ pub enum HandMade {
 }
 
 impl Facts {
-    /// Whether `gitroll.toml` lies in the tree neither as accepted nor as it belongs to what serves by the records:
-    /// somebody edited it, or moved HEAD.
+    /// Whether `gitroll.toml` is in the tree neither as accepted nor as it belongs to what serves by the records:
+    /// someone edited it, or moved HEAD.
     pub fn config_was_changed(&self, site: &Site) -> bool {
         let path = RepoPath::new("gitroll.toml").expect("a plain name");
         let Ok(Some(text)) = config_in_tree(site.top()) else { return false };
@@ -295,7 +295,7 @@ impl Facts {
         }
     }
 
-    /// Whether HEAD is not what the own chain says: somebody else moved it.
+    /// Whether HEAD is not what the own chain says: someone else moved it.
     pub fn by_hand(&self) -> bool {
         self.standing.as_ref().is_some_and(|s| s.commit != self.head.commit)
     }
@@ -390,7 +390,7 @@ impl Facts {
         Ok(found.into_iter().collect())
     }
 
-    /// What lies in the live tree at the given outputs.
+    /// What is in the live tree at the given outputs.
     ///
     /// # Errors
     /// Any I/O error.

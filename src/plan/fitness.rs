@@ -13,7 +13,7 @@ pub(super) struct Fitness {
     /// Why they do not run on this host as they are, for example `dist was built for node 18.0.0, this host has
     /// 20.0.0`.
     pub(super) unfit: Option<String>,
-    /// Whether the live tree has what was built together with them and is no artifact.
+    /// Whether the live tree has what was built together with them and is not an artifact.
     pub(super) as_made: bool,
     /// Those of which nobody knows what they were built for.
     unknown: Vec<ArtifactEvidence>,
@@ -103,7 +103,7 @@ pub(super) fn left_with(
 }
 
 /// The groups of an earlier version with the outputs that were declared since, each at the group of the same name:
-/// what it makes is put in place where it must be built anyway. Nothing where none was.
+/// what it makes is put in place where it must be built anyway. Nothing if none was.
 pub(super) fn with_later_outputs(groups: &[Build], accepted: &[Build]) -> Option<Vec<Build>> {
     let mut extended = groups.to_vec();
     let mut changed = false;

@@ -1,4 +1,4 @@
-//! Verdicts and holds against a commit, and the commit that is judged when another is gone back to.
+//! Verdicts and holds against a commit, and the commit that is judged when another is rolled back to.
 
 use super::error::PlanError;
 use super::facts::Facts;
@@ -9,7 +9,7 @@ use crate::site::Site;
 use crate::system::git::{Ancestry, Containment, GitError};
 use crate::target::Reason;
 
-/// Why a commit may not be gone back to: it is judged bad, has the tree of a held commit, contains one, or
+/// Why a commit may not be rolled back to: it is marked bad, has the tree of a held commit, contains one, or
 /// has the content of a component that is held.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use crate::site::Site;
 use crate::system::git::{Ancestry, GitError};
 use crate::target::Reason;
 
-/// Why a state that served here is no good one any more, where that is so.
+/// Why a state that served here is no good one any more, if so.
 ///
 /// # Errors
 /// When records or commits cannot be read.
@@ -53,7 +53,7 @@ fn failing_when_left<'f>(
 }
 
 /// The commit of what serves that reverts one which `commit` brought. One that came before it, with an earlier
-/// deployment, counts too where nobody vouched for `commit`.
+/// deployment, counts too if nobody vouched for `commit`.
 fn reverted(
     site: &Site,
     facts: &Facts,

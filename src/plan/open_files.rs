@@ -7,7 +7,7 @@ use crate::site::HeldFile;
 /// What a plan would do to files that are `held` open: each is a problem, but one that merely leaves git
 /// stays where it is. (So taking a database out of git and deploying that is a way out.)
 ///
-/// A log in a build output is no problem: the service goes on writing into it where it is kept, until it
+/// A log in a build output is not a problem: the service continues writing into it where it is kept, until it
 /// is reloaded.
 pub fn settle(activation: &mut Activation, held: &[HeldFile]) -> Vec<Problem> {
     let mut problems = Vec::new();

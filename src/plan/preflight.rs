@@ -100,7 +100,7 @@ pub fn preflight(
     }
 }
 
-/// What of the tree and the target's content stands in the way.
+/// What of the tree and the target's content is in the way.
 pub fn tree(site: &Site, composed: &Composed, config: &Config, problems: &mut Vec<Problem>) {
     if config.app.layout == Layout::Releases {
         problems.push(Problem::new(
@@ -244,7 +244,7 @@ fn rights(site: &Site, plan: &Plan, problems: &mut Vec<Problem>) {
     }
 }
 
-/// What a run of this plan will write to and this user may not: parts of the tree that somebody made as
+/// What a run of this plan will write to and this user may not: parts of the tree that someone made as
 /// another user, with `sudo git pull` or `sudo npm ci`. The first few, each with why.
 pub fn unwritable(site: &Site, plan: Option<&Plan>) -> Vec<(PathBuf, io::Error)> {
     const SHOWN: usize = 3;
@@ -326,7 +326,7 @@ fn shows_nothing(
     ))
 }
 
-/// What an error of a manager means before a run; `None` where a reload may mend it.
+/// What an error of a manager means before a run; `None` if a reload may fix it.
 fn refused(service: &Service, error: &ServiceError) -> Option<Problem> {
     let what = format!("service {}: {error}", service.name);
     let hint = match error {
@@ -407,7 +407,7 @@ pub fn witness(config: &Config, problems: &mut Vec<Problem>) {
     ));
 }
 
-/// Flags whose new value nothing could show in the running app. Where the values of before are put back that is only said.
+/// Flags whose new value nothing could show in the running app. Where the previous values are restored that is only said.
 fn flags(config: &Config, plan: &mut Plan, hidden: &HiddenFlags, problems: &mut Vec<Problem>) {
     for change in plan.flags() {
         if let FlagValue::Hidden(digest) = &change.after
@@ -425,7 +425,7 @@ fn flags(config: &Config, plan: &mut Plan, hidden: &HiddenFlags, problems: &mut 
         source.is_some_and(|source| matches!(source.kind, FlagSourceKind::Http(_)))
     };
     let shown = |change: &&FlagChange| config::verify(config, change).is_some() || api(change);
-    // What is taken away is hardly ever told by anything: that is no reason to leave it there.
+    // What is taken away is hardly ever told by anything: that is not a reason to leave it there.
     let gone = |change: &&FlagChange| change.after == FlagValue::Absent;
     let unseen = plan.flags().filter(|change| !shown(change) && !gone(change)).map(|change| {
         let (name, value) = (&change.name, change.after.plain());

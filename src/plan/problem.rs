@@ -1,4 +1,4 @@
-//! What stands in the way of a plan.
+//! What is in the way of a plan.
 
 /// One thing in the way.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Whether what is to change places can be renamed at all, tried where it lies before anything is changed.
+//! Whether what is to change places can be renamed at all, tried where it is before anything is changed.
 
 use std::io;
 use std::path::Path;
@@ -41,7 +41,7 @@ pub fn check(site: &Site, plan: &mut Plan, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Whether what lies at an output can change places with what was built: what a person should know of it.
+/// Whether what is at an output can change places with what was built: what a person should know of it.
 ///
 /// # Errors
 /// Why it cannot.

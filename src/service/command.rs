@@ -116,7 +116,7 @@ fn run(
     succeeded(words, &finished, limit)
 }
 
-/// Runs a command that may leave a server behind: that goes on, and writes to the service's log instead
+/// Runs a command that may leave a server behind: that continues, and writes to the service's log instead
 /// of to a pipe which breaks when this program ends.
 fn run_and_leave(
     host: &Host<'_>,
@@ -172,7 +172,7 @@ pub(super) fn log_path(host: &Host<'_>, service: &Service) -> Result<PathBuf, Se
     host.file(service, ".log")
 }
 
-// A command of the team's own that outlives the gitroll that started it goes on when that was killed: two at once
+// A command of the team's own that outlives the gitroll that started it continues when that was killed: two at once
 // would each undo what the other does. It is known by the process that was noted when it was started, not by its words
 // or its environment: a server that it leaves behind may share both.
 

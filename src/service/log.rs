@@ -64,7 +64,7 @@ pub(super) fn lines_since_mark(
     logs.iter().map(told).find(|lines| !lines.is_empty()).unwrap_or_default()
 }
 
-/// The end of a file, not before `from`. A log that cannot be read tells nothing, which is no failure.
+/// The end of a file, not before `from`. A log that cannot be read tells nothing, which is not a failure.
 fn tail(path: &Path, from: u64) -> Vec<u8> {
     let read = || -> std::io::Result<Vec<u8>> {
         let (mut file, found) = files::open_plain(path)?;
@@ -81,7 +81,7 @@ fn tail(path: &Path, from: u64) -> Vec<u8> {
     read().unwrap_or_default()
 }
 
-/// What follows the first line end; nothing where there is none.
+/// What follows the first line end; nothing if there is none.
 fn from_next_line(bytes: &[u8]) -> &[u8] {
     let begin = bytes.iter().position(|b| *b == b'\n').map_or(bytes.len(), |at| at + 1);
     &bytes[begin..]
@@ -162,7 +162,7 @@ impl UnitJournal {
         Invocation { args, env, limit: READING, ..Invocation::new(&self.journalctl, &self.dir) }
     }
 
-    /// The messages since `from`, a line each, and where the next reading goes on. Of more than 16 MiB the middle is
+    /// The messages since `from`, a line each, and where the next reading continues. Of more than 16 MiB the middle is
     /// not there.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ pub fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState, Servi
     })
 }
 
-/// Makes a service run the tree that lies there now, whatever its state was. Its exit codes are not
+/// Makes a service run the tree that is there now, whatever its state was. Its exit codes are not
 /// believed; the caller observes and proves. Returns the moment before which no serving process may have
 /// been started.
 ///
@@ -60,7 +60,7 @@ pub fn reload_in_turn(
 }
 
 /// Whether its manager could be asked to make it run the tree: what of that can be known without changing
-/// what serves. Why its processes will show nothing about the version, where that is so.
+/// what serves. Why its processes will show nothing about the version, if so.
 ///
 /// # Errors
 /// `Unusable`, with what to do; whatever [`observe`] says.

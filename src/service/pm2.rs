@@ -1,6 +1,6 @@
 //! Services run by pm2.
 //!
-//! pm2's exit codes and ticks are not believed: a reload onto code that crashes exits 0. Everything is
+//! pm2's exit codes and ticks are not trusted: a reload onto code that crashes exits 0. Everything is
 //! decided by `jlist`, which in turn is asked only while pm2's daemon lives: otherwise it would start
 //! a new, empty one and answer that there are no apps.
 
@@ -175,7 +175,7 @@ pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, Servic
     };
     let moment = Ticks::now();
     if instances.iter().all(Instance::is_online) {
-        // One that says it is at it already, or that fails otherwise, is found by its old processes.
+        // One that says it is working on it already, or that fails otherwise, is found by its old processes.
         change("reload")?;
         if all_fresh(&client.found(&app)?.own, moment) {
             return Ok(moment);
@@ -306,7 +306,7 @@ fn start_again(
     run_definition(host, service, client, app, &definition)
 }
 
-/// Deletes an app and starts it from the live tree: the only way to mend a stale directory, and to take a variable
+/// Deletes an app and starts it from the live tree: the only way to fix a stale directory, and to take a variable
 /// away.
 fn replace(
     host: &Host<'_>,

@@ -25,7 +25,7 @@ use super::state::{Host, ServiceError, ServiceState, spelled};
 /// whose state file was lost, or never written because this program was killed just after the start.
 const MARK: &str = "GITROLL_SERVICE";
 
-/// A log longer than this is put aside when the service starts.
+/// A log longer than this is saved when the service starts.
 const LOG_LIMIT: u64 = 10 * 1024 * 1024;
 
 /// How long the end is waited for after KILL.
@@ -184,7 +184,7 @@ fn members(host: &Host<'_>, service: &Service) -> Vec<ProcessId> {
     members
 }
 
-/// What the program left to itself: it bears the mark and is no older.
+/// What the program left to itself: it bears the mark and is not an older.
 fn helpers(host: &Host<'_>, service: &Service, main: Option<&ProcessId>) -> Vec<u32> {
     let young = |process: &ProcessId| {
         main.is_none_or(|main| process.pid != main.pid && process.start_ticks >= main.start_ticks)
@@ -250,7 +250,7 @@ pub(super) fn log_path(host: &Host<'_>, service: &Service, declared: Option<&Rep
 }
 
 /// Makes the log's directory and puts a log that became too long aside. A declared log may not leave
-/// the tree through a symbolic link that somebody committed.
+/// the tree through a symbolic link that someone committed.
 fn prepare_log(
     host: &Host<'_>,
     service: &Service,

@@ -1,6 +1,6 @@
 //! Units of systemd, the system's or the user's.
 //!
-//! The exit codes of systemctl are not believed: a restart of `Type=simple` succeeds for a program that ends
+//! The exit codes of systemctl are not trusted: a restart of `Type=simple` succeeds for a program that ends
 //! half a second later. After each change a unit is watched until it holds, and judged by its properties.
 
 use std::collections::BTreeSet;
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// From one look at a settling unit to the next.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A service unit whose code lies in a tree, for `init`.
+/// A service unit whose code is in a tree, for `init`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitApp {
     /// Its name without `.service`; of a template up to the `@`.
@@ -55,7 +55,7 @@ pub struct UnitApp {
 /// The most units that one question names.
 const MOST_ASKED: usize = 200;
 
-/// The units of the system and of this user that run from a tree or below it; where none of them runs, those that
+/// The units of the system and of this user that run from a tree or below it; if none of them runs, those that
 /// would. Starts nothing.
 pub fn units_in(systemctl: &Path, top: &Path) -> Vec<UnitApp> {
     let mut found: Vec<UnitApp> = Vec::new();
@@ -65,7 +65,7 @@ pub fn units_in(systemctl: &Path, top: &Path) -> Vec<UnitApp> {
             let units = client.show(names).unwrap_or_default();
             let ours = |unit: &&Unit| {
                 let serves = unit.kind != "oneshot" || unit.main.is_some();
-                // What only a timer or a person starts is no service of the app.
+                // What only a timer or a person starts is not a service of the app.
                 let meant = match unit.active.as_str() {
                     "inactive" => is_enabled(&unit.id, user),
                     _ => true,
@@ -346,7 +346,7 @@ impl Asked {
         Ok(Self { client, names: service.manager.units(), reload: *reload })
     }
 
-    /// Makes one unit run what lies there now, and waits until it holds.
+    /// Makes one unit run what is there now, and waits until it holds.
     fn renew(
         &self,
         host: &Host<'_>,
@@ -374,13 +374,13 @@ impl Asked {
             return Ok(());
         }
         let fresh = |pid: u32| ProcessId::of(pid).is_some_and(|main| main.start_ticks >= moment.0);
-        let anew = now.started > 0 && now.started != before.started;
+        let restarted = now.started > 0 && now.started != before.started;
         match refused {
             // What runs is what ran before, if anything does: a dependency that fails leaves it as it was.
-            Some(problem) if !anew && !now.main.is_some_and(fresh) => {
+            Some(problem) if !restarted && !now.main.is_some_and(fresh) => {
                 Err(ServiceError::Failed { command: format!("systemctl restart {name}"), problem })
             }
-            _ if now.ended_well() && !anew => self.did_run(&now, begun),
+            _ if now.ended_well() && !restarted => self.did_run(&now, begun),
             _ => Ok(()),
         }
     }
@@ -413,7 +413,7 @@ impl Asked {
     }
 
     /// Whether a unit that is meant to end ran since a moment, in microseconds since 1970: systemd starts none
-    /// whose conditions are not met, which is no failure, and soon forgets that it ran.
+    /// whose conditions are not met, which is not a failure, and soon forgets that it ran.
     fn did_run(&self, unit: &Unit, since: i64) -> Result<(), ServiceError> {
         const TRIES: usize = 10;
         let definition = self.client.definition(&unit.id).unwrap_or_default();

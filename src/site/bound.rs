@@ -1,4 +1,4 @@
-//! The checkout and host that runs act on, and what lies in it: its configuration, its place on the disk.
+//! The checkout and host that runs act on, and what is in it: its configuration, its place on the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -141,7 +141,7 @@ pub(super) fn environment_files(config: &Config) -> BTreeSet<&Path> {
     carried.chain(flags).chain([Path::new(".env")]).collect()
 }
 
-/// The first directory of gitroll's own that somebody else could have put something into, and why.
+/// The first directory of gitroll's own that someone else could have put something into, and why.
 /// Journals, queued records and what was verified before are believed as they lie there.
 ///
 /// # Errors
@@ -177,7 +177,7 @@ pub fn variables(served: &Served, deployment: &str) -> BTreeMap<String, String> 
 /// More than any configuration: 1 MiB.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// The text of `gitroll.toml` in the tree at `top`, invalid UTF-8 replaced; `None` where there is none.
+/// The text of `gitroll.toml` in the tree at `top`, invalid UTF-8 replaced; `None` if there is none.
 ///
 /// # Errors
 /// Where it is not a regular file of the app's own, or longer than 1 MiB; any I/O error.
@@ -199,7 +199,7 @@ pub const DISK_BLOCK: u64 = 4096;
 /// Taken beside what the changed files take: the new index and HEAD, the record, services' own files.
 const MARGIN: u64 = 1024 * 1024;
 
-/// The bytes that putting back everything that `plan` changes may take: each file as it lies there now.
+/// The bytes that restoring everything that `plan` changes may take: each file as it is there now.
 pub fn bytes_to_put_back(site: &Site, plan: &Plan) -> u64 {
     let size = |path: &Path| {
         path.symlink_metadata().map_or(0, |meta| meta.len().next_multiple_of(DISK_BLOCK))

@@ -1,4 +1,4 @@
-//! gitroll's lines in the git hooks of a checkout: where git looks for hooks, added to what lies there, taken out again.
+//! gitroll's lines in the git hooks of a checkout: where git looks for hooks, added to what is there, taken out again.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -39,7 +39,7 @@ const MOST_BYTES: u64 = 4 << 20;
 const LEGACY: &str = ".legacy";
 const OLD: &str = ".old";
 
-/// Behind the name of the directory of hooks: where a hook that is no shell script lies while gitroll's own stands in
+/// Behind the name of the directory of hooks: where a hook that is not a shell script is while gitroll's own is in
 /// its place. It keeps its name, by which it may know what it is, and a link there leads where it led.
 const ASIDE: &str = ".before-gitroll";
 
@@ -51,7 +51,7 @@ pub struct Installed {
     /// Every file that gitroll wrote or added lines to.
     pub files: Vec<InstalledFile>,
     /// Where hooks lie that are not gitroll's to write to: tracked in the tree, or shared with other repositories.
-    /// gitroll's directory stands before it and calls each of them.
+    /// gitroll's directory is before it and calls each of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind: Option<Behind>,
     /// On a server: the pattern of the stable tags that are guarded.
@@ -65,12 +65,12 @@ impl Default for Installed {
     }
 }
 
-/// A directory of hooks that gitroll's own stands before.
+/// A directory of hooks that gitroll's own is before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Behind {
     /// The directory.
     pub dir: PathBuf,
-    /// `core.hooksPath` of the repository's own configuration before; `None` where it was set elsewhere.
+    /// `core.hooksPath` of the repository's own configuration before; `None` if it was set elsewhere.
     pub setting: Option<String>,
     /// The repository's configuration as it was left.
     pub written: Digest,
@@ -81,7 +81,7 @@ pub struct Behind {
 pub struct InstalledFile {
     /// The hook's name, or `exclude`.
     pub name: String,
-    /// Where it lies.
+    /// Where it is.
     pub path: PathBuf,
     /// What was there before.
     pub before: Before,
@@ -100,7 +100,7 @@ pub enum Before {
         /// Its permission bits.
         mode: u32,
     },
-    /// Another program, or a link: it lies beside it and is called.
+    /// Another program, or a link: it is beside it and is called.
     Beside,
 }
 
@@ -112,7 +112,7 @@ pub enum HookState {
     Alone,
     /// gitroll's lines are there, and what was there before runs after them.
     Chained,
-    /// gitroll's lines are not there any more: something else wrote the hook anew.
+    /// gitroll's lines are not there any more: something else wrote the hook again.
     Lost,
 }
 
@@ -149,7 +149,7 @@ pub fn install(site: &Site) -> io::Result<Installed> {
     Ok(now)
 }
 
-/// Puts back the hooks that something else wrote anew since. Cheap where none was.
+/// Restores the hooks that something else wrote again since. Cheap if none was.
 ///
 /// # Errors
 /// As [`install`].
@@ -158,7 +158,7 @@ pub fn put_back(site: &Site) -> io::Result<()> {
     let moved = |file: &InstalledFile| {
         file.name != EXCLUDE && place(&site.git, &file.name, &now).0 != file.path
     };
-    // Somebody said anew where hooks lie.
+    // Someone said again where hooks lie.
     let elsewhere = now.behind.is_some() && site.git.hooks_dir().0 != site.git.own_hooks();
     if elsewhere {
         stand_aside(site, &now)?;
@@ -235,7 +235,7 @@ impl Installed {
 }
 
 impl InstalledFile {
-    /// How it stands now.
+    /// its state now.
     pub fn state(&self) -> HookState {
         // pre-commit calls what it found before it.
         let there = is_ours(&self.path) || is_ours(&with_end(&self.path, LEGACY));
@@ -334,7 +334,7 @@ fn place(git: &Git, name: &str, now: &Installed) -> (PathBuf, bool) {
     // Settings are read once: it may have been set since.
     let dir = if now.behind.is_some() { git.own_hooks() } else { dir };
     if let (true, Some(above)) = (is_husky(&dir), dir.parent()) {
-        // What lies in `_` is written anew by every install of packages.
+        // What is in `_` is written again by every install of packages.
         let path = above.join(name);
         let noted = now.find(name).is_some_and(|file| file.path == path);
         if path.symlink_metadata().is_err() || noted && is_ours(&path) {
@@ -583,7 +583,7 @@ fn take_out(state: &Path, file: &InstalledFile) -> io::Result<bool> {
         Before::Beside if untouched => {
             let aside = aside(&file.path);
             fs::rename(&aside, &file.path)?;
-            // Only where nothing else lies in it.
+            // Only where nothing else is in it.
             let _ = aside.parent().map(fs::remove_dir);
         }
         Before::Beside => return Ok(false),

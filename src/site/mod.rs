@@ -1,4 +1,4 @@
-//! One bound checkout on this host, and how it stands.
+//! One bound checkout on this host, and its state.
 
 mod bound;
 pub mod hooks;

@@ -15,7 +15,7 @@ use crate::system::open_files::{self, Writing};
 use crate::system::procs::{self, Ticks};
 use crate::system::signals::Until;
 
-/// How a host stands at one moment, nothing asked twice.
+/// How a host is at one moment, nothing asked twice.
 #[derive(Debug)]
 pub struct Observed {
     /// Each check and its one answer.
@@ -240,7 +240,7 @@ fn surroundings_of<'c>(
 /// A file that a service holds open for writing: a database, a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldFile {
-    /// Where it lies in the tree.
+    /// Its path in the tree.
     pub path: RepoPath,
     /// The service; the program, where only its working directory tells that it belongs to the app.
     pub holder: String,
@@ -270,7 +270,7 @@ pub fn held_files(site: &Site, observed: &Observed) -> Vec<HeldFile> {
         for (pid, holder) in processes(service, state, &top) {
             for (path, writing) in open_files::open_for_writing(pid, &top) {
                 let below = path.strip_prefix(&top).unwrap_or(&path);
-                // What lies in `.git` is no path of the repository.
+                // What is in `.git` is not a path of the repository.
                 let Ok(path) = RepoPath::new(below.as_os_str().as_bytes()) else { continue };
                 let log = writing == Writing::Appending;
                 let held = HeldFile { path: path.clone(), holder: holder.clone(), pid, log };

@@ -21,13 +21,13 @@ const MOST_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangedFile {
     pub path: RepoPath,
-    /// When it was written last; `None` where it is gone.
+    /// When it was written last; `None` if it is gone.
     pub at: Option<Timestamp>,
     /// The variables that were changed, added or removed, where it is a file of variables.
     pub names: Vec<String>,
 }
 
-/// The marks of these files as they lie there now; `None` where this host can keep no key to make them with.
+/// The marks of these files as they lie there now; `None` if this host can keep no key to make them with.
 ///
 /// # Errors
 /// When the tree of `commit` cannot be read.
@@ -92,7 +92,7 @@ fn marked(site: &Site, config: &Config, commit: &Oid, key: &str) -> Result<Outsi
     Ok(OutsideFiles { key: key_id(key), files: found.into_values().collect() })
 }
 
-/// `None` where there is none, or none that holds settings.
+/// `None` if there is none, or none that holds settings.
 fn mark(site: &Site, path: &RepoPath, key: &str, of_variables: bool) -> Option<OutsideFile> {
     let bytes = files::read_plain(&site.top().join(path.as_path()), MOST_BYTES).ok()?;
     if bytes.contains(&0) {
@@ -124,7 +124,7 @@ fn read_key(site: &Site) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
-/// This host's key, made where there is none.
+/// This host's key, made if there is none.
 fn key(site: &Site) -> io::Result<String> {
     if let Ok(key) = read_key(site) {
         return Ok(key);

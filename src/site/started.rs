@@ -117,8 +117,8 @@ fn started_on(
     })
 }
 
-/// The commit that HEAD stood on at a moment; `None` where the reflog does not tell. `written`: when its last line came.
-/// Times that do not fit it are somebody's invention, or git has tidied up since.
+/// The commit that HEAD stood on at a moment; `None` if the reflog does not tell. `written`: when its last line came.
+/// Times that do not fit it are someone's invention, or git has tidied up since.
 fn checked_out_at(
     moves: &[HeadMove],
     written: Option<Timestamp>,

@@ -1,4 +1,4 @@
-//! Processes of the app that no service starts again: workers that somebody left with `nohup`, jobs of cron.
+//! Processes of the app that no service starts again: workers that someone left with `nohup`, jobs of cron.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,20 +12,20 @@ use crate::system::procs::{self, ProcessId, Ticks};
 /// How many are named.
 const SHOWN: usize = 5;
 
-/// What runs programs of others: code of an app that is older than the tree goes on in these.
+/// What runs programs of others: code of an app that is older than the tree continues in these.
 const INTERPRETERS: [&str; 16] = [
     "node", "nodejs", "bun", "deno", "npm", "yarn", "pnpm", "tsx", "ts-node", "python", "ruby",
     "perl", "php", "java", "gunicorn", "celery",
 ];
 
-/// What a person works with in a directory: it runs nothing that lies there.
+/// What a person works with in a directory: it runs nothing that is there.
 const TOOLS: [&str; 22] = [
     "sh", "bash", "zsh", "fish", "dash", "vi", "vim", "nvim", "nano", "emacs", "less", "more",
     "man", "tail", "cat", "top", "htop", "git", "ssh", "tmux", "screen", "sudo",
 ];
 
 /// The processes that work in the tree now and belong to no service of any of the configurations, in words: nobody
-/// restarts them, so they go on with the code they have. Of those that this user may see.
+/// restarts them, so they continue with the code they have. Of those that this user may see.
 pub fn strays(site: &Site, configs: &[&Config], served: &Served, deployment: &str) -> Vec<String> {
     let top = site.top();
     let callers = callers();

@@ -100,7 +100,7 @@ pub enum Vouched {
 }
 
 impl Vouched {
-    /// Why what answers does not count as the version that was proven; `None` where it does. `told`: a check was
+    /// Why what answers does not count as the version that was proven; `None` if it does. `told`: a check was
     /// answered with the version. `weak`: passing checks are enough.
     pub fn doubt(&self, told: bool, weak: bool) -> Option<&str> {
         match self {

@@ -16,7 +16,7 @@ pub fn moment() -> Moment {
     Moment { time: now(), boot: since_boot() }
 }
 
-/// The clock that nobody sets; `None` where this machine does not tell.
+/// The clock that nobody sets; `None` if this machine does not tell.
 pub fn since_boot() -> Option<BootClock> {
     let boot = procs::boot_id().replace('-', "").to_ascii_lowercase();
     let seconds = Ticks::now().since_boot();

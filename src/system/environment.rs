@@ -1,5 +1,5 @@
 //! What of the caller's environment builds may see: how to reach a network and registries, and nothing else. The list
-//! stands in `docs/gitroll-toml.md`.
+//! is in `docs/gitroll-toml.md`.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -186,7 +186,7 @@ pub fn that_make_a_difference() -> BTreeMap<String, String> {
     all.collect()
 }
 
-/// Whether such a variable holds what somebody logs in with.
+/// Whether such a variable holds what someone logs in with.
 pub fn holds_a_secret(name: &str) -> bool {
     looks_secret(name)
         || name.contains("_auth")

@@ -49,7 +49,7 @@ pub fn gitroll_as(account: &Account, actor: &str) -> io::Error {
             command.env(name, value);
         }
     }
-    // What lies in the home directory that is left is not that account's to read.
+    // What is in the home directory that is left is not that account's to read.
     let own = std::env::var_os("HOME").unwrap_or_default();
     let own = own.as_encoded_bytes();
     for (name, value) in environment::for_builds(&[]) {

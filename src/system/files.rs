@@ -130,8 +130,8 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Why others than root and this user could have put something into the directory `path`; `None` where
-/// they could not, or where there is nothing.
+/// Why others than root and this user could have put something into the directory `path`; `None` if
+/// they could not, or if there is nothing.
 ///
 /// # Errors
 /// Any I/O error.
@@ -153,7 +153,7 @@ pub fn open_to_others(path: &Path) -> io::Result<Option<String>> {
     })
 }
 
-/// What lies at or on the way to `relative` below `top` that is neither a directory nor a plain file: the
+/// What is at or on the way to `relative` below `top` that is neither a directory nor a regular file: the
 /// path, and what it is. A symbolic link is never followed.
 pub fn obstacle(top: &Path, relative: &Path) -> Option<(PathBuf, &'static str)> {
     let mut path = top.to_owned();
@@ -196,7 +196,7 @@ pub fn remove_empty_directories(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Free space where `path` lies: bytes and inodes available to this user.
+/// Free space where `path` is: bytes and inodes available to this user.
 ///
 /// # Errors
 /// Any I/O error.
@@ -224,7 +224,7 @@ pub fn probe_writable(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether this user may write to what lies at `path`: into it, for a directory.
+/// Whether this user may write to what is at `path`: into it, for a directory.
 ///
 /// # Errors
 /// Why not: permissions, a read-only file system, nothing there.
@@ -251,7 +251,7 @@ pub fn size_of_tree(path: &Path) -> (u64, u64) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreeSpace {
     pub bytes: u64,
-    /// Inodes; `None` where the file system does not count them.
+    /// Inodes; `None` if the file system does not count them.
     pub inodes: Option<u64>,
 }
 

@@ -52,7 +52,7 @@ fn described(process: &Path, top: &Path) -> Vec<(PathBuf, Writing)> {
     let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
     let look = |link: PathBuf| {
         let path = fs::read_link(&link).ok().filter(|path| path.starts_with(top))?;
-        // Through the link: what is open, whatever lies at its path now.
+        // Through the link: what is open, whatever is at its path now.
         let (open, lies) = (fs::metadata(&link).ok()?, path.symlink_metadata().ok()?);
         let same = open.is_file() && (open.dev(), open.ino()) == (lies.dev(), lies.ino());
         let details = process.join("fdinfo").join(link.file_name()?);

@@ -70,7 +70,7 @@ pub struct Invocation {
     /// Bytes a stream that are kept when it is run to its end; what is beyond is dropped from the middle.
     pub most_output: usize,
     /// A file that names its process for as long as it is waited for: should this program be killed meanwhile,
-    /// the next one knows what goes on.
+    /// the next one knows what continues.
     pub pid_file: Option<PathBuf>,
 }
 
@@ -84,7 +84,7 @@ pub(super) struct Hold {
     pub most_output: usize,
     /// It gets TERM when this thread ends before it, however it ends.
     pub ends_with_us: bool,
-    /// What it leaves in its process group goes on when it ended by itself.
+    /// What it leaves in its process group continues when it ended by itself.
     pub leaves_group: bool,
 }
 
@@ -233,7 +233,7 @@ impl Invocation {
             watched.output_ended_within(TERM_GRACE);
         }
         if waited != Waited::Ended || !hold.leaves_group {
-            // The leader is not waited for yet, so the group's number cannot belong to anybody else.
+            // The leader is not waited for yet, so the group's number cannot belong to anyone else.
             signal_group(&child, Signal::KILL);
             watched.output_ended_within(PIPE_GRACE);
         }
@@ -271,7 +271,7 @@ impl Invocation {
     }
 
     /// Runs it to its end in a session of its own, output appended to `log`, input from nowhere. What it
-    /// started (a server) goes on when it ends; at the limit its process group is ended.
+    /// started (a server) continues when it ends; at the limit its process group is ended.
     ///
     /// `stdout` of the result is what was appended meanwhile, at most its last 1 MiB; `stderr` is empty.
     ///
@@ -368,7 +368,7 @@ impl Invocation {
         let (waits, mut go) = io::pipe()?;
         wait_to_be_noted(command, &tells, &waits, &go);
         std::thread::scope(|scope| {
-            // The start returns only when the program has begun, so it is noted beside it. Each try tells anew.
+            // The start returns only when the program has begun, so it is noted beside it. Each try tells again.
             scope.spawn(move || {
                 let mut pid = [0; 4];
                 while started.read_exact(&mut pid).is_ok() {
@@ -605,7 +605,7 @@ struct Kept {
     tail: VecDeque<u8>,
     dropped: u64,
     taken: bool,
-    /// What nobody was told yet, as far as somebody asks; at most [`UNTOLD`].
+    /// What nobody was told yet, as far as someone asks; at most [`UNTOLD`].
     fresh: Option<Vec<u8>>,
 }
 
@@ -660,7 +660,7 @@ impl Capture {
         }
     }
 
-    /// What was read so far. A stream that somebody still holds open is read on and forgotten, so that
+    /// What was read so far. A stream that someone still holds open is read on and forgotten, so that
     /// a process that was left behind does not stop on a full pipe.
     fn take(self) -> Vec<u8> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -147,7 +147,7 @@ pub fn working_directory(pid: u32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
-/// What a process has open under a number; `None` where this user may not see it, or there is nothing.
+/// What a process has open under a number; `None` if this user may not see it, or there is nothing.
 pub fn open_file(pid: u32, number: u32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/fd/{number}")).ok()
 }
@@ -205,7 +205,7 @@ pub enum Variable {
     Set(String),
     /// The process was started without it.
     Unset,
-    /// There is no such process any more, or it belongs to somebody else: why.
+    /// There is no such process any more, or it belongs to someone else: why.
     Unreadable(String),
 }
 

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use super::process::Invocation;
 use super::random;
 
-/// How long a command that has told its answer goes on for this.
+/// How long a command that has told its answer continues for this.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 const MARK: &str = ".gone-";
 
 static LEFT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Renames what lies at `path`, where something does, to a name that is never used again, and notes it for
+/// Renames what is at `path`, where something does, to a name that is never used again, and notes it for
 /// [`finish`]. A kill leaves it under that name ([`is_aside`]).
 ///
 /// # Errors
@@ -46,7 +46,7 @@ pub fn is_aside(name: &str) -> bool {
     name.contains(MARK)
 }
 
-/// Notes for [`finish`] what nobody needs or will make anew under this name.
+/// Notes for [`finish`] what nobody needs or will make again under this name.
 pub fn later(path: PathBuf) {
     left().push(path);
 }

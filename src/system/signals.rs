@@ -25,7 +25,7 @@ static TO_ITS_END: AtomicBool = AtomicBool::new(false);
 /// What a person, or a machine that goes down, asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// Stop what is being done and put back what was.
+    /// Stop what is being done and restored what was.
     Stop,
     /// The same again, long after it was heard.
     StopAgain,
@@ -76,8 +76,8 @@ pub fn take_size_limits_as_errors() -> io::Result<()> {
     flag::register(SIGXFSZ, Arc::default()).map(drop)
 }
 
-/// Does what goes on to its end although somebody asks to stop: putting back what was. Only the wish to leave
-/// everything as it stands ends it.
+/// Does what continues to its end although someone asks to stop: restoring what was. Only the wish to leave
+/// everything as it is ends it.
 pub fn to_its_end<T>(act: impl FnOnce() -> T) -> T {
     TO_ITS_END.store(true, Ordering::SeqCst);
     let done = act();
@@ -85,7 +85,7 @@ pub fn to_its_end<T>(act: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Whether it goes on to its end at this moment.
+/// Whether it continues to its end at this moment.
 pub fn goes_to_its_end() -> bool {
     TO_ITS_END.load(Ordering::SeqCst)
 }
@@ -102,7 +102,7 @@ pub fn stop_asked() -> Option<&'static str> {
     }
 }
 
-/// How often somebody asked to stop so far.
+/// How often someone asked to stop so far.
 pub fn times_heard() -> usize {
     HEARD.load(Ordering::SeqCst)
 }

@@ -113,7 +113,7 @@ fn unix_listener(line: &str) -> Option<ListeningSocket> {
     accepts.then(|| ListeningSocket { place: Place::Unix(path.to_owned()), inode, uid: None })
 }
 
-/// The sockets that a process holds; `None` where this user may not look.
+/// The sockets that a process holds; `None` if this user may not look.
 pub fn held_by(pid: u32) -> Option<BTreeSet<u64>> {
     let descriptors = match fs::read_dir(format!("/proc/{pid}/fd")) {
         Ok(descriptors) => descriptors,

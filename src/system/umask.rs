@@ -1,5 +1,5 @@
 //! The mask for new files. It is the host's and never the caller's: what a cron job with 077 or a shell with
-//! 000 puts in place must be as readable, and no more writable, than what anybody else does.
+//! 000 puts in place must be as readable, and no more writable, than what anyone else does.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

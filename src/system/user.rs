@@ -61,7 +61,7 @@ impl Account {
     }
 }
 
-/// The groups that this process may give its files to; `None` where that is any group.
+/// The groups that this process may give its files to; `None` if that is any group.
 pub fn groups_to_give() -> Option<Vec<u32>> {
     if rustix::process::geteuid().is_root() {
         return None;

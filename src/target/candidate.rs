@@ -25,21 +25,21 @@ pub struct Candidate {
     /// The record of HEAD being moved away from it by hand, e.g. `#5`: the last, where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moved: Option<String>,
-    /// What it takes to restore it.
+    /// What is needed to restore it.
     pub build: Needed,
-    /// Why what is kept of it does not run on this host as it is, where that is so.
+    /// Why its stored artifacts do not run on this host, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unfit: Option<String>,
-    /// Usable, chosen, serving, or passed over and why.
+    /// Usable, chosen, serving, or skipped and why.
     pub standing: Standing,
 }
 
 /// How a state served here.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct ServedHere {
-    /// For how long, altogether, in seconds, as far as the clocks agree on it.
+    /// For how long in total, in seconds, as far as the clocks agree.
     pub seconds: u64,
-    /// At least once nobody knows for how long: the clock was set.
+    /// At least once for an unknown time: the clock was set.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub and_unknown: bool,
     /// Since when the last time.
@@ -63,7 +63,7 @@ impl ServedHere {
     }
 }
 
-/// What it takes to have a state's artifacts.
+/// What is needed for a version's artifacts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Needed {
@@ -71,25 +71,25 @@ pub enum Needed {
     Nothing,
     /// These groups must be built.
     Build(Vec<String>),
-    /// It cannot be had.
+    /// It is not available.
     Impossible(String),
 }
 
-/// What is to be said of a candidate.
+/// What is known about a candidate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase", tag = "is", content = "why")]
 pub enum Standing {
     /// It is what serves.
     Serving,
-    /// It is what `back` would take.
+    /// It is what `back` would use.
     Next,
     /// It could be taken.
     Usable,
-    /// It is passed over.
+    /// It is skipped.
     Skipped(Reason),
 }
 
-/// Why a candidate is passed over.
+/// Why a candidate is skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
@@ -97,7 +97,7 @@ pub enum Reason {
     NeverServed,
     /// Its files are those that serve.
     SameFiles,
-    /// It was found serving, put there by hand, and never proven.
+    /// It was found serving, checked out by hand, and never proven.
     NotProven,
     /// It served for less than `stable.min_served` and was not promoted.
     TooShort {
@@ -106,19 +106,19 @@ pub enum Reason {
         /// How long is wanted, in seconds.
         wanted: u64,
     },
-    /// Nobody knows how long it served, for the clock was set, and it was not promoted.
+    /// How long it served is unknown because the clock was set, and it was not promoted.
     TimeUnknown {
         /// How long is wanted, in seconds.
         wanted: u64,
     },
-    /// It lies ahead of what serves, and no record put it in place here: that is no way back.
+    /// It is newer than what serves, and no record deployed it here: not a rollback target.
     Ahead,
     /// Its promotion was withdrawn.
     Demoted {
         /// The record, e.g. `#43`.
         by: String,
     },
-    /// It was seen failing when it was left the last time.
+    /// It was failing when it was last left.
     FailedWhenLeft {
         /// The record of the act that saw it, e.g. `#43`.
         by: String,
@@ -128,7 +128,7 @@ pub enum Reason {
         /// The commit that says so.
         by: Oid,
     },
-    /// It is judged bad.
+    /// It is marked bad.
     Bad {
         /// The record, e.g. `#43`.
         by: String,
@@ -156,12 +156,12 @@ pub enum Reason {
         /// What it says.
         says: String,
     },
-    /// The tag was adopted, and its ref points elsewhere since.
+    /// The tag was adopted, but its ref points elsewhere now.
     Moved {
         /// The record that adopted it, e.g. `#2`.
         by: String,
     },
-    /// Nobody signed the tag.
+    /// The tag is not signed.
     Unsigned,
     /// The signer is not trusted.
     Untrusted {
@@ -173,7 +173,7 @@ pub enum Reason {
         /// Why.
         why: String,
     },
-    /// It can neither be restored from what is kept nor built.
+    /// It can neither be restored from the store nor built.
     Impossible {
         /// Why.
         why: String,
@@ -218,7 +218,7 @@ impl fmt::Display for Reason {
             }
             Reason::Ahead => f.write_str("newer than what serves, and not deployed here since"),
             Reason::Demoted { by } => write!(f, "its promotion was withdrawn ({by})"),
-            Reason::FailedWhenLeft { by } => write!(f, "was failing when it was left ({by})"),
+            Reason::FailedWhenLeft { by } => write!(f, "was was failing when it was left ({by})"),
             Reason::Reverted { by } => write!(f, "reverted by {}", by.short()),
             Reason::Bad { by } => write!(f, "bad ({by})"),
             Reason::Held { commit, by } => {

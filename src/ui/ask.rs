@@ -51,7 +51,7 @@ pub fn question(ui: &Ui, text: &str, default: &str) -> Result<String, AskError> 
     Ok(if answer.is_empty() { default.to_owned() } else { answer.to_owned() })
 }
 
-/// Whether there is somebody to ask.
+/// Whether there is someone to ask.
 pub fn can_ask(ui: &Ui) -> bool {
     io::stdin().is_terminal() && !ui.json
 }

@@ -1,5 +1,5 @@
 //! Narration of a run: one live line per running step on a terminal, with what builds write above it; in a pipe one
-//! line when a step ends, and one every 15 s while it goes on; in the logs of GitHub and GitLab a group for each build.
+//! line when a step ends, and one every 15 s while it continues; in the logs of GitHub and GitLab a group for each build.
 
 use std::io::{self, Write as _};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use crate::model::Narration;
 use crate::system::clock;
 use crate::system::text::{duration, escape};
 
-/// How long a pipe says nothing at most while a step goes on.
+/// How long a pipe says nothing at most while a step continues.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 /// Renders what a run tells.
@@ -104,7 +104,7 @@ impl Live {
             let room = self.ui.err.width.unwrap_or(100).saturating_sub(5).max(20);
             bar.println(format!("    {}", self.ui.err.dim(&shortened(&line, room))));
         } else if self.group.is_some() {
-            // Behind a bar: what a build writes is no command to the runner.
+            // Behind a bar: what a build writes is not a command to the runner.
             self.ui.say(&format!("  | {}", line.replace("##[", "# #[")));
         } else if let Some(signs) = &self.signs {
             signs.note(&line);
@@ -123,7 +123,7 @@ impl Live {
     }
 }
 
-/// Whose log this is, where it folds what stands in a group.
+/// Whose log this is, where it folds what is in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Folds {
     GitHub,
@@ -168,7 +168,7 @@ fn now() -> i64 {
     clock::now().as_second()
 }
 
-/// A line every now and then while a step goes on, from a thread that ends with it.
+/// A line every now and then while a step continues, from a thread that ends with it.
 struct SignsOfLife {
     shared: Arc<(Mutex<Said>, Condvar)>,
 }
@@ -181,7 +181,7 @@ struct Said {
 }
 
 impl SignsOfLife {
-    /// `None` where no thread can be had: then nothing is said until the step ends.
+    /// `None` if no thread can be had: then nothing is said until the step ends.
     fn begin(ui: &Ui, step: &str) -> Option<Self> {
         let shared = Arc::new((Mutex::new(Said::default()), Condvar::new()));
         let (theirs, ui, step) = (Arc::clone(&shared), ui.clone(), step.to_owned());

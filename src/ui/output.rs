@@ -113,7 +113,7 @@ fn note_loss(written: io::Result<()>) {
     }
 }
 
-/// Why a part of the answer was not written, where that is so.
+/// Why a part of the answer was not written, if so.
 pub fn lost_answer() -> Option<io::Error> {
     note_loss(io::stdout().flush());
     LOST.lock().ok()?.take()

@@ -44,12 +44,12 @@ impl Style {
         Self { width, ..self }
     }
 
-    /// For what stands so many columns further right.
+    /// For what is so many columns further right.
     pub fn narrower(self, columns: usize) -> Self {
         Self { width: self.width.map(|width| width.saturating_sub(columns)), ..self }
     }
 
-    /// Something goes on.
+    /// Something continues.
     pub fn more(&self) -> &'static str {
         self.sign("…", "..")
     }

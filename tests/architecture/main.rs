@@ -3,6 +3,7 @@
 
 mod circles;
 mod documents;
+mod english;
 mod map;
 mod source;
 

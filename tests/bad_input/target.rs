@@ -128,5 +128,5 @@ fn what_fails_at_the_moment_is_not_made_a_stable_release() {
     host.gitroll(&["promote", "--yes", "--unproven"]).exit(0);
     s.app.mend("1.0.0");
     let named = host.gitroll(&["promote", "--as", "friday-stable", "--yes"]);
-    named.exit(0).stderr_has("friday-stable is no version");
+    named.exit(0).stderr_has("friday-stable is not a version");
 }

@@ -100,7 +100,7 @@ impl World<'_> {
     /// Whether a run is open, by `gitroll status`, which works whatever happened.
     pub fn run_is_open(&self) -> bool {
         let status = self.gitroll(&["status", "--json"]);
-        status.exit(0).stderr_lacks("not believed");
+        status.exit(0).stderr_lacks("is rejected");
         let open = status.json()["result"]["open_runs"].as_array().expect("a list").len();
         assert!(open <= 1, "{open} runs are open");
         open == 1

@@ -65,7 +65,7 @@ fn a_server_takes_what_is_signed_and_refuses_what_is_forged_moved_or_deleted() {
     server.refuses(&["--delete", stable], "is a stable tag: it is never deleted");
     server.refuses(&["--force", &format!("{head}:{stable}")], "is a stable tag: it is never moved");
     here(&["tag", "--no-sign", "light-stable"]);
-    server.refuses(&["light-stable"], "light-stable is a lightweight tag, nobody signed it");
+    server.refuses(&["light-stable"], "light-stable is a lightweight tag, not signed");
     s.app.tag("plain-stable");
     server.refuses(&["plain-stable"], "plain-stable is not signed: git tag -s plain-stable");
     let signed = here(&["rev-parse", stable]);
@@ -94,7 +94,7 @@ fn a_server_takes_what_is_signed_and_refuses_what_is_forged_moved_or_deleted() {
     server.refuses(&["--force", &format!("{head}:{record}")], "is a record: it is never moved");
     let writer = chain.rsplit('/').next().unwrap();
     let beside = format!("refs/tags/gitroll/production/{writer}/99-deploy/x");
-    server.refuses(&[&format!("{head}:{beside}")], "is no record: there is no tag object");
+    server.refuses(&[&format!("{head}:{beside}")], "is not a record: there is no tag object");
     let replayed = format!("refs/tags/gitroll/production/{writer}/99-deploy");
     server.refuses(&[&format!("{record}:{replayed}")], "holds another record");
     server.refuses(&["--delete", &chain], "is the history of a host: it is never deleted");
@@ -117,7 +117,7 @@ fn a_server_takes_what_is_signed_and_refuses_what_is_forged_moved_or_deleted() {
         std::os::unix::fs::PermissionsExt::from_mode(0o666),
     )
     .unwrap();
-    server.refuses(&["HEAD:refs/heads/topic"], "nothing is taken");
+    server.refuses(&["HEAD:refs/heads/topic"], "the push is refused");
     fs::set_permissions(
         server.server.bare.join("gitroll/trust"),
         std::os::unix::fs::PermissionsExt::from_mode(0o600),

@@ -110,7 +110,7 @@ fn a_chain_from_elsewhere_is_not_believed() {
     s.app.git(&["update-ref", "refs/gitroll/production/ledger/web-8.bbbb", "HEAD"]);
     s.app.git(&["update-ref", "refs/gitroll/production/ledger/-x;touch", "HEAD"]);
     let answer = host.gitroll(&["status"]);
-    answer.exit(0).stderr_has("web-9.aaaa: not believed").stderr_has("web-8.bbbb: not believed");
+    answer.exit(0).stderr_has("web-9.aaaa is rejected").stderr_has("web-8.bbbb is rejected");
     // In the place of our own, it stops everything.
     s.app.git(&["update-ref", &chain, "HEAD"]);
     let before = s.app.state();

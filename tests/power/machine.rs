@@ -186,7 +186,7 @@ impl Machine<'_> {
         self.disk.cut().expect("it could be cut before");
         kill_everything_below(&self.disk.top());
         self.boot();
-        host.gitroll(&["log"]).exit(0).stderr_lacks("not believed");
+        host.gitroll(&["log"]).exit(0).stderr_lacks("is rejected");
         host.gitroll(&["deploy", "--yes"]).exit(0);
         scenario.serves("1.0.0");
     }

@@ -10,7 +10,7 @@ pub(super) enum Part {
     Enter(String),
     /// Makes the tree another version.
     Move {
-        /// The revision it names, as written, where that is not what `gitroll deploy` takes anyway.
+        /// The revision it names, as written, if that is not what `gitroll deploy` takes anyway.
         revision: Option<String>,
         /// The checkout, where the command names it.
         dir: Option<String>,
@@ -37,7 +37,7 @@ pub(super) struct Parsed<'a> {
     pub(super) command: Command<'a>,
     /// What it does.
     pub(super) part: Part,
-    /// `if`, `then`, `(` …: what stands before it and must stay.
+    /// `if`, `then`, `(` …: what is before it and must stay.
     pub(super) opening: &'a str,
     /// `opening`, and `sudo -u app`, `timeout 60` … after it.
     pub(super) before: &'a str,

@@ -2,7 +2,7 @@
 //! CI files. Each would move the tree or reload services behind gitroll's back.
 //!
 //! Looking reads files and lists the user's crontab; it executes nothing that it finds. Everything read here
-//! is somebody else's text: escape it before it is shown.
+//! is someone else's text: escape it before it is shown.
 
 mod app;
 mod command;

@@ -4,7 +4,7 @@ use super::app::App;
 use super::command::{Parsed, Part};
 use super::shell::split;
 
-/// How the lines of one place are written anew.
+/// How the lines of one place are written again.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RewriteOptions<'a> {
     pub(super) app: &'a App,
@@ -27,9 +27,9 @@ pub(super) enum Rewritten {
     Gone,
 }
 
-/// Writes the lines of one sequence of commands (a script, a step of a job, a line of cron) anew.
+/// Writes the lines of one sequence of commands (a script, a step of a job, a line of cron) again.
 ///
-/// One `gitroll deploy` stands where the first command of the deploy stood; what is not part of a deploy
+/// One `gitroll deploy` is where the first command of the deploy stood; what is not part of a deploy
 /// stays as and where it is.
 pub(super) fn rewrite(lines: &[&str], options: RewriteOptions<'_>) -> Vec<Rewritten> {
     let parsed: Vec<Vec<Parsed<'_>>> = lines
@@ -77,7 +77,7 @@ impl Target {
     }
 }
 
-/// The one command that does what the sequence does; `None` where that is no deploy.
+/// The one command that does what the sequence does; `None` if that is not a deploy.
 fn command(parts: &[&Part], target: Option<Target>, options: RewriteOptions<'_>) -> Option<String> {
     let app = options.app;
     let entered = parts.iter().any(|part| matches!(part, Part::Enter(_)));

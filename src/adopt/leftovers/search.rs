@@ -1,4 +1,4 @@
-//! Where lines are looked for and noted. Files that anybody may have put there are read where they are plain, small
+//! Where lines are looked for and noted. Files that anyone may have put there are read where they are plain, small
 //! and no links, or not at all.
 
 use std::collections::BTreeSet;
@@ -13,10 +13,10 @@ use super::command::{Parsed, Part};
 use super::shell::{self, Command};
 use crate::system::files;
 
-/// A line that deploys the app past gitroll.
+/// A line that deploys the app without gitroll.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Leftover {
-    /// The file: relative to the tree where it lies in it. `crontab -l` for the user's own crontab.
+    /// The file: relative to the tree where it is in it. `crontab -l` for the user's own crontab.
     pub place: String,
     /// The number of the (first) line, from 1.
     pub line: Option<usize>,
@@ -119,7 +119,7 @@ pub(super) struct Line {
 }
 
 impl Search<'_> {
-    /// The text of a plain file; what could not be read is noted. Below the tree and its git directory no
+    /// The text of a regular file; what could not be read is noted. Below the tree and its git directory no
     /// link is followed.
     pub(super) fn text(&mut self, path: &Path) -> Option<String> {
         if self.leads_out(path) {
@@ -146,7 +146,7 @@ impl Search<'_> {
         None
     }
 
-    /// The plain files of a directory, sorted by name; none where there is no such directory.
+    /// The plain files of a directory, sorted by name; none if there is no such directory.
     pub(super) fn files(&mut self, dir: &Path) -> Vec<PathBuf> {
         if self.leads_out(dir) {
             return Vec::new();
@@ -170,7 +170,7 @@ impl Search<'_> {
         paths
     }
 
-    /// Somebody who may commit must not choose what is read outside.
+    /// Someone who may commit must not choose what is read outside.
     fn leads_out(&self, path: &Path) -> bool {
         [&self.app.git_dir, &self.app.top].into_iter().any(|top| {
             path.strip_prefix(top).is_ok_and(|below| files::obstacle(top, below).is_some())
@@ -182,7 +182,7 @@ impl Search<'_> {
     }
 }
 
-/// The lines of a text of shell, those that go on in the next joined.
+/// The lines of a text of shell, those that continue in the next joined.
 pub(super) fn lines(text: &str) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     let mut goes_on = false;
@@ -205,7 +205,7 @@ pub(super) fn lines(text: &str) -> Vec<Line> {
     lines
 }
 
-/// Whether `path` stands in `text` as a whole: `/srv/shop` is not in `/srv/shop2`, nor in `/srv/shop.old`.
+/// Whether `path` is in `text` as a whole: `/srv/shop` is not in `/srv/shop2`, nor in `/srv/shop.old`.
 fn names_path(text: &str, path: &str) -> bool {
     let part = |c: char| c.is_alphanumeric() || "._-".contains(c);
     text.match_indices(path).any(|(at, _)| {

@@ -251,7 +251,7 @@ fn package(search: &mut Search<'_>, text: &str) {
 }
 
 /// Workflows of CI services, read line by line: the line is what a person replaces, and shell in YAML stays shell
-/// whatever stands around it.
+/// whatever is around it.
 pub(super) fn workflows(search: &mut Search<'_>) {
     let top = search.app.top.clone();
     let mut files = search.files(&top.join(".github/workflows"));
@@ -311,7 +311,7 @@ fn sequence(search: &mut Search<'_>, place: &str, step: &[&Line]) {
     }
 }
 
-/// What stands before the command in a line of YAML (`- run: "`), the command, and what stands after it.
+/// What is before the command in a line of YAML (`- run: "`), the command, and what is after it.
 fn scalar(line: &str) -> (&str, &str, &str) {
     let mut rest = line.trim_start();
     while let Some(item) = rest.strip_prefix("- ") {

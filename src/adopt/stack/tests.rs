@@ -54,7 +54,7 @@ impl Tree {
         self
     }
 
-    /// As git would list them: what lies there and is not tracked, the outermost directories by themselves.
+    /// As git would list them: what is there and is not tracked, the outermost directories by themselves.
     fn ignored(&self) -> Vec<RepoPath> {
         fn walk(tree: &Tree, dir: &std::path::Path, found: &mut Vec<RepoPath>) {
             for entry in std::fs::read_dir(tree.top().join(dir)).unwrap().map(|e| e.unwrap()) {

@@ -16,7 +16,7 @@ pub struct Advice {
     pub severity: String,
     /// The symptoms that decided.
     pub symptoms: Vec<String>,
-    /// What the rule asks for: `flags`, `code`, `full` or `fix-forward`.
+    /// The rule's action: `flags`, `code`, `full` or `fix-forward`.
     pub asked: String,
     /// What is advised, as things stand: one of these words.
     pub level: String,
@@ -24,17 +24,17 @@ pub struct Advice {
     pub what: String,
     /// Why: the symptoms as they were seen, and what their rules say.
     pub why: Vec<String>,
-    /// What stands in the way of the rule's own action, and what to know besides.
+    /// What is in the way of the rule's own action, and what to know besides.
     pub notes: Vec<String>,
     /// By when, as written.
     pub timeline: Option<String>,
-    /// What to type; absent where gitroll does not carry it out.
+    /// The command; absent if gitroll does not support the action.
     pub command: Option<String>,
-    /// What else there is to type.
+    /// Other commands.
     pub further: Vec<Further>,
 }
 
-/// Something else to type.
+/// Another command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Further {
     /// The command.
@@ -57,7 +57,7 @@ pub struct Standing {
 }
 
 /// Chooses among rules whose symptom shows, each with what was seen: the highest severity, then the shallowest
-/// action; of several flags all. `None` where there is no rule.
+/// action; of several flags all. `None` if there is no rule.
 pub fn choose(showing: &[(&Rule, &str)], standing: &Standing) -> Option<Advice> {
     let order = |rule: &Rule| (rule.severity.rank(), rule.action.depth());
     let first = showing.iter().map(|(rule, _)| order(rule)).min()?;
@@ -91,7 +91,7 @@ pub fn choose(showing: &[(&Rule, &str)], standing: &Standing) -> Option<Advice> 
     };
     asked.clone_into(&mut advice.asked);
     if standing.open_run {
-        advice.notes.push("a run is open: until it is over nothing else can be done".to_owned());
+        advice.notes.push("a run is open: finish it first".to_owned());
         let own = advice.command.replace("gitroll resume".to_owned());
         let own = own.map(|command| Further { command, what: "after that".to_owned() });
         advice.further.splice(0..0, own);
@@ -133,12 +133,12 @@ fn flags(advice: &mut Advice, deciding: &[&(&Rule, &str)], standing: &Standing, 
         }
         if let Some(flag) = standing.off.get(id) {
             off.push(id);
-            advice.notes.push(format!("{id}: {flag} already, and the symptom shows all the same"));
+            advice.notes.push(format!("{id}: {flag} already, but the symptom is still present"));
         } else {
             on.push(id);
         }
         if let Some(why) = standing.unread.get(id) {
-            advice.notes.push(format!("{id}: whether its flag is on is not known: {why}"));
+            advice.notes.push(format!("{id}: cannot tell whether its flag is on: {why}"));
         }
     }
     if on.is_empty() {
@@ -146,7 +146,7 @@ fn flags(advice: &mut Advice, deciding: &[&(&Rule, &str)], standing: &Standing, 
         for id in off.into_iter().filter(|_| standing.good.is_some()) {
             advice.further.push(Further {
                 command: format!("gitroll component {id} --via files{reason}"),
-                what: "only its files, where all else is well".to_owned(),
+                what: "only its files, if everything else is healthy".to_owned(),
             });
         }
         return;
@@ -161,49 +161,51 @@ fn flags(advice: &mut Advice, deciding: &[&(&Rule, &str)], standing: &Standing, 
     if standing.good.is_some() {
         advice.further.push(Further {
             command: format!("gitroll back --level auto{reason}"),
-            what: "where that is not enough".to_owned(),
+            what: "if that does not help".to_owned(),
         });
     }
 }
 
 fn code(advice: &mut Advice, standing: &Standing, reason: &str) {
     let Some(good) = &standing.good else {
-        advice.notes.push("there is no state to go back to: gitroll targets says why".to_owned());
+        advice
+            .notes
+            .push("there is no version to roll back to: gitroll targets shows why".to_owned());
         return full(advice, standing, reason);
     };
     advice.level = "code".to_owned();
-    advice.what = format!("go back to {} ({})", good.name, good.commit.short());
+    advice.what = format!("roll back to {} ({})", good.name, good.commit.short());
     advice.command = Some(format!("gitroll back{reason}"));
 }
 
 /// Which this version does not carry out.
 fn full(advice: &mut Advice, standing: &Standing, reason: &str) {
     advice.level = "full".to_owned();
-    advice.what = "data and configuration have to go back too".to_owned();
+    advice.what = "data and configuration must be rolled back too".to_owned();
     advice.notes.push(
-        "this version of gitroll does not carry out level full: restore data and configuration by \
+        "this version of gitroll does not support level full: restore data and configuration with \
          your own runbook"
             .to_owned(),
     );
     if let Some(good) = &standing.good {
         advice.further.push(Further {
             command: format!("gitroll back{reason}"),
-            what: format!("the code alone to {}; data stays", good.name),
+            what: format!("only the code to {}; data is unchanged", good.name),
         });
     } else {
         advice.further.push(Further {
             command: "gitroll targets".to_owned(),
-            what: "every state, and why not".to_owned(),
+            what: "lists every version and why it is skipped".to_owned(),
         });
     }
 }
 
 fn fix_forward(advice: &mut Advice) {
     advice.level = "fix-forward".to_owned();
-    advice.what = "do not go back: mend it and deploy".to_owned();
+    advice.what = "do not roll back: fix the problem and deploy".to_owned();
     advice.further.push(Further {
         command: "gitroll deploy".to_owned(),
-        what: "once it is mended".to_owned(),
+        what: "after the fix is committed".to_owned(),
     });
 }
 

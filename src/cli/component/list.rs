@@ -1,4 +1,4 @@
-//! `gitroll component` without an id: how the components stand.
+//! `gitroll component` without an id: the state of the components.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -49,7 +49,7 @@ pub struct ComponentLine {
     pub held_by: Vec<Seq>,
     /// The name of its flag.
     pub flag: Option<String>,
-    /// Whether that flag is off by its declared value; absent where that is not known without asking the app.
+    /// Whether that flag is off by its declared value; absent if that is not known without asking the app.
     pub flag_off: Option<bool>,
     /// The release that serves otherwise, where the component's files are not as in it.
     pub not_as_in: Option<Served>,
@@ -201,7 +201,7 @@ fn tell(ui: &Ui, answer: &ComponentsAnswer) {
             state.push_str(&format!(", another held (#{seq})"));
         }
         if let Some(release) = &line.not_as_in {
-            state.push_str(&format!(", not as in {}", escape(&release.name)));
+            state.push_str(&format!(", different from {}", escape(&release.name)));
         }
         let change = line.last_change.as_ref().map_or_else(dash, |change| {
             let when = clock_word(change.author.time, now);

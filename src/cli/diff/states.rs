@@ -31,7 +31,7 @@ pub struct Compared {
     pub held: Vec<Held>,
     /// The names of the variables in `.env` then and since.
     pub keys: Option<(Vec<String>, Vec<String>)>,
-    /// What could not be looked at.
+    /// What could not be examined.
     pub warnings: Vec<String>,
 }
 
@@ -243,7 +243,7 @@ impl Look<'_> {
         Ok(before(span.commit.clone(), "the one before"))
     }
 
-    /// As `gitroll back` would choose it; in a clone, where nobody knows what is kept on the host, as far
+    /// As `gitroll back` would choose it; in a clone, if nobody knows what is kept on the host, as far
     /// as the records say.
     fn last_good(&self, since: &Oid) -> Result<Option<Oid>, Failure> {
         if self.at_home() {

@@ -36,9 +36,9 @@ pub struct FlagLine {
     pub on: Option<String>,
     /// Whether the source has a value for it; null where it cannot be read.
     pub set: Option<bool>,
-    /// What the source has; null where it has none, where that is a secret, and where it cannot be read.
+    /// The value in the source; null if there is none, if it is a secret, or if it cannot be read.
     pub value: Option<serde_json::Value>,
-    /// In the place of a secret: what its JSON hashes to.
+    /// In place of a secret: the hash of its JSON.
     pub hidden: Option<Digest>,
     /// Whether the running app has the same.
     pub running: Running,
@@ -80,7 +80,7 @@ fn line(session: &Session, facts: &Facts, component: &Component, flag: &Flag) ->
     };
     let Some(source) = config.flags.as_ref().and_then(|all| all.source(flag.source.as_ref()))
     else {
-        line.problem = Some("[flags] does not say where it is kept".to_owned());
+        line.problem = Some("[flags] does not say where it is stored".to_owned());
         return line;
     };
     line.source = Some(source.name.clone());

@@ -245,7 +245,7 @@ fn fresh(
     })
 }
 
-/// A directory that no other checkout's binding lies in: a second checkout of the same app gets `app-2`.
+/// A directory that no other checkout's binding is in: a second checkout of the same app gets `app-2`.
 fn free_directory(dir: PathBuf, top: &Path) -> PathBuf {
     const MOST_BINDING: u64 = 64 << 10;
     let taken = |dir: &Path| {

@@ -20,20 +20,20 @@ const SHOWN: usize = 20;
 pub struct EditedFile {
     /// Its path; bytes that are no plain text as `%XX`.
     pub path: String,
-    /// What becomes of it.
+    /// What happens to it.
     pub becomes: Becomes,
     /// Its pattern for `[app] local`.
     #[serde(skip)]
     pub(super) pattern: Option<String>,
 }
 
-/// What becomes of an edited file.
+/// What happens to an edited file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Becomes {
-    /// It stays as it is whatever is deployed, once `[app] local` of gitroll.toml names it.
+    /// Every deployment keeps it, once `[app] local` of gitroll.toml lists it.
     Local,
-    /// It is left as it is now; the first deploy that is in its way puts it aside.
+    /// It stays as it is now; the first deploy that changes it saves it elsewhere.
     Save,
 }
 
@@ -111,7 +111,7 @@ fn is_config_like(path: &RepoPath) -> bool {
             || extension.is_some_and(|extension| EXTENSIONS.contains(&extension)))
 }
 
-/// A pattern for `[app] local` that matches this path literally; `None` where gitroll.toml cannot say it.
+/// A pattern for `[app] local` that matches this path literally; `None` if gitroll.toml cannot say it.
 fn pattern_of(path: &RepoPath) -> Option<String> {
     let pattern = literally(path.as_path().to_str()?);
     let text = format!("[app]\nname = \"app\"\nlocal = [{}]\n", quote(&pattern));

@@ -66,14 +66,14 @@ pub(super) fn adopt(
     write(session, record, evidence, served, config)
 }
 
-/// That nothing asks the app, where that is so.
+/// That nothing asks the app, if so.
 fn unasked(config: &str) -> Option<String> {
     let config = config::parse(config, "gitroll.toml").ok()?;
     let asked = config.checks.iter().any(check::asks_the_app);
     (!asked).then(|| "no [[check]] queries the app".to_owned())
 }
 
-/// One record for all tags. It says nothing of what serves, which stands in From.
+/// One record for all tags. It says nothing of what serves, which is in From.
 pub(super) fn adopt_tags(
     session: &Session,
     served: &Served,
@@ -132,7 +132,7 @@ pub(super) struct Artifacts {
 }
 
 /// Takes each artifact that gitroll did not build itself, and that `wanted` asks for. One that cannot be
-/// taken is said, and is no error: it still serves, and the next deploy's swap keeps it too.
+/// taken is said, and is not an error: it still serves, and the next deploy's swap keeps it too.
 pub(super) fn keep(
     session: &Session,
     config: &Config,

@@ -13,7 +13,7 @@ use crate::model::{RunId, Seq, Served};
 use crate::plan::facts::Facts;
 use crate::ui::escape;
 
-/// A run that is not over.
+/// A run that is open.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct OpenRun {
     /// Its id.
@@ -22,16 +22,16 @@ pub struct OpenRun {
     pub what: String,
     /// What served before it.
     pub from: Served,
-    /// What it was to put in place.
+    /// What it was meant to deploy.
     pub to: Served,
-    /// Which way it is on: `preparing` (nothing that serves was touched), `forward`, `back`, `proven` (only its
+    /// Which way it is on: `preparing` (the live tree was not changed), `forward`, `back`, `proven` (only its
     /// record is left) or `stuck` (a person is needed).
     pub course: String,
-    /// What it has put into the tree: `before` (what lay there), `between` (some files of each) or `target`.
+    /// What is in the tree: `before` (the previous version), `between` (some files of each) or `target`.
     pub tree: String,
-    /// Where it stands.
+    /// Its state.
     pub stands: String,
-    /// A process is at work on it right now.
+    /// A process is working on it now.
     pub at_work: bool,
     /// Why it needs a person, where it does.
     pub why: Option<String>,
@@ -39,17 +39,17 @@ pub struct OpenRun {
     pub done: Vec<String>,
     /// The steps that were not, an interrupted one first; likewise.
     pub left: Vec<String>,
-    /// The record of it, where that was written although the run is not over.
+    /// Its record, if it was written although the run is open.
     pub record: Option<Seq>,
-    /// What finishes it if nobody does; absent where there is nothing.
+    /// What finishes it if nobody does; absent if there is nothing.
     pub watchdog: Option<Watching>,
     /// What the flags that it changes are set to now; empty where it changes none.
     pub flags: Vec<String>,
-    /// A command of which nobody knows whether it ran to its end: `gitroll resume` asks about it.
+    /// A command that may or may not have finished: `gitroll resume` asks about it.
     pub unsettled: Option<String>,
-    /// Commands of the team's own that go on although the run was killed: process and words.
+    /// Commands of the team's own that continue although the run was killed: process and words.
     pub outlived: Vec<(u32, String)>,
-    /// The ways on, each a command with what it will do.
+    /// The commands that apply, each with what it will do.
     pub ways: Vec<NextStep>,
     #[serde(skip)]
     stuck: Option<Vec<(&'static str, String)>>,
@@ -103,7 +103,7 @@ impl OpenRun {
     /// How the target serves, where it does: not yet proven, or not yet recorded.
     pub(super) fn target_word(&self) -> &'static str {
         match self.course.as_str() {
-            "proven" => "proven by the open run, not on record yet",
+            "proven" => "proven by the open run, not recorded yet",
             "back" => "by the open run, which is going back",
             _ => "by the open run, not proven yet",
         }
@@ -114,15 +114,15 @@ impl OpenRun {
         format!("{}: {}: {}", self.id, escape(&self.what), escape(&self.stands))
     }
 
-    /// What it has put into the tree; `None` where that is what lay there before.
+    /// What it has put into the tree; `None` if that is what lay there before.
     pub(super) fn tree_words(&self, facts: &Facts) -> Option<String> {
         let (from, to) = (&self.from, &self.to);
         let words = match (self.tree.as_str(), self.course.as_str()) {
             _ if self.stuck.is_some() || !self.flags.is_empty() => None,
-            ("target", _) => Some(format!("{to}, put there by the open run")),
-            ("between", "back") => Some(format!("in part {to} still: {from} is being put back")),
-            ("between", _) => Some(format!("in part {to}, put there by the open run")),
-            (_, "back") => Some(format!("{from}, put back by the open run")),
+            ("target", _) => Some(format!("{to}, deployed by the open run")),
+            ("between", "back") => Some(format!("still partly {to}: {from} is being restored")),
+            ("between", _) => Some(format!("partly {to}, deployed by the open run")),
+            (_, "back") => Some(format!("{from}, restored by the open run")),
             _ => None,
         };
         let head = &facts.head.commit;
@@ -140,7 +140,7 @@ impl OpenRun {
         for line in self.flags.iter().filter(|_| self.stuck.is_none()) {
             field("flags", &escape(line));
         }
-        let back = if self.course == "back" { "on the way back: " } else { "" };
+        let back = if self.course == "back" { "going back: " } else { "" };
         let list = |steps: &[String]| format!("{back}{}", escape(&steps.join(", ")));
         if !self.done.is_empty() {
             field("done", &list(&self.done));
@@ -151,20 +151,22 @@ impl OpenRun {
         match &self.watchdog {
             Some(watching) => field("watchdog", &watching.words(now)),
             None if self.stuck.is_some() || (self.at_work && !self.touches()) => {}
-            None => field("watchdog", "none: nobody finishes this run but you"),
+            None => field("watchdog", "none: you must finish this run yourself"),
         }
         for (process, words) in &self.outlived {
             let words = escape(words);
             field(
                 "running",
-                &format!("`{words}` goes on (process {process}); resume and abort wait"),
+                &format!(
+                    "`{words}` is still running (process {process}); resume and abort wait for it"
+                ),
             );
         }
         if self.at_work {
             return;
         }
         if let Some(command) = &self.unsettled {
-            field("question", &format!("did `{}` run to its end?", escape(command)));
+            field("question", &format!("did `{}` finish?", escape(command)));
         }
         let width = self.ways.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
         for (index, (command, what)) in self.ways.iter().enumerate() {
@@ -193,24 +195,27 @@ fn course_word(course: Course) -> &'static str {
 
 fn stands(run: &Run, holder: Option<&Held>, record: Option<Seq>) -> String {
     let step = |index: usize| run.plan.steps.get(index).map(|s| s.label()).unwrap_or_default();
-    let who = holder.map(|held| if held.watchdog { "the watchdog is at work" } else { "at work" });
+    let who = holder
+        .map(|held| if held.watchdog { "the watchdog is working" } else { "a command is working" });
     let (from, to) = (&run.plan.from, &run.plan.to);
     match (run.journal.phase(), who, record) {
         (Phase::Forward { next, .. }, Some(who), _) => format!("{who} on {}", step(*next)),
-        (Phase::Restoring { .. }, Some(who), _) => format!("{who}: {from} is being put back"),
+        (Phase::Restoring { .. }, Some(who), _) => format!("{who}: {from} is being restored"),
         (Phase::Fresh, _, _) => "nothing was done".to_owned(),
         (Phase::Forward { next, announced: true }, ..) if run.has_failed() => {
-            format!("failed in {}, the next candidate was to be tried", step(*next))
+            format!("failed in {}, the next candidate was not tried yet", step(*next))
         }
         (Phase::Forward { next, announced: true }, ..) => format!("interrupted in {}", step(*next)),
         (Phase::Forward { next, .. }, ..) => format!("interrupted before {}", step(*next)),
         (Phase::Proven, _, Some(seq)) => {
-            format!("{to} was observed serving and is on record (#{seq}); only to be closed")
+            format!(
+                "{to} was observed serving and is recorded (#{seq}); the run only has to be closed"
+            )
         }
         (Phase::Proven, _, None) => format!("{to} was observed serving, not recorded yet"),
         (Phase::Restoring { .. }, ..) => format!("interrupted while {from} was restored"),
         (Phase::Restored, _, Some(seq)) => {
-            format!("{from} was restored, and that is on record (#{seq}); only to be closed")
+            format!("{from} was restored and is recorded (#{seq}); the run only has to be closed")
         }
         (Phase::Restored, _, None) => format!("{from} was restored, not recorded yet"),
         (Phase::Stuck(_), ..) => "a person is needed".to_owned(),

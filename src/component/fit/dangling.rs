@@ -206,7 +206,7 @@ fn ending(path: &RepoPath) -> &str {
 
 /// A search over bytes: which files can speak of a file that would be gone, and which name it in full.
 struct Needles {
-    /// Something of this stands in every file that imports one that is gone. `None`: cannot be searched,
+    /// Something of this is in every file that imports one that is gone. `None`: cannot be searched,
     /// so every file may.
     parts: Option<AhoCorasick>,
     /// The whole paths.

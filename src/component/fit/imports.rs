@@ -61,7 +61,7 @@ pub(super) struct PackageUse {
 pub(super) struct Imports {
     /// All found.
     pub found: Vec<Import>,
-    /// The file ended where it should. Otherwise it is no JavaScript, or none that is understood.
+    /// The file ended where it should. Otherwise it is not JavaScript, or none that is understood.
     pub complete: bool,
 }
 
@@ -160,7 +160,7 @@ fn import_at<'a>(tokens: &[Token<'a>], at: usize) -> Option<(Token<'a>, ImportKi
     }
 }
 
-/// `x, { y as z } from 'w'`: what stands between `import` or `export` and the specifier.
+/// `x, { y as z } from 'w'`: what is between `import` or `export` and the specifier.
 fn clause<'a>(tokens: &[Token<'a>], kind: ImportKind) -> Option<(Token<'a>, ImportKind)> {
     let what = |at: usize| tokens.get(at).map(|token| token.what);
     let from = What::Word(b"from");
@@ -188,7 +188,7 @@ fn clause<'a>(tokens: &[Token<'a>], kind: ImportKind) -> Option<(Token<'a>, Impo
     None
 }
 
-/// Whether a word is somebody's property: `x.import`, but not `...require`.
+/// Whether a word is someone's property: `x.import`, but not `...require`.
 fn is_member(tokens: &[Token<'_>], at: usize) -> bool {
     let dot = |back: usize| at >= back && tokens[at - back].what == What::Mark(b'.');
     dot(1) && !dot(2)
@@ -207,7 +207,7 @@ fn says(tokens: &[Token<'_>], words: &[&[u8]]) -> bool {
         })
 }
 
-/// A specifier as written between its quotes; `None` where it can be none.
+/// A specifier as written between its quotes; `None` if it can be none.
 fn specifier(written: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(written).ok()?;
     let plain = !text.is_empty()

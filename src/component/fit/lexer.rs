@@ -2,7 +2,7 @@
 //! no text, however it nests, can exhaust the stack.
 //!
 //! What is understood: comments, strings, template literals with code inside them, regular expressions
-//! (told from divisions by what stands before them). JSX needs no mode of its own: a quote that follows a
+//! (told from divisions by what is before them). JSX needs no mode of its own: a quote that follows a
 //! letter (`Don't`) or is not closed on its line starts no string, `</` and `/>` start no regular
 //! expression. The price: an odd quote in JSX text may hide code after it on the same line.
 
@@ -19,7 +19,7 @@ pub(super) struct Token<'a> {
 pub(super) enum What<'a> {
     /// A name, keyword or number.
     Word(&'a [u8]),
-    /// A string, or a template literal without code: what stands between the quotes.
+    /// A string, or a template literal without code: what is between the quotes.
     Text(&'a [u8]),
     /// A regular expression, or the beginning of a template literal with code.
     Other,
@@ -45,7 +45,7 @@ pub(super) fn tokens(text: &[u8]) -> (Vec<Token<'_>>, bool) {
     (lexer.tokens, complete)
 }
 
-/// How often the length of the text may be looked at in vain, for strings and regular expressions that do
+/// How often the length of the text may be looked at without success, for strings and regular expressions that do
 /// not end on their line. Ordinary code comes nowhere near; a line made for it would take minutes.
 const MOST_WASTED: usize = 8;
 
@@ -62,7 +62,7 @@ struct Lexer<'a> {
     templates: Vec<u32>,
     /// Open parentheses: whether each holds the condition of a statement.
     parens: Vec<bool>,
-    /// Bytes that may still be looked at in vain.
+    /// Bytes that may still be looked at without success.
     patience: usize,
 }
 

@@ -41,7 +41,7 @@ impl<'a> Resolver<'a> {
         Self { tree, aliases: Aliases::new(tree) }
     }
 
-    /// The file that `specifier` means in the file `importer`; `None` where it means none of this tree.
+    /// The file that `specifier` means in the file `importer`; `None` if it means none of this tree.
     /// `types`: a declaration file will do.
     ///
     /// # Errors
@@ -158,7 +158,7 @@ pub(super) fn is_relative(specifier: &str) -> bool {
 }
 
 /// `path` seen from the directory `dir`, without `.` and `..`; ends with `/` where only a directory is
-/// meant. `None` where it leaves the repository.
+/// meant. `None` if it leaves the repository.
 pub(super) fn join(dir: &[u8], path: &str) -> Option<Vec<u8>> {
     let mut parts: Vec<&[u8]> = dir.split(|b| *b == b'/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
@@ -212,7 +212,7 @@ impl<'a> Tree<'a> {
         entry.filter(|entry| entry.mode != TreeMode::Submodule)
     }
 
-    /// A plain file's content; `None` where there is none, or a larger one than is looked into.
+    /// A regular file's content; `None` if there is none, or a larger one than is looked into.
     ///
     /// # Errors
     /// When git cannot read it.
@@ -295,7 +295,7 @@ impl<'a> Aliases<'a> {
         }))
     }
 
-    /// What stands before the `*` of each alias, in force for a file, whose targets end in a name of their own:
+    /// What is before the `*` of each alias, in force for a file, whose targets end in a name of their own:
     /// `"@db": ["src/database/main.ts"]`, `"@lib/*": ["libs/*/index.ts"]`.
     pub fn opaque(&self, file: &RepoPath) -> Result<Vec<String>, GitError> {
         let Some(paths) = self.nearest(file)? else { return Ok(Vec::new()) };
@@ -401,7 +401,7 @@ impl Alias {
         }
     }
 
-    /// What stands in a specifier where the `*` is.
+    /// What is in a specifier where the `*` is.
     fn star<'s>(&self, specifier: &'s str) -> Option<&'s str> {
         match &self.after {
             Some(after) => specifier.strip_prefix(&self.before)?.strip_suffix(after.as_str()),

@@ -1,4 +1,4 @@
-//! Reading a binding only where nobody else could have written it.
+//! Reading a binding only if nobody else could have written it.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -10,13 +10,13 @@ use rustix::io::Errno;
 
 use super::{BindingError, FILE, REVOKED, ROLES, TRUST};
 
-/// What stands beside it and decides who is believed: who could write these could forge records.
+/// What is beside it and decides who is trusted: who could write these could forge records.
 const BESIDE: [&str; 3] = [TRUST, REVOKED, ROLES];
 
 /// A binding is a page of text.
 const MOST_BYTES: u64 = 64 * 1024;
 
-/// The text of the `host.toml` in `dir`; `None` where there is none.
+/// The text of the `host.toml` in `dir`; `None` if there is none.
 ///
 /// Every check is made on what was opened, so nothing can be exchanged in between. No link is followed.
 pub(super) fn read(dir: &Path) -> Result<Option<String>, BindingError> {
@@ -84,7 +84,7 @@ fn check(path: &Path, file: impl AsFd, kind: FileType, me: u32) -> Result<(), Bi
     }
 }
 
-/// Why somebody other than root and `me` could have written a file.
+/// Why someone other than root and `me` could have written a file.
 pub(super) fn problem(stat: &Stat, me: u32) -> Option<String> {
     let (owner, mode) = (stat.st_uid, stat.st_mode & 0o7777);
     if owner != 0 && owner != me {

@@ -206,7 +206,7 @@ fn every_wrong_line_is_told_with_its_place() {
     for (from, to, wanted) in [
         ("version = 1", "version = 2", "version 2 is not supported: this gitroll reads"),
         ("version = 1", "", "the file needs \"version\""),
-        ("\"production\"", "\"a/b\"", "is no environment"),
+        ("\"production\"", "\"a/b\"", "is not a valid environment"),
         ("\"/opt/shop\"", "\"opt/shop\"", "absolute path"),
         ("\"/opt/.gitroll-shop\"", "\"/opt/shop/x\"", "outside the work tree"),
         ("\"/usr/bin:/bin\"", "\"/usr/bin::/bin\"", "every part between colons"),

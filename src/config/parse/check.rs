@@ -229,7 +229,7 @@ fn url(item: &Item<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Reports what is no web address that may stand in the file.
+/// Reports what is not a web address that may stand in the file.
 pub(super) fn is_url(item: &Item<'_>, text: &str) -> Option<()> {
     let url = match reqwest::Url::parse(text) {
         Ok(url) => url,

@@ -176,7 +176,7 @@ fn commands(item: &Item<'_>) -> Option<Vec<Vec<String>>> {
     all(elements.iter().map(value::command))
 }
 
-/// What a build makes replaces what lies there, so nothing else may lie in it: no other output, no carried
+/// What a build makes replaces what is there, so nothing else may lie in it: no other output, no carried
 /// file, none of `claimed`.
 pub(super) fn check_outputs(
     report: &Report<'_>,

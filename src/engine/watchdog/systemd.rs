@@ -27,7 +27,7 @@ pub(super) struct Timer {
     pub(super) args: Vec<OsString>,
 }
 
-/// Arms a timer: the unit's name, and whether it is under the user's own manager. `None` where systemd does not run,
+/// Arms a timer: the unit's name, and whether it is under the user's own manager. `None` if systemd does not run,
 /// would not outlive this login, or does not answer.
 pub(super) fn arm(timer: &Timer) -> Option<(String, bool)> {
     let user = scope()?;
@@ -89,7 +89,7 @@ fn both(unit: &str) -> [String; 2] {
     [format!("{unit}.timer"), format!("{unit}.service")]
 }
 
-/// Whether it is the user's own manager that is asked; `None` where none is there to be asked.
+/// Whether it is the user's own manager that is asked; `None` if none is there to be asked.
 fn scope() -> Option<bool> {
     // As sd_booted(3) does.
     if !Path::new("/run/systemd/system").is_dir() {

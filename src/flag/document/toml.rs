@@ -114,7 +114,7 @@ pub(super) fn insert(
     if before.contains(['{', ',']) {
         return Ok(Edit { span: end..end, text: format!(", {name}{assign}{value}") });
     }
-    // What stands before the name is how deep it is, or the dotted way to it.
+    // What is before the name is how deep it is, or the dotted way to it.
     let line = text[end..].find(['\r', '\n']).map_or(text.len(), |at| end + at);
     Ok(Edit { span: line..line, text: format!("{}{before}{name}{assign}{value}", line_end(text)) })
 }

@@ -59,7 +59,7 @@ fn mess_up(app: &App, junk: &[(String, Option<Node>)]) {
     }
 }
 
-/// What must lie there afterwards: what was there, less the tracked, less what was put aside, and the
+/// What must lie there afterwards: what was there, less the tracked, less what was saved, and the
 /// target.
 fn expected(app: &App, before: &Tree, activation: &Activation, to: &Oid) -> BTreeMap<String, Node> {
     let mut wanted: Tree = before.clone();
@@ -418,7 +418,7 @@ fn only_what_lay_there_when_the_run_began_is_ever_put_aside() {
     let activation = app.observe(&from, &to).activation;
     let places = app.run();
     converge_forward(&app.git, &app.store, &places, &activation).unwrap();
-    // Somebody fetched the saved file; the run is resumed, then aborted.
+    // Someone fetched the saved file; the run is resumed, then aborted.
     std::fs::remove_file(places.saved.join("new")).unwrap();
     converge_forward(&app.git, &app.store, &places, &activation).unwrap();
     assert!(!places.saved.join("new").exists(), "the target's own file was taken for a saved one");
@@ -436,7 +436,7 @@ mod artifacts {
 
     const OUTPUT: &str = "packages/web/node_modules";
 
-    /// What lies at the live place and in the store under `a` (what serves first) and `b` (what comes).
+    /// What is at the live place and in the store under `a` (what serves first) and `b` (what comes).
     #[derive(Debug, Clone, PartialEq, Eq)]
     struct Lying {
         live: Option<String>,
@@ -542,7 +542,7 @@ mod artifacts {
         panic!("never got through");
     }
 
-    /// A copy that stays in the store beside the live one (made over two file systems) is no difference.
+    /// A copy that stays in the store beside the live one (made over two file systems) is not a difference.
     fn assert_same(now: &Lying, wanted: &Lying, way: &str, kill: usize) {
         let spare = |kept: &Option<String>, live: &Option<String>, want: &Option<String>| {
             kept == want || (want.is_none() && kept == live)

@@ -223,7 +223,7 @@ fn time_served_counts_only_between_clocks_that_agree() {
         // All in one boot: that clock tells.
         ([YEAR, 60, YEAR + 60, YEAR + 120], [a(1), a(3), a(8), a(9)], (5, false)),
         ([0, 60, YEAR, 120], [a(1), a(61), a(70), a(121)], (9, false)),
-        // The machine was begun anew meanwhile.
+        // The machine was started again meanwhile.
         ([0, 60, 3660, 3720], [a(1), a(61), b(100), b(160)], (3600, false)),
         ([0, 60, 3660, 3720], [a(1), a(61), b(3700), b(3760)], (0, true)),
         ([0, 60, YEAR, YEAR + 60], [a(1), a(10_000), b(5), b(65)], (0, true)),
@@ -398,7 +398,7 @@ fn a_record_that_adopts_tags_pins_each_and_changes_nothing_that_serves() {
     assert_eq!(pinned("v2-stable").unwrap().tag, tag("v2-stable", 'd', 'e'));
     assert_eq!(pinned("v2-stable").unwrap().seq, Seq(2));
     assert_eq!(pinned("v3-stable"), None);
-    // Adopted again after somebody moved it on purpose: the later word counts.
+    // Adopted again after someone moved it on purpose: the later word counts.
     acts.ok("web", "adopt", |r| {
         r.from = Some(commit('b'));
         r.adopts = vec![tag("v2-stable", 'f', 'f')];

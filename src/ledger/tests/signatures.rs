@@ -161,7 +161,7 @@ mod signing {
 
     /// A gpg home with one key, its agent ended with the test.
     struct GpgHome {
-        // Short: a socket lies in it.
+        // Short: a socket is in it.
         dir: tempfile::TempDir,
     }
 
@@ -235,7 +235,7 @@ mod signing {
         world.binding.openpgp.clear();
         assert!(world.ledger().is_err());
 
-        // A chain signed by ssh is not believed where only an OpenPGP key is trusted.
+        // A chain signed by ssh is not trusted where only an OpenPGP key is trusted.
         let ssh = World::new();
         ssh.append("init", 0);
         fs::remove_file(ssh.binding.trust_file()).unwrap();
@@ -346,7 +346,7 @@ mod forgery {
     use crate::model::{Oid, Person, Record};
     use crate::system::git::{ObjectKind, RefEdit};
 
-    /// Puts any bytes at the end of a writer's chain, as somebody who can write refs could.
+    /// Puts any bytes at the end of a writer's chain, as someone who can write refs could.
     fn plant(world: &World, binding: &Binding, object: &[u8], about: &Oid) {
         let git = &world.git;
         let blob = git.write_object(ObjectKind::Blob, object).unwrap();
@@ -499,7 +499,7 @@ mod forgery {
         plant(&world, &world.binding, &object, &world.commits[0]);
         assert!(matches!(refusal(&world), LedgerError::Broken { .. }), "{}", refusal(&world));
 
-        // Under another writer's name: that chain is not believed, the own one is.
+        // Under another writer's name: that chain is not trusted, the own one is.
         let world = World::new();
         let first = world.append("init", 0);
         let other = world.other("web-2.a");
@@ -610,7 +610,7 @@ mod forgery {
         fs::create_dir(&cache).unwrap();
         fs::write(cache.join("verified.json"), kept).unwrap();
 
-        // Its successor goes on: what it appends vouches for all before, on every host.
+        // Its successor continues: what it appends vouches for all before, on every host.
         make_key(&world.path("new"), "");
         world.binding.signing.key = world.path("new").display().to_string();
         world.trust(&[("web-1.k3f9", past, &old), ("web-1.k3f9", "", &world.path("new"))]);
@@ -618,7 +618,7 @@ mod forgery {
         fs::remove_dir_all(&cache).unwrap();
         assert_eq!(world.entries().len(), 2);
 
-        // Taken out of the trust file, its records are not believed, whatever was verified before.
+        // Taken out of the trust file, its records are not trusted, whatever was verified before.
         world.trust(&[("web-1.k3f9", "", &world.path("new"))]);
         let error = refusal(&world).to_string();
         assert_eq!(error, "record web-1.k3f9 1: signer is not in the pinned trust file");

@@ -64,7 +64,7 @@ pub(super) fn find(text: &str) -> Vec<(usize, usize)> {
     found
 }
 
-/// Where a value ends: at the quote that began it, or where no value without quotes goes on.
+/// Where a value ends: at the quote that began it, or where no value without quotes continues.
 fn end_of_value(value: &str, quote: &str) -> usize {
     let open = |c: char| c.is_whitespace() || r#""'`&,;<>(){}[]|\"#.contains(c);
     let end = match (quote.strip_prefix('\\'), quote.chars().next()) {

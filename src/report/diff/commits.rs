@@ -20,9 +20,9 @@ const MOST_TOUCHED: usize = 20;
 /// The commits between two states, in both directions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Commits {
-    /// How many the state since has and the one before lacks.
+    /// How many commits the newer version has and the older one lacks.
     pub gained: usize,
-    /// How many the state before has and the one since lacks: not 0 where they are not ancestors.
+    /// How many commits the older version has and the newer one lacks: not 0 if it is not an ancestor.
     pub lost: usize,
     /// Those that were gained, the newest first. At most 500.
     pub gained_commits: Vec<CommitLine>,
@@ -39,7 +39,7 @@ pub struct CommitLine {
     pub author: Person,
     /// The first line of its message.
     pub subject: String,
-    /// It joins histories; what it brings in is told by the commits it joins.
+    /// It joins histories; its changes are reported by the commits it joins.
     pub merge: bool,
     /// The suspects' files that it touches. At most 20.
     pub touches: Vec<RepoPath>,

@@ -12,7 +12,7 @@ use crate::system::files;
 /// No environment file is larger.
 const LARGEST: u64 = 1 << 20;
 
-/// Names that came and went.
+/// Names that were added and removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct EnvironmentChange {
     /// Variables that were not there before.
@@ -48,7 +48,7 @@ pub(super) fn change(before: &[String], after: &[String]) -> EnvironmentChange {
     }
 }
 
-/// The names of the variables in the live `.env`, none where there is no such file.
+/// The names of the variables in the live `.env`, none if there is no such file.
 ///
 /// # Errors
 /// When it cannot be read, is not a regular file of this tree, or is larger than 1 MiB.

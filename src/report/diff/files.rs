@@ -39,7 +39,7 @@ pub enum Change {
     Deleted,
     /// Its content changed.
     Modified,
-    /// It has another name, and perhaps another content.
+    /// It has a new name, and perhaps new content.
     Renamed,
     /// It became executable, or is no longer.
     Mode,

@@ -42,9 +42,9 @@ pub struct State {
 /// What is asked.
 #[derive(Debug, Clone)]
 pub struct Question<'a> {
-    /// The state before.
+    /// The older version.
     pub from: State,
-    /// The state since.
+    /// The newer version.
     pub to: State,
     /// The configuration that says what is a migration and a component.
     pub config: Option<&'a Config>,
@@ -59,15 +59,15 @@ pub struct Question<'a> {
 /// What differs. Long lists hold their first entries; the totals count everything.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Diff {
-    /// The state before.
+    /// The older version.
     pub from: State,
-    /// The state since.
+    /// The newer version.
     pub to: State,
     /// Nothing differs: neither tree nor environment.
     pub same: bool,
     /// All files.
     pub totals: Totals,
-    /// What to look at first, the likeliest first. At most 500.
+    /// The suspects, most likely first. At most 500.
     pub suspects: Vec<Suspect>,
     /// Lock files.
     pub locks: Vec<LockChange>,
@@ -77,7 +77,7 @@ pub struct Diff {
     pub parts: Vec<Part>,
     /// The commits between.
     pub commits: Commits,
-    /// What could not be looked at.
+    /// What could not be examined.
     pub warnings: Vec<String>,
 }
 

@@ -37,16 +37,16 @@ pub enum LockError {
     Unknown(u64),
 }
 
-/// A package that another version of is installed, or that came or went.
+/// A package that was added, removed, or installed in a different version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PackageChange {
     /// The package, as it is required.
     pub package: String,
-    /// Its version before; `None` where it is new.
+    /// Its version before; `None` if it is new.
     pub from: Option<String>,
-    /// Its version since; `None` where it is gone.
+    /// Its version since; `None` if it is gone.
     pub to: Option<String>,
-    /// Asked for by the app itself, or by another package.
+    /// Required by the app itself, or by another package.
     pub relation: Relation,
     /// Which part of the version changed.
     pub class: Class,
@@ -66,7 +66,7 @@ pub enum Relation {
     Transitive,
 }
 
-/// How far apart two versions are.
+/// Which part of two versions differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
@@ -74,7 +74,7 @@ pub enum Class {
     Major,
     /// The same version has another content: nobody republishes on the registry of npm.
     Content,
-    /// One of them is no version: a link, a git commit.
+    /// One of them is not a version: a link, a git commit.
     Other,
     /// The package is gone.
     Removed,
@@ -267,7 +267,7 @@ fn without_password(url: &str) -> String {
 }
 
 /// What differs, by name: where a package is installed several times, the versions that went are paired
-/// with those that came, the one at the top first. Where it lies does not matter otherwise.
+/// with those that came, the one at the top first. Where it is does not matter otherwise.
 pub fn changes(before: &Lock, after: &Lock) -> Vec<PackageChange> {
     let (old, new) = (by_name(before), by_name(after));
     let names: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
@@ -371,9 +371,9 @@ const MOST_PACKAGES: usize = 1_000;
 pub struct LockChange {
     /// Its path.
     pub path: RepoPath,
-    /// Why its packages are not compared, where they are not.
+    /// Why its packages are not compared.
     pub summary: Option<String>,
-    /// npm refuses it as it is since.
+    /// npm refuses its current form.
     pub broken: bool,
     /// How many packages differ.
     pub total: usize,

@@ -23,10 +23,10 @@ const MOST_PATHS: usize = 20;
 /// No more package.json files are read: each has its build in every workspace.
 const MOST_MANIFESTS: usize = 200;
 
-/// One thing to look at.
+/// One suspect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Suspect {
-    /// What kind of thing it is.
+    /// Its kind.
     pub kind: SuspectKind,
     /// The package, file, variable or component.
     pub what: String,
@@ -42,11 +42,11 @@ pub struct Suspect {
     weight: u8,
 }
 
-/// What kind of thing is suspect.
+/// The kind of suspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SuspectKind {
-    /// Files of a component that is under hold.
+    /// Files of a held component.
     Held,
     /// A package, or a lock file that cannot be compared.
     Dependency,
@@ -104,7 +104,7 @@ pub(super) struct Evidence<'a> {
 /// A package.json that differs in more than its version.
 pub(super) struct Manifest {
     path: RepoPath,
-    /// The sections that differ; `None` where it is no JSON since.
+    /// The sections that differ; `None` if it is not JSON since.
     sections: Option<Vec<String>>,
 }
 

@@ -123,9 +123,9 @@ impl Instance {
 
     /// Where it would run from after a reload, if that is not the live tree at `top`.
     ///
-    /// pm2 keeps the real path when it was started inside of a symbolic link, and then goes on to serve
+    /// pm2 keeps the real path when it was started inside of a symbolic link, and then continues to serve
     /// the old release although every reload succeeds. A program outside of the tree (npm, a global
-    /// tool) is no sign of that as long as its working directory is inside.
+    /// tool) is not a sign of that as long as its working directory is inside.
     pub(super) fn stale(&self, top: &Path) -> Option<String> {
         let top = resolved(top);
         if !resolved(&self.cwd).starts_with(&top) {
@@ -267,7 +267,7 @@ pub(super) struct Definition {
 }
 
 impl Definition {
-    /// The definition behind the instances of one app; `None` where there are none, or where a path
+    /// The definition behind the instances of one app; `None` if there are none, or where a path
     /// cannot be written in JSON.
     pub(super) fn of(instances: &[Instance]) -> Option<Self> {
         // The instances of an app differ in their numbers only.
@@ -499,7 +499,7 @@ impl FlagVariables {
                     Some(own) => drop(flags.set.insert(name.clone(), own.clone())),
                     None => flags.unset.push(name.clone()),
                 },
-                // It never was handed over, or somebody gave the app another value since.
+                // It never was handed over, or someone gave the app another value since.
                 (None, _) => {}
             }
         }
@@ -599,7 +599,11 @@ mod tests {
         };
         let top = (new.clone(), new.join("server.js"));
         assert_eq!(moved(&old, &old.join("server.js"), None).unwrap(), top);
-        assert_eq!(moved(&new, &new.join("server.js"), None).unwrap(), top, "it lies right");
+        assert_eq!(
+            moved(&new, &new.join("server.js"), None).unwrap(),
+            top,
+            "it is in the right place"
+        );
         assert_eq!(moved(&new, &old.join("server.js"), None).unwrap(), top);
         let api = (new.join("api"), new.join("api/index.js"));
         assert_eq!(moved(&old.join("api"), &old.join("api/index.js"), None).unwrap(), api);

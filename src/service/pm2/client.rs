@@ -104,7 +104,7 @@ impl Client {
         self.with_node(self.env.clone())
     }
 
-    /// Where pm2's own package lies, where that is to be seen: its `pm2` is a link, or a script that names it.
+    /// Where pm2's own package is, where that is to be seen: its `pm2` is a link, or a script that names it.
     pub(super) fn package(&self) -> Option<PathBuf> {
         let path = self.env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy());
         let program = find_program(&self.program, &path.unwrap_or_default())?;
@@ -126,7 +126,7 @@ impl Client {
     }
 
     /// pm2's daemon, if it lives. Looks at its pid file and at /proc, and calls nothing: any pm2 command
-    /// would start a daemon where there is none.
+    /// would start a daemon if there is none.
     pub(super) fn daemon(&self) -> Option<ProcessId> {
         let noted = files::read_plain(&self.home.join("pm2.pid"), MOST_BYTES)
             .ok()
@@ -197,7 +197,7 @@ impl Client {
         files::write_durably(&path, text.as_bytes(), mode).map_err(told)
     }
 
-    /// Has pm2 change something. Its exit code is not believed; what it says of a failure is returned.
+    /// Has pm2 change something. Its exit code is not trusted; what it says of a failure is returned.
     pub(super) fn change(
         &self,
         args: &[impl AsRef<OsStr>],

@@ -69,9 +69,9 @@ pub struct DeclaredApp {
     pub script: String,
     /// What it is told.
     pub args: Vec<String>,
-    /// What reads the script; `None` where its name tells that.
+    /// What reads the script; `None` if its name tells that.
     pub interpreter: Option<String>,
-    /// Where it would run, from where the file lies.
+    /// Where it would run, from where the file is.
     pub cwd: String,
     /// Its variables, those for production over the others.
     pub env: BTreeMap<String, String>,
@@ -161,7 +161,7 @@ pub(super) fn note_proven(
     Ok(changed)
 }
 
-/// The definition that belongs to the tree that lies there; `None` where the one that pm2 has is right. `runs` says
+/// The definition that belongs to the tree that is there; `None` if the one that pm2 has is right. `runs` says
 /// whether pm2 has a definition now.
 ///
 /// # Errors
@@ -354,7 +354,7 @@ impl Definition {
                 None => drop(app.remove(key)),
             }
         }
-        // pm2 derives these from the others where nothing is said.
+        // pm2 derives these from the others if nothing is said.
         let derived = [("exec_mode", "instances"), ("interpreter", "script")];
         for (key, source) in derived {
             if !after.contains_key(key) && (differing(key) || differing(source)) {

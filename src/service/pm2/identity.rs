@@ -73,7 +73,7 @@ impl<'h> App<'h> {
         all.into_iter().filter(ours).collect()
     }
 
-    /// Whether a directory is of this tree, and of no checkout that lies in it.
+    /// Whether a directory is of this tree, and of no checkout that is in it.
     pub(super) fn is_here(&self, dir: &Path) -> bool {
         let dir = resolved(dir);
         let below = dir.ancestors().take_while(|dir| *dir != self.top);
@@ -183,7 +183,7 @@ impl Found {
         Ok(vec![std::iter::once(verb.to_owned()).chain(ids).collect()])
     }
 
-    /// That nothing of that name would be in the way of an app that is started anew: pm2 does whatever a definition
+    /// That nothing of that name would be in the way of an app that is restarted: pm2 does whatever a definition
     /// says to every app that has its name.
     ///
     /// # Errors

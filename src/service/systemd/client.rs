@@ -23,7 +23,7 @@ const SIMILAR: usize = 5;
 /// One manager, the system's or the user's.
 pub(super) struct Client {
     systemctl: PathBuf,
-    /// Where there is none, journals are not read.
+    /// If there is none, journals are not read.
     journalctl: Option<PathBuf>,
     /// `sudo`, where this user may need it.
     sudo: Option<PathBuf>,
@@ -86,7 +86,7 @@ impl Client {
         Ok(Self { systemctl, journalctl, sudo, user, account, dir: host.top.clone(), env })
     }
 
-    /// systemd before there is a binding; `None` where this one does not run.
+    /// systemd before there is a binding; `None` if this one does not run.
     pub(super) fn outside(systemctl: &Path, user: bool) -> Option<Self> {
         let account = Account::current();
         let mut env: BTreeMap<OsString, OsString> = ["PATH", "HOME", "USER"]
@@ -197,14 +197,14 @@ impl Client {
         Ok(units)
     }
 
-    /// What the files of a unit say; `None` where they cannot be read.
+    /// What the files of a unit say; `None` if they cannot be read.
     pub(super) fn definition(&self, name: &str) -> Option<Definition> {
         let finished = self.ask(&["cat", "--", name], QUESTION).ok()?;
         let text = String::from_utf8_lossy(&finished.stdout);
         finished.success().then(|| Definition::parse(&text))
     }
 
-    /// Has systemd change a unit and waits for it. What it says where that fails; an error where it was not
+    /// Has systemd change a unit and waits for it. What it says if that fails; an error where it was not
     /// even tried.
     pub(super) fn change(&self, verb: &str, unit: &Unit) -> Result<Option<String>, ServiceError> {
         let command = format!("systemctl{} {verb} {}", self.option(), unit.id);
@@ -252,7 +252,7 @@ impl Client {
         parents.take(1).collect()
     }
 
-    /// What units wrote to the journal since a moment, in seconds since 1970: the last lines. `None` where it
+    /// What units wrote to the journal since a moment, in seconds since 1970: the last lines. `None` if it
     /// cannot be read.
     pub(super) fn journal(
         &self,
@@ -297,7 +297,7 @@ impl Client {
         [BEGINS, OVER].iter().all(|id| said.contains(id)) && !said.contains(SKIPPED)
     }
 
-    /// The journal of a unit, to be read again and again. `None` where there is no journalctl.
+    /// The journal of a unit, to be read again and again. `None` if there is no journalctl.
     pub(super) fn journal_of(&self, unit: &str) -> Option<UnitJournal> {
         Some(UnitJournal {
             journalctl: self.journalctl.clone()?,
@@ -455,7 +455,7 @@ impl Client {
         if self.user || self.account.uid == 0 || self.sudo_allows(&["daemon-reload"]) {
             return Ok(());
         }
-        // Where there is no polkit nobody else may.
+        // If there is no polkit nobody else may.
         let process = std::process::id().to_string();
         let action = "org.freedesktop.systemd1.reload-daemon";
         let args = ["--action-id", action, "--process", &process].map(Into::into);

@@ -111,7 +111,7 @@ fn why_silent(client: &Client, unit: &Unit) -> String {
 }
 
 /// The files that a unit's output goes to, as far as its process and this user's rights tell, and without one its
-/// definition; `None` where it goes to the journal.
+/// definition; `None` if it goes to the journal.
 pub(super) fn files(client: &Client, unit: &Unit) -> Option<Vec<PathBuf>> {
     /// Output, and what it complains.
     const STREAMS: [u32; 2] = [1, 2];

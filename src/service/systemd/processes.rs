@@ -21,7 +21,7 @@ const GROUP_DEPTH: usize = 16;
 
 /// The processes that say which code a unit runs: its main process, and what is older than that in its
 /// control group, for it was left over from an earlier start. What the main process started comes and goes
-/// and is left out. Where there is no main process, those that nobody in the group started.
+/// and is left out. If there is no main process, those that nobody in the group started.
 pub(super) fn processes(unit: &Unit) -> Vec<ProcessId> {
     let members: Vec<ProcessId> =
         members(&unit.group).into_iter().filter_map(ProcessId::of).collect();
@@ -43,7 +43,7 @@ pub(super) fn helpers(unit: &Unit) -> Vec<u32> {
     young.map(|member| member.pid).collect()
 }
 
-/// The processes in the unit's control group that are older than its main process, or go on although the unit does
+/// The processes in the unit's control group that are older than its main process, or continue although the unit does
 /// not: a sentence each.
 pub(super) fn left_over(unit: &Unit) -> Vec<String> {
     let main = unit.main.and_then(ProcessId::of);
@@ -114,7 +114,7 @@ const OF_THE_MACHINE: [&str; 11] = [
     "/snap",
 ];
 
-/// A file that ends so is no program.
+/// A file that ends so is not a program.
 const DATA: [&str; 14] = [
     "json", "conf", "cfg", "ini", "yaml", "yml", "toml", "env", "pem", "key", "crt", "log", "pid",
     "sock",
@@ -274,7 +274,7 @@ fn outside(words: &[OsString], directory: &Path, top: &Path) -> Option<PathBuf> 
     found
 }
 
-/// Whether a file of a command is no script of anybody's app: settings, what belongs to the machine or to the
+/// Whether a file of a command is not a script of anyone's app: settings, what belongs to the machine or to the
 /// interpreter itself.
 fn is_no_script(path: &Path, program: &Path, at: usize) -> bool {
     let data = path.extension().is_some_and(|end| DATA.iter().any(|data| *data == end));

@@ -220,7 +220,7 @@ fn is_whole(line: &str) -> bool {
     line.ends_with(" }") && line.contains(" ; status=")
 }
 
-/// What stands between quotes after the name of a D-Bus error.
+/// What is between quotes after the name of a D-Bus error.
 fn sentence(value: &str) -> String {
     let quoted = value.split_once('"').map(|(_, rest)| rest.trim_end_matches('"'));
     quoted.unwrap_or(value).trim().to_owned()

@@ -176,7 +176,7 @@ fn with_execution(mode: u32, executable: bool) -> u32 {
     }
 }
 
-/// Who may do what with what lies at a path; `None` where nothing or a symbolic link does.
+/// Who may do what with what is at a path; `None` if nothing or a symbolic link does.
 pub(super) fn at_path(path: &Path) -> io::Result<Option<Access>> {
     at(CWD, path.as_os_str())
 }
@@ -194,7 +194,7 @@ pub(super) fn at(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<Access>
     }
 }
 
-/// Gives what lies at a path, no symbolic link, this access. Owner and label only as far as this user may; says
+/// Gives what is at a path, no symbolic link, this access. Owner and label only as far as this user may; says
 /// whether the group is as wanted, which is not for everybody to give either.
 pub(super) fn give_path(path: &Path, access: &Access) -> io::Result<bool> {
     give(CWD, path.as_os_str(), access)

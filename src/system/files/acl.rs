@@ -22,7 +22,7 @@ struct Entry {
 }
 
 impl Acl {
-    /// `None` where the bytes are of a version that is not known here.
+    /// `None` if the bytes are of a version that is not known here.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let (version, entries) = bytes.split_first_chunk::<4>()?;
         if u32::from_le_bytes(*version) != VERSION || entries.len() % 8 != 0 {

@@ -32,7 +32,7 @@ impl Beneath {
     /// The directory at `path`, which is trusted.
     ///
     /// # Errors
-    /// When it cannot be opened or is no directory.
+    /// When it cannot be opened or is not a directory.
     pub fn open(path: &Path) -> io::Result<Self> {
         let root = rustix::fs::open(path, directory_flags(), Mode::empty())?;
         Ok(Self { root, path: path.to_owned() })
@@ -51,7 +51,7 @@ impl Beneath {
         &self.path
     }
 
-    /// The place of `path`; `None` when a directory on the way is missing or is no directory.
+    /// The place of `path`; `None` when a directory on the way is missing or is not a directory.
     ///
     /// # Errors
     /// A symbolic link on the way, or any I/O error.
@@ -82,7 +82,7 @@ impl Beneath {
         }
     }
 
-    /// What lies at `path`; nothing when a directory on the way is missing.
+    /// What is at `path`; nothing when a directory on the way is missing.
     ///
     /// # Errors
     /// A symbolic link on the way, or any I/O error.
@@ -93,11 +93,11 @@ impl Beneath {
         }
     }
 
-    /// Opens the plain file at `path` for reading. A symbolic link is followed as long as it stays below.
+    /// Opens the regular file at `path` for reading. A symbolic link is followed as long as it stays below.
     ///
     /// # Errors
     /// Any I/O error; `CrossesDevices` where a symbolic link leads out; `InvalidInput` where something else
-    /// than a plain file lies there.
+    /// than a regular file is there.
     pub fn open_plain(&self, path: &RepoPath) -> io::Result<(File, FileStat)> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let open = || {
@@ -120,7 +120,7 @@ impl Beneath {
         }
     }
 
-    /// The bytes of the plain file at `path`, not longer than `most`. A symbolic link is followed as long as it
+    /// The bytes of the regular file at `path`, not longer than `most`. A symbolic link is followed as long as it
     /// stays below.
     ///
     /// # Errors
@@ -176,15 +176,15 @@ impl Beneath {
     }
 }
 
-/// Opens the plain file at `path` for reading, through symbolic links.
+/// Opens the regular file at `path` for reading, through symbolic links.
 ///
 /// # Errors
-/// Any I/O error; `InvalidInput` where something else lies there (a pipe is not waited for).
+/// Any I/O error; `InvalidInput` where something else is there (a pipe is not waited for).
 pub fn open_plain(path: &Path) -> io::Result<(File, FileStat)> {
     plain(File::from(rustix::fs::openat(CWD, path, plain_flags(), Mode::empty())?))
 }
 
-/// The bytes of the plain file at `path`, through symbolic links; not longer than `most`.
+/// The bytes of the regular file at `path`, through symbolic links; not longer than `most`.
 ///
 /// # Errors
 /// As [`open_plain`]; `FileTooLarge` where there are more bytes.

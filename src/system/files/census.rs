@@ -1,4 +1,4 @@
-//! What lies below a directory, in a few numbers: one walk that reads no file.
+//! What is below a directory, in a few numbers: one walk that reads no file.
 
 use std::ffi::CStr;
 use std::io;
@@ -23,7 +23,7 @@ pub type Moment = (i64, u32);
 pub struct Census {
     /// Entries below it.
     pub entries: u64,
-    /// A sum over all entries: path, kind, permissions, birth, and for what is no directory also size and
+    /// A sum over all entries: path, kind, permissions, birth, and for what is not a directory also size and
     /// last change of the content. In whatever order they are met it is the same.
     pub sum: u64,
     /// The latest change or birth of any of them.
@@ -33,7 +33,7 @@ pub struct Census {
     /// Of these, the ones that changed in any way since the moment that was asked for.
     pub changed: u64,
     /// Whether one of these has more than one name. Then its time of change says little: it also changes when
-    /// somebody links to it from elsewhere, as package managers do.
+    /// someone links to it from elsewhere, as package managers do.
     pub linked: bool,
 }
 

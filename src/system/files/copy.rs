@@ -40,10 +40,10 @@ pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     carry_over(from, &meta, to)
 }
 
-/// Copies one plain file with its mode and times and makes it durable.
+/// Copies one regular file with its mode and times and makes it durable.
 ///
 /// # Errors
-/// Any I/O error; `AlreadyExists` where something lies at `to`.
+/// Any I/O error; `AlreadyExists` where something is at `to`.
 pub fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     let meta = from.symlink_metadata()?;
     copy_bytes(from, to)?;

@@ -14,7 +14,7 @@ use super::access::{self, Access};
 use super::copy::copy_tree;
 use super::stat::{FileKind, FileStat};
 
-/// The place of one file: an opened directory and a name in it. What lies there may be anything or
+/// The place of one file: an opened directory and a name in it. What is there may be anything or
 /// nothing; a symbolic link there is itself, never what it points to.
 #[derive(Debug)]
 pub struct DirEntryAt {
@@ -23,7 +23,7 @@ pub struct DirEntryAt {
     path: PathBuf,
 }
 
-/// Where `path` lies as a [`DirEntryAt`]: its directory is trusted.
+/// Where `path` is as a [`DirEntryAt`]: its directory is trusted.
 impl TryFrom<&Path> for DirEntryAt {
     type Error = io::Error;
 
@@ -69,7 +69,7 @@ impl DirEntryAt {
     /// A name in the directory here.
     ///
     /// # Errors
-    /// When it cannot be opened; a symbolic link is no directory.
+    /// When it cannot be opened; a symbolic link is not a directory.
     pub fn inside(&self, name: &[u8]) -> io::Result<DirEntryAt> {
         let flags = directory_flags() | OFlags::NOFOLLOW;
         let dir = rustix::fs::openat(&self.dir, &self.name, flags, Mode::empty())?;
@@ -78,7 +78,7 @@ impl DirEntryAt {
         Ok(DirEntryAt { dir, name, path })
     }
 
-    /// What lies here.
+    /// What is here.
     ///
     /// # Errors
     /// Any I/O error but "not found".
@@ -91,10 +91,10 @@ impl DirEntryAt {
         }
     }
 
-    /// The bytes of the plain file here.
+    /// The bytes of the regular file here.
     ///
     /// # Errors
-    /// Any I/O error; a symbolic link is one, and so is anything else than a plain file.
+    /// Any I/O error; a symbolic link is one, and so is anything else than a regular file.
     pub fn read(&self) -> io::Result<Vec<u8>> {
         let (mut file, found) = self.open_file()?;
         if found.kind != FileKind::File {
@@ -105,7 +105,7 @@ impl DirEntryAt {
         Ok(bytes)
     }
 
-    /// Opens the plain file here for reading, and says which it is. Waits for nothing: a fifo is opened like
+    /// Opens the regular file here for reading, and says which it is. Waits for nothing: a fifo is opened like
     /// a file, and told by its kind.
     ///
     /// # Errors
@@ -118,10 +118,10 @@ impl DirEntryAt {
         Ok((File::from(file), found))
     }
 
-    /// Makes a plain file that only this user can read and write.
+    /// Makes a regular file that only this user can read and write.
     ///
     /// # Errors
-    /// Any I/O error; `AlreadyExists` where something lies here.
+    /// Any I/O error; `AlreadyExists` where something is here.
     pub fn make_private_file(&self) -> io::Result<File> {
         change()?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -129,18 +129,18 @@ impl DirEntryAt {
         Ok(File::from(rustix::fs::openat(&self.dir, &self.name, flags | OFlags::NOFOLLOW, mode)?))
     }
 
-    /// Makes a plain file with this access, and never with a wider one. Says whether it is in the group that it
+    /// Makes a regular file with this access, and never with a wider one. Says whether it is in the group that it
     /// shall be in. Not durable by itself.
     ///
     /// # Errors
-    /// Any I/O error; `AlreadyExists` where something lies here.
+    /// Any I/O error; `AlreadyExists` where something is here.
     pub fn make_file_with(&self, bytes: &[u8], access: &Access) -> io::Result<bool> {
         let mut file = self.make_private_file()?;
         file.write_all(bytes)?;
         access::give_open(file.as_fd(), access)
     }
 
-    /// Who may do what with what lies here; `None` where nothing or a symbolic link does.
+    /// Who may do what with what is here; `None` if nothing or a symbolic link does.
     ///
     /// # Errors
     /// Any I/O error.
@@ -148,7 +148,7 @@ impl DirEntryAt {
         access::at(self.dir.as_fd(), &self.name)
     }
 
-    /// Gives what lies here, no symbolic link, this access. Owner and label only as far as this user may; says
+    /// Gives what is here, no symbolic link, this access. Owner and label only as far as this user may; says
     /// whether the group is as wanted, which is not for everybody to give either.
     ///
     /// # Errors
@@ -196,10 +196,10 @@ impl DirEntryAt {
         Ok(names)
     }
 
-    /// Makes a plain file with this mode minus umask. Not durable by itself.
+    /// Makes a regular file with this mode minus umask. Not durable by itself.
     ///
     /// # Errors
-    /// Any I/O error; `AlreadyExists` where something lies here.
+    /// Any I/O error; `AlreadyExists` where something is here.
     pub fn make_file(&self, bytes: &[u8], mode: u32) -> io::Result<()> {
         change()?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -208,7 +208,7 @@ impl DirEntryAt {
         File::from(file).write_all(bytes)
     }
 
-    /// fsync of the plain file here; nothing for anything else, whose only bytes are its name.
+    /// fsync of the regular file here; nothing for anything else, whose only bytes are its name.
     ///
     /// # Errors
     /// Any I/O error.
@@ -232,7 +232,7 @@ impl DirEntryAt {
     /// Makes a symbolic link.
     ///
     /// # Errors
-    /// Any I/O error; `AlreadyExists` where something lies here.
+    /// Any I/O error; `AlreadyExists` where something is here.
     pub fn make_link(&self, target: &[u8]) -> io::Result<()> {
         change()?;
         let target = OsString::from_vec(target.to_owned());
@@ -251,7 +251,7 @@ impl DirEntryAt {
         }
     }
 
-    /// Renames what lies here to `to`, in place of a file that lies there.
+    /// Renames what is here to `to`, in place of a file that is there.
     ///
     /// # Errors
     /// Any I/O error; `CrossesDevices` where `to` is on another file system.
@@ -260,7 +260,7 @@ impl DirEntryAt {
         Ok(rustix::fs::renameat(&self.dir, &self.name, &to.dir, &to.name)?)
     }
 
-    /// Renames what lies here to `to`, where nothing may lie.
+    /// Renames what is here to `to`, where nothing may lie.
     ///
     /// # Errors
     /// Any I/O error; `AlreadyExists`; `CrossesDevices`.
@@ -276,7 +276,7 @@ impl DirEntryAt {
         }
     }
 
-    /// Swaps what lies here with what lies at `other`, atomically.
+    /// Swaps what is here with what is at `other`, atomically.
     ///
     /// # Errors
     /// Any I/O error; `CrossesDevices` where `other` is on another file system.
@@ -312,7 +312,7 @@ impl DirEntryAt {
         }
     }
 
-    /// Removes what lies here, with all below it; nothing there is fine. Follows no link.
+    /// Removes what is here, with all below it; nothing there is fine. Follows no link.
     ///
     /// # Errors
     /// Any I/O error.
@@ -327,7 +327,7 @@ impl DirEntryAt {
         }
     }
 
-    /// Copies what lies here to `to`, where nothing may lie.
+    /// Copies what is here to `to`, where nothing may lie.
     ///
     /// # Errors
     /// As [`copy_tree`].

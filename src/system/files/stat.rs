@@ -1,9 +1,9 @@
-//! What lies somewhere, and which one it is.
+//! What is somewhere, and which one it is.
 
 use rustix::fs::{FileType, Statx, StatxFlags};
 use serde::{Deserialize, Serialize};
 
-/// What lies at a path: `statx`, as far as it matters here.
+/// What is at a path: `statx`, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileStat {
     /// What kind of file.
@@ -25,7 +25,7 @@ pub struct FileStat {
 /// The kinds of file gitroll tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
-    /// A plain file.
+    /// A regular file.
     File,
     /// A symbolic link.
     Symlink,

@@ -1,4 +1,4 @@
-//! Whether something can change places with something else, tried where it lies.
+//! Whether something can change places with something else, tried where it is.
 
 use std::io;
 
@@ -8,10 +8,10 @@ use super::dir_entry_at::DirEntryAt;
 use super::stat::FileKind;
 use crate::system::procs::ProcessId;
 
-/// How what lies somewhere can change places.
+/// How what is somewhere can change places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Swapping {
-    /// By `RENAME_EXCHANGE`: something lies there at every moment.
+    /// By `RENAME_EXCHANGE`: something is there at every moment.
     AtOnce,
     /// By two renames: this file system knows no exchange (NFS, many in user space).
     InTwoSteps,
@@ -28,8 +28,8 @@ const PROBE: &str = ".gitroll-probe-";
 impl DirEntryAt {
     /// Tries how the file or directory here could change places with another one, and leaves it where it is.
     ///
-    /// Two directories beside it are exchanged for a trial. What lies here is then renamed onto one of them, which
-    /// holds something: that is refused by every file system, after it has looked whether what lies here could be
+    /// Two directories beside it are exchanged for a trial. What is here is then renamed onto one of them, which
+    /// holds something: that is refused by every file system, after it has looked whether what is here could be
     /// renamed at all.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::system::signals::Until;
 const LOCAL_LIMIT: Duration = Duration::from_secs(300);
 
 /// No command used here says more. TERM lets git remove its lock files and go when gitroll ends before it; what
-/// git leaves (a shared ssh connection, a credential cache) goes on.
+/// git leaves (a shared ssh connection, a credential cache) continues.
 const HOLD: Hold = Hold { most_output: 256 << 20, ends_with_us: true, leaves_group: true };
 
 /// The same for every command.

@@ -213,7 +213,7 @@ fn canonical(key: &str) -> String {
     }
 }
 
-/// Whether `path` is one that the user declared safe although somebody else owns it.
+/// Whether `path` is one that the user declared safe although someone else owns it.
 pub(super) fn declared_safe(settings: &Settings, path: &Path) -> bool {
     let mut safe = false;
     for (_, value) in settings.of_user(|key| key == b"safe.directory") {

@@ -75,7 +75,7 @@ impl Git {
         })
     }
 
-    /// The patch from one commit to another, of these paths or of all where there are none.
+    /// The patch from one commit to another, of these paths or of all if there are none.
     ///
     /// # Errors
     /// `Command` when git cannot make it, as where contents are missing.

@@ -76,7 +76,7 @@ impl Git {
     /// Detaches HEAD at `to` if it is at `from`, with a reflog line; durable. No branch moves.
     ///
     /// # Errors
-    /// `Ref` when HEAD is not at `from`, `Object` when `to` is no commit here.
+    /// `Ref` when HEAD is not at `from`, `Object` when `to` is not a commit here.
     pub fn move_head(&self, from: &Oid, to: &Oid, why: &str) -> Result<(), GitError> {
         self.tree_of(to)?;
         let found = self.head()?.commit;

@@ -79,7 +79,7 @@ pub(super) struct KilledCommand {
 impl RunningCommand {
     const VERSION: u32 = 1;
 
-    /// Notes durably that a command begins. `None` where it cannot be noted (a full disk, no directory of
+    /// Notes durably that a command begins. `None` if it cannot be noted (a full disk, no directory of
     /// gitroll's own): then nothing it leaves is taken for ours.
     pub(super) fn begin(git: &Git, verb: &str, takes: &LocksTaken) -> Option<Self> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -184,7 +184,7 @@ pub struct StaleFiles {
     pub locks: Vec<PathBuf>,
     /// Half-written objects and packs, likewise.
     pub objects: Vec<PathBuf>,
-    /// What may be of use to somebody at this moment: a git command works in this repository.
+    /// What may be of use to someone at this moment: a git command works in this repository.
     pub in_doubt: Vec<PathBuf>,
 }
 

@@ -27,7 +27,7 @@ pub(super) type Marks = BTreeMap<RepoPath, IndexMark>;
 /// The file that keeps them.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct KeptMarks {
-    /// The index is about to be made anew, or was and has not got its marks back: what it says does not count.
+    /// The index is about to be created again, or was and has not got its marks back: what it says does not count.
     #[serde(default)]
     resetting: bool,
     #[serde(default)]
@@ -60,7 +60,7 @@ impl Git {
         marks
     }
 
-    /// Writes down all marks, before the index is made anew.
+    /// Writes down all marks, before the index is created again.
     pub(super) fn keep_marks(&self, marks: &Marks) -> Result<(), GitError> {
         let kept = self.kept_marks();
         if marks.is_empty() && kept.files.is_empty() {

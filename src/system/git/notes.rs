@@ -66,7 +66,7 @@ impl Git {
             .transpose()
     }
 
-    /// A commit on `old` that gives `object` this note; `None` where it has it already.
+    /// A commit on `old` that gives `object` this note; `None` if it has it already.
     fn with_note(
         &self,
         old: Option<&Oid>,
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(shown, "served\nand left");
         let log = repo.git(&["log", "-1", "--format=%N", "--notes=gitroll/production/*"]);
         assert_eq!(log.trim_end(), "served\nand left");
-        // The same again is no new commit.
+        // The same again is not a new commit.
         let tip = repo.id(NOTES);
         git.set_note(NOTES, &head, "served\nand left\n", &ana()).unwrap();
         assert_eq!(repo.id(NOTES), tip);

@@ -81,7 +81,7 @@ impl Git {
         self.bytes(id, kind.into(), most)
     }
 
-    /// The content of a blob; `None` where it has more than `most` bytes.
+    /// The content of a blob; `None` if it has more than `most` bytes.
     ///
     /// # Errors
     /// `Object` when it is missing, damaged or no blob.
@@ -291,7 +291,7 @@ pub(super) fn oid(id: gix::ObjectId) -> Oid {
     id.to_string().parse().expect("gix prints ids as lower-case hex of full length")
 }
 
-/// One of our ids for gix; `None` where this build of gix lacks its hash.
+/// One of our ids for gix; `None` if this build of gix lacks its hash.
 pub(super) fn gix_id(id: &Oid) -> Option<gix::ObjectId> {
     gix::ObjectId::from_hex(id.as_str().as_bytes()).ok()
 }

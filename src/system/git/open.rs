@@ -96,7 +96,7 @@ impl Git {
     }
 }
 
-/// What lies at or above a directory.
+/// What is at or above a directory.
 struct Found {
     git_dir: PathBuf,
     work_dir: Option<PathBuf>,
@@ -210,7 +210,7 @@ fn check_owner(
 /// [`declared_safe`], asked of git outside of any repository.
 fn declared_safe_by_user(top: &Path, program: &Path, environment: &Environment) -> bool {
     let mut env = environment.for_git();
-    // A place that is no repository: only the user's and the system's files are read.
+    // A place that is not a repository: only the user's and the system's files are read.
     env.insert("GIT_DIR".into(), "/dev/null".into());
     config::hand_over(environment.configuration(), &mut env);
     let args = ["config", "--list", "--show-scope", "-z"].map(Into::into).to_vec();

@@ -295,7 +295,7 @@ impl Git {
         Ok(found)
     }
 
-    /// Follows symbolic refs to an object; `None` where the last of them names a ref that is not there.
+    /// Follows symbolic refs to an object; `None` if the last of them names a ref that is not there.
     pub(super) fn follow(&self, name: &str, target: Target) -> Result<Option<Oid>, GitError> {
         let mut target = target;
         for _ in 0..MOST_HOPS {
@@ -322,7 +322,7 @@ impl Git {
         }
     }
 
-    /// `packed-refs`, opened anew each time: gix's own cache goes by the file's time, which two quick
+    /// `packed-refs`, opened again each time: gix's own cache goes by the file's time, which two quick
     /// changes may share.
     pub(super) fn packed(&self) -> Result<Option<gix::refs::packed::Buffer>, GitError> {
         let path = self.common_dir.join("packed-refs");
@@ -354,7 +354,7 @@ impl Git {
             let entry = entry.map_err(failed)?;
             let file_name = entry.file_name();
             let mut name = [prefix, file_name.as_bytes()].concat();
-            // A writer's lock is no ref.
+            // A writer's lock is not a ref.
             if name.ends_with(b".lock") {
                 continue;
             }

@@ -192,7 +192,7 @@ impl Git {
     /// Pushes full ref names to the same names, atomically, without force.
     ///
     /// # Errors
-    /// `Command` when git cannot be run or `remote` is not configured; what the remote says is no error.
+    /// `Command` when git cannot be run or `remote` is not configured; what the remote says is not an error.
     pub fn push(&self, remote: &str, refs: &[String]) -> Result<Pushed, GitError> {
         if refs.is_empty() {
             return Ok(Pushed::Done);

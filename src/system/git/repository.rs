@@ -26,7 +26,7 @@ pub enum OpenError {
     /// No work tree.
     #[error("{0} is a bare repository: gitroll deploys a work tree")]
     Bare(PathBuf),
-    /// Owned by somebody else.
+    /// Owned by someone else.
     #[error("{path} belongs to {owner}, not to {user}")]
     ForeignOwner {
         /// The repository.

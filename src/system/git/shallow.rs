@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(git.ancestry(&later, &side).unwrap(), Ancestry::NoAncestor);
         assert_eq!(git.ancestry(&later, &next).unwrap(), Ancestry::Ancestor);
 
-        // Cut off anew.
+        // Cut off again.
         origin.commit("more");
         let last = origin.commit("last");
         clone.git(&["fetch", "-q", "--depth", "1", &url, "main"]);

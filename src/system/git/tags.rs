@@ -44,7 +44,7 @@ pub enum TagKind {
 }
 
 impl TagKind {
-    /// The commit it names; `None` where it names none.
+    /// The commit it names; `None` if it names none.
     pub fn commit(&self) -> Option<&Oid> {
         match self {
             TagKind::Lightweight(commit) | TagKind::Annotated { commit, .. } => Some(commit),

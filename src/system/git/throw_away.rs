@@ -298,7 +298,7 @@ fn setting(key: &[u8], value: &[u8]) -> Vec<u8> {
     [b"[", section, &below, b"]\n\t", name, b" = ", &value, b"\n"].concat()
 }
 
-/// A remote's URL without what stands in it to log in; `None` for one that names a program (`ext::…`).
+/// A remote's URL without what is in it to log in; `None` for one that names a program (`ext::…`).
 fn public_url(url: &[u8]) -> Option<Vec<u8>> {
     let Some(scheme) = url.find(b"://") else {
         let helper = url.find(b"::").is_some_and(|at| !url[..at].contains(&b'/'));
@@ -345,7 +345,7 @@ fn line(path: &[u8]) -> Vec<u8> {
     [b"\"".as_slice(), &path, b"\"\n"].concat()
 }
 
-/// The content of a plain file; `None` where there is none.
+/// The content of a regular file; `None` if there is none.
 fn small(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::metadata(path) {
         Ok(meta) if meta.is_file() && meta.len() <= MOST_BYTES => fs::read(path).map(Some),

@@ -166,8 +166,8 @@ impl Git {
         self.write_parsed(&tree)
     }
 
-    /// Writes the tree of `base` with every path of `removed` taken out, itself and what lies below it, and
-    /// then every entry of `put` put in. A file that stands where an entry needs a directory gives way.
+    /// Writes the tree of `base` with every path of `removed` taken out, itself and what is below it, and
+    /// then every entry of `put` put in. A file that is where an entry needs a directory gives way.
     ///
     /// # Errors
     /// `Object`, `Io`.
@@ -231,7 +231,7 @@ impl Git {
         Ok(None)
     }
 
-    /// Adds every file, link and submodule of a tree that lies at `at`.
+    /// Adds every file, link and submodule of a tree that is at `at`.
     fn entries_of_tree(
         &self,
         tree: &Oid,

@@ -1,4 +1,4 @@
-//! What git was in the middle of when somebody left: a merge, a rebase, a bisection.
+//! What git was in the middle of when someone left: a merge, a rebase, a bisection.
 
 use std::fmt;
 use std::path::PathBuf;

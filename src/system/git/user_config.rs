@@ -78,7 +78,7 @@ impl Git {
     }
 
     /// The user's pager, a line for the shell, chosen as git chooses it but never by the repository: `None`
-    /// where there is none or it is `cat`.
+    /// if there is none or it is `cat`.
     pub fn user_pager(&self) -> Option<String> {
         let named = self.environment.text("GIT_PAGER").map(str::to_owned);
         let named = named

@@ -54,7 +54,7 @@ impl Git {
         let mut asked = Vec::new();
         // git refuses to answer for a path that leads through a symbolic link.
         for path in paths.iter().filter(|path| directories.real_above(path)) {
-            // With `./` before it, a name that begins with `:` is no pathspec magic.
+            // With `./` before it, a name that begins with `:` is not a pathspec magic.
             asked.extend_from_slice(&[b"./", path.as_bytes(), b"\0"].concat());
         }
         if asked.is_empty() {
@@ -73,7 +73,7 @@ impl Git {
         Ok(paths.iter().filter(|path| covered.contains(path.as_bytes())).cloned().collect())
     }
 
-    /// What lies in the work tree and the ignore rules cover; of a directory of which they cover all only its own
+    /// What is in the work tree and the ignore rules cover; of a directory of which they cover all only its own
     /// path.
     ///
     /// # Errors

@@ -52,7 +52,7 @@ pub fn telling_lines(output: &[u8], most: usize) -> Vec<String> {
     ranked.into_iter().map(|(_, index)| secrets::cut(lines[index].trim(), WIDTH)).collect()
 }
 
-/// What stands where the middle of an output is not kept.
+/// What is where the middle of an output is not kept.
 pub(super) fn gap(bytes: u64) -> String {
     format!("\n… {bytes} bytes left out …\n")
 }

@@ -205,7 +205,7 @@ fn what_a_start_command_leaves_running_goes_on() {
 fn a_program_begins_only_when_its_process_is_noted() {
     let dir = tempfile::tempdir().unwrap();
     let (note, begun) = (dir.path().join("note"), dir.path().join("begun"));
-    // To note something here takes until somebody reads it.
+    // To note something here takes until someone reads it.
     let made = Command::new("mkfifo").arg(&note).status().unwrap();
     assert!(made.success());
     let mut noted = shell(&format!("touch {}", begun.display()));

@@ -84,8 +84,8 @@ fn what_is_off_already_is_not_switched_off_again() {
     let nothing = Standing { good: None, ..off(&["A", "B"]) };
     let advice = chosen(&config, &nothing);
     assert_eq!((advice.level.as_str(), &advice.command), ("full", &None));
-    assert!(advice.notes.iter().any(|note| note.contains("no state to go back to")));
-    assert!(advice.notes.iter().any(|note| note.contains("does not carry out level full")));
+    assert!(advice.notes.iter().any(|note| note.contains("no version to roll back to")));
+    assert!(advice.notes.iter().any(|note| note.contains("does not support level full")));
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn state(name: &str, digit: char) -> State {
 
 const HOSTILE: &str = "x\n\u{1b}[2J`@everyone` [a](https://evil.example) <b>\u{202e}\r| #1 **";
 
-/// With this many of everything, all of it named by somebody hostile.
+/// With this many of everything, all of it named by someone hostile.
 fn diff(many: usize) -> Diff {
     let path = RepoPath::new(HOSTILE.replace('/', ":")).unwrap();
     let file = FileChange {
@@ -86,7 +86,7 @@ fn nothing_from_the_repository_is_a_command_to_the_terminal_or_markup() {
         assert!(!page.iter().any(hidden), "{page:?}");
     }
     for line in whole(&diff(2), Form::Markdown) {
-        // What stands outside of code: every other piece between backticks.
+        // What is outside of code: every other piece between backticks.
         let outside: String = line.split('`').step_by(2).collect();
         let wrong = outside.contains(['@', '<', '#', '|', '[', '_', '/']);
         assert!(!wrong, "{line:?}");

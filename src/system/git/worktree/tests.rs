@@ -103,7 +103,7 @@ fn only_what_was_read_long_after_its_last_change_is_remembered() {
     repo.write("a.txt", "two\n");
     assert_eq!(names(&git, &head), ["a.txt"]);
 
-    // A damaged cache, and one that others may write, are not believed.
+    // A damaged cache, and one that others may write, are not trusted.
     let mut damaged = learnt.clone();
     damaged[30] ^= 1;
     fs::write(&cache, &damaged).unwrap();
@@ -208,7 +208,7 @@ fn head_is_detached_from_the_expected_commit_only_and_no_branch_moves() {
     assert!(matches!(git.move_head(&first, &second, "x"), Err(GitError::Ref { .. })));
     assert_eq!(git.head().unwrap().branch.as_deref(), Some("refs/heads/main"));
 
-    // To the very commit it is at: it is detached all the same.
+    // To the very commit it is at: it is detached anyway.
     git.move_head(&second, &second, "gitroll: stay").unwrap();
     assert_eq!(git.head().unwrap().branch, None);
     git.move_head(&second, &first, "gitroll: back to v1").unwrap();
