@@ -137,7 +137,7 @@ fn a_deploy_that_brings_the_same_content_back_is_refused_and_a_changed_one_is_no
     let refused = host.gitroll(&["deploy", &same, "--yes"]);
     refused
         .exit(10)
-        .stderr_has("has QW-001 in a version that was marked bad")
+        .stderr_has("contains QW-001 in a version that was marked bad")
         .stderr_has("--keep-component QW-001")
         .stderr_has("--fixes ")
         .stderr_has("gitroll unhold ");
@@ -515,7 +515,7 @@ fn an_overlapping_component_does_not_bring_back_what_is_held() {
     host.gitroll(&["component", "QW-001", "--yes"]).exit(0);
     host.gitroll(&["component", "ALL", "--to", &bad, "--yes"])
         .exit(10)
-        .stderr_has("has QW-001 in a version that was marked bad");
+        .stderr_has("contains QW-001 in a version that was marked bad");
     answers(&s, "upload", "one at a time");
     s.app.lightweight_tag("v9-stable");
     host.gitroll(&["component", "QW-001", "--to", "v9-stable", "--yes"])

@@ -32,7 +32,9 @@ impl<'s, 'h> Second<'s, 'h> {
         let url = s.app.git(&["remote", "get-url", "origin"]);
         s.host.run("git", &["clone", "-q", url.trim(), dir.to_str().expect("UTF-8")]).exit(0);
         let second = Self { s, dir };
-        second.gitroll(&["init", "--yes", "--environment", "production", "--name", "web-2"]).exit(0);
+        second
+            .gitroll(&["init", "--yes", "--environment", "production", "--name", "web-2"])
+            .exit(0);
         second
     }
 

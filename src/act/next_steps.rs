@@ -26,9 +26,10 @@ pub fn of(run: &Run) -> Vec<NextStep> {
             way("gitroll resume --done", "it finished, or you finished it: continues".to_owned()),
             way("gitroll resume --redo", "runs it again".to_owned()),
             match run.course() {
-                Course::Preparing => {
-                    way("gitroll abort", format!("discards what was prepared; {from} continues to serve"))
-                }
+                Course::Preparing => way(
+                    "gitroll abort",
+                    format!("discards what was prepared; {from} continues to serve"),
+                ),
                 _ => way("gitroll abort", format!("restores {from}")),
             },
         ];

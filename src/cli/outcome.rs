@@ -149,7 +149,7 @@ pub fn ended(ui: &Ui, outcome: &ChangeOutcome) {
     ui.document(&outcome.command, exit.code(), &outcome.answer);
 }
 
-/// What is known of a state that was put back.
+/// What is known of a state that was restored.
 fn seen_again(weak: Option<&str>) -> String {
     match weak {
         None => "observed serving".to_owned(),

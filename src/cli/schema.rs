@@ -3,8 +3,8 @@
 use schemars::{Schema, schema_for};
 
 use super::{
-    advise, apps, check, component, config, demo, doctor, eject, failure, flags, hooks, init, log, mark,
-    promote, saved, service, show, status, targets,
+    advise, apps, check, component, config, demo, doctor, eject, failure, flags, hooks, init, log,
+    mark, promote, saved, service, show, status, targets,
 };
 use crate::act::outcome::ChangeAnswer;
 use crate::act::ramp::RampAnswer;

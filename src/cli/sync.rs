@@ -11,14 +11,11 @@ use crate::ui::{Ui, escape};
 
 /// Exchange records and stable tags with the remote
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Fetches every host's records and the stable tags, then pushes this host's. Nothing is
-overwritten on either side. Exits 10 where the two sides do not fit together.
+#[command(after_help = "Examples:
+  gitroll sync                    fetch every host's records, then push this host's
+  gitroll sync --remote backup
 
-Examples:
-  gitroll sync
-  gitroll sync --remote backup"
-)]
+Nothing is overwritten on either side. Exits 10 if the two sides do not fit together.")]
 pub struct SyncArgs {
     /// Remote to exchange with [default: `name` of `[remote]` in gitroll.toml]
     #[arg(long, value_name = "NAME")]

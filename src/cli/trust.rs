@@ -18,12 +18,12 @@ const MOST_BYTES: u64 = 64 << 10;
 
 /// Show and extend the list of keys whose records this host believes
 #[derive(Debug, Args)]
-#[command(after_help = "A second host joins with two commands:
-  new host$   gitroll trust request               prints one line; nothing in it is secret
-  this host$  gitroll trust add 'LINE'            shows the fingerprint, asks, trusts it
+#[command(after_help = "Examples:
+  gitroll trust request           on the new host: prints one line, which is not secret
+  gitroll trust add 'LINE'        on this host: shows the fingerprint, asks, trusts it
 
-Keys are taken from the file beside the host binding, never from the repository. To stop
-trusting a key, remove its line there, or list the key in the file `revoked` beside it.")]
+Keys are stored beside the host binding, never in the repository. To stop trusting a key, \
+remove its line from the trust file, or list the key in the file `revoked` beside it.")]
 pub struct TrustArgs {
     #[command(subcommand)]
     action: Option<Action>,

@@ -396,6 +396,8 @@ impl History {
             span.ended = Some(began.clone());
             span.doubtful |= doubtful;
         }
+        let state = self.states.entry(from.clone()).or_default();
+        state.spans.push(self.deployments.len());
         self.deployments.push(ServedSpan {
             commit: from.clone(),
             seq: record.seq,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-/// Set up this checkout: write gitroll.toml, bind the host, create a key and the first record
+/// Set up this checkout: gitroll.toml, host binding, signing key and first record
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gitroll init                                ask for names, edited files and old tags
