@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Stdio;
+use std::time::Duration;
 
 use super::{Made, has_lines};
 use crate::support::*;
@@ -25,7 +26,12 @@ fn a_python_app_under_systemd() {
         inside.unit("shop-web.service", &unit);
         inside.run("systemctl", &["start", "shop-web"]).exit(0);
         made.serves("1.0.0");
-        let gitroll = |args: &[&str]| inside.gitroll(args);
+        // A deploy makes an environment of Python: on a busy machine that takes more than a command of the box may.
+        let gitroll = |args: &[&str]| {
+            let mut command = inside.command(&host.path("gitroll-inside").to_string_lossy());
+            command.args(args);
+            Answer::of(command, Duration::from_secs(180))
+        };
         let config = made.init(&gitroll);
         has_lines(
             &config,
