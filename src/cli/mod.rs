@@ -309,7 +309,7 @@ fn command() -> clap::Command {
     for (title, group) in GROUPS {
         verbs.push_str(&format!("{title}:\n"));
         for verb in group {
-            verbs.push_str(&format!("  {verb:<10} {}\n", about(verb)));
+            verbs.push_str(&format!("  {verb:<10} {}\n", folded(&about(verb), 13, 80)));
         }
         verbs.push('\n');
     }
@@ -317,6 +317,24 @@ fn command() -> clap::Command {
     let without = "  Without a command: the status of the app here, else the apps of this host\n\n";
     command
         .help_template(format!("{head}{without}{verbs}Global options:\n{{options}}{{after-help}}"))
+}
+
+/// A text in lines of at most `width` columns, those after the first set in by `indent`, where it begins as well.
+fn folded(text: &str, indent: usize, width: usize) -> String {
+    let (mut folded, mut column) = (String::new(), indent);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > width {
+            folded.push_str(&format!("\n{:indent$}", ""));
+            column = indent;
+        } else if column > indent {
+            folded.push(' ');
+            column += 1;
+        }
+        folded.push_str(word);
+        column += length;
+    }
+    folded
 }
 
 /// Says what the arguments are wrong about, as lines or as JSON; help and version are no errors.
