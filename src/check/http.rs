@@ -247,7 +247,7 @@ fn no_answer_within(limit: Duration) -> Unanswered {
 /// Why a question got no answer. What hyper says of a connection that was closed it says in words only.
 fn unanswered(error: &reqwest::Error, url: &Url) -> Unanswered {
     let closed =
-        || Unanswered::Refused("connection connection closed without an answer".to_owned());
+        || Unanswered::Refused("connection closed without an answer".to_owned());
     if let Some(io) = io_error(error) {
         if is_nobody(io) {
             return Unanswered::NoListener(format!("no listener on {}", place(url)));
@@ -611,6 +611,6 @@ mod tests {
         };
         let answer = ask(&request).map(|reply| reply.status);
         closing.join().expect("it closes");
-        assert_eq!(answer, Err("connection connection closed without an answer".to_owned()));
+        assert_eq!(answer, Err("connection closed without an answer".to_owned()));
     }
 }
