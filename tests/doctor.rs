@@ -146,7 +146,7 @@ fn a_trust_file_that_is_gone_or_lacks_the_hosts_key_is_made_good() {
     let host = TestEnvironment::new();
     let _s = ready(&host, &quick());
     fs::remove_file(host.path("gitroll/trust")).expect("it is a file");
-    is_mended(&host, "trust", "is gone");
+    is_mended(&host, "trust", "is missing");
     fs::write(host.path("gitroll/trust"), "# nobody\n").expect("it is writable");
     is_mended(&host, "trust", "not trusted");
 }

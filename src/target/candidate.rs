@@ -218,7 +218,7 @@ impl fmt::Display for Reason {
             }
             Reason::Ahead => f.write_str("newer than what serves, and not deployed here since"),
             Reason::Demoted { by } => write!(f, "its promotion was withdrawn ({by})"),
-            Reason::FailedWhenLeft { by } => write!(f, "was was failing when it was left ({by})"),
+            Reason::FailedWhenLeft { by } => write!(f, "was failing when it was left ({by})"),
             Reason::Reverted { by } => write!(f, "reverted by {}", by.short()),
             Reason::Bad { by } => write!(f, "bad ({by})"),
             Reason::Held { commit, by } => {
