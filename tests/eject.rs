@@ -183,7 +183,7 @@ fn what_a_kill_left_half_done_is_finished_by_the_same_command() {
         fs::remove_dir_all(state(&s).join(dir)).ok();
     }
     fs::remove_file(state(&s).join("services/web.json")).expect("it is there");
-    host.gitroll(&["eject", "--yes"]).exit(0).stdout_has("HEAD is on gitroll-ejected already");
+    host.gitroll(&["eject", "--yes"]).exit(0).stdout_has("HEAD is already on gitroll-ejected");
     assert!(!host.path("gitroll/host.toml").exists());
     assert_eq!(s.app.pid_served(), pid);
 }
