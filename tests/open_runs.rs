@@ -328,9 +328,9 @@ fn a_torn_first_line_of_a_run_that_went_on_is_no_run_that_never_began() {
     let journal = run.join("journal.jsonl");
     let bytes = fs::read(&journal).expect("it is there");
     fs::write(&journal, &bytes[..100]).expect("it is writable");
-    asks_a_person(&host, &run, "converge.json shows that the run went on");
+    asks_a_person(&host, &run, "converge.json shows that the run continued");
     fs::remove_file(&journal).expect("it is ours");
-    asks_a_person(&host, &run, "journal.jsonl is gone");
+    asks_a_person(&host, &run, "journal.jsonl is missing");
     fs::write(&journal, bytes).expect("it is writable");
     host.gitroll(&["abort"]).exit(0);
     s.serves("1.0.0");
@@ -342,8 +342,8 @@ fn a_plan_that_is_gone_is_a_damaged_run() {
     let (s, run) = killed_half_way(&host);
     let plan = fs::read(run.join("plan.json")).expect("it is there");
     fs::remove_file(run.join("plan.json")).expect("it is ours");
-    asks_a_person(&host, &run, "plan.json is gone");
-    host.gitroll(&["doctor"]).exit(1).stdout_has("plan.json is gone");
+    asks_a_person(&host, &run, "plan.json is missing");
+    host.gitroll(&["doctor"]).exit(1).stdout_has("plan.json is missing");
     fs::write(run.join("plan.json"), plan).expect("it is writable");
     host.gitroll(&["resume"]).exit(0);
     s.serves("1.1.0");

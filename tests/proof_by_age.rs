@@ -179,7 +179,7 @@ fn what_was_failing_when_it_was_left_or_was_reverted_is_no_last_good() {
     host.gitroll(&["deploy", &next, "--yes"]).exit(0);
     let planned = host.gitroll(&["back", "--plan"]);
     planned.exit(0).stderr_has("to       v1.0.0").stderr_has("v1.2.0  reverted by");
-    planned.stderr_has("v1.1.0  failing when it was left");
+    planned.stderr_has("v1.1.0  was failing when it was left");
 
     // Going back by `deploy` while what serves fails is a rollback, and can be undone as one.
     s.app.mend("1.1.0");
@@ -213,7 +213,7 @@ fn on_the_first_day_what_served_for_seconds_is_better_than_what_fails() {
     host.gitroll(&["deploy", &hand_made, "--yes"]).exit(10).stderr_has("is held");
     s.app.sour("1.1.0");
     let back = host.gitroll(&["back", "--yes"]);
-    back.exit(0).stderr_has("s only").stderr_has("no better version was proven here");
+    back.exit(0).stderr_has("served only").stderr_has("no better version was proven here");
     s.serves("1.0.0");
 }
 

@@ -219,9 +219,10 @@ fn own_files(site: &Site) -> usize {
         let inside = dir.starts_with(&state);
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            let temporary = name.to_str().is_some_and(|name| is_temporary(name, inside));
-            let own = temporary && is_own_file(&entry.path(), inside);
-            removed += usize::from(own && fs::remove_file(entry.path()).is_ok());
+            let name = name.to_str().unwrap_or_default();
+            let own = is_temporary(name, inside) && is_own_file(&entry.path(), inside);
+            let probe = is_left_swap_probe(name) && remove_swap_probe(&entry.path());
+            removed += usize::from(probe || own && fs::remove_file(entry.path()).is_ok());
         }
     }
     removed
@@ -233,6 +234,21 @@ fn is_temporary(name: &str, inside: bool) -> bool {
     let own = [".gitroll-", ".tmp"].iter().filter(|_| inside);
     let rest = [".gitroll-probe-"].iter().chain(own).find_map(|prefix| name.strip_prefix(prefix));
     rest.is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+/// A directory in which a process that is gone tried a swap: `.gitroll-probe-<pid>-1` or `-2`.
+fn is_left_swap_probe(name: &str) -> bool {
+    let rest = name.strip_prefix(".gitroll-probe-").and_then(|rest| rest.split_once('-'));
+    rest.is_some_and(|(pid, number)| {
+        let gone = |pid: u32| ProcessId::of(pid).is_none();
+        ["1", "2"].contains(&number) && pid.parse().is_ok_and(gone)
+    })
+}
+
+/// Removes it, where it is as the trial made it: whatever else someone put there stays.
+fn remove_swap_probe(path: &Path) -> bool {
+    let _ = fs::remove_dir(path.join("held"));
+    fs::remove_dir(path).is_ok()
 }
 
 /// Nothing is ever written to a probe.
@@ -421,6 +437,15 @@ mod tests {
             ("journal.jsonl", true, false),
         ] {
             assert_eq!(is_temporary(name, inside), wanted, "{name}");
+        }
+        let own = format!(".gitroll-probe-{}-1", std::process::id());
+        for (name, wanted) in [
+            (".gitroll-probe-4194304-2", true),
+            (".gitroll-probe-4194304-3", false),
+            (".gitroll-probe-4194304", false),
+            (own.as_str(), false),
+        ] {
+            assert_eq!(is_left_swap_probe(name), wanted, "{name}");
         }
     }
 }
