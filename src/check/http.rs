@@ -246,8 +246,7 @@ fn no_answer_within(limit: Duration) -> Unanswered {
 
 /// Why a question got no answer. What hyper says of a connection that was closed it says in words only.
 fn unanswered(error: &reqwest::Error, url: &Url) -> Unanswered {
-    let closed =
-        || Unanswered::Refused("connection closed without an answer".to_owned());
+    let closed = || Unanswered::Refused("connection closed without an answer".to_owned());
     if let Some(io) = io_error(error) {
         if is_nobody(io) {
             return Unanswered::NoListener(format!("no listener on {}", place(url)));
