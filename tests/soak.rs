@@ -23,7 +23,7 @@ fn two_versions<'h>(host: &'h TestEnvironment, config: &AppConfig) -> (Scenario<
 
 fn soaks<'h>(host: &'h TestEnvironment, rev: &str, more: &[&str]) -> Going<'h> {
     let going = Going::start(host, &[&["deploy", rev, "--yes"], more].concat());
-    going.tells("watched for");
+    going.tells("watching for");
     going
 }
 
@@ -178,7 +178,7 @@ fn a_person_who_stops_the_watching_is_told_the_truth() {
     s.serves("1.1.0");
     // Stopped while it fails it is no success.
     let going = Going::start(&host, &["deploy", &two, "--yes", "--soak", "60s"]);
-    going.tells("watched for");
+    going.tells("watching for");
     s.app.sour("1.1.0");
     going.interrupt();
     going.ends(21);
