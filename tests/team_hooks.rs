@@ -173,7 +173,7 @@ fn a_command_that_fails_beforehand_refuses_and_one_that_fails_after_activation_i
     tells(&host, "on_failed", &["GITROLL_RESULT=untouched", "GITROLL_VERSION=1.0.0"]);
     assert!(!told(&host, "on_failed").contains("GITROLL_RECORD"), "it is not recorded");
     assert_eq!(s.app.pid_served(), pid);
-    host.gitroll(&["log", "-n", "1"]).exit(0).stdout_has("promote");
+    host.gitroll(&["log", "-n", "2"]).exit(0).stdout_has("promote");
     end_order(&host, "fail-before_deploy");
 
     forget(&host);
@@ -377,7 +377,7 @@ fn a_command_in_which_gitroll_was_killed_is_run_again_only_if_it_says_so() {
     // Before anything was touched: the question, then the other moments follow.
     killed_in(&host, "before_deploy", &deploy);
     let status = host.gitroll(&["status"]);
-    status.exit(0).stdout_has("goes on (process").stdout_has("hook.sh` run to its end?");
+    status.exit(0).stdout_has("is still running (process").stdout_has("hook.sh` run to its end?");
     end_order(&host, "slow-before_deploy");
     let asked = host.gitroll(&["resume"]);
     asked.exit(22).stderr_has("before_deploy was interrupted").stderr_has("resume --done");

@@ -94,7 +94,7 @@ fn flags_that_are_off_and_files_of_another_release_are_told_before_and_after() {
     let part = host.gitroll(&["status", "--json"]).json()["result"]["parts"][0].clone();
     assert_eq!(part["not_as_in"]["version"], "1.1.0", "{part}");
     assert_eq!(part["flag_off"], false, "{part}");
-    host.gitroll(&["component"]).exit(0).stdout_has("not as in v1.1.0");
+    host.gitroll(&["component"]).exit(0).stdout_has("different from v1.1.0");
     s.app.write("features/upload/index.js", "// two at once\n");
     let serving = s.app.head();
     let next = s.app.commit_version("1.2.0", Behaviour::Good);
