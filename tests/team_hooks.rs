@@ -377,7 +377,7 @@ fn a_command_in_which_gitroll_was_killed_is_run_again_only_if_it_says_so() {
     // Before anything was touched: the question, then the other moments follow.
     killed_in(&host, "before_deploy", &deploy);
     let status = host.gitroll(&["status"]);
-    status.exit(0).stdout_has("is still running (process").stdout_has("hook.sh` run to its end?");
+    status.exit(0).stdout_has("is still running (process").stdout_has("hook.sh` finish?");
     end_order(&host, "slow-before_deploy");
     let asked = host.gitroll(&["resume"]);
     asked.exit(22).stderr_has("before_deploy was interrupted").stderr_has("resume --done");
