@@ -79,7 +79,7 @@ pub fn output(
         Ok(None) => return Ok(None),
         Err(error) => return Err(cannot(output, &error)),
     }
-    match spot.try_swap() {
+    match spot.try_swap(&site.state()) {
         Ok(Swapping::AtOnce) => Ok(None),
         Ok(Swapping::InTwoSteps) => Ok(Some(format!(
             "{output} is replaced in two steps on this file system: for a moment it does not exist"

@@ -152,13 +152,7 @@ impl World<'_> {
         assert!(!self.run_is_open(), "a run is still open");
         let now = State::of(self, act);
         let (old, new) = self.expected(act);
-        // The two empty directories of a trial go with the next changing command, which is looked at below.
-        let but_trials = |state: &State| {
-            let mut found = now.differences(state);
-            found.retain(|line| !line.starts_with("+ .gitroll-probe-"));
-            found
-        };
-        let (not_old, not_new) = (but_trials(old), but_trials(new));
+        let (not_old, not_new) = (now.differences(old), now.differences(new));
         let found = match (not_old.is_empty(), not_new.is_empty()) {
             (true, _) => Found::Old,
             (_, true) => Found::New,

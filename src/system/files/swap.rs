@@ -1,11 +1,11 @@
 //! Whether something can change places with something else, tried where it is.
 
 use std::io;
+use std::path::Path;
 
 use rustix::io::Errno;
 
 use super::dir_entry_at::DirEntryAt;
-use super::stat::FileKind;
 use crate::system::procs::ProcessId;
 
 /// How what is somewhere can change places.
@@ -28,19 +28,30 @@ const PROBE: &str = ".gitroll-probe-";
 impl DirEntryAt {
     /// Tries how the file or directory here could change places with another one, and leaves it where it is.
     ///
-    /// Two directories beside it are exchanged for a trial. What is here is then renamed onto one of them, which
-    /// holds something: that is refused by every file system, after it has looked whether what is here could be
-    /// renamed at all.
+    /// Two directories are exchanged for a trial. What is here is then renamed onto one of them, which holds something:
+    /// that is refused by every file system, after it has looked whether what is here could be renamed at all.
+    ///
+    /// They lie in `scratch`, a directory of gitroll's own, so that a kill leaves nothing in the tree. They lie beside
+    /// what is here only if nothing can be renamed from there to `scratch`.
     ///
     /// # Errors
     /// Why it cannot be renamed: `ResourceBusy` for a mount point, `CrossesDevices` for a lower layer of an
     /// overlay, `PermissionDenied`; and where nothing can be made beside it.
-    pub fn try_swap(&self) -> io::Result<Swapping> {
-        self.remove_left_probes()?;
-        let own = |name: &str| self.beside(format!("{PROBE}{}-{name}", std::process::id()));
+    pub fn try_swap(&self, scratch: &Path) -> io::Result<Swapping> {
+        let scratch = DirEntryAt::try_from(scratch.join(PROBE).as_path())?;
+        match self.try_swap_at(&scratch) {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => self.try_swap_at(self),
+            tried => tried,
+        }
+    }
+
+    /// Tries it with directories beside `place`.
+    fn try_swap_at(&self, place: &DirEntryAt) -> io::Result<Swapping> {
+        place.remove_left_probes()?;
+        let own = |name: &str| place.beside(format!("{PROBE}{}-{name}", std::process::id()));
         let (one, other) = (own("1")?, own("2")?);
         let tried = self.try_with(&one, &other);
-        // Twice: a disk that fails once must leave nothing in the tree.
+        // Twice: a disk that fails once must leave nothing behind.
         let removed =
             [&one, &other].map(|probe| probe.remove_tree().or_else(|_| probe.remove_tree()));
         let swapping = tried?;
@@ -62,16 +73,14 @@ impl DirEntryAt {
             Err(error) if knows_no_exchange(&error) => Swapping::InTwoSteps,
             Err(error) => return Err(error),
         };
-        if self.find()?.is_none_or(|found| found.kind != FileKind::Directory) {
-            return Ok(swapping);
-        }
         match self.rename(one) {
             Ok(()) => {
                 one.rename(self)?;
                 Err(io::Error::other("this file system renames onto directories that hold files"))
             }
             Err(error) => match Errno::from_io_error(&error) {
-                Some(Errno::NOTEMPTY | Errno::EXIST) => Ok(swapping),
+                // A directory is not renamed onto one that holds something, and a file onto none.
+                Some(Errno::NOTEMPTY | Errno::EXIST | Errno::ISDIR) => Ok(swapping),
                 _ => Err(error),
             },
         }
@@ -100,18 +109,43 @@ mod tests {
     #[test]
     fn a_trial_leaves_everything_as_it_was() {
         let dir = tempfile::tempdir().unwrap();
-        let place = |name: &str| DirEntryAt::try_from(dir.path().join(name).as_path()).unwrap();
+        let (tree, own) = (dir.path().join("tree"), dir.path().join("own"));
+        for place in [&tree, &own] {
+            std::fs::create_dir(place).unwrap();
+        }
+        let place = |name: &str| DirEntryAt::try_from(tree.join(name).as_path()).unwrap();
         let live = place("dist");
         live.make_dir().unwrap();
-        std::fs::write(dir.path().join("dist/index.html"), "live").unwrap();
-        // As a trial was left whose process is gone.
-        place(".gitroll-probe-4194304-1").make_dir().unwrap();
+        std::fs::write(tree.join("dist/index.html"), "live").unwrap();
+        std::fs::write(tree.join("bundle.js"), "live").unwrap();
+        // As trials were left whose process is gone.
+        let left = ".gitroll-probe-4194304-1";
+        std::fs::create_dir(own.join(left)).unwrap();
+        place(left).make_dir().unwrap();
         let before = live.find().unwrap().unwrap();
-        assert_eq!(live.try_swap().unwrap(), Swapping::AtOnce);
+        let names = |dir: &Path| -> Vec<_> {
+            let mut names: Vec<_> =
+                std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let untouched = std::fs::metadata(&tree).unwrap().modified().unwrap();
+        for name in ["dist", "bundle.js"] {
+            assert_eq!(place(name).try_swap(&own).unwrap(), Swapping::AtOnce);
+        }
+        assert_eq!(std::fs::metadata(&tree).unwrap().modified().unwrap(), untouched);
+        assert_eq!(names(&own), Vec::<std::ffi::OsString>::new());
+
+        // From another file system nothing can be renamed to a directory of this one.
+        let elsewhere = Path::new("/dev/shm");
+        let device = |path: &Path| rustix::fs::stat(path).map(|stat| stat.st_dev).unwrap();
+        if device(elsewhere) != device(&tree) {
+            for name in ["dist", "bundle.js"] {
+                assert_eq!(place(name).try_swap(elsewhere).unwrap(), Swapping::AtOnce);
+            }
+            assert_eq!(names(&tree), ["bundle.js", "dist"]);
+        }
         assert_eq!(live.find().unwrap().unwrap(), before);
-        let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
-        assert_eq!(left.len(), 1, "{left:?}");
-        std::fs::write(dir.path().join("bundle.js"), "live").unwrap();
-        assert_eq!(place("bundle.js").try_swap().unwrap(), Swapping::AtOnce);
+        assert_eq!(std::fs::read(tree.join("bundle.js")).unwrap(), b"live");
     }
 }
