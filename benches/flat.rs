@@ -2,7 +2,7 @@
 //!
 //! The same commands on hosts with a short past and with a long one, taken in turns: medians of the processor
 //! time of gitroll and what it starts, so that a busy machine changes little. Every record is signed, and every
-//! command verifies, folds and judges what it would on a real host. docs/performance.md has figures.
+//! command verifies, folds and judges what it would on a real host.
 //!
 //! `GITROLL_BENCH_FLAT=10,1000` names the numbers of deployments, `GITROLL_BENCH_OTHER=PATH` another gitroll that is
 //! measured on the same hosts.
@@ -11,11 +11,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output, Stdio};
+use std::process::{Command, ExitCode, Output};
 use std::time::{Duration, Instant};
 
 #[path = "../tests/support/history.rs"]
 mod history;
+
+mod support;
 
 use history::Past;
 
@@ -123,7 +125,8 @@ impl Host {
         for entry in fs::read_dir(fixture).expect("the fixture can be read").flatten() {
             fs::copy(entry.path(), dir.join(entry.file_name())).expect("the fixture can be copied");
         }
-        fs::write(dir.join("gitroll.toml"), configuration()).expect("the tree is writable");
+        fs::write(dir.join("gitroll.toml"), support::configuration(""))
+            .expect("the tree is writable");
         let program = env!("CARGO_BIN_EXE_gitroll").to_owned();
         let host = Self { dir, home, deployments, program };
         host.must(&["init", "-q", "-b", "main", "."]);
@@ -159,37 +162,6 @@ impl Host {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command
-            .current_dir(&self.dir)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", &self.home)
-            .env("GITROLL_HOME", self.home.join("gitroll"))
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .envs(["AUTHOR", "COMMITTER"].iter().flat_map(|role| {
-                [
-                    (format!("GIT_{role}_NAME"), "Bench"),
-                    (format!("GIT_{role}_EMAIL"), "bench@example.org"),
-                ]
-            }))
-            .stdin(Stdio::null());
-        command
+        support::command(program, &self.dir, &self.home)
     }
-}
-
-/// The least proof that is one: a single pass, no settle time.
-fn configuration() -> String {
-    let listener =
-        std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port can be bound");
-    let port = listener.local_addr().expect("a bound socket has an address").port();
-    format!(
-        "[app]\nname = \"bench\"\n\n\
-         [service.web]\nmanager = \"process\"\ncommand = [\"node\", \"server.js\"]\n\
-         env = {{ PORT = \"{port}\" }}\n\n\
-         [[check]]\nname = \"api\"\nhttp = \"http://127.0.0.1:{port}/api/health\"\n\
-         expect = {{ status = 200, json = {{ \"/version\" = \"{{version}}\" }} }}\n\
-         passes = 1\nsettle = \"0s\"\n"
-    )
 }

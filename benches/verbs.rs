@@ -19,8 +19,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output, Stdio};
+use std::process::{Command, ExitCode, Output};
 use std::time::{Duration, Instant};
+
+mod support;
 
 const FILES: usize = 10_000;
 /// Files that differ between the two versions: what a release typically touches.
@@ -146,7 +148,11 @@ impl Repository {
         for entry in fs::read_dir(fixture).expect("the fixture can be read").flatten() {
             fs::copy(entry.path(), dir.join(entry.file_name())).expect("the fixture can be copied");
         }
-        fs::write(dir.join("gitroll.toml"), configuration()).expect("the tree is writable");
+        fs::write(
+            dir.join("gitroll.toml"),
+            support::configuration("[stable]\nmin_served = \"0s\"\n\n"),
+        )
+        .expect("the tree is writable");
         for number in 0..FILES {
             let file = dir.join(format!("src/{:02}/{:02}.txt", number / 100, number % 100));
             fs::create_dir_all(file.parent().expect("it has one")).expect("the tree is writable");
@@ -234,38 +240,8 @@ impl Repository {
     }
 
     fn command(&self, program: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(program);
-        command
-            .args(args)
-            .current_dir(&self.dir)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", &self.home)
-            .env("GITROLL_HOME", self.home.join("gitroll"))
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .envs(["AUTHOR", "COMMITTER"].iter().flat_map(|role| {
-                [
-                    (format!("GIT_{role}_NAME"), "Bench"),
-                    (format!("GIT_{role}_EMAIL"), "bench@example.org"),
-                ]
-            }))
-            .stdin(Stdio::null());
+        let mut command = support::command(program, &self.dir, &self.home);
+        command.args(args);
         command
     }
-}
-
-/// The least proof that is one: a single pass, no settle time.
-fn configuration() -> String {
-    let listener =
-        std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port can be bound");
-    let port = listener.local_addr().expect("a bound socket has an address").port();
-    format!(
-        "[app]\nname = \"bench\"\n\n[stable]\nmin_served = \"0s\"\n\n\
-         [service.web]\nmanager = \"process\"\ncommand = [\"node\", \"server.js\"]\n\
-         env = {{ PORT = \"{port}\" }}\n\n\
-         [[check]]\nname = \"api\"\nhttp = \"http://127.0.0.1:{port}/api/health\"\n\
-         expect = {{ status = 200, json = {{ \"/version\" = \"{{version}}\" }} }}\n\
-         passes = 1\nsettle = \"0s\"\n"
-    )
 }

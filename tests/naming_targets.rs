@@ -8,19 +8,6 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 
-/// 1.0.0 serves, `origin` has it as `main`.
-fn with_origin<'h>(host: &'h TestEnvironment, more: &str) -> Scenario<'h> {
-    let config = AppConfig::default().without_builds().settle(1, "100ms").timeout("5s").and(more);
-    let app = host.app(Fixture::Plain);
-    app.configure(&config);
-    app.commit_version("1.0.0", Behaviour::Good);
-    app.with_remote();
-    let scenario = Scenario { host, app };
-    scenario.bind();
-    host.gitroll(&["deploy", "--yes"]).exit(0);
-    scenario
-}
-
 /// A colleague's clone, who pushes.
 struct Colleague<'s, 'h> {
     s: &'s Scenario<'h>,
@@ -97,7 +84,7 @@ fn a_number_is_a_record_or_a_tag_and_where_it_is_both_nobody_guesses() {
 #[test]
 fn what_a_remote_has_is_asked_before_a_name_is_taken_for_what_is_here() {
     let host = TestEnvironment::new();
-    let s = with_origin(&host, "[deploy]\nref = \"origin/main\"\n");
+    let s = Scenario::with_origin(&host, "[deploy]\nref = \"origin/main\"\n");
     let colleague = Colleague::of(&s);
     s.app.git(&["checkout", "-q", "--detach"]);
     let deploy = |rev: &str| host.gitroll(&["deploy", rev, "--yes"]);
@@ -149,7 +136,7 @@ fn what_a_remote_has_is_asked_before_a_name_is_taken_for_what_is_here() {
 #[test]
 fn a_tag_that_moved_and_a_branch_that_is_gone_on_the_remote_are_said_not_deployed() {
     let host = TestEnvironment::new();
-    let s = with_origin(&host, "[deploy]\nref = \"origin/main\"\n");
+    let s = Scenario::with_origin(&host, "[deploy]\nref = \"origin/main\"\n");
     let colleague = Colleague::of(&s);
     s.app.git(&["checkout", "-q", "--detach"]);
     s.app.git(&["tag", "-a", "-m", "one", "live"]);

@@ -6,19 +6,6 @@ use std::time::Duration;
 use crate::support::*;
 use serde_json::Value;
 
-/// 1.0.0 serves on web-1, with `origin`.
-fn with_origin(host: &TestEnvironment) -> Scenario<'_> {
-    let config = AppConfig::default().without_builds().settle(1, "100ms").timeout("5s");
-    let app = host.app(Fixture::Plain);
-    app.configure(&config);
-    app.commit_version("1.0.0", Behaviour::Good);
-    app.with_remote();
-    let scenario = Scenario { host, app };
-    scenario.bind();
-    host.gitroll(&["deploy", "--yes"]).exit(0);
-    scenario
-}
-
 /// A second host: a checkout and a binding of its own.
 struct Second<'s, 'h> {
     s: &'s Scenario<'h>,
@@ -52,7 +39,7 @@ fn chains(answer: &Answer) -> Vec<Value> {
 #[test]
 fn a_second_host_joins_in_two_commands_and_both_see_one_history() {
     let host = TestEnvironment::new();
-    let s = with_origin(&host);
+    let s = Scenario::with_origin(&host, "");
     s.promote("v1.0.0");
     let second = Second::bound(&s);
     let there = |args: &[&str]| second.gitroll(args);
@@ -72,6 +59,9 @@ fn a_second_host_joins_in_two_commands_and_both_see_one_history() {
     assert_eq!(listed["result"]["keys"].as_array().map(Vec::len), Some(2), "{listed}");
     there(&["trust", "add", "web-1 nonsense", "--yes"]).exit(1).stderr_has("trust request");
     there(&["trust", "add", "web-1 ssh-ed25519 AAAA", "--yes"]).exit(1);
+    // A limit that would not be kept.
+    let limited = line.replace("namespaces", "valid-before=\"20300101\" namespaces");
+    there(&["trust", "add", &limited, "--yes"]).exit(1).stderr_has("trust request");
 
     let synced = there(&["sync", "--json"]);
     let [web_1] = &chains(synced.exit(0))[..] else { panic!("{synced:?}") };
@@ -97,7 +87,7 @@ fn a_second_host_joins_in_two_commands_and_both_see_one_history() {
 #[test]
 fn nothing_is_overwritten_where_two_histories_do_not_fit() {
     let host = TestEnvironment::new();
-    let s = with_origin(&host);
+    let s = Scenario::with_origin(&host, "");
     host.gitroll(&["sync"]).exit(0);
     let chain = s.app.git(&["for-each-ref", "--format=%(refname)", "refs/gitroll"]);
     let chain = chain.trim();

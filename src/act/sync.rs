@@ -125,8 +125,7 @@ struct There {
 fn exchange(site: &Site, facts: &Facts, report: &mut SyncReport) -> Result<(), Failure> {
     let (git, binding) = (&site.git, &site.binding);
     let own = ledger::chain_ref(&binding.environment, &binding.writer);
-    let prefix = own.strip_suffix(binding.writer.as_str()).unwrap_or(&own).to_owned();
-    let there = ask(git, facts, &prefix, report)?;
+    let there = ask(git, facts, &ledger::chain_prefix(&binding.environment), report)?;
     fetch(git, &own, &there, report)?;
     if let Some((_, head)) = there.chains.iter().find(|(name, _)| *name == own)
         && let Some(dispute) = own_dispute(site, facts, &own, head, &report.remote)
@@ -244,7 +243,7 @@ fn push(site: &Site, facts: &Facts, own: &str, there: &There, report: &mut SyncR
         }
     }
     // Only for people: made anew, they may not continue those on the remote, and the records are there all the same.
-    let notes = format!("refs/notes/gitroll/{}/{}", site.binding.environment, site.binding.writer);
+    let notes = ledger::notes_ref(&site.binding.environment, &site.binding.writer);
     if report.unpublished.is_none() && matches!(git.find_ref(&notes), Ok(Some(_))) {
         match git.push(&report.remote, std::slice::from_ref(&notes)) {
             Ok(Pushed::Done) => {}

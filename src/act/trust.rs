@@ -64,7 +64,7 @@ pub fn add(caller: &Caller, line: &str) -> Result<bool, Failure> {
 }
 
 fn parse(line: &str) -> Result<Offered, Failure> {
-    Offered::parse(line).ok_or_else(|| no_offer(line))
+    Offered::parse(line).filter(Offered::is_request).ok_or_else(|| no_offer(line))
 }
 
 fn no_offer(line: &str) -> Failure {

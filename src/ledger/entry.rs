@@ -108,11 +108,11 @@ pub fn chain_ref(environment: &EnvironmentName, writer: &WriterId) -> String {
 }
 
 /// What the full names of an environment's chain refs begin with.
-pub(super) fn chain_prefix(environment: &EnvironmentName) -> String {
+pub fn chain_prefix(environment: &EnvironmentName) -> String {
     format!("refs/gitroll/{environment}/ledger/")
 }
 
 /// The full name of a writer's notes ref, a projection.
-pub(super) fn notes_ref(environment: &EnvironmentName, writer: &WriterId) -> String {
+pub fn notes_ref(environment: &EnvironmentName, writer: &WriterId) -> String {
     format!("refs/notes/gitroll/{environment}/{writer}")
 }

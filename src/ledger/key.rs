@@ -149,6 +149,9 @@ fn text(path: impl AsRef<Path>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is not UTF-8"))
 }
 
+/// What every key is limited to: signatures of git objects.
+const NAMESPACES: &str = "namespaces=\"git\"";
+
 const HEAD: &str = "\
 # Keys that gitroll trusts on this host, in the format of allowed_signers (ssh-keygen(1)).
 # A writer's records must be signed by a key listed for that writer; stable tags by any key here.
@@ -161,7 +164,7 @@ fn trust_line(binding: &Binding, principal: &WriterId, key: &str) -> std::io::Re
         Err(error) if error.kind() == io::ErrorKind::NotFound => HEAD.to_owned(),
         Err(error) => return Err(error),
     };
-    let line = format!("{principal} namespaces=\"git\" {key}");
+    let line = format!("{principal} {NAMESPACES} {key}");
     if !text.lines().any(|l| l.trim() == line) {
         if !text.ends_with('\n') {
             text.push('\n');
@@ -224,6 +227,8 @@ pub fn trusted(binding: &Binding) -> Result<Vec<TrustedKey>, LedgerError> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offered {
     pub principal: String,
+    /// What stands between the principal and the key, e.g. `valid-before="20300101"`.
+    options: Vec<String>,
     kind: String,
     key: String,
 }
@@ -236,7 +241,18 @@ impl Offered {
         let at =
             words.iter().skip(1).position(|word| kinds.iter().any(|k| word.starts_with(k)))? + 1;
         let principal = words.first()?.trim_matches('"').to_owned();
-        Some(Self { principal, kind: words[at].to_owned(), key: (*words.get(at + 1)?).to_owned() })
+        let options = words[1..at].iter().map(|&option| option.to_owned()).collect();
+        let (kind, key) = (words[at].to_owned(), (*words.get(at + 1)?).to_owned());
+        Some(Self { principal, options, kind, key })
+    }
+
+    /// Whether it is as [`request`] prints it. What limits a key otherwise would be lost by [`trust`].
+    pub fn is_request(&self) -> bool {
+        self.options.iter().all(|option| option == NAMESPACES)
+    }
+
+    fn same_key(&self, other: &Self) -> bool {
+        (&self.principal, &self.kind, &self.key) == (&other.principal, &other.kind, &other.key)
     }
 }
 
@@ -271,7 +287,7 @@ pub fn request(binding: &Binding) -> Result<String, LedgerError> {
     match binding.signing.format {
         SigningFormat::Ssh => {
             let key = public_key(&binding.signing.key)?;
-            Ok(format!("{} namespaces=\"git\" {key}", binding.writer))
+            Ok(format!("{} {NAMESPACES} {key}", binding.writer))
         }
         SigningFormat::OpenPgp => Err(LedgerError::Sign(format!(
             "records of this host are signed with the OpenPGP key {}: import it on the other host, and add its \
@@ -293,7 +309,8 @@ pub fn trust(binding: &Binding, offered: &Offered) -> Result<bool, LedgerError> 
         .parse()
         .map_err(|e| LedgerError::Sign(format!("{:?} is no writer: {e}", offered.principal)))?;
     let there = text(&path).unwrap_or_default();
-    let same = |line: &str| Offered::parse(line.trim()).as_ref() == Some(offered);
+    let same =
+        |line: &str| Offered::parse(line.trim()).is_some_and(|there| there.same_key(offered));
     if there.lines().any(same) {
         return Ok(false);
     }

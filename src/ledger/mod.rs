@@ -20,7 +20,7 @@ mod verify;
 pub use append::{append, check_reason, probe_signing};
 pub use chain::{config, evidence};
 pub use codec::record_tag;
-pub use entry::{Chain, Draft, Entry, Ledger, LedgerError, chain_ref};
+pub use entry::{Chain, Draft, Entry, Ledger, LedgerError, chain_prefix, chain_ref, notes_ref};
 pub use fold::{Held, History, Pinned, Promotion, ServedSpan, ServingState};
 pub use fsck::{ChainSummary, Examined, Finding, FindingKind, Scope, examine, repair_stable_tags};
 pub use project::{Projecting, project};

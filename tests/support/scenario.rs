@@ -42,6 +42,20 @@ impl<'h> Scenario<'h> {
         scenario
     }
 
+    /// 1.0.0 serves, and `origin` has it as `main`; `more` is added to gitroll.toml.
+    #[track_caller]
+    pub fn with_origin(host: &'h TestEnvironment, more: &str) -> Self {
+        let config = AppConfig::default().without_builds().settle(1, "100ms").timeout("5s");
+        let app = host.app(Fixture::Plain);
+        app.configure(&config.and(more));
+        app.commit_version("1.0.0", Behaviour::Good);
+        app.with_remote();
+        let scenario = Self { host, app };
+        scenario.bind();
+        host.gitroll(&["deploy", "--yes"]).exit(0);
+        scenario
+    }
+
     /// Commits a version on top of `main` and deploys it, whatever comes of it.
     #[track_caller]
     pub fn release(&self, version: &str, behaviour: Behaviour) -> Answer {
