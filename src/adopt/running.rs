@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::recipe::{Run, Start, spelled};
 use super::work_tree::WorkTree;
 use crate::check::{self, HttpRequest, is_front_on};
+use crate::system::files;
 use crate::system::procs;
 use crate::system::sockets::{self, Place};
 
@@ -54,6 +55,9 @@ pub(super) fn listening(top: &Path, counts: &dyn Fn(u32) -> bool) -> Vec<SocketA
     }
     found.into_values().map(reachable).collect()
 }
+
+/// The most that is read of a page that is compared with what is served.
+const MOST_PAGE: u64 = 4 << 20;
 
 /// The ports of node's debugger.
 const DEBUGGER: RangeInclusive<u16> = 9229..=9239;
@@ -193,7 +197,9 @@ pub(super) fn site(tree: &WorkTree<'_>, made: &[String]) -> Option<Site> {
     fronts.retain(|port| is_front_on(*port) || matches!(*port, 80 | 443 | 8080));
     let pages: Vec<(String, Vec<u8>)> = roots
         .into_iter()
-        .filter_map(|root| Some((root.clone(), std::fs::read(tree.top.join(index(&root))).ok()?)))
+        .filter_map(|root| {
+            Some((root.clone(), files::read_plain(&tree.top.join(index(&root)), MOST_PAGE).ok()?))
+        })
         .filter(|(_, page)| !page.is_empty())
         .collect();
     for port in fronts.into_iter().take(MOST_ASKED) {

@@ -10,8 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::error::BuildError;
 use super::key;
 use crate::config::Binding;
+use crate::system::files;
 use crate::system::process::Invocation;
 use crate::system::user::Account;
+
+/// The most that is read of a `pyvenv.cfg`, which is a few lines.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// What something was built with, or what a host has for it. What is not known is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,10 +101,10 @@ impl Toolchain {
         let mut runtime = Runtime::default();
         let mut environments = 0;
         for output in outputs {
-            let text = match std::fs::read_to_string(output.join("pyvenv.cfg")) {
-                Ok(text) => text,
-                Err(_) => continue,
+            let Ok(bytes) = files::read_plain(&output.join("pyvenv.cfg"), MOST_BYTES) else {
+                continue;
             };
+            let text = String::from_utf8_lossy(&bytes);
             environments += 1;
             let value = |name: &str| {
                 let mut pairs = text.lines().filter_map(|line| line.split_once('='));

@@ -208,7 +208,7 @@ pub fn append_or_queue(site: &Site, draft: &Draft) -> Result<Option<ledger::Entr
 
 /// The drafts that wait to be signed, oldest first; what cannot be read is left out.
 pub fn queued_drafts(site: &Site) -> Vec<Draft> {
-    let read = |path: PathBuf| serde_json::from_slice(&fs::read(path).ok()?).ok();
+    let read = |path: PathBuf| serde_json::from_slice(&files::read_state(&path).ok()?).ok();
     queued(site).into_iter().filter_map(read).collect()
 }
 

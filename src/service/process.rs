@@ -163,7 +163,7 @@ fn main_process(host: &Host<'_>, service: &Service) -> Option<ProcessId> {
 }
 
 fn remembered(host: &Host<'_>, service: &Service) -> Option<ProcessId> {
-    let text = fs::read(state_path(host, service)).ok()?;
+    let text = files::read_state(&state_path(host, service)).ok()?;
     serde_json::from_slice::<Running>(&text).ok().map(|running| running.process)
 }
 

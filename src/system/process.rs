@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
+use super::files;
 use super::procs::{self, ProcessId};
 use super::signals::Until;
 use super::text::escape;
@@ -432,7 +433,7 @@ impl Finished {
 
 /// The process that a file names, if that very process still runs.
 pub fn still_running(pid_file: &Path) -> Option<ProcessId> {
-    let id: ProcessId = serde_json::from_slice(&fs::read(pid_file).ok()?).ok()?;
+    let id: ProcessId = serde_json::from_slice(&files::read_state(pid_file).ok()?).ok()?;
     id.alive().then_some(id)
 }
 

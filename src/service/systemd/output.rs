@@ -58,7 +58,8 @@ pub(super) fn said(
     units: &[&Unit],
 ) -> Vec<String> {
     let mark = host.state.join("services").join(format!("{}.journal", service.name));
-    let since = std::fs::read_to_string(mark).ok().and_then(|text| text.trim().parse().ok());
+    let text = files::read_state(&mark).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let since = text.and_then(|text| text.trim().parse().ok());
     let names: Vec<&str> = units.iter().map(|unit| unit.id.as_str()).collect();
     let written = client.journal(&names, since, READ).unwrap_or_default();
     let told = telling_lines(&written, LINES);

@@ -126,7 +126,7 @@ fn locate(dir: &Path) -> Result<Found, OpenError> {
 
 fn common_dir_of(git_dir: &Path) -> Result<PathBuf, OpenError> {
     let named = git_dir.join("commondir");
-    let common = match fs::read(&named) {
+    let common = match files::read_state(&named) {
         Ok(text) => git_dir
             .join(gix::path::from_bstr(text.trim_end().as_bstr()).map_err(|e| broken(&named, &e))?),
         Err(e) if e.kind() == io::ErrorKind::NotFound => git_dir.to_owned(),
@@ -141,7 +141,7 @@ fn check_extensions(git_dir: &Path, common_dir: &Path) -> Result<(), OpenError> 
     let mut files = vec![common_dir.join("config")];
     files.push(git_dir.join("config.worktree"));
     for file in files {
-        let bytes = match fs::read(&file) {
+        let bytes = match files::read_state(&file) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             Err(e) => return Err(broken(&file, &e)),

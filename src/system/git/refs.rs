@@ -16,6 +16,7 @@ use crate::model::Oid;
 use super::locks::{LocksTaken, in_the_way, lock_in_message};
 use super::object::{oid, sync_dir};
 use super::repository::{Git, GitError};
+use crate::system::files;
 use crate::system::text::escape;
 
 /// How many symbolic refs may follow one another, as in git.
@@ -122,7 +123,8 @@ impl Git {
             .map(|entry| entry.path())
             .chain([self.common_dir.clone()])
             .filter(|dir| *dir != self.git_dir)
-            .filter_map(|dir| fs::read_to_string(dir.join("HEAD")).ok())
+            .filter_map(|dir| files::read_state(&dir.join("HEAD")).ok())
+            .filter_map(|bytes| String::from_utf8(bytes).ok())
             .filter_map(|text| Some(text.strip_prefix("ref:")?.trim().to_owned()))
             .collect()
     }
@@ -389,7 +391,7 @@ impl Git {
         if !kind.is_file() {
             return Ok(Target::Broken("its file is not a regular file".to_owned()));
         }
-        let bytes = fs::read(path).map_err(failed)?;
+        let bytes = files::read_state(path).map_err(failed)?;
         Ok(parse(&bytes, self.repo.object_hash().len_in_hex()))
     }
 }

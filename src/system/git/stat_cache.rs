@@ -13,7 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
 use crate::model::{Digest, Oid};
-use crate::system::procs;
+use crate::system::{files, procs};
 
 /// The first line names the boot: after a power cut a file that was written in place may have its old bytes
 /// again, under the marks of the new ones.
@@ -62,7 +62,7 @@ impl StatCache {
         let us = rustix::process::geteuid().as_raw();
         let ours = fs::symlink_metadata(path)
             .is_ok_and(|meta| meta.is_file() && meta.uid() == us && meta.mode() & 0o022 == 0);
-        let bytes = if ours { fs::read(path).unwrap_or_default() } else { Vec::new() };
+        let bytes = if ours { files::read_state(path).unwrap_or_default() } else { Vec::new() };
         Self { known: parse(&bytes).unwrap_or_default(), fresh: false }
     }
 
