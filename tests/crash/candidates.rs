@@ -173,11 +173,11 @@ impl<'h> TwoCandidates<'h> {
     }
 }
 
-fn at_every_place(action: &str, shares: usize) {
+fn at_every_place(action: &str, each: usize) {
     let host = TestEnvironment::new();
     let two = TwoCandidates::prepare(&host);
     let both = |place: &Place| Way::BOTH.map(|way| (place.clone(), way));
-    let (points, swept) = part(two.places.iter().flat_map(both).collect(), shares);
+    let (points, swept) = part(two.places.iter().flat_map(both).collect(), each);
     let (count, mut old, mut failures) = (points.len(), 0, Vec::new());
     for (place, way) in points {
         match catch_unwind(AssertUnwindSafe(|| two.judge(&place, action, way))) {
@@ -195,10 +195,10 @@ fn at_every_place(action: &str, shares: usize) {
 
 #[test]
 fn a_rollback_killed_between_two_candidates_is_finished_or_undone() {
-    at_every_place("kill", 11);
+    at_every_place("kill", 5);
 }
 
 #[test]
 fn a_rollback_that_fails_between_two_candidates_is_finished_or_undone() {
-    at_every_place("error", 17);
+    at_every_place("error", 5);
 }

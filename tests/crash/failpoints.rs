@@ -68,7 +68,7 @@ fn killed_at_every_place(act: Act) {
         &format!("kill at every place of {}", act.title()),
         &[act],
         |_| {},
-        9,
+        6,
         |world| {
             world.reset(act);
             run(world, world.act(act), "nowhere=kill").exit(0);
@@ -92,7 +92,7 @@ fn failed_at_every_place(act: Act) {
         &format!("error at every place of {}", act.title()),
         &[act],
         |_| {},
-        11,
+        5,
         |world| {
             world.reset(act);
             run(world, world.act(act), "nowhere=kill").exit(0);
@@ -122,7 +122,7 @@ fn ended_at_every_place(act: Act, way: Way, action: &str) {
         &format!("{action} at every place of {} of {}", way.name(), act.title()),
         &[act],
         |_| {},
-        26,
+        5,
         |world| {
             let mut points = Vec::new();
             for first in FIRST {

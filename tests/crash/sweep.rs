@@ -13,12 +13,12 @@ struct Point {
     way: Way,
 }
 
-fn swept(act: Act, name: &str, shares: usize, points: impl FnOnce(Vec<Call>) -> Vec<Point>) {
+fn swept(act: Act, name: &str, each: usize, points: impl FnOnce(Vec<Call>) -> Vec<Point>) {
     sweep(
         &format!("{name} at every call of {}", act.name()),
         &[act],
         watch_git,
-        shares,
+        each,
         |world| points(calls(world, act)),
         |world, point| {
             let hit = hit(world, &point.call, point.fault, |world| {
@@ -64,40 +64,40 @@ fn failing(fault: Fault) -> impl FnOnce(Vec<Call>) -> Vec<Point> {
 
 #[test]
 fn a_deploy_killed_at_any_call_is_finished_or_undone() {
-    swept(Act::Deploy, "kill", 40, killed);
+    swept(Act::Deploy, "kill", 12, killed);
 }
 
 #[test]
 fn a_rollback_killed_at_any_call_is_finished_or_undone() {
-    swept(Act::Back, "kill", 40, killed);
+    swept(Act::Back, "kill", 12, killed);
 }
 
 #[test]
 fn a_change_of_flags_killed_at_any_call_is_finished_or_undone() {
-    swept(Act::Flags, "kill", 40, killed);
+    swept(Act::Flags, "kill", 12, killed);
 }
 
 #[test]
 fn a_change_of_flags_on_a_full_disk_is_finished_or_undone() {
-    swept(Act::Flags, "no space left", 34, failing(Fault::Full));
+    swept(Act::Flags, "no space left", 6, failing(Fault::Full));
 }
 
 #[test]
 fn a_deploy_on_a_full_disk_is_finished_or_undone() {
-    swept(Act::Deploy, "no space left", 34, failing(Fault::Full));
+    swept(Act::Deploy, "no space left", 6, failing(Fault::Full));
 }
 
 #[test]
 fn a_rollback_on_a_full_disk_is_finished_or_undone() {
-    swept(Act::Back, "no space left", 34, failing(Fault::Full));
+    swept(Act::Back, "no space left", 6, failing(Fault::Full));
 }
 
 #[test]
 fn a_deploy_on_a_broken_disk_is_finished_or_undone() {
-    swept(Act::Deploy, "I/O error", 37, failing(Fault::Broken));
+    swept(Act::Deploy, "I/O error", 6, failing(Fault::Broken));
 }
 
 #[test]
 fn a_rollback_on_a_broken_disk_is_finished_or_undone() {
-    swept(Act::Back, "I/O error", 37, failing(Fault::Broken));
+    swept(Act::Back, "I/O error", 6, failing(Fault::Broken));
 }

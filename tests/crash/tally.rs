@@ -18,14 +18,15 @@ pub fn full() -> bool {
     std::env::var_os("GITROLL_CRASH_FULL").is_some()
 }
 
-/// One of `all` in `shares`, other ones with the next [`turn`]; all of them in a full sweep. What was taken is
-/// said too.
-pub fn part<T>(all: Vec<T>, shares: usize) -> (Vec<T>, String) {
+/// About `each` of `all`, evenly spread, other ones with the next [`turn`]; all of them in a full sweep. So what a
+/// run of the tests takes does not grow with what there is to sweep. What was taken is said too.
+pub fn part<T>(all: Vec<T>, each: usize) -> (Vec<T>, String) {
     if full() {
         let said = format!("all {} points", all.len());
         return (all, said);
     }
     let (count, turn) = (all.len(), turn());
+    let shares = count.div_ceil(each);
     let taken = share(all, shares, turn);
     let said = format!(
         "{} of {count} points (share {} of {shares})",
@@ -45,13 +46,13 @@ pub struct Came {
     pub beside: bool,
 }
 
-/// Works through one in `shares` of the points on a host (in a full sweep on several at once), which `arm` makes
+/// Works through about `each` of the points on a host (in a full sweep on several at once), which `arm` makes
 /// ready. Prints what came of them, and fails if one of them failed or its fault did not fire.
 pub fn sweep<P: Sync + Send + std::fmt::Debug>(
     name: &str,
     acts: &[Act],
     arm: fn(&TestEnvironment),
-    shares: usize,
+    each: usize,
     points: impl FnOnce(&World<'_>) -> Vec<P>,
     run: impl Fn(&World<'_>, &P) -> Came + Sync,
 ) {
@@ -60,8 +61,8 @@ pub fn sweep<P: Sync + Send + std::fmt::Debug>(
     arm(&host);
     let world = World::prepare(&host, acts);
     let all = points(&world);
-    assert!(all.len() >= shares, "{name}: too few points for {shares} shares: {}", all.len());
-    let (points, swept) = part(all, shares);
+    assert!(all.len() >= each, "{name}: too few points: {}", all.len());
+    let (points, swept) = part(all, each);
     let queue: VecDeque<P> = points.into();
     let tally = Tally { swept, ..Tally::default() };
     let (queue, tally) = (Mutex::new(queue), Mutex::new(tally));
