@@ -100,6 +100,8 @@ fn a_binding_that_others_could_have_written_is_mended() {
     mode(&host.path("gitroll"), 0o777);
     mode(&host.path("gitroll/trust"), 0o662);
     is_mended(&host, "binding", "writable by others");
+    mode(&host.path("gitroll/trust"), 0o662);
+    is_mended(&host, "binding", "writable by others");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod places;
 mod records;
 mod secrets;
 mod signers;
+mod way_back;
 
 use std::fs;
 use std::path::Path;

@@ -144,7 +144,8 @@ fn an_environment_file_that_cannot_be_read_hangs_and_bars_nothing() {
     let trust = host.binding_dir().join("trust");
     fs::rename(&trust, trust.with_extension("old")).expect("it is there");
     make_pipe(&trust);
-    quickly(&["back", "--plan"], 10).stderr_has("must be a regular file");
+    quickly(&["deploy", "HEAD~1", "--plan"], 10).stderr_has("must be a regular file");
+    quickly(&["back", "--plan"], 0).stderr_has("must be a regular file");
     quickly(&["doctor"], 1);
 }
 
@@ -158,8 +159,10 @@ fn who_is_believed_is_written_by_nobody_else() {
         let path = host.binding_dir().join(name);
         fs::write(&path, "").expect("the binding is writable");
         set_mode(&path, 0o666);
-        let answer = host.gitroll(&["back", "--plan"]);
+        let answer = host.gitroll(&["deploy", "HEAD~1", "--plan"]);
         answer.exit(10).stderr_has(name).stderr_has("writable by others");
+        let back = host.gitroll(&["back", "--plan"]);
+        back.exit(0).stderr_has(name).stderr_has("this host verified before");
         host.gitroll(&["doctor"]).exit(1).says(name);
         set_mode(&path, 0o644);
         host.gitroll(&["back", "--plan"]).exit(0);

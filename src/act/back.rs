@@ -20,7 +20,9 @@ use crate::plan::facts::Facts;
 use crate::plan::holds;
 use crate::site::Observed;
 use crate::system::text::{ago, plural, quoted, span};
-use crate::target::{Candidate, Needed, Reach, Request, Resolution, Standing};
+use crate::target::{
+    Candidate, Needed, Reach, Reason, Request, RequestError, Resolution, Standing,
+};
 
 /// To go back.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +30,8 @@ pub struct BackRequest {
     /// `last-good`, `last-stable`, `previous`, a tag, a commit or a record number; `last-good` where left out.
     pub to: Option<String>,
     pub reason: Option<String>,
+    /// Why a target that served here is taken although the trust file lets nobody believe its tag.
+    pub break_glass: Option<String>,
     pub level: Level,
     /// Do not judge what is left as bad.
     pub no_verdict: bool,
@@ -43,13 +47,21 @@ pub struct BackRequest {
     pub yes: bool,
 }
 
+impl BackRequest {
+    /// Why, in the words that are recorded.
+    fn reason(&self) -> Option<String> {
+        self.reason.clone().or_else(|| self.break_glass.clone())
+    }
+}
+
 /// Goes back and proves that the target serves.
 ///
 /// # Errors
 /// Everything that ends without the target observed serving.
 pub fn back(caller: &Caller, request: &BackRequest) -> Result<ChangeOutcome, Failure> {
     check_reason(request.reason.as_deref())?;
-    let session = Session::change(caller, "back")?;
+    check_reason(request.break_glass.as_deref())?;
+    let session = Session::change(caller, "back")?.going_by_what_was_seen();
     let facts = session.facts()?;
     let named = request.to.as_deref().is_some_and(|to| !target::FOUND.contains(&to));
     let options = ChangeOptions {
@@ -80,7 +92,7 @@ pub fn back(caller: &Caller, request: &BackRequest) -> Result<ChangeOutcome, Fai
             levels::name_flags_still_on(&session, ended)
         }
     };
-    if request.emergency && request.reason.is_none() {
+    if request.emergency && request.reason().is_none() {
         ask_reason_afterwards(&session, &ended);
     }
     ended
@@ -99,7 +111,8 @@ fn code(
         further: request.cascade.unwrap_or(0).max(Reach::default().further),
         until_kept: request.emergency && request.to.is_none(),
     };
-    let mut found = choose(session, &facts, &all, &wanted, reach)?;
+    let glass = request.break_glass.as_deref();
+    let mut found = choose(session, &facts, &all, &wanted, reach, glass)?;
     let passed_over =
         if request.emergency && request.to.is_none() { without_a_build(&mut found) } else { None };
     if !options.plan_only && remembered_wrongly(session, &facts, &mut found)? {
@@ -117,6 +130,9 @@ fn code(
         change = change.in_emergency(passed_over);
     }
     change.recorded.decisions = decisions.lines();
+    if let Some(why) = &request.break_glass {
+        change.recorded.decisions.push(format!("break glass: {why}"));
+    }
     let mut tried = found.chosen.name.clone();
     let options = &ChangeOptions { builds: found.chosen.build != Needed::Nothing, ..*options };
     let newest: Vec<Candidate> = match options.plan_only {
@@ -188,9 +204,24 @@ fn choose(
     all: &Candidates<'_>,
     request: &Request,
     reach: Reach,
+    break_glass: Option<&str>,
 ) -> Result<Resolution, Failure> {
-    target::find(session, facts, all, request, reach)?
-        .map_err(|error| refusal(session, facts, error, "back"))
+    let error = match target::find(session, facts, all, request, reach)? {
+        Ok(found) => return Ok(found),
+        Err(error) => error,
+    };
+    if let RequestError::Refused { candidate, reason: Reason::Untrusted { .. } } = &error
+        && candidate.commit.as_ref().is_some_and(|commit| facts.history.served_here(commit))
+    {
+        if break_glass.is_some() {
+            let chosen = (**candidate).clone();
+            return Ok(Resolution { chosen, skipped: Vec::new(), further: Vec::new() });
+        }
+        let command = format!("gitroll back {} --break-glass 'WHY'", candidate.name);
+        let what = "uses it anyway, because it served here";
+        return Err(refusal(session, facts, error, "back").next(command, what));
+    }
+    Err(refusal(session, facts, error, "back"))
 }
 
 /// Looks anew whether a hold stops what is about to be put in place: what is remembered of that is for looking only.
@@ -267,9 +298,9 @@ fn to_candidate(
     let recorded = if judged {
         // What a component's files were put into is left together with the commit that has them.
         let judged = holds::judged_with(&session.site, facts, left, &commit)?;
-        Recorded { reason: request.reason.clone(), ..target::provisional(&judged) }
+        Recorded { reason: request.reason(), ..target::provisional(&judged) }
     } else {
-        Recorded { reason: request.reason.clone(), ..Recorded::default() }
+        Recorded { reason: request.reason(), ..Recorded::default() }
     };
     let mut warnings = Vec::new();
     if let Standing::Skipped(doubt) = &chosen.standing {

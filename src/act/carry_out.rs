@@ -120,7 +120,8 @@ pub fn carry_out(
         None => false,
     };
     if replaced {
-        record_predeploy(session, &facts, &plan.from, &prepared.observed)?;
+        let back = command == Event::Back;
+        record_predeploy(session, &facts, &plan.from, &prepared.observed, back)?;
     }
     let nothing_served = nothing_served(&facts, &prepared.observed);
     let terms = Terms {
@@ -398,12 +399,13 @@ fn check_unmoved(session: &Session, facts: &Facts, plan: &Plan) -> Result<(), Fa
 }
 
 /// Records what someone else put in place, before it is replaced; or what served all the while, where what was put in
-/// place was never started. `found` is what serves.
+/// place was never started. `found` is what serves. On the way back a record that cannot be signed is queued.
 fn record_predeploy(
     session: &Session,
     facts: &Facts,
     found: &Served,
     observed: &Observed,
+    back: bool,
 ) -> Result<(), Failure> {
     let site = &session.site;
     let binding = &site.binding;
@@ -452,7 +454,11 @@ fn record_predeploy(
     evidence.warnings.extend(doubt.map(str::to_owned));
     let draft =
         Draft { record, evidence, config: facts.accepted.text.clone(), person: site.person() };
-    engine::append(site, &draft)?;
+    if back {
+        engine::append_or_queue(site, &draft)?;
+    } else {
+        engine::append(site, &draft)?;
+    }
     Ok(())
 }
 

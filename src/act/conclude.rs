@@ -47,7 +47,9 @@ pub(super) fn conclude(
 ) -> Result<ChangeOutcome, Failure> {
     let served = matches!(ended, Ended::Serving { .. });
     let told = tell(session, conclusion, ended);
-    if let (true, Ok(facts)) = (served, Facts::gather(&session.site)) {
+    if let (true, Ok(facts)) = (served, Facts::gather(&session.site))
+        && facts.ledger.dispute.is_none()
+    {
         retention::prune(&session.site, &facts);
     }
     told

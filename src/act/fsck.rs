@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::caller::Caller;
+use super::dispute;
 use super::failure::Failure;
 use super::session::Session;
 use crate::engine;
@@ -54,8 +55,10 @@ pub fn fsck(caller: &Caller, request: &FsckRequest) -> Result<FsckReport, Failur
     let (examined, mut findings) = examine(site, scope)?;
     let mut repaired = Vec::new();
     if request.repair && findings.iter().any(|finding| finding.repairable) {
-        engine::project(site, &examined.ledger, Projecting::Anew);
-        ledger::repair_stable_tags(&site.git, &examined.ledger)?;
+        ledger::restore_chains(&site.git, &site.binding)?;
+        let (restored, _) = examine(site, scope)?;
+        engine::project(site, &restored.ledger, Projecting::Anew);
+        ledger::repair_stable_tags(&site.git, &restored.ledger)?;
         let before = std::mem::take(&mut findings);
         findings = examine(site, scope)?.1;
         repaired = before.into_iter().filter(|finding| !findings.contains(finding)).collect();
@@ -73,15 +76,23 @@ fn examine(site: &Site, scope: Scope) -> Result<(Examined, Vec<Finding>), Failur
     let examined = ledger::examine(&site.git, &site.binding, scope)?;
     let mut findings = examined.findings.clone();
     findings.extend(unsigned(site));
-    // Without the own chain nobody knows a target: that is among the findings.
-    if examined.ledger.chains.contains_key(&site.binding.writer) {
-        findings.extend(Facts::gather(site).and_then(|facts| target(site, &facts)).unwrap_or_else(
-            |error| {
-                let problem = format!("what gitroll back would deploy: {error}");
-                let lost = own(site, FindingKind::Target, problem);
-                vec![Finding { fix: Some("git fetch".to_owned()), ..lost }]
-            },
-        ));
+    let refused = &examined.ledger.refused;
+    let own_refused = refused.iter().find(|(writer, _)| writer == site.binding.writer.as_str());
+    if let Some((writer, why)) = own_refused {
+        let fix = dispute::mending(&site.binding, why).into_iter().next().map(|(fix, _)| fix);
+        for finding in findings.iter_mut().filter(|f| f.writer == *writer && f.fix.is_none()) {
+            finding.fix.clone_from(&fix);
+        }
+    }
+    match Facts::gather(site).and_then(|facts| target(site, &facts)) {
+        Ok(found) => findings.extend(found),
+        // Without the own chain nobody knows a target: that is among the findings.
+        Err(_) if own_refused.is_some() => {}
+        Err(error) => {
+            let problem = format!("what gitroll back would deploy: {error}");
+            let lost = own(site, FindingKind::Target, problem);
+            findings.push(Finding { fix: Some("git fetch".to_owned()), ..lost });
+        }
     }
     Ok((examined, findings))
 }

@@ -13,6 +13,7 @@ mod conclude;
 pub mod demote;
 pub mod deploy;
 pub mod diagnosis;
+pub mod dispute;
 pub mod failure;
 pub mod flags;
 pub mod fsck;

@@ -67,7 +67,8 @@ fn go_on(
     settled: impl FnOnce(&Run) -> Result<(), Failure>,
     way: impl FnOnce(&Site, Run, &mut Narrator<'_>) -> Result<Ended, EngineError>,
 ) -> Result<ChangeOutcome, Failure> {
-    let session = Session::change_beside_run(caller, command, watchdog.is_some())?;
+    let session =
+        Session::change_beside_run(caller, command, watchdog.is_some())?.going_by_what_was_seen();
     // Of the runs of one act the last: those beneath it come after it.
     let Some(mut run) = engine::open_runs(&session.site)?.pop() else {
         let failure = Failure::unchanged("no run is open");

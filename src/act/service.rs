@@ -86,7 +86,7 @@ pub fn act_on_services(
 ) -> Result<ServiceOutcome, Failure> {
     let session = match request.action {
         ServiceAction::Status => Session::look(caller)?,
-        _ => Session::change(caller, "service")?,
+        _ => Session::change(caller, "service")?.going_by_what_was_seen(),
     };
     let facts = session.facts()?;
     let config = &facts.accepted.config;

@@ -1,15 +1,17 @@
 //! Opening a checkout for an act: as the right user, bound, locked, with no run open.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::caller::{Caller, Notice};
+use super::dispute;
 use super::failure::{Failure, at};
 use super::moved;
 use super::outcome::{Place, Status};
 use crate::config::{Binding, BindingError};
 use crate::engine::{self, Course, Held, KEEPING, Lock, LockError, Note};
+use crate::ledger::Dispute;
 use crate::plan::facts::Facts;
 use crate::site::{Site, exposed, hooks};
 use crate::system::git::Git;
@@ -25,6 +27,10 @@ pub struct Session {
     at_work: RefCell<Option<AtWork>>,
     /// What it was at work for before it let others in.
     left: RefCell<Option<String>>,
+    /// What this host has seen of its own records is enough where they cannot be verified now.
+    as_seen: bool,
+    /// That this is so was told.
+    told_as_seen: Cell<bool>,
 }
 
 /// What keeps others out while an act is at work.
@@ -58,6 +64,8 @@ impl Session {
             caller: caller.clone(),
             at_work: RefCell::default(),
             left: RefCell::default(),
+            as_seen: true,
+            told_as_seen: Cell::default(),
         })
     }
 
@@ -129,7 +137,14 @@ impl Session {
         let note = at_work(&site, caller, command)?;
         let at_work = AtWork { command: command.to_owned(), _note: note, _lock: lock };
         let at_work = RefCell::new(Some(at_work));
-        let session = Self { site, caller: caller.clone(), at_work, left: RefCell::default() };
+        let session = Self {
+            site,
+            caller: caller.clone(),
+            at_work,
+            left: RefCell::default(),
+            as_seen: false,
+            told_as_seen: Cell::default(),
+        };
         at("lock taken")?;
         Ok(session)
     }
@@ -193,16 +208,48 @@ impl Session {
         }
     }
 
+    /// For the way back, and for what only looks: where this host's own records cannot be verified now, what it
+    /// verified of them before is enough.
+    pub fn going_by_what_was_seen(mut self) -> Self {
+        self.as_seen = true;
+        self
+    }
+
     /// Gathers the facts.
     ///
     /// # Errors
-    /// When the repository or the own chain cannot be read.
+    /// When the repository or the own chain cannot be read, or cannot be verified now and that is not enough.
     pub fn facts(&self) -> Result<Facts, Failure> {
-        let facts = Facts::gather(&self.site)?;
+        let mut facts = Facts::gather(&self.site)?;
+        match facts.ledger.dispute.take() {
+            Some(dispute) if !self.as_seen => {
+                return Err(dispute::refused(&self.site.binding, dispute));
+            }
+            Some(dispute) => {
+                if !self.told_as_seen.replace(true) {
+                    self.tell_dispute(&dispute);
+                }
+                facts.ledger.dispute = Some(dispute);
+            }
+            None => {}
+        }
         for (chain, why) in &facts.ledger.refused {
             self.caller.warn(format!("{chain} is rejected: {why}"));
         }
         Ok(facts)
+    }
+
+    fn tell_dispute(&self, dispute: &Dispute) {
+        for line in dispute::told(dispute) {
+            self.caller.warn(line);
+        }
+        let mending = dispute::mending(&self.site.binding, &dispute.why);
+        for (at, (command, what)) in mending.into_iter().enumerate() {
+            match at {
+                0 => self.caller.tell(Notice::Next(&command, &what)),
+                _ => self.caller.tell(Notice::MoreNext(command, what)),
+            }
+        }
     }
 
     /// From here INT and TERM stop the run and undo it, a second one leaves it, and a closed connection does

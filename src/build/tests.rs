@@ -31,6 +31,7 @@ fn binding(app: &App) -> Binding {
         path_variable: std::env::var("PATH").unwrap(),
         take_over: Vec::new(),
         pass: Vec::new(),
+        distrust: None,
     }
 }
 

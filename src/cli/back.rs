@@ -32,6 +32,9 @@ pub struct BackArgs {
     /// Reason, stored in the record
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Roll back to a version that served here although its tag is not trusted now; the reason is recorded
+    #[arg(long, value_name = "REASON", conflicts_with = "undo")]
+    break_glass: Option<String>,
     /// What to roll back
     #[arg(long, value_name = "LEVEL", default_value = "code", conflicts_with = "undo")]
     level: LevelArg,
@@ -71,6 +74,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure>
     let request = BackRequest {
         to: args.to.clone().or_else(|| args.target.clone()),
         reason: args.reason.clone(),
+        break_glass: args.break_glass.clone(),
         level: match args.level {
             LevelArg::Flags => Level::Flags,
             LevelArg::Code => Level::Code,

@@ -56,8 +56,7 @@ impl Voice {
             Notice::Unsigned(why) => {
                 let why = escape(why);
                 ui.cry(&format!("  {} the record could not be signed: {why}", ui.err.bad()));
-                let next =
-                    "fix the key; the next gitroll command signs and publishes the record [30]";
+                let next = "fix this; the next gitroll command signs and publishes the record [30]";
                 ui.cry(&format!("  next     {next}"));
             }
             Notice::Unpublished { seq, why } => {

@@ -93,6 +93,10 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
     let (mut session, draft) = match binding {
         Ok(bound) => {
             another_environment(args, &bound)?;
+            // What others could have written is not added to.
+            if let Some(error) = &bound.distrust {
+                return Err(Failure::refused(error.to_string()).and_nothing_changed());
+            }
             let session = Session::lock(globals, ui, git, bound.clone(), taking(true))?;
             session.refuse_beside_run()?;
             let draft = bind::prepare(&session.site.git, ui, args, Some(bound))?;

@@ -3,10 +3,10 @@
 use super::failure::{Failure, Status};
 use super::globals::Globals;
 use super::session;
-use crate::act::next_steps;
+use crate::act::{dispute, next_steps};
 use crate::config::Binding;
 use crate::engine::{self, Attempt, Lock, Run};
-use crate::ledger::{self, Chain, Entry, Ledger};
+use crate::ledger::{self, Chain, Dispute, Entry, Ledger};
 use crate::model::{EnvironmentName, WriterId};
 use crate::site::Site;
 use crate::system::git::Git;
@@ -41,7 +41,10 @@ impl Reader {
         if let Ok(binding) = binding
             && wanted.as_ref().is_none_or(|name| *name == binding.environment)
         {
-            let ledger = ledger::read(&git, &binding)?;
+            let ledger = ledger::read_as_seen(&git, &binding)?;
+            if let Some(dispute) = &ledger.dispute {
+                say_disputed(ui, &binding, dispute);
+            }
             for (chain, why) in &ledger.refused {
                 let why = escape(&why.to_string());
                 ui.say(&format!("warning: {} is rejected: {why}", escape(chain)));
@@ -112,6 +115,15 @@ impl Reader {
         let name = ledger::evidence(&self.git, entry).ok().and_then(|e| e.name);
         let commit = entry.record.to.as_ref().or(entry.record.subject.as_ref());
         name.or_else(|| commit.map(|c| c.short().to_owned())).unwrap_or_default()
+    }
+}
+
+fn say_disputed(ui: &Ui, binding: &Binding, dispute: &Dispute) {
+    for line in dispute::told(dispute) {
+        ui.say(&format!("warning: {}", escape(&line)));
+    }
+    for (command, what) in dispute::mending(binding, &dispute.why) {
+        ui.say(&format!("  next     {}   {what}", escape(&command)));
     }
 }
 

@@ -6,6 +6,7 @@ mod text;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::system::user::Account;
 use crate::system::{files, umask};
@@ -48,6 +49,8 @@ pub struct Binding {
     pub take_over: Vec<PathBuf>,
     /// Variables of the caller that builds see besides the usual ones.
     pub pass: Vec<String>,
+    /// Why a file beside `host.toml` that decides who is trusted cannot be relied on. Nobody is trusted then.
+    pub distrust: Option<Arc<BindingError>>,
 }
 
 /// How records are signed.
@@ -146,7 +149,7 @@ impl Binding {
             for dir in shelf {
                 let binding = match safe::read(&dir) {
                     Ok(None) => continue,
-                    Ok(Some(text)) => text::read(&text, &dir),
+                    Ok(Some(found)) => binding(found, &dir),
                     Err(error) => Err(error),
                 };
                 match binding {
@@ -192,6 +195,7 @@ impl Binding {
             path_variable: std::env::var("PATH").unwrap_or_default(),
             take_over: Vec::new(),
             pass: Vec::new(),
+            distrust: None,
         }
     }
 
@@ -236,6 +240,11 @@ impl Binding {
     fn is_for(&self, top: &Path) -> bool {
         self.path == top || std::fs::canonicalize(&self.path).is_ok_and(|path| path == top)
     }
+}
+
+fn binding(found: safe::Found, dir: &Path) -> Result<Binding, BindingError> {
+    let binding = text::read(&found.text, dir)?;
+    Ok(Binding { distrust: found.distrust.map(Arc::new), ..binding })
 }
 
 const FILE: &str = "host.toml";
@@ -294,7 +303,7 @@ impl BindingPlaces {
         let dirs = self.shelves().into_iter().flatten();
         let read = |dir: PathBuf| match safe::read_as(&dir, me) {
             Ok(None) => None,
-            Ok(Some(text)) => Some((dir.clone(), text::read(&text, &dir))),
+            Ok(Some(found)) => Some((dir.clone(), binding(found, &dir))),
             Err(error) => Some((dir, Err(error))),
         };
         dirs.filter_map(read).collect()

@@ -15,7 +15,7 @@ use crate::system::user::Account;
 const CHECKOUT_HOOKS: [&str; 3] = ["post-checkout", "post-index-change", "reference-transaction"];
 
 /// Why there is no binding to work with.
-pub(super) fn no_binding(git: &Git, error: &BindingError, found: &mut Examination) {
+pub(super) fn no_binding(top: &Path, error: &BindingError, found: &mut Examination) {
     match error {
         BindingError::Unbound { elsewhere } => {
             let mut what = error.to_string();
@@ -30,7 +30,7 @@ pub(super) fn no_binding(git: &Git, error: &BindingError, found: &mut Examinatio
                 match path.symlink_metadata() {
                     Ok(at) if at.is_symlink() => None,
                     _ if theirs => {
-                        let owner = quoted(&owner_of(git.top()))?;
+                        let owner = quoted(&owner_of(top))?;
                         on_path(&format!("sudo chown -R {owner}"), &dir)
                     }
                     _ => on_path("chmod -R go-w", &dir),
@@ -56,6 +56,9 @@ pub(super) fn binding(binding: &Binding, found: &mut Examination) -> bool {
         let fix = quoted(&binding.run_as).map(|owner| format!("sudo -u {owner} gitroll doctor"));
         found.problem("binding", what, fix);
         return false;
+    }
+    if let Some(error) = &binding.distrust {
+        no_binding(&binding.path, error, found);
     }
     found.fine("binding", format!("{} in {}", binding.environment, binding.dir.display()));
     let signing = match binding.signing.format {

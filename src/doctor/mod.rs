@@ -23,7 +23,7 @@ pub fn examine(git: Git, binding: Result<Binding, BindingError>, actor: String) 
     let binding = match binding {
         Ok(binding) => binding,
         Err(error) => {
-            host::no_binding(&git, &error, &mut found);
+            host::no_binding(git.top(), &error, &mut found);
             return in_order(found);
         }
     };

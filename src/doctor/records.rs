@@ -140,10 +140,23 @@ pub(super) fn chains(site: &Site, found: &mut Examination) -> Option<Facts> {
     let facts = match Facts::gather(site) {
         Ok(facts) => facts,
         Err(error) => {
-            found.problem("records", error.to_string(), mended_by(site, &error));
+            let fix = match &error {
+                PlanError::Ledger(why) => mended_by(site, why),
+                PlanError::NoChain(_) => fetched(site),
+                PlanError::Git(_) => Some("git fsck".to_owned()),
+                _ => None,
+            };
+            found.problem("records", error.to_string(), fix);
             return None;
         }
     };
+    if let Some(dispute) = &facts.ledger.dispute {
+        let what = format!(
+            "this host's own records cannot be verified now: {}; known up to #{}, which it verified before",
+            dispute.why, dispute.until
+        );
+        found.problem("records", what, mended_by(site, &dispute.why));
+    }
     for (chain, why) in &facts.ledger.refused {
         found.warning("records", format!("{chain} is rejected: {why}"), None);
     }
@@ -154,19 +167,19 @@ pub(super) fn chains(site: &Site, found: &mut Examination) -> Option<Facts> {
     Some(facts)
 }
 
-fn mended_by(site: &Site, error: &PlanError) -> Option<String> {
-    let fetch = || {
-        let remote = site.git.remotes().iter().any(|name| name == "origin");
-        let new = format!("{INIT} --new-writer");
-        Some(if remote { FETCH.to_owned() } else { new })
-    };
-    match error {
-        PlanError::NoChain(_) => fetch(),
-        PlanError::Ledger(LedgerError::Rewritten { .. }) => fetch(),
-        PlanError::Ledger(LedgerError::Untrusted { .. }) => Some(INIT.to_owned()),
-        PlanError::Ledger(_) | PlanError::Git(_) => Some("git fsck".to_owned()),
-        _ => None,
+fn mended_by(site: &Site, why: &LedgerError) -> Option<String> {
+    match why {
+        LedgerError::Rewritten { .. } => Some("gitroll fsck --repair".to_owned()),
+        LedgerError::Untrusted { .. } => Some(INIT.to_owned()),
+        LedgerError::Malformed { .. } | LedgerError::Broken { .. } => fetched(site),
+        _ => Some("git fsck".to_owned()),
     }
+}
+
+fn fetched(site: &Site) -> Option<String> {
+    let remote = site.git.remotes().iter().any(|name| name == "origin");
+    let new = format!("{INIT} --new-writer");
+    Some(if remote { FETCH.to_owned() } else { new })
 }
 
 /// The clock against the records: one that went back makes what served last look like what comes.

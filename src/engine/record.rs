@@ -1,7 +1,8 @@
 //! From a run to its record: draft, append, the queue of unsigned ones, publishing.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::entry::{Entry, Reason};
 use super::error::EngineError;
@@ -10,8 +11,8 @@ use super::legacy;
 use super::run::Run;
 use crate::ledger::{self, Draft, Ledger, LedgerError, Projecting};
 use crate::model::{
-    ArtifactEvidence, Cause, CheckEvidence, Event, Evidence, FlagEvidence, Oid, Outcome, Plan,
-    Record, SavedFile, ServiceEvidence, Step, StepEvidence, dotenv,
+    ArtifactEvidence, Cause, CheckEvidence, Digest, Event, Evidence, FlagEvidence, Oid, Outcome,
+    Plan, Record, SavedFile, ServiceEvidence, Step, StepEvidence, dotenv,
 };
 use crate::site::Site;
 use crate::system::git::Pushed;
@@ -94,18 +95,11 @@ pub fn unprojected(site: &Site) -> Vec<String> {
 
 /// Records that wait to be signed, oldest first.
 pub fn queued(site: &Site) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(queue_dir(site))
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "json"))
-        .collect();
-    paths.sort();
-    paths
+    ledger::queued(&site.git)
 }
 
 fn queue_dir(site: &Site) -> PathBuf {
-    site.state().join("queue")
+    ledger::queue_dir(&site.git)
 }
 
 /// Signs and appends what is queued; says how many records that were.
@@ -119,10 +113,11 @@ pub fn sign_queued(site: &Site) -> Result<usize, LedgerError> {
             |problem: String| LedgerError::Malformed { name: path.display().to_string(), problem };
         let bytes = files::read_state(&path).map_err(|e| unreadable(e.to_string()))?;
         let draft: Draft = serde_json::from_slice(&bytes).map_err(|e| unreadable(e.to_string()))?;
-        let is_there = is_recorded(site, &draft)?;
-        if !is_there {
-            append(site, &draft)?;
-        }
+        let known = ledger::recorded(&site.git, &ledger::read(&site.git, &site.binding)?, &draft)?;
+        let entry = known.map_or_else(|| append(site, &draft), Ok)?;
+        // Before it is gone: what comes after it may lift it by the name that it had until now.
+        rename_in_queue(site, &path, draft.provisional_digest(), entry.digest)
+            .map_err(|e| unreadable(e.to_string()))?;
         // Durably: it would be signed a second time once others have followed.
         let removed = fs::remove_file(&path).and_then(|()| files::sync_dir(&queue_dir(site)));
         removed.map_err(|e| unreadable(e.to_string()))?;
@@ -158,7 +153,8 @@ pub fn published_head(site: &Site) -> Option<Oid> {
 }
 
 fn already_recorded(site: &Site, run: &Run) -> Result<Option<ledger::Entry>, EngineError> {
-    let ledger = ledger::read(&site.git, &site.binding)?;
+    // What was recorded is recorded, whether it is believed now or not.
+    let ledger = ledger::read_as_seen(&site.git, &site.binding)?;
     let Some(entry) = ledger.chains.get(&site.binding.writer).and_then(|c| c.entries.last()) else {
         return Ok(None);
     };
@@ -166,25 +162,17 @@ fn already_recorded(site: &Site, run: &Run) -> Result<Option<ledger::Entry>, Eng
     Ok((evidence.run.as_ref() == Some(&run.id)).then(|| entry.clone()))
 }
 
-/// Whether a draft is in the chain already: that is known too late where its append fails after the
-/// ref was moved, and the record of a run that followed it may come behind.
-fn is_recorded(site: &Site, draft: &Draft) -> Result<bool, LedgerError> {
-    let ledger = ledger::read(&site.git, &site.binding)?;
-    let entries = ledger.chains.get(&site.binding.writer).map_or(&[][..], |chain| &chain.entries);
-    if draft.evidence.run.is_none() {
-        let Draft { record, person, .. } = draft;
-        let key =
-            |r: &Record| (r.event.clone(), r.from.clone(), r.moved_to.clone(), r.clock.clone());
-        let same =
-            |e: &ledger::Entry| e.tagger.time == person.time && key(&e.record) == key(record);
-        return Ok(entries.iter().rev().any(same));
-    }
-    for entry in entries.iter().rev().filter(|entry| entry.record.plan == draft.record.plan) {
-        if ledger::evidence(&site.git, entry)?.run == draft.evidence.run {
-            return Ok(true);
+/// Gives a record that was signed its own digest in those that wait and name it.
+fn rename_in_queue(site: &Site, signed: &Path, from: Digest, to: Digest) -> io::Result<()> {
+    for path in queued(site).into_iter().filter(|path| path != signed) {
+        let bytes = files::read_state(&path)?;
+        let Ok(mut draft) = serde_json::from_slice::<Draft>(&bytes) else { continue };
+        let named = draft.record.lifts.iter_mut().filter(|lifted| **lifted == from);
+        if named.map(|lifted| *lifted = to).count() > 0 {
+            files::write_durably(&path, &serde_json::to_vec_pretty(&draft)?, 0o600)?;
         }
     }
-    Ok(false)
+    Ok(())
 }
 
 /// Appends the draft of a statement that no run made, or queues it where it cannot be signed or written now
@@ -208,8 +196,7 @@ pub fn append_or_queue(site: &Site, draft: &Draft) -> Result<Option<ledger::Entr
 
 /// The drafts that wait to be signed, oldest first; what cannot be read is left out.
 pub fn queued_drafts(site: &Site) -> Vec<Draft> {
-    let read = |path: PathBuf| serde_json::from_slice(&files::read_state(&path).ok()?).ok();
-    queued(site).into_iter().filter_map(read).collect()
+    ledger::queued_drafts(&site.git)
 }
 
 fn queue(site: &Site, run: &Run, draft: &Draft) -> Result<(), EngineError> {

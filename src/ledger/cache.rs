@@ -35,6 +35,16 @@ pub(super) struct Known {
     pub seq: Seq,
     /// The digest of the record there.
     pub digest: Digest,
+    /// The commit that carries it; unknown to what an earlier version wrote.
+    #[serde(default)]
+    pub commit: Option<Oid>,
+}
+
+impl Known {
+    /// Commits that may carry the record there.
+    pub fn heads(&self) -> impl Iterator<Item = &Oid> {
+        self.commit.iter().chain(&self.verified)
+    }
 }
 
 impl Cache {
@@ -78,6 +88,7 @@ impl Cache {
             verified: Some(last.commit.clone()),
             seq: last.record.seq,
             digest: last.digest,
+            commit: Some(last.commit.clone()),
         };
         self.chains.insert(chain_ref.to_owned(), known);
     }

@@ -2,16 +2,29 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{ChainId, Digest, EnvironmentName, Evidence, Oid, Person, Record, WriterId};
+use crate::model::{
+    ChainId, Digest, EnvironmentName, Evidence, Oid, Person, Record, Seq, WriterId,
+};
 use crate::system::git::GitError;
 
 /// Every chain of an environment, read and verified.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Ledger {
     /// The chains whose every record is signed by a key trusted for its writer, by writer.
     pub chains: BTreeMap<WriterId, Chain>,
     /// Chains that are here but not trusted, and why. Shown, never used.
     pub refused: Vec<(String, LedgerError)>,
+    /// Where the own chain cannot be believed now, and what is here is what this host verified of it before.
+    pub dispute: Option<Dispute>,
+}
+
+/// The own chain is not what the trust file and the refs say now, but what this host verified earlier.
+#[derive(Debug)]
+pub struct Dispute {
+    /// Why the own chain cannot be believed now.
+    pub why: LedgerError,
+    /// The last of its records that this host has verified.
+    pub until: Seq,
 }
 
 /// One writer's records, oldest first: position `i` holds sequence number `i + 1`.

@@ -261,6 +261,11 @@ impl History {
         self.proven_by.get(commit).into_iter().flatten()
     }
 
+    /// Whether a commit served here: a run observed it, or a person said so before gitroll came.
+    pub fn served_here(&self, commit: &Oid) -> bool {
+        self.proven_here(commit) || self.adopted(commit)
+    }
+
     /// Whether a person accepted a commit as having served here before gitroll came.
     pub fn adopted(&self, commit: &Oid) -> bool {
         self.adopted.contains(commit)

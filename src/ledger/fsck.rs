@@ -112,8 +112,13 @@ pub fn examine(git: &Git, binding: &Binding, scope: Scope) -> Result<Examined, L
     let path = place(git, "checked");
     let before: Checked = if scope.anew { None } else { read_json(&path) }.unwrap_or_default();
     let mut checked = before.clone();
-    let mut findings: Vec<Finding> =
-        ledger.refused.iter().map(|(writer, why)| not_believed(writer, why, binding)).collect();
+    let restorable = super::seen::restorations(git, binding)?;
+    let mut findings: Vec<Finding> = Vec::new();
+    for (writer, why) in &ledger.refused {
+        let name = format!("{prefix}{writer}");
+        let repairable = restorable.iter().any(|edit| edit.name == name);
+        findings.push(Finding { repairable, ..not_believed(writer, why, binding) });
+    }
     let tags = tags_of(git, &binding.environment)?;
     let mut wanted = BTreeSet::new();
     for chain in ledger.chains.values() {

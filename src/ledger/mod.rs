@@ -11,6 +11,8 @@ mod kept;
 pub mod key;
 mod project;
 mod pushed;
+mod queue;
+mod seen;
 mod signing;
 mod tags;
 mod trailers;
@@ -20,11 +22,15 @@ mod verify;
 pub use append::{append, check_reason, probe_signing};
 pub use chain::{config, evidence};
 pub use codec::record_tag;
-pub use entry::{Chain, Draft, Entry, Ledger, LedgerError, chain_prefix, chain_ref, notes_ref};
+pub use entry::{
+    Chain, Dispute, Draft, Entry, Ledger, LedgerError, chain_prefix, chain_ref, notes_ref,
+};
 pub use fold::{Held, History, Pinned, Promotion, ServedSpan, ServingState};
 pub use fsck::{ChainSummary, Examined, Finding, FindingKind, Scope, examine, repair_stable_tags};
 pub use project::{Projecting, project};
 pub use pushed::{PushedRef, check_pushed, only_adds};
+pub use queue::{queue_dir, queued, queued_drafts, recorded};
+pub use seen::{read_as_seen, read_with_queue, restore_chains};
 pub use tags::{create_tag, verify_tag};
 pub use verify::{read, read_unverified};
 

@@ -64,6 +64,7 @@ impl World {
             path_variable: std::env::var("PATH").unwrap(),
             take_over: Vec::new(),
             pass: Vec::new(),
+            distrust: None,
         };
         let git = Git::open(&top, None).unwrap();
         let world = Self { dir, top, git, binding, commits: commits.to_vec() };

@@ -45,7 +45,7 @@ impl<'a> Trust<'a> {
     /// Reads the trust of a binding. What cannot be read is trusted by nobody: every verification then
     /// fails and says so.
     pub fn load(binding: &'a Binding) -> Self {
-        let mut unusable = None;
+        let mut unusable = binding.distrust.as_ref().map(ToString::to_string);
         let mut seen = format!("gitroll trust 1\n{}\n", binding.openpgp.join(" ")).into_bytes();
         let mut read = |path: PathBuf, needed: bool| match files::read_plain(&path, MOST_BYTES) {
             Ok(bytes) => {
@@ -55,7 +55,7 @@ impl<'a> Trust<'a> {
             }
             Err(error) if error.kind() == ErrorKind::NotFound && !needed => None,
             Err(error) => {
-                unusable = Some(format!("{} cannot be read ({error})", path.display()));
+                unusable.get_or_insert(format!("{} cannot be read ({error})", path.display()));
                 None
             }
         };

@@ -55,7 +55,7 @@ pub fn read(git: &Git, binding: &Binding) -> Result<Ledger, LedgerError> {
 /// # Errors
 /// Only when git cannot be read.
 pub fn read_unverified(git: &Git, environment: &EnvironmentName) -> Result<Ledger, LedgerError> {
-    let mut ledger = Ledger { chains: BTreeMap::new(), refused: Vec::new() };
+    let mut ledger = Ledger::default();
     for Ref { name, id } in git.refs(&chain_prefix(environment))? {
         let read = writer_of(environment, &name).and_then(|writer| {
             let expected = Expected { environment, writer: &writer, app: None, chain: None };
@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
 
     fn read(mut self, refs: &[Ref]) -> Result<Ledger, LedgerError> {
         let environment = &self.binding.environment;
-        let mut ledger = Ledger { chains: BTreeMap::new(), refused: Vec::new() };
+        let mut ledger = Ledger::default();
         for Ref { name, id } in refs {
             let believed = writer_of(environment, name)
                 .and_then(|writer| Ok((self.chain(name, id, &writer)?, writer)));

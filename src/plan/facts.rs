@@ -30,7 +30,7 @@ pub struct Facts {
     pub moment: Moment,
     /// Where HEAD is.
     pub head: Head,
-    /// All trusted chains.
+    /// All trusted chains; the own one as this host has seen it, and with what it could not sign yet.
     pub ledger: Ledger,
     /// What they say together.
     pub history: History,
@@ -90,7 +90,7 @@ impl Facts {
     /// # Errors
     /// When the repository or the own chain cannot be read.
     pub fn gather(site: &Site) -> Result<Self, PlanError> {
-        let ledger = ledger::read(&site.git, &site.binding)?;
+        let ledger = ledger::read_with_queue(&site.git, &site.binding)?;
         let history = History::of(&ledger, Some(&site.binding.writer));
         let chain = own_chain(&ledger, site)?;
         let accepted = accepted(site, chain)?;

@@ -86,12 +86,21 @@ pub fn preflight(
     swaps::check(site, &mut composed.plan, &mut problems);
     locks(site, &mut problems);
     if let Err(error) = ledger::probe_signing(&site.git, &site.binding) {
-        problems.push(Problem {
-            message: error.to_string(),
-            hint: "gitroll init --new-key creates a key for this host".into(),
-            command: None,
-            policy: matches!(error, ledger::LedgerError::Untrusted { .. }),
-        });
+        let message = error.to_string();
+        if composed.plan.event == Event::Back && facts.history.served_here(&composed.plan.to.commit)
+        {
+            // The way back is not barred.
+            composed.plan.warnings.push(format!(
+                "the record cannot be signed now, and is queued: {message}; the rollback ends with 30"
+            ));
+        } else {
+            problems.push(Problem {
+                message,
+                hint: "gitroll init --new-key creates a key for this host".into(),
+                command: None,
+                policy: matches!(error, ledger::LedgerError::Untrusted { .. }),
+            });
+        }
     }
     if problems.is_empty() {
         Ok(CheckedPlan::after_preflight(composed.plan, composed.hidden))

@@ -76,7 +76,6 @@ fn a_binding_others_could_have_written_is_refused() {
         (dir.clone(), 0o777, 0o755),
         (dir.clone(), 0o775, 0o755),
         (dir.join("host.toml"), 0o666, 0o644),
-        (dir.join("trust"), 0o664, 0o644),
     ] {
         mode(&path, bad);
         let before = s.app.state();

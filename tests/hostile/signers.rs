@@ -89,9 +89,12 @@ fn without_its_trust_file_nothing_is_believed() {
             None => fs::remove_file(&trust).expect("it is ours"),
         }
         let before = s.app.state();
-        for args in [&["back", "--yes"] as &[&str], &["deploy", "HEAD~1", "--yes"]] {
-            let answer = host.gitroll(args);
-            answer.exit(10).stderr_has("trust");
+        for args in [
+            &["deploy", "HEAD~1", "--yes"] as &[&str],
+            &["promote", "--as", "v1.1.0", "--yes"],
+            &["mark", "bad", "HEAD", "--reason", "r"],
+        ] {
+            host.gitroll(args).exit(10).stderr_has("trust");
         }
         before.assert_same(&s.app.state());
         s.serves("1.1.0");
@@ -111,25 +114,44 @@ fn a_chain_from_elsewhere_is_not_believed() {
     s.app.git(&["update-ref", "refs/gitroll/production/ledger/-x;touch", "HEAD"]);
     let answer = host.gitroll(&["status"]);
     answer.exit(0).stderr_has("web-9.aaaa is rejected").stderr_has("web-8.bbbb is rejected");
-    // In the place of our own, it stops everything.
+    // In the place of our own, it stops everything but the way back to what this host proved.
     s.app.git(&["update-ref", &chain, "HEAD"]);
     let before = s.app.state();
-    host.gitroll(&["back", "--yes"]).exit(10);
-    host.gitroll(&["deploy", "HEAD~1", "--yes"]).exit(10);
+    host.gitroll(&["deploy", "HEAD~1", "--yes"]).exit(10).stderr_has("gitroll back");
     before.assert_same(&s.app.state());
-    s.serves("1.1.0");
+    host.gitroll(&["back", "--yes"]).exit(30).stderr_has("this host verified before");
+    s.serves("1.0.0");
 }
 
 #[test]
-fn a_chain_that_was_shortened_is_noticed() {
+fn a_chain_that_was_shortened_is_noticed_and_restored() {
     let host = TestEnvironment::new();
     let s = two_releases(&host);
     let chain = own_chain(&s);
     host.gitroll(&["status"]).exit(0);
+    let end = s.app.git(&["rev-parse", &chain]);
     s.app.git(&["update-ref", &chain, &format!("{chain}~1")]);
     let before = s.app.state();
-    host.gitroll(&["back", "--yes"]).exit(10).stderr_has("seen");
+    for args in [&["deploy", "HEAD~1", "--yes"] as &[&str], &["promote", "--as", "v1.1.0", "--yes"]]
+    {
+        // Both sides, and a way on.
+        let refused = host.gitroll(args);
+        refused
+            .exit(10)
+            .stderr_has("it ends with record 3 (sha256:")
+            .stderr_has("but its record 4");
+        refused.stderr_has("gitroll fsck --repair");
+    }
     before.assert_same(&s.app.state());
+    host.gitroll(&["fsck", "--repair"]).exit(0).stdout_has("repaired");
+    assert_eq!(s.app.git(&["rev-parse", &chain]), end);
+    // Other records in its place: only a person can say which are right.
+    let fork = s.app.git(&["commit-tree", "-m", "x", &format!("{chain}~1^{{tree}}")]);
+    s.app.git(&["update-ref", &chain, &fork]);
+    host.gitroll(&["fsck", "--repair"]).exit(10).stdout_has("rejected");
+    assert_eq!(s.app.git(&["rev-parse", &chain]), fork);
+    host.gitroll(&["back", "--yes"]).exit(30);
+    s.serves("1.0.0");
 }
 
 #[test]

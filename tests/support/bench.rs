@@ -157,5 +157,6 @@ fn binding(top: &Path) -> Binding {
         path_variable: std::env::var("PATH").unwrap(),
         take_over: Vec::new(),
         pass: Vec::new(),
+        distrust: None,
     }
 }

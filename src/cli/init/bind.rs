@@ -242,6 +242,7 @@ fn fresh(
         path_variable: String::new(),
         take_over: Vec::new(),
         pass: Vec::new(),
+        distrust: None,
     })
 }
 

@@ -16,15 +16,24 @@ const BESIDE: [&str; 3] = [TRUST, REVOKED, ROLES];
 /// A binding is a page of text.
 const MOST_BYTES: u64 = 64 * 1024;
 
-/// The text of the `host.toml` in `dir`; `None` if there is none.
+/// What was found in a directory.
+pub(super) struct Found {
+    /// The text of `host.toml`.
+    pub text: String,
+    /// Why what decides who is trusted cannot be relied on.
+    pub distrust: Option<BindingError>,
+}
+
+/// The text of the `host.toml` in `dir`; `None` if there is none. A file beside it that someone else could have written
+/// is no error: nobody is trusted then, and the way back is not barred.
 ///
 /// Every check is made on what was opened, so nothing can be exchanged in between. No link is followed.
-pub(super) fn read(dir: &Path) -> Result<Option<String>, BindingError> {
+pub(super) fn read(dir: &Path) -> Result<Option<Found>, BindingError> {
     read_as(dir, rustix::process::geteuid().as_raw())
 }
 
 /// As [`read`], where the files may belong to `me` or root.
-pub(super) fn read_as(dir: &Path, me: u32) -> Result<Option<String>, BindingError> {
+pub(super) fn read_as(dir: &Path, me: u32) -> Result<Option<Found>, BindingError> {
     let base = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let handle = match open(dir, base | OFlags::DIRECTORY, Mode::empty()) {
         Ok(handle) => handle,
@@ -45,18 +54,20 @@ pub(super) fn read_as(dir: &Path, me: u32) -> Result<Option<String>, BindingErro
     };
     check(dir, &handle, FileType::Directory, me)?;
     check(&path, &file, FileType::RegularFile, me)?;
+    let mut distrust = None;
     for name in BESIDE {
         let path = dir.join(name);
-        match open_file(name) {
-            Ok(file) => check(&path, &file, FileType::RegularFile, me)?,
-            Err(Errno::NOENT) => {}
-            Err(Errno::LOOP) => {
-                return Err(unsafe_at(&path, "is a link; it must be a regular file"));
-            }
-            Err(errno) => return Err(unreadable(&path, &errno.into())),
+        let checked = match open_file(name) {
+            Ok(file) => check(&path, &file, FileType::RegularFile, me),
+            Err(Errno::NOENT) => Ok(()),
+            Err(Errno::LOOP) => Err(unsafe_at(&path, "is a link; it must be a regular file")),
+            Err(errno) => Err(unreadable(&path, &errno.into())),
+        };
+        if let Err(error) = checked {
+            distrust.get_or_insert(error);
         }
     }
-    text(&path, file).map(Some)
+    Ok(Some(Found { text: text(&path, file)?, distrust }))
 }
 
 fn text(path: &Path, file: OwnedFd) -> Result<String, BindingError> {

@@ -23,6 +23,7 @@ fn binding(dir: &Path, path: &Path) -> Binding {
         path_variable: "/usr/bin:/bin".to_owned(),
         take_over: Vec::new(),
         pass: Vec::new(),
+        distrust: None,
     }
 }
 
@@ -175,10 +176,12 @@ fn what_others_could_have_written_is_refused() {
     refused("host.toml: is writable by others (mode 0664)");
     mode(&dir.join(FILE), 0o644);
     fs::write(dir.join(TRUST), "").unwrap();
+    // Nobody is trusted then, but the app is still known.
     mode(&dir.join(TRUST), 0o666);
-    refused("trust: is writable by others");
+    let distrust = place.find().unwrap().distrust.unwrap().to_string();
+    assert!(distrust.contains("trust: is writable by others"), "{distrust}");
     mode(&dir.join(TRUST), 0o600);
-    assert!(place.find().is_ok());
+    assert!(place.find().unwrap().distrust.is_none());
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(dir.join(FILE), Some(12345), None).unwrap();
         refused("belongs to user 12345; it must belong to root or to user 0");

@@ -104,6 +104,7 @@ fn binding(root: &Table<'_>, dir: &Path) -> Option<Binding> {
         path_variable,
         take_over: take_over?,
         pass: pass?,
+        distrust: None,
     })
 }
 

@@ -36,8 +36,7 @@ impl Acts {
         outcome: Outcome,
         change: impl FnOnce(&mut Record),
     ) -> Digest {
-        let ledger =
-            self.ledger.get_or_insert(Ledger { chains: BTreeMap::new(), refused: Vec::new() });
+        let ledger = self.ledger.get_or_insert(Ledger::default());
         let id: crate::model::ChainId = "0".repeat(32).parse().unwrap();
         let chain = ledger.chains.entry(writer(by)).or_insert_with(|| Chain {
             writer: writer(by),
