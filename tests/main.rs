@@ -12,6 +12,7 @@ mod check_kinds_app;
 mod checks;
 mod components;
 mod crash;
+mod declared_version;
 mod demo;
 mod diagnosis;
 mod diff;

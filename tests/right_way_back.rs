@@ -76,7 +76,7 @@ fn calendar_versions_are_taken_by_their_numbers_and_promote_invents_no_name() {
     host.gitroll(&["promote", "--yes"])
         .exit(10)
         .says("v1.1.0-stable already names")
-        .says("--as VERSION");
+        .says("--as v2024.11.6");
     s.app.git(&["tag", "-d", "v1.1.0-stable"]);
     s.app.lightweight_tag("v1.1.0-stable");
     host.gitroll(&["promote", "--yes"])
@@ -95,7 +95,7 @@ fn calendar_versions_are_taken_by_their_numbers_and_promote_invents_no_name() {
     s.app.write("more.txt", "more\n");
     let commit = s.app.commit("More of 1.1.0");
     host.gitroll(&["deploy", &commit, "--yes"]).exit(0);
-    host.gitroll(&["promote", "--yes"]).exit(1).says("--as VERSION").says("v1.1.0-stable");
+    host.gitroll(&["promote", "--yes"]).exit(1).says("--as v2024.11.6").says("v1.1.0-stable");
     assert_eq!(tags(), before);
 
     host.gitroll(&["back", "--to", "last-stable", "--yes"]).exit(0);

@@ -76,7 +76,7 @@ pub fn promote(caller: &Caller, request: &PromoteRequest) -> Result<Promoted, Fa
                 unpublished: false,
             });
         }
-        can_take_over(&session, &there, &commit)?;
+        can_take_over(&session, &facts, &there, &commit)?;
         let there = there.target.clone();
         return record(&session, &facts, &served, there, proven, request);
     }
@@ -85,7 +85,13 @@ pub fn promote(caller: &Caller, request: &PromoteRequest) -> Result<Promoted, Fa
     record(&session, &facts, &served, target, proven, request)
 }
 
-const AGAIN: (&str, &str) = ("gitroll promote --as VERSION", "uses another version");
+/// The command that uses another version: the one after the highest of the stable tags.
+fn again(facts: &Facts, why: &str) -> (String, String) {
+    let pattern = &facts.accepted.config.stable.pattern;
+    let versions = facts.names.refs().iter().filter_map(|tag| version_of(&tag.short, pattern));
+    let next = versions.max().map_or_else(|| "1.0.0".to_owned(), |version| version.following());
+    (format!("gitroll promote --as v{next}"), why.to_owned())
+}
 
 /// The stable tag that names the commit already, where no name was asked for: one that is on record before one that
 /// is not, the highest version before the others.
@@ -119,12 +125,18 @@ fn stands(facts: &Facts, tag: &TargetRef, commit: &Oid) -> bool {
 
 /// Whether a tag that no record names may become the stable tag: it is signed by a trusted key on this very commit,
 /// made by a colleague, or by a promote that was killed before its record.
-fn can_take_over(session: &Session, there: &Tag, commit: &Oid) -> Result<(), Failure> {
+fn can_take_over(
+    session: &Session,
+    facts: &Facts,
+    there: &Tag,
+    commit: &Oid,
+) -> Result<(), Failure> {
+    let (again, why) = again(facts, "uses another version");
     let site = &session.site;
     let name = there.target.short();
     if there.kind.commit() != Some(commit) {
         let what = format!("the tag {name} exists and names another commit");
-        return Err(Failure::unchanged(what).next(AGAIN.0, AGAIN.1));
+        return Err(Failure::unchanged(what).next(again, why));
     }
     let untrusted = |why: &str| {
         let what = format!("the tag {name} already names {}, but {why}", commit.short());
@@ -133,7 +145,7 @@ fn can_take_over(session: &Session, there: &Tag, commit: &Oid) -> Result<(), Fai
                 format!("git tag -d {name}"),
                 "deletes it, so that gitroll promote can create a signed tag",
             )
-            .next(AGAIN.0, AGAIN.1)
+            .next(again.clone(), why)
     };
     if matches!(there.kind, TagKind::Lightweight(_)) {
         return Err(untrusted("it is lightweight and therefore not signed"));
@@ -257,14 +269,16 @@ fn tag_name(
     }
     let Some(version) = &served.version else {
         let what = format!("{served} declares no version for the name of a stable tag");
-        return Err(Failure::unchanged(what).next(AGAIN.0, "names it"));
+        let (again, why) = again(facts, "names it");
+        return Err(Failure::unchanged(what).next(again, why));
     };
     let name = full_name(&format!("v{version}"), pattern)?;
     match session.site.git.tag(&name)? {
         Some(tag) => {
             let other = tag.kind.commit().map_or("something else", |commit| commit.short());
             let what = format!("{name}, the stable tag of the declared {version}, names {other}");
-            Err(Failure::unchanged(what).next(AGAIN.0, AGAIN.1))
+            let (again, why) = again(facts, "uses another version");
+            Err(Failure::unchanged(what).next(again, why))
         }
         None => Ok(name),
     }

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 
 use globset::{Glob, GlobMatcher};
 
+use super::declared::declared_version;
 use crate::component;
 use crate::config::Config;
-use crate::model::{Oid, RepoPath, Served};
+use crate::model::{Oid, Served};
 use crate::system::git::{Git, GitError, Tag, TagKind, TagRef};
 use crate::target::{safe_name, version_of};
 
@@ -159,20 +160,4 @@ impl Names {
 /// The matcher of `stable.pattern`; `*` also matches `/`.
 pub fn stable_matcher(pattern: &str) -> Option<GlobMatcher> {
     Glob::new(pattern).ok().map(|glob| glob.compile_matcher())
-}
-
-/// The version a commit declares: `[app] version` of the configuration used, else `version` in its
-/// package.json. Only what looks like a version counts: it comes from the repository and is printed.
-fn declared_version(
-    git: &Git,
-    commit: &Oid,
-    config: Option<&Config>,
-) -> Result<Option<String>, GitError> {
-    let path = RepoPath::new("package.json").expect("a plain name");
-    let package = git.file(commit, &path)?;
-    let from_package = package
-        .and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok())
-        .and_then(|json| json.get("version")?.as_str().map(str::to_owned));
-    let from_config = || config.and_then(|c| c.app.version.clone());
-    Ok(from_package.or_else(from_config).filter(|v| safe_name(v) && v.len() <= 64))
 }

@@ -397,8 +397,15 @@ fn listeners(config: &Config, plan: &mut Plan, observed: &Observed, problems: &m
     }
 }
 
-/// Whether nothing could tell the intended version from the one before.
+/// Whether nothing could tell the intended version from the one before, or nothing could be observed at all.
 pub fn witness(config: &Config, problems: &mut Vec<Problem>) {
+    if config.checks.is_empty() && config.services.is_empty() {
+        problems.push(Problem::new(
+            "gitroll.toml declares neither a check nor a service: nothing could be observed",
+            "add a [[check]] that queries the app, for example http = \"http://127.0.0.1:8080/\"",
+        ));
+        return;
+    }
     let tells = |manager: &Manager| match manager {
         Manager::Command { .. } => false,
         // What is reloaded in place keeps its processes.

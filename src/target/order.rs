@@ -93,6 +93,20 @@ impl ReleaseVersion {
     }
 }
 
+impl ReleaseVersion {
+    /// The next one that a person would probably choose: the last of at least three numbers counts on.
+    pub fn following(&self) -> String {
+        let mut numbers = self.numbers.clone();
+        numbers.resize(numbers.len().max(3), 0);
+        if self.pre.is_empty()
+            && let Some(last) = numbers.last_mut()
+        {
+            *last = last.saturating_add(1);
+        }
+        numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(".")
+    }
+}
+
 fn numbers_of(text: &str, separators: &[char]) -> Option<Vec<u64>> {
     let number = |part: &str| {
         let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
@@ -184,6 +198,15 @@ mod tests {
         }
         assert_eq!(rank("2024.11.05-stable").cmp(&rank("2024.11.5-stable")), Ordering::Equal);
         assert_eq!(rank("2024.1.0-stable").cmp(&rank("2024.01-stable")), Ordering::Equal);
+    }
+
+    #[test]
+    fn the_next_version_counts_on() {
+        for (version, next) in
+            [("1.2.3", "1.2.4"), ("1.2", "1.2.1"), ("2.0.0", "2.0.1"), ("1.0.0-rc.1", "1.0.0")]
+        {
+            assert_eq!(ReleaseVersion::parse(version).unwrap().following(), next);
+        }
     }
 
     #[test]

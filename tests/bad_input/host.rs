@@ -97,6 +97,20 @@ fn without_a_home_it_works_or_says_what_to_do() {
     }
 }
 
+#[test]
+fn a_directory_of_one_binding_is_not_given_to_a_second_checkout() {
+    let host = TestEnvironment::new();
+    let s = serving(&host, &quick());
+    let clone = host.path("second");
+    s.app.git(&["clone", "-q", ".", &clone.display().to_string()]);
+    let binding = std::fs::read(host.binding_dir().join("host.toml")).expect("it is bound");
+    let answer = host.gitroll_in(&clone, &["init", "--yes"]);
+    answer.exit(1).stderr_has("holds the host binding of").stderr_has("-2 gitroll init");
+    let after = std::fs::read(host.binding_dir().join("host.toml")).expect("it is bound");
+    assert_eq!(binding, after);
+    host.gitroll(&["status"]).exit(0);
+}
+
 /// 1.0.0 was left for 1.1.0, and `back` would ask.
 fn about_to_go_back(host: &TestEnvironment) -> Scenario<'_> {
     let s = serving(host, &quick());

@@ -224,7 +224,7 @@ fn fresh(
                 .next("gitroll init --system", "stores it in /etc/gitroll")
                 .next("GITROLL_HOME=DIR gitroll init", "stores it in DIR")
         })?;
-    let dir = free_directory(dir, git.top());
+    let dir = free_directory(dir, git.top())?;
     Ok(Binding {
         dir,
         work_dir: work_dir(git.top(), &app, account),
@@ -246,22 +246,38 @@ fn fresh(
     })
 }
 
-/// A directory that no other checkout's binding is in: a second checkout of the same app gets `app-2`.
-fn free_directory(dir: PathBuf, top: &Path) -> PathBuf {
-    const MOST_BINDING: u64 = 64 << 10;
-    let taken = |dir: &Path| {
-        let path = dir.join("host.toml");
-        let bytes = files::read_plain(&path, MOST_BINDING).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        path.exists() && !text.contains(&format!("{:?}", top.display().to_string()))
-    };
-    if !taken(&dir) || std::env::var_os("GITROLL_HOME").is_some() {
-        return dir;
+/// A directory that no other checkout's binding is in: a second checkout of the same app gets `app-2`. `$GITROLL_HOME` is
+/// the directory of one binding, which a second one would overwrite.
+fn free_directory(dir: PathBuf, top: &Path) -> Result<PathBuf, Failure> {
+    let Some(other) = bound_elsewhere(&dir, top) else { return Ok(dir) };
+    if std::env::var_os("GITROLL_HOME").is_some() {
+        let what = format!("{} holds the host binding of {other}", dir.display());
+        let command = format!("GITROLL_HOME={}-2 gitroll init", dir.display());
+        return Err(Failure::unchanged(what)
+            .next(command, "stores this one beside it")
+            .next("env -u GITROLL_HOME gitroll init", "stores it in your own directory"));
     }
-    (2..)
+    let free = (2..)
         .map(|n| PathBuf::from(format!("{}-{n}", dir.display())))
-        .find(|dir| !taken(dir))
-        .unwrap_or(dir)
+        .find(|dir| bound_elsewhere(dir, top).is_none());
+    Ok(free.unwrap_or(dir))
+}
+
+/// The checkout that a binding in this directory belongs to, where it is not the one at `top`.
+fn bound_elsewhere(dir: &Path, top: &Path) -> Option<String> {
+    const MOST_BINDING: u64 = 64 << 10;
+    let path = dir.join("host.toml");
+    if !path.exists() {
+        return None;
+    }
+    let bytes = files::read_plain(&path, MOST_BINDING).unwrap_or_default();
+    let table: toml::Table = String::from_utf8_lossy(&bytes).parse().unwrap_or_default();
+    let bound = table.get("path").and_then(toml::Value::as_str);
+    match bound {
+        Some(bound) if Path::new(bound) == top => None,
+        Some(bound) => Some(escape(bound).to_string()),
+        None => Some("another checkout".to_owned()),
+    }
 }
 
 fn writer(host: &str) -> Result<WriterId, Failure> {
