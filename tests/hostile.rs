@@ -6,6 +6,7 @@ mod guard;
 mod names;
 mod places;
 mod records;
+mod roles;
 mod secrets;
 mod signers;
 mod way_back;

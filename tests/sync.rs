@@ -1,6 +1,7 @@
 //! Several hosts, one history: `gitroll sync` and `gitroll trust`.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::support::*;
@@ -25,10 +26,14 @@ impl<'s, 'h> Second<'s, 'h> {
         second
     }
 
-    fn gitroll(&self, args: &[&str]) -> Answer {
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = self.s.host.gitroll_command(args);
         command.current_dir(&self.dir).env("GITROLL_HOME", self.s.host.path("gitroll-2"));
-        Answer::of(command, Duration::from_secs(60))
+        command
+    }
+
+    fn gitroll(&self, args: &[&str]) -> Answer {
+        Answer::of(self.command(args), Duration::from_secs(60))
     }
 }
 
@@ -82,6 +87,108 @@ fn a_second_host_joins_in_two_commands_and_both_see_one_history() {
     host.gitroll(&["sync"]).exit(0);
     host.gitroll(&["status"]).stdout_has("held");
     host.gitroll(&["sync"]).exit(0).stdout_has("published 0 records");
+}
+
+#[test]
+fn a_new_key_is_accepted_by_a_person_or_by_a_host_that_follows_the_old_one() {
+    let host = TestEnvironment::new();
+    let s = Scenario::with_origin(&host, "");
+    let second = Second::bound(&s);
+    let there = |args: &[&str]| second.gitroll(args);
+    let line = host.gitroll(&["trust", "request"]).exit(0).stdout.trim().to_owned();
+    host.gitroll(&["sync"]).exit(0);
+    there(&["trust", "add", &line, "--yes"]).exit(0);
+
+    // A person accepts: the chain is believed again, up to the record of the old key and from there on.
+    host.gitroll(&["trust", "rotate"]).exit(0);
+    host.gitroll(&["annotate", "--reason", "by the new key"]).exit(0);
+    host.gitroll(&["sync"]).exit(0);
+    let synced = there(&["sync"]);
+    synced.exit(0).stdout_has("not believed").stderr_has("gitroll trust accept 3 --writer web-1.");
+    there(&["trust", "accept", "3"]).exit(2).stderr_has("revokes SHA256:");
+    there(&["trust", "accept", "4", "--yes"]).exit(1).stderr_has("#3: production web-1");
+    there(&["trust", "accept", "3", "--yes"]).exit(0).stdout_has("trusts SHA256:");
+    let synced = there(&["sync", "--json"]);
+    assert_eq!(chains(synced.exit(0))[0]["records"], 4, "{synced:?}");
+    there(&["fsck"]).exit(0);
+
+    // A host that follows the key applies it by itself; only its own host.toml says so.
+    let listed = host.gitroll(&["trust", "list", "--json"]).exit(0).json();
+    let keys = listed["result"]["keys"].as_array().cloned().unwrap_or_default();
+    let current = keys.iter().find(|key| key["revoked"].as_array().is_some_and(Vec::is_empty));
+    let follow = current.expect("one key is not revoked")["fingerprint"].to_string();
+    let file = host.path("gitroll-2/host.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text.replace("[trust]\n", &format!("[trust]\nfollow = [{follow}]\n"));
+    std::fs::write(&file, text).unwrap();
+    host.gitroll(&["trust", "rotate"]).exit(0);
+    host.gitroll(&["annotate", "--reason", "by the third key"]).exit(0);
+    host.gitroll(&["sync"]).exit(0);
+    let synced = there(&["sync"]);
+    synced.exit(0).stdout_has("as #5 of web-1.").stdout_lacks("not believed");
+    there(&["fsck"]).exit(0);
+
+    // Revoked there: what came before counts, what comes later does not.
+    there(&["trust", "revoke", "web-1", "--yes"]).exit(0).stdout_has("only records up to #6 count");
+    there(&["fsck"]).exit(0);
+    host.gitroll(&["annotate", "--reason", "after that"]).exit(0);
+    host.gitroll(&["sync"]).exit(0);
+    there(&["sync"]).exit(0).stdout_has("is revoked: only its records up to #6 count");
+}
+
+#[test]
+fn two_hosts_write_at_once_and_none_of_their_records_is_lost() {
+    /// Each takes a quarter of a second; with 100 the same holds.
+    const RECORDS: usize = 24;
+    let host = TestEnvironment::new();
+    let s = Scenario::with_origin(&host, "");
+    let second = Second::bound(&s);
+    let commit = s.app.head();
+    let before = |answer: Answer| {
+        let log = answer.exit(0).json();
+        log["result"]["records"].as_array().map_or(0, Vec::len)
+    };
+    let all = ["log", "--json", "-n", "1000"];
+    let (first_had, second_had) = (before(host.gitroll(&all)), before(second.gitroll(&all)));
+    let commands = |make: &dyn Fn(&[&str]) -> Command| -> Vec<(bool, Command)> {
+        let mut commands = Vec::new();
+        for number in 0..RECORDS {
+            let reason = format!("number {number}");
+            commands.push((true, make(&["mark", "good", &commit, "--reason", &reason])));
+            if number % 10 == 5 {
+                // Whatever comes of a sync beside another one, nothing is lost.
+                commands.push((false, make(&["sync"])));
+            }
+        }
+        commands
+    };
+    let here = commands(&|args| host.gitroll_command(args));
+    let there = commands(&|args| second.command(args));
+    let run = |commands: Vec<(bool, Command)>| {
+        for (must, command) in commands {
+            let answer = Answer::of(command, Duration::from_secs(60));
+            if must {
+                answer.exit(0);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| run(here));
+        scope.spawn(|| run(there));
+    });
+    host.gitroll(&["sync"]).exit(0);
+    second.gitroll(&["sync"]).exit(0);
+    assert_eq!(before(host.gitroll(&all)), first_had + RECORDS);
+    assert_eq!(before(second.gitroll(&all)), second_had + RECORDS);
+    let count = |name: &str| {
+        let refs = s.app.git(&["ls-remote", "origin", "refs/gitroll/production/ledger/*"]);
+        let line = refs.lines().find(|line| line.contains(name)).expect("it is on the remote");
+        let id = line.split_whitespace().next().expect("an id").to_owned();
+        s.app.git(&["fetch", "-q", "origin", &id]);
+        s.app.git(&["rev-list", "--count", "--first-parent", &id, "--not", &commit])
+    };
+    assert_eq!(count("web-1.").trim(), (first_had + RECORDS).to_string());
+    assert_eq!(count("web-2.").trim(), (second_had + RECORDS).to_string());
 }
 
 #[test]

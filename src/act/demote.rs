@@ -3,7 +3,7 @@
 use super::caller::Caller;
 use super::failure::Failure;
 use super::session::Session;
-use super::statement::{check_reason, state, statement};
+use super::statement::{check_reason, must_have_role, state, statement};
 use super::target::resolve_commit;
 use crate::engine;
 use crate::ledger::{Entry, Promotion};
@@ -36,6 +36,7 @@ pub fn demote(caller: &Caller, request: &DemoteRequest) -> Result<Demoted, Failu
     check_reason(request.reason.as_deref())?;
     let session = Session::change(caller, "demote")?;
     let facts = session.facts()?;
+    must_have_role(&session, &Event::Lift)?;
     let promotions = promotions(&session, &facts, request.what.as_deref())?;
     let mut tags: Vec<String> = promotions.iter().map(|p| p.tag.short().to_owned()).collect();
     tags.dedup();

@@ -49,7 +49,7 @@ pub fn deploy(caller: &Caller, request: &DeployRequest) -> Result<ChangeOutcome,
     check_reason(request.reason.as_deref())?;
     let upstream = upstream::ask(caller, request.rev.as_deref())?;
     let session = Session::change(caller, "deploy")?;
-    let facts = session.facts()?;
+    let facts = session.undisputed_facts()?;
     let revision = revision(&session, &facts, request.rev.as_deref(), &upstream)?;
     let consent = Consent::of(request.plan_only, request.force, || {
         let keep = request.keep_components.iter().map(|id| format!(" --keep-component {id}"));

@@ -27,7 +27,7 @@ pub fn refused(binding: &Binding, dispute: Dispute) -> Failure {
 pub fn mending(binding: &Binding, why: &LedgerError) -> Vec<(String, String)> {
     let next = |command: String, what: &str| (command, what.to_owned());
     match why {
-        LedgerError::Rewritten { .. } => vec![
+        LedgerError::Rewritten { .. } | LedgerError::Missing { .. } => vec![
             next("gitroll fsck --repair".to_owned(), "restores the records that this host knows"),
             next("gitroll sync".to_owned(), "fetches what the remote has"),
         ],

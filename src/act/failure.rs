@@ -191,18 +191,26 @@ impl From<LedgerError> for Failure {
             return error.into();
         }
         match &error {
-            LedgerError::Rewritten { .. } => Self::refused(error.to_string())
-                .next("git fetch origin 'refs/gitroll/*:refs/gitroll/*'", "fetches what was pushed")
-                .next(
-                    "gitroll init --new-writer",
-                    "starts a new chain; the old one stays readable",
-                ),
+            LedgerError::Rewritten { .. } | LedgerError::Missing { .. } => {
+                Self::refused(error.to_string())
+                    .next(
+                        "git fetch origin 'refs/gitroll/*:refs/gitroll/*'",
+                        "fetches what was pushed",
+                    )
+                    .next(
+                        "gitroll init --new-writer",
+                        "starts a new chain; the old one stays readable",
+                    )
+            }
             LedgerError::Untrusted { .. } => Self::refused(error.to_string())
                 .next("gitroll log", "shows the trusted records")
                 .next(
                     "gitroll init",
                     "trusts this host's own key again, if the trust file was lost",
                 ),
+            LedgerError::Role { .. } => Self::refused(error.to_string())
+                .detail("roles.toml beside the trust file gives each key its roles")
+                .next("gitroll trust list", "shows the roles of each key"),
             LedgerError::Malformed { .. } | LedgerError::Broken { .. } => {
                 Self::refused(error.to_string())
                     .next("gitroll log", "shows the trusted records")

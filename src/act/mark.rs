@@ -3,7 +3,7 @@
 use super::caller::Caller;
 use super::failure::Failure;
 use super::session::Session;
-use super::statement::{check_reason, state, statement};
+use super::statement::{check_reason, must_have_role, state, statement};
 use super::target::resolve_commit;
 use crate::engine;
 use crate::ledger::Entry;
@@ -26,6 +26,7 @@ pub fn mark(caller: &Caller, request: &MarkRequest) -> Result<Entry, Failure> {
     check_reason(Some(&request.reason))?;
     let session = Session::change(caller, "mark")?;
     let facts = session.facts()?;
+    must_have_role(&session, &Event::Mark)?;
     let commit = resolve_commit(&session, &facts, &request.revision)?;
     let name = facts.names.served(&session.site.git, &commit, None)?.name;
     let judgement = request.judgement;

@@ -4,7 +4,7 @@ use super::caller::Caller;
 use super::failure::{Failure, at};
 use super::outcome::Status;
 use super::session::Session;
-use super::statement::{check_reason, state, statement};
+use super::statement::{check_reason, must_have_role, state, statement};
 use super::target::resolve_commit;
 use crate::config::Prove;
 use crate::engine;
@@ -46,7 +46,8 @@ pub struct Promoted {
 pub fn promote(caller: &Caller, request: &PromoteRequest) -> Result<Promoted, Failure> {
     check_reason(request.reason.as_deref())?;
     let session = Session::change(caller, "promote")?;
-    let facts = session.facts()?;
+    let facts = session.undisputed_facts()?;
+    must_have_role(&session, &Event::Promote)?;
     let commit = match &request.what {
         Some(what) => resolve_commit(&session, &facts, what)?,
         None => facts.serving.commit.clone(),

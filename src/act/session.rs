@@ -11,7 +11,7 @@ use super::moved;
 use super::outcome::{Place, Status};
 use crate::config::{Binding, BindingError};
 use crate::engine::{self, Course, Held, KEEPING, Lock, LockError, Note};
-use crate::ledger::Dispute;
+use crate::ledger::{Dispute, LedgerError};
 use crate::plan::facts::Facts;
 use crate::site::{Site, exposed, hooks};
 use crate::system::git::Git;
@@ -237,6 +237,23 @@ impl Session {
             self.caller.warn(format!("{chain} is rejected: {why}"));
         }
         Ok(facts)
+    }
+
+    /// Gathers the facts for an act that others go by: a chain of another host that is shorter or other than it was seen to
+    /// be stops it, too.
+    ///
+    /// # Errors
+    /// As [`Session::facts`]; that a chain was rewritten.
+    pub fn undisputed_facts(&self) -> Result<Facts, Failure> {
+        let facts = self.facts()?;
+        let rewritten = |why: &LedgerError| matches!(why, LedgerError::Rewritten { .. });
+        match facts.ledger.refused.iter().find(|(_, why)| rewritten(why)) {
+            None => Ok(facts),
+            Some((_, why)) => {
+                let mending = dispute::mending(&self.site.binding, why);
+                Err(Failure::refused(why.to_string()).and_nothing_changed().next_first(mending))
+            }
+        }
     }
 
     fn tell_dispute(&self, dispute: &Dispute) {

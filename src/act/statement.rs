@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::outcome::Status;
 use super::session::Session;
 use crate::engine;
-use crate::ledger::{Draft, Entry};
+use crate::ledger::{self, Draft, Entry};
 use crate::model::{Event, Evidence, Record};
 use crate::plan::facts::Facts;
 use crate::system::clock;
@@ -31,6 +31,14 @@ pub fn state(session: &Session, facts: &Facts, record: Record) -> Result<Entry, 
     let entry = engine::append(site, &draft)?;
     session.tell_unprojected();
     Ok(entry)
+}
+
+/// Refuses who may not do this, before anything is done.
+///
+/// # Errors
+/// That the key of this host lacks the role, or cannot sign.
+pub fn must_have_role(session: &Session, event: &Event) -> Result<(), Failure> {
+    Ok(ledger::probe_signing(&session.site.git, &session.site.binding, Some(event))?)
 }
 
 /// Adds a reason to a record.

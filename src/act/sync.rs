@@ -8,9 +8,10 @@ use serde::Serialize;
 use super::caller::Caller;
 use super::failure::Failure;
 use super::session::Session;
+use super::trust;
 use crate::engine;
-use crate::ledger::{self, Ledger, Projecting};
-use crate::model::Oid;
+use crate::ledger::{self, Ledger, Projecting, revoke};
+use crate::model::{Oid, Seq};
 use crate::plan::facts::Facts;
 use crate::plan::names::stable_matcher;
 use crate::site::Site;
@@ -43,6 +44,19 @@ pub struct SyncReport {
     pub disputes: Vec<String>,
     /// Why the remote does not have this host's records.
     pub unpublished: Option<String>,
+    /// What of other hosts' trust records this host applied by itself, a line each.
+    pub trust: Vec<String>,
+    /// Trust records that a person may accept.
+    pub proposed: Vec<Proposed>,
+}
+
+/// A trust record of another host that this host has not applied.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Proposed {
+    pub writer: String,
+    pub seq: Seq,
+    /// Its sentence; escape before printing.
+    pub what: String,
 }
 
 /// Another host's chain.
@@ -81,11 +95,25 @@ pub fn sync(caller: &Caller, request: &SyncRequest) -> Result<SyncReport, Failur
         pushed: Vec::new(),
         disputes: Vec::new(),
         unpublished: None,
+        trust: Vec::new(),
+        proposed: Vec::new(),
     };
     let before = lengths(&facts.ledger);
     session.letting_others_in(|| exchange(site, &facts, &mut report))?;
     session.be_at_work()?;
-    let after = ledger::read(&site.git, &site.binding)?;
+    let mut after = ledger::read(&site.git, &site.binding)?;
+    report.trust = trust::follow(&session, &after)?;
+    if !report.trust.is_empty() {
+        after = ledger::read(&site.git, &site.binding)?;
+    }
+    for entry in revoke::proposals(&site.git, &site.binding, &after)? {
+        let record = &entry.record;
+        report.proposed.push(Proposed {
+            writer: record.writer.to_string(),
+            seq: record.seq,
+            what: record.sentence.clone(),
+        });
+    }
     engine::project(site, &after, Projecting::Onward);
     session.tell_unprojected();
     report.chains = chains(site, &before, &after);

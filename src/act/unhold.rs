@@ -3,7 +3,7 @@
 use super::caller::Caller;
 use super::failure::Failure;
 use super::session::Session;
-use super::statement::{check_reason, state, statement};
+use super::statement::{check_reason, must_have_role, state, statement};
 use super::target::resolve_commit;
 use crate::engine;
 use crate::ledger::{Entry, Held};
@@ -23,6 +23,7 @@ pub fn unhold(caller: &Caller, request: &UnholdRequest) -> Result<Entry, Failure
     check_reason(request.reason.as_deref())?;
     let session = Session::change(caller, "unhold")?;
     let facts = session.facts()?;
+    must_have_role(&session, &Event::Lift)?;
     let lifted = chosen(&session, &facts, request.what.as_deref())?;
     let mut record = statement(&session, Event::Lift);
     record.subject = lifted.first().map(|held| held.subject.clone());

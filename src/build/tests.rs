@@ -26,6 +26,7 @@ fn binding(app: &App) -> Binding {
         work_dir: app.top.with_file_name("work"),
         signing: Signing { format: SigningFormat::Ssh, key: String::new() },
         openpgp: Vec::new(),
+        follow: Vec::new(),
         tools: Tools::default(),
         pm2_home: None,
         path_variable: std::env::var("PATH").unwrap(),

@@ -63,6 +63,9 @@ fn print(ui: &Ui, report: &SyncReport) {
         let what = format!("is another tag on {remote}; the one here is kept");
         ui.line(&format!("  {} {}  {what}", style.bad(), escape(tag)));
     }
+    for line in &report.trust {
+        ui.line(&format!("  {} {}", style.ok(), escape(line)));
+    }
     for dispute in &report.disputes {
         ui.line(&format!("  {} {}", style.bad(), escape(dispute)));
     }
@@ -78,6 +81,11 @@ fn print(ui: &Ui, report: &SyncReport) {
             let published = records(report.published);
             ui.line(&format!("{} published {published}{tags} to {remote}", style.ok()));
         }
+    }
+    for proposed in &report.proposed {
+        let (writer, what) = (escape(&proposed.writer), escape(&proposed.what));
+        let accept = format!("gitroll trust accept {} --writer {writer}", proposed.seq);
+        failure::print_next_steps(ui, &[(accept, what)]);
     }
     if report.chains.iter().any(|chain| chain.refused.is_some()) {
         let next =

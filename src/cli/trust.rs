@@ -9,8 +9,11 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::failure::{Failure, Status};
 use super::globals::Globals;
-use crate::act::trust::{Offer, add, list, look, request};
+use crate::act::trust::{
+    Accepted, Offer, Revocation, Rotation, accept, add, list, look, request, revoke, rotate,
+};
 use crate::ledger::key::TrustedKey;
+use crate::model::Seq;
 use crate::ui::{Ui, escape};
 
 /// A longer line is no key.
@@ -21,9 +24,11 @@ const MOST_BYTES: u64 = 64 << 10;
 #[command(after_help = "Examples:
   gitroll trust request           on the new host: prints one line, which is not secret
   gitroll trust add 'LINE'        on this host: shows the fingerprint, asks, trusts it
+  gitroll trust revoke web-2      its later records do not count any more
+  gitroll trust rotate            gives this host a new key
+  gitroll trust accept 7          applies what another host's trust record proposes
 
-Keys are stored beside the host binding, never in the repository. To stop trusting a key, \
-remove its line from the trust file, or list the key in the file `revoked` beside it.")]
+Keys, roles and revocations are stored beside the host binding, never in the repository.")]
 pub struct TrustArgs {
     #[command(subcommand)]
     action: Option<Action>,
@@ -37,6 +42,36 @@ enum Action {
     Request,
     /// Trust another host's key for its records
     Add(AddArgs),
+    /// Revoke a key; what it signed up to now still counts
+    Revoke(RevokeArgs),
+    /// Replace the key of this host
+    Rotate,
+    /// Apply the trust record of another host
+    Accept(AcceptArgs),
+}
+
+#[derive(Debug, Args)]
+struct RevokeArgs {
+    /// A fingerprint (SHA256:…) or the writer that the key signs for
+    key: String,
+    /// Count only its records up to this one
+    #[arg(long, value_name = "SEQ")]
+    at: Option<u64>,
+    /// Skip the confirmation prompt
+    #[arg(long, short)]
+    yes: bool,
+}
+
+#[derive(Debug, Args)]
+struct AcceptArgs {
+    /// The number of the trust record
+    seq: String,
+    /// The writer of the record, if several hosts have one with this number
+    #[arg(long, value_name = "NAME")]
+    writer: Option<String>,
+    /// Skip the confirmation prompt
+    #[arg(long, short)]
+    yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -49,13 +84,13 @@ struct AddArgs {
 }
 
 impl TrustArgs {
-    /// Whether no key is added.
+    /// Whether nothing is changed.
     pub fn only_looks(&self) -> bool {
-        !matches!(self.action, Some(Action::Add(_)))
+        matches!(self.action, None | Some(Action::List | Action::Request))
     }
 }
 
-/// The answer of `trust`: one of the three.
+/// The answer of `trust`: one of them.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct TrustAnswer {
     /// The keys that are trusted.
@@ -67,6 +102,15 @@ pub struct TrustAnswer {
     /// The key that is trusted now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub added: Option<Offer>,
+    /// The key that was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Revocation>,
+    /// The new key of this host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotated: Option<Rotation>,
+    /// The trust record that was applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Accepted>,
 }
 
 /// # Errors
@@ -79,7 +123,17 @@ pub fn run(globals: &Globals, ui: &Ui, args: &TrustArgs) -> Result<Exit, Failure
             let keys = list(&caller)?;
             for key in &keys {
                 let principal = key.principal.as_deref().unwrap_or("any writer");
-                ui.line(&format!("{}  {}  {}", key.fingerprint, key.kind, escape(principal)));
+                let mut line = format!("{}  {}  {}", key.fingerprint, key.kind, escape(principal));
+                if let Some(roles) = &key.roles {
+                    let none = "no role".to_owned();
+                    let roles = if roles.is_empty() { none } else { roles.join(", ") };
+                    line.push_str(&format!("  {}", escape(&roles)));
+                }
+                for revoked in &key.revoked {
+                    let writer = escape(revoked.writer.as_str());
+                    line.push_str(&format!("  revoked after #{} of {writer}", revoked.last));
+                }
+                ui.line(&line);
             }
             answer.keys = Some(keys);
         }
@@ -109,6 +163,41 @@ pub fn run(globals: &Globals, ui: &Ui, args: &TrustArgs) -> Result<Exit, Failure
             let already = if offer.known { " already" } else { "" };
             ui.line(&format!("{} trusted{already}", ui.out.ok()));
             answer.added = Some(offer);
+        }
+        Some(Action::Revoke(RevokeArgs { key, at, yes })) => {
+            let revoked = revoke(&caller, key, at.map(Seq), *yes)?;
+            for key in &revoked.keys {
+                let writer = escape(key.writer.as_str());
+                ui.line(&format!(
+                    "{} {writer}: only records up to #{} count",
+                    ui.out.ok(),
+                    key.last
+                ));
+            }
+            if revoked.keys.is_empty() {
+                ui.line(&format!("{} revoked already", ui.out.ok()));
+            }
+            answer.revoked = Some(revoked);
+        }
+        Some(Action::Rotate) => {
+            let rotated = rotate(&caller)?;
+            ui.line(&format!("{} this host signs with {}", ui.out.ok(), rotated.fingerprint));
+            ui.line(&format!("  the old key counts up to #{}", rotated.record));
+            ui.say(&format!(
+                "on every other host:  gitroll sync && gitroll trust accept {} --writer {}",
+                rotated.record, rotated.revoked.writer
+            ));
+            answer.rotated = Some(rotated);
+        }
+        Some(Action::Accept(AcceptArgs { seq, writer, yes })) => {
+            let seq = Seq::typed(seq).ok_or_else(|| {
+                Failure::new(Status::Usage, format!("{} is not a record number", escape(seq)))
+            })?;
+            let accepted = accept(&caller, seq, writer.as_deref(), *yes)?;
+            for line in &accepted.done {
+                ui.line(&format!("{} {}", ui.out.ok(), escape(line)));
+            }
+            answer.accepted = Some(accepted);
         }
     }
     ui.document("trust", 0, &answer);

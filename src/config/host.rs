@@ -1,7 +1,10 @@
 //! The host binding: `host.toml`, outside the repository.
 
+mod roles;
 mod safe;
 mod text;
+
+pub use roles::{HEAD as ROLES_HEAD, OPENPGP, Roles, revoked_text};
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -39,6 +42,8 @@ pub struct Binding {
     pub signing: Signing,
     /// Fingerprints of OpenPGP keys that are trusted, 40 upper-case hex digits each.
     pub openpgp: Vec<String>,
+    /// Keys whose trust records this host applies by itself, by fingerprint.
+    pub follow: Vec<String>,
     /// Absolute paths of the tools.
     pub tools: Tools,
     /// `PM2_HOME`, where pm2 is used.
@@ -190,6 +195,7 @@ impl Binding {
             work_dir: dir.to_owned(),
             signing: Signing { format: SigningFormat::Ssh, key: String::new() },
             openpgp: Vec::new(),
+            follow: Vec::new(),
             tools: Tools::default(),
             pm2_home: None,
             path_variable: std::env::var("PATH").unwrap_or_default(),
@@ -237,6 +243,11 @@ impl Binding {
         self.dir.join(REVOKED)
     }
 
+    /// Who may do what, and which keys are revoked, where there is such a file, in `self.dir`.
+    pub fn roles_file(&self) -> PathBuf {
+        self.dir.join(ROLES)
+    }
+
     fn is_for(&self, top: &Path) -> bool {
         self.path == top || std::fs::canonicalize(&self.path).is_ok_and(|path| path == top)
     }
@@ -250,7 +261,7 @@ fn binding(found: safe::Found, dir: &Path) -> Result<Binding, BindingError> {
 const FILE: &str = "host.toml";
 const TRUST: &str = "trust";
 const REVOKED: &str = "revoked";
-/// Who may do what; not read by this version.
+/// Who may do what.
 const ROLES: &str = "roles.toml";
 
 /// Where bindings are looked for and made.

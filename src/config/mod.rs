@@ -34,7 +34,10 @@ pub use flags::{
     ApiToken, Apply, DocumentFormat, Flag, FlagApi, FlagSource, FlagSourceKind, Flags, Method,
     Signal, Verify, declared, readers, takers, verify,
 };
-pub use host::{Binding, BindingError, BindingPlaces, Signing, SigningFormat, Tools};
+pub use host::{
+    Binding, BindingError, BindingPlaces, OPENPGP, ROLES_HEAD, Roles, Signing, SigningFormat,
+    Tools, revoked_text,
+};
 pub use parse::{ConfigError, parse, patterns};
 pub use quantity::{duration, show_duration, show_size, size};
 pub use quote::quote;

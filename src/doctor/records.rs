@@ -46,7 +46,7 @@ pub(super) fn signing(site: &Site, found: &mut Examination) {
         }
         Ok(_) => {}
     }
-    match ledger::probe_signing(&site.git, binding) {
+    match ledger::probe_signing(&site.git, binding, None) {
         Ok(()) => found.fine("signing", format!("{} signs without a prompt", binding.signing.key)),
         Err(LedgerError::Untrusted { problem, .. }) => {
             let what = format!("this host's own key is not trusted: {problem}");
@@ -170,6 +170,7 @@ pub(super) fn chains(site: &Site, found: &mut Examination) -> Option<Facts> {
 fn mended_by(site: &Site, why: &LedgerError) -> Option<String> {
     match why {
         LedgerError::Rewritten { .. } => Some("gitroll fsck --repair".to_owned()),
+        LedgerError::Missing { .. } => fetched(site),
         LedgerError::Untrusted { .. } => Some(INIT.to_owned()),
         LedgerError::Malformed { .. } | LedgerError::Broken { .. } => fetched(site),
         _ => Some("git fsck".to_owned()),

@@ -6,8 +6,8 @@ use super::cache::Cache;
 use super::chain;
 use super::codec::{self, MOST_SENTENCE};
 use super::entry::{Draft, Entry, Ledger, LedgerError, chain_ref};
-use super::signing::{self, sign};
-use super::trust::{EXPIRED, Trust, Validity};
+use super::signing::{self, Signed, sign};
+use super::trust::{EXPIRED, Trust, Validity, fingerprint};
 use crate::config::Binding;
 use crate::model::{Digest, Event, Oid, Person, Record, Seen, Seq};
 use crate::system::clock::now;
@@ -93,11 +93,15 @@ pub fn append(
 }
 
 /// Signs a probe with the binding's key, without asking anyone anything, and verifies it against the
-/// trust file.
+/// trust file and, where the act is known, that the key has the role for it.
 ///
 /// # Errors
-/// `Sign` with what to do; `Untrusted` when the key is not in the trust file for this writer.
-pub fn probe_signing(git: &Git, binding: &Binding) -> Result<(), LedgerError> {
+/// `Role`; `Sign` with what to do; `Untrusted` when the key is not in the trust file for this writer.
+pub fn probe_signing(
+    git: &Git,
+    binding: &Binding,
+    event: Option<&Event>,
+) -> Result<(), LedgerError> {
     let payload = format!("gitroll probe {}\n", git.top().display());
     let object = sign(binding, payload.as_bytes())?;
     let untrusted = |problem: String| LedgerError::Untrusted {
@@ -106,8 +110,11 @@ pub fn probe_signing(git: &Git, binding: &Binding) -> Result<(), LedgerError> {
     };
     let parts = signing::split(&object).map_err(|problem| untrusted(problem.to_owned()))?;
     let trust = Trust::load(binding);
-    match trust.verify(&parts, binding.writer.as_str(), now()).map_err(untrusted)? {
-        Validity::Current => Ok(()),
+    match trust.verify(&parts, binding.writer.as_str(), None, now()).map_err(untrusted)? {
+        Validity::Current => match event {
+            Some(event) => check_role(binding, &trust, &parts, event, "this host's key".to_owned()),
+            None => Ok(()),
+        },
         Validity::Past => Err(untrusted(EXPIRED.to_owned())),
     }
 }
@@ -180,9 +187,29 @@ fn signed(
     let untrusted =
         |problem: String| LedgerError::Untrusted { name: chain::record_name(record), problem };
     let parts = signing::split(&object).map_err(|problem| malformed(record, problem.to_owned()))?;
-    match trust.verify(&parts, binding.writer.as_str(), person.time).map_err(untrusted)? {
+    check_role(binding, trust, &parts, &record.event, chain::record_name(record))?;
+    match trust
+        .verify(&parts, binding.writer.as_str(), Some(record.seq), person.time)
+        .map_err(untrusted)?
+    {
         Validity::Current => Ok(object),
         Validity::Past => Err(untrusted(EXPIRED.to_owned())),
+    }
+}
+
+fn check_role(
+    binding: &Binding,
+    trust: &Trust<'_>,
+    signed: &Signed<'_>,
+    event: &Event,
+    name: String,
+) -> Result<(), LedgerError> {
+    match trust.lacks(signed, event, Some(&binding.environment), Some(&binding.writer)) {
+        None => Ok(()),
+        Some(role) => {
+            let key = fingerprint(signed);
+            Err(LedgerError::Role { name, key, role: role.to_owned() })
+        }
     }
 }
 

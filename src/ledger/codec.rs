@@ -254,6 +254,8 @@ fn write_trailers(text: &mut String, record: &Record) {
     record.clock.iter().for_each(|clock| put("Gitroll-Clock", clock));
     record.moved_to.iter().for_each(|to| put("Gitroll-Moved-To", to));
     record.ran_since.iter().for_each(|since| put("Gitroll-Ran-Since", since));
+    record.trusts.iter().for_each(|line| put("Gitroll-Trusts", line));
+    record.revokes.iter().for_each(|key| put("Gitroll-Revokes", key));
     put("Gitroll-Evidence", &record.evidence);
     put("Gitroll-Config", &record.config);
     for (name, value) in &record.unknown {
@@ -296,6 +298,8 @@ fn record_of(
         clock: trailers.optional("Gitroll-Clock")?,
         moved_to: trailers.optional("Gitroll-Moved-To")?,
         ran_since: trailers.optional("Gitroll-Ran-Since")?,
+        trusts: trailers.many("Gitroll-Trusts")?,
+        revokes: trailers.many("Gitroll-Revokes")?,
         evidence: trailers.required("Gitroll-Evidence")?,
         config: trailers.required("Gitroll-Config")?,
         sentence: sentence.to_owned(),

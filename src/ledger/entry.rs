@@ -14,6 +14,9 @@ pub struct Ledger {
     pub chains: BTreeMap<WriterId, Chain>,
     /// Chains that are here but not trusted, and why. Shown, never used.
     pub refused: Vec<(String, LedgerError)>,
+    /// Records whose signer may not do what they say: they judge, hold, promote and lift nothing. With the role that is
+    /// missing.
+    pub without_role: BTreeMap<Digest, String>,
     /// Where the own chain cannot be believed now, and what is here is what this host verified of it before.
     pub dispute: Option<Dispute>,
 }
@@ -101,6 +104,18 @@ pub enum LedgerError {
         writer: WriterId,
         /// Both heads.
         problem: String,
+    },
+    /// A chain that another trusted chain has seen is not in this repository.
+    #[error("chain {writer}: {problem}")]
+    Missing { writer: WriterId, problem: String },
+    /// The signer's key may not do what the record says.
+    #[error("{name}: {key} does not have the role {role}")]
+    Role {
+        /// What it is: `record <writer> <seq>`.
+        name: String,
+        /// `SHA256:…`
+        key: String,
+        role: String,
     },
     /// Signing failed, or would have asked.
     #[error("cannot sign: {0}")]

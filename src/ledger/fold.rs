@@ -185,7 +185,8 @@ impl History {
         if let Some(chain) = own.and_then(|own| ledger.chains.get(own)) {
             history.fold_own(chain);
         }
-        let entries = || ledger.chains.values().flat_map(|chain| &chain.entries);
+        let may = |entry: &&Entry| !ledger.without_role.contains_key(&entry.digest);
+        let entries = || ledger.chains.values().flat_map(|chain| &chain.entries).filter(may);
         // An act that did not succeed settles nothing: the deploy that was to be the fix failed.
         let lifted: BTreeMap<Digest, Seq> = entries()
             .filter(|entry| entry.record.outcome == Outcome::Succeeded)
@@ -343,6 +344,7 @@ impl History {
         self.reasons.get(record).map_or(&[], Vec::as_slice)
     }
 
+    /// What this host observed counts here whatever its key may do: a role that was taken away does not bar the way back.
     fn fold_own(&mut self, chain: &Chain) {
         let mut last: Option<Oid> = None;
         for (at, (entry, doubtful)) in

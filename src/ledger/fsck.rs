@@ -62,6 +62,8 @@ pub enum FindingKind {
     StableTag,
     /// What `gitroll back` needs of the target is missing.
     Target,
+    /// A record whose signer may not do what it says.
+    Role,
     /// A record is not signed yet.
     Unsigned,
 }
@@ -121,6 +123,16 @@ pub fn examine(git: &Git, binding: &Binding, scope: Scope) -> Result<Examined, L
     }
     let tags = tags_of(git, &binding.environment)?;
     let mut wanted = BTreeSet::new();
+    for entry in ledger.chains.values().flat_map(|chain| &chain.entries) {
+        if let Some(role) = ledger.without_role.get(&entry.digest) {
+            let event = &entry.record.event;
+            let problem = format!(
+                "its key does not have the role {role}, so this {event} counts for nothing"
+            );
+            let fix = Some("gitroll trust list".to_owned());
+            findings.push(Finding { fix, ..finding(FindingKind::Role, entry, problem) });
+        }
+    }
     for chain in ledger.chains.values() {
         let key = chain_ref(&binding.environment, &chain.writer);
         let done = checked
@@ -173,6 +185,7 @@ fn not_believed(writer: &str, why: &LedgerError, binding: &Binding) -> Finding {
         LedgerError::Broken { .. } => (FindingKind::Broken, None),
         LedgerError::Untrusted { .. } => (FindingKind::Untrusted, None),
         LedgerError::Rewritten { .. } => (FindingKind::Rewritten, None),
+        LedgerError::Missing { .. } => (FindingKind::Rewritten, Some("gitroll sync".to_owned())),
         _ => (FindingKind::Unreadable, Some("git fsck".to_owned())),
     };
     let whose = if own { "this host's chain" } else { "the chain" };
@@ -293,7 +306,8 @@ struct Vouched<'a> {
 
 /// The stable tags that promotions and adoptions name, the last record of each, without those that were withdrawn.
 fn stable_tags(ledger: &Ledger) -> BTreeMap<&str, Vouched<'_>> {
-    let entries = || ledger.chains.values().flat_map(|chain| &chain.entries);
+    let may = |entry: &&Entry| !ledger.without_role.contains_key(&entry.digest);
+    let entries = || ledger.chains.values().flat_map(|chain| &chain.entries).filter(may);
     let succeeded = |entry: &&Entry| entry.record.outcome == Outcome::Succeeded;
     let lifted: BTreeSet<&Digest> =
         entries().filter(succeeded).flat_map(|entry| &entry.record.lifts).collect();

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::entry::LedgerError;
 use super::signing::Program;
-use crate::config::{Binding, Signing, SigningFormat};
-use crate::model::WriterId;
+use crate::config::{Binding, OPENPGP, Signing, SigningFormat};
+use crate::model::{RevokedKey, WriterId};
 use crate::system::files;
 use crate::system::git::Git;
 use crate::system::process::{Invocation, telling_lines};
@@ -44,7 +44,21 @@ pub fn of_user(git: &Git, home: Option<&Path>) -> Option<Signing> {
 /// # Errors
 /// `Sign` when ssh-keygen is missing or fails.
 pub fn make(binding: &Binding) -> Result<Signing, LedgerError> {
-    let path = binding.dir.join("key");
+    make_at(binding, &binding.dir.join("key"))
+}
+
+/// Makes another such key for the binding, beside those that are there.
+///
+/// # Errors
+/// As [`make`].
+pub fn make_another(binding: &Binding) -> Result<Signing, LedgerError> {
+    let free = (2..)
+        .map(|number: u32| binding.dir.join(format!("key-{number}")))
+        .find(|path| !path.exists());
+    make_at(binding, &free.unwrap_or_else(|| binding.dir.join("key")))
+}
+
+fn make_at(binding: &Binding, path: &Path) -> Result<Signing, LedgerError> {
     let signing = Signing { format: SigningFormat::Ssh, key: path.display().to_string() };
     if path.exists() {
         return Ok(signing);
@@ -68,7 +82,7 @@ pub fn make(binding: &Binding) -> Result<Signing, LedgerError> {
     let mut run = Invocation::new(program, &binding.dir);
     run.args = ["-q", "-t", "ed25519", "-N", "", "-C"].map(Into::into).to_vec();
     run.args.push(format!("gitroll {}", binding.writer).into());
-    run.args.extend(["-f".into(), path.clone().into_os_string()]);
+    run.args.extend(["-f".into(), path.as_os_str().to_owned()]);
     run.env.insert("PATH".into(), binding.path_variable.clone().into());
     run.limit = Duration::from_secs(20);
     let done = run.run().map_err(|e| problem(e.to_string()))?;
@@ -90,7 +104,7 @@ pub fn adopt(git: &Git, binding: &mut Binding, signing: Signing) -> Result<(), L
     super::signing::sign(&trial, b"gitroll probe\n")?;
     let before = files::read_plain(&trial.trust_file(), MOST_BYTES).ok();
     trust_own(&mut trial)?;
-    if let Err(error) = super::probe_signing(git, &trial) {
+    if let Err(error) = super::probe_signing(git, &trial, None) {
         let path = trial.trust_file();
         // Revoked, or expired: it may not stay among those that are believed.
         let restored = match before {
@@ -186,6 +200,10 @@ pub struct TrustedKey {
     pub kind: String,
     /// `SHA256:…`, or the OpenPGP fingerprint.
     pub fingerprint: String,
+    /// What it may do; `None` where no roles are given and every key may do everything.
+    pub roles: Option<Vec<String>>,
+    /// Up to which records it still counts, where it is revoked.
+    pub revoked: Vec<RevokedKey>,
 }
 
 /// The keys that the trust file and the binding list. Revoked ones are among them.
@@ -213,13 +231,25 @@ pub fn trusted(binding: &Binding) -> Result<Vec<TrustedKey>, LedgerError> {
             principal: Some(offered.principal),
             kind: offered.kind,
             fingerprint,
+            roles: None,
+            revoked: Vec::new(),
         })
         .collect();
     keys.extend(binding.openpgp.iter().map(|fingerprint| TrustedKey {
         principal: None,
         kind: "openpgp".to_owned(),
         fingerprint: fingerprint.clone(),
+        roles: None,
+        revoked: Vec::new(),
     }));
+    let roles = super::roles_file::roles(binding)?;
+    for key in &mut keys {
+        let name = if key.principal.is_some() { key.fingerprint.as_str() } else { OPENPGP };
+        let own = || roles.of(name).into_iter().map(str::to_owned).collect();
+        key.roles = roles.are_given().then(own);
+        let revoked = roles.revoked.iter().filter(|revoked| revoked.fingerprint == name);
+        key.revoked = revoked.cloned().collect();
+    }
     Ok(keys)
 }
 
@@ -308,14 +338,19 @@ pub fn trust(binding: &Binding, offered: &Offered) -> Result<bool, LedgerError> 
         .principal
         .parse()
         .map_err(|e| LedgerError::Sign(format!("{:?} is no writer: {e}", offered.principal)))?;
-    let there = text(&path).unwrap_or_default();
-    let same =
-        |line: &str| Offered::parse(line.trim()).is_some_and(|there| there.same_key(offered));
-    if there.lines().any(same) {
+    if is_trusted(binding, offered) {
         return Ok(false);
     }
     trust_line(binding, &writer, &format!("{} {}", offered.kind, offered.key)).map_err(failed)?;
     Ok(true)
+}
+
+/// Whether the trust file lists a key for its writer.
+pub fn is_trusted(binding: &Binding, offered: &Offered) -> bool {
+    let there = text(binding.trust_file()).unwrap_or_default();
+    let same =
+        |line: &str| Offered::parse(line.trim()).is_some_and(|there| there.same_key(offered));
+    there.lines().any(same)
 }
 
 fn trust_line_comment(binding: &Binding) -> std::io::Result<()> {

@@ -2,10 +2,10 @@
 
 use super::chain::{self, Expected};
 use super::codec::{self, MOST_BYTES};
-use super::signing;
-use super::trust::{EXPIRED, Trust, Validity};
+use super::signing::{self, Signed};
+use super::trust::{EXPIRED, Trust, Validity, fingerprint};
 use crate::config::Binding;
-use crate::model::{EnvironmentName, Oid, WriterId};
+use crate::model::{EnvironmentName, Oid, Record, WriterId};
 use crate::system::clock::now;
 use crate::system::git::{Git, ObjectKind};
 
@@ -128,8 +128,17 @@ fn record(git: &Git, trust: &Trust<'_>, name: &str, id: &Oid) -> Result<(), Stri
     if own != name {
         return Err(format!("{name} holds another record, {own}"));
     }
-    let by = trust.verify(&signed, record.writer.as_str(), decoded.tagger.time);
-    by.map(drop).map_err(|why| format!("{name}: {why}"))
+    let by = trust.verify(&signed, record.writer.as_str(), Some(record.seq), decoded.tagger.time);
+    by.map_err(|why| format!("{name}: {why}"))?;
+    may(trust, &signed, record).map_err(|why| format!("{name}: {why}"))
+}
+
+fn may(trust: &Trust<'_>, signed: &Signed<'_>, record: &Record) -> Result<(), String> {
+    let (environment, writer) = (Some(&record.environment), Some(&record.writer));
+    match trust.lacks(signed, &record.event, environment, writer) {
+        None => Ok(()),
+        Some(role) => Err(format!("{} does not have the role {role}", fingerprint(signed))),
+    }
 }
 
 fn grows(
@@ -165,7 +174,9 @@ fn grows(
     for (entry, object) in entries.iter().zip(&after.objects).skip(had) {
         let (_, signed) = codec::decode(object).map_err(&told)?;
         let dated = entry.tagger.time.min(now());
-        match trust.verify(&signed, writer.as_str(), dated) {
+        may(trust, &signed, &entry.record)
+            .map_err(|why| told(format!("{}: {why}", entry.name())))?;
+        match trust.verify(&signed, writer.as_str(), Some(entry.record.seq), dated) {
             Ok(Validity::Current) => {}
             // Signed before the key was replaced: the last record's key vouches for it.
             Ok(Validity::Past) if entry.digest != entries[entries.len() - 1].digest => {}

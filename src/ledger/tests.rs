@@ -59,6 +59,7 @@ impl World {
                 key: home.join("key").display().to_string(),
             },
             openpgp: Vec::new(),
+            follow: Vec::new(),
             tools: Tools::default(),
             pm2_home: None,
             path_variable: std::env::var("PATH").unwrap(),

@@ -15,7 +15,7 @@ enum Count {
 }
 
 /// Every trailer this version knows, in the order in which they stand.
-const KNOWN: [(&str, Count); 27] = [
+const KNOWN: [(&str, Count); 29] = [
     ("Gitroll-Record", Count::Once),
     ("Gitroll-App", Count::Once),
     ("Gitroll-Environment", Count::Once),
@@ -41,6 +41,8 @@ const KNOWN: [(&str, Count); 27] = [
     ("Gitroll-Clock", Count::Optional),
     ("Gitroll-Moved-To", Count::Optional),
     ("Gitroll-Ran-Since", Count::Optional),
+    ("Gitroll-Trusts", Count::Many),
+    ("Gitroll-Revokes", Count::Many),
     ("Gitroll-Evidence", Count::Once),
     ("Gitroll-Config", Count::Once),
 ];

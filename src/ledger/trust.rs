@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use super::fingerprint;
 use super::signing::{Program, SignatureKind, Signed, no_answer};
-use crate::config::Binding;
-use crate::model::Digest;
+use crate::config::{Binding, OPENPGP, Roles};
+use crate::model::{Digest, EnvironmentName, Event, Seq, WriterId};
 use crate::system::files::{self, BytesAsFile};
 use crate::system::process::Finished;
 
@@ -23,6 +24,8 @@ pub(super) const NOT_PINNED: &str = "signer is not in the pinned trust file";
 #[derive(Debug)]
 pub(super) struct Trust<'a> {
     binding: &'a Binding,
+    /// Who may do what, and which keys count only up to some record.
+    pub roles: Roles,
     /// Where there is a revocation list.
     revoked: Option<PathBuf>,
     /// Why nothing can be trusted.
@@ -61,15 +64,28 @@ impl<'a> Trust<'a> {
         };
         read(binding.trust_file(), binding.openpgp.is_empty());
         let revoked = read(binding.revoked_file(), false);
+        let roles = read(binding.roles_file(), false);
+        let roles = roles.map(|path| (files::read_plain(&path, MOST_BYTES), path));
+        let roles = match roles {
+            None => Roles::default(),
+            Some((bytes, path)) => {
+                let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                let parsed = text.map_err(|e| e.to_string()).and_then(|text| Roles::parse(&text));
+                parsed.unwrap_or_else(|problem| {
+                    unusable.get_or_insert(format!("{}: {problem}", path.display()));
+                    Roles::default()
+                })
+            }
+        };
         if let Some(problem) = &unusable {
             // Nothing that was verified before counts either.
             seen.extend_from_slice(format!("unusable: {problem}\n").as_bytes());
         }
-        Self { binding, revoked, unusable, digest: Digest::of(&seen) }
+        Self { binding, roles, revoked, unusable, digest: Digest::of(&seen) }
     }
 
-    /// Verifies that a payload is signed by a key trusted for `writer`. `dated` is the time the payload
-    /// itself names.
+    /// Verifies that a payload is signed by a key trusted for `writer`. `seq` is its position in the writer's chain, where
+    /// it has one: a revoked key counts up to a position. `dated` is the time the payload itself names.
     ///
     /// # Errors
     /// Why it is not to be believed.
@@ -77,9 +93,11 @@ impl<'a> Trust<'a> {
         &self,
         signed: &Signed<'_>,
         writer: &str,
+        seq: Option<Seq>,
         dated: Timestamp,
     ) -> Result<Validity, String> {
         self.check_usable()?;
+        self.check_revoked(signed, writer, seq)?;
         match signed.kind {
             SignatureKind::OpenPgp => self.gpg(signed).map(|verified| verified.validity),
             SignatureKind::Ssh => {
@@ -102,6 +120,10 @@ impl<'a> Trust<'a> {
     /// Why it is not to be believed.
     pub fn principal(&self, signed: &Signed<'_>) -> Result<String, String> {
         self.check_usable()?;
+        self.check_revoked(signed, "", None)?;
+        if let Some(role) = self.lacks(signed, &Event::Promote, None, None) {
+            return Err(format!("{} does not have the role {role}", fingerprint(signed)));
+        }
         match signed.kind {
             SignatureKind::OpenPgp => match self.gpg(signed)? {
                 Verified { validity: Validity::Current, primary } => Ok(primary),
@@ -118,6 +140,43 @@ impl<'a> Trust<'a> {
                 }
                 Err(self.why_not(&file, signed)?)
             }
+        }
+    }
+
+    /// The role that a signer lacks for an act.
+    pub fn lacks(
+        &self,
+        signed: &Signed<'_>,
+        event: &Event,
+        environment: Option<&EnvironmentName>,
+        writer: Option<&WriterId>,
+    ) -> Option<&str> {
+        self.roles.lacks(&fingerprint(signed), event, environment, writer)
+    }
+
+    fn check_revoked(
+        &self,
+        signed: &Signed<'_>,
+        writer: &str,
+        seq: Option<Seq>,
+    ) -> Result<(), String> {
+        if self.roles.revoked.is_empty() {
+            return Ok(());
+        }
+        let key = fingerprint(signed);
+        let mut own =
+            self.roles.revoked.iter().filter(|revoked| revoked.fingerprint == key).peekable();
+        if own.peek().is_none() {
+            return Ok(());
+        }
+        let mut last = 0;
+        for revoked in own.filter(|revoked| revoked.writer.as_str() == writer) {
+            last = last.max(revoked.last);
+        }
+        match seq {
+            Some(seq) if seq.0 <= last => Ok(()),
+            _ if last > 0 => Err(format!("{key} is revoked: only its records up to #{last} count")),
+            _ => Err(format!("{key} is revoked")),
         }
     }
 
@@ -199,6 +258,14 @@ fn finish(
     match no_answer(&result) {
         Some(problem) => Err(format!("its signature cannot be verified: {problem}")),
         None => result.map_err(|error| error.to_string()),
+    }
+}
+
+/// Which key made a signature, as roles name it. What is no signature by any key names none.
+pub(super) fn fingerprint(signed: &Signed<'_>) -> String {
+    match signed.kind {
+        SignatureKind::OpenPgp => OPENPGP.to_owned(),
+        SignatureKind::Ssh => fingerprint::of_signature(signed.signature).unwrap_or_default(),
     }
 }
 

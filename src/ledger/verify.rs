@@ -13,7 +13,7 @@ use super::kept::{self, Kept};
 use super::signing;
 use super::trust::{EXPIRED, Trust, Validity};
 use crate::config::Binding;
-use crate::model::{EnvironmentName, Oid, Seq, WriterId};
+use crate::model::{Digest, EnvironmentName, Oid, Seq, WriterId};
 use crate::system::git::{Git, Ref};
 
 /// Verifying is waiting for programs; more of them at once than this does not help.
@@ -79,12 +79,21 @@ pub(super) struct Reader<'a> {
     cache: Cache,
     /// The own chain may be refused like any other.
     each: bool,
+    without_role: BTreeMap<Digest, String>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(git: &'a Git, binding: &'a Binding, cache: Cache) -> Self {
         let trust = Trust::load(binding);
-        Self { git, binding, trust, before: cache.clone(), cache, each: false }
+        Self {
+            git,
+            binding,
+            trust,
+            before: cache.clone(),
+            cache,
+            each: false,
+            without_role: BTreeMap::new(),
+        }
     }
 
     /// Reads all chains and refuses the own one, too, where it cannot be believed.
@@ -105,6 +114,7 @@ impl<'a> Reader<'a> {
                 Err(error) => self.refuse(&mut ledger, shown(environment, name), error)?,
             }
         }
+        ledger.without_role = std::mem::take(&mut self.without_role);
         self.check_vanished(refs, &mut ledger)?;
         self.check_witnesses(&mut ledger)?;
         if self.cache != self.before {
@@ -148,6 +158,7 @@ impl<'a> Reader<'a> {
                 }),
             }
         })?;
+        self.check_pins(writer, entries)?;
         let verified = self.cache.verified(name, &self.trust.digest);
         let done = entries
             .iter()
@@ -155,6 +166,7 @@ impl<'a> Reader<'a> {
             .map_or(0, |last| last + 1);
         let pairs: Vec<_> = entries.iter().zip(&objects).skip(done).collect();
         verify(&self.trust, &pairs, known)?;
+        self.find_without_role(entries, &objects);
         if own {
             // What is kept was present when it was read.
             self.check_present(&entries[entries.len() - read..])?;
@@ -166,6 +178,33 @@ impl<'a> Reader<'a> {
             kept::save(self.git, name, entries, &objects);
         }
         Ok(chain)
+    }
+
+    /// A key that was revoked counts for the records that it signed before, not for others in their place.
+    fn check_pins(&self, writer: &WriterId, entries: &[Entry]) -> Result<(), LedgerError> {
+        for revoked in self.trust.roles.revoked.iter().filter(|revoked| revoked.writer == *writer) {
+            let Some(digest) = revoked.digest.filter(|_| revoked.last > 0) else { continue };
+            if let Some(problem) = chain::lacks(entries, Seq(revoked.last), &digest) {
+                let key = &revoked.fingerprint;
+                let problem = format!("{problem}, as pinned when {key} was revoked");
+                return Err(LedgerError::Rewritten { writer: writer.clone(), problem });
+            }
+        }
+        Ok(())
+    }
+
+    fn find_without_role(&mut self, entries: &[Entry], objects: &[Vec<u8>]) {
+        if !self.trust.roles.are_given() {
+            return;
+        }
+        for (entry, object) in entries.iter().zip(objects) {
+            let Entry { record, digest, .. } = entry;
+            let (environment, writer) = (Some(&record.environment), Some(&record.writer));
+            let Ok(signed) = signing::split(object) else { continue };
+            if let Some(role) = self.trust.lacks(&signed, &record.event, environment, writer) {
+                self.without_role.insert(*digest, role.to_owned());
+            }
+        }
     }
 
     // A chain of another repository, pushed here, names commits that are not.
@@ -197,12 +236,21 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    fn before_has(&self, writer: &WriterId) -> bool {
+        self.before.known(&chain_ref(&self.binding.environment, writer)).is_some()
+    }
+
     fn check_witnesses(&self, ledger: &mut Ledger) -> Result<(), LedgerError> {
         for (writer, problem) in contradicted(&ledger.chains) {
             let believed = ledger.chains.remove(&writer).is_some();
             if believed || !ledger.refused.iter().any(|(refused, _)| refused == writer.as_str()) {
-                let error = LedgerError::Rewritten { writer: writer.clone(), problem };
-                self.refuse(ledger, writer.to_string(), error)?;
+                let writer_shown = writer.to_string();
+                // It may never have been fetched.
+                let error = match believed || self.before_has(&writer) {
+                    true => LedgerError::Rewritten { writer, problem },
+                    false => LedgerError::Missing { writer, problem },
+                };
+                self.refuse(ledger, writer_shown, error)?;
             }
         }
         Ok(())
@@ -254,7 +302,7 @@ fn validity(trust: &Trust<'_>, (entry, object): Signed<'_>) -> Result<Validity, 
     let writer = entry.record.writer.as_str();
     signing::split(object)
         .map_err(str::to_owned)
-        .and_then(|signed| trust.verify(&signed, writer, entry.tagger.time))
+        .and_then(|signed| trust.verify(&signed, writer, Some(entry.record.seq), entry.tagger.time))
         .map_err(|problem| LedgerError::Untrusted { name: entry.name(), problem })
 }
 

@@ -13,6 +13,7 @@ mod path;
 mod plan;
 mod record;
 mod redact;
+mod revoked;
 
 pub use evidence::{
     ArtifactEvidence, Cause, CheckEvidence, Evidence, FlagEvidence, OutsideFile, OutsideFiles,
@@ -35,3 +36,4 @@ pub use record::{
     Verdict,
 };
 pub use redact::{REDACTED, Redactor, is_secret_value, looks_secret};
+pub use revoked::RevokedKey;

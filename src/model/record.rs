@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AppName, BootClock, ChainId, ComponentId, Digest, EnvironmentName, FlagChange, IdError, Oid,
-    Seq, WriterId,
+    RevokedKey, Seq, WriterId,
 };
 
 /// The statement of one act, as the trailers of a signed annotated tag carry it.
@@ -70,6 +70,12 @@ pub struct Record {
     /// Since when processes ran what HEAD was moved away from; absent where no process showed that it served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ran_since: Option<BootClock>,
+    /// Keys that other hosts are asked to trust: lines of a trust file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusts: Vec<String>,
+    /// Keys that other hosts are asked to trust no longer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revokes: Vec<RevokedKey>,
     /// The digest of the evidence kept beside the record.
     pub evidence: Digest,
     /// The digest of the `gitroll.toml` that was used.
@@ -124,6 +130,8 @@ impl Record {
             clock: None,
             moved_to: None,
             ran_since: None,
+            trusts: Vec::new(),
+            revokes: Vec::new(),
             evidence: nothing,
             config: nothing,
             sentence: String::new(),

@@ -85,7 +85,8 @@ pub fn preflight(
     rights(site, &composed.plan, &mut problems);
     swaps::check(site, &mut composed.plan, &mut problems);
     locks(site, &mut problems);
-    if let Err(error) = ledger::probe_signing(&site.git, &site.binding) {
+    if let Err(error) = ledger::probe_signing(&site.git, &site.binding, Some(&composed.plan.event))
+    {
         let message = error.to_string();
         if composed.plan.event == Event::Back && facts.history.served_here(&composed.plan.to.commit)
         {
@@ -96,9 +97,18 @@ pub fn preflight(
         } else {
             problems.push(Problem {
                 message,
-                hint: "gitroll init --new-key creates a key for this host".into(),
+                hint: match error {
+                    ledger::LedgerError::Role { .. } => {
+                        "gitroll trust list shows the roles of each key"
+                    }
+                    _ => "gitroll init --new-key creates a key for this host",
+                }
+                .into(),
                 command: None,
-                policy: matches!(error, ledger::LedgerError::Untrusted { .. }),
+                policy: matches!(
+                    error,
+                    ledger::LedgerError::Untrusted { .. } | ledger::LedgerError::Role { .. }
+                ),
             });
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Puts a last entry with these bytes as its record at the end of the chain.
-fn append(s: &Scenario<'_>, record: &[u8]) {
+pub(super) fn append(s: &Scenario<'_>, record: &[u8]) {
     let chain = own_chain(s);
     let blob = |name: &str, bytes: &[u8]| {
         let file = s.host.path(name);

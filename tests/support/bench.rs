@@ -152,6 +152,7 @@ fn binding(top: &Path) -> Binding {
         work_dir: top.to_owned(),
         signing: Signing { format: SigningFormat::Ssh, key: String::new() },
         openpgp: Vec::new(),
+        follow: Vec::new(),
         tools: Tools::default(),
         pm2_home: None,
         path_variable: std::env::var("PATH").unwrap(),

@@ -189,7 +189,7 @@ pub(super) fn save(
     } else {
         ledger::key::trust_own(&mut binding)?;
     }
-    ledger::probe_signing(git, &binding)?;
+    ledger::probe_signing(git, &binding, None)?;
     binding.save().map_err(|e| {
         Failure::unchanged(format!("{}: {e}", binding.file().display()))
             .next("gitroll init without --system", "stores the binding in your own directory")
@@ -237,6 +237,7 @@ fn fresh(
         umask: None,
         signing: Signing { format: SigningFormat::Ssh, key: String::new() },
         openpgp: Vec::new(),
+        follow: Vec::new(),
         tools: Tools::default(),
         pm2_home: None,
         path_variable: String::new(),

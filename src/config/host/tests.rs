@@ -18,6 +18,7 @@ fn binding(dir: &Path, path: &Path) -> Binding {
         work_dir: "/opt/.gitroll-shop".into(),
         signing: Signing { format: SigningFormat::Ssh, key: "/home/deploy/a \"key\"".to_owned() },
         openpgp: vec!["0123456789ABCDEF0123456789ABCDEF01234567".to_owned()],
+        follow: vec!["SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU".to_owned()],
         tools: Tools { git: Some("/usr/bin/git".into()), ..Tools::default() },
         pm2_home: Some("/home/deploy/.pm2".into()),
         path_variable: "/usr/bin:/bin".to_owned(),

@@ -28,7 +28,7 @@ pub(super) fn read(text: &str, dir: &Path) -> Result<Binding, BindingError> {
     binding.filter(|_| problems.is_empty()).ok_or_else(|| invalid(problems))
 }
 
-fn told(report: &Report<'_>) -> String {
+pub(super) fn told(report: &Report<'_>) -> String {
     let told = report.problems().into_iter();
     told.map(|p| format!("line {}, column {}: {}", p.line, p.column, p.message))
         .collect::<Vec<_>>()
@@ -65,13 +65,16 @@ fn binding(root: &Table<'_>, dir: &Path) -> Option<Binding> {
         Some(work_dir)
     });
     let signing = root.need("signing").and_then(|item| signing(&item));
-    let openpgp = or(root.get("trust"), Vec::new, |item| {
+    let trust = or(root.get("trust"), Default::default, |item| {
         let table = item.table("[trust]")?;
+        let follow = or(table.get("follow"), Vec::new, |item| {
+            all(item.elements("an array of fingerprints")?.iter().map(followed))
+        });
         let keys = or(table.get("openpgp"), Vec::new, |item| {
             all(item.elements("an array of fingerprints")?.iter().map(fingerprint))
         });
         table.finish();
-        keys
+        Some((keys?, follow?))
     });
     let pass = or(root.get("build"), Vec::new, |item| {
         let table = item.table("[build]")?;
@@ -87,6 +90,7 @@ fn binding(root: &Table<'_>, dir: &Path) -> Option<Binding> {
     });
     root.finish();
     let (tools, path_variable, pm2_home) = tools?;
+    let (openpgp, follow): (Vec<String>, Vec<String>) = trust?;
     Some(Binding {
         dir: dir.to_owned(),
         app: app?,
@@ -98,7 +102,8 @@ fn binding(root: &Table<'_>, dir: &Path) -> Option<Binding> {
         umask: umask?,
         work_dir: work_dir?,
         signing: signing?,
-        openpgp: openpgp?,
+        openpgp,
+        follow,
         tools,
         pm2_home,
         path_variable,
@@ -119,6 +124,15 @@ fn absolute(item: &Item<'_>) -> Option<PathBuf> {
 
 fn is_absolute(text: &str) -> bool {
     text.starts_with('/') && !text.split('/').any(|part| part == "..")
+}
+
+fn followed(item: &Item<'_>) -> Option<String> {
+    let text = item.line()?;
+    if !text.starts_with("SHA256:") {
+        item.add("must be SHA256:… as `gitroll trust list` shows it");
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 fn user(item: &Item<'_>) -> Option<String> {
@@ -271,6 +285,10 @@ pub(super) fn write(binding: &Binding) -> Result<String, String> {
         names => format!("pass = [{}]\n", list(names)),
     };
     let openpgp: Vec<String> = binding.openpgp.iter().map(|key| quote(key)).collect();
+    let follow = match binding.follow.as_slice() {
+        [] => "# follow = [\"SHA256:…\"]\n".to_owned(),
+        keys => format!("follow = [{}]\n", list(keys)),
+    };
     Ok(format!(
         "\
 # Binds one checkout on this host to an environment. Written by `gitroll init`.
@@ -299,7 +317,8 @@ key = {key}
 [trust]
 # Trusted OpenPGP keys, by full fingerprint. Trusted ssh keys are in the file `trust` beside this one.
 openpgp = [{openpgp}]
-
+# Keys whose trust records this host applies by itself (`gitroll sync`), by fingerprint.
+{follow}
 [build]
 # Variables of the caller that builds see in addition to those for proxies, certificates and registries.
 {pass}

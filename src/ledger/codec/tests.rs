@@ -54,6 +54,8 @@ fn record() -> Record {
         clock: Some(format!("{} 4711", "0f".repeat(16)).parse().unwrap()),
         moved_to: Some(oid('c')),
         ran_since: Some(format!("{} 4000", "0f".repeat(16)).parse().unwrap()),
+        trusts: Vec::new(),
+        revokes: Vec::new(),
         evidence: Digest::of(b"evidence"),
         config: Digest::of(b"config"),
         sentence: "production web-1: rolled back from v1.3.0 to v1.2.0-stable".into(),

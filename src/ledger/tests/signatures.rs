@@ -12,7 +12,7 @@ mod signing {
     use crate::model::{Oid, Person};
 
     fn probe(world: &World) -> Result<(), LedgerError> {
-        probe_signing(&world.git, &world.binding)
+        probe_signing(&world.git, &world.binding, None)
     }
 
     fn sign_problem(world: &World) -> String {
