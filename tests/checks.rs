@@ -114,6 +114,7 @@ fn http(url: String) -> HttpCheck {
         headers: BTreeMap::new(),
         body: None,
         json: BTreeMap::new(),
+        file: None,
         own: true,
         redirects: 0,
         request_timeout: Duration::from_secs(5),

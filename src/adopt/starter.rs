@@ -143,7 +143,10 @@ fn facts(
             .iter()
             .any(|file| stack.others.iter().any(|other| other == file)),
         procfile => stack.procfile,
-        site => site.map(|site| context! { root => site.root, url => site.url }),
+        site => site.map(|site| {
+            let page = beneath(&site.root, "index.html");
+            context! { root => site.root, url => site.url, page }
+        }),
         health => health(stack.health.as_ref()).or_else(|| expected(stack)),
         unasked => stack.route.as_ref().filter(|_| stack.health.is_none()).map(|route| &route.file),
         fronted => stack.fronted || site.is_some(),

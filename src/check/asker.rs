@@ -21,6 +21,7 @@ use super::judgement::{Judgement, Reach, seconds};
 use super::log::LogAsker;
 use super::metric::MetricAsker;
 use super::recent_lines::RecentLines;
+use super::served_file::ServedFile;
 use super::tcp;
 use super::template::Subject;
 
@@ -39,7 +40,7 @@ pub(super) struct Asker {
 
 #[derive(Debug)]
 enum AskerKind {
-    Http(HttpAsker),
+    Http(Box<HttpAsker>),
     Tcp(TcpCheck),
     Command(Arc<CommandAsker>),
     Log(Arc<LogAsker>),
@@ -57,7 +58,13 @@ impl Asker {
         unwanted: &Arc<AtomicBool>,
     ) -> Self {
         let kind = match &check.kind {
-            CheckKind::Http(http) => AskerKind::Http(HttpAsker::new(http)),
+            CheckKind::Http(http) => {
+                let file = http.file.as_ref().map(|path| {
+                    let before = around.files_before.get(&check.name).cloned();
+                    ServedFile::new(&around.top, path, http.max_bytes, before)
+                });
+                AskerKind::Http(Box::new(HttpAsker::new(http, file)))
+            }
             CheckKind::Tcp(tcp) => AskerKind::Tcp(tcp.clone()),
             CheckKind::Command(command) => {
                 AskerKind::Command(Arc::new(CommandAsker::new(command, around, unwanted)))

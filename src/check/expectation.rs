@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Selection;
-use crate::model::{CheckEvidence, CheckName, Redactor, Served, ServiceEvidence, ServiceName};
+use crate::model::{
+    CheckEvidence, CheckName, Digest, Redactor, Served, ServiceEvidence, ServiceName,
+};
 use crate::service::ServiceState;
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
@@ -71,6 +73,9 @@ pub struct Shown {
     /// The checks in whose answers the target names its version.
     #[serde(default)]
     pub tells: BTreeSet<CheckName>,
+    /// The files of the replaced state that the answers to checks must be.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<CheckName, Digest>,
 }
 
 impl Shown {
@@ -119,6 +124,8 @@ pub struct Surroundings {
     pub untold: BTreeSet<CheckName>,
     /// The logs of the services that checks name, or why they are not known.
     pub service_logs: BTreeMap<ServiceName, Result<Vec<LogPlace>, NoLog>>,
+    /// What the files were before the run that answers to checks must be.
+    pub files_before: BTreeMap<CheckName, Digest>,
     /// From where on logs are judged; `None` if nothing was changed.
     pub window: Option<LogWindow>,
 }

@@ -17,6 +17,7 @@ use crate::config::HttpCheck;
 use crate::model::Oid;
 
 use super::judgement::{HttpAnswer, Judgement, Unanswered, judge, seconds, shown, size};
+use super::served_file::ServedFile;
 use super::template::Subject;
 
 /// How much is read of an answer with another status than the wanted one, and for how long.
@@ -27,21 +28,29 @@ const TELLING: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub(super) struct HttpAsker {
     check: HttpCheck,
+    /// What the body must be.
+    file: Option<ServedFile>,
     /// A client for each address that is asked. Or why it can never be asked.
     ready: Result<(Vec<Client>, Url), String>,
 }
 
 impl HttpAsker {
-    pub(super) fn new(check: &HttpCheck) -> Self {
+    pub(super) fn new(check: &HttpCheck, file: Option<ServedFile>) -> Self {
         let ready = parse(&check.url).and_then(|url| Ok((clients(&url)?, url)));
-        Self { check: check.clone(), ready }
+        Self { check: check.clone(), file, ready }
     }
 
     /// Asks once. Takes at most the check's `request_timeout`.
     pub(super) async fn ask(&self, subject: &Subject) -> Judgement {
         match self.fetch_all().await {
             Ok(answers) => {
-                let judged = answers.iter().map(|answer| judge(&self.check, answer, subject));
+                let judged = answers.iter().map(|answer| {
+                    let judged = judge(&self.check, answer, subject);
+                    match &self.file {
+                        Some(file) => file.judge(&answer.body, judged),
+                        None => judged,
+                    }
+                });
                 Judgement::of_all(judged.collect())
             }
             Err(why) if self.ready.is_err() => Judgement::unaskable(why.to_string()),
@@ -573,17 +582,19 @@ mod tests {
     #[test]
     fn what_is_no_web_address_is_refused_in_words() {
         for url in ["ftp://127.0.0.1/", "file:///etc/passwd", "127.0.0.1:3000", ""] {
-            let asker = HttpAsker::new(&HttpCheck {
+            let check = HttpCheck {
                 url: url.to_owned(),
                 status: 200,
                 headers: Default::default(),
                 body: None,
                 json: Default::default(),
+                file: None,
                 own: true,
                 redirects: 0,
                 request_timeout: Duration::from_secs(1),
                 max_bytes: 1,
-            });
+            };
+            let asker = HttpAsker::new(&check, None);
             assert!(asker.ready.is_err_and(|why| why.starts_with("cannot request")), "{url}");
         }
     }

@@ -527,6 +527,7 @@ mod tests {
             headers: BTreeMap::new(),
             body: None,
             json: BTreeMap::new(),
+            file: None,
             own: true,
             redirects: 0,
             request_timeout: Duration::from_secs(1),

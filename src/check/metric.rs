@@ -23,17 +23,19 @@ pub(super) struct MetricAsker {
 impl MetricAsker {
     pub(super) fn new(check: &MetricCheck) -> Self {
         let (MetricSource::Prometheus { url, .. } | MetricSource::Json { url, .. }) = &check.source;
-        let page = HttpAsker::new(&HttpCheck {
+        let page = HttpCheck {
             url: url.clone(),
             status: 200,
             headers: BTreeMap::new(),
             body: None,
             json: BTreeMap::new(),
+            file: None,
             own: true,
             redirects: 0,
             request_timeout: check.request_timeout,
             max_bytes: check.max_bytes,
-        });
+        };
+        let page = HttpAsker::new(&page, None);
         Self { check: check.clone(), page, before: Mutex::new(None) }
     }
 

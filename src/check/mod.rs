@@ -13,6 +13,7 @@ mod log_position;
 mod metric;
 mod prove;
 mod recent_lines;
+mod served_file;
 mod streak;
 mod tcp;
 mod template;
@@ -33,5 +34,6 @@ pub use listeners::{
 pub use log::{LogsSince, log_positions};
 pub use log_position::{FilePosition, FileReader, LogPlace, LogPosition, LogPositions, LogReader};
 pub use prove::{look, look_at_each, prove};
+pub use served_file::served_files;
 pub use tcp::{accepts, free_loopback_port};
 pub use witness::{asks_the_app, has_witness, names_version};

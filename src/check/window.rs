@@ -293,6 +293,7 @@ mod tests {
                 headers: BTreeMap::new(),
                 body: None,
                 json: BTreeMap::new(),
+                file: None,
                 own: true,
                 redirects: 0,
                 request_timeout: ms(1000),

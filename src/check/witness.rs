@@ -99,8 +99,8 @@ pub fn names_version(check: &Check) -> bool {
         expected.value.as_str().is_some_and(|text| Template::of(expected, text).names_version())
     };
     match &check.kind {
-        CheckKind::Http(HttpCheck { headers, body, json, .. }) => {
-            headers.values().chain(json.values()).chain(body).any(named)
+        CheckKind::Http(HttpCheck { headers, body, json, file, .. }) => {
+            file.is_some() || headers.values().chain(json.values()).chain(body).any(named)
         }
         CheckKind::Tcp(tcp) => tcp.banner.iter().any(named),
         CheckKind::Command(command) => command.stdout.iter().any(named),

@@ -77,6 +77,8 @@ pub struct HttpCheck {
     pub body: Option<Expected>,
     /// `expect.json`: JSON pointer to value.
     pub json: BTreeMap<String, Expected>,
+    /// `expect.file`: the body must be the bytes of this file in the live tree.
+    pub file: Option<RepoPath>,
     /// `own`, default true: who answers is the app, and not a proxy in front of it or something else.
     pub own: bool,
     /// `redirects` that are followed on the same host, default 0.

@@ -376,6 +376,7 @@ impl Run {
         let Some(begun) = self.journal.begun() else { return };
         intent.listens = std::mem::take(&mut intent.listens).and(&begun.shown.target);
         intent.tells.clone_from(&begun.shown.tells);
+        intent.around.files_before.clone_from(&begun.shown.files);
     }
 
     /// Where the services listened before the run.

@@ -59,7 +59,8 @@ impl Facts {
             };
             target.insert(name.clone(), must);
         }
-        Shown { before, target, tells: self.tells(site, plan, config) }
+        let files = check::served_files(&config.checks, site.top());
+        Shown { before, target, tells: self.tells(site, plan, config), files }
     }
 
     /// The checks in whose answers the target of a plan names its version: by its record, and before it has one, by

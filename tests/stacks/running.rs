@@ -92,7 +92,7 @@ fn a_site_that_nginx_hands_out() {
     let file = host.path("nginx.conf");
     fs::write(&file, nginx_config(host.root(), &servers)).expect("it is ours");
     let program = find_tool("nginx").unwrap_or_else(|| "/usr/sbin/nginx".into());
-    let mut nginx = host.command(program);
+    let mut nginx = host.command(&program);
     nginx.arg("-p").arg(host.root()).arg("-c").arg(&file).stderr(Stdio::null());
     let mut front = nginx.spawn().expect("nginx can be started");
     made.answers(port, "/", "1.0.0");
@@ -100,18 +100,40 @@ fn a_site_that_nginx_hands_out() {
     let config = made.init(&gitroll);
     has_lines(
         &config,
-        &[&format!("http = \"http://127.0.0.1:{port}/\""), "prove = \"weak\"", "own = false"],
+        &[
+            &format!("http = \"http://127.0.0.1:{port}/\""),
+            "prove = \"weak\"",
+            "own = false",
+            "expect = { status = 200, file = \"index.html\" }",
+        ],
     );
 
     gitroll(&["deploy", "--yes"]).exit(0);
     made.replace("1.0.0", "2.0.0");
     made.commit("Release 2.0.0");
-    gitroll(&["deploy", "--yes"]).exit(0);
+    // Its page was seen, so this is more than a weak proof.
+    gitroll(&["deploy", "--yes"]).exit(0).says("observed serving").never_says("weak");
     made.answers(port, "/", "2.0.0");
     // The page is wrong, and every check passes.
     gitroll(&["back", "--yes", "--to", "previous"]).exit(0);
     made.answers(port, "/", "1.0.0");
     assert_eq!(made.config(), config);
+
+    // What is handed out from now on is a copy: a release that nobody sees is not deployed.
+    let copy = host.path("copy");
+    fs::create_dir(&copy).expect("it is ours");
+    fs::copy(made.dir.join("index.html"), copy.join("index.html")).expect("it is there");
+    let servers = format!("server {{ listen 127.0.0.1:{port}; root {}; }}", copy.display());
+    fs::write(&file, nginx_config(host.root(), &servers)).expect("it is ours");
+    let (root, file) = (host.root().display().to_string(), file.display().to_string());
+    let program = program.display().to_string();
+    host.run(&program, &["-p", &root, "-c", &file, "-s", "reload"]).exit(0);
+    made.write("gitroll.toml", &config.replace("\"30s\"", "\"4s\"").replace("\"5s\"", "\"1s\""));
+    made.replace("1.0.0", "3.0.0");
+    made.commit("Release 3.0.0");
+    let answer = gitroll(&["deploy", "HEAD", "--yes"]);
+    answer.exit(20).says("is not index.html of this tree");
+    made.answers(port, "/", "1.0.0");
     front.kill().expect("it runs");
     let _ = front.wait();
 }

@@ -13,7 +13,7 @@ use crate::config::check::{
 };
 use crate::config::quantity::show_duration;
 use crate::config::reader::{Item, Table, all, nearest, or, quoted};
-use crate::model::{CheckName, ServiceName};
+use crate::model::{CheckName, RepoPath, ServiceName};
 
 /// The keys that say what is asked, one of them in each check.
 const KINDS: [&str; 6] = ["http", "tcp", "command", "log", "file", "metric"];
@@ -207,6 +207,7 @@ fn http_check(table: &Table<'_>, timeout: Option<Duration>) -> Option<HttpCheck>
         headers: expect.headers,
         body: expect.body,
         json: expect.json,
+        file: expect.file,
         own: own?,
         redirects: u8::try_from(redirects?).unwrap_or(u8::MAX),
         request_timeout: request_timeout?,
@@ -258,11 +259,18 @@ struct HttpExpect {
     headers: BTreeMap<String, Expected>,
     body: Option<Expected>,
     json: BTreeMap<String, Expected>,
+    file: Option<RepoPath>,
 }
 
 impl Default for HttpExpect {
     fn default() -> Self {
-        Self { status: 200, headers: BTreeMap::new(), body: None, json: BTreeMap::new() }
+        Self {
+            status: 200,
+            headers: BTreeMap::new(),
+            body: None,
+            json: BTreeMap::new(),
+            file: None,
+        }
     }
 }
 
@@ -272,12 +280,14 @@ fn http_expect(item: &Item<'_>) -> Option<HttpExpect> {
     let headers = or(table.get("header"), BTreeMap::new, |item| expected_headers(&item));
     let body = or(table.get("body"), || None, |item| expected_text(&item).map(Some));
     let json = or(table.get("json"), BTreeMap::new, |item| expected_json(&item));
+    let file = or(table.get("file"), || None, |item| value::path(&item).map(Some));
     table.finish();
     Some(HttpExpect {
         status: u16::try_from(status?).unwrap_or(u16::MAX),
         headers: headers?,
         body: body?,
         json: json?,
+        file: file?,
     })
 }
 
