@@ -18,6 +18,7 @@ if (fs.existsSync('crash')) throw new Error(fs.readFileSync('crash', 'utf8').tri
 function fault() {
   const order = `../fails-${version}`;
   if (fs.existsSync(order)) return fs.readFileSync(order, 'utf8').trim();
+  if (env.FAST === 'on' && fs.existsSync('../fast-fails')) return 'no lane is left for express';
   return env.RELAY === 'up' ? undefined : `mail relay ${env.RELAY}: ECONNREFUSED`;
 }
 
@@ -29,8 +30,8 @@ const server = http.createServer((request, response) => {
   try {
     if (request.url === '/search') return answer(200, { found: search(fs) });
     const error = fault();
-    if (error) console.error(`Error: ${error}`);
-    answer(error ? 500 : 200, error ? { error } : { status: 'healthy', version });
+    if (error) console.error(`${new Date().toISOString()} Error: ${error}`);
+    answer(error ? 500 : 200, error ? { error } : { status: 'healthy', version, flags: { FAST: env.FAST } });
   } catch (error) {
     console.error(error.stack);
     answer(500, { error: error.message });
@@ -51,13 +52,17 @@ fn serving(host: &TestEnvironment) -> Scenario<'_> {
     let more = format!(
         "[run]\nwatchdog = \"off\"\n[migrate]\npaths = [\"migrations/**\"]\ndown = [\"touch\", \"../downwards\"]\n\
          [[check]]\nname = \"search\"\nhttp = \"http://127.0.0.1:{port}/search\"\npasses = 1\nsettle = \"100ms\"\n\
-         timeout = \"4s\"\n[component.SRCH]\ntitle = \"Search\"\npaths = [\"search/**\"]\nchecks = [\"search\"]\n"
+         timeout = \"4s\"\n[component.SRCH]\ntitle = \"Search\"\npaths = [\"search/**\"]\nchecks = [\"search\"]\n\
+         [component.FAST]\ntitle = \"Express\"\npaths = [\"express/**\"]\n\
+         flag = {{ name = \"FAST\", off = \"off\", on = \"on\" }}\n[flags]\nfile = \".env\"\n\
+         verify = {{ http = \"http://127.0.0.1:{port}/api/health\", expect = {{ json = {{ \"/flags/{{name}}\" = \
+         \"{{value}}\" }} }} }}\n"
     );
     let config = AppConfig::default().without_builds().settle(1, "200ms").timeout("4s").and(&more);
     app.configure(&config);
     app.write("server.js", SERVER);
     app.write("search/index.js", GOOD_SEARCH);
-    app.write(".env", "RELAY=up\nSENDER=shop-of-ours\n");
+    app.write(".env", "RELAY=up\nSENDER=shop-of-ours\nFAST=off\n");
     app.write(".gitignore", ".env\n");
     app.commit_version("1.0.0", Behaviour::Good);
     let s = Scenario { host, app };
@@ -193,7 +198,7 @@ fn what_changed_outside_of_git_is_told_by_name_and_never_by_value() {
     let host = TestEnvironment::new();
     let s = serving(&host);
     release(&s, "1.1.0");
-    s.app.write(".env", "RELAY=down-tonight\nSENDER=shop-of-ours\n");
+    s.app.write(".env", "RELAY=down-tonight\nSENDER=shop-of-ours\nFAST=off\n");
     host.gitroll(&["service", "restart", "web"]);
     let told = host.gitroll(&["status"]);
     told.exit(0).stdout_has("  changed   .env, today").stdout_has(": RELAY");
@@ -207,7 +212,7 @@ fn what_changed_outside_of_git_is_told_by_name_and_never_by_value() {
     // Two versions, one error: it is not the code, and it lies around the app.
     host.gitroll(&["back", "--yes"]).fails().stderr_has("mail relay");
     host.gitroll(&["abort"]);
-    s.app.write(".env", "RELAY=up\nSENDER=shop-of-ours\n");
+    s.app.write(".env", "RELAY=up\nSENDER=shop-of-ours\nFAST=off\n");
     type_in(&s, &next[1]).exit(0);
     let found = diagnosis(&s, "status");
     assert_eq!(found["changed"], serde_json::json!([]), "{found:#}");
@@ -255,6 +260,11 @@ fn a_part_that_fails_is_traced_to_the_deployment_that_brought_it_and_the_target_
     plan.stderr_has("gitroll back --to v1.0.0-stable has another one");
     let next = next_of(&diagnosis(&s, "status"));
     assert_eq!(next[0], "gitroll component SRCH --to v1.0.0-stable", "{next:?}");
+    // Whoever is asked is offered the one that heals.
+    let mut terminal = host.gitroll_on_terminal(&["back"]);
+    terminal.expect("Go back to v1.0.0-stable instead of v1.2.0?").answer("");
+    terminal.expect("to       v1.0.0-stable").expect("Go back?").answer("n");
+    assert_eq!(terminal.finish().0, 1);
     // All of it, past two versions and a migration that the older one never saw.
     let plan = host.gitroll(&["back", "--to", "v1.0.0-stable", "--plan"]);
     plan.stderr_has("1 migration crossed, schema is not rolled back: 0042_orders");
@@ -275,4 +285,34 @@ fn a_part_that_fails_is_traced_to_the_deployment_that_brought_it_and_the_target_
     type_in(&s, &next[0]).exit(0);
     host.gitroll(&["check"]).exit(0);
     host.gitroll(&["status"]).exit(0).stdout_has("v1.3.0~SRCH").stdout_has("gitroll back --undo");
+}
+
+#[test]
+fn a_flag_that_was_switched_while_all_was_well_is_switched_back_and_the_code_stays() {
+    let host = TestEnvironment::new();
+    let s = serving(&host);
+    release(&s, "1.1.0");
+    host.gitroll(&["flags", "on", "FAST", "--yes"]).exit(0);
+    host.gitroll(&["status"]).exit(0).stdout_has("✓ proven");
+    fs::write(host.path("fast-fails"), "").expect("it is writable");
+    let found = diagnosis(&s, "status");
+    // The log writes the time of its first error after the last proof.
+    let since = &found["failing_since"];
+    assert_eq!(
+        (&since["began"], &since["told_by"]),
+        (&true.into(), &"web log".into()),
+        "{found:#}"
+    );
+    let told = host.gitroll(&["status"]);
+    told.exit(0).stdout_has("but failing since today").stdout_has("  failing   since today");
+    told.stdout_has("FAST was switched by #5, and the app was well before that");
+    let next = next_of(&found);
+    assert_eq!(next[0], "gitroll back --level flags", "{next:?}");
+    // The older code fails with the flag as well, and says so; the flag is named still.
+    host.gitroll(&["back", "--yes"]).fails().stderr_has("no lane is left");
+    host.gitroll(&["abort"]);
+    assert_eq!(next_of(&diagnosis(&s, "status"))[0], next[0]);
+    type_in(&s, &next[0]).exit(0);
+    s.serves("1.1.0");
+    host.gitroll(&["status"]).exit(0).stdout_lacks("  why");
 }

@@ -2,7 +2,7 @@
 
 use super::caller::{Caller, Notice};
 use super::carry_out::{ChangeOptions, carry_out};
-use super::diagnosis;
+use super::diagnosis::{self, DoubtedTarget};
 use super::failure::Failure;
 use super::flags;
 use super::levels::{self, Decisions, Level, LevelResult};
@@ -124,7 +124,20 @@ fn code(
     let left = found.chosen.seq.map(|seq| saved::runs_since(&session.site, &facts, seq));
     let mut change = to_candidate(session, &facts, &all, request, &found)?;
     if wanted == Request::LastGood {
-        change.warnings.extend(diagnosis::doubt_of_target(session, &facts, &found)?);
+        let doubted = diagnosis::doubt_of_target(session, &facts, &found)?;
+        if let Some(DoubtedTarget { why, instead: Some(older) }) = &doubted
+            && options.confirm
+            && !options.plan_only
+            && session.caller.prompt().is_there()
+        {
+            session.caller.warn(why.clone());
+            let question = format!("Go back to {older} instead of {}?", found.chosen.name);
+            if session.caller.prompt().confirm(&question, true)? {
+                let request = BackRequest { to: Some(older.clone()), ..request.clone() };
+                return code(session, facts, &request, options, decisions);
+            }
+        }
+        change.warnings.extend(doubted.map(|doubted| doubted.why));
     }
     if request.emergency {
         change = change.in_emergency(passed_over);

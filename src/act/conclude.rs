@@ -99,7 +99,7 @@ fn tell(
         Ended::Restored { why, record, nothing_served, weak } => {
             answer.outcome = "restored".into();
             answer.weak.clone_from(&weak);
-            answer.why = Some(why);
+            answer.why = Some(why.clone());
             answer.nothing_served_before = nothing_served;
             let slowest = slowest(session, &record);
             let status = publish(session, &plan, &mut answer, record);
@@ -109,8 +109,17 @@ fn tell(
                 (status, Ending::Aborted { plan, nothing_served, weak })
             } else {
                 let recorded = status == Status::Done;
-                let ending =
-                    Ending::Restored { plan, took, slowest, recorded, nothing_served, weak };
+                let found = diagnosis::look(session).ok().filter(|found| !found.is_well());
+                let ending = Ending::Restored {
+                    plan,
+                    why,
+                    found: found.map(Box::new),
+                    took,
+                    slowest,
+                    recorded,
+                    nothing_served,
+                    weak,
+                };
                 (Status::Restored, ending)
             }
         }

@@ -9,8 +9,8 @@ use super::target;
 use crate::component::Content;
 use crate::config::{Component, Flag, Prove};
 use crate::diagnosis::{
-    Changed, Diagnosis, FailingCheck, Findings, Migrations, Part, Proof, Rollback, ServiceSeen,
-    Way, diagnose, is_of_the_surroundings,
+    Changed, Diagnosis, FailingCheck, FailingSince, Findings, Migrations, Part, Proof, Rollback,
+    ServiceSeen, Switched, Way, diagnose, first_told, is_of_the_surroundings, without_time,
 };
 use crate::engine::Run;
 use crate::flag;
@@ -22,8 +22,8 @@ use crate::plan::deployed;
 use crate::plan::estimate;
 use crate::plan::facts::Facts;
 use crate::plan::holds;
-use crate::service;
-use crate::site::{Observed, changed_since};
+use crate::service::{self, ServiceLog};
+use crate::site::{Observed, Sightings, changed_since, note_sighting};
 use crate::system::files;
 use crate::system::process::is_error;
 use crate::system::procs;
@@ -62,12 +62,15 @@ pub fn of(
     let failing_before = failing_before(session, facts);
     let doubt = if healthy && open.is_empty() { doubt(session, facts, observed)? } else { None };
     let proof = facts.proven_by(site)?;
+    let seen =
+        open.is_empty().then(|| note_sighting(site, &facts.serving.commit, healthy, facts.now));
     let mut found = Findings {
         serving: facts.serving.clone(),
         proof: proof.as_ref().and_then(|proof| {
             let at = proof.evidence.witnessed.as_ref()?.at;
             Some(Proof { record: proof.seq, at })
         }),
+        since: None,
         doubt,
         by_hand: facts.by_hand(),
         checks: failing(observed),
@@ -79,6 +82,7 @@ pub fn of(
         back: None,
         migrations: Migrations::default(),
         part: None,
+        switched: None,
         rollback,
         failing_before: failing_before.filter(|_| open.is_empty()),
         passed: Vec::new(),
@@ -96,6 +100,7 @@ pub fn of(
         return Ok(diagnose(&found));
     }
     found.services = services(session, facts, observed, true);
+    found.since = since(session, facts, &found, seen);
     let config = &facts.accepted.config;
     if let Some(before) = proof.and_then(|proof| proof.evidence.witnessed?.outside) {
         let changed = changed_since(site, config, &facts.serving.commit, &before)?;
@@ -108,6 +113,7 @@ pub fn of(
     if !open.is_empty() {
         return Ok(diagnose(&found));
     }
+    found.switched = switched(session, facts);
     let all = candidates::gather(site, facts);
     let good = last_good(&all, true)?.map(|good| not_tried(session, facts, good));
     if let Some(Candidate { commit: Some(commit), .. }) = good.as_ref().map(|good| &good.chosen) {
@@ -164,6 +170,14 @@ pub fn last_good(all: &Candidates<'_>, failing: bool) -> Result<Option<Resolutio
     }
 }
 
+/// A target that is no better than what serves.
+pub struct DoubtedTarget {
+    /// Why, in a sentence.
+    pub why: String,
+    /// The newest one that has the part that fails otherwise, as it is typed.
+    pub instead: Option<String>,
+}
+
 /// Why the target of `back` is no better than what serves, where the part that fails is the same in it; with the one to
 /// go to instead.
 ///
@@ -173,7 +187,7 @@ pub fn doubt_of_target(
     session: &Session,
     facts: &Facts,
     good: &Resolution,
-) -> Result<Option<String>, Failure> {
+) -> Result<Option<DoubtedTarget>, Failure> {
     let site = &session.site;
     let config = &facts.accepted.config;
     if config.components.is_empty() {
@@ -188,13 +202,16 @@ pub fn doubt_of_target(
     Ok(part.filter(|part| part.same_in_target).map(|part| {
         let Part { id, because, changed_in, other_in, .. } = part;
         let since = changed_in.map(|(name, seq)| format!(", last changed in {name}, #{seq}"));
-        let past = other_in.map(|way| format!("; gitroll back --to {} has another one", way.name));
-        format!(
+        let instead = other_in.map(|way| way.name);
+        let past =
+            instead.as_ref().map(|name| format!("; gitroll back --to {name} has another one"));
+        let why = format!(
             "{} has the same {id}, which fails now ({because}{}){}",
             good.chosen.name,
             since.unwrap_or_default(),
             past.unwrap_or_default()
-        )
+        );
+        DoubtedTarget { why, instead }
     }))
 }
 
@@ -229,7 +246,7 @@ fn services(
     let declared = |name: &str| config.services.iter().find(|one| one.name.as_str() == name);
     let error_of = |lines: &[String]| {
         let error = lines.iter().rev().find(|line| is_error(line) && !line.starts_with("at "));
-        error.map(|line| redactor.text(line))
+        error.map(|line| redactor.text(without_time(line)))
     };
     let seen = observed.services.iter().map(|(name, state)| match state {
         Ok(state) => {
@@ -262,6 +279,57 @@ fn services(
         },
     });
     seen.collect()
+}
+
+/// Since when it fails: by a log that writes times, else by when this was seen first.
+fn since(
+    session: &Session,
+    facts: &Facts,
+    found: &Findings,
+    seen: Option<Sightings>,
+) -> Option<FailingSince> {
+    let site = &session.site;
+    let config = &facts.accepted.config;
+    let host = site.host(&facts.serving, &facts.deployment(site));
+    let redactor = site.redactor(config);
+    let proof = found.proof.as_ref().map(|proof| proof.at);
+    let well = seen.as_ref().and_then(|seen| seen.well).max(proof);
+    let says = found.checks.iter().filter_map(|check| check.says.as_deref());
+    let errors = found.services.iter().filter_map(|service| service.error.as_deref());
+    let causes: Vec<&str> = says.chain(errors).collect();
+    for service in &config.services {
+        let logs = service::logs(&host, service).unwrap_or_default();
+        for log in &logs {
+            let ServiceLog::File(path) = log else { continue };
+            let (text, whole) = service::end_of_log(path);
+            let text = redactor.output(&text);
+            let told =
+                causes.iter().filter_map(|cause| first_told(text.lines(), cause, well, whole));
+            if let Some((at, began)) = told.min() {
+                let told_by = Some(format!("{} log", service.name));
+                return Some(FailingSince { at, began, told_by });
+            }
+        }
+    }
+    let first = seen.and_then(|seen| seen.failing)?;
+    Some(FailingSince { at: first, began: false, told_by: None })
+}
+
+/// The last change of flags that still holds, if the app was well when it was made and nothing was deployed since.
+fn switched(session: &Session, facts: &Facts) -> Option<Switched> {
+    let own = facts.own(&session.site).iter().rev();
+    let mut acts = own
+        .filter(|entry| entry.record.outcome == Outcome::Succeeded && entry.record.event.serves());
+    // Going back leaves the flags as they are.
+    let entry = acts.find(|entry| entry.record.event != Event::Back)?;
+    if entry.record.event != Event::Flags || !entry.record.lifts.is_empty() {
+        return None;
+    }
+    let evidence = ledger::evidence(&session.site.git, entry).ok()?;
+    let well =
+        evidence.faults_before.is_empty() && !evidence.baseline.iter().any(|one| one.failed());
+    let flags = entry.record.flags.iter().map(|change| change.name.to_string()).collect();
+    well.then_some(Switched { record: entry.record.seq, flags })
 }
 
 /// The places of this app without room.

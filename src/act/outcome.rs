@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::next_steps::NextStep;
 use crate::check::Proof;
+use crate::diagnosis::Diagnosis;
 use crate::model::{
     AppName, CheckEvidence, Digest, EnvironmentName, Plan, RepoPath, RunId, Seq, Served,
     ServiceEvidence,
@@ -78,6 +79,10 @@ pub enum Ending {
     /// What served before was restored and observed serving.
     Restored {
         plan: Box<Plan>,
+        /// What failed.
+        why: String,
+        /// What is wrong with what serves again, where it is not well.
+        found: Option<Box<Diagnosis>>,
         took: Duration,
         /// The step that took longest.
         slowest: Option<(String, Duration)>,

@@ -25,6 +25,12 @@ pub(super) fn fields(diagnosis: &Diagnosis, now: Timestamp) -> Vec<(&'static str
         };
         format!("{}{when}{}{names}", changed.path, since.unwrap_or_default())
     };
+    if let Some(since) = &diagnosis.failing_since {
+        let word = if since.began { "since" } else { "since before" };
+        let by = since.told_by.as_ref().map(|by| format!(" ({by})"));
+        let when = clock_word(since.at, now);
+        add("failing", vec![format!("{word} {when}{}", by.unwrap_or_default())]);
+    }
     add("changed", diagnosis.changed.iter().map(changed).collect());
     if !diagnosis.why.is_empty() {
         let well = diagnosis.last_well.as_ref();

@@ -46,6 +46,7 @@ pub use exit::Exit;
 pub use failure::Failure;
 use failure::Status;
 use globals::Globals;
+use session::Session;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -225,6 +226,7 @@ pub fn main() -> Exit {
             answered(exit, cli.verb.as_ref(), &ui)
         }
         Err(failure) => {
+            let failure = explained(&cli.globals, &ui, failure);
             failure.print(&ui, name);
             ui.print_document(failure.exit().code());
             failure.exit()
@@ -233,6 +235,17 @@ pub fn main() -> Exit {
     // The answer is told and the lock is free: nobody waits for this.
     removal::finish();
     exit
+}
+
+/// What waits for the end of an open run says how the host is meanwhile: whether that can wait, too.
+fn explained(globals: &Globals, ui: &Ui, failure: Failure) -> Failure {
+    match failure.status {
+        Status::RunOpen => match Session::look(globals, ui) {
+            Ok(session) => crate::act::diagnosis::explain(&session, failure),
+            Err(_) => failure,
+        },
+        _ => failure,
+    }
 }
 
 fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {

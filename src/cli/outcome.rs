@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::diagnosis::fields;
 use super::exit::Exit;
 use super::failure::print_next_steps;
 use crate::act::outcome::Status;
@@ -10,6 +11,7 @@ use crate::config::{Component, Config};
 use crate::engine;
 use crate::model::{CheckEvidence, CheckName, Event, Hold, Plan, ServiceEvidence};
 use crate::plan::describe;
+use crate::system::clock;
 use crate::ui::{Ui, duration, escape, span};
 
 /// `shop · production · web-1`.
@@ -100,7 +102,7 @@ pub fn ended(ui: &Ui, outcome: &ChangeOutcome) {
             ui.cry(&format!("{bad} Not the requested version: {to} serves instead. [20]"));
         }
         Ending::Serving(_) | Ending::Watched => {}
-        Ending::Restored { plan, took, slowest, recorded, nothing_served, weak } => {
+        Ending::Restored { plan, why, found, took, slowest, recorded, nothing_served, weak } => {
             let what = if plan.event == Event::Deploy { "Not deployed" } else { "Not done" };
             if *nothing_served {
                 ui.cry(&format!("{bad} {what}. Everything is as it was. [20]"));
@@ -109,19 +111,30 @@ pub fn ended(ui: &Ui, outcome: &ChangeOutcome) {
                 let seen = seen_again(weak.as_deref());
                 ui.cry(&format!("{bad} {what}. {} restored, {seen}. [20]", plan.from));
             }
+            ui.cry(&format!("  why      {}", escape(why)));
             let slowest = slowest.as_ref().map_or_else(String::new, |(step, time)| {
                 format!(", slowest {} {}", escape(step), duration(*time))
             });
             let time = format!("{}{}{slowest}", duration(*took), promised(plan, *took));
             ui.cry(&format!("  took     {time}"));
-            if let (Some(record), true) = (&outcome.answer.record, recorded) {
-                ui.cry(&format!("  next     gitroll show {}", record.seq));
-                if *nothing_served {
-                    ui.cry("           gitroll deploy    tries again, after you fix the problem");
-                } else {
-                    ui.cry("           gitroll diff      what came with it, suspects first");
+            let mut next = Vec::new();
+            if let Some(found) = found.as_ref().filter(|_| !nothing_served) {
+                for (label, text) in fields(found, clock::now()) {
+                    ui.cry(&format!("  {label:<8} {text}"));
                 }
+                next.clone_from(&found.next);
             }
+            if let (Some(record), true) = (&outcome.answer.record, recorded) {
+                let step = |command: String, what: &str| (command, what.to_owned());
+                next.push(step(format!("gitroll show {}", record.seq), "what was observed"));
+                next.push(match nothing_served {
+                    true => {
+                        step("gitroll deploy".to_owned(), "tries again, after you fix the problem")
+                    }
+                    false => step("gitroll diff".to_owned(), "what came with it, suspects first"),
+                });
+            }
+            print_next_steps(ui, &next);
         }
         Ending::Aborted { nothing_served: true, .. } => {
             ui.line(&format!("{} unchanged: nothing served before", ui.out.ok()));

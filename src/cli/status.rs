@@ -521,7 +521,7 @@ fn serving_words(ui: &Ui, answer: &StatusAnswer, now: jiff::Timestamp) -> String
         (_, Some(_), _) if let Some(why) = doubted => {
             format!("{} not proven: {}", style.yellow("!"), escape(why))
         }
-        (_, Some(seq), _) if answer.proven => proven_words(ui, answer, seq),
+        (_, Some(seq), _) if answer.proven => proven_words(ui, answer, seq, now),
         (_, Some(seq), _) => format!("not proven by a run, #{seq}"),
         (_, None, Some(run)) if answer.serving.commit == run.to.commit => {
             let sign = if answer.proven { style.ok() } else { style.yellow("!") };
@@ -539,7 +539,7 @@ fn serving_words(ui: &Ui, answer: &StatusAnswer, now: jiff::Timestamp) -> String
 }
 
 /// That it was proven, and whether it still is as it was then.
-fn proven_words(ui: &Ui, answer: &StatusAnswer, seq: Seq) -> String {
+fn proven_words(ui: &Ui, answer: &StatusAnswer, seq: Seq, now: jiff::Timestamp) -> String {
     let style = &ui.out;
     let down = answer.services.iter().filter(|service| !service.up);
     let down: Vec<&str> = down.map(|service| service.service.as_str()).collect();
@@ -549,7 +549,14 @@ fn proven_words(ui: &Ui, answer: &StatusAnswer, seq: Seq) -> String {
     let failing = answer.checks.iter().filter(|check| check.failed());
     let failing: Vec<&str> = failing.map(|check| check.check.as_str()).collect();
     if !failing.is_empty() {
-        return format!("{} proven #{seq}, but failing now: {}", style.bad(), failing.join(", "));
+        let since = answer.diagnosis.failing_since.as_ref().filter(|since| since.began);
+        let since = since.map(|since| format!("since {}", clock_word(since.at, now)));
+        let since = since.unwrap_or_else(|| "now".to_owned());
+        return format!(
+            "{} proven #{seq}, but failing {since}: {}",
+            style.bad(),
+            failing.join(", ")
+        );
     }
     if !answer.strangers.is_empty() {
         return format!("{} proven #{seq}, but not alone on its ports", style.bad());

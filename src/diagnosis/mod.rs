@@ -9,6 +9,10 @@ use serde::Serialize;
 
 use crate::model::{Seq, Served};
 
+mod since;
+
+pub use since::{FailingSince, first_told, without_time};
+
 /// A command, and what it does.
 pub type NextStep = (String, String);
 
@@ -19,6 +23,8 @@ pub struct Findings {
     pub serving: Served,
     /// The last time it was observed serving well.
     pub proof: Option<Proof>,
+    /// Since when it fails; `None` where it does not, or nobody knows.
+    pub since: Option<FailingSince>,
     /// Why nobody knows that what answers is what should serve.
     pub doubt: Option<String>,
     /// HEAD is not what the records say.
@@ -40,6 +46,8 @@ pub struct Findings {
     pub migrations: Migrations,
     /// The part of the app that fails, where that is known.
     pub part: Option<Part>,
+    /// The change of flags that was the last act here, where the app was well before it.
+    pub switched: Option<Switched>,
     /// The rollback that was the last act here.
     pub rollback: Option<Rollback>,
     /// A given-up act that left what serves failing: the record, and what was wrong.
@@ -153,6 +161,14 @@ pub struct Rollback {
     pub flags: bool,
 }
 
+/// A change of flags that was the last act, made while the app was well.
+#[derive(Debug, Clone)]
+pub struct Switched {
+    pub record: Seq,
+    /// The names of the flags.
+    pub flags: Vec<String>,
+}
+
 /// How a host is, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -176,6 +192,8 @@ pub struct Diagnosis {
     pub serving: Served,
     /// The last time it was observed serving well.
     pub last_well: Option<Proof>,
+    /// Since when it fails, as far as it is known.
+    pub failing_since: Option<FailingSince>,
     /// Why it is not well, the most telling sentence first; empty where it is.
     pub why: Vec<String>,
     /// What changed outside of git since it was last observed serving well.
@@ -250,6 +268,7 @@ pub fn diagnose(found: &Findings) -> Diagnosis {
         health,
         serving: found.serving.clone(),
         last_well: found.proof.clone(),
+        failing_since: found.since.clone().filter(|_| !well),
         why: if well { doubts(found) } else { why(found) },
         changed: if well { Vec::new() } else { found.changed.clone() },
         notes: if well { no_room(found).collect() } else { notes(found) },
@@ -290,7 +309,7 @@ fn why(found: &Findings) -> Vec<String> {
         let told = |error: &String| {
             why.iter().any(|line: &String| {
                 let says = line.rsplit("says: ").next().unwrap_or_default();
-                !says.is_empty() && error.contains(says)
+                !says.is_empty() && since::tells_of(error, says)
             })
         };
         match (&service.error, service.up) {
@@ -329,6 +348,10 @@ fn notes(found: &Findings) -> Vec<String> {
                 part.id, back.name
             ));
         }
+    }
+    if let Some(Switched { record, flags }) = &found.switched {
+        let flags = flags.join(", ");
+        notes.push(format!("{flags} was switched by #{record}, and the app was well before that"));
     }
     if let Some(Way { name, failed: Some(seq), .. }) = &found.back {
         notes.push(format!("{name} was tried and failed, #{seq}"));
@@ -465,6 +488,11 @@ fn next(found: &Findings, health: Health) -> Vec<NextStep> {
             "gitroll check".to_owned(),
             format!("checks again, after you fix this: {around}"),
         ));
+    }
+    // Code that was proven with the values of before is not the first to be suspected.
+    if let (Some(Switched { record, flags }), None) = (&found.switched, found.surroundings()) {
+        let what = format!("restores {}, as before #{record}; the code stays", flags.join(", "));
+        next.push(step("gitroll back --level flags".to_owned(), what));
     }
     next.extend(way_down(&found.migrations).filter(|_| found.back.is_some()));
     match (&found.part, &found.back) {

@@ -7,6 +7,7 @@ fn found() -> Findings {
     Findings {
         serving: Served { name: "v2".to_owned(), version: None, commit },
         proof: None,
+        since: None,
         doubt: None,
         by_hand: false,
         checks: vec![check("500", Some("no such column: guest"))],
@@ -18,6 +19,7 @@ fn found() -> Findings {
         back: Some(way("v1")),
         migrations: Migrations::default(),
         part: None,
+        switched: None,
         rollback: None,
         failing_before: None,
         passed: Vec::new(),
@@ -132,6 +134,14 @@ fn the_first_command_is_the_one_that_heals() {
             "a flag that was switched in its file",
             Findings { changed: edited(50), part: part(true, None, Some("RELAY")), ..found() },
             "gitroll component SRCH",
+        ),
+        (
+            "a flag that was switched while all was well",
+            Findings {
+                switched: Some(Switched { record: Seq(8), flags: vec!["FAST".to_owned()] }),
+                ..found()
+            },
+            "gitroll back --level flags",
         ),
         ("own change", Findings { part: part(false, None, None), ..found() }, "gitroll back"),
         ("nowhere to go", Findings { back: None, ..found() }, "gitroll targets"),

@@ -231,7 +231,24 @@ fn is_harmless(value: &str) -> bool {
     ];
     value.len() < 6
         || value.parse::<f64>().is_ok()
+        || is_address(value)
         || COMMON.contains(&value.to_ascii_lowercase().as_str())
+}
+
+/// Whether a value only says where something listens: `127.0.0.1:5432`, `db.internal:5432`, `http://10.0.0.7:8080/`. A
+/// path, a question and a user may hold a secret; an address is what a person must see at night.
+fn is_address(value: &str) -> bool {
+    let bare = value.split_once("://").map_or(value, |(_, rest)| rest.trim_end_matches('/'));
+    if bare.parse::<std::net::SocketAddr>().is_ok() || bare.parse::<std::net::IpAddr>().is_ok() {
+        return true;
+    }
+    let (host, port) =
+        bare.rsplit_once(':').map_or((bare, None), |(host, port)| (host, Some(port)));
+    let named = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    let listens = port.map_or(bare != value, |port| port.parse::<u16>().is_ok());
+    listens && (host == "localhost" || host.contains('.')) && host.split('.').all(named)
 }
 
 /// Where passwords stand in `scheme://user:password@host`.

@@ -19,6 +19,9 @@ use super::state::{Host, ServiceError};
 /// How much of a file's end is read.
 const TAIL: u64 = 64 * 1024;
 
+/// How much of a log is searched for the beginning of a fault.
+const SEARCHED: u64 = 512 * 1024;
+
 /// How many lines are told.
 const LINES: usize = 5;
 
@@ -79,6 +82,19 @@ fn tail(path: &Path, from: u64) -> Vec<u8> {
         Ok(if begin > from { from_next_line(&bytes).to_vec() } else { bytes })
     };
     read().unwrap_or_default()
+}
+
+/// The end of a log in whole lines, and whether it is all of the log. A log that cannot be read is empty.
+pub fn end_of_log(path: &Path) -> (Vec<u8>, bool) {
+    let read = || -> io::Result<(Vec<u8>, bool)> {
+        let (mut file, found) = files::open_plain(path)?;
+        let begin = found.size.saturating_sub(SEARCHED);
+        file.seek(SeekFrom::Start(begin))?;
+        let mut bytes = Vec::new();
+        file.take(SEARCHED).read_to_end(&mut bytes)?;
+        Ok(if begin > 0 { (from_next_line(&bytes).to_vec(), false) } else { (bytes, true) })
+    };
+    read().unwrap_or((Vec::new(), true))
 }
 
 /// What follows the first line end; nothing if there is none.

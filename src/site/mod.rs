@@ -4,6 +4,7 @@ mod bound;
 pub mod hooks;
 mod observed;
 mod outside;
+mod sightings;
 mod started;
 mod strays;
 mod unread;
@@ -15,6 +16,7 @@ pub use observed::{
     surroundings,
 };
 pub use outside::changed_since;
+pub use sightings::{Sightings, note_sighting};
 pub use started::{StartedOn, all_started_on};
 pub use strays::strays;
 pub use witnesses::{ProvenBy, Vouched, processes, vouch, vouched_processes, witness};

@@ -25,6 +25,27 @@ fn harmless_values_stay_readable_unless_their_key_looks_secret() {
 }
 
 #[test]
+fn where_something_listens_is_no_secret_and_what_a_path_may_hold_is_one() {
+    let shown = [
+        "127.0.0.1:4202",
+        "[::1]:6379",
+        "localhost:5432",
+        "relay.shop.internal:25",
+        "http://10.0.0.7:8080/",
+        "redis://cache.internal:6379",
+    ];
+    for value in shown {
+        assert_eq!(Redactor::new([("RELAY", value)]).text(value), value);
+        assert_eq!(Redactor::new([("RELAY_TOKEN", value)]).text(value), REDACTED, "{value}");
+    }
+    let hidden =
+        ["https://hooks.example/services/T0/B0/x", "deploy:48213", "good.morning", "a.b:c"];
+    for value in hidden.iter().filter(|value| value.len() > 5) {
+        assert_eq!(Redactor::new([("RELAY", value)]).text(value), REDACTED, "{value}");
+    }
+}
+
+#[test]
 fn the_password_in_a_url_is_a_secret_alone_decoded_and_in_unknown_urls() {
     let redactor = Redactor::new([("DATABASE_URL", "postgres://ana:p%40ss:w0rd@db/shop")]);
     assert_eq!(redactor.text("password p@ss:w0rd refused"), "password [redacted] refused");
