@@ -251,7 +251,7 @@ fn a_file_without_rules_is_told_and_where_nothing_is_good_it_says_so() {
     let host = TestEnvironment::new();
     let s = Scenario::serving(&host, Fixture::Plain, &AppConfig::default().without_builds());
     let advise = host.gitroll(&["advise"]);
-    advise.exit(0).stderr_has("has no [[rule]]").stdout_has("observed serving, healthy");
+    advise.exit(0).stderr_has("no [[rule]] is set up").stdout_has("observed serving, healthy");
     let rule = "[[rule]]\nsymptom = \"it is corrupt\"\nprobe = { command = [\"true\"] }\n\
                 severity = \"P0\"\naction = \"code\"\n";
     s.app.configure(&AppConfig::default().without_builds().and(rule));

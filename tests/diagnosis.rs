@@ -213,6 +213,13 @@ fn what_changed_outside_of_git_is_told_by_name_and_never_by_value() {
     host.gitroll(&["back", "--yes"]).fails().stderr_has("mail relay");
     host.gitroll(&["abort"]);
     s.app.write(".env", "RELAY=up\nSENDER=shop-of-ours\nFAST=off\n");
+    // Mended, and read by nobody yet: going back would only look like a cure, and judge what is innocent.
+    let mended = diagnosis(&s, "status");
+    assert_eq!(next_of(&mended), ["gitroll service restart web"], "{mended:#}");
+    let mut terminal = host.gitroll_on_terminal(&["back"]);
+    terminal.expect("going back may not help: .env was written since").expect("Go back?");
+    terminal.answer("");
+    assert_eq!(terminal.finish().0, 1);
     type_in(&s, &next[1]).exit(0);
     let found = diagnosis(&s, "status");
     assert_eq!(found["changed"], serde_json::json!([]), "{found:#}");
@@ -236,6 +243,9 @@ fn what_changed_outside_of_git_is_told_by_name_and_never_by_value() {
     type_in(&s, "gitroll back").exit(0);
     assert_eq!(s.app.head(), good);
     assert_ne!(good, bad);
+    // What nothing tells any more when it is over is told by the record.
+    let back = host.gitroll(&["show"]);
+    back.exit(0).stdout_has("what served was failing: ").stdout_has("Cannot read the price list");
     s.serves("1.1.0");
 }
 
@@ -307,7 +317,9 @@ fn a_flag_that_was_switched_while_all_was_well_is_switched_back_and_the_code_sta
     told.exit(0).stdout_has("but failing since today").stdout_has("  failing   since today");
     told.stdout_has("FAST was switched by #5, and the app was well before that");
     let next = next_of(&found);
-    assert_eq!(next[0], "gitroll back --level flags", "{next:?}");
+    assert_eq!(next, ["gitroll back --level flags"], "{next:?}");
+    told.stdout_has("may not help: FAST stays as #5 set it in v1.0.0-stable, too");
+    host.gitroll(&["diff"]).exit(0).stdout_has("seen now").stdout_has("FAST was switched by #5");
     // The older code fails with the flag as well, and says so; the flag is named still.
     host.gitroll(&["back", "--yes"]).fails().stderr_has("no lane is left");
     host.gitroll(&["abort"]);

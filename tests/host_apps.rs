@@ -17,7 +17,14 @@ fn from_anywhere_the_apps_of_this_host_are_listed_and_one_is_chosen_by_name() {
     let away = host.path("tmp");
     let list = host.gitroll_in(&away, &[]);
     list.exit(0).stdout_has("plain-app  production   v1.0.0-stable (").stdout_has("✓ healthy");
-    list.stdout_has("gitroll --app NAME");
+    list.stdout_has("next     gitroll --app plain-app status");
+    // What is named there is typed there: in a directory that is no app, and with the name of one.
+    let nowhere = host.gitroll_in(&away, &["status"]);
+    nowhere.exit(1).stderr_has("next     gitroll --app plain-app status");
+    fs::write(host.path("sour-1.0.0"), "").unwrap();
+    let ill = host.gitroll_in(&away, &["--app", "plain-app", "status"]);
+    ill.exit(0).stdout_has("  next      gitroll --app plain-app ");
+    fs::remove_file(host.path("sour-1.0.0")).unwrap();
     // In the checkout, and beneath a link to it, it is the status of the one app.
     fs::create_dir_all(s.app.dir.join("docs")).unwrap();
     std::os::unix::fs::symlink(s.app.dir.join("docs"), host.path("link")).unwrap();

@@ -20,7 +20,7 @@ fn a_first_deploy_that_fails_leaves_everything_as_it_was_and_no_run_open() {
     let failed = host.gitroll(&["deploy", &bad, "--yes", "--json"]);
     failed.exit(20).stderr_has("Not deployed. Everything is as it was. [20]");
     failed.stderr_has("  observed nothing served before").stderr_lacks("observed serving");
-    failed.stderr_has("gitroll deploy    tries again, after you fix the problem");
+    failed.stderr_has("gitroll deploy   tries again, after you fix the problem");
     let answer = failed.json()["result"].clone();
     assert_eq!(answer["outcome"], "restored", "{answer}");
     assert_eq!(answer["nothing_served_before"], true, "{answer}");

@@ -123,6 +123,7 @@ fn code(
     }
     let left = found.chosen.seq.map(|seq| saved::runs_since(&session.site, &facts, seq));
     let mut change = to_candidate(session, &facts, &all, request, &found)?;
+    let mut doubtful = false;
     if wanted == Request::LastGood {
         let doubted = diagnosis::doubt_of_target(session, &facts, &found)?;
         if let Some(DoubtedTarget { why, instead: Some(older) }) = &doubted
@@ -137,6 +138,7 @@ fn code(
                 return code(session, facts, &request, options, decisions);
             }
         }
+        doubtful = doubted.is_some();
         change.warnings.extend(doubted.map(|doubted| doubted.why));
     }
     if request.emergency {
@@ -147,7 +149,8 @@ fn code(
         change.recorded.decisions.push(format!("break glass: {why}"));
     }
     let mut tried = found.chosen.name.clone();
-    let options = &ChangeOptions { builds: found.chosen.build != Needed::Nothing, ..*options };
+    let builds = found.chosen.build != Needed::Nothing;
+    let options = &ChangeOptions { builds, doubtful, ..*options };
     let newest: Vec<Candidate> = match options.plan_only {
         true => Vec::new(),
         false => all.deployments().take(NEWEST).filter_map(Result::ok).collect(),

@@ -42,6 +42,8 @@ pub struct ChangeOptions {
     pub fallbacks: usize,
     /// What answers a change of flags that fails.
     pub flags_fail: OnFailure,
+    /// What is known of the fault says that this does not help: whoever only presses Enter does not want it.
+    pub doubtful: bool,
     /// The target needs a build. Where that cannot be made, a later candidate that is kept is taken.
     pub builds: bool,
 }
@@ -55,6 +57,7 @@ impl Default for ChangeOptions {
             fallbacks: 1,
             // The values of before are restored, however the app was with them.
             flags_fail: OnFailure::Restore,
+            doubtful: false,
             builds: false,
         }
     }
@@ -107,6 +110,7 @@ pub fn carry_out(
     if options.confirm {
         let asking = Instant::now();
         let (question, default) = question(&plan, prepared.observed.healthy());
+        let default = default && !options.doubtful;
         if !session.caller.prompt().confirm(&question, default)? {
             return Err(Failure::unchanged("not confirmed").and_nothing_changed());
         }
@@ -415,7 +419,7 @@ fn record_predeploy(
     evidence.name = Some(found.name.clone());
     evidence.version = found.version.clone();
     evidence.checks = observed.checks.clone();
-    evidence.failure = (!healthy).then(|| observed.faults().join("; "));
+    evidence.failure = (!healthy).then(|| diagnosis::faults(session, facts, observed).join("; "));
     let host = engine::host_name(binding.writer.as_str());
     let place = format!("{} {host}", binding.environment);
     let mut record = statement(session, Event::Predeploy);
@@ -464,7 +468,8 @@ fn record_predeploy(
 
 /// What is wrong with what serves, or was tonight: where it was given up and passes now, nothing of it is proven.
 fn known_faults(session: &Session, facts: &Facts, from: &Served, now: &Observed) -> Vec<String> {
-    let faults = seen_failing(now);
+    // What a person stopped says nothing against it.
+    let faults = if now.stopped() { Vec::new() } else { diagnosis::faults(session, facts, now) };
     if !faults.is_empty() || now.stopped() || from.commit != facts.serving.commit {
         return faults;
     }

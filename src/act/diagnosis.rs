@@ -23,7 +23,7 @@ use crate::plan::estimate;
 use crate::plan::facts::Facts;
 use crate::plan::holds;
 use crate::service::{self, ServiceLog};
-use crate::site::{Observed, Sightings, changed_since, note_sighting};
+use crate::site::{Observed, Sightings, changed_since, environment_files, note_sighting};
 use crate::system::files;
 use crate::system::process::is_error;
 use crate::system::procs;
@@ -77,6 +77,7 @@ pub fn of(
         services: Vec::new(),
         strangers: observed.strangers.iter().map(|one| (one.to_string(), one.pid)).collect(),
         changed: Vec::new(),
+        unread: Vec::new(),
         full: Vec::new(),
         gone: Vec::new(),
         back: None,
@@ -109,6 +110,7 @@ pub fn of(
             .map(|file| Changed { path: file.path.to_string(), at: file.at, names: file.names })
             .collect();
     }
+    found.unread = unread(session, facts, &found);
     found.gone = gone(session, facts);
     if !open.is_empty() {
         return Ok(diagnose(&found));
@@ -171,6 +173,7 @@ pub fn last_good(all: &Candidates<'_>, failing: bool) -> Result<Option<Resolutio
 }
 
 /// A target that is no better than what serves.
+#[derive(Debug)]
 pub struct DoubtedTarget {
     /// Why, in a sentence.
     pub why: String,
@@ -190,29 +193,31 @@ pub fn doubt_of_target(
 ) -> Result<Option<DoubtedTarget>, Failure> {
     let site = &session.site;
     let config = &facts.accepted.config;
-    if config.components.is_empty() {
-        return Ok(None);
-    }
     let observed = Observed::now(site, config, &facts.serving, &facts.deployment(site));
     if observed.healthy() {
         return Ok(None);
     }
     let services = services(session, facts, &observed, true);
     let part = part(session, facts, &observed, Some(good), &services)?;
-    Ok(part.filter(|part| part.same_in_target).map(|part| {
-        let Part { id, because, changed_in, other_in, .. } = part;
-        let since = changed_in.map(|(name, seq)| format!(", last changed in {name}, #{seq}"));
-        let instead = other_in.map(|way| way.name);
-        let past =
-            instead.as_ref().map(|name| format!("; gitroll back --to {name} has another one"));
-        let why = format!(
-            "{} has the same {id}, which fails now ({because}{}){}",
-            good.chosen.name,
-            since.unwrap_or_default(),
-            past.unwrap_or_default()
-        );
-        DoubtedTarget { why, instead }
-    }))
+    let Some(part) = part.filter(|part| part.same_in_target) else {
+        let found = of(session, facts, &observed, &[])?;
+        let changed = changed_files(&found).map(|files| format!(" (changed: {files})"));
+        return Ok(found.back_doubted.map(|why| DoubtedTarget {
+            why: format!("going back may not help: {why}{}", changed.unwrap_or_default()),
+            instead: None,
+        }));
+    };
+    let Part { id, because, changed_in, other_in, .. } = part;
+    let since = changed_in.map(|(name, seq)| format!(", last changed in {name}, #{seq}"));
+    let instead = other_in.map(|way| way.name);
+    let past = instead.as_ref().map(|name| format!("; gitroll back --to {name} has another one"));
+    let why = format!(
+        "{} has the same {id}, which fails now ({because}{}){}",
+        good.chosen.name,
+        since.unwrap_or_default(),
+        past.unwrap_or_default()
+    );
+    Ok(Some(DoubtedTarget { why, instead }))
 }
 
 fn failing(observed: &Observed) -> Vec<FailingCheck> {
@@ -315,6 +320,25 @@ fn since(
     Some(FailingSince { at: first, began: false, told_by: None })
 }
 
+/// The environment files that were written after the processes were started. Processes that the last proof saw have
+/// served well without that.
+fn unread(session: &Session, facts: &Facts, found: &Findings) -> Vec<String> {
+    let site = &session.site;
+    let Some(started) = found.services.iter().filter_map(|service| service.started).min() else {
+        return Vec::new();
+    };
+    if found.proof.as_ref().is_none_or(|proof| started <= proof.at) {
+        return Vec::new();
+    }
+    let paths = environment_files(&facts.accepted.config).into_iter();
+    let unread = paths.filter(|path| {
+        let written = site.top().join(path).metadata().and_then(|file| file.modified()).ok();
+        let written = written.and_then(|at| jiff::Timestamp::try_from(at).ok());
+        written.is_some_and(|at| at > started)
+    });
+    unread.map(|path| path.display().to_string()).collect()
+}
+
 /// The last change of flags that still holds, if the app was well when it was made and nothing was deployed since.
 fn switched(session: &Session, facts: &Facts) -> Option<Switched> {
     let own = facts.own(&session.site).iter().rev();
@@ -330,6 +354,20 @@ fn switched(session: &Session, facts: &Facts) -> Option<Switched> {
         evidence.faults_before.is_empty() && !evidence.baseline.iter().any(|one| one.failed());
     let flags = entry.record.flags.iter().map(|change| change.name.to_string()).collect();
     well.then_some(Switched { record: entry.record.seq, flags })
+}
+
+/// What is wrong with what was observed, as [`Observed::faults`], of a service that is down with its log's last error: in
+/// the morning nothing else tells it any more.
+pub fn faults(session: &Session, facts: &Facts, observed: &Observed) -> Vec<String> {
+    let mut faults = observed.faults();
+    for seen in services(session, facts, observed, true).iter().filter(|seen| !seen.up) {
+        let fault = format!("{} {}", seen.name, seen.word);
+        let known = faults.iter_mut().find(|known| **known == fault);
+        if let (Some(known), Some(error)) = (known, &seen.error) {
+            known.push_str(&format!(": {error}"));
+        }
+    }
+    faults
 }
 
 /// The places of this app without room.

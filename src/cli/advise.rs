@@ -117,9 +117,7 @@ fn without_rules(session: &Session, facts: &Facts) -> Result<Exit, Failure> {
     let diagnosis = diagnosis::look(session)?;
     let seq = facts.accepted.seq;
     ui.say(&format!("{}    serving {}", session.place(), diagnosis.serving));
-    ui.say(&format!(
-        "the gitroll.toml of record #{seq} has no [[rule]]: this is what was observed"
-    ));
+    ui.say(&format!("no [[rule]] is set up (gitroll.toml of #{seq}); what is observed now:"));
     ui.line(&match diagnosis.health {
         Health::Well => format!("{} observed serving, healthy", ui.out.ok()),
         Health::Doubtful => format!("{} not proven", ui.out.yellow("!")),

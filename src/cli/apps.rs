@@ -115,6 +115,28 @@ fn bound() -> Vec<Bound> {
     all.map(|(dir, binding)| Bound { dir, binding: binding.map_err(|e| e.to_string()) }).collect()
 }
 
+/// The commands that show the apps of this host, for whoever stands somewhere else.
+pub(super) fn elsewhere() -> Vec<(String, String)> {
+    const MOST: usize = 3;
+    let all: Vec<Binding> = bound().into_iter().filter_map(|one| one.binding.ok()).collect();
+    let here = std::env::current_dir().unwrap_or_default();
+    let other = |binding: &&Binding| binding.path.is_dir() && !here.starts_with(&binding.path);
+    let there = all.iter().filter(other).take(MOST);
+    there
+        .map(|binding| {
+            let alone = all.iter().filter(|other| other.app == binding.app).count() == 1;
+            let name = match alone {
+                true => binding.app.to_string(),
+                false => format!("{}/{}", binding.app, binding.environment),
+            };
+            (
+                format!("gitroll --app {name} status"),
+                format!("the app in {}", binding.path.display()),
+            )
+        })
+        .collect()
+}
+
 /// The checkout of the app that a person named: `shop`, or `shop/staging` where a host has several.
 ///
 /// # Errors
@@ -263,5 +285,12 @@ fn tell(ui: &Ui, answer: &AppsAnswer) {
             ui.line(&format!("  else rm -r {dir} removes the binding"));
         }
     }
-    ui.line("  next     gitroll --app NAME …    a command for one of them");
+    let ill = |line: &&AppLine| line.healthy == Some(false) || line.open_run;
+    let readable = || answer.apps.iter().filter(|line| line.environment.is_some());
+    if let Some(line) = readable().find(ill).or_else(|| readable().next()) {
+        let environment = line.environment.as_deref().unwrap_or_default();
+        let alone = readable().filter(|other| other.app == line.app).count() == 1;
+        let name = if alone { line.app.clone() } else { format!("{}/{environment}", line.app) };
+        ui.line(&format!("  next     gitroll --app {name} status"));
+    }
 }

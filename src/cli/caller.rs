@@ -32,12 +32,14 @@ impl Voice {
             Notice::Detail(text) => ui.say(&format!("  {}", escape(&text))),
             Notice::Warning(text) => ui.say(&format!("warning: {}", escape(&text))),
             Notice::Next(command, what) => {
+                let command = ui.typed_here(command);
                 ui.say(format!("  next     {command}    {what}").trim_end());
             }
             Notice::Failed(text) => ui.say(&format!("  {} {}", ui.err.bad(), escape(&text))),
             Notice::Alarm(text) => ui.cry(&format!("  {} {}", ui.err.bad(), escape(&text))),
             Notice::Remark(text) => ui.cry(&format!("  {}", escape(&text))),
             Notice::MoreNext(command, what) => {
+                let command = ui.typed_here(&command);
                 ui.cry(&format!("           {command}   {}", escape(&what)));
             }
             Notice::Verdict(status, text) => {

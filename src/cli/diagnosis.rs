@@ -59,9 +59,10 @@ pub(super) fn tell(ui: &Ui, diagnosis: &Diagnosis, now: Timestamp) {
 
 /// The commands, as a part of an answer.
 pub(super) fn tell_next(ui: &Ui, diagnosis: &Diagnosis) {
-    let width = diagnosis.next.iter().map(|(command, _)| command.chars().count()).max();
-    let width = width.unwrap_or_default();
-    for (index, (command, what)) in diagnosis.next.iter().enumerate() {
+    let next = diagnosis.next.iter().map(|(command, what)| (ui.typed_here(command), what));
+    let next: Vec<(String, &String)> = next.collect();
+    let width = next.iter().map(|(command, _)| command.chars().count()).max().unwrap_or_default();
+    for (index, (command, what)) in next.iter().enumerate() {
         let label = if index == 0 { "next" } else { "" };
         let line = format!("  {label:<9} {:<width$}   {}", escape(command), escape(what));
         ui.line(line.trim_end());

@@ -9,7 +9,10 @@ use super::exit::Exit;
 use super::failure::{Failure, Status};
 use super::globals::Globals;
 use super::reader::Reader;
+use super::session::Session;
+use crate::act::diagnosis;
 use crate::config::{Component, Config};
+use crate::diagnosis::Health;
 use crate::report::diff::{Question, compare};
 use crate::system::text::nearest;
 use crate::ui::{Ui, escape};
@@ -35,6 +38,9 @@ pub fn run(globals: &Globals, ui: &Ui, args: &DiffArgs) -> Result<Exit, Failure>
     let question = Question { from, to, config: config.as_ref(), component, held: &held, keys };
     let mut diff = compare(&reader.git, question).map_err(states::missing)?;
     diff.warnings.splice(0..0, warnings);
+    if args.a.is_none() && args.component.is_none() && reader.binding.is_some() {
+        diff.seen_now = seen_now(globals, ui);
+    }
     if args.patch {
         return patch::show(ui, &reader.git, &diff, component);
     }
@@ -51,6 +57,15 @@ pub fn run(globals: &Globals, ui: &Ui, args: &DiffArgs) -> Result<Exit, Failure>
     }
     ui.document("diff", 0, &diff);
     Ok(Exit::Done)
+}
+
+/// What the diagnosis of what serves says of the fault: it may lie in what the two states share.
+fn seen_now(globals: &Globals, ui: &Ui) -> Vec<String> {
+    let found = Session::look(globals, ui).and_then(|session| diagnosis::look(&session));
+    let found = found.ok().filter(|found| matches!(found.health, Health::Failing | Health::Down));
+    found
+        .map(|found| found.why.into_iter().take(1).chain(found.notes).collect())
+        .unwrap_or_default()
 }
 
 fn component<'a>(config: Option<&'a Config>, name: &str) -> Result<&'a Component, Failure> {

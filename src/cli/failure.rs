@@ -34,6 +34,8 @@ impl Failure {
 
 /// Prints the commands to run next, each with what it does.
 pub fn print_next_steps(ui: &Ui, steps: &[NextStep]) {
+    let steps: Vec<(String, &str)> =
+        steps.iter().map(|(command, what)| (ui.typed_here(command), what.as_str())).collect();
     let width = steps.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     for (index, (command, what)) in steps.iter().enumerate() {
         let label = if index == 0 { "next" } else { "" };

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::system::text::quoted;
+use crate::ui::Address;
+
 /// The heading under which they are shown, so that a verb's own options stand by themselves.
 const EVERYWHERE: &str = "Global options";
 
@@ -35,6 +38,18 @@ pub struct Globals {
         help_heading = EVERYWHERE
     )]
     pub(super) wait: Option<Duration>,
+}
+
+impl Globals {
+    /// How the checkout was named, for commands that are typed where the caller stands.
+    pub(super) fn address(&self) -> Option<Address> {
+        let dir = quoted(&self.dir.as_ref()?.display().to_string())?;
+        let option = match &self.app {
+            Some(name) => format!("--app {}", quoted(name)?),
+            None => format!("-C {dir}"),
+        };
+        Some(Address { option, dir })
+    }
 }
 
 /// `60s`, `2m`, or a bare number of seconds.

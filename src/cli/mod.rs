@@ -214,10 +214,13 @@ pub fn main() -> Exit {
         Err(error) => return wrongly_asked(&error),
     };
     crate::ui::trace(cli.globals.verbose);
-    let ui = Ui::new(cli.globals.json, cli.globals.quiet);
+    let mut ui = Ui::new(cli.globals.json, cli.globals.quiet);
     let name = cli.verb.as_ref().map_or("apps", Verb::name);
     let ended = match apps::look_up(&mut cli.globals) {
-        Ok(()) => run(&cli, &ui),
+        Ok(()) => {
+            ui.address = cli.globals.address();
+            run(&cli, &ui)
+        }
         Err(failure) => Err(failure),
     };
     let exit = match ended {
@@ -240,6 +243,13 @@ pub fn main() -> Exit {
 /// What waits for the end of an open run says how the host is meanwhile: whether that can wait, too.
 fn explained(globals: &Globals, ui: &Ui, failure: Failure) -> Failure {
     match failure.status {
+        // In a directory that is no app of this host the apps that are come first.
+        _ if globals.dir.is_none()
+            && failure.status != Status::Usage
+            && !session::open(globals, ui).is_ok_and(|(_, binding)| binding.is_ok()) =>
+        {
+            failure.next_first(apps::elsewhere())
+        }
         Status::RunOpen => match Session::look(globals, ui) {
             Ok(session) => crate::act::diagnosis::explain(&session, failure),
             Err(_) => failure,

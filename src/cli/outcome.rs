@@ -11,6 +11,7 @@ use crate::config::{Component, Config};
 use crate::engine;
 use crate::model::{CheckEvidence, CheckName, Event, Hold, Plan, ServiceEvidence};
 use crate::plan::describe;
+use crate::plan::names::stable_matcher;
 use crate::system::clock;
 use crate::ui::{Ui, duration, escape, span};
 
@@ -218,6 +219,9 @@ fn consequences(ui: &Ui, plan: &Plan) {
         && let Some(subject) = &plan.recorded.subject
     {
         ui.line(&format!("  held     {} and every commit that contains it", subject.short()));
+        ui.line(
+            "  later    a fix on top of it goes out with gitroll deploy --fixes, a revert as usual",
+        );
     }
     if let Some(Hold::Component { id, .. }) = &plan.recorded.hold {
         let name = escape(&plan.from.name);
@@ -247,9 +251,18 @@ fn consequences(ui: &Ui, plan: &Plan) {
         Event::Flags if plan.recorded.lifts.is_empty() => {
             ui.line("  next     gitroll back --level flags    restores the previous values");
         }
-        Event::Deploy => ui.line("  next     gitroll promote          when you trust this version"),
+        Event::Deploy if !is_stable(plan) => {
+            ui.line("  next     gitroll promote          when you trust this version");
+        }
         _ => {}
     }
+}
+
+/// Whether what serves has the name of a stable tag already.
+fn is_stable(plan: &Plan) -> bool {
+    let config = crate::config::parse(&plan.config, "gitroll.toml").ok();
+    let matcher = config.and_then(|config| stable_matcher(&config.stable.pattern));
+    matcher.is_some_and(|matcher| matcher.is_match(&plan.to.name))
 }
 
 fn after_a_rollback(ui: &Ui, plan: &Plan) {

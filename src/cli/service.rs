@@ -21,6 +21,7 @@ use crate::ui::{Ui, escape, plural};
 service starts what is in the tree now and proves nothing; use `gitroll check` for that.")]
 pub struct ServiceArgs {
     /// Action
+    #[arg(default_value = "status")]
     action: Action,
     /// Service name [default: all services, in the order of their dependencies]
     name: Option<String>,

@@ -172,7 +172,11 @@ fn find<'a>(
         Failure::unchanged(format!("no record of {what:?} here"))
             .next("gitroll log", "shows the records")
     };
-    let Some(what) = what else { return entries.last().ok_or_else(|| missing("anything")) };
+    let Some(what) = what else {
+        // What was said afterwards about a record is shown with it.
+        let acts = entries.iter().rev().find(|entry| entry.record.annotates.is_none());
+        return acts.ok_or_else(|| missing("anything"));
+    };
     if let Some(seq) = Seq::typed(what)
         && let Some(entry) = entries.iter().find(|e| e.record.seq == seq)
     {
@@ -261,6 +265,9 @@ fn print(ui: &Ui, answer: &ShowAnswer) {
 
 fn observed(ui: &Ui, evidence: &Evidence) {
     let field = |name: &str, value: &str| ui.line(&format!("  {name:<9} {}", escape(value)));
+    if !evidence.faults_before.is_empty() {
+        field("before", &format!("what served was failing: {}", evidence.faults_before.join("; ")));
+    }
     for check in &evidence.checks {
         if let Some(why) = &check.skipped {
             field("check", &format!("{} not run: {why}", check.check));

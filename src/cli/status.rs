@@ -19,6 +19,7 @@ use crate::component;
 use crate::config::{self, Prove};
 use crate::diagnosis::{Diagnosis, Health};
 use crate::engine::{self, Course, Lying, Run};
+use crate::ledger::{self, Held};
 use crate::model::{CheckEvidence, ComponentId, Hold, Oid, RepoPath, Seq, Served};
 use crate::plan::candidates;
 use crate::plan::facts::{Facts, HandMade};
@@ -230,7 +231,7 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
                 Hold::Commit => None,
             },
             seq: hold.seq,
-            by: hold.by.clone(),
+            by: held_by(session, facts, hold),
             at: hold.at,
         });
     }
@@ -277,6 +278,17 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
         unsigned: engine::queued(site).len(),
         diagnosis,
     })
+}
+
+/// Who held it: whoever was logged in, and whose key signed that where it is another's.
+fn held_by(session: &Session, facts: &Facts, hold: &Held) -> String {
+    let site = &session.site;
+    let own = facts.own(site).iter().find(|entry| entry.digest == hold.digest);
+    let evidence = own.and_then(|entry| ledger::evidence(&site.git, entry).ok());
+    match evidence.map(|evidence| evidence.actor).filter(|actor| *actor != hold.by) {
+        Some(actor) => format!("{actor}, with the key of {}", hold.by),
+        None => hold.by.clone(),
+    }
 }
 
 /// Whether a run observed it serving here: one that is over, or the open one.
@@ -374,7 +386,11 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
                     .about_millis
                     .map(|millis| format!(" {dot} about {} s", (millis / 1000).max(1)));
                 let about = about.unwrap_or_default();
-                format!("{}  {} {dot} {build}{about}", escape(&back.name), back.commit.short())
+                let (name, commit) = (escape(&back.name), back.commit.short());
+                match &answer.diagnosis.back_doubted {
+                    Some(why) => format!("{name}  {commit} {dot} may not help: {}", escape(why)),
+                    None => format!("{name}  {commit} {dot} {build}{about}"),
+                }
             }
             None if !answer.open_runs.is_empty() => {
                 "unknown until the open run is finished".to_owned()
@@ -535,6 +551,10 @@ fn serving_words(ui: &Ui, answer: &StatusAnswer, now: jiff::Timestamp) -> String
     let since = answer
         .since
         .map(|since| format!("  since {} ({})", clock_word(since, now), span(ago(since, now))));
+    if answer.diagnosis.health == Health::Down && answer.checks.iter().all(|one| !one.passed) {
+        let word = format!("{} nothing: {} is checked out", style.bad(), answer.serving);
+        return format!("{word}{}  {proof}", since.unwrap_or_default());
+    }
     format!("{}{}  {proof}", answer.serving, since.unwrap_or_default())
 }
 

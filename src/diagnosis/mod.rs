@@ -36,6 +36,8 @@ pub struct Findings {
     pub strangers: Vec<(String, Option<u32>)>,
     /// Files outside of git that changed since the proof.
     pub changed: Vec<Changed>,
+    /// Files of settings that were written after the service that fails was started, which the last proof did not see.
+    pub unread: Vec<String>,
     /// If there is no room left: the place, and what is left in words.
     pub full: Vec<(String, String)>,
     /// Built directories of what serves that are gone, and whether a copy of each is kept.
@@ -200,6 +202,8 @@ pub struct Diagnosis {
     pub changed: Vec<Changed>,
     /// What a person should know before going anywhere.
     pub notes: Vec<String>,
+    /// Why `gitroll back` would not help, if that is known.
+    pub back_doubted: Option<String>,
     /// The commands to type, the one that heals first; each with what it does.
     pub next: Vec<NextStep>,
 }
@@ -272,6 +276,7 @@ pub fn diagnose(found: &Findings) -> Diagnosis {
         why: if well { doubts(found) } else { why(found) },
         changed: if well { Vec::new() } else { found.changed.clone() },
         notes: if well { no_room(found).collect() } else { notes(found) },
+        back_doubted: back_doubted(found).filter(|_| !well),
         next: next(found, health),
     }
 }
@@ -370,10 +375,43 @@ fn notes(found: &Findings) -> Vec<String> {
         let files: Vec<&str> = found.changed.iter().map(|changed| changed.path.as_str()).collect();
         notes.push(format!("{} reads the same {}", back.name, files.join(", ")));
     }
+    if !found.unread.is_empty() && !found.by_hand {
+        let files = found.unread.join(", ");
+        notes.push(format!("{files} was written after the service was started: not read yet"));
+    }
     if let (false, Some(back)) = (found.migrations.names.is_empty(), &found.back) {
         notes.push(crossing(&found.migrations, &back.name));
     }
     notes
+}
+
+/// Why going back would not help: what is wrong would be wrong there, too.
+fn back_doubted(found: &Findings) -> Option<String> {
+    let target = &found.back.as_ref()?.name;
+    let files = || {
+        let files: Vec<&str> = found.changed.iter().map(|file| file.path.as_str()).collect();
+        files.join(", ")
+    };
+    if !found.full.is_empty() {
+        return Some("the disk is full for every version".to_owned());
+    }
+    if let Some(part) = found.part.as_ref().filter(|part| part.same_in_target) {
+        return Some(format!("{target} has the same {}, which fails", part.id));
+    }
+    if let Some(rollback) = found.as_before_the_rollback() {
+        return Some(format!("{} failed in the same way", rollback.left));
+    }
+    if let (Some(Switched { record, flags }), None) = (&found.switched, found.surroundings()) {
+        let flags = flags.join(", ");
+        return Some(format!("{flags} stays as #{record} set it in {target}, too"));
+    }
+    if !found.unread.is_empty() && !found.by_hand {
+        return Some(format!("{} was written since, and not read yet", found.unread.join(", ")));
+    }
+    if found.reads_what_changed() && !found.by_hand {
+        return Some(format!("{target} reads the same {}", files()));
+    }
+    None
 }
 
 /// What is to be said of going to `target` across migrations.
@@ -419,6 +457,11 @@ fn next(found: &Findings, health: Health) -> Vec<NextStep> {
                 let command = format!("gitroll mark bad {name} --reason '{reason}'");
                 step(command, "so that back skips it".to_owned())
             }));
+            // A return to what was seen failing is not the one thing to type.
+            if found.rollback.as_ref().is_some_and(|one| !one.flags && !one.faults.is_empty()) {
+                let what = "shows what came with the version that was left, suspects first";
+                next.insert(0, step("gitroll diff".to_owned(), what.to_owned()));
+            }
             return next;
         }
         Health::Doubtful => {
@@ -468,7 +511,10 @@ fn next(found: &Findings, health: Health) -> Vec<NextStep> {
             !changed.names.is_empty() && changed.names.iter().all(|name| name == flag)
         })
     });
-    if found.reads_what_changed() && !found.by_hand && !only_flag {
+    if !found.unread.is_empty() && !found.by_hand {
+        let what = format!("reads {}, which was written since", found.unread.join(", "));
+        next.push(step(restart(), what));
+    } else if found.reads_what_changed() && !found.by_hand && !only_flag {
         for changed in &found.changed {
             let what = match changed.names.as_slice() {
                 [] => "fix it: it changed since the last proof".to_owned(),
@@ -494,14 +540,19 @@ fn next(found: &Findings, health: Health) -> Vec<NextStep> {
         let what = format!("restores {}, as before #{record}; the code stays", flags.join(", "));
         next.push(step("gitroll back --level flags".to_owned(), what));
     }
-    next.extend(way_down(&found.migrations).filter(|_| found.back.is_some()));
+    if let Some(rollback) = found.as_before_the_rollback().filter(|rollback| !rollback.flags) {
+        let what = format!("lifts the hold on {}, which is probably not the cause", rollback.left);
+        next.push(step(format!("gitroll unhold {}", rollback.record), what));
+    }
+    let doubted = back_doubted(found).is_some();
+    next.extend(way_down(&found.migrations).filter(|_| found.back.is_some() && !doubted));
     match (&found.part, &found.back) {
         (Some(Part { id, flag: Some(flag), .. }), _) => {
             next.push(step(
                 format!("gitroll component {id}"),
                 format!("switches {flag} off, or restores its files"),
             ));
-            next.extend(found.back.as_ref().map(back));
+            next.extend(found.back.as_ref().filter(|_| !doubted).map(back));
         }
         (Some(Part { id, same_in_target: true, other_in: Some(other), .. }), _) => {
             let name = &other.name;
@@ -512,6 +563,8 @@ fn next(found: &Findings, health: Health) -> Vec<NextStep> {
                 "rolls back everything".to_owned(),
             ));
         }
+        // Two opinions on one page help nobody.
+        (_, Some(_)) if doubted && !next.is_empty() => {}
         (_, Some(target)) if target.failed.is_some() => {
             let newer = found.newer.as_ref();
             next.extend(newer.map(|name| {
@@ -569,7 +622,9 @@ pub fn undo(found: &Findings) -> Option<NextStep> {
         (Some(fault), false) => format!(", which was failing: {fault}"),
         (None, _) => String::new(),
     };
-    Some(("gitroll back --undo".to_owned(), format!("if it was a false alarm: {what}{failing}")))
+    let only = if failing.is_empty() { "" } else { "only " };
+    let what = format!("{only}if it was a false alarm: {what}{failing}");
+    Some(("gitroll back --undo".to_owned(), what))
 }
 
 /// Whether two failures are the same one, and say enough to be told from others: a bare status does not.

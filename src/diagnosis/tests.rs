@@ -14,6 +14,7 @@ fn found() -> Findings {
         services: vec![service("running", true, None)],
         strangers: Vec::new(),
         changed: Vec::new(),
+        unread: Vec::new(),
         full: Vec::new(),
         gone: Vec::new(),
         back: Some(way("v1")),
@@ -169,7 +170,20 @@ fn the_first_command_is_the_one_that_heals() {
             },
             "gitroll check",
         ),
-        ("false alarm", Findings { rollback: rollback("x"), ..well() }, "gitroll back --undo"),
+        ("left while failing", Findings { rollback: rollback("x"), ..well() }, "gitroll diff"),
+        (
+            "false alarm",
+            Findings {
+                rollback: rollback("x").map(|one| Rollback { faults: Vec::new(), ..one }),
+                ..well()
+            },
+            "gitroll back --undo",
+        ),
+        (
+            "mended in its file, and not read yet",
+            Findings { unread: vec![".env".to_owned()], changed: edited(500), ..found() },
+            "gitroll service restart web",
+        ),
         (
             "given up, passes",
             Findings { failing_before: Some((Seq(9), "api 500".to_owned())), ..well() },
@@ -196,6 +210,24 @@ fn the_first_command_is_the_one_that_heals() {
         assert_eq!(told.next[0].0, wanted, "{scene}: {told:#?}");
     }
     assert!(diagnose(&well()).next.is_empty());
+}
+
+#[test]
+fn going_back_is_not_offered_beside_the_reason_why_it_does_not_help() {
+    let switched = Some(Switched { record: Seq(8), flags: vec!["FAST".to_owned()] });
+    let doubted = [
+        Findings { full: vec![("/srv".to_owned(), "0 KiB".to_owned())], ..found() },
+        Findings { changed: edited(50), ..found() },
+        Findings { unread: vec![".env".to_owned()], ..found() },
+        Findings { rollback: rollback("api 500 \"no such column: guest\""), ..found() },
+        Findings { switched, ..found() },
+    ];
+    for findings in doubted {
+        let told = diagnose(&findings);
+        assert!(told.back_doubted.is_some(), "{told:#?}");
+        assert!(told.next.iter().all(|(command, _)| command != "gitroll back"), "{told:#?}");
+    }
+    assert!(diagnose(&found()).back_doubted.is_none());
 }
 
 #[test]

@@ -166,6 +166,11 @@ impl Run {
         self.journal.begun().map_or(&[], |begun| &begun.follows)
     }
 
+    /// Who began it, and when.
+    pub fn began(&self) -> Option<(&str, jiff::Timestamp)> {
+        Some((&self.journal.begun()?.actor, self.journal.lines().first()?.at))
+    }
+
     /// The run whose guard is this one's too: the first of the act. One guard sees to all of them.
     pub fn guarded_as(&self) -> &RunId {
         self.follows().first().unwrap_or(&self.id)

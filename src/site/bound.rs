@@ -135,7 +135,7 @@ impl Site {
 }
 
 /// Where the app's secrets lie, below its top: `.env`, what builds carry, the files of flags.
-pub(super) fn environment_files(config: &Config) -> BTreeSet<&Path> {
+pub fn environment_files(config: &Config) -> BTreeSet<&Path> {
     let carried = config.build.iter().flat_map(|group| &group.carry).map(|path| path.as_path());
     let flags = config.flags.iter().flat_map(|flags| flags.dotenv_files());
     carried.chain(flags).chain([Path::new(".env")]).collect()

@@ -10,7 +10,9 @@ mod strays;
 mod unread;
 mod witnesses;
 
-pub use bound::{DISK_BLOCK, Site, bytes_to_put_back, config_in_tree, exposed, variables};
+pub use bound::{
+    DISK_BLOCK, Site, bytes_to_put_back, config_in_tree, environment_files, exposed, variables,
+};
 pub use observed::{
     HeldFile, Observed, expectation, expectation_of_rules, held_files, listens, observe_services,
     surroundings,

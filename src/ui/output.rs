@@ -22,6 +22,17 @@ pub struct Ui {
     pub out: Style,
     /// Signs and colours for stderr.
     pub err: Style,
+    /// How the checkout is named, where the caller does not stand in it.
+    pub address: Option<Address>,
+}
+
+/// A checkout by what was typed to reach it.
+#[derive(Debug, Clone)]
+pub struct Address {
+    /// `--app shop`, `-C /srv/shop`
+    pub option: String,
+    /// The directory, as it is typed.
+    pub dir: String,
 }
 
 impl Ui {
@@ -32,6 +43,20 @@ impl Ui {
             quiet,
             out: Style::detect(io::stdout().is_terminal()).fitting(&Term::stdout()),
             err: Style::detect(io::stderr().is_terminal()).fitting(&Term::stderr()),
+            address: None,
+        }
+    }
+
+    /// A command as it is typed where the caller stands.
+    pub fn typed_here(&self, command: &str) -> String {
+        let Some(Address { option, dir }) = &self.address else { return command.to_owned() };
+        match command.strip_prefix("gitroll ") {
+            Some(rest) if rest.starts_with("--app ") || rest.starts_with("-C ") => {
+                command.to_owned()
+            }
+            Some(rest) => format!("gitroll {option} {rest}"),
+            None if command == "gitroll" => format!("gitroll {option}"),
+            None => format!("cd {dir} && {command}"),
         }
     }
 

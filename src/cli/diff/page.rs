@@ -32,7 +32,7 @@ pub fn whole(diff: &Diff, form: Form<'_>) -> Vec<String> {
     const FILES: usize = 25;
     const COMMITS: usize = 30;
     let arrow = form.arrow();
-    let mut sections = vec![suspects(diff, arrow, SUSPECTS)];
+    let mut sections = vec![seen_now(diff, diff.seen_now.len()), suspects(diff, arrow, SUSPECTS)];
     for part in &diff.parts {
         let files = part.files.iter().take(FILES);
         sections.push(Section {
@@ -67,7 +67,7 @@ pub fn short(diff: &Diff, form: Form<'_>) -> Vec<String> {
     const PARTS: usize = 2;
     let arrow = form.arrow();
     let head = head(diff, arrow);
-    let mut sections = vec![suspects(diff, arrow, SUSPECTS)];
+    let mut sections = vec![seen_now(diff, 2), suspects(diff, arrow, SUSPECTS)];
     if diff.parts.len() > 1 || diff.parts.iter().any(|part| part.component.is_some()) {
         let parts = diff.parts.iter().take(PARTS);
         sections.push(Section {
@@ -98,6 +98,12 @@ pub fn short(diff: &Diff, form: Form<'_>) -> Vec<String> {
     let mut page = form.page(&head, &sections);
     page.truncate(MOST_LINES);
     page
+}
+
+/// What is seen of the fault: it says more than any difference.
+fn seen_now(diff: &Diff, most: usize) -> Section {
+    let rows = diff.seen_now.iter().take(most).map(|line| vec![line.clone()]).collect();
+    Section { title: "seen now".to_owned(), rows, more: 0 }
 }
 
 fn head(diff: &Diff, arrow: &str) -> Vec<String> {

@@ -11,7 +11,7 @@ use crate::engine::{Course, Held, Lock, Lying, Phase, Run, Side, Unsettled};
 use crate::ledger;
 use crate::model::{RunId, Seq, Served};
 use crate::plan::facts::Facts;
-use crate::ui::escape;
+use crate::ui::{clock_word, escape};
 
 /// A run that is open.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -29,6 +29,13 @@ pub struct OpenRun {
     pub course: String,
     /// What is in the tree: `before` (the previous version), `between` (some files of each) or `target`.
     pub tree: String,
+    /// Who began it.
+    pub by: Option<String>,
+    /// When.
+    #[schemars(with = "Option<String>")]
+    pub since: Option<Timestamp>,
+    /// The reason that was given.
+    pub reason: Option<String>,
     /// Its state.
     pub stands: String,
     /// A process is working on it now.
@@ -79,6 +86,9 @@ impl OpenRun {
                 Lying::Target => "target",
             }
             .to_owned(),
+            by: run.began().map(|(actor, _)| actor.to_owned()),
+            since: run.began().map(|(_, at)| at),
+            reason: run.plan.recorded.reason.clone(),
             stands: stands(run, holder.as_ref(), record),
             at_work: holder.is_some(),
             why: stuck.is_some().then(|| run.last_failure()),
@@ -134,6 +144,11 @@ impl OpenRun {
 
     /// What is done, what is not, and the ways on.
     pub(super) fn particulars(&self, now: Timestamp, field: &impl Fn(&str, &str)) {
+        if let (Some(by), Some(since)) = (&self.by, self.since) {
+            let why = self.reason.as_ref().map(|reason| format!(": {reason}"));
+            let text = format!("{by}, {}{}", clock_word(since, now), why.unwrap_or_default());
+            field("begun by", &escape(&text));
+        }
         for (name, text) in self.stuck.iter().flatten() {
             field(name, &escape(text));
         }

@@ -67,6 +67,9 @@ pub struct Diff {
     pub same: bool,
     /// All files.
     pub totals: Totals,
+    /// What is seen wrong with what serves, where that is compared on its host: the cause, and where it comes from. It may
+    /// lie in what the versions share.
+    pub seen_now: Vec<String>,
     /// The suspects, most likely first. At most 500.
     pub suspects: Vec<Suspect>,
     /// Lock files.
@@ -130,5 +133,17 @@ pub fn compare(git: &Git, question: Question<'_>) -> Result<Diff, GitError> {
     suspect::shorten(&mut suspects);
     let same = all.is_empty() && environment.as_ref().is_none_or(EnvironmentChange::is_empty);
     let (totals, parts) = (Totals::of(&all), files::parts(&all, components));
-    Ok(Diff { from, to, same, totals, suspects, locks, environment, parts, commits, warnings })
+    Ok(Diff {
+        from,
+        to,
+        same,
+        totals,
+        seen_now: Vec::new(),
+        suspects,
+        locks,
+        environment,
+        parts,
+        commits,
+        warnings,
+    })
 }

@@ -56,6 +56,7 @@ fn diff(many: usize) -> Diff {
         to: state("v2", 'b'),
         same: false,
         totals: Totals::default(),
+        seen_now: Vec::new(),
         suspects,
         locks: Vec::new(),
         environment: None,
