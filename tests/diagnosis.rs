@@ -216,6 +216,9 @@ fn what_changed_outside_of_git_is_told_by_name_and_never_by_value() {
     // Mended, and read by nobody yet: going back would only look like a cure, and judge what is innocent.
     let mended = diagnosis(&s, "status");
     assert_eq!(next_of(&mended), ["gitroll service restart web"], "{mended:#}");
+    // The process still says the value of before, which no file holds any more.
+    let told = host.gitroll(&["status"]);
+    told.exit(0).stdout_lacks("down-tonight").stdout_has("mail relay [redacted]");
     let mut terminal = host.gitroll_on_terminal(&["back"]);
     terminal.expect("going back may not help: .env was written since").expect("Go back?");
     terminal.answer("");
@@ -279,7 +282,7 @@ fn a_part_that_fails_is_traced_to_the_deployment_that_brought_it_and_the_target_
     let plan = host.gitroll(&["back", "--to", "v1.0.0-stable", "--plan"]);
     plan.stderr_has("1 migration crossed, schema is not rolled back: 0042_orders");
     plan.stderr_has("v1.0.0-stable never served on this schema");
-    plan.stderr_has("first run `touch ../downwards` from this tree");
+    plan.stderr_has("first run `touch ../downwards` from this tree, once");
     let back = type_in(&s, &next[1]);
     back.exit(0);
     s.serves("1.0.0");

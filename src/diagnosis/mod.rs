@@ -11,6 +11,7 @@ use crate::model::{Seq, Served};
 
 mod since;
 
+use since::plain;
 pub use since::{FailingSince, first_told, without_time};
 
 /// A command, and what it does.
@@ -435,7 +436,9 @@ pub fn way_down(migrations: &Migrations) -> Option<NextStep> {
     if migrations.names.is_empty() || migrations.seen {
         return None;
     }
-    Some((down, "reverts the schema: run it from this tree, before you roll back".to_owned()))
+    let names = migrations.names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    let what = format!("reverts {names}: run it once, from this tree, before you roll back");
+    Some((down, what))
 }
 
 fn next(found: &Findings, health: Health) -> Vec<NextStep> {
@@ -660,10 +663,25 @@ pub fn is_of_the_surroundings(cause: &str) -> bool {
     WORDS.iter().any(|word| cause.contains(word))
 }
 
-/// An error without what differs from one time to the next.
-fn plain(error: &str) -> String {
-    let letters = error.chars().filter(|c| !c.is_ascii_digit());
-    letters.collect::<String>().to_lowercase()
+/// Whether a cause says that the schema of the database is not the one that the code knows.
+pub fn is_of_the_schema(cause: &str) -> bool {
+    const WORDS: [&str; 10] = [
+        "no such column",
+        "no such table",
+        "has no column named",
+        "unknown column",
+        "undefinedcolumn",
+        "undefinedtable",
+        "undefined column",
+        "unknown table",
+        "invalid column name",
+        "invalid object name",
+    ];
+    let cause = cause.to_lowercase();
+    // `column "guest" does not exist`, `Table 'shop.orders' doesn't exist`
+    let gone = ["does not exist", "doesn't exist"].iter().any(|words| cause.contains(words));
+    let of_database = ["column", "relation", "table"].iter().any(|word| cause.contains(word));
+    gone && of_database || WORDS.iter().any(|word| cause.contains(word))
 }
 
 #[cfg(test)]

@@ -6,8 +6,6 @@ use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::plain;
-
 /// Since when what serves fails, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FailingSince {
@@ -66,6 +64,12 @@ pub fn first_told<'l>(
         before = true;
     }
     None
+}
+
+/// An error without what differs from one time to the next.
+pub(super) fn plain(error: &str) -> String {
+    let letters = error.chars().filter(|c| !c.is_ascii_digit());
+    letters.collect::<String>().to_lowercase()
 }
 
 /// The time at the beginning of a line: `2026-11-30T15:34:54.763Z`, `[2026-11-30 15:34:54,763]`; without an offset it

@@ -248,6 +248,10 @@ fn the_cause_is_told_once_and_silence_of_what_does_not_run_is_none() {
 fn a_bare_status_makes_no_two_failures_the_same() {
     assert!(same_failure("prove: api: 500 \"pool 3 empty\"", "prove: api: 500 \"pool 4 empty\""));
     assert!(!same_failure("prove: api: 500", "prove: api: 500"));
+    assert!(is_of_the_schema("api 500 \"column \"guest\" does not exist\""));
+    assert!(
+        is_of_the_schema("no such column: guest") && !is_of_the_schema("cart 7 does not exist")
+    );
     assert!(says_the_same("prove: api: 500 \"no such table\"", "no such table"));
     assert!(!says_the_same("prove: api: 500", ""));
 }

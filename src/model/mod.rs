@@ -35,5 +35,5 @@ pub use record::{
     AdoptedTag, Event, HistoryLine, Hold, Judgement, Outcome, Person, Record, Seen, TargetRef,
     Verdict,
 };
-pub use redact::{REDACTED, Redactor, is_secret_value, looks_secret};
+pub use redact::{Earlier, Mask, REDACTED, Redactor, is_secret_value, looks_secret, mask_of};
 pub use revoked::RevokedKey;

@@ -1,11 +1,14 @@
 //! Keeping secrets out of what is shown and stored: environment files are read for their values, and
 //! those values are replaced wherever they turn up in output.
 
+mod earlier;
 mod lookalike;
 
 use std::collections::BTreeSet;
 
 use super::dotenv;
+
+pub use earlier::{Earlier, Mask, mask_of};
 
 /// What is where a secret stood.
 pub const REDACTED: &str = "[redacted]";
@@ -15,6 +18,7 @@ pub const REDACTED: &str = "[redacted]";
 #[derive(Clone, Default)]
 pub struct Redactor {
     secrets: BTreeSet<Secret>,
+    earlier: Earlier,
 }
 
 /// Never shows what it holds, not even when debugging.
@@ -52,13 +56,26 @@ impl Redactor {
     /// Adds what another one knows.
     pub fn and(mut self, other: Redactor) -> Self {
         self.secrets.extend(other.secrets);
+        self.earlier.and(other.earlier);
         self
+    }
+
+    /// Takes out secrets of earlier, too.
+    pub fn with_earlier(mut self, earlier: Earlier) -> Self {
+        self.earlier.and(earlier);
+        self
+    }
+
+    /// What it hides, each in the spelling that is looked for.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.secrets.iter().map(|secret| secret.text.as_str())
     }
 
     /// The text with every secret replaced by `[redacted]`.
     pub fn text(&self, text: &str) -> String {
         let mut found: Vec<(usize, usize)> = url_passwords(text);
         found.extend(lookalike::find(text));
+        found.extend(self.earlier.find(text));
         for secret in &self.secrets {
             found.extend(
                 text.match_indices(secret.text.as_str())

@@ -1,9 +1,11 @@
 //! What speaks against going back to a state although it was proven once: how it was when it was left, and what became
 //! of its commits since.
 
+use super::deployed;
 use super::error::PlanError;
 use super::facts::Facts;
 use super::reverts::{Revert, stands};
+use crate::diagnosis::is_of_the_schema;
 use crate::ledger::{self, Entry};
 use crate::model::{Event, Judgement, Oid, Outcome};
 use crate::site::Site;
@@ -45,11 +47,25 @@ fn failing_when_left<'f>(
         return Ok(None);
     }
     let evidence = ledger::evidence(&site.git, left)?;
-    let failing = match evidence.witnessed {
-        Some(_) => !evidence.faults_before.is_empty(),
-        None => evidence.baseline.iter().any(|check| check.failed()),
+    let baseline = || {
+        let failed = evidence.baseline.iter().filter(|check| check.failed());
+        failed.map(|check| check.last.told()).collect::<Vec<_>>()
     };
-    Ok(failing.then_some(left))
+    let faults = match evidence.witnessed {
+        Some(_) => evidence.faults_before.clone(),
+        None => baseline(),
+    };
+    if faults.is_empty() {
+        return Ok(None);
+    }
+    // A migration of the newer version had run by then: that was no fault of the older one.
+    let of_the_schema = faults.iter().any(|fault| is_of_the_schema(fault));
+    if let Some(to) = record.to.as_ref().filter(|to| of_the_schema && site.git.has(to))
+        && !deployed::migrations(site, facts, to, commit)?.names.is_empty()
+    {
+        return Ok(None);
+    }
+    Ok(Some(left))
 }
 
 /// The commit of what serves that reverts one which `commit` brought. One that came before it, with an earlier

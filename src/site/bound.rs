@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::earlier_secrets::with_earlier;
 use crate::build::Store;
 use crate::config::{Binding, Config};
 use crate::layout::{LocalFiles, RunPlaces};
@@ -70,6 +71,7 @@ impl Site {
             .filter_map(|path| files::read_plain(&self.top().join(path), dotenv::MOST_BYTES).ok())
             .map(|bytes| Redactor::new(self.secrets(config, &bytes)))
             .fold(Redactor::default(), Redactor::and);
+        let redactor = with_earlier(&self.state(), redactor);
         secrets::hide(&redactor);
         redactor
     }

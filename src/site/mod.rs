@@ -1,7 +1,9 @@
 //! One bound checkout on this host, and its state.
 
 mod bound;
+mod earlier_secrets;
 pub mod hooks;
+mod host_key;
 mod observed;
 mod outside;
 mod sightings;

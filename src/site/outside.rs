@@ -3,16 +3,16 @@
 //! mark tells what a file holds: it is keyed with random bytes that never leave this host.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::Path;
 
 use jiff::Timestamp;
 
 use super::bound::{Site, environment_files};
+use super::host_key::{key, read_key};
 use crate::config::Config;
 use crate::model::{Digest, Oid, OutsideFile, OutsideFiles, RepoPath, dotenv};
+use crate::system::files;
 use crate::system::git::GitError;
-use crate::system::{files, random};
 
 /// What is longer is not read: no file of settings.
 const MOST_BYTES: u64 = 1 << 20;
@@ -36,7 +36,7 @@ pub fn outside_files(
     config: &Config,
     commit: &Oid,
 ) -> Result<Option<OutsideFiles>, GitError> {
-    key(site).ok().map(|key| marked(site, config, commit, &key)).transpose()
+    key(&site.state()).ok().map(|key| marked(site, config, commit, &key)).transpose()
 }
 
 /// The files that changed since `before` was noted. Nothing where this host's key is another one by now: nobody can tell.
@@ -49,7 +49,7 @@ pub fn changed_since(
     commit: &Oid,
     before: &OutsideFiles,
 ) -> Result<Vec<ChangedFile>, GitError> {
-    let Ok(key) = read_key(site) else { return Ok(Vec::new()) };
+    let Ok(key) = read_key(&site.state()) else { return Ok(Vec::new()) };
     if before.key != key_id(&key) {
         return Ok(Vec::new());
     }
@@ -117,20 +117,4 @@ fn path_of(path: &Path) -> Option<RepoPath> {
 /// What tells one key from another and tells nothing of it.
 fn key_id(key: &str) -> String {
     Digest::of(format!("{key}\0which").as_bytes()).hex()[..16].to_owned()
-}
-
-fn read_key(site: &Site) -> io::Result<String> {
-    let bytes = files::read_plain(&site.state().join("marks.key"), 1024)?;
-    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
-}
-
-/// This host's key, made if there is none.
-fn key(site: &Site) -> io::Result<String> {
-    if let Ok(key) = read_key(site) {
-        return Ok(key);
-    }
-    let key = format!("{}{}", random::hex_id(), random::hex_id());
-    files::make_private_dir(&site.state())?;
-    files::write_durably(&site.state().join("marks.key"), key.as_bytes(), 0o600)?;
-    Ok(key)
 }
