@@ -1,5 +1,6 @@
 //! Gathers what a diagnosis is made from: what was observed, the records, what is outside of git, where one could go.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::failure::Failure;
@@ -385,10 +386,19 @@ fn full(session: &Session) -> Vec<(String, String)> {
             continue;
         };
         if full.is_empty() {
-            full.push((place.display().to_string(), left));
+            full.push((mounted_at(place), left));
         }
     }
     full
+}
+
+/// Where the file system of a place begins: what fills it may lie beside the app.
+fn mounted_at(place: &Path) -> String {
+    let device = |path: &Path| path.metadata().map(|found| found.dev()).ok();
+    let own = device(place);
+    let same = place.ancestors().take_while(|above| own.is_some() && device(above) == own);
+    let top = same.last().unwrap_or(place).display().to_string();
+    quoted(&top).unwrap_or(top)
 }
 
 /// What was built for what serves and does not lie there any more, and whether a copy of it is kept.

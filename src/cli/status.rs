@@ -1,5 +1,7 @@
 //! `gitroll status`
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -16,11 +18,11 @@ use crate::act::diagnosis;
 use crate::act::parts::{Part, parts};
 use crate::act::watchdog::FinishedRun;
 use crate::component;
-use crate::config::{self, Prove};
+use crate::config::{self, CheckKind, Config, Prove};
 use crate::diagnosis::{Diagnosis, Health};
 use crate::engine::{self, Course, Lying, Run};
 use crate::ledger::{self, Held};
-use crate::model::{CheckEvidence, ComponentId, Hold, Oid, RepoPath, Seq, Served};
+use crate::model::{CheckEvidence, CheckName, ComponentId, Hold, Oid, RepoPath, Seq, Served};
 use crate::plan::candidates;
 use crate::plan::facts::{Facts, HandMade};
 use crate::plan::{estimate, holds};
@@ -65,6 +67,8 @@ pub struct StatusAnswer {
     pub healthy: bool,
     /// Each check, asked once.
     pub checks: Vec<CheckEvidence>,
+    /// What each check over HTTP or TCP asks.
+    pub asked: BTreeMap<CheckName, String>,
     /// Each service's state word.
     pub services: Vec<ServiceLine>,
     /// What listens where the app should but does not belong to a service, a sentence each.
@@ -260,6 +264,7 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
         services: services(&seen.observed),
         strangers: seen.observed.strangers.iter().map(ToString::to_string).collect(),
         checks: seen.observed.checks,
+        asked: asked(&facts.accepted.config),
         edited: seen.edited,
         parts: parts(site, facts)?.into_iter().filter(|part| !part.is_as_released()).collect(),
         back_to,
@@ -278,6 +283,19 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
         unsigned: engine::queued(site).len(),
         diagnosis,
     })
+}
+
+/// What each check asks, for whoever wants to ask it by hand.
+fn asked(config: &Config) -> BTreeMap<CheckName, String> {
+    let asked = config.checks.iter().filter_map(|check| {
+        let place = match &check.kind {
+            CheckKind::Http(http) => http.url.split('?').next().unwrap_or_default().to_owned(),
+            CheckKind::Tcp(tcp) => format!("{}:{}", tcp.host, tcp.port),
+            _ => return None,
+        };
+        Some((check.name.clone(), place))
+    });
+    asked.collect()
 }
 
 /// Who held it: whoever was logged in, and whose key signed that where it is another's.
@@ -595,7 +613,9 @@ fn observed_words(ui: &Ui, answer: &StatusAnswer) -> String {
         words.push(if check.passed {
             format!("{} {} {} ms", check.check, style.ok(), check.last.millis)
         } else {
-            format!("{} {} {}", check.check, style.bad(), escape(&check.last.answer))
+            let asked = answer.asked.get(&check.check).map(|url| format!(" ({})", escape(url)));
+            let (sign, said) = (style.bad(), escape(&check.last.answer));
+            format!("{} {sign} {said}{}", check.check, asked.unwrap_or_default())
         });
     }
     for service in &answer.services {

@@ -449,7 +449,12 @@ fn next(found: &Findings, health: Health) -> Vec<NextStep> {
     let room = found.full.iter();
     let mut next: Vec<NextStep> = room
         .map(|(place, left)| {
-            step(format!("df -h {place}"), format!("free some space: {left} left"))
+            // All of a root file system would be counted for minutes.
+            let command = match place.as_str() {
+                "/" => "df -h /".to_owned(),
+                place => format!("du -xh -d 2 {place} | sort -h | tail"),
+            };
+            step(command, format!("free some space: {left} left"))
         })
         .collect();
     match health {

@@ -118,7 +118,7 @@ fn the_first_command_is_the_one_that_heals() {
         (
             "full disk",
             Findings { full: vec![("/srv".to_owned(), "0 KiB".to_owned())], ..found() },
-            "df -h /srv",
+            "du -xh -d 2 /srv | sort -h | tail",
         ),
         ("unseen schema", Findings { migrations: crossed, ..found() }, "make down"),
         (
