@@ -2,6 +2,7 @@
 //! there is never run, never believed without a pinned key, never followed out of the tree, never printed raw.
 
 mod canaries;
+mod forged;
 mod guard;
 mod names;
 mod places;

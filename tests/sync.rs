@@ -234,3 +234,29 @@ fn nothing_is_overwritten_where_two_histories_do_not_fit() {
     away.exit(1).stderr_has("does not answer").stderr_has("records stay here");
     host.gitroll(&["sync", "--remote", "nope"]).exit(1).stderr_has("there is no remote nope");
 }
+
+#[test]
+fn a_shallow_clone_becomes_a_whole_one_and_notes_that_do_not_go_are_told() {
+    let host = TestEnvironment::new();
+    let s = Scenario::with_origin(&host, "");
+    s.release("1.1.0", Behaviour::Good).exit(0);
+    s.app.git(&["push", "-q", "origin", "HEAD:refs/heads/main"]);
+    host.gitroll(&["sync"]).exit(0);
+    let url = s.app.git(&["remote", "get-url", "origin"]);
+    let dir = host.path("second");
+    let there = dir.to_str().expect("UTF-8");
+    let url = format!("file://{}", url.trim());
+    host.run("git", &["clone", "-q", "--depth", "1", &url, there]).exit(0);
+    let second = Second { s: &s, dir: dir.clone() };
+    second.gitroll(&["init", "--yes", "--environment", "production", "--name", "web-2"]).exit(0);
+    assert!(dir.join(".git/shallow").exists());
+    second.gitroll(&["sync"]).exit(0);
+    assert!(!dir.join(".git/shallow").exists(), "the history is whole");
+
+    // Notes of somebody else's making lie where this host's are to go.
+    let notes = s.app.git(&["for-each-ref", "--format=%(refname)", "refs/notes/gitroll"]);
+    let other = s.app.git(&["commit-tree", "-m", "x", "HEAD^{tree}"]);
+    s.app.git(&["push", "-q", "-f", "origin", &format!("{}:{}", other.trim(), notes.trim())]);
+    let told = host.gitroll(&["sync"]);
+    told.exit(0).stderr_has("the notes of this host were not published");
+}

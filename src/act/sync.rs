@@ -44,6 +44,8 @@ pub struct SyncReport {
     pub disputes: Vec<String>,
     /// Why the remote does not have this host's records.
     pub unpublished: Option<String>,
+    /// Why the remote does not have this host's notes, which are only for people.
+    pub notes_unpublished: Option<String>,
     /// What of other hosts' trust records this host applied by itself, a line each.
     pub trust: Vec<String>,
     /// Trust records that a person may accept.
@@ -95,6 +97,7 @@ pub fn sync(caller: &Caller, request: &SyncRequest) -> Result<SyncReport, Failur
         pushed: Vec::new(),
         disputes: Vec::new(),
         unpublished: None,
+        notes_unpublished: None,
         trust: Vec::new(),
         proposed: Vec::new(),
     };
@@ -276,9 +279,9 @@ fn push(site: &Site, facts: &Facts, own: &str, there: &There, report: &mut SyncR
         match git.push(&report.remote, std::slice::from_ref(&notes)) {
             Ok(Pushed::Done) => {}
             Ok(Pushed::Rejected(why) | Pushed::Failed(why)) => {
-                tracing::warn!("{notes} was not pushed: {why}");
+                report.notes_unpublished = Some(why);
             }
-            Err(error) => tracing::warn!("{notes} was not pushed: {error}"),
+            Err(error) => report.notes_unpublished = Some(error.to_string()),
         }
     }
 }

@@ -63,6 +63,10 @@ fn print(ui: &Ui, report: &SyncReport) {
         let what = format!("is another tag on {remote}; the one here is kept");
         ui.line(&format!("  {} {}  {what}", style.bad(), escape(tag)));
     }
+    if let Some(why) = &report.notes_unpublished {
+        let what = "the notes of this host were not published";
+        ui.say(&format!("warning: {what}: {}", escape(why)));
+    }
     for line in &report.trust {
         ui.line(&format!("  {} {}", style.ok(), escape(line)));
     }

@@ -383,3 +383,12 @@ mod tests {
         assert!(Journal::open(home.path()).is_err());
     }
 }
+
+#[test]
+fn no_damaged_journal_makes_it_panic() {
+    crate::model::mutated::each("journal", |bytes| {
+        if let Err((_, problem)) = read(bytes) {
+            assert!(!problem.is_empty());
+        }
+    });
+}

@@ -386,3 +386,21 @@ fn fingerprint(binding: &Binding) -> Result<String, LedgerError> {
         .map(str::to_owned)
         .ok_or_else(|| problem("gpg has no secret key with that name"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_damaged_trust_file_makes_it_panic_and_only_a_whole_line_is_a_request() {
+        crate::model::mutated::each("trust", |bytes| {
+            for line in String::from_utf8_lossy(bytes).lines() {
+                if let Some(offered) = Offered::parse(line).filter(Offered::is_request) {
+                    assert!(
+                        !offered.key.is_empty() && offered.options.iter().all(|o| o == NAMESPACES)
+                    );
+                }
+            }
+        });
+    }
+}

@@ -8,6 +8,8 @@ mod evidence;
 mod flag;
 mod ids;
 mod moment;
+#[cfg(test)]
+pub(crate) mod mutated;
 mod narration;
 mod path;
 mod plan;

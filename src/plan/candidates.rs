@@ -229,6 +229,14 @@ pub fn named(site: &Site, facts: &Facts, name: &str) -> Result<Candidate, PlanEr
         Some(tag) => of_tag(site, facts, tag)?,
         None => of_commit(site, facts, &facts.resolve(site, name)?)?,
     };
+    // Who names a tag overrides a doubt, not who signed it.
+    if let (Some(tag), Standing::Skipped(doubt), Some(commit)) =
+        (&tag, &candidate.standing, &candidate.commit)
+        && doubt.is_doubt()
+        && let Some(reason) = unsigned(site, facts, commit, tag)
+    {
+        candidate.standing = Standing::Skipped(reason);
+    }
     need(site, facts, &mut candidate)?;
     Ok(candidate)
 }

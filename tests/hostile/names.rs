@@ -173,3 +173,17 @@ fn a_stable_tag_that_was_deleted_is_missed_and_can_be_restored() {
     host.gitroll(&["back", "--to", "last-stable", "--yes"]).exit(0).stderr_lacks("is gone");
     s.serves("1.1.0");
 }
+
+#[test]
+fn a_tag_that_moves_while_a_person_is_asked_stops_the_rollback() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    let mut terminal = host.gitroll_on_terminal(&["back", "--to", "last-stable"]);
+    terminal.expect("Go back?");
+    s.app.git(&["update-ref", "refs/tags/v1.0.0-stable", "HEAD"]);
+    terminal.answer("y");
+    let (code, screen) = terminal.finish();
+    assert_eq!(code, 10, "{screen}");
+    assert!(screen.contains("v1.0.0-stable moved during planning"), "{screen}");
+    s.serves("1.1.0");
+}

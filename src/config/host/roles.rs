@@ -272,4 +272,12 @@ last = 42
             assert!(problem.starts_with("line ") && problem.contains(wanted), "{to}: {problem}");
         }
     }
+
+    #[test]
+    fn no_damaged_file_makes_it_panic_or_fail_without_a_reason() {
+        crate::model::mutated::each("roles", |bytes| {
+            let problem = Roles::parse(&String::from_utf8_lossy(bytes)).err();
+            assert!(problem.is_none_or(|problem| problem.starts_with("line ")));
+        });
+    }
 }

@@ -252,3 +252,12 @@ fn places_come_from_the_environment_and_home_may_be_missing() {
     let exact = places(&[("GITROLL_HOME", "/srv/g")]);
     assert_eq!(exact.directory_for(&app, true).unwrap(), Path::new("/srv/g"));
 }
+
+#[test]
+fn no_damaged_host_toml_makes_it_panic_or_fail_without_a_reason() {
+    crate::model::mutated::each("host", |bytes| {
+        if let Err(error) = text::read(&String::from_utf8_lossy(bytes), Path::new("/x")) {
+            assert!(error.to_string().starts_with("/x/host.toml: line "), "{error}");
+        }
+    });
+}

@@ -628,3 +628,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn no_damaged_gitroll_toml_makes_it_panic() {
+    crate::model::mutated::each("gitroll", |bytes| {
+        if let Err(error) = parse(&String::from_utf8_lossy(bytes), "gitroll.toml") {
+            assert!(!error.problems.is_empty());
+        }
+    });
+}

@@ -421,3 +421,15 @@ proptest! {
         let _ = decode(&inside);
     }
 }
+
+#[test]
+fn no_damaged_record_makes_it_panic_and_none_but_a_whole_one_keeps_its_identity() {
+    crate::model::mutated::each("record", |bytes| {
+        if let Err(problem) = decode(bytes) {
+            assert!(!problem.is_empty());
+        }
+        if let Ok(signed) = signing::split(bytes) {
+            let _ = crate::ledger::fingerprint::of_signature(signed.signature);
+        }
+    });
+}

@@ -284,3 +284,13 @@ proptest! {
         let _ = possible_values(&bytes);
     }
 }
+
+#[test]
+fn no_damaged_file_makes_it_panic_and_a_name_that_is_set_is_read_back() {
+    crate::model::mutated::each("dotenv", |bytes| {
+        let _ = (values(bytes), names(bytes), possible_values(bytes));
+        if let Ok(set) = with(bytes, "GITROLL_SET", Some("1")) {
+            assert_eq!(values(&set).get("GITROLL_SET").map(String::as_str), Some("1"));
+        }
+    });
+}

@@ -94,10 +94,13 @@ impl Git {
     /// # Errors
     /// As [`Git::fetch_branch`].
     pub fn fetch_refs(&self, remote: &str, names: &[String]) -> Result<Fetched, GitError> {
-        if names.is_empty() {
+        if names.is_empty() && !self.is_shallow() {
             return Ok(Fetched::default());
         }
-        let refspecs: Vec<String> = names.iter().map(|name| format!("{name}:{name}")).collect();
+        let mut refspecs: Vec<String> = names.iter().map(|name| format!("{name}:{name}")).collect();
+        if refspecs.is_empty() {
+            refspecs.push("HEAD".to_owned());
+        }
         let more: &[&str] = if self.is_shallow() { &["--unshallow"] } else { &[] };
         self.fetch_with(remote, more, &refspecs)
     }
