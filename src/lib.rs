@@ -18,6 +18,7 @@
 //! engine     executes a checked plan: lock, journal, steps, undo, compensate, record
 //! site       one bound checkout on this host, and its state
 //! component  the files of a component; whether its older files fit what serves
+//! data       rollback points: copies of databases, files and settings, outside the app
 //! ledger     chains of signed records in git: codec, trust, append, projections, fold
 //! layout     changes the tree to the target: stage, converge
 //! build      groups, keys, the store of artifacts
@@ -38,6 +39,7 @@ pub mod check;
 pub mod cli;
 pub(crate) mod component;
 pub mod config;
+pub(crate) mod data;
 pub(crate) mod diagnosis;
 pub(crate) mod doctor;
 pub(crate) mod engine;

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const VERBS: [&str; 29] = [
+const VERBS: [&str; 30] = [
     "init",
     "deploy",
     "promote",
@@ -22,6 +22,7 @@ const VERBS: [&str; 29] = [
     "unhold",
     "annotate",
     "saved",
+    "point",
     "fsck",
     "hooks",
     "sync",

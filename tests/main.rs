@@ -50,6 +50,7 @@ mod open_runs_told;
 mod pm2_flags;
 mod pm2_identity;
 mod pm2_rollback;
+mod points;
 mod power;
 mod proof_by_age;
 mod put_back;

@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::keep;
 use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Preview, Status};
 use super::parts::parts;
+use super::point;
 use super::session::Session;
 use super::statement::statement;
 use super::target::{older, provisional};
@@ -44,6 +45,8 @@ pub struct ChangeOptions {
     pub flags_fail: OnFailure,
     /// What is known of the fault says that this does not help: whoever only presses Enter does not want it.
     pub doubtful: bool,
+    /// Take a point first, where `[points] before_deploy` says so.
+    pub point_first: bool,
     /// The target needs a build. Where that cannot be made, a later candidate that is kept is taken.
     pub builds: bool,
 }
@@ -58,6 +61,7 @@ impl Default for ChangeOptions {
             // The values of before are restored, however the app was with them.
             flags_fail: OnFailure::Restore,
             doubtful: false,
+            point_first: false,
             builds: false,
         }
     }
@@ -118,6 +122,9 @@ pub fn carry_out(
         begin += asking.elapsed();
     }
     check_unmoved(session, &facts, &plan)?;
+    if options.point_first {
+        point::before_deploy(session, &facts, &plan, &prepared.observed)?;
+    }
     let replaced = match &facts.hand_made {
         Some(HandMade::NeverStarted(head)) => plan.to.commit != head.commit,
         Some(_) => plan.from.commit == facts.head.commit,

@@ -37,6 +37,8 @@ pub struct DeployRequest {
     pub force: bool,
     /// Keep checking for so long after the proof, and go back by itself if that fails.
     pub soak: Option<Duration>,
+    /// Take no point first, whatever `[points]` says.
+    pub no_point: bool,
     /// Show what would be done and stop.
     pub plan_only: bool,
 }
@@ -112,7 +114,11 @@ pub fn deploy(caller: &Caller, request: &DeployRequest) -> Result<ChangeOutcome,
     };
     let (before, deployed) = (change.from.clone(), change.to.clone());
     let fallbacks = last_good(&session, &facts, &change)?;
-    let options = ChangeOptions { plan_only: request.plan_only, ..ChangeOptions::default() };
+    let options = ChangeOptions {
+        plan_only: request.plan_only,
+        point_first: !request.no_point,
+        ..ChangeOptions::default()
+    };
     let outcome = carry_out(&session, facts, change, &fallbacks, &options)?;
     match request.soak {
         Some(time) if outcome.status == Status::Done => {

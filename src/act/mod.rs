@@ -26,6 +26,8 @@ pub mod moved;
 pub mod next_steps;
 pub mod outcome;
 pub mod parts;
+pub mod point;
+pub mod points;
 pub mod promote;
 pub mod ramp;
 pub mod receive;

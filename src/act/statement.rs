@@ -19,8 +19,22 @@ pub fn statement(session: &Session, event: Event) -> Record {
 /// # Errors
 /// As the append.
 pub fn state(session: &Session, facts: &Facts, record: Record) -> Result<Entry, Failure> {
+    state_with(session, facts, record, |_| {})
+}
+
+/// As [`state`], with evidence of its own.
+///
+/// # Errors
+/// As the append.
+pub fn state_with(
+    session: &Session,
+    facts: &Facts,
+    record: Record,
+    more: impl FnOnce(&mut Evidence),
+) -> Result<Entry, Failure> {
     let site = &session.site;
     let mut evidence = Evidence::at(facts.now, &site.actor);
+    more(&mut evidence);
     evidence.name = match (&record.target, &record.subject) {
         (Some(target), _) => Some(target.short().to_owned()),
         (None, Some(commit)) => Some(facts.names.served(&site.git, commit, None)?.name),

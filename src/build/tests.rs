@@ -24,6 +24,7 @@ fn binding(app: &App) -> Binding {
         run_as: Account::current().name,
         umask: None,
         work_dir: app.top.with_file_name("work"),
+        points: None,
         signing: Signing { format: SigningFormat::Ssh, key: String::new() },
         openpgp: Vec::new(),
         follow: Vec::new(),

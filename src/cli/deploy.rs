@@ -42,6 +42,9 @@ pub struct DeployArgs {
     /// Keep checking for this long after the proof; roll back automatically on failure (20, or 21 if that fails)
     #[arg(long, value_name = "DURATION", value_parser = config::duration, conflicts_with = "plan")]
     soak: Option<Duration>,
+    /// Take no point of data first, whatever [points] before_deploy says
+    #[arg(long)]
+    no_point: bool,
     /// Show the plan and stop
     #[arg(long)]
     pub(super) plan: bool,
@@ -58,6 +61,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &DeployArgs) -> Result<Exit, Failur
         keep_components: args.keep_component.clone(),
         force: args.force,
         soak: args.soak,
+        no_point: args.no_point,
         plan_only: args.plan,
     };
     Ok(deploy::deploy(&globals.caller(ui), &request)?.status.into())

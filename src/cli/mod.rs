@@ -27,6 +27,7 @@ mod keep;
 mod log;
 mod mark;
 mod outcome;
+mod point;
 mod promote;
 mod reader;
 mod resume;
@@ -111,6 +112,7 @@ enum Verb {
     Unhold(unhold::UnholdArgs),
     Annotate(annotate::AnnotateArgs),
     Saved(saved::SavedArgs),
+    Point(point::PointArgs),
     Fsck(fsck::FsckArgs),
     Hooks(hooks::HooksArgs),
     Sync(sync::SyncArgs),
@@ -151,6 +153,7 @@ impl Verb {
             Verb::Unhold(_) => "unhold",
             Verb::Annotate(_) => "annotate",
             Verb::Saved(_) => "saved",
+            Verb::Point(_) => "point",
             Verb::Fsck(_) => "fsck",
             Verb::Hooks(_) => "hooks",
             Verb::Hook(_) => "hook",
@@ -185,6 +188,7 @@ impl Verb {
             Verb::Flags(args) => args.only_looks(),
             Verb::Eject(args) => args.plan,
             Verb::Saved(args) => args.only_looks(),
+            Verb::Point(args) => args.only_looks(),
             Verb::Fsck(args) => args.only_looks(),
             Verb::Hooks(args) => args.only_looks(),
             Verb::Trust(args) => args.only_looks(),
@@ -281,6 +285,7 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Verb::Unhold(args) => unhold::run(globals, ui, args),
         Verb::Annotate(args) => annotate::run(globals, ui, args),
         Verb::Saved(args) => saved::run(globals, ui, args),
+        Verb::Point(args) => point::run(globals, ui, args),
         Verb::Fsck(args) => fsck::run(globals, ui, args),
         Verb::Hooks(args) => hooks::run(globals, ui, args),
         Verb::Hook(args) => Ok(hooks::run_one(globals, ui, args)),
@@ -311,12 +316,13 @@ fn answered(exit: Exit, verb: Option<&Verb>, ui: &Ui) -> Exit {
 }
 
 /// The verbs by what they are for, as `--help` lists them.
-const GROUPS: [(&str, &[&str]); 7] = [
+const GROUPS: [(&str, &[&str]); 8] = [
     ("Set up", &["init", "doctor", "hooks", "config", "demo", "eject"]),
     ("Deploy", &["deploy", "promote", "demote"]),
     ("Roll back", &["back", "component", "flags", "advise"]),
     ("Look", &["status", "log", "show", "targets", "diff", "check"]),
     ("Judge", &["mark", "unhold", "annotate"]),
+    ("Data", &["point"]),
     ("Runs and services", &["resume", "abort", "service", "saved"]),
     ("Records and hosts", &["sync", "trust", "fsck"]),
 ];

@@ -4,7 +4,7 @@ use schemars::{Schema, schema_for};
 
 use super::{
     advise, apps, check, component, config, demo, doctor, eject, failure, flags, hooks, init, log,
-    mark, promote, saved, service, show, status, targets,
+    mark, point, promote, saved, service, show, status, targets,
 };
 use crate::act::outcome::ChangeAnswer;
 use crate::act::ramp::RampAnswer;
@@ -50,6 +50,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("init", schema_for!(init::InitAnswer)),
         ("log", schema_for!(log::LogAnswer)),
         ("plan", schema_for!(Plan)),
+        ("point", schema_for!(point::PointAnswer)),
         ("promote", schema_for!(promote::PromoteAnswer)),
         ("ramp", schema_for!(RampAnswer)),
         ("saved", schema_for!(saved::SavedAnswer)),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use globset::{GlobMatcher, GlobSet};
 
+use super::data::{DataSource, Points, Settings};
 use super::{Check, Flag, Flags, Rule};
 use crate::model::{
     AppName, CheckName, ComponentId, GroupName, HookMoment, HookStep, RepoPath, ServiceName,
@@ -24,6 +25,12 @@ pub struct Config {
     pub build: Vec<Build>,
     /// `[migrate]`
     pub migrate: Migrate,
+    /// `[data.NAME]`, by name.
+    pub data: Vec<DataSource>,
+    /// `[settings.NAME]`, by name.
+    pub settings: Vec<Settings>,
+    /// `[points]`
+    pub points: Points,
     /// `[service.NAME]`, every service after those it depends on.
     pub services: Vec<Service>,
     /// `[[check]]`, in order.

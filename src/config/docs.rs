@@ -119,8 +119,19 @@ fn the_reference_describes_the_keys_of_the_parser_and_no_others() {
         .map(|key| key.trim_matches('`'))
         .flat_map(|key| key.split('.'))
         .collect();
-    let sections =
-        ["app", "deploy", "stable", "build", "migrate", "service", "check", "component", "rule"];
+    let sections = [
+        "app",
+        "deploy",
+        "stable",
+        "build",
+        "migrate",
+        "data",
+        "settings",
+        "service",
+        "check",
+        "component",
+        "rule",
+    ];
     let is_section = |key: &str| {
         sections.contains(&key)
             || text.contains(&format!("## `[{key}]`"))

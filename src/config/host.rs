@@ -38,6 +38,8 @@ pub struct Binding {
     pub umask: Option<u32>,
     /// Where stages lie: outside the app, on its file system where possible.
     pub work_dir: PathBuf,
+    /// Where rollback points are kept; `None` means in `work_dir`.
+    pub points: Option<PathBuf>,
     /// How records are signed.
     pub signing: Signing,
     /// Fingerprints of OpenPGP keys that are trusted, 40 upper-case hex digits each.
@@ -193,6 +195,7 @@ impl Binding {
             run_as: String::new(),
             umask: None,
             work_dir: dir.to_owned(),
+            points: None,
             signing: Signing { format: SigningFormat::Ssh, key: String::new() },
             openpgp: Vec::new(),
             follow: Vec::new(),
@@ -221,6 +224,16 @@ impl Binding {
             files::sync_file_system(&self.dir)?;
         }
         files::write_durably(&self.file(), text.as_bytes(), 0o644)
+    }
+
+    /// The directory of the rollback points: outside the app's tree.
+    pub fn points_dir(&self) -> PathBuf {
+        self.points.clone().unwrap_or_else(|| self.work_dir.join("points"))
+    }
+
+    /// The password of the rollback points, a file of mode 0600 in `self.dir`.
+    pub fn points_password(&self) -> PathBuf {
+        self.dir.join(POINTS_PASSWORD)
     }
 
     /// The binding's own file, `host.toml` in `self.dir`.
@@ -261,6 +274,7 @@ fn binding(found: safe::Found, dir: &Path) -> Result<Binding, BindingError> {
 const FILE: &str = "host.toml";
 const TRUST: &str = "trust";
 const REVOKED: &str = "revoked";
+const POINTS_PASSWORD: &str = "points.password";
 /// Who may do what.
 const ROLES: &str = "roles.toml";
 

@@ -7,6 +7,7 @@
 mod app;
 mod as_proven;
 mod check;
+mod data;
 #[cfg(test)]
 mod docs;
 mod dropped;
@@ -29,6 +30,7 @@ pub use check::{
     Bounds, Check, CheckGroup, CheckKind, CommandCheck, Comparison, Expected, FileCheck, FilePlace,
     Filler, HttpCheck, LogCheck, LogSource, MetricCheck, MetricSource, Selection, TcpCheck,
 };
+pub use data::{BeforeDeploy, DataEngine, DataSource, KeepPoints, Points, Settings, UrlSource};
 pub use dropped::dropped;
 pub use flags::{
     ApiToken, Apply, DocumentFormat, Flag, FlagApi, FlagSource, FlagSourceKind, Flags, Method,

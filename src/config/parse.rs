@@ -2,6 +2,7 @@
 
 mod check;
 mod component;
+mod data;
 mod flags;
 mod rule;
 mod section;
@@ -81,6 +82,9 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
     let stable = section::stable(root);
     let build = section::build_groups(root);
     let migrate = section::migrate(root);
+    let data = data::data(root);
+    let settings = data::settings(root);
+    let points = data::points(root);
     let services = service::services(root);
     let names = service::names(root);
     let checks = check::checks(root, &names);
@@ -126,6 +130,9 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
         stable: stable?,
         build,
         migrate: migrate?,
+        data: data?,
+        settings: settings?,
+        points: points?,
         services: services?,
         checks: checks?.asked,
         components,

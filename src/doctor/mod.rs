@@ -4,6 +4,7 @@
 mod examination;
 mod flags;
 mod host;
+mod points;
 mod records;
 mod serving;
 mod way_back;
@@ -52,15 +53,16 @@ pub fn examine(git: Git, binding: Result<Binding, BindingError>, actor: String) 
     serving::logs(&site, config, &facts.serving, &observed, &mut found);
     serving::checks(config, &observed, &mut found);
     flags::examine(&site, &facts, &mut found);
+    points::examine(&site, &mut found);
     in_order(found)
 }
 
 /// The order in which things are fixed: what is first may be why the next is wrong.
 fn in_order(mut found: Examination) -> Examination {
-    const ORDER: [&str; 19] = [
+    const ORDER: [&str; 20] = [
         "binding", "tools", "git", "identity", "state", "trust", "signing", "locks", "runs",
         "records", "clock", "config", "services", "checks", "flags", "tree", "target", "stable",
-        "disk",
+        "points", "disk",
     ];
     let place = |finding: &Finding| {
         ORDER.iter().position(|subject| *subject == finding.subject).unwrap_or(ORDER.len())

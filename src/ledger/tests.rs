@@ -54,6 +54,7 @@ impl World {
             run_as: "root".to_owned(),
             umask: None,
             work_dir: root.join("work"),
+            points: None,
             signing: Signing {
                 format: SigningFormat::Ssh,
                 key: home.join("key").display().to_string(),

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuildKey, CheckName, Digest, FlagName, FlagSourceName, FlagValue, GroupName, Oid, RepoPath,
-    RunId, ServiceName,
+    BuildKey, CheckName, Digest, FlagName, FlagSourceName, FlagValue, GroupName, Oid,
+    PointManifest, RepoPath, RunId, ServiceName,
 };
 
 /// What was observed during one act. Unknown fields of a newer version are ignored when read.
@@ -96,6 +96,18 @@ pub struct Evidence {
     /// What was checked out by hand, while what serves by this record had never been restarted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub never_started: Option<Oid>,
+    /// The rollback point, where the record is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<PointEvidence>,
+}
+
+/// A rollback point as its record states it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PointEvidence {
+    /// What it holds.
+    pub manifest: PointManifest,
+    /// The digest of all that is stored in it: the id of its snapshot's tree.
+    pub tree: String,
 }
 
 impl Evidence {
@@ -132,6 +144,7 @@ impl Evidence {
             witnessed: None,
             faults_before: Vec::new(),
             never_started: None,
+            point: None,
         }
     }
 }

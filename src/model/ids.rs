@@ -128,6 +128,16 @@ text_id!(
     FlagName, "flag name", "letters, digits, `_`, `-`, `.`, `:` and `/`, at most 200, the first a letter or `_`", is_flag_name
 );
 text_id!(
+    /// The name of a `[data.NAME]` or `[settings.NAME]`.
+    DataName, "data name", "letters, digits, `-` and `_`, at most 64", |v| plain_name(v, "-_")
+);
+text_id!(
+    /// A rollback point, e.g. `p118`.
+    PointId, "point", "`p` and a number, e.g. `p118`", |v| v.strip_prefix('p').is_some_and(|n| {
+        !n.is_empty() && n.len() <= 9 && !n.starts_with('0') && n.bytes().all(|b| b.is_ascii_digit())
+    })
+);
+text_id!(
     /// The name of a `[[build]]` group.
     GroupName, "build group name", "letters, digits, `-`, `_` and `.`, at most 64", |v| plain_name(v, "-_.")
 );
@@ -141,6 +151,18 @@ text_id!(
     /// A full git object id: 40 (SHA-1) or 64 (SHA-256) lower-case hex digits.
     Oid, "object id", "40 or 64 lower-case hex digits", |v| is_hex(v, &[40, 64])
 );
+
+impl PointId {
+    /// The point of this number.
+    pub fn of(number: u32) -> Self {
+        Self(format!("p{number}"))
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u32 {
+        self.0[1..].parse().unwrap_or(0)
+    }
+}
 
 fn is_hex(value: &str, lengths: &[usize]) -> bool {
     lengths.contains(&value.len())

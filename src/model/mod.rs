@@ -13,18 +13,20 @@ pub(crate) mod mutated;
 mod narration;
 mod path;
 mod plan;
+mod point;
 mod record;
 mod redact;
 mod revoked;
 
 pub use evidence::{
     ArtifactEvidence, Cause, CheckEvidence, Evidence, FlagEvidence, OutsideFile, OutsideFiles,
-    Probe, SavedFile, ServiceEvidence, SkippedTarget, StepEvidence, Witnessed, WitnessedProcess,
+    PointEvidence, Probe, SavedFile, ServiceEvidence, SkippedTarget, StepEvidence, Witnessed,
+    WitnessedProcess,
 };
 pub use flag::{FlagChange, FlagValue, HiddenFlags};
 pub use ids::{
-    AppName, BuildKey, ChainId, CheckName, ComponentId, Digest, EnvironmentName, FlagName,
-    FlagSourceName, GroupName, IdError, Oid, RunId, Seq, ServiceName, WriterId,
+    AppName, BuildKey, ChainId, CheckName, ComponentId, DataName, Digest, EnvironmentName,
+    FlagName, FlagSourceName, GroupName, IdError, Oid, PointId, RunId, Seq, ServiceName, WriterId,
 };
 pub use moment::{BootClock, CORRECTION, Moment};
 pub use narration::{Narration, Narrator};
@@ -33,6 +35,7 @@ pub use plan::{
     Activation, ArtifactMove, BuildStep, CheckedPlan, FlagStep, HookMoment, HookStep, Keep,
     OutputChoice, PathChange, Plan, Recorded, Save, Served, Step, TreeEntry, TreeMode,
 };
+pub use point::{Health, PointItem, PointKind, PointManifest, PostgresFacts};
 pub use record::{
     AdoptedTag, Event, HistoryLine, Hold, Judgement, Outcome, Person, Record, Seen, TargetRef,
     Verdict,

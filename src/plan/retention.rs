@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::PlanError;
 use super::candidates::{self, Candidates};
 use super::facts::Facts;
+use crate::data;
 use crate::ledger;
 use crate::model::{ArtifactEvidence, BuildKey, Oid};
 use crate::site::Site;
@@ -48,6 +49,14 @@ pub fn prune(site: &Site, facts: &Facts) {
     };
     let entries = ways.iter().chain([&facts.serving.commit]);
     entries.filter_map(|commit| facts.last_record_of(site, commit)).for_each(&mut need);
+    match data::artifacts_of_points(&site.state()) {
+        Ok(named) => needed.extend(named),
+        Err(error) => {
+            // What the points name is not known.
+            tracing::warn!("artifacts are not removed: points.json: {error}");
+            return;
+        }
+    }
     match site.store.prune(&needed, BESIDES.min(most)) {
         Ok(removed) => tracing::debug!("{} artifacts removed", removed.len()),
         Err(error) => tracing::warn!("artifacts could not be removed: {error}"),

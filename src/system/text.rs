@@ -84,6 +84,24 @@ pub fn clock_word(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// `512 B`, `1.5 KiB`, `12 MiB`: at most three digits.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    // As precise as it is shown.
+    #[allow(clippy::cast_precision_loss)]
+    let mut size = count as f64 / 1024.0;
+    let mut unit = 0;
+    while size >= 999.5 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    let digits = usize::from(size < 9.95);
+    format!("{size:.digits$} {}", UNITS[unit])
+}
+
 /// `1 record`, `2 records`.
 pub fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }

@@ -15,12 +15,13 @@ use source::{File, files};
 fn may_use() -> BTreeMap<&'static str, Vec<&'static str>> {
     let ground = ["model", "config", "system"];
     let with = |more: &[&'static str]| [&ground, more].concat();
-    let parts = ["target", "ledger", "layout", "build", "service", "check", "flag"];
+    let parts = ["target", "ledger", "layout", "build", "service", "check", "flag", "data"];
     BTreeMap::from([
         ("model", vec![]),
         ("config", vec!["model", "system"]),
         ("system", vec!["model"]),
         ("build", with(&[])),
+        ("data", with(&[])),
         ("ledger", with(&[])),
         ("service", with(&[])),
         ("target", vec!["model"]),

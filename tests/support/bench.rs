@@ -150,6 +150,7 @@ fn binding(top: &Path) -> Binding {
         run_as: gitroll::system::user::Account::current().name,
         umask: None,
         work_dir: top.to_owned(),
+        points: None,
         signing: Signing { format: SigningFormat::Ssh, key: String::new() },
         openpgp: Vec::new(),
         follow: Vec::new(),

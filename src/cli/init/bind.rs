@@ -228,6 +228,7 @@ fn fresh(
     Ok(Binding {
         dir,
         work_dir: work_dir(git.top(), &app, account),
+        points: None,
         app,
         path: git.top().to_owned(),
         environment,

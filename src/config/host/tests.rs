@@ -16,6 +16,7 @@ fn binding(dir: &Path, path: &Path) -> Binding {
         run_as: "deploy".to_owned(),
         umask: Some(0o027),
         work_dir: "/opt/.gitroll-shop".into(),
+        points: None,
         signing: Signing { format: SigningFormat::Ssh, key: "/home/deploy/a \"key\"".to_owned() },
         openpgp: vec!["0123456789ABCDEF0123456789ABCDEF01234567".to_owned()],
         follow: vec!["SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU".to_owned()],

@@ -64,6 +64,18 @@ fn binding(root: &Table<'_>, dir: &Path) -> Option<Binding> {
         }
         Some(work_dir)
     });
+    let points = or(
+        root.get("points"),
+        || None,
+        |item| {
+            let points = absolute(&item)?;
+            if path.as_ref().is_some_and(|path| points.starts_with(path)) {
+                item.add("must lie outside the work tree");
+                return None;
+            }
+            Some(Some(points))
+        },
+    );
     let signing = root.need("signing").and_then(|item| signing(&item));
     let trust = or(root.get("trust"), Default::default, |item| {
         let table = item.table("[trust]")?;
@@ -101,6 +113,7 @@ fn binding(root: &Table<'_>, dir: &Path) -> Option<Binding> {
         run_as: run_as?,
         umask: umask?,
         work_dir: work_dir?,
+        points: points?,
         signing: signing?,
         openpgp,
         follow,
@@ -270,6 +283,10 @@ pub(super) fn write(binding: &Binding) -> Result<String, String> {
         Some(mask) => format!("umask = {}\n", quote(&format!("{mask:03o}"))),
         None => "# umask = \"022\"\n".to_owned(),
     };
+    let points = match &binding.points {
+        Some(dir) => format!("points = {}\n", path(dir)?),
+        None => String::new(),
+    };
     let take_over: Result<Vec<String>, String> =
         binding.take_over.iter().map(|dir| path(dir)).collect();
     let take_over = match take_over?.join(", ") {
@@ -308,7 +325,7 @@ run_as = {run_as}
 {umask}\
 # Builds are staged here: outside the work tree, on the same file system if possible.
 work_dir = {work_dir}
-{take_over}
+{points}{take_over}
 [signing]
 # \"ssh\" (key: path of a key file; a .pub file means the agent's key) or \"openpgp\" (key: a fingerprint).
 format = {format}

@@ -246,7 +246,8 @@ pub(super) fn environment(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
     all(variables.collect::<Vec<_>>()).map(|variables| variables.into_iter().collect())
 }
 
-fn is_variable(name: &str) -> bool {
+/// Whether a text can be the name of a variable.
+pub(super) fn is_variable(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')

@@ -1,0 +1,28 @@
+//! Rollback points: copies of databases, files and settings, in a repository of restic's format outside the app.
+//!
+//! Nothing here changes what the app uses: copies are read from it, and restored only into other places.
+
+mod command;
+mod copies;
+mod diff;
+mod error;
+mod kept_artifacts;
+mod key;
+mod place;
+mod postgres;
+mod retention;
+mod source;
+mod sqlite;
+mod store;
+mod trial;
+mod unpack;
+
+pub use copies::{Copies, CopyJob, copies};
+pub use diff::{Difference, differences};
+pub use error::DataError;
+pub use kept_artifacts::{artifacts_of_points, remember_artifacts};
+pub use key::KeyState;
+pub use place::Host;
+pub use retention::{Keeping, Ruling, rule};
+pub use store::{PointStore, StoredPoint, Verified, Writing};
+pub use trial::try_out;
