@@ -38,7 +38,7 @@ pub fn before_push(caller: &Caller, lines: &str) -> Result<Verdict, Failure> {
     let pushed: Vec<PushedRef> = pushed.collect();
     let session = Session::look(caller)?;
     let site = &session.site;
-    let ledger = ledger::read(&site.git, &site.binding).map_err(Failure::from);
+    let ledger = site.ledger().map_err(Failure::from);
     let own = ledger.as_ref().ok().and_then(|l| l.chains.get(&site.binding.writer)?.entries.last());
     let accepted = own.and_then(|last| ledger::config(&site.git, last).ok());
     let accepted = accepted.and_then(|text| config::parse(&text, "gitroll.toml").ok());

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::moved;
 use super::session::{Session, held};
 use crate::engine::{self, KEEPING, Lock, watchdog};
-use crate::ledger::{self, History, Ledger};
+use crate::ledger::{History, Ledger};
 use crate::model::Oid;
 use crate::plan::holds;
 use crate::site::{Site, hooks};
@@ -42,7 +42,7 @@ pub fn moved(caller: &Caller) -> Result<Option<String>, Failure> {
     if !site.git.unfinished().is_empty() {
         return record().map(|()| None);
     }
-    let ledger = ledger::read(&site.git, &site.binding)?;
+    let ledger = site.ledger()?;
     if !moved::is_pending(site, &head, &ledger)? {
         return Ok(None);
     }

@@ -5,7 +5,7 @@
 
 use super::failure::Failure;
 use crate::engine;
-use crate::ledger::{self, Draft, Entry, Ledger};
+use crate::ledger::{Draft, Entry, Ledger};
 use crate::model::{BootClock, Event, Evidence, Oid, Outcome, Record};
 use crate::plan::facts::Facts;
 use crate::site::{Site, hooks};
@@ -44,7 +44,8 @@ pub fn catch_up(site: &Site) -> Result<(), Failure> {
     if is_known(site, &head) || !site.git.unfinished().is_empty() {
         return Ok(());
     }
-    if !is_pending(site, &head, &ledger::read(&site.git, &site.binding)?)? {
+    let ledger = site.ledger()?;
+    if !is_pending(site, &head, &ledger)? {
         return Ok(());
     }
     let facts = Facts::gather(site)?;
@@ -70,7 +71,7 @@ pub fn is_pending(site: &Site, head: &Oid, ledger: &Ledger) -> Result<bool, Fail
 /// # Errors
 /// As [`catch_up`].
 pub fn append(site: &Site, facts: &Facts, running: Option<&Running>) -> Result<(), Failure> {
-    let ledger = ledger::read(&site.git, &site.binding)?;
+    let ledger = site.ledger()?;
     let head = site.git.head()?.commit;
     let reached = mark(site, &head);
     // Started while HEAD was there, and not at an earlier visit.

@@ -104,10 +104,10 @@ pub fn sync(caller: &Caller, request: &SyncRequest) -> Result<SyncReport, Failur
     let before = lengths(&facts.ledger);
     session.letting_others_in(|| exchange(site, &facts, &mut report))?;
     session.be_at_work()?;
-    let mut after = ledger::read(&site.git, &site.binding)?;
+    let mut after = site.ledger()?;
     report.trust = trust::follow(&session, &after)?;
     if !report.trust.is_empty() {
-        after = ledger::read(&site.git, &site.binding)?;
+        after = site.ledger()?;
     }
     for entry in revoke::proposals(&site.git, &site.binding, &after)? {
         let record = &entry.record;

@@ -133,7 +133,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
     let parsed = config::parse(&config_text, "gitroll.toml")?;
     let names = Names::of(&site.git, &parsed.stable.pattern)?;
     let checked_out = names.served(&site.git, &head.commit, Some(&parsed))?;
-    let ledger = ledger::read(&site.git, &site.binding)?;
+    let ledger = site.ledger()?;
     let begun = ledger.chains.contains_key(&site.binding.writer);
     let age = age::of(&session, &parsed, &names, &checked_out, begun)?;
     let served = age.serving.clone();

@@ -1,5 +1,7 @@
 //! Reading records from any clone, bound or not.
 
+use std::rc::Rc;
+
 use super::failure::{Failure, Status};
 use super::globals::Globals;
 use super::session;
@@ -22,7 +24,7 @@ pub struct Reader {
     /// The environment.
     pub environment: EnvironmentName,
     /// The chains.
-    pub ledger: Ledger,
+    pub ledger: Rc<Ledger>,
     /// What failed here before anything was touched, the latest first.
     pub attempts: Vec<Attempt>,
 }
@@ -41,7 +43,7 @@ impl Reader {
         if let Ok(binding) = binding
             && wanted.as_ref().is_none_or(|name| *name == binding.environment)
         {
-            let ledger = ledger::read_as_seen(&git, &binding)?;
+            let ledger = Rc::new(ledger::read_as_seen(&git, &binding)?);
             if let Some(dispute) = &ledger.dispute {
                 say_disputed(ui, &binding, dispute);
             }
@@ -61,7 +63,7 @@ impl Reader {
             None => only_environment(&git)?,
         };
         ui.say("this checkout is not bound to that environment: signatures were not verified");
-        let ledger = ledger::read_unverified(&git, &environment)?;
+        let ledger = Rc::new(ledger::read_unverified(&git, &environment)?);
         Ok(Self { git, binding: None, environment, ledger, attempts: Vec::new() })
     }
 

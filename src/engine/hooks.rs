@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use super::entry::{Entry, RunResult};
 use super::error::{EngineError, StepError};
 use super::run::{Run, hidden_flags};
-use crate::ledger;
 use crate::model::{Event, HookMoment, HookStep, Narration, Narrator, Redactor, Served};
 use crate::site::Site;
 use crate::system::process::{Invocation, telling_lines};
@@ -203,7 +202,7 @@ fn environment(
 
 /// The number that the next record of this chain gets.
 fn next_record(site: &Site) -> Option<u64> {
-    let ledger = ledger::read(&site.git, &site.binding).ok()?;
+    let ledger = site.ledger().ok()?;
     let last = ledger.chains.get(&site.binding.writer)?.entries.last()?;
     Some(last.record.seq.0 + 1)
 }

@@ -56,12 +56,13 @@ pub(super) fn record(
 pub fn append(site: &Site, draft: &Draft) -> Result<ledger::Entry, LedgerError> {
     let mut tries = 0;
     loop {
-        let before = ledger::read(&site.git, &site.binding)?;
+        let before = site.ledger()?;
         match ledger::append(&site.git, &site.binding, &before, draft.clone()) {
             Err(LedgerError::Raced) if tries < TRIES => tries += 1,
             Err(error) => return Err(error),
             Ok(entry) => {
-                project(site, &ledger::read(&site.git, &site.binding)?, Projecting::Onward);
+                let ledger = site.ledger()?;
+                project(site, &ledger, Projecting::Onward);
                 return Ok(entry);
             }
         }
@@ -113,7 +114,7 @@ pub fn sign_queued(site: &Site) -> Result<usize, LedgerError> {
             |problem: String| LedgerError::Malformed { name: path.display().to_string(), problem };
         let bytes = files::read_state(&path).map_err(|e| unreadable(e.to_string()))?;
         let draft: Draft = serde_json::from_slice(&bytes).map_err(|e| unreadable(e.to_string()))?;
-        let known = ledger::recorded(&site.git, &ledger::read(&site.git, &site.binding)?, &draft)?;
+        let known = ledger::recorded(&site.git, &*site.ledger()?, &draft)?;
         let entry = known.map_or_else(|| append(site, &draft), Ok)?;
         // Before it is gone: what comes after it may lift it by the name that it had until now.
         rename_in_queue(site, &path, draft.provisional_digest(), entry.digest)
@@ -154,7 +155,7 @@ pub fn published_head(site: &Site) -> Option<Oid> {
 
 fn already_recorded(site: &Site, run: &Run) -> Result<Option<ledger::Entry>, EngineError> {
     // What was recorded is recorded, whether it is believed now or not.
-    let ledger = ledger::read_as_seen(&site.git, &site.binding)?;
+    let ledger = site.ledger_as_seen()?;
     let Some(entry) = ledger.chains.get(&site.binding.writer).and_then(|c| c.entries.last()) else {
         return Ok(None);
     };

@@ -14,10 +14,17 @@ use crate::system::git::{Commit, Git, ObjectKind};
 #[derive(Debug)]
 pub(super) struct Walked {
     pub chain: Chain,
-    /// The tag objects, in the order of the chain's entries.
+    /// The tag objects of the newest entries, in the order of these: of all but those that were known as a chain.
     pub objects: Vec<Vec<u8>>,
     /// How many of the entries, the newest, were read from git.
     pub read: usize,
+}
+
+impl Chain {
+    /// Its newest entry, if this commit carries it.
+    fn last_at(&self, commit: &Oid) -> Option<&Entry> {
+        self.entries.last().filter(|last| last.commit == *commit)
+    }
 }
 
 impl Entry {
@@ -43,6 +50,15 @@ pub(super) struct Expected<'a> {
     pub chain: Option<&'a ChainId>,
 }
 
+/// What is known of a chain without git, up to some record: nothing above that is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Below<'a> {
+    /// With the bytes of its records.
+    pub kept: Option<&'a Kept>,
+    /// Read and verified before by the same command.
+    pub chain: Option<&'a Chain>,
+}
+
 /// Reads a chain back from its head, oldest record first, and checks that it is one: positions without
 /// a gap down to 1, each naming the digest of the one before, all of the same app, environment, writer
 /// and chain.
@@ -53,11 +69,25 @@ pub(super) fn walk(
     git: &Git,
     head: &Oid,
     expected: Expected<'_>,
-    kept: Option<&Kept>,
+    below: Below<'_>,
 ) -> Result<Walked, LedgerError> {
     let (mut entries, mut objects): (Vec<Entry>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
     let mut next = head.clone();
     loop {
+        if let Some((known, last)) =
+            below.chain.and_then(|known| Some((known, known.last_at(&next)?)))
+        {
+            if let Some(later) = entries.last() {
+                check_record(last, Some(&later.record), expected)?;
+            }
+            entries.reverse();
+            objects.reverse();
+            let read = entries.len();
+            let (writer, id) = (known.writer.clone(), known.id.clone());
+            let entries = known.entries.iter().cloned().chain(entries).collect();
+            let chain = Chain { writer, id, entries };
+            return Ok(Walked { chain, objects, read });
+        }
         let commit = git.commit(&next)?;
         let (entry, object) = entry(git, &commit, expected.writer)?;
         let later = entries.last().map(|later| &later.record);
@@ -66,7 +96,7 @@ pub(super) fn walk(
         entries.push(entry);
         objects.push(object);
         let read = entries.len();
-        let kept = kept.filter(|kept| seq != Seq::FIRST && kept.ends_with(&next));
+        let kept = below.kept.filter(|kept| seq != Seq::FIRST && kept.ends_with(&next));
         if let Some(kept) = kept
             && !append_kept(kept, &mut entries, &mut objects, expected)
         {

@@ -13,6 +13,7 @@ pub mod key;
 mod project;
 mod pushed;
 mod queue;
+mod reading;
 pub mod revoke;
 mod roles_file;
 mod seen;
@@ -33,6 +34,7 @@ pub use fsck::{ChainSummary, Examined, Finding, FindingKind, Scope, examine, rep
 pub use project::{Projecting, project};
 pub use pushed::{PushedRef, check_pushed, only_adds};
 pub use queue::{queue_dir, queued, queued_drafts, recorded};
+pub use reading::Reading;
 pub use seen::{read_as_seen, read_with_queue, restore_chains};
 pub use tags::{create_tag, verify_tag};
 pub use verify::{read, read_unverified};

@@ -154,7 +154,7 @@ fn set_tags(
     tags: &mut Tags,
     taken: &mut Vec<NameTaken>,
 ) -> Result<(), LedgerError> {
-    let mut edits = Vec::new();
+    let (mut objects, mut edits) = (Vec::new(), Vec::new());
     for entry in entries {
         let Some(name) = tag_of(environment, entry) else {
             continue;
@@ -171,11 +171,13 @@ fn set_tags(
             taken.push(NameTaken { name, by });
             continue;
         }
-        let id = git.write_object(ObjectKind::Tag, &object)?;
+        let id = git.id_of(ObjectKind::Tag, &object)?;
+        objects.push(object);
         tags.insert(name.clone(), id.clone());
         edits.push(RefEdit { name, new: Some(id), old });
     }
     if !edits.is_empty() {
+        git.write_objects(ObjectKind::Tag, &objects)?;
         git.update_refs(&edits, "gitroll: project")?;
     }
     Ok(())
@@ -187,16 +189,19 @@ fn set_notes(git: &Git, notes: &str, entries: &[Entry], noted: usize) -> Result<
     for entry in entries.iter().filter(|entry| touched.contains(&entry.object)) {
         about.entry(&entry.object).or_default().push(entry);
     }
+    let Some(last) = entries.last() else { return Ok(()) };
+    let there = if about.is_empty() { BTreeMap::new() } else { git.notes(notes)? };
+    let mut missing = Vec::new();
     for (commit, entries) in about {
         let text = note(&entries);
-        if git.note(notes, commit)?.as_deref() == Some(&text) {
-            continue;
-        }
-        if let Some(last) = entries.last() {
-            git.set_note(notes, commit, &text, &last.tagger)?;
+        if there.get(commit) != Some(&git.id_of(ObjectKind::Blob, text.as_bytes())?) {
+            missing.push((commit, text));
         }
     }
-    Ok(())
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Ok(git.set_notes(notes, &missing, &last.tagger)?)
 }
 
 /// The tag a record has: those that say what serves, or what was there before someone moved HEAD. A promotion is

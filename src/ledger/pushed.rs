@@ -152,7 +152,8 @@ fn grows(
     let told = |why: String| format!("the history of {writer} in {environment}: {why}");
     let read = |head: &Oid, chain, app| {
         let expected = Expected { environment, writer, app, chain };
-        chain::walk(git, head, expected, None).map_err(|error| told(error.to_string()))
+        chain::walk(git, head, expected, chain::Below::default())
+            .map_err(|error| told(error.to_string()))
     };
     let before = pushed.old.as_ref().map(|old| read(old, None, None)).transpose()?;
     let known = before.as_ref().and_then(|walked| walked.chain.entries.first());

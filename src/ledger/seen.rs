@@ -2,7 +2,7 @@
 //! file, a revoked key or a chain that somebody rewrote.
 
 use super::cache::{Cache, Known};
-use super::chain::{self, Expected};
+use super::chain::{self, Below, Expected};
 use super::codec;
 use super::entry::{Chain, Dispute, Draft, Entry, Ledger, LedgerError, chain_prefix, chain_ref};
 use super::queue;
@@ -46,7 +46,7 @@ fn as_known(git: &Git, binding: &Binding, name: &str, known: &Known) -> Option<C
     };
     let there = git.find_ref(name).ok().flatten();
     known.heads().chain(&there).find_map(|head| {
-        let mut chain = chain::walk(git, head, expected, None).ok()?.chain;
+        let mut chain = chain::walk(git, head, expected, Below::default()).ok()?.chain;
         // Every record names the digest of the one before it.
         if chain::lacks(&chain.entries, known.seq, &known.digest).is_some() {
             return None;

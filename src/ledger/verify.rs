@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
+use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::cache::Cache;
-use super::chain::{self, Expected, Walked};
+use super::chain::{self, Below, Expected, Walked};
 use super::entry::{Chain, Entry, Ledger, LedgerError, chain_prefix, chain_ref};
 use super::kept::{self, Kept};
+use super::reading::{Identity, Known};
 use super::signing;
 use super::trust::{EXPIRED, Trust, Validity};
 use crate::config::Binding;
@@ -29,13 +31,32 @@ const ATTEMPTS: usize = 3;
 /// When git cannot be read, and when the binding's own chain is not trusted: nothing may be decided as
 /// if it were not there. Another chain that is not trusted lands in [`Ledger::refused`].
 pub fn read(git: &Git, binding: &Binding) -> Result<Ledger, LedgerError> {
+    // Nobody else has it.
+    read_after(git, binding, None).map(|known| Rc::into_inner(known.ledger).unwrap_or_default())
+}
+
+/// [`read`], going on from what was read `before`.
+pub(super) fn read_after(
+    git: &Git,
+    binding: &Binding,
+    before: Option<&Known>,
+) -> Result<Known, LedgerError> {
     let prefix = chain_prefix(&binding.environment);
     let mut attempt = 1;
     loop {
         // The cache first: what it knows was in the refs before they are listed here.
         let cache = Cache::load(git);
         let refs = git.refs(&prefix)?;
-        let result = Reader::new(git, binding, cache).read(&refs);
+        let reader = Reader::new(git, binding, cache);
+        let trust = reader.trust.digest;
+        let before = before.filter(|before| before.holds(binding, &trust));
+        if let Some(same) = before.filter(|before| before.refs == refs) {
+            return Ok(same.clone());
+        }
+        // What each key signed without its role is found in the bytes of the records, so these are read again.
+        let known = before.filter(|_| !reader.trust.roles.are_given());
+        let reader = Reader { known: known.map(|known| &*known.ledger), ..reader };
+        let result = reader.read(&refs);
         let disturbed = match &result {
             Ok(ledger) => {
                 ledger.refused.iter().any(|(_, why)| matches!(why, LedgerError::Rewritten { .. }))
@@ -43,7 +64,8 @@ pub fn read(git: &Git, binding: &Binding) -> Result<Ledger, LedgerError> {
             Err(error) => matches!(error, LedgerError::Rewritten { .. }),
         };
         if !disturbed || attempt == ATTEMPTS || git.refs(&prefix)? == refs {
-            return result;
+            let ledger = Rc::new(result?);
+            return Ok(Known { of: Identity::of(binding), refs, trust, ledger });
         }
         attempt += 1;
     }
@@ -59,7 +81,7 @@ pub fn read_unverified(git: &Git, environment: &EnvironmentName) -> Result<Ledge
     for Ref { name, id } in git.refs(&chain_prefix(environment))? {
         let read = writer_of(environment, &name).and_then(|writer| {
             let expected = Expected { environment, writer: &writer, app: None, chain: None };
-            Ok((chain::walk(git, &id, expected, None)?, writer))
+            Ok((chain::walk(git, &id, expected, Below::default())?, writer))
         });
         match read {
             Ok((walked, writer)) => {
@@ -80,6 +102,8 @@ pub(super) struct Reader<'a> {
     /// The own chain may be refused like any other.
     each: bool,
     without_role: BTreeMap<Digest, String>,
+    /// What this command read and verified before, under the same trust.
+    known: Option<&'a Ledger>,
 }
 
 impl<'a> Reader<'a> {
@@ -93,6 +117,7 @@ impl<'a> Reader<'a> {
             cache,
             each: false,
             without_role: BTreeMap::new(),
+            known: None,
         }
     }
 
@@ -146,9 +171,15 @@ impl<'a> Reader<'a> {
             chain: own.then_some(&self.binding.chain),
         };
         // Who examines everything reads everything from git.
-        let kept = if self.each { None } else { Kept::load(self.git, name) };
-        let Walked { chain, objects, read } = chain::walk(self.git, head, expected, kept.as_ref())?;
+        let before = self.known.and_then(|known| known.chains.get(writer));
+        let kept = if self.each || before.is_some() { None } else { Kept::load(self.git, name) };
+        let below = Below { kept: kept.as_ref(), chain: before };
+        let Walked { chain, objects, read } = chain::walk(self.git, head, expected, below)?;
         let entries = &chain.entries;
+        tracing::debug!(
+            "ledger: {writer}: {} records read, {read} of them from git",
+            objects.len()
+        );
         let known = self.cache.known(name).map_or(Ok(Seq(0)), |known| {
             match chain::lacks(entries, known.seq, &known.digest) {
                 None => Ok(known.seq),
@@ -164,7 +195,10 @@ impl<'a> Reader<'a> {
             .iter()
             .rposition(|entry| Some(&entry.commit) == verified)
             .map_or(0, |last| last + 1);
-        let pairs: Vec<_> = entries.iter().zip(&objects).skip(done).collect();
+        // Those without their bytes were verified when this command first read them.
+        let first = entries.len() - objects.len();
+        let new = done.saturating_sub(first);
+        let pairs: Vec<_> = entries[first..].iter().zip(&objects).skip(new).collect();
         verify(&self.trust, &pairs, known)?;
         self.find_without_role(entries, &objects);
         if own {
@@ -174,7 +208,7 @@ impl<'a> Reader<'a> {
         if let Some((last, _)) = pairs.last() {
             self.cache.remember(name, &self.trust.digest, last);
         }
-        if read > kept::AFTER {
+        if read > kept::AFTER && first == 0 {
             kept::save(self.git, name, entries, &objects);
         }
         Ok(chain)

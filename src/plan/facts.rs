@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use jiff::Timestamp;
 
@@ -31,7 +32,7 @@ pub struct Facts {
     /// Where HEAD is.
     pub head: Head,
     /// All trusted chains; the own one as this host has seen it, and with what it could not sign yet.
-    pub ledger: Ledger,
+    pub ledger: Rc<Ledger>,
     /// What they say together.
     pub history: History,
     /// The configuration that was last accepted here.
@@ -90,7 +91,7 @@ impl Facts {
     /// # Errors
     /// When the repository or the own chain cannot be read.
     pub fn gather(site: &Site) -> Result<Self, PlanError> {
-        let ledger = ledger::read_with_queue(&site.git, &site.binding)?;
+        let ledger = site.ledger_with_queue()?;
         let history = History::of(&ledger, Some(&site.binding.writer));
         let chain = own_chain(&ledger, site)?;
         let accepted = accepted(site, chain)?;

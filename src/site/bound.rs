@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::earlier_secrets::with_earlier;
 use crate::build::Store;
 use crate::config::{Binding, Config};
 use crate::layout::{LocalFiles, RunPlaces};
+use crate::ledger::{Ledger, LedgerError, Reading};
 use crate::model::{
     HistoryLine, Person, Plan, Redactor, RepoPath, RunId, Served, dotenv, is_secret_value,
     looks_secret,
@@ -26,6 +28,7 @@ pub struct Site {
     pub store: Store,
     /// The person who acts.
     pub actor: String,
+    reading: Reading,
 }
 
 impl Site {
@@ -36,7 +39,31 @@ impl Site {
             Redactor::of_dotenv(&files::read_plain(&path, dotenv::MOST_BYTES).unwrap_or_default())
         });
         let store = Store::of(&git);
-        Self { git, binding, store, actor }
+        Self { git, binding, store, actor, reading: Reading::default() }
+    }
+
+    /// The environment's chains as they are now: read once, and further where one grew since.
+    ///
+    /// # Errors
+    /// As [`crate::ledger::read`].
+    pub fn ledger(&self) -> Result<Rc<Ledger>, LedgerError> {
+        self.reading.ledger(&self.git, &self.binding)
+    }
+
+    /// [`Site::ledger`], the own chain as this host has seen it where it cannot be believed now.
+    ///
+    /// # Errors
+    /// As [`crate::ledger::read_as_seen`].
+    pub fn ledger_as_seen(&self) -> Result<Rc<Ledger>, LedgerError> {
+        self.reading.as_seen(&self.git, &self.binding)
+    }
+
+    /// [`Site::ledger_as_seen`] with what this host did and could not sign yet.
+    ///
+    /// # Errors
+    /// As [`crate::ledger::read_with_queue`].
+    pub fn ledger_with_queue(&self) -> Result<Rc<Ledger>, LedgerError> {
+        self.reading.with_queue(&self.git, &self.binding)
     }
 
     /// gitroll's own directory in the repository.

@@ -47,7 +47,7 @@ fn write_and_move(git: &Git, person: &Person) {
     let commit = git.write_commit(&tree, std::slice::from_ref(&head), person, "x").unwrap();
     let edit = RefEdit { name: "refs/tags/x".to_owned(), new: Some(commit.clone()), old: None };
     git.update_refs(&[edit], "x").unwrap();
-    git.set_note("refs/notes/x", &head, "x", person).unwrap();
+    git.set_notes("refs/notes/x", &[(&head, "x".to_owned())], person).unwrap();
     git.reset_index(&commit).unwrap();
     git.move_head(&head, &commit, "x").unwrap();
 }

@@ -1,5 +1,6 @@
 //! Notes, in the very layout of `git notes`.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::thread;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use gix::bstr::ByteSlice;
 use gix::note::plumbing::State;
 use gix::objs::{Data, Find, Kind, Write};
 
-use crate::model::{Oid, Person};
+use crate::model::{Oid, Person, TreeMode};
 
 use super::object::{ObjectKind, gix_id, object_error, oid};
 use super::refs::RefEdit;
@@ -20,21 +21,24 @@ const TRIES: u64 = 40;
 const MOST_BYTES: u64 = 16 << 20;
 
 impl Git {
-    /// Sets the note of `object` in the notes ref to `text` (compare and swap, retried).
+    /// Sets the notes of objects in the notes ref, all in one commit (compare and swap, retried).
     ///
     /// # Errors
     /// `Ref` when the notes ref cannot be moved, `Object`, `Io`.
-    pub fn set_note(
+    pub fn set_notes(
         &self,
         notes_ref: &str,
-        object: &Oid,
-        text: &str,
+        notes: &[(&Oid, String)],
         person: &Person,
     ) -> Result<(), GitError> {
+        let texts: Vec<Vec<u8>> = notes.iter().map(|(_, text)| text.as_bytes().to_vec()).collect();
+        let blobs = self.write_objects(ObjectKind::Blob, &texts)?;
+        let notes: Vec<(&Oid, &Oid)> =
+            notes.iter().zip(&blobs).map(|((object, _), blob)| (*object, blob)).collect();
         let mut tries = 0;
         loop {
             let old = self.find_ref(notes_ref)?;
-            let edit = match self.with_note(old.as_ref(), object, text, person)? {
+            let edit = match self.with_notes(old.as_ref(), &notes, person)? {
                 Some(new) => {
                     RefEdit { name: notes_ref.to_owned(), new: Some(new), old: old.clone() }
                 }
@@ -48,6 +52,23 @@ impl Git {
                 other => return other,
             }
         }
+    }
+
+    /// The blob of each note in the notes ref, by the object that it is about.
+    ///
+    /// # Errors
+    /// `Ref`, `Object`.
+    pub fn notes(&self, notes_ref: &str) -> Result<BTreeMap<Oid, Oid>, GitError> {
+        let Some(tip) = self.find_ref(notes_ref)? else { return Ok(BTreeMap::new()) };
+        let mut notes = BTreeMap::new();
+        for (path, entry) in self.entries(&tip)? {
+            // Whoever writes notes by hand may put something else beside them.
+            let about = String::from_utf8_lossy(path.as_bytes()).replace('/', "").parse();
+            if let (Ok(about), TreeMode::File) = (about, entry.mode) {
+                notes.insert(about, entry.id);
+            }
+        }
+        Ok(notes)
     }
 
     /// The note of `object` in the notes ref.
@@ -66,26 +87,29 @@ impl Git {
             .transpose()
     }
 
-    /// A commit on `old` that gives `object` this note; `None` if it has it already.
-    fn with_note(
+    /// A commit on `old` that gives objects these blobs for notes; `None` if they have them already.
+    fn with_notes(
         &self,
         old: Option<&Oid>,
-        object: &Oid,
-        text: &str,
+        notes: &[(&Oid, &Oid)],
         person: &Person,
     ) -> Result<Option<Oid>, GitError> {
-        let failed = |e: gix::Error| object_error(object, &format!("its note: {e:#}"));
         let key =
-            gix_id(object).ok_or_else(|| object_error(object, "it is not an object id here"))?;
+            |id: &Oid| gix_id(id).ok_or_else(|| object_error(id, "it is not an object id here"));
         let objects = Durable(self);
         let mut state = self.notes_at(old, &objects)?;
-        let blob = self.write_object(ObjectKind::Blob, text.as_bytes())?;
-        let blob_key =
-            gix_id(&blob).ok_or_else(|| object_error(&blob, "it is not an object id here"))?;
-        if self.note_blob(&mut state, object, &objects)? == Some(blob_key) {
-            return Ok(None);
+        let mut last = None;
+        for (object, blob) in notes {
+            let (about, blob) = (key(object)?, key(blob)?);
+            if self.note_blob(&mut state, object, &objects)? == Some(blob) {
+                continue;
+            }
+            let failed = |e: gix::Error| object_error(object, &format!("its note: {e:#}"));
+            state.edit(about, Some(blob), &objects).map_err(failed)?;
+            last = Some(*object);
         }
-        state.edit(key, Some(blob_key), &objects).map_err(failed)?;
+        let Some(last) = last else { return Ok(None) };
+        let failed = |e: gix::Error| object_error(last, &format!("its note: {e:#}"));
         let tree = state.write(&objects).map(oid).map_err(failed)?;
         let parents: Vec<Oid> = old.cloned().into_iter().collect();
         self.write_commit(&tree, &parents, person, "Notes added by gitroll\n").map(Some)
@@ -183,8 +207,8 @@ mod tests {
         let head = repo.id("HEAD");
         let git = repo.open();
         assert_eq!(git.note(NOTES, &head).unwrap(), None);
-        git.set_note(NOTES, &head, "served\n", &ana()).unwrap();
-        git.set_note(NOTES, &head, "served\nand left\n", &ana()).unwrap();
+        git.set_notes(NOTES, &[(&head, "served\n".to_owned())], &ana()).unwrap();
+        git.set_notes(NOTES, &[(&head, "served\nand left\n".to_owned())], &ana()).unwrap();
         assert_eq!(git.note(NOTES, &head).unwrap().as_deref(), Some("served\nand left\n"));
         let shown =
             repo.git(&["notes", "--ref", "gitroll/production/web-1.k3f9", "show", head.as_str()]);
@@ -193,8 +217,30 @@ mod tests {
         assert_eq!(log.trim_end(), "served\nand left");
         // The same again is not a new commit.
         let tip = repo.id(NOTES);
-        git.set_note(NOTES, &head, "served\nand left\n", &ana()).unwrap();
+        git.set_notes(NOTES, &[(&head, "served\nand left\n".to_owned())], &ana()).unwrap();
         assert_eq!(repo.id(NOTES), tip);
+        repo.git(&["fsck", "--strict", "--no-dangling"]);
+    }
+
+    #[test]
+    fn many_notes_at_once_are_one_commit_and_every_one_of_them() {
+        let repo = Repo::new();
+        let tree = repo.id("HEAD^{tree}");
+        let git = repo.open();
+        let commits: Vec<_> = (0..600)
+            .map(|n| git.write_commit(&tree, &[], &ana(), &format!("{n}\n")).unwrap())
+            .collect();
+        git.set_notes(NOTES, &[(&commits[0], "before\n".to_owned())], &ana()).unwrap();
+        let notes: Vec<_> = commits.iter().map(|c| (c, format!("note on {c}\n"))).collect();
+        git.set_notes(NOTES, &notes, &ana()).unwrap();
+        assert_eq!(repo.git(&["rev-list", "--count", NOTES]), "2");
+        let blobs = git.notes(NOTES).unwrap();
+        assert_eq!(blobs.len(), commits.len());
+        for (commit, text) in &notes {
+            assert_eq!(git.note(NOTES, commit).unwrap().as_ref(), Some(text));
+            let id = git.id_of(crate::system::git::ObjectKind::Blob, text.as_bytes()).unwrap();
+            assert_eq!(blobs.get(*commit), Some(&id));
+        }
         repo.git(&["fsck", "--strict", "--no-dangling"]);
     }
 
@@ -216,7 +262,7 @@ mod tests {
 
         let git = repo.open();
         for commit in few {
-            git.set_note(NOTES, commit, &format!("note on {commit}\n"), &ana()).unwrap();
+            git.set_notes(NOTES, &[(commit, format!("note on {commit}\n"))], &ana()).unwrap();
             let text = format!("note on {commit}");
             repo.git(&["notes", "--ref=plain", "add", "-m", &text, commit.as_str()]);
         }
@@ -243,7 +289,7 @@ mod tests {
                 scope.spawn(move || {
                     let git = repo.open();
                     for commit in part {
-                        git.set_note(NOTES, commit, "x\n", &ana()).unwrap();
+                        git.set_notes(NOTES, &[(commit, "x\n".to_owned())], &ana()).unwrap();
                     }
                 });
             }

@@ -25,6 +25,12 @@ pub(super) const OWN_OBJECT: &str = "tmp_obj_gitroll-";
 /// No commit or tag that is meant for people is larger.
 const MOST_HEADERS: u64 = 16 << 20;
 
+/// From so many objects on, one sync for all of them is cheaper than one for each.
+const MANY: usize = 32;
+
+/// So many temporary files lie around at once, at most.
+const MOST_AT_ONCE: usize = 512;
+
 /// Files that gitroll interprets are never larger.
 const MOST_FILE: u64 = 16 << 20;
 
@@ -118,6 +124,34 @@ impl Git {
         self.write_durably(kind.into(), bytes)
     }
 
+    /// Writes objects of one kind: each durably, or, where there are many, all of them at once.
+    ///
+    /// # Errors
+    /// `Object`, `Io`.
+    pub fn write_objects(&self, kind: ObjectKind, all: &[Vec<u8>]) -> Result<Vec<Oid>, GitError> {
+        let mut ids = Vec::with_capacity(all.len());
+        for some in all.chunks(MOST_AT_ONCE) {
+            if some.len() < MANY {
+                for bytes in some {
+                    ids.push(self.write_object(kind, bytes)?);
+                }
+            } else {
+                ids.extend(self.write_together(kind.into(), some)?);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The id that an object has or would have here.
+    ///
+    /// # Errors
+    /// `Object` when its bytes cannot be hashed.
+    pub fn id_of(&self, kind: ObjectKind, bytes: &[u8]) -> Result<Oid, GitError> {
+        gix::objs::compute_hash(self.repo.object_hash(), kind.into(), bytes)
+            .map(oid)
+            .map_err(|e| not_written(&format!("{e:#}")))
+    }
+
     /// Writes a commit; author and committer are `person`.
     ///
     /// # Errors
@@ -206,9 +240,8 @@ impl Git {
         kind: gix::objs::Kind,
         bytes: &[u8],
     ) -> Result<Oid, GitError> {
-        let failed = |problem: String| GitError::Object { id: "to be written".to_owned(), problem };
         let id = gix::objs::compute_hash(self.repo.object_hash(), kind, bytes)
-            .map_err(|e| failed(format!("{e:#}")))?;
+            .map_err(|e| not_written(&format!("{e:#}")))?;
         let known = oid(id);
         // An object that was here before may be the torn file of an earlier power cut.
         if self.repo.has_object(id) {
@@ -227,10 +260,46 @@ impl Git {
         Ok(known)
     }
 
+    /// Many loose objects with two syncs in all: one before any has its name, one after.
+    fn write_together(&self, kind: gix::objs::Kind, all: &[Vec<u8>]) -> Result<Vec<Oid>, GitError> {
+        let (mut ids, mut unnamed) = (Vec::new(), Vec::new());
+        for bytes in all {
+            let key = gix::objs::compute_hash(self.repo.object_hash(), kind, bytes)
+                .map_err(|e| not_written(&format!("{e:#}")))?;
+            let id = oid(key);
+            if self.repo.has_object(key) {
+                self.write_durably(kind, bytes)?;
+            } else {
+                let file = self.unnamed(kind, bytes);
+                let file =
+                    file.map_err(|e| object_error(&id, &format!("cannot be written: {e}")))?;
+                unnamed.push((id.clone(), file.into_temp_path()));
+            }
+            ids.push(id);
+        }
+        self.sync_objects()?;
+        for (id, file) in unnamed {
+            let path = self.loose_path(&id);
+            let named =
+                self.make_fan(&path).and_then(|()| file.persist(&path).map_err(|e| e.error));
+            named.map_err(|e| object_error(&id, &format!("cannot be written: {e}")))?;
+        }
+        self.sync_objects()?;
+        Ok(ids)
+    }
+
     /// A loose object that has its name only when its bytes are on the disk: a power cut would leave an empty
     /// file, at which git's own commands stop. The temporary name is one that `git prune` removes.
     fn write_loose(&self, id: &Oid, kind: gix::objs::Kind, bytes: &[u8]) -> io::Result<()> {
         let path = self.loose_path(id);
+        let file = self.unnamed(kind, bytes)?;
+        file.as_file().sync_all()?;
+        self.make_fan(&path)?;
+        file.persist(&path).map(|_| ()).map_err(|failed| failed.error)
+    }
+
+    /// The file of a loose object, without its name and not synced.
+    fn unnamed(&self, kind: gix::objs::Kind, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
         let file = tempfile::Builder::new()
             .prefix(OWN_OBJECT)
             .permissions(fs::Permissions::from_mode(0o444))
@@ -240,8 +309,11 @@ impl Git {
         to.write_all(&gix::objs::encode::loose_header(kind, bytes.len() as u64))?;
         to.write_all(bytes)?;
         to.flush()?;
-        let file = to.into_inner();
-        file.as_file().sync_all()?;
+        Ok(to.into_inner())
+    }
+
+    /// The directory that a loose object lies in.
+    fn make_fan(&self, path: &Path) -> io::Result<()> {
         if let Some(fan) = path.parent() {
             match fs::create_dir(fan) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -254,7 +326,7 @@ impl Git {
                 }
             }
         }
-        file.persist(&path).map(|_| ()).map_err(|failed| failed.error)
+        Ok(())
     }
 
     /// fsync of a loose object and its directories; packed ones were synced when they came.
@@ -294,6 +366,10 @@ pub(super) fn oid(id: gix::ObjectId) -> Oid {
 /// One of our ids for gix; `None` if this build of gix lacks its hash.
 pub(super) fn gix_id(id: &Oid) -> Option<gix::ObjectId> {
     gix::ObjectId::from_hex(id.as_str().as_bytes()).ok()
+}
+
+fn not_written(problem: &str) -> GitError {
+    GitError::Object { id: "to be written".to_owned(), problem: problem.to_owned() }
 }
 
 pub(super) fn object_error(id: &Oid, problem: &(impl Display + ?Sized)) -> GitError {

@@ -3,7 +3,7 @@
 //! git and gix pass over an empty ref file (the shape a power cut leaves) or only warn; what falls out of
 //! sight that way is the newest stable tag. So the files are walked here, and `packed-refs` is read by gix.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -155,10 +155,9 @@ impl Git {
         orders.extend(b"prepare\0commit\0");
         let names: Vec<&str> = edits.iter().map(|edit| edit.name.as_str()).collect();
         self.transact(orders, why, &names)?;
-        for edit in edits {
-            self.sync_ref_dirs(&edit.name)?;
-        }
-        Ok(())
+        let mut dirs = BTreeSet::new();
+        edits.iter().for_each(|edit| dirs.extend(self.dirs_of_ref(&edit.name)));
+        dirs.iter().try_for_each(|dir| sync_if_there(dir))
     }
 
     /// Runs one ref transaction on these refs; the first is named where git names none.
@@ -209,18 +208,15 @@ impl Git {
 
     /// fsync of the directories in which a ref may have come, gone, or moved to `packed-refs`.
     pub(super) fn sync_ref_dirs(&self, name: &str) -> Result<(), GitError> {
+        self.dirs_of_ref(name).iter().try_for_each(|dir| sync_if_there(dir))
+    }
+
+    /// The directories above a ref's file, within the repository.
+    fn dirs_of_ref(&self, name: &str) -> Vec<PathBuf> {
         let path = self.ref_path(name);
         let top = if path.starts_with(&self.common_dir) { &self.common_dir } else { &self.git_dir };
-        let mut dir = path.parent();
-        while let Some(at) = dir.filter(|at| at.starts_with(top)) {
-            // git removes directories that a deletion empties.
-            match sync_dir(at) {
-                Err(GitError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-                other => other?,
-            }
-            dir = at.parent();
-        }
-        Ok(())
+        let above = path.ancestors().skip(1);
+        above.take_while(|at| at.starts_with(top)).map(Path::to_owned).collect()
     }
 
     /// One ref as it stands, symbolic or not.
@@ -430,6 +426,14 @@ fn plausible(name: &str) -> bool {
 
 fn absent(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// git removes directories that a deletion empties.
+fn sync_if_there(dir: &Path) -> Result<(), GitError> {
+    match sync_dir(dir) {
+        Err(GitError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 pub(super) fn ref_error(name: &str, problem: &(impl std::fmt::Display + ?Sized)) -> GitError {

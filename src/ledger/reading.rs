@@ -1,0 +1,90 @@
+//! The ledger of one command: read once, and again only where a chain or the trust has changed since, for example after
+//! an append. Of a chain that grew, only the new records are read.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::entry::{Ledger, LedgerError};
+use super::queue;
+use super::seen::{read_as_seen, read_with_queue};
+use super::verify;
+use crate::config::Binding;
+use crate::model::{AppName, ChainId, Digest, EnvironmentName, WriterId};
+use crate::system::git::{Git, Ref};
+
+/// What the last reading found, for all later questions of the same command.
+#[derive(Debug, Default)]
+pub struct Reading(RefCell<Option<Known>>);
+
+/// A ledger, and what it was read from.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub of: Identity,
+    /// The refs of its chains.
+    pub refs: Vec<Ref>,
+    /// The trust under which they were verified.
+    pub trust: Digest,
+    pub ledger: Rc<Ledger>,
+}
+
+/// Whose ledger it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    app: AppName,
+    environment: EnvironmentName,
+    writer: WriterId,
+    chain: ChainId,
+}
+
+impl Identity {
+    pub fn of(binding: &Binding) -> Self {
+        let Binding { app, environment, writer, chain, .. } = binding;
+        Self {
+            app: app.clone(),
+            environment: environment.clone(),
+            writer: writer.clone(),
+            chain: chain.clone(),
+        }
+    }
+}
+
+impl Known {
+    /// Whether it was read for this binding under this trust, and nothing in it was rejected: what is rejected is
+    /// examined again each time, because an object that was missing may be here by now.
+    pub fn holds(&self, binding: &Binding, trust: &Digest) -> bool {
+        self.of == Identity::of(binding) && self.trust == *trust && self.ledger.refused.is_empty()
+    }
+}
+
+impl Reading {
+    /// The ledger as it is now.
+    ///
+    /// # Errors
+    /// As [`super::read`].
+    pub fn ledger(&self, git: &Git, binding: &Binding) -> Result<Rc<Ledger>, LedgerError> {
+        let before = self.0.borrow().clone();
+        let known = verify::read_after(git, binding, before.as_ref())?;
+        let ledger = Rc::clone(&known.ledger);
+        self.0.replace(Some(known));
+        Ok(ledger)
+    }
+
+    /// [`super::read_as_seen`].
+    ///
+    /// # Errors
+    /// As that.
+    pub fn as_seen(&self, git: &Git, binding: &Binding) -> Result<Rc<Ledger>, LedgerError> {
+        self.ledger(git, binding).or_else(|_| read_as_seen(git, binding).map(Rc::new))
+    }
+
+    /// [`super::read_with_queue`].
+    ///
+    /// # Errors
+    /// As that.
+    pub fn with_queue(&self, git: &Git, binding: &Binding) -> Result<Rc<Ledger>, LedgerError> {
+        match queue::queued(git).is_empty() {
+            true => self.as_seen(git, binding),
+            false => read_with_queue(git, binding).map(Rc::new),
+        }
+    }
+}
