@@ -133,6 +133,12 @@ fn what_is_remembered_of_holds_makes_no_held_commit_a_target() {
     remembered.forge(&lying, &remembered.owner);
     host.gitroll(&["deploy", &descendant, "--yes"]).exit(10).stderr_has("which is held");
     remembered.forge(&lying, &remembered.owner);
-    host.gitroll(&["back", "--yes"]).exit(0).says("v2.26.0");
+    let back = host.gitroll(&["back", "--yes", "-vv"]);
+    back.exit(0).says("v2.26.0");
+    // The whole chain is read once, then only what was added.
+    let lines = back.stderr.lines().filter_map(|line| line.split_once("ledger: "));
+    let read: Vec<u64> =
+        lines.filter_map(|(_, told)| told.split(' ').nth(1)?.parse().ok()).collect();
+    assert!(read[0] > 60 && read[1..] == [1], "{read:?}");
     assert_eq!(s.app.head(), commits[26]);
 }

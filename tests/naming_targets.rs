@@ -200,9 +200,18 @@ fn a_remote_that_never_answers_keeps_nobody_waiting_who_acts_here() {
     });
     // It publishes now; whoever wants to act here may.
     wait_until("others may act", || host.gitroll(&["service", "restart"]).code == Some(0));
-    back.interrupt();
-    let (_, told) = back.ends(0);
-    assert!(told.contains("but the record is not published"), "{told}");
-    assert!(!told.contains("the live tree was not changed"), "{told}");
+    let (out, told) = back.ends(0);
+    assert!(out.contains("observed serving"), "{out}");
+    assert!(told.contains("is not published: origin did not answer within 3 s"), "{told}");
     assert!(begun.elapsed() < Duration::from_secs(60), "{told}");
+    host.gitroll(&["status"]).exit(0).stdout_has("unpublished");
+
+    // The answer comes first, as a document, too: whoever reads it waits for no remote.
+    let begun = Instant::now();
+    let undo = Going::start(&host, &["back", "--undo", "--yes", "--json"]);
+    undo.answers("\"serving\"");
+    assert!(!undo.told().contains("is not published"), "{}", undo.told());
+    undo.tells("is not published");
+    undo.ends(0);
+    assert!(begun.elapsed() < Duration::from_secs(60));
 }

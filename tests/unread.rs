@@ -213,7 +213,17 @@ fn a_hold_reaches_through_a_history_that_is_cut_off() {
     origin.commit_version("1.1.0", Behaviour::Good);
     let held = newest();
     gitroll(&["deploy", &held, "--yes"]).exit(0);
-    gitroll(&["back", "--yes"]).exit(0).says("held");
+    // Of another line, so that what serves could only be told to contain it by the history that is not here.
+    let other = origin.git(&["commit-tree", "HEAD^{tree}", "-m", "another line"]);
+    origin.git(&["branch", "other", &other]);
+    let mut fetch = host.command("git");
+    fetch.current_dir(&shallow).args(["fetch", "-q", "--depth", "1", "origin", "other"]);
+    Answer::of(fetch, Duration::from_secs(20)).exit(0);
+    gitroll(&["mark", "bad", &other, "--reason", "found elsewhere"]).exit(0);
+    let back = gitroll(&["back", "--yes"]);
+    back.exit(0).says("held").says("this clone is shallow").says("git fetch --unshallow");
+    wait_for_version(&origin.health(), "1.0.0");
+    gitroll(&["mark", "good", &other, "--reason", "it was something else"]).exit(0);
     origin.commit_version("1.2.0", Behaviour::Good);
     origin.commit_version("1.3.0", Behaviour::Good);
     let later = newest();

@@ -10,11 +10,11 @@ use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Proven, RecordBrief, S
 use super::saved;
 use super::session::Session;
 use crate::check;
-use crate::config;
+use crate::config::{self, Remote};
 use crate::diagnosis::{self as conclusions, Health};
 use crate::engine::{self, Attempt, Ended, Lying, Reason, Run, Side};
 use crate::ledger;
-use crate::model::{Event, Plan, RunId, Served};
+use crate::model::{Event, Plan, RunId, Seq, Served};
 use crate::plan::deployed;
 use crate::plan::facts::Facts;
 use crate::plan::retention;
@@ -36,7 +36,8 @@ pub(super) struct Conclusion<'a> {
     pub undoes: Option<RunId>,
 }
 
-/// Publishes a run's record, tells how it ended, and cleans up when that is told.
+/// Tells how a run ended; once that is told, makes what plain git shows of its record, removes what no way back needs
+/// and publishes.
 ///
 /// # Errors
 /// What ends without an answer to what was asked.
@@ -46,11 +47,17 @@ pub(super) fn conclude(
     ended: Ended,
 ) -> Result<ChangeOutcome, Failure> {
     let served = matches!(ended, Ended::Serving { .. });
-    let told = tell(session, conclusion, ended);
+    let mut later = None;
+    let told = tell(session, conclusion, ended, &mut later);
+    engine::project_all(&session.site);
+    session.tell_unprojected();
     if let (true, Ok(facts)) = (served, Facts::gather(&session.site))
         && facts.ledger.dispute.is_none()
     {
         retention::prune(&session.site, &facts);
+    }
+    if let Some(publication) = later {
+        publication.publish(session, engine::SHORT_WAIT);
     }
     told
 }
@@ -59,6 +66,7 @@ fn tell(
     session: &Session,
     conclusion: Conclusion<'_>,
     ended: Ended,
+    later: &mut Option<Publication>,
 ) -> Result<ChangeOutcome, Failure> {
     let Conclusion { command, plan, took, asked, undoes } = conclusion;
     let site = &session.site;
@@ -79,7 +87,6 @@ fn tell(
             ));
         }
     }
-    session.tell_unprojected();
     let mut answer = ChangeAnswer::about("serving", &plan);
     answer.took_millis = u64::try_from(took.as_millis()).ok();
     let (status, ending) = match ended {
@@ -92,7 +99,7 @@ fn tell(
                 (answer.brought_back, answer.still_aside) = saved::bring_back_of(session, &run);
             }
             (answer.checks, answer.services) = (proof.checks, proof.services);
-            let status = publish(session, &plan, &mut answer, record);
+            let status = recorded(session, &plan, &mut answer, record, later);
             let status = if asked { status } else { Status::Restored };
             (status, Ending::Serving(Box::new(plan)))
         }
@@ -102,7 +109,7 @@ fn tell(
             answer.why = Some(why.clone());
             answer.nothing_served_before = nothing_served;
             let slowest = slowest(session, &record);
-            let status = publish(session, &plan, &mut answer, record);
+            let status = recorded(session, &plan, &mut answer, record, later);
             let plan = Box::new(plan);
             if command == "abort" {
                 // Undoing is what was asked for: done is done.
@@ -244,12 +251,14 @@ fn as_typed(plan: &Plan, same: bool) -> String {
     }
 }
 
-/// Publishes a record, and notes in the answer its state with it.
-fn publish(
+/// Notes in the answer what became of the record. What must be published is published now, because the exit code
+/// says whether it was; everything else `later`.
+fn recorded(
     session: &Session,
     plan: &Plan,
     answer: &mut ChangeAnswer,
     record: Result<Box<ledger::Entry>, String>,
+    later: &mut Option<Publication>,
 ) -> Status {
     let entry = match record {
         Ok(entry) => entry,
@@ -261,37 +270,59 @@ fn publish(
     };
     let evidence = ledger::evidence(&session.site.git, &entry);
     answer.warnings = evidence.map(|evidence| evidence.warnings).unwrap_or_default();
-    let seq = entry.record.seq;
-    answer.record = Some(RecordBrief { seq, digest: entry.digest });
-    let remote = config::parse(&plan.config, "gitroll.toml").ok().map(|c| c.remote);
-    let Some(remote) = remote else { return Status::Done };
-    let mut more = Vec::new();
-    if remote.push_tags && entry.record.event.serves() {
-        let event = entry.record.event.as_str();
-        let tag = ledger::record_tag(&entry.record.environment, &entry.record.writer, seq, event);
-        more.push(tag);
+    answer.record = Some(RecordBrief { seq: entry.record.seq, digest: entry.digest });
+    let Some(publication) = Publication::of(plan, &entry) else { return Status::Done };
+    if !publication.remote.required {
+        *later = Some(publication);
+        return Status::Done;
     }
-    session.caller.between_runs(Some(
-        "stopping; the version is observed serving and recorded, but the record is not published",
-    ));
-    let publish = || engine::publish(&session.site, &remote.name, &more);
-    let why = match session.letting_others_in(publish) {
-        None if remote.required => format!("there is no remote {}", remote.name),
-        None => return Status::Done,
-        Some(Pushed::Done) => {
-            answer.published = Some(true);
-            return Status::Done;
+    if publication.remote.push_tags {
+        engine::project_all(&session.site);
+    }
+    answer.published = publication.publish(session, engine::LONG_WAIT);
+    if answer.published == Some(true) { Status::Done } else { Status::Unrecorded }
+}
+
+/// A record that is to be published.
+struct Publication {
+    remote: Remote,
+    seq: Seq,
+    /// Refs that go with the chain.
+    more: Vec<String>,
+}
+
+impl Publication {
+    fn of(plan: &Plan, entry: &ledger::Entry) -> Option<Self> {
+        let remote = config::parse(&plan.config, "gitroll.toml").ok()?.remote;
+        let record = &entry.record;
+        let mut more = Vec::new();
+        if remote.push_tags && record.event.serves() {
+            let event = record.event.as_str();
+            more.push(ledger::record_tag(&record.environment, &record.writer, record.seq, event));
         }
-        Some(Pushed::Rejected(why)) => {
-            format!(
+        Some(Self { remote, seq: record.seq, more })
+    }
+
+    /// Publishes it, and says so where it cannot be. Whether it is on the remote; `None` where there is no remote and
+    /// none is required.
+    fn publish(&self, session: &Session, patience: Duration) -> Option<bool> {
+        let Self { remote, seq, more } = self;
+        session.caller.between_runs(Some(
+            "stopping; the version is observed serving and recorded, but the record is not published",
+        ));
+        let publish = || engine::publish(&session.site, &remote.name, more, patience);
+        let why = match session.letting_others_in(publish) {
+            None if remote.required => format!("there is no remote {}", remote.name),
+            None => return None,
+            Some(Pushed::Done) => return Some(true),
+            Some(Pushed::Rejected(why)) => format!(
                 "the remote has a different history for this writer; is this a copied checkout? {why}"
-            )
-        }
-        Some(Pushed::Failed(why)) => why,
-    };
-    answer.published = Some(false);
-    session.caller.tell(Notice::Unpublished { seq, why: &why });
-    if remote.required { Status::Unrecorded } else { Status::Done }
+            ),
+            Some(Pushed::Failed(why)) => why,
+        };
+        session.caller.tell(Notice::Unpublished { seq: *seq, why: &why });
+        Some(false)
+    }
 }
 
 /// The step that took longest, and how long.

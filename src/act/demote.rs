@@ -52,7 +52,8 @@ pub fn demote(caller: &Caller, request: &DemoteRequest) -> Result<Demoted, Failu
         tags.join(", "),
     );
     let entry = state(&session, &facts, record)?;
-    let published = engine::publish(&session.site, &facts.accepted.config.remote.name, &[]);
+    let published =
+        engine::publish(&session.site, &facts.accepted.config.remote.name, &[], engine::LONG_WAIT);
     Ok(Demoted { entry, tags, published })
 }
 

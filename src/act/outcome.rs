@@ -187,7 +187,8 @@ pub struct ChangeAnswer {
     pub record: Option<RecordBrief>,
     /// The record is not signed yet, and why.
     pub unsigned: Option<String>,
-    /// Whether the record is on the remote; absent without a remote.
+    /// With `[remote] required = true`: whether the record is on the remote. Otherwise absent, because the record is
+    /// published after this answer; `gitroll status` says how many are not published.
     pub published: Option<bool>,
     /// From the command's start to the proof, in milliseconds.
     pub took_millis: Option<u64>,

@@ -198,7 +198,9 @@ fn record(
     );
     let entry = state(session, facts, record)?;
     let remote = &facts.accepted.config.remote;
-    let publish = || engine::publish(site, &remote.name, std::slice::from_ref(&target.name));
+    let publish = || {
+        engine::publish(site, &remote.name, std::slice::from_ref(&target.name), engine::LONG_WAIT)
+    };
     let published = session.letting_others_in(publish);
     let unpublished = remote.required && published != Some(Pushed::Done);
     let (commit, record) = (served.commit.clone(), Some(entry));

@@ -263,7 +263,7 @@ fn push(site: &Site, facts: &Facts, own: &str, there: &There, report: &mut SyncR
     let known = head.and_then(|head| entries.iter().position(|entry| entry.commit == *head));
     let waiting = entries.len() - known.map_or(0, |at| at + 1);
     if waiting > 0 || !tags.is_empty() {
-        match engine::publish(site, &report.remote, &tags) {
+        match engine::publish(site, &report.remote, &tags, engine::LONG_WAIT) {
             Some(Pushed::Done) => {
                 report.published = waiting as u64;
                 report.pushed.push(own.to_owned());

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::entry::{Entry, Reason};
 use super::error::EngineError;
@@ -15,8 +16,15 @@ use crate::model::{
     Plan, Record, SavedFile, ServiceEvidence, Step, StepEvidence, dotenv,
 };
 use crate::site::Site;
-use crate::system::git::Pushed;
+use crate::system::git::{GitError, Pushed};
 use crate::system::{clock, failpoint, files};
+
+/// How long a remote may say nothing where nobody needs to wait for it: the record stays in its chain, and the next
+/// command that publishes takes it along.
+pub const SHORT_WAIT: Duration = Duration::from_secs(3);
+
+/// The same where a person asked for it, or `[remote] required` makes the exit code depend on it.
+pub const LONG_WAIT: Duration = Duration::from_secs(20);
 
 /// How often a lost race for the chain's ref is tried again.
 const TRIES: usize = 20;
@@ -27,7 +35,8 @@ const UNPROJECTED: &str = "unprojected";
 const MOST_UNPROJECTED: u64 = 1 << 20;
 
 /// Appends the record of a run, or queues it where it cannot be signed or written now (`Err` with why): what
-/// serves was proven, and no full disk or foreign file in `.git` makes that untrue.
+/// serves was proven, and no full disk or foreign file in `.git` makes that untrue. Its tag and note come with
+/// [`project_all`], once the answer is told.
 pub(super) fn record(
     site: &Site,
     run: &Run,
@@ -37,7 +46,7 @@ pub(super) fn record(
         return Ok(Ok(entry));
     }
     let draft = draft(site, run, outcome);
-    match append(site, &draft) {
+    match append_alone(site, &draft) {
         Ok(entry) => Ok(Ok(entry)),
         Err(error) => {
             queue(site, run, &draft)?;
@@ -54,18 +63,29 @@ pub(super) fn record(
 /// # Errors
 /// As [`ledger::append`].
 pub fn append(site: &Site, draft: &Draft) -> Result<ledger::Entry, LedgerError> {
+    let entry = append_alone(site, draft)?;
+    let ledger = site.ledger()?;
+    project(site, &ledger, Projecting::Onward);
+    Ok(entry)
+}
+
+/// [`append`] without tags and notes.
+fn append_alone(site: &Site, draft: &Draft) -> Result<ledger::Entry, LedgerError> {
     let mut tries = 0;
     loop {
         let before = site.ledger()?;
         match ledger::append(&site.git, &site.binding, &before, draft.clone()) {
             Err(LedgerError::Raced) if tries < TRIES => tries += 1,
-            Err(error) => return Err(error),
-            Ok(entry) => {
-                let ledger = site.ledger()?;
-                project(site, &ledger, Projecting::Onward);
-                return Ok(entry);
-            }
+            result => return result,
         }
+    }
+}
+
+/// Rebuilds the tags and notes of all records, as they are now.
+pub fn project_all(site: &Site) {
+    match site.ledger() {
+        Ok(ledger) => project(site, &ledger, Projecting::Onward),
+        Err(error) => tracing::warn!("tags and notes of records are not written: {error}"),
     }
 }
 
@@ -127,13 +147,23 @@ pub fn sign_queued(site: &Site) -> Result<usize, LedgerError> {
     Ok(signed)
 }
 
-/// Pushes the own chain (and record tags and stable tags where wanted) to the remote. `Ok(None)` when
-/// there is no remote of that name.
-pub fn publish(site: &Site, remote: &str, more: &[String]) -> Option<Pushed> {
+/// Pushes the own chain (and record tags and stable tags where wanted) to the remote, if that answers within
+/// `patience`. `None` when there is no remote of that name.
+pub fn publish(site: &Site, remote: &str, more: &[String], patience: Duration) -> Option<Pushed> {
     if !site.git.remotes().iter().any(|name| name == remote) {
         return None;
     }
     let chain = ledger::chain_ref(&site.binding.environment, &site.binding.writer);
+    // A push says nothing while it is at work; whether anybody is there, the remote says at once.
+    match site.git.remote_ref(remote, &chain, patience) {
+        Ok(_) => {}
+        Err(GitError::TimedOut { .. }) => {
+            let seconds = patience.as_secs();
+            return Some(Pushed::Failed(format!("{remote} did not answer within {seconds} s")));
+        }
+        Err(GitError::Command { problem, .. }) => return Some(Pushed::Failed(problem)),
+        Err(error) => return Some(Pushed::Failed(error.to_string())),
+    }
     let mut refs = vec![chain.clone()];
     refs.extend(more.iter().cloned());
     let pushed =

@@ -143,6 +143,13 @@ impl<'h> Going<'h> {
         wait_until(text, || self.told().contains(text));
     }
 
+    /// Waits until its answer on standard output has this.
+    #[track_caller]
+    pub fn answers(&self, text: &str) {
+        let answer = || fs::read_to_string(self.host.path("going.out")).unwrap_or_default();
+        wait_until(text, || answer().contains(text));
+    }
+
     /// Asks it to stop.
     pub fn interrupt(&self) {
         self.host.run("kill", &["-INT", &self.child.id().to_string()]).exit(0);
