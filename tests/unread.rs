@@ -195,6 +195,7 @@ fn a_hold_reaches_through_a_history_that_is_cut_off() {
     let host = TestEnvironment::new();
     let origin = host.app(Fixture::Plain);
     origin.configure(&quick());
+    origin.commit_version("0.9.0", Behaviour::Good);
     origin.commit_version("1.0.0", Behaviour::Good);
     let url = format!("file://{}", origin.dir.display());
     let shallow = host.path("shallow");

@@ -7,19 +7,19 @@ use super::diagnosis;
 use super::failure::Failure;
 use super::next_steps;
 use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Proven, RecordBrief, Status};
+use super::publication::Publication;
 use super::saved;
 use super::session::Session;
 use crate::check;
-use crate::config::{self, Remote};
+use crate::config;
 use crate::diagnosis::{self as conclusions, Health};
 use crate::engine::{self, Attempt, Ended, Lying, Reason, Run, Side};
 use crate::ledger;
-use crate::model::{Event, Plan, RunId, Seq, Served};
+use crate::model::{Event, Plan, RunId, Served};
 use crate::plan::deployed;
 use crate::plan::facts::Facts;
 use crate::plan::retention;
 use crate::site::Observed;
-use crate::system::git::Pushed;
 use crate::system::signals;
 use crate::system::text::{duration, escape, plural};
 
@@ -36,8 +36,8 @@ pub(super) struct Conclusion<'a> {
     pub undoes: Option<RunId>,
 }
 
-/// Tells how a run ended; once that is told, makes what plain git shows of its record, removes what no way back needs
-/// and publishes.
+/// Tells how a run ended; once that is told, makes what plain git shows of its record, and removes what no way
+/// back needs. It is published when the command's answer is told ([`super::publication::finish`]).
 ///
 /// # Errors
 /// What ends without an answer to what was asked.
@@ -47,17 +47,13 @@ pub(super) fn conclude(
     ended: Ended,
 ) -> Result<ChangeOutcome, Failure> {
     let served = matches!(ended, Ended::Serving { .. });
-    let mut later = None;
-    let told = tell(session, conclusion, ended, &mut later);
+    let told = tell(session, conclusion, ended);
     engine::project_all(&session.site);
     session.tell_unprojected();
     if let (true, Ok(facts)) = (served, Facts::gather(&session.site))
         && facts.ledger.dispute.is_none()
     {
         retention::prune(&session.site, &facts);
-    }
-    if let Some(publication) = later {
-        publication.publish(session, engine::SHORT_WAIT);
     }
     told
 }
@@ -66,7 +62,6 @@ fn tell(
     session: &Session,
     conclusion: Conclusion<'_>,
     ended: Ended,
-    later: &mut Option<Publication>,
 ) -> Result<ChangeOutcome, Failure> {
     let Conclusion { command, plan, took, asked, undoes } = conclusion;
     let site = &session.site;
@@ -99,7 +94,7 @@ fn tell(
                 (answer.brought_back, answer.still_aside) = saved::bring_back_of(session, &run);
             }
             (answer.checks, answer.services) = (proof.checks, proof.services);
-            let status = recorded(session, &plan, &mut answer, record, later);
+            let status = recorded(session, &plan, &mut answer, record);
             let status = if asked { status } else { Status::Restored };
             (status, Ending::Serving(Box::new(plan)))
         }
@@ -109,7 +104,7 @@ fn tell(
             answer.why = Some(why.clone());
             answer.nothing_served_before = nothing_served;
             let slowest = slowest(session, &record);
-            let status = recorded(session, &plan, &mut answer, record, later);
+            let status = recorded(session, &plan, &mut answer, record);
             let plan = Box::new(plan);
             if command == "abort" {
                 // Undoing is what was asked for: done is done.
@@ -252,13 +247,12 @@ fn as_typed(plan: &Plan, same: bool) -> String {
 }
 
 /// Notes in the answer what became of the record. What must be published is published now, because the exit code
-/// says whether it was; everything else `later`.
+/// says whether it was; everything else when the answer is told.
 fn recorded(
     session: &Session,
     plan: &Plan,
     answer: &mut ChangeAnswer,
     record: Result<Box<ledger::Entry>, String>,
-    later: &mut Option<Publication>,
 ) -> Status {
     let entry = match record {
         Ok(entry) => entry,
@@ -272,57 +266,15 @@ fn recorded(
     answer.warnings = evidence.map(|evidence| evidence.warnings).unwrap_or_default();
     answer.record = Some(RecordBrief { seq: entry.record.seq, digest: entry.digest });
     let Some(publication) = Publication::of(plan, &entry) else { return Status::Done };
-    if !publication.remote.required {
-        *later = Some(publication);
+    if !publication.required() {
+        publication.wait(&session.site);
         return Status::Done;
     }
-    if publication.remote.push_tags {
-        engine::project_all(&session.site);
-    }
-    answer.published = publication.publish(session, engine::LONG_WAIT);
-    if answer.published == Some(true) { Status::Done } else { Status::Unrecorded }
-}
-
-/// A record that is to be published.
-struct Publication {
-    remote: Remote,
-    seq: Seq,
-    /// Refs that go with the chain.
-    more: Vec<String>,
-}
-
-impl Publication {
-    fn of(plan: &Plan, entry: &ledger::Entry) -> Option<Self> {
-        let remote = config::parse(&plan.config, "gitroll.toml").ok()?.remote;
-        let record = &entry.record;
-        let mut more = Vec::new();
-        if remote.push_tags && record.event.serves() {
-            let event = record.event.as_str();
-            more.push(ledger::record_tag(&record.environment, &record.writer, record.seq, event));
-        }
-        Some(Self { remote, seq: record.seq, more })
-    }
-
-    /// Publishes it, and says so where it cannot be. Whether it is on the remote; `None` where there is no remote and
-    /// none is required.
-    fn publish(&self, session: &Session, patience: Duration) -> Option<bool> {
-        let Self { remote, seq, more } = self;
-        session.caller.between_runs(Some(
-            "stopping; the version is observed serving and recorded, but the record is not published",
-        ));
-        let publish = || engine::publish(&session.site, &remote.name, more, patience);
-        let why = match session.letting_others_in(publish) {
-            None if remote.required => format!("there is no remote {}", remote.name),
-            None => return None,
-            Some(Pushed::Done) => return Some(true),
-            Some(Pushed::Rejected(why)) => format!(
-                "the remote has a different history for this writer; is this a copied checkout? {why}"
-            ),
-            Some(Pushed::Failed(why)) => why,
-        };
-        session.caller.tell(Notice::Unpublished { seq: *seq, why: &why });
-        Some(false)
-    }
+    // Its tag may have to go along.
+    engine::project_all(&session.site);
+    let published = publication.publish(session);
+    answer.published = Some(published);
+    if published { Status::Done } else { Status::Unrecorded }
 }
 
 /// The step that took longest, and how long.

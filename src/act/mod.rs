@@ -29,6 +29,7 @@ pub mod parts;
 pub mod point;
 pub mod points;
 pub mod promote;
+pub mod publication;
 pub mod ramp;
 pub mod receive;
 pub mod resume;

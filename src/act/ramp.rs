@@ -11,6 +11,7 @@ use super::carry_out::{ChangeOptions, carry_out};
 use super::failure::Failure;
 use super::flags::{self, FlagRequest, FlagSetting, switched};
 use super::outcome::Status;
+use super::publication;
 use super::session::Session;
 use super::soak::{Heeds, Watch, Watched, patience, wait};
 use super::statement::check_reason;
@@ -266,6 +267,8 @@ impl Ramp<'_> {
         let after = after.ok_or_else(|| Failure::unchanged("there is no such flag"))?;
         let options = ChangeOptions { flags_fail: on_failure, ..ChangeOptions::default() };
         let outcome = carry_out(&session, facts, change, &[], &options)?;
+        drop(session);
+        publication::finish(self.caller);
         Ok((outcome.status, after))
     }
 

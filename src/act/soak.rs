@@ -7,6 +7,7 @@ use super::back::{BackRequest, back};
 use super::caller::{Caller, Notice};
 use super::failure::Failure;
 use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Status, WatchedAnswer};
+use super::publication;
 use super::session::Session;
 use crate::check::LogsSince;
 use crate::engine::Lock;
@@ -277,6 +278,8 @@ pub fn after_deploy(
         None => "there is no earlier version to restore".to_owned(),
     };
     let soak = Soak { caller, before, deployed, time, outcome };
+    // Whoever reads the records elsewhere does not wait for the end of the watch.
+    publication::finish(caller);
     let begun = Watch::begin(
         caller,
         Heeds::Commit,

@@ -52,6 +52,7 @@ use session::Session;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::act::publication;
 use crate::system::removal;
 use crate::ui::Ui;
 
@@ -240,6 +241,7 @@ pub fn main() -> Exit {
         }
     };
     // The answer is told and the lock is free: nobody waits for this.
+    publication::finish(&cli.globals.caller(&ui));
     removal::finish();
     exit
 }
