@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::caller::{Caller, Notice};
@@ -221,7 +222,9 @@ impl Session {
     /// When the repository or the own chain cannot be read, or cannot be verified now and that is not enough.
     pub fn facts(&self) -> Result<Facts, Failure> {
         let mut facts = Facts::gather(&self.site)?;
-        match facts.ledger.dispute.take() {
+        // Nobody else has a ledger that is disputed: it is read anew each time.
+        let dispute = Rc::get_mut(&mut facts.ledger).and_then(|ledger| ledger.dispute.take());
+        match dispute {
             Some(dispute) if !self.as_seen => {
                 return Err(dispute::refused(&self.site.binding, dispute));
             }
@@ -229,7 +232,9 @@ impl Session {
                 if !self.told_as_seen.replace(true) {
                     self.tell_dispute(&dispute);
                 }
-                facts.ledger.dispute = Some(dispute);
+                if let Some(ledger) = Rc::get_mut(&mut facts.ledger) {
+                    ledger.dispute = Some(dispute);
+                }
             }
             None => {}
         }

@@ -35,9 +35,11 @@ pub use project::{Projecting, project};
 pub use pushed::{PushedRef, check_pushed, only_adds};
 pub use queue::{queue_dir, queued, queued_drafts, recorded};
 pub use reading::Reading;
-pub use seen::{read_as_seen, read_with_queue, restore_chains};
+pub use seen::{read_as_seen, restore_chains};
 pub use tags::{create_tag, verify_tag};
-pub use verify::{read, read_unverified};
+#[cfg(test)]
+pub use verify::read;
+pub use verify::read_unverified;
 
 #[cfg(test)]
 mod tests;

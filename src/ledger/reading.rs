@@ -60,7 +60,7 @@ impl Reading {
     /// The ledger as it is now.
     ///
     /// # Errors
-    /// As [`super::read`].
+    /// When git cannot be read, and when the own chain is not trusted.
     pub fn ledger(&self, git: &Git, binding: &Binding) -> Result<Rc<Ledger>, LedgerError> {
         let before = self.0.borrow().clone();
         let known = verify::read_after(git, binding, before.as_ref())?;
@@ -77,10 +77,10 @@ impl Reading {
         self.ledger(git, binding).or_else(|_| read_as_seen(git, binding).map(Rc::new))
     }
 
-    /// [`super::read_with_queue`].
+    /// The ledger as this host has to go by it: as [`Reading::as_seen`], and what it did and could not sign yet.
     ///
     /// # Errors
-    /// As that.
+    /// As [`Reading::as_seen`]; when git cannot write what belongs to the records that wait.
     pub fn with_queue(&self, git: &Git, binding: &Binding) -> Result<Rc<Ledger>, LedgerError> {
         match queue::queued(git).is_empty() {
             true => self.as_seen(git, binding),

@@ -134,7 +134,9 @@ fn of_rejected(git: &Git, binding: &Binding, writer: &WriterId) -> Result<Vec<En
     };
     let (environment, app) = (&binding.environment, Some(&binding.app));
     let expected = Expected { environment, writer, app, chain: None };
-    let Ok(walked) = chain::walk(git, &head, expected, chain::Below::default()) else { return Ok(Vec::new()) };
+    let Ok(walked) = chain::walk(git, &head, expected, chain::Below::default()) else {
+        return Ok(Vec::new());
+    };
     let trust = Trust::load(binding);
     let counts = |(entry, object): &(Entry, Vec<u8>)| {
         let record = &entry.record;

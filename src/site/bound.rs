@@ -45,7 +45,7 @@ impl Site {
     /// The environment's chains as they are now: read once, and further where one grew since.
     ///
     /// # Errors
-    /// As [`crate::ledger::read`].
+    /// As [`Reading::ledger`].
     pub fn ledger(&self) -> Result<Rc<Ledger>, LedgerError> {
         self.reading.ledger(&self.git, &self.binding)
     }
@@ -53,7 +53,7 @@ impl Site {
     /// [`Site::ledger`], the own chain as this host has seen it where it cannot be believed now.
     ///
     /// # Errors
-    /// As [`crate::ledger::read_as_seen`].
+    /// As [`Reading::as_seen`].
     pub fn ledger_as_seen(&self) -> Result<Rc<Ledger>, LedgerError> {
         self.reading.as_seen(&self.git, &self.binding)
     }
@@ -61,7 +61,7 @@ impl Site {
     /// [`Site::ledger_as_seen`] with what this host did and could not sign yet.
     ///
     /// # Errors
-    /// As [`crate::ledger::read_with_queue`].
+    /// As [`Reading::with_queue`].
     pub fn ledger_with_queue(&self) -> Result<Rc<Ledger>, LedgerError> {
         self.reading.with_queue(&self.git, &self.binding)
     }
