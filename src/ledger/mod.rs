@@ -1,6 +1,7 @@
 //! Chains of signed records in git: codec, append, projections, signing and trust, the fold.
 
 mod append;
+mod as_read;
 mod cache;
 mod chain;
 mod codec;

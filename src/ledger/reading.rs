@@ -4,57 +4,17 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::as_read::AsRead;
 use super::entry::{Ledger, LedgerError};
 use super::queue;
 use super::seen::{read_as_seen, read_with_queue};
 use super::verify;
 use crate::config::Binding;
-use crate::model::{AppName, ChainId, Digest, EnvironmentName, WriterId};
-use crate::system::git::{Git, Ref};
+use crate::system::git::Git;
 
 /// What the last reading found, for all later questions of the same command.
 #[derive(Debug, Default)]
-pub struct Reading(RefCell<Option<Known>>);
-
-/// A ledger, and what it was read from.
-#[derive(Debug, Clone)]
-pub(super) struct Known {
-    pub of: Identity,
-    /// The refs of its chains.
-    pub refs: Vec<Ref>,
-    /// The trust under which they were verified.
-    pub trust: Digest,
-    pub ledger: Rc<Ledger>,
-}
-
-/// Whose ledger it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Identity {
-    app: AppName,
-    environment: EnvironmentName,
-    writer: WriterId,
-    chain: ChainId,
-}
-
-impl Identity {
-    pub fn of(binding: &Binding) -> Self {
-        let Binding { app, environment, writer, chain, .. } = binding;
-        Self {
-            app: app.clone(),
-            environment: environment.clone(),
-            writer: writer.clone(),
-            chain: chain.clone(),
-        }
-    }
-}
-
-impl Known {
-    /// Whether it was read for this binding under this trust, and nothing in it was rejected: what is rejected is
-    /// examined again each time, because an object that was missing may be here by now.
-    pub fn holds(&self, binding: &Binding, trust: &Digest) -> bool {
-        self.of == Identity::of(binding) && self.trust == *trust && self.ledger.refused.is_empty()
-    }
-}
+pub struct Reading(RefCell<Option<AsRead>>);
 
 impl Reading {
     /// The ledger as it is now.

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::as_read::{AsRead, Identity};
 use super::cache::Cache;
 use super::chain::{self, Below, Expected, Walked};
 use super::entry::{Chain, Entry, Ledger, LedgerError, chain_prefix, chain_ref};
 use super::kept::{self, Kept};
-use super::reading::{Identity, Known};
 use super::signing;
 use super::trust::{EXPIRED, Trust, Validity};
 use crate::config::Binding;
@@ -39,8 +39,8 @@ pub fn read(git: &Git, binding: &Binding) -> Result<Ledger, LedgerError> {
 pub(super) fn read_after(
     git: &Git,
     binding: &Binding,
-    before: Option<&Known>,
-) -> Result<Known, LedgerError> {
+    before: Option<&AsRead>,
+) -> Result<AsRead, LedgerError> {
     let prefix = chain_prefix(&binding.environment);
     let mut attempt = 1;
     loop {
@@ -65,7 +65,7 @@ pub(super) fn read_after(
         };
         if !disturbed || attempt == ATTEMPTS || git.refs(&prefix)? == refs {
             let ledger = Rc::new(result?);
-            return Ok(Known { of: Identity::of(binding), refs, trust, ledger });
+            return Ok(AsRead { of: Identity::of(binding), refs, trust, ledger });
         }
         attempt += 1;
     }

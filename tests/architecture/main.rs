@@ -29,7 +29,7 @@ fn may_use() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("layout", with(&["build"])),
         ("check", with(&["service"])),
         ("flag", with(&["service", "check"])),
-        ("site", with(&["build", "layout", "service", "check", "flag"])),
+        ("site", with(&["ledger", "build", "layout", "service", "check", "flag"])),
         ("report", with(&["ledger"])),
         ("component", with(&["ledger"])),
         ("plan", [&with(&parts)[..], &["site", "component", "diagnosis"]].concat()),
