@@ -413,7 +413,7 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
             None if !answer.open_runs.is_empty() => {
                 "unknown until the open run is finished".to_owned()
             }
-            None => "no target yet: gitroll targets shows why".to_owned(),
+            None => "no version: gitroll targets shows why".to_owned(),
         },
     );
     let mut shown = Vec::new();

@@ -651,7 +651,7 @@ fn migrations(
     let way = diagnosis::way_down(&crossed);
     let way = way.map(|(command, _)| {
         format!(
-            "first run `{command}` from this tree, once, then roll back: {} does not have the migration",
+            "unless you ran it already, first run `{command}` from this tree, once, then roll back: {} does not have the migration",
             to.name
         )
     });
