@@ -437,7 +437,9 @@ pub fn way_down(migrations: &Migrations) -> Option<NextStep> {
         return None;
     }
     let names = migrations.names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-    let what = format!("reverts {names}: run it once, from this tree, before you roll back; not again if you ran it already");
+    let what = format!(
+        "reverts {names}: run it once, from this tree, before you roll back; not again if you ran it already"
+    );
     Some((down, what))
 }
 
