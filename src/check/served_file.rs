@@ -59,3 +59,30 @@ pub fn served_files(checks: &[Check], top: &Path) -> BTreeMap<CheckName, Digest>
 fn read(top: &Path, path: &RepoPath, most: u64) -> io::Result<Vec<u8>> {
     Beneath::open(top)?.read_plain(path, most)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_a_witness_only_where_the_run_changed_it() {
+        let top = tempfile::tempdir().unwrap();
+        std::fs::write(top.path().join("index.html"), "two").unwrap();
+        let path = RepoPath::new("index.html").unwrap();
+        let judge = |before: Option<&[u8]>, body: &[u8]| {
+            let file = ServedFile::new(top.path(), &path, 64, before.map(Digest::of));
+            file.judge(body, Judgement::fine("200"))
+        };
+        let changed = judge(Some(b"one"), b"two");
+        assert!(changed.ok && changed.told);
+        let new = judge(None, b"two");
+        assert!(new.ok && new.told);
+        let unchanged = judge(Some(b"two"), b"two");
+        assert!(unchanged.ok && !unchanged.told, "what served before answers so, too");
+        let other = judge(Some(b"one"), b"one");
+        assert!(!other.ok && other.wrong_version && !other.told);
+        std::fs::write(top.path().join("index.html"), [b'x'; 65]).unwrap();
+        assert!(!judge(None, &[b'x'; 65]).ok, "it is larger than a body may be");
+    }
+}
