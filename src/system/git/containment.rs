@@ -5,7 +5,7 @@
 //! way down from a commit has come to an end, or to an ancestor of what is looked for. Where a parent is not here and
 //! could hold it, nobody can tell.
 
-use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::rc::Rc;
 
 use gix::ObjectId;
@@ -91,7 +91,7 @@ impl Containment {
     }
 
     /// Whether `commit` contains a commit that says, as `git revert` does, that it reverts `of`, and that is not
-    /// reverted itself.
+    /// reverted itself. A commit reverts only what it contains.
     pub fn reverted(&self, commit: &Oid, of: &Oid) -> bool {
         let (Some(commit), Some(of)) = (gix_id(commit), gix_id(of)) else { return false };
         let walk = self.walks.iter().find(|walk| walk.bit(&of).is_some());
@@ -205,6 +205,8 @@ struct Node {
     /// For which of `asked` an answer was put together.
     answered: u128,
     queued: bool,
+    /// What it says itself that it reverts, as numbers of the walk's list.
+    says: Vec<usize>,
     /// The reverts that it contains, as numbers of the walk's list.
     reverts: Reverts,
 }
@@ -315,8 +317,7 @@ impl Walk {
         {
             self.hand_on(read, at)?;
         }
-        let bearing = self.bearing();
-        asked.into_iter().for_each(|at| self.answer_for(at, &bearing));
+        asked.into_iter().for_each(|at| self.answer_for(at));
         Ok(())
     }
 
@@ -334,9 +335,7 @@ impl Walk {
             None => node.missing = true,
             Some(step) => {
                 (node.parents, node.date) = (step.parents, step.date);
-                let said: Vec<usize> =
-                    step.reverts.into_iter().map(|of| self.number((*id, of))).collect();
-                node.reverts = with(node.reverts.take(), said);
+                node.says = step.reverts.into_iter().map(|of| self.number((*id, of))).collect();
             }
         }
         self.nodes.push(node);
@@ -383,26 +382,8 @@ impl Walk {
         Ok(())
     }
 
-    /// The reverts of what is looked for, of those, and so on.
-    fn bearing(&self) -> HashSet<usize> {
-        let mut of: HashMap<&ObjectId, Vec<usize>> = HashMap::new();
-        for (number, (_, reverted)) in self.reverts.iter().enumerate() {
-            of.entry(reverted).or_default().push(number);
-        }
-        let mut bearing = HashSet::new();
-        let mut about: Vec<&ObjectId> = self.looked_for.iter().collect();
-        while let Some(id) = about.pop() {
-            for number in of.get(id).into_iter().flatten() {
-                if bearing.insert(*number) {
-                    about.push(&self.reverts[*number].0);
-                }
-            }
-        }
-        bearing
-    }
-
     /// Puts together what a commit contains from what its parents do, those first.
-    fn answer_for(&mut self, root: usize, bearing: &HashSet<usize>) {
+    fn answer_for(&mut self, root: usize) {
         let mut stack = vec![(root, false)];
         while let Some((at, parents_done)) = stack.pop() {
             let node = &self.nodes[at];
@@ -420,8 +401,7 @@ impl Walk {
                 continue;
             }
             let (mut contains, mut cut_off) = (node.has(), 0);
-            let own = node.reverts.iter().flat_map(|all| all.iter().copied());
-            let mut reverts = with(None, own.filter(|number| bearing.contains(number)).collect());
+            let mut reverts = node.reverts.clone();
             if node.missing {
                 cut_off = open;
             }
@@ -431,6 +411,7 @@ impl Walk {
                 cut_off |= parent.cut_off & open;
                 reverts = joined(reverts, &parent.reverts);
             }
+            let reverts = self.with_what_it_says(at, contains, reverts);
             let node = &mut self.nodes[at];
             node.contains = contains;
             node.cut_off = cut_off & !contains;
@@ -439,6 +420,19 @@ impl Walk {
             let known = node.asked & !node.cut_off;
             self.change(at, |node| node.known |= known);
         }
+    }
+
+    /// The reverts beneath a commit and its own: of what is looked for, and of a revert that bears on that. What it
+    /// does not contain it cannot revert, so nothing that is read later changes this.
+    fn with_what_it_says(&self, at: usize, contains: u128, beneath: Reverts) -> Reverts {
+        let bears = |number: &usize| {
+            let (_, of) = &self.reverts[*number];
+            let mut known = beneath.iter().flat_map(|all| all.iter());
+            self.bit(of).is_some_and(|bit| contains & bit != 0)
+                || known.any(|number| self.reverts[*number].0 == *of)
+        };
+        let says = self.nodes[at].says.iter().copied().filter(bears).collect();
+        with(beneath, says)
     }
 
     fn answer(&self, commit: &ObjectId, bit: u128) -> Option<Ancestry> {

@@ -50,7 +50,11 @@ impl Dag {
     fn naive_reverted(&self, commit: usize, of: usize, missing: &[usize]) -> bool {
         let beneath = self.beneath(commit, missing);
         let mut says = beneath.iter().filter(|at| !missing.contains(at));
-        says.any(|at| self.0[*at].2.contains(&of) && !self.naive_reverted(commit, *at, missing))
+        says.any(|at| {
+            self.0[*at].2.contains(&of)
+                && self.beneath(*at, missing).contains(&of)
+                && !self.naive_reverted(commit, *at, missing)
+        })
     }
 }
 
@@ -130,6 +134,26 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+/// 1 reverts 0; 2 says that it reverts 1 and lies beside it; 4 merges both. What was asked first decides nothing.
+#[test]
+fn a_commit_reverts_only_what_it_contains() {
+    let dag = Dag(vec![
+        (vec![], 0, vec![]),
+        (vec![0], 10, vec![0]),
+        (vec![], 20, vec![1]),
+        (vec![2], 30, vec![]),
+        (vec![1, 2], 40, vec![]),
+        (vec![4], 50, vec![1]),
+    ]);
+    let read = |id: &ObjectId| Ok(dag.read(id, &[]));
+    for order in [vec![3, 4, 5], vec![5, 4, 3], vec![4, 3, 5]] {
+        let mut walk = Walk::new(&[id(0)]);
+        order.iter().for_each(|at| walk.look(&read, &[id(*at)]).unwrap());
+        let reverted = |at| stands_reverted(&walk.reverts_in(&id(at)), &id(0), 0);
+        assert_eq!((reverted(4), reverted(5)), (true, false), "{order:?}");
     }
 }
 
