@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const VERBS: [&str; 30] = [
+const VERBS: [&str; 31] = [
     "init",
     "deploy",
     "promote",
@@ -13,6 +13,7 @@ const VERBS: [&str; 30] = [
     "targets",
     "status",
     "log",
+    "logs",
     "show",
     "diff",
     "check",

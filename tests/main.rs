@@ -43,6 +43,7 @@ mod levels;
 mod licences;
 mod listeners;
 mod logging;
+mod logs;
 mod moving_in;
 mod naming_targets;
 mod open_runs;

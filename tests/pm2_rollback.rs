@@ -275,8 +275,11 @@ fn with_pm2s_daemon_killed_back_starts_the_app_again_with_its_recorded_environme
     wait_for_version(&s.app.health(), "1.0.0");
     s.bind().stdout_has("adopted");
     s.release("1.1.0", Behaviour::Good).exit(0);
+    host.gitroll(&["logs"]).exit(0).stdout_has("web-out").stdout_has("1.1.0 listens");
     web.kill_daemon();
     wait_until("the app is down", || http_get(&s.app.health()).is_err());
+    let remembered = host.gitroll(&["logs"]);
+    remembered.exit(0).stdout_has("1.1.0 listens").stderr_has("its daemon is dead");
 
     host.set("OF_THE_CALLER", "never");
     host.gitroll(&["back", "--yes"]).exit(0);

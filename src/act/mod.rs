@@ -21,6 +21,7 @@ pub mod guard;
 pub mod hook;
 pub mod keep;
 pub mod levels;
+pub mod logs;
 pub mod mark;
 pub mod moved;
 pub mod next_steps;

@@ -90,7 +90,7 @@ pub fn act_on_services(
     };
     let facts = session.facts()?;
     let config = &facts.accepted.config;
-    let chosen = chosen(&config.services, request.name.as_deref())?;
+    let chosen = chosen(&config.services, request.name.as_deref(), "service …")?;
     let mut host = session.site.host(&facts.serving, &facts.deployment(&session.site));
     let starting = matches!(request.action, ServiceAction::Start | ServiceAction::Restart);
     let stopping = request.action == ServiceAction::Stop;
@@ -175,7 +175,12 @@ fn is_another(first: &service::ServiceState, now: &service::ServiceState) -> boo
     !now.untouched && (gone || now.restarts > first.restarts)
 }
 
-fn chosen<'a>(services: &'a [Service], name: Option<&str>) -> Result<Vec<&'a Service>, Failure> {
+/// The named service, or all; `command` is what is proposed with the nearest name.
+pub(super) fn chosen<'a>(
+    services: &'a [Service],
+    name: Option<&str>,
+    command: &str,
+) -> Result<Vec<&'a Service>, Failure> {
     let Some(name) = name else { return Ok(services.iter().collect()) };
     if let Some(service) = services.iter().find(|s| s.name.as_str() == name) {
         return Ok(vec![service]);
@@ -183,7 +188,7 @@ fn chosen<'a>(services: &'a [Service], name: Option<&str>) -> Result<Vec<&'a Ser
     let known: Vec<String> = services.iter().map(|s| s.name.to_string()).collect();
     let failure = Failure::unchanged(format!("gitroll.toml has no service {name:?}"));
     Err(match nearest(name, &known) {
-        Some(near) => failure.next(format!("gitroll service … {near}"), "the nearest name"),
+        Some(near) => failure.next(format!("gitroll {command} {near}"), "the nearest name"),
         None => failure.detail(format!("it has {}", known.join(", "))),
     })
 }

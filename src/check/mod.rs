@@ -34,6 +34,7 @@ pub use listeners::{
 pub use log::{LogsSince, log_positions};
 pub use log_position::{FilePosition, FileReader, LogPlace, LogPosition, LogPositions, LogReader};
 pub use prove::{look, look_at_each, prove};
+pub use recent_lines::{LinesBetween, lines_between};
 pub use served_file::served_files;
 pub use tcp::{accepts, free_loopback_port};
 pub use witness::{asks_the_app, has_witness, names_version};

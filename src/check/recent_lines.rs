@@ -140,6 +140,21 @@ impl RecentLines {
     }
 }
 
+/// The lines of a log within a span of time, and what is known of its times.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct LinesBetween<'t> {
+    /// A line without a time belongs to the one before it.
+    pub lines: Vec<&'t str>,
+    /// The first time in the text, in seconds since 1970; `None` where its lines carry no times.
+    pub begins: Option<i64>,
+}
+
+/// The lines that were written from `from` to `to`, both in seconds since 1970.
+#[must_use]
+pub fn lines_between(text: &str, from: i64, to: i64) -> LinesBetween<'_> {
+    Times::new().map(|times| times.between(text, from, to)).unwrap_or_default()
+}
+
 /// `15 min`, `90 s`.
 fn seconds_or_minutes(time: Duration) -> String {
     match time.as_secs() {
@@ -178,6 +193,21 @@ impl Times {
             }
         }
         if timed { lines } else { text.lines().collect() }
+    }
+
+    fn between<'t>(&self, text: &'t str, from: i64, to: i64) -> LinesBetween<'t> {
+        let mut found = LinesBetween::default();
+        let mut inside = false;
+        for line in text.lines() {
+            if let Some(at) = self.of(line) {
+                found.begins.get_or_insert(at);
+                inside = (from..=to).contains(&at);
+            }
+            if inside {
+                found.lines.push(line);
+            }
+        }
+        found
     }
 
     /// When a line was written, in seconds since 1970. A time without a zone is one of this host's.
@@ -247,5 +277,17 @@ mod tests {
         assert_eq!(lately("one\ntwo\n"), ["one", "two"]);
         assert!(lately("2026-01-13T01:00:00Z x\ny\n").is_empty());
         assert!(lately("").is_empty());
+    }
+
+    #[test]
+    fn the_lines_of_a_span_come_with_those_that_belong_to_them() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap().as_second();
+        let (from, to) = (at("2026-01-13T12:00:00Z"), at("2026-01-13T12:05:00Z"));
+        let text = "2026-01-13T11:59:59Z before\n  its stack\n2026-01-13T12:00:00Z in\n  its stack\n\
+                    2026-01-13T12:05:01Z after\n";
+        let found = times().between(text, from, to);
+        assert_eq!(found.lines, ["2026-01-13T12:00:00Z in", "  its stack"]);
+        assert_eq!(found.begins, Some(from - 1));
+        assert_eq!(times().between("no time\n", from, to), LinesBetween::default());
     }
 }

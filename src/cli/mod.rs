@@ -25,6 +25,7 @@ mod hooks;
 mod init;
 mod keep;
 mod log;
+mod logs;
 mod mark;
 mod outcome;
 mod point;
@@ -104,6 +105,7 @@ enum Verb {
     Targets(targets::TargetsArgs),
     Status(status::StatusArgs),
     Log(log::LogArgs),
+    Logs(logs::LogsArgs),
     Show(show::ShowArgs),
     Diff(diff::DiffArgs),
     Check(check::CheckArgs),
@@ -145,6 +147,7 @@ impl Verb {
             Verb::Targets(_) => "targets",
             Verb::Status(_) => "status",
             Verb::Log(_) => "log",
+            Verb::Logs(_) => "logs",
             Verb::Show(_) => "show",
             Verb::Diff(_) => "diff",
             Verb::Check(_) => "check",
@@ -177,6 +180,7 @@ impl Verb {
             Verb::Targets(_)
             | Verb::Status(_)
             | Verb::Log(_)
+            | Verb::Logs(_)
             | Verb::Show(_)
             | Verb::Diff(_)
             | Verb::Check(_)
@@ -278,6 +282,7 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Verb::Targets(args) => targets::run(globals, ui, args),
         Verb::Status(args) => status::run(globals, ui, args),
         Verb::Log(args) => log::run(globals, ui, args),
+        Verb::Logs(args) => logs::run(globals, ui, args),
         Verb::Show(args) => show::run(globals, ui, args),
         Verb::Diff(args) => diff::run(globals, ui, args),
         Verb::Check(args) => check::run(globals, ui, args),
@@ -322,7 +327,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ("Set up", &["init", "doctor", "hooks", "config", "demo", "eject"]),
     ("Deploy", &["deploy", "promote", "demote"]),
     ("Roll back", &["back", "component", "flags", "advise"]),
-    ("Look", &["status", "log", "show", "targets", "diff", "check"]),
+    ("Look", &["status", "log", "logs", "show", "targets", "diff", "check"]),
     ("Judge", &["mark", "unhold", "annotate"]),
     ("Data", &["point"]),
     ("Runs and services", &["resume", "abort", "service", "saved"]),

@@ -49,6 +49,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("hooks", schema_for!(hooks::HooksAnswer)),
         ("init", schema_for!(init::InitAnswer)),
         ("log", schema_for!(log::LogAnswer)),
+        ("logs", schema_for!(crate::act::logs::LogsAnswer)),
         ("plan", schema_for!(Plan)),
         ("point", schema_for!(point::PointAnswer)),
         ("promote", schema_for!(promote::PromoteAnswer)),

@@ -86,15 +86,20 @@ fn tail(path: &Path, from: u64) -> Vec<u8> {
 
 /// The end of a log in whole lines, and whether it is all of the log. A log that cannot be read is empty.
 pub fn end_of_log(path: &Path) -> (Vec<u8>, bool) {
-    let read = || -> io::Result<(Vec<u8>, bool)> {
-        let (mut file, found) = files::open_plain(path)?;
-        let begin = found.size.saturating_sub(SEARCHED);
-        file.seek(SeekFrom::Start(begin))?;
-        let mut bytes = Vec::new();
-        file.take(SEARCHED).read_to_end(&mut bytes)?;
-        Ok(if begin > 0 { (from_next_line(&bytes).to_vec(), false) } else { (bytes, true) })
-    };
-    read().unwrap_or((Vec::new(), true))
+    last_bytes(path, SEARCHED).unwrap_or((Vec::new(), true))
+}
+
+/// The last bytes of a log, at most `most`, in whole lines, and whether they are all of it.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn last_bytes(path: &Path, most: u64) -> io::Result<(Vec<u8>, bool)> {
+    let (mut file, found) = files::open_plain(path)?;
+    let begin = found.size.saturating_sub(most);
+    file.seek(SeekFrom::Start(begin))?;
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(if begin > 0 { (from_next_line(&bytes).to_vec(), false) } else { (bytes, true) })
 }
 
 /// What follows the first line end; nothing if there is none.
@@ -178,6 +183,22 @@ impl UnitJournal {
         Invocation { args, env, limit: READING, ..Invocation::new(&self.journalctl, &self.dir) }
     }
 
+    /// The entries with their time and process, a line each: the last `lines` of them, within `span` (seconds since
+    /// 1970) where that is given. Of more than 16 MiB the middle is not there.
+    ///
+    /// # Errors
+    /// As [`UnitJournal::read`].
+    pub fn entries(&self, lines: usize, span: Option<(i64, i64)>) -> io::Result<Vec<u8>> {
+        let mut invocation = self.invocation();
+        invocation.args.extend(["--quiet", "--output=short-iso"].map(Into::into));
+        invocation.args.push(format!("--lines={lines}").into());
+        if let Some((from, to)) = span {
+            invocation.args.push(format!("--since=@{from}").into());
+            invocation.args.push(format!("--until=@{to}").into());
+        }
+        finished(invocation)
+    }
+
     /// The messages since `from`, a line each, and where the next reading continues. Of more than 16 MiB the middle is
     /// not there.
     ///
@@ -193,16 +214,7 @@ impl UnitJournal {
             }
             JournalPosition::After(cursor) => format!("--after-cursor={cursor}").into(),
         });
-        let finished = invocation.run().map_err(io::Error::other)?;
-        // Where nothing was written it may exit with 1, without a word.
-        let silent = finished.stdout.is_empty() && finished.stderr.is_empty();
-        let nothing_written = finished.code == Some(1) && silent;
-        if !finished.success() && !nothing_written {
-            let said = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
-            let what = if finished.timed_out { "did not end in time" } else { &said };
-            return Err(io::Error::other(format!("journalctl: {what}")));
-        }
-        let mut text = finished.stdout;
+        let mut text = finished(invocation)?;
         // The cursor is the last line, and there is none where nothing was written.
         let begin = text.trim_ascii_end().iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         let last = String::from_utf8_lossy(&text[begin..]).trim().to_owned();
@@ -215,6 +227,20 @@ impl UnitJournal {
         };
         Ok((text, next))
     }
+}
+
+/// What journalctl wrote.
+fn finished(invocation: Invocation) -> io::Result<Vec<u8>> {
+    let finished = invocation.run().map_err(io::Error::other)?;
+    // Where nothing was written it may exit with 1, without a word.
+    let silent = finished.stdout.is_empty() && finished.stderr.is_empty();
+    let nothing_written = finished.code == Some(1) && silent;
+    if !finished.success() && !nothing_written {
+        let said = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
+        let what = if finished.timed_out { "did not end in time" } else { &said };
+        return Err(io::Error::other(format!("journalctl: {what}")));
+    }
+    Ok(finished.stdout)
 }
 
 impl fmt::Display for UnitJournal {

@@ -13,7 +13,7 @@ mod process;
 mod state;
 mod systemd;
 
-pub use log::{JournalPosition, ServiceLog, UnitJournal, end_of_log};
+pub use log::{JournalPosition, ServiceLog, UnitJournal, end_of_log, last_bytes};
 pub use pm2::{DeclaredApp, Pm2App, declared_pm2_apps, running_pm2_apps};
 pub use state::{Between, Host, ServiceError, ServiceState};
 pub use systemd::{UnitApp, units_in};
@@ -203,6 +203,17 @@ pub fn logs(host: &Host<'_>, service: &Service) -> Result<Vec<ServiceLog>, Servi
         Manager::Systemd { .. } => return systemd::logs(host, service),
     };
     Ok(files.into_iter().map(ServiceLog::File).collect())
+}
+
+/// Where a service wrote what it said when its manager cannot be asked: as gitroll remembers it from its last proof.
+/// Empty where nothing is remembered.
+pub fn remembered_logs(host: &Host<'_>, service: &Service) -> Vec<ServiceLog> {
+    match &service.manager {
+        Manager::Pm2 { .. } => {
+            pm2::remembered_log_files(host, service).into_iter().map(ServiceLog::File).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Does something with a service and lets the trace know: what, how it came out and how long it took. No words of a

@@ -462,6 +462,36 @@ pub(super) fn log_files_of(
     Ok(files)
 }
 
+/// The log files of an app as they were at its last proof, those of each instance by its number.
+pub(super) fn remembered_log_files(host: &Host<'_>, service: &Service) -> Vec<PathBuf> {
+    let Some(definition) = remembered(host, service) else { return Vec::new() };
+    let named = ["error_file", "out_file"].into_iter();
+    let named = named.filter_map(|key| definition.app().get(key).and_then(|path| path.as_str()));
+    let mut files: Vec<PathBuf> = named.map(PathBuf::from).flat_map(|path| numbered(&path)).collect();
+    files.sort();
+    files.dedup();
+    files
+}
+
+/// The files that pm2 makes of this name: `web-error.log`, and `web-error-3.log` for instance 3.
+fn numbered(path: &Path) -> Vec<PathBuf> {
+    let text = |part: Option<&std::ffi::OsStr>| part.and_then(|part| part.to_str()).map(str::to_owned);
+    let (Some(stem), extension) = (text(path.file_stem()), text(path.extension())) else {
+        return Vec::new();
+    };
+    let is_one = |file: &Path| {
+        let number = text(file.file_stem()).and_then(|name| name.strip_prefix(&stem).map(str::to_owned));
+        let number = number.filter(|_| text(file.extension()) == extension);
+        number.is_some_and(|number| {
+            number.is_empty()
+                || number.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok())
+        })
+    };
+    let entries = path.parent().and_then(|dir| std::fs::read_dir(dir).ok());
+    let files = entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    files.filter(|file| is_one(file)).collect()
+}
+
 fn log_files(instances: &[Instance]) -> Vec<PathBuf> {
     let errors = instances.iter().filter_map(|instance| instance.error_log.clone());
     let outputs = instances.iter().filter_map(|instance| instance.output_log.clone());

@@ -67,6 +67,14 @@ impl Ui {
         }
     }
 
+    /// Prints one line of an answer that does not end by itself. Whether anyone reads on.
+    pub fn line_of_stream(&self, text: &str) -> bool {
+        let written = writeln!(io::stdout(), "{text}").and_then(|()| io::stdout().flush());
+        let read = written.is_ok();
+        note_loss(written);
+        read
+    }
+
     /// Prints bytes of the answer as they are.
     pub fn raw(&self, bytes: &[u8]) {
         note_loss(io::stdout().write_all(bytes));

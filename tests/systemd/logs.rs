@@ -24,6 +24,11 @@ fn the_journal_is_read_from_the_change_on() {
         // What was said before a change is not held against the next one.
         std::fs::remove_file(s.app.dir.join("features/sick/index.js")).ok();
         s.release("1.3.0", Behaviour::Good).exit(0);
+        let all = inside.gitroll(&["logs", "web"]);
+        all.exit(0).stdout_has("== web  the journal of web.service").stdout_has("FATAL: no disk");
+        let record = inside.gitroll(&["log", "-n", "1", "--json"]).exit(0).json();
+        let seq = record["result"]["records"][0]["record"]["seq"].to_string();
+        inside.gitroll(&["logs", "--at", &seq]).exit(0).stdout_has("plain-app 1.3.0 listens");
         // A unit that writes to a file of its own is read there.
         let file = host.path("web.out");
         let to_file = web_unit(host, &format!("StandardOutput=append:{}", file.display()));
@@ -33,5 +38,6 @@ fn the_journal_is_read_from_the_change_on() {
         s.release("1.4.0", Behaviour::Good).exit(0);
         let said = std::fs::read_to_string(file).expect("the unit wrote it");
         assert!(said.contains("1.4.0 listens"), "{said}");
+        inside.gitroll(&["logs"]).exit(0).stdout_has("web.out\n").stdout_has("1.4.0 listens");
     });
 }
