@@ -33,7 +33,7 @@ fn the_last_lines_of_a_service_are_shown_and_followed_without_its_secrets() {
     host.gitroll(&["logs", "-f", "--json"]).exit(2).stderr_has("does not end");
 
     let going = Going::start(&host, &["logs", "-n", "1", "-f"]);
-    going.answers("three");
+    going.answers("three \\u{1b}[31mred");
     append(&log, &format!("later {CANARY} half"));
     append(&log, " and whole\n");
     going.answers("later [redacted] half and whole\n");

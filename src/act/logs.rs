@@ -13,12 +13,13 @@ use super::caller::Caller;
 use super::failure::Failure;
 use super::service::chosen;
 use super::session::Session;
-use crate::check::{FileReader, lines_between};
+use crate::check::{FilePosition, FileReader, lines_between};
 use crate::config::{FilePlace, Service};
 use crate::ledger;
 use crate::model::{Evidence, Redactor, Seq};
 use crate::plan::facts::Facts;
-use crate::service::{self, Host, JournalPosition, ServiceLog, UnitJournal, last_bytes};
+use crate::service::{self, Host, JournalPosition, LogEnd, ServiceLog, UnitJournal};
+use crate::system::clock;
 
 /// To look at logs.
 #[derive(Debug, Clone)]
@@ -195,7 +196,7 @@ fn of_file(
     most: usize,
     span: Option<(Timestamp, Timestamp)>,
 ) -> io::Result<Lines> {
-    let (bytes, whole) = last_bytes(path, MOST)?;
+    let LogEnd { bytes, whole, .. } = LogEnd::read(path, MOST)?;
     let text = String::from_utf8_lossy(&bytes);
     let Some((from, to)) = span else {
         let all: Vec<&str> = text.lines().collect();
@@ -236,19 +237,22 @@ fn last(lines: &[&str], most: usize) -> Vec<String> {
 const FILE_LOOK: Duration = Duration::from_millis(250);
 const JOURNAL_LOOKS: u32 = 4;
 
-/// Hands each line that is written from now on to `tell`, with its service, until that returns false.
+/// Hands the last lines of each log and what is written from then on to `tell`, each line with its service where there
+/// are several, until that returns false. No line is left out in between.
 ///
 /// # Errors
 /// When there is no such service, or nothing can be followed.
 pub fn follow_logs(
     caller: &Caller,
-    service: Option<&str>,
-    tell: &mut dyn FnMut(&str, &str) -> bool,
+    request: &LogsRequest,
+    tell: &mut dyn FnMut(Option<&str>, &str) -> bool,
 ) -> Result<(), Failure> {
     let session = Session::look(caller)?;
     let facts = session.facts()?;
     let config = &facts.accepted.config;
-    let mut followed = followed(&session, &facts, &chosen(&config.services, service, "logs -f")?)?;
+    let services = chosen(&config.services, request.service.as_deref(), "logs -f")?;
+    let several = services.len() > 1;
+    let mut followed = followed(&session, &facts, &services, request.lines)?;
     let mut looks = 0_u32;
     loop {
         // Read anew each time: a secret may be given another value meanwhile.
@@ -257,16 +261,16 @@ pub fn follow_logs(
             if log.is_journal() && !looks.is_multiple_of(JOURNAL_LOOKS) {
                 continue;
             }
-            let lines = match log.written() {
-                Ok(lines) => lines,
+            let mut lines = std::mem::take(&mut log.last);
+            match log.written() {
+                Ok(written) => lines.extend(written),
                 Err(error) => {
                     caller.warn(format!("{}: {error}", shown(&log.place)));
                     log.lost = true;
-                    continue;
                 }
-            };
+            }
             for line in redactor.lines(&lines) {
-                if !tell(&log.service, &line) {
+                if !tell(several.then_some(&log.service), &line) {
                     return Ok(());
                 }
             }
@@ -285,6 +289,8 @@ struct Followed {
     service: String,
     place: ServiceLog,
     reader: Reader,
+    /// The last lines of before.
+    last: Vec<String>,
     /// A line that has no end yet.
     open: Vec<u8>,
     lost: bool,
@@ -299,6 +305,7 @@ fn followed(
     session: &Session,
     facts: &Facts,
     services: &[&Service],
+    lines: usize,
 ) -> Result<Vec<Followed>, Failure> {
     let site = &session.site;
     let host = site.host(&facts.serving, &facts.deployment(site));
@@ -308,14 +315,18 @@ fn followed(
         let (places, problem) = places(&host, service);
         problems.extend(problem.map(|problem| format!("{}: {problem}", service.name)));
         for place in places {
-            let reader = match &place {
-                ServiceLog::File(path) => {
-                    Reader::File(FileReader::from_now(site.top(), &FilePlace::Host(path.clone())))
+            let (reader, last) = match &place {
+                ServiceLog::File(path) => end_of_file(site.top(), path, lines),
+                ServiceLog::Journal(journal) => {
+                    let now = clock::now().as_second();
+                    let last = journal.entries(lines, Some((0, now))).unwrap_or_default();
+                    let last = String::from_utf8_lossy(&last).lines().map(str::to_owned).collect();
+                    (Reader::Journal(JournalPosition::Since(now * 1_000_000)), last)
                 }
-                ServiceLog::Journal(_) => Reader::Journal(JournalPosition::now()),
             };
             let service = service.name.to_string();
-            followed.push(Followed { service, place, reader, open: Vec::new(), lost: false });
+            let (open, lost) = (Vec::new(), false);
+            followed.push(Followed { service, place, reader, last, open, lost });
         }
     }
     if followed.is_empty() {
@@ -323,6 +334,21 @@ fn followed(
     }
     problems.into_iter().for_each(|problem| session.caller.warn(problem));
     Ok(followed)
+}
+
+/// The last whole lines of a file, and what reads on right behind them.
+fn end_of_file(top: &Path, path: &Path, lines: usize) -> (Reader, Vec<String>) {
+    let place = FilePlace::Host(path.to_owned());
+    let Ok(mut end) = LogEnd::read(path, MOST) else {
+        return (Reader::File(FileReader::from(top, &place, None)), Vec::new());
+    };
+    let open = end.bytes.iter().rev().take_while(|byte| **byte != b'\n').count();
+    end.bytes.truncate(end.bytes.len() - open);
+    let text = String::from_utf8_lossy(&end.bytes);
+    let last = last(&text.lines().collect::<Vec<_>>(), lines);
+    let offset = end.offset - open as u64;
+    let position = FilePosition { file: end.file, offset, before: None };
+    (Reader::File(FileReader::from(top, &place, Some(position))), last)
 }
 
 /// So much is read of a log at once.

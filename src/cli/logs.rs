@@ -18,8 +18,7 @@ use crate::ui::{Ui, clock_word, escape};
   gitroll logs web -f            what it writes from now on
   gitroll logs --at 44           what was written around record #44
 
-Logs are those of pm2, of the journal, and the files that services write to. Secrets that gitroll knows are replaced by
-[redacted]. gitroll show 44 --output shows what the builds of a run wrote.")]
+Known secrets are replaced by [redacted]. gitroll show 44 --output shows what builds wrote.")]
 pub struct LogsArgs {
     /// Service name [default: all services]
     service: Option<String>,
@@ -55,21 +54,19 @@ pub fn run(globals: &Globals, ui: &Ui, args: &LogsArgs) -> Result<Exit, Failure>
         at: at.transpose()?,
     };
     let caller = globals.caller(ui);
+    if args.follow {
+        follow_logs(&caller, &request, &mut |service, line| {
+            let line = escape(line);
+            ui.line_of_stream(&service.map_or(line.clone(), |service| format!("{service}  {line}")))
+        })?;
+        return Ok(Exit::Done);
+    }
     let answer = read_logs(&caller, &request)?;
     print(ui, &answer);
     ui.document("logs", 0, &answer);
     let unread = |log: &LogLines| log.problem.is_some();
-    if args.follow {
-        let one = answer.logs.iter().all(|log| log.service == answer.logs[0].service);
-        follow_logs(&caller, args.service.as_deref(), &mut |service, line| {
-            let line = escape(line);
-            let line = if one { line } else { format!("{service}  {line}") };
-            ui.line_of_stream(&line)
-        })?;
-    } else if !answer.logs.is_empty() && answer.logs.iter().all(unread) {
-        return Ok(Exit::Unchanged);
-    }
-    Ok(Exit::Done)
+    let none = !answer.logs.is_empty() && answer.logs.iter().all(unread);
+    Ok(if none { Exit::Unchanged } else { Exit::Done })
 }
 
 fn print(ui: &Ui, answer: &LogsAnswer) {

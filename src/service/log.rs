@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Service;
 use crate::system::clock;
-use crate::system::files;
+use crate::system::files::{self, FileIdentity};
 use crate::system::process::{Invocation, telling_lines};
 
 use super::state::{Host, ServiceError};
@@ -86,20 +86,37 @@ fn tail(path: &Path, from: u64) -> Vec<u8> {
 
 /// The end of a log in whole lines, and whether it is all of the log. A log that cannot be read is empty.
 pub fn end_of_log(path: &Path) -> (Vec<u8>, bool) {
-    last_bytes(path, SEARCHED).unwrap_or((Vec::new(), true))
+    LogEnd::read(path, SEARCHED).map_or((Vec::new(), true), |end| (end.bytes, end.whole))
 }
 
-/// The last bytes of a log, at most `most`, in whole lines, and whether they are all of it.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn last_bytes(path: &Path, most: u64) -> io::Result<(Vec<u8>, bool)> {
-    let (mut file, found) = files::open_plain(path)?;
-    let begin = found.size.saturating_sub(most);
-    file.seek(SeekFrom::Start(begin))?;
-    let mut bytes = Vec::new();
-    file.take(most).read_to_end(&mut bytes)?;
-    Ok(if begin > 0 { (from_next_line(&bytes).to_vec(), false) } else { (bytes, true) })
+/// The end of a log file.
+#[derive(Debug)]
+pub struct LogEnd {
+    /// Its last bytes, from the beginning of a line on.
+    pub bytes: Vec<u8>,
+    /// They are all of it.
+    pub whole: bool,
+    /// Which file it is.
+    pub file: FileIdentity,
+    /// Where the bytes end in it.
+    pub offset: u64,
+}
+
+impl LogEnd {
+    /// Reads at most `most` bytes.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(path: &Path, most: u64) -> io::Result<Self> {
+        let (mut file, found) = files::open_plain(path)?;
+        let begin = found.size.saturating_sub(most);
+        file.seek(SeekFrom::Start(begin))?;
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes)?;
+        let (whole, offset) = (begin == 0, begin + bytes.len() as u64);
+        let bytes = if whole { bytes } else { from_next_line(&bytes).to_vec() };
+        Ok(Self { bytes, whole, file: found.identity, offset })
+    }
 }
 
 /// What follows the first line end; nothing if there is none.

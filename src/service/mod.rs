@@ -13,7 +13,7 @@ mod process;
 mod state;
 mod systemd;
 
-pub use log::{JournalPosition, ServiceLog, UnitJournal, end_of_log, last_bytes};
+pub use log::{JournalPosition, LogEnd, ServiceLog, UnitJournal, end_of_log};
 pub use pm2::{DeclaredApp, Pm2App, declared_pm2_apps, running_pm2_apps};
 pub use state::{Between, Host, ServiceError, ServiceState};
 pub use systemd::{UnitApp, units_in};
