@@ -191,11 +191,7 @@ fn shown(place: &ServiceLog) -> String {
 /// Lines, and why some may be missing.
 type Lines = (Vec<String>, Option<String>);
 
-fn of_file(
-    path: &Path,
-    most: usize,
-    span: Option<(Timestamp, Timestamp)>,
-) -> io::Result<Lines> {
+fn of_file(path: &Path, most: usize, span: Option<(Timestamp, Timestamp)>) -> io::Result<Lines> {
     let LogEnd { bytes, whole, .. } = LogEnd::read(path, MOST)?;
     let text = String::from_utf8_lossy(&bytes);
     let Some((from, to)) = span else {

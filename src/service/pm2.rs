@@ -467,7 +467,8 @@ pub(super) fn remembered_log_files(host: &Host<'_>, service: &Service) -> Vec<Pa
     let Some(definition) = remembered(host, service) else { return Vec::new() };
     let named = ["error_file", "out_file"].into_iter();
     let named = named.filter_map(|key| definition.app().get(key).and_then(|path| path.as_str()));
-    let mut files: Vec<PathBuf> = named.map(PathBuf::from).flat_map(|path| numbered(&path)).collect();
+    let mut files: Vec<PathBuf> =
+        named.map(PathBuf::from).flat_map(|path| numbered(&path)).collect();
     files.sort();
     files.dedup();
     files
@@ -475,16 +476,17 @@ pub(super) fn remembered_log_files(host: &Host<'_>, service: &Service) -> Vec<Pa
 
 /// The files that pm2 makes of this name: `web-error.log`, and `web-error-3.log` for instance 3.
 fn numbered(path: &Path) -> Vec<PathBuf> {
-    let text = |part: Option<&std::ffi::OsStr>| part.and_then(|part| part.to_str()).map(str::to_owned);
+    let text =
+        |part: Option<&std::ffi::OsStr>| part.and_then(|part| part.to_str()).map(str::to_owned);
     let (Some(stem), extension) = (text(path.file_stem()), text(path.extension())) else {
         return Vec::new();
     };
     let is_one = |file: &Path| {
-        let number = text(file.file_stem()).and_then(|name| name.strip_prefix(&stem).map(str::to_owned));
+        let number =
+            text(file.file_stem()).and_then(|name| name.strip_prefix(&stem).map(str::to_owned));
         let number = number.filter(|_| text(file.extension()) == extension);
         number.is_some_and(|number| {
-            number.is_empty()
-                || number.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok())
+            number.is_empty() || number.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok())
         })
     };
     let entries = path.parent().and_then(|dir| std::fs::read_dir(dir).ok());
