@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const VERBS: [&str; 31] = [
+const VERBS: [&str; 32] = [
     "init",
     "deploy",
     "promote",
@@ -10,6 +10,7 @@ const VERBS: [&str; 31] = [
     "back",
     "component",
     "flags",
+    "migrate",
     "targets",
     "status",
     "log",

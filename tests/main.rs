@@ -44,6 +44,7 @@ mod licences;
 mod listeners;
 mod logging;
 mod logs;
+mod migrations;
 mod moving_in;
 mod naming_targets;
 mod open_runs;

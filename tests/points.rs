@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::support::*;
 use serde_json::{Value, json};
 
-mod cluster;
+pub mod cluster;
 mod postgres;
 
 fn quick() -> AppConfig {

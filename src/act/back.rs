@@ -6,6 +6,8 @@ use super::diagnosis::{self, DoubtedTarget};
 use super::failure::Failure;
 use super::flags;
 use super::levels::{self, Decisions, Level, LevelResult};
+use super::loss::AcceptedRows;
+use super::migrate;
 use super::outcome::{ChangeOutcome, Status};
 use super::saved;
 use super::session::Session;
@@ -41,6 +43,10 @@ pub struct BackRequest {
     pub emergency: bool,
     /// Go on to this many older candidates, each proven or undone before the next.
     pub cascade: Option<usize>,
+    /// Take the migrations back that the target does not know, in the same run.
+    pub migrate_down: bool,
+    /// The rows that this may lose.
+    pub accepted: AcceptedRows,
     /// Show what would be done and stop.
     pub plan_only: bool,
     /// The question is answered in advance.
@@ -69,6 +75,7 @@ pub fn back(caller: &Caller, request: &BackRequest) -> Result<ChangeOutcome, Fai
         confirm: !request.yes && !request.emergency,
         fallbacks: request.cascade.unwrap_or(1),
         any_candidate: !named,
+        accepted: request.accepted,
         ..ChangeOptions::default()
     };
     if request.undo {
@@ -145,6 +152,12 @@ fn code(
         change = change.in_emergency(passed_over);
     }
     change.recorded.decisions = decisions.lines();
+    if request.migrate_down {
+        let to = change.to.commit.clone();
+        change.migrate = migrate::step_to(session, &facts, &to, request.accepted)?;
+        // The database fits one version: no other is tried on it.
+        found.further.clear();
+    }
     if let Some(why) = &request.break_glass {
         change.recorded.decisions.push(format!("break glass: {why}"));
     }
@@ -428,6 +441,9 @@ fn undo(
     let own = facts.own(&session.site).iter().rev();
     let mut done = own.filter(|entry| entry.record.outcome == Outcome::Succeeded);
     let last = done.find(|entry| entry.record.event.serves()).cloned();
+    if let Some(last) = last.as_ref().filter(|entry| entry.record.event == Event::Migrate) {
+        return Err(migrated_last(session, last));
+    }
     match last.filter(|entry| entry.record.event == Event::Flags) {
         Some(last) if last.record.lifts.is_empty() => {
             flags::flags_before(session, facts, request.reason.clone(), false, options)
@@ -437,6 +453,21 @@ fn undo(
             let change = to_what_was_left(session, &facts, request)?;
             carry_out(session, facts, change, &[], options)
         }
+    }
+}
+
+/// What was taken back of the schema is not put back by a return of the code.
+fn migrated_last(session: &Session, last: &ledger::Entry) -> Failure {
+    let seq = last.record.seq;
+    let evidence = ledger::evidence(&session.site.git, last).ok();
+    let migration = evidence.and_then(|evidence| evidence.migration);
+    let names = migration.as_ref().map(|done| done.reverted.join(", ")).unwrap_or_default();
+    let failure = Failure::unchanged(format!("the last command here took back {names} (#{seq})"))
+        .detail("run the migrations of the version that has them again, as its deploy does")
+        .nothing_changed();
+    match migration.and_then(|done| done.kept) {
+        Some(kept) => failure.detail(format!("the database as it was before is kept in {kept}")),
+        None => failure,
     }
 }
 

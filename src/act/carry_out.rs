@@ -8,6 +8,7 @@ use super::conclude::{self, Conclusion};
 use super::diagnosis;
 use super::failure::Failure;
 use super::keep;
+use super::loss::{self, AcceptedRows};
 use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Preview, Status};
 use super::parts::parts;
 use super::point;
@@ -47,6 +48,8 @@ pub struct ChangeOptions {
     pub doubtful: bool,
     /// Take a point first, where `[points] before_deploy` says so.
     pub point_first: bool,
+    /// The rows that migrations may lose.
+    pub accepted: AcceptedRows,
     /// The target needs a build. Where that cannot be made, a later candidate that is kept is taken.
     pub builds: bool,
 }
@@ -62,6 +65,7 @@ impl Default for ChangeOptions {
             flags_fail: OnFailure::Restore,
             doubtful: false,
             point_first: false,
+            accepted: AcceptedRows::Ask,
             builds: false,
         }
     }
@@ -111,7 +115,11 @@ pub fn carry_out(
         };
         return Ok(session.caller.ended(outcome));
     }
-    if options.confirm {
+    let asked = options.accepted == AcceptedRows::Ask && loss::is_asked_for(&plan);
+    let asking = Instant::now();
+    loss::agree(session, &plan, options.accepted)?;
+    begin += asking.elapsed();
+    if options.confirm && !asked {
         let asking = Instant::now();
         let (question, default) = question(&plan, prepared.observed.healthy());
         let default = default && !options.doubtful;
@@ -139,6 +147,8 @@ pub fn carry_out(
         shown: prepared.shown,
         on_failure: match command {
             Event::Flags => options.flags_fail,
+            // The database and the code belong together.
+            _ if plan.migrates().is_some() => OnFailure::Restore,
             _ if nothing_served && further.is_empty() => OnFailure::Restore,
             _ => on_failure(prepared.observed.healthy(), !further.is_empty()),
         },
@@ -188,7 +198,7 @@ struct Prepared {
 fn prepare(session: &Session, facts: &Facts, mut change: Change) -> Result<Prepared, Failure> {
     let site = &session.site;
     let observed = observe(session, facts, &change);
-    if matches!(change.event, Event::Flags | Event::Component) {
+    if matches!(change.event, Event::Flags | Event::Component | Event::Migrate) {
         if let Some(HandMade::NeverStarted(head)) = &facts.hand_made {
             return Err(never_started(head, &facts.serving));
         }
@@ -278,6 +288,10 @@ fn question(plan: &Plan, healthy: bool) -> (String, bool) {
                 format!("{} to {}", change.name, change.after.plain())
             };
             format!("Switch {}?", plan.flags().map(to).collect::<Vec<_>>().join(", "))
+        }
+        (Event::Migrate, _) => {
+            let names = plan.migrates().map(|step| step.names().join(", ")).unwrap_or_default();
+            format!("Take back {names}?")
         }
         (Event::Component, Some(id)) => format!("Restore {id}?"),
         _ => "Go on?".to_owned(),

@@ -157,6 +157,10 @@ fn tell(
                 None => failure,
             });
         }
+        Ended::Migrated { why, record } => {
+            recorded(session, &plan, &mut answer, record);
+            return Err(migrated(session, &plan, why));
+        }
         Ended::PutBack { why, passed } => return Err(put_back(session, &plan, why, passed)),
         Ended::GivenUp { why } => return Err(given_up(session, &plan, why)),
         // Only where the run beneath it is gone.
@@ -228,6 +232,15 @@ fn put_back(
     diagnosis::explain(session, failure)
 }
 
+/// The schema is as it was wanted, and what serves fails as it did before.
+fn migrated(session: &Session, plan: &Plan, why: String) -> Failure {
+    let names = plan.migrates().map(|step| step.names().join(", ")).unwrap_or_default();
+    let what = format!("took back {names}; {} fails as before", plan.from);
+    let failure =
+        Failure::new(Status::PersonNeeded, what).detail(why).detail("the run is over and recorded");
+    diagnosis::explain(session, failure)
+}
+
 fn given_up(session: &Session, plan: &Plan, why: String) -> Failure {
     let what = format!("{} could not be restored; the run is closed as it is", plan.from);
     let failure = Failure::new(Status::PersonNeeded, what)
@@ -262,8 +275,10 @@ fn recorded(
             return Status::Unrecorded;
         }
     };
-    let evidence = ledger::evidence(&session.site.git, &entry);
-    answer.warnings = evidence.map(|evidence| evidence.warnings).unwrap_or_default();
+    if let Ok(evidence) = ledger::evidence(&session.site.git, &entry) {
+        answer.warnings = evidence.warnings;
+        answer.migration = evidence.migration;
+    }
     answer.record = Some(RecordBrief { seq: entry.record.seq, digest: entry.digest });
     let Some(publication) = Publication::of(plan, &entry) else { return Status::Done };
     if !publication.required() {
@@ -326,12 +341,14 @@ fn schema(session: &Session, plan: &Plan, side: Side) -> Option<String> {
     let facts = Facts::gather(&session.site).ok().filter(|_| side == Side::Target)?;
     let (from, to) = (&plan.from.commit, &plan.to.commit);
     let crossed = deployed::migrations(&session.site, &facts, from, to).ok()?;
-    if crossed.names.is_empty() || crossed.seen {
+    if crossed.names.is_empty() || crossed.seen || crossed.old_code_ok {
         return None;
     }
-    let down = crossed.down.as_deref().unwrap_or("the down migration");
-    let way = format!("run gitroll abort, then {down} from that tree, then gitroll back");
-    Some(format!("{}: {way}", conclusions::crossing(&crossed, &plan.to.name)))
+    let what = conclusions::crossing(&crossed, &plan.to.name);
+    Some(match conclusions::way_down(&crossed) {
+        Some((command, _)) => format!("{what}: run gitroll abort, then {command}"),
+        None => what,
+    })
 }
 
 /// How a host answers.

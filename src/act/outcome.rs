@@ -9,8 +9,8 @@ use super::next_steps::NextStep;
 use crate::check::Proof;
 use crate::diagnosis::Diagnosis;
 use crate::model::{
-    AppName, CheckEvidence, Digest, EnvironmentName, Plan, RepoPath, RunId, Seq, Served,
-    ServiceEvidence,
+    AppName, CheckEvidence, Digest, EnvironmentName, MigrationEvidence, Plan, RepoPath, RunId, Seq,
+    Served, ServiceEvidence,
 };
 
 /// How an act left things: what a caller decides by.
@@ -196,6 +196,8 @@ pub struct ChangeAnswer {
     pub checks: Vec<CheckEvidence>,
     /// The services that proved it.
     pub services: Vec<ServiceEvidence>,
+    /// The migrations that were taken back, and what that lost.
+    pub migration: Option<MigrationEvidence>,
     /// What a person should know of it, as in its record.
     pub warnings: Vec<String>,
     /// Why it failed.
@@ -249,6 +251,7 @@ impl ChangeAnswer {
             took_millis: None,
             checks: Vec::new(),
             services: Vec::new(),
+            migration: None,
             warnings: Vec::new(),
             why: None,
             nothing_served_before: false,

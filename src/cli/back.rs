@@ -5,8 +5,10 @@ use clap::{Args, ValueEnum};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
+use super::migrate;
 use crate::act::back::{self, BackRequest};
 use crate::act::levels::Level;
+use crate::act::loss::AcceptedRows;
 use crate::ui::Ui;
 
 /// Roll back to an earlier version and prove that it serves
@@ -20,6 +22,7 @@ use crate::ui::Ui;
   gitroll back @43                            what record #43 deployed
   gitroll back --level auto                   suspect flags first, then the code
   gitroll back --level flags                  the values before the last flag change
+  gitroll back --migrate-down                 the schema too, in the same run
   gitroll back --emergency                    no questions, only critical checks
   gitroll back --undo                         return after a false alarm")]
 pub struct BackArgs {
@@ -44,6 +47,12 @@ pub struct BackArgs {
     /// Undo the last `back`, `component` or flag change, and lift its verdict and hold
     #[arg(long)]
     undo: bool,
+    /// Take back the migrations that the target does not have, in the same run
+    #[arg(long, conflicts_with_all = ["undo", "emergency", "cascade"])]
+    migrate_down: bool,
+    /// With --migrate-down: accept the loss of up to this many rows, or `any`
+    #[arg(long, value_name = "ROWS", requires = "migrate_down", value_parser = migrate::rows)]
+    accept_loss: Option<AcceptedRows>,
     /// Skip questions and non-critical checks, avoid builds, and ask for the reason afterwards
     #[arg(long, conflicts_with_all = ["undo", "plan"])]
     emergency: bool,
@@ -84,6 +93,8 @@ pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure>
         undo: args.undo,
         emergency: args.emergency,
         cascade: args.cascade,
+        migrate_down: args.migrate_down,
+        accepted: args.accept_loss.unwrap_or_default(),
         plan_only: args.plan,
         yes: args.yes,
     };

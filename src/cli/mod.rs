@@ -27,6 +27,7 @@ mod keep;
 mod log;
 mod logs;
 mod mark;
+mod migrate;
 mod outcome;
 mod point;
 mod promote;
@@ -115,6 +116,7 @@ enum Verb {
     Unhold(unhold::UnholdArgs),
     Annotate(annotate::AnnotateArgs),
     Saved(saved::SavedArgs),
+    Migrate(migrate::MigrateArgs),
     Point(point::PointArgs),
     Fsck(fsck::FsckArgs),
     Hooks(hooks::HooksArgs),
@@ -157,6 +159,7 @@ impl Verb {
             Verb::Unhold(_) => "unhold",
             Verb::Annotate(_) => "annotate",
             Verb::Saved(_) => "saved",
+            Verb::Migrate(_) => "migrate",
             Verb::Point(_) => "point",
             Verb::Fsck(_) => "fsck",
             Verb::Hooks(_) => "hooks",
@@ -193,6 +196,7 @@ impl Verb {
             Verb::Flags(args) => args.only_looks(),
             Verb::Eject(args) => args.plan,
             Verb::Saved(args) => args.only_looks(),
+            Verb::Migrate(args) => args.only_looks(),
             Verb::Point(args) => args.only_looks(),
             Verb::Fsck(args) => args.only_looks(),
             Verb::Hooks(args) => args.only_looks(),
@@ -292,6 +296,7 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Verb::Unhold(args) => unhold::run(globals, ui, args),
         Verb::Annotate(args) => annotate::run(globals, ui, args),
         Verb::Saved(args) => saved::run(globals, ui, args),
+        Verb::Migrate(args) => migrate::run(globals, ui, args),
         Verb::Point(args) => point::run(globals, ui, args),
         Verb::Fsck(args) => fsck::run(globals, ui, args),
         Verb::Hooks(args) => hooks::run(globals, ui, args),
@@ -329,7 +334,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ("Roll back", &["back", "component", "flags", "advise"]),
     ("Look", &["status", "log", "logs", "show", "targets", "diff", "check"]),
     ("Judge", &["mark", "unhold", "annotate"]),
-    ("Data", &["point"]),
+    ("Data", &["migrate", "point"]),
     ("Runs and services", &["resume", "abort", "service", "saved"]),
     ("Records and hosts", &["sync", "trust", "fsck"]),
 ];

@@ -227,6 +227,10 @@ fn consequences(ui: &Ui, plan: &Plan) {
         let name = escape(&plan.from.name);
         ui.line(&format!("  held     {id} as in {name}, in any commit"));
     }
+    if let Some(step) = plan.migrates() {
+        let names = escape(&step.names().join(", "));
+        ui.line(&format!("  migrated {names} down, {}", escape(&step.loses.in_words())));
+    }
     for save in &plan.activation.saves {
         ui.line(&format!("  saved    {} in .git/gitroll/saved", save.path));
     }
@@ -244,6 +248,9 @@ fn consequences(ui: &Ui, plan: &Plan) {
             ui.line(&format!("  next     gitroll back --undo      returns to {}", plan.from));
         }
         Event::Component => after_a_rollback(ui, plan),
+        Event::Migrate => {
+            ui.line("  next     gitroll back             rolls the code back as well")
+        }
         // What was switched off tonight is not offered to be switched on again.
         Event::Flags if plan.recorded.lifts.is_empty() && switched_off(plan) => {
             ui.line("  undo     gitroll back --undo      if it was a false alarm");

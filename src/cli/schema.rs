@@ -50,6 +50,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("init", schema_for!(init::InitAnswer)),
         ("log", schema_for!(log::LogAnswer)),
         ("logs", schema_for!(crate::act::logs::LogsAnswer)),
+        ("migrate", schema_for!(crate::act::migrate::MigrateStatus)),
         ("plan", schema_for!(Plan)),
         ("point", schema_for!(point::PointAnswer)),
         ("promote", schema_for!(promote::PromoteAnswer)),

@@ -305,6 +305,13 @@ fn observed(ui: &Ui, evidence: &Evidence) {
     for skipped in &evidence.skipped {
         field("skipped", &format!("{}: {}", skipped.name, skipped.why));
     }
+    if let Some(migration) = &evidence.migration {
+        let names = migration.reverted.join(", ");
+        field("migrated", &format!("{names} down, {}", migration.lost.in_words()));
+        if let Some(kept) = &migration.kept {
+            field("kept", &format!("the database as it was before: {kept}"));
+        }
+    }
     for decision in &evidence.decisions {
         field("decided", decision);
     }

@@ -1,14 +1,16 @@
 //! The validated form of `gitroll.toml`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
-use globset::{GlobMatcher, GlobSet};
+use globset::{GlobBuilder, GlobMatcher, GlobSet};
 
 use super::data::{DataSource, Points, Settings};
 use super::{Check, Flag, Flags, Rule};
 use crate::model::{
-    AppName, CheckName, ComponentId, GroupName, HookMoment, HookStep, RepoPath, ServiceName,
+    AppName, CheckName, ComponentId, DataName, GroupName, HookMoment, HookStep, RepoPath,
+    ServiceName,
 };
 
 /// A whole `gitroll.toml`, checked. Durations are typed, paths stay inside the repository, names refer
@@ -178,10 +180,73 @@ impl OutputGlob {
 /// `[migrate]`
 #[derive(Debug, Clone)]
 pub struct Migrate {
+    /// `data`: the database that they change.
+    pub data: Option<DataName>,
     /// `paths`: globs of migrations.
     pub paths: Patterns,
-    /// `down`: the command of the team's own that takes the last ones back. It is named, not run.
-    pub down: Option<Vec<String>>,
+    /// `down`: how one is taken back.
+    pub down: Option<DownWay>,
+    /// `old_code_ok`: versions of before a migration are known to work on the schema of after it.
+    pub old_code_ok: bool,
+}
+
+/// How a migration is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DownWay {
+    /// The path of a script with SQL, in the tree that has the migration.
+    Script(PathTemplate),
+    /// An argument vector, run once for each migration, the newest first.
+    Command(Vec<String>),
+}
+
+/// A path in the tree in which `{number}` and `{name}` stand for those of a migration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathTemplate(String);
+
+impl PathTemplate {
+    /// Takes a text that names the migration and is a path in the tree once it does.
+    pub fn new(text: &str) -> Option<Self> {
+        let template = Self(text.to_owned());
+        let names = text.contains(NUMBER) || text.contains(NAME);
+        (names && RepoPath::new(template.filled("1", "1_a")).is_ok()).then_some(template)
+    }
+
+    /// The path for one migration; `None` where its name has no number and one is asked for.
+    pub fn of(&self, name: &str) -> Option<RepoPath> {
+        let number = migration_number(name);
+        if number.is_empty() && self.0.contains(NUMBER) {
+            return None;
+        }
+        RepoPath::new(self.filled(number, name)).ok()
+    }
+
+    /// Whether `path` may be such a script.
+    pub fn matches(&self, path: &RepoPath) -> bool {
+        let glob = self.0.replace(NUMBER, "[0-9]*").replace(NAME, "*");
+        let glob = GlobBuilder::new(&glob).literal_separator(true).build();
+        glob.is_ok_and(|glob| glob.compile_matcher().is_match(path.as_path()))
+    }
+
+    fn filled(&self, number: &str, name: &str) -> String {
+        self.0.replace(NUMBER, number).replace(NAME, name)
+    }
+}
+
+impl fmt::Display for PathTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What stands in a `down` for the digits that a migration's name begins with.
+pub const NUMBER: &str = "{number}";
+/// What stands in a `down` for a migration's name.
+pub const NAME: &str = "{name}";
+
+/// The digits that a migration's name begins with.
+pub fn migration_number(name: &str) -> &str {
+    let end = name.find(|c: char| !c.is_ascii_digit()).unwrap_or(name.len());
+    &name[..end]
 }
 
 /// `[service.NAME]`

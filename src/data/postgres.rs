@@ -8,8 +8,9 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::place::Host;
+use super::schema::{self, AppliedTable, DownScript, TableContents};
 use crate::config::{FilePlace, UrlSource};
-use crate::model::{PostgresFacts, Redactor, dotenv};
+use crate::model::{PostgresFacts, Redactor, RowsLost, dotenv};
 use crate::system::process::Finished;
 use crate::system::{files, random, secrets};
 
@@ -276,6 +277,236 @@ impl Address {
         problems
     }
 }
+
+/// What takes down-scripts: how long a lock is waited for, where the app should be down.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '30s';";
+
+/// The tables of the app, as catalogue rows: no system schema, no table of an extension.
+const OWN_TABLES: &str = "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname NOT LIKE 'pg\\_%' \
+     AND n.nspname <> 'information_schema' AND NOT EXISTS \
+     (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')";
+
+/// What is in the tables at one moment.
+#[derive(Debug, Clone, Default, Deserialize)]
+struct TableCounts {
+    /// Rows by table.
+    #[serde(default)]
+    rows: BTreeMap<String, u64>,
+}
+
+impl Address {
+    /// Runs scripts with psql, each line of their errors fatal, all in one transaction. What they lost, in rows.
+    pub(super) fn run_scripts(
+        &self,
+        host: &Host,
+        scratch: &Path,
+        scripts: &[DownScript],
+    ) -> Result<RowsLost, String> {
+        let scratch = scratch.join("psql");
+        files::make_private_dir(&scratch)
+            .map_err(|error| format!("{}: {error}", scratch.display()))?;
+        let counts = format!(
+            "SELECT json_build_object('rows', coalesce(json_object_agg(format('%I.%I', n.nspname, c.relname), \
+             (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM %I.%I', n.nspname, c.relname), \
+             false, true, '')))[1]::text::bigint), '{{}}'::json)) FROM {OWN_TABLES} \
+             AND has_table_privilege(c.oid, 'SELECT');"
+        );
+        let begin =
+            format!("{LOCK_TIMEOUT}\nSELECT txid_current() AS gitroll_began \\gset\n{counts}\n");
+        // Another transaction by now: a script ended the one that it was given.
+        let end = format!(
+            "SELECT CASE WHEN txid_current() = :gitroll_began THEN 1 END AS gitroll_same \\gset\n\
+             \\if :{{?gitroll_same}}\n\\else\n\\set gitroll_same 0\n\\endif\n\
+             SELECT 1 / (:'gitroll_same' = '1')::int AS gitroll_ended_no_transaction \\gset\n{counts}\n"
+        );
+        let write = |name: &str, text: &str| {
+            let path = scratch.join(name);
+            files::write_durably(&path, text.as_bytes(), 0o600)
+                .map(|()| path.to_string_lossy().into_owned())
+                .map_err(|error| format!("{}: {error}", path.display()))
+        };
+        let (begin, end) = (write("begin.sql", &begin)?, write("end.sql", &end)?);
+        let written = schema::write_scripts(&scratch, scripts)?;
+        let mut args =
+            vec!["-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "--single-transaction"];
+        let all = std::iter::once(&begin).chain(&written).chain([&end]);
+        args.extend(all.flat_map(|path| ["-f", path.as_str()]));
+        let finished = self.run(host, "psql", &args);
+        drop(std::fs::remove_dir_all(&scratch));
+        let finished = finished.map_err(|why| {
+            if why.contains("division by zero") && why.contains("end.sql") {
+                return "a script ends the transaction: leave out BEGIN, COMMIT and ROLLBACK"
+                    .to_owned();
+            }
+            // Of the script as it is in the tree, not of the file that psql read.
+            written
+                .iter()
+                .zip(scripts)
+                .fold(why, |why, (written, script)| why.replace(written.as_str(), &script.path))
+        })?;
+        let output = String::from_utf8_lossy(&finished.stdout).into_owned();
+        let mut lines = output.lines().filter(|line| line.starts_with("{\"rows\""));
+        let counts = |line: Option<&str>| -> Result<TableCounts, String> {
+            let line = line.ok_or("psql did not answer what is in the tables")?;
+            serde_json::from_str(line).map_err(|error| format!("psql answered oddly: {error}"))
+        };
+        let (before, after) = (counts(lines.next())?, counts(lines.next_back())?);
+        let contents = |counts: TableCounts| -> Vec<TableContents> {
+            let tables = counts.rows.into_iter();
+            tables.map(|(table, rows)| TableContents { table, rows, columns: Vec::new() }).collect()
+        };
+        let (before, after) = (contents(before), contents(after));
+        Ok(schema::lost(&before, &after))
+    }
+
+    /// Tries scripts out on the schema alone, in a database of its own that is removed again, and counts what they
+    /// would take away in the database itself.
+    pub(super) fn rehearse(
+        &self,
+        host: &Host,
+        admin: &Address,
+        scratch: &Path,
+        scripts: &[DownScript],
+    ) -> Result<RowsLost, String> {
+        let dump = scratch.join("schema.dump");
+        let file = dump.to_string_lossy().into_owned();
+        self.run(host, "pg_dump", &["-Fc", "-s", "-w", "-f", &file])?;
+        let name = format!("gitroll_try_{}", random::suffix());
+        admin.ask(host, &format!("CREATE DATABASE {} TEMPLATE template0", identifier(&name)))?;
+        let tried = admin.at(&name).tried(host, &file, scratch, scripts);
+        let dropped = admin.ask(host, &format!("DROP DATABASE {}", identifier(&name)));
+        let (before, after) = tried?;
+        dropped.map_err(|why| format!("the database {name} was not removed: {why}"))?;
+        let mut found = Vec::new();
+        for (table, columns) in &before {
+            let now = after.get(table);
+            let gone = columns.iter().filter(|name| now.is_some_and(|now| !now.contains(name)));
+            let gone: Vec<&String> = gone.collect();
+            if now.is_some() && gone.is_empty() {
+                continue;
+            }
+            let counts = gone.iter().map(|name| format!(", count({})", identifier(name)));
+            let counts = counts.collect::<String>();
+            let answer = self.ask(host, &format!("SELECT count(*){counts} FROM {table}"))?;
+            let mut numbers = answer.split('|').map(|number| number.trim().parse().unwrap_or(0));
+            let rows: u64 = numbers.next().unwrap_or(0);
+            let columns = gone.into_iter().cloned().zip(numbers).collect();
+            found.push(TableContents { table: table.clone(), rows, columns });
+        }
+        let stays = |was: &TableContents| {
+            let columns = after.get(&was.table)?.iter().map(|name| (name.clone(), 0)).collect();
+            Some(TableContents { columns, ..was.clone() })
+        };
+        let after: Vec<_> = found.iter().filter_map(stays).collect();
+        let mut lost = schema::lost(&found, &after);
+        lost.uncounted = Some("rows that a statement deletes are counted as it runs".to_owned())
+            .filter(|_| {
+                scripts.iter().any(|script| {
+                    let text = String::from_utf8_lossy(&script.text).to_lowercase();
+                    ["delete", "truncate", "do "].iter().any(|word| text.contains(word))
+                })
+            });
+        Ok(lost)
+    }
+
+    /// The tables with their columns before and after the scripts, in an empty database with that schema.
+    fn tried(
+        &self,
+        host: &Host,
+        dump: &str,
+        scratch: &Path,
+        scripts: &[DownScript],
+    ) -> Result<(TableColumns, TableColumns), String> {
+        let args = ["--exit-on-error", "--no-owner", "--no-acl", "-w", "-d", self.database(), dump];
+        self.run(host, "pg_restore", &args)?;
+        let before = self.columns(host)?;
+        self.run_scripts(host, scratch, scripts)?;
+        Ok((before, self.columns(host)?))
+    }
+
+    fn columns(&self, host: &Host) -> Result<TableColumns, String> {
+        let query = format!(
+            "SELECT coalesce(json_object_agg(format('%I.%I', n.nspname, c.relname), (SELECT \
+             coalesce(json_agg(a.attname), '[]'::json) FROM pg_attribute a WHERE a.attrelid = c.oid AND \
+             a.attnum > 0 AND NOT a.attisdropped)), '{{}}'::json) FROM {OWN_TABLES}"
+        );
+        let answer = self.ask(host, &query)?;
+        serde_json::from_str(&answer).map_err(|error| format!("psql answered oddly: {error}"))
+    }
+
+    /// Puts a dump of this database back into it, in one transaction: what is there is dropped first, whether the dump
+    /// has it or not. Extensions stay.
+    pub(super) fn put_back(&self, host: &Host, dump: &Path, scratch: &Path) -> Result<(), String> {
+        let file = dump.to_string_lossy().into_owned();
+        let listed = list(host, dump)?;
+        // An app may seldom drop extensions, and no migration is taken back by that.
+        let kept = listed.lines().filter(|line| !line.contains(" EXTENSION "));
+        let wanted = scratch.join("wanted.list");
+        let script = scratch.join("put-back.sql");
+        let drops = scratch.join("drops.sql");
+        let write = |path: &Path, text: &str| {
+            files::write_durably(path, text.as_bytes(), 0o600)
+                .map_err(|error| format!("{}: {error}", path.display()))
+        };
+        write(&wanted, &kept.map(|line| format!("{line}\n")).collect::<String>())?;
+        let (wanted, script) =
+            (wanted.to_string_lossy().into_owned(), script.to_string_lossy().into_owned());
+        self.run(
+            host,
+            "pg_restore",
+            &["--clean", "--if-exists", "-L", &wanted, "-f", &script, &file],
+        )?;
+        let query = "SELECT coalesce(string_agg(format('DROP %s IF EXISTS %I.%I CASCADE;', CASE c.relkind \
+             WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE' \
+             WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, n.nspname, c.relname), E'\\n' \
+             ORDER BY c.relkind = 'S', c.oid), '') FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND n.nspname NOT LIKE 'pg\\_%' \
+             AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM pg_depend d \
+             WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')";
+        let dropped = self.ask(host, query)?;
+        write(&drops, &format!("{LOCK_TIMEOUT}\n{dropped}\n"))?;
+        let drops = drops.to_string_lossy().into_owned();
+        let args = [
+            "-X",
+            "-q",
+            "-w",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "--single-transaction",
+            "-f",
+            &drops,
+            "-f",
+            &script,
+        ];
+        self.run(host, "psql", &args)?;
+        for path in [&wanted, &script, &drops] {
+            drop(std::fs::remove_file(path));
+        }
+        self.ask(host, "ANALYZE").map(drop)
+    }
+
+    /// What a common tool notes there of the migrations it applied.
+    pub(super) fn applied(&self, host: &Host) -> Result<Option<AppliedTable>, String> {
+        for (table, query) in schema::TABLES {
+            let columns = format!(
+                "SELECT coalesce(string_agg(attname, ' '), '') FROM pg_attribute \
+                 WHERE attrelid = to_regclass({}) AND attnum > 0",
+                literal(table)
+            );
+            let columns = self.ask(host, &columns)?;
+            if columns.is_empty() || columns.split(' ').any(|name| name == schema::ONE_ROW) {
+                continue;
+            }
+            let listed = self.ask(host, query)?.lines().map(str::to_owned).collect();
+            return Ok(Some(AppliedTable { table: table.to_owned(), listed }));
+        }
+        Ok(None)
+    }
+}
+
+/// Tables by their full names, each with its columns.
+type TableColumns = BTreeMap<String, Vec<String>>;
 
 /// The list of what is in an archive: it is whole as far as that.
 pub(super) fn list(host: &Host, dump: &Path) -> Result<String, String> {

@@ -7,6 +7,9 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
+use super::schema::{self, AppliedTable, DownScript, TableContents};
+use crate::model::RowsLost;
+
 /// How long a writer is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -83,6 +86,103 @@ pub(super) fn faults(copy: &Path, verify: &[String]) -> Faults {
         }
     }
     found
+}
+
+/// Runs scripts in one transaction. What they lost: rows of tables, and values of columns that are gone.
+pub(super) fn run_scripts(path: &Path, scripts: &[DownScript]) -> Result<RowsLost, String> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(path, flags).map_err(|error| told(&error))?;
+    database.busy_timeout(PATIENCE).map_err(|error| told(&error))?;
+    // Else a foreign key could delete rows of other tables as one of them is made anew. They are asked at the end.
+    database.execute_batch("PRAGMA foreign_keys = off; BEGIN IMMEDIATE").map_err(|e| told(&e))?;
+    let broken = broken_keys(&database)?;
+    let before = contents(&database)?;
+    for script in scripts {
+        let text = std::str::from_utf8(&script.text)
+            .map_err(|_| format!("{}: it is not UTF-8", script.path))?;
+        database
+            .execute_batch(text)
+            .map_err(|error| format!("{}: {}", script.path, told(&error)))?;
+        if database.is_autocommit() {
+            return Err(format!(
+                "{}: it ends the transaction: leave out BEGIN, COMMIT and ROLLBACK",
+                script.path
+            ));
+        }
+    }
+    let after = contents(&database)?;
+    if broken_keys(&database)? > broken {
+        return Err("rows would break a foreign key afterwards".to_owned());
+    }
+    database.execute_batch("COMMIT").map_err(|error| told(&error))?;
+    Ok(schema::lost(&before, &after))
+}
+
+fn contents(database: &Connection) -> Result<Vec<TableContents>, String> {
+    let tables = column(
+        database,
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'",
+        0,
+    );
+    let tables = tables.map_err(|error| told(&error))?;
+    let mut found = Vec::new();
+    for table in tables {
+        let quoted = identifier(&table);
+        let columns = column(database, &format!("PRAGMA table_info({quoted})"), 1);
+        let columns = columns.map_err(|error| told(&error))?;
+        let counts = columns.iter().map(|name| format!(", count({})", identifier(name)));
+        let query = format!("SELECT count(*){} FROM {quoted}", counts.collect::<String>());
+        let counted = database.query_row(&query, [], |row| {
+            let count = |at| row.get::<_, i64>(at).map(|number| u64::try_from(number).unwrap_or(0));
+            let values =
+                (0..columns.len()).map(|at| count(at + 1)).collect::<Result<Vec<_>, _>>()?;
+            Ok((count(0)?, values))
+        });
+        let (rows, values) = counted.map_err(|error| format!("{table}: {}", told(&error)))?;
+        let columns = columns.into_iter().zip(values).collect();
+        found.push(TableContents { table, rows, columns });
+    }
+    Ok(found)
+}
+
+fn broken_keys(database: &Connection) -> Result<usize, String> {
+    let rows = column(database, "PRAGMA foreign_key_check", 0);
+    rows.map(|rows| rows.len()).map_err(|error| told(&error))
+}
+
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// What a common tool notes there of the migrations it applied.
+pub(super) fn applied(path: &Path) -> Result<Option<AppliedTable>, String> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(path, flags).map_err(|error| told(&error))?;
+    for (table, query) in schema::TABLES {
+        let columns = column(&database, &format!("PRAGMA table_info({table})"), 1);
+        let columns = columns.map_err(|error| told(&error))?;
+        if columns.is_empty() || columns.iter().any(|name| name == schema::ONE_ROW) {
+            continue;
+        }
+        let listed = texts(&database, query).map_err(|error| told(&error))?;
+        return Ok(Some(AppliedTable { table: table.to_owned(), listed }));
+    }
+    Ok(None)
+}
+
+/// The first column, whatever its type.
+fn texts(database: &Connection, query: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = database.prepare(query)?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        match row.get::<_, Value>(0)? {
+            Value::Text(text) => found.push(text),
+            Value::Integer(number) => found.push(number.to_string()),
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// What was found wrong, and what is good to know.

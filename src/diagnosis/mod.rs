@@ -131,8 +131,10 @@ pub struct Migrations {
     pub names: Vec<String>,
     /// The target served with them once.
     pub seen: bool,
-    /// The command of the team's own that takes them back.
-    pub down: Option<String>,
+    /// `[migrate] old_code_ok`: the target works with them.
+    pub old_code_ok: bool,
+    /// Those that have no way back.
+    pub stay: Vec<String>,
 }
 
 /// The part of the app that fails.
@@ -417,30 +419,53 @@ fn back_doubted(found: &Findings) -> Option<String> {
 
 /// What is to be said of going to `target` across migrations.
 pub fn crossing(migrations: &Migrations, target: &str) -> String {
-    const SHOWN: usize = 3;
     let names = &migrations.names;
-    let more = if names.len() > SHOWN { ", …" } else { "" };
-    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    let noun = if names.len() == 1 { "migration" } else { "migrations" };
     let crossed =
-        format!("{} {noun} crossed, schema is not rolled back: {shown}{more}", names.len());
-    match migrations.seen {
-        true => format!("{crossed}; {target} served on this schema before"),
-        false => format!("{crossed}; {target} never served on this schema"),
+        format!("{} crossed, schema is not rolled back: {}", counted(names), shown(names));
+    let seen = match (migrations.seen, migrations.old_code_ok) {
+        (true, _) => format!("{target} served on this schema before"),
+        (false, true) => format!("{target} works on this schema, as old_code_ok says"),
+        (false, false) => format!("{target} never served on this schema"),
+    };
+    match migrations.stay.is_empty() {
+        true => format!("{crossed}; {seen}"),
+        false => format!(
+            "{crossed}; {seen}; no way back for {}: gitroll point list shows the points",
+            shown(&migrations.stay)
+        ),
     }
 }
 
-/// How migrations are taken back before one goes to an older version: only the newer tree knows how.
+/// What is to be said of migrations that come with a version; `stay` are those that have no way back.
+pub fn arriving(names: &[String], stay: &[String]) -> String {
+    let what = format!("{} included: {}", counted(names), shown(names));
+    match stay.is_empty() {
+        true => format!("{what}; gitroll migrate down takes it back"),
+        false => format!("{what}; no way back for {}", shown(stay)),
+    }
+}
+
+fn counted(names: &[String]) -> String {
+    let noun = if names.len() == 1 { "migration" } else { "migrations" };
+    format!("{} {noun}", names.len())
+}
+
+/// The first few names.
+fn shown(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    format!("{shown}{more}")
+}
+
+/// How migrations are taken back together with the code: only the newer tree knows how.
 pub fn way_down(migrations: &Migrations) -> Option<NextStep> {
-    let down = migrations.down.clone()?;
-    if migrations.names.is_empty() || migrations.seen {
+    let Migrations { names, seen, old_code_ok, stay } = migrations;
+    if names.is_empty() || *seen || *old_code_ok || !stay.is_empty() {
         return None;
     }
-    let names = migrations.names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-    let what = format!(
-        "reverts {names}: run it once, from this tree, before you roll back; not again if you ran it already"
-    );
-    Some((down, what))
+    let what = format!("takes back {} and rolls back, in one run", shown(names));
+    Some(("gitroll back --migrate-down".to_owned(), what))
 }
 
 fn next(found: &Findings, health: Health) -> Vec<NextStep> {

@@ -78,7 +78,8 @@ fn the_first_command_is_the_one_that_heals() {
     let crossed = Migrations {
         names: vec!["0042_orders".to_owned()],
         seen: false,
-        down: Some("make down".to_owned()),
+        old_code_ok: false,
+        stay: Vec::new(),
     };
     let unkept = vec![("node_modules".to_owned(), false)];
     let table: Vec<(&str, Findings, &str)> = vec![
@@ -120,7 +121,11 @@ fn the_first_command_is_the_one_that_heals() {
             Findings { full: vec![("/srv".to_owned(), "0 KiB".to_owned())], ..found() },
             "du -xh -d 2 /srv | sort -h | tail",
         ),
-        ("unseen schema", Findings { migrations: crossed, ..found() }, "make down"),
+        (
+            "unseen schema",
+            Findings { migrations: crossed, ..found() },
+            "gitroll back --migrate-down",
+        ),
         (
             "flag that is on",
             Findings { part: part(false, None, Some("X")), ..found() },

@@ -91,6 +91,9 @@ pub(crate) enum StepError {
     NoSignal(String),
     #[error("{problem}")]
     Hook { problem: String, lines: Vec<(String, String)> },
+    /// A database was not changed, or not put back.
+    #[error("{0}")]
+    Migration(String),
     #[error("interrupted by {0}")]
     Interrupted(&'static str),
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]

@@ -70,6 +70,13 @@ pub enum Ended {
         /// How many checks passed, and how long they were watched, where they did.
         passed: Option<(usize, Duration)>,
     },
+    /// The migrations were taken back, which is all that was wanted; what serves fails, as it did before. The run is over.
+    Migrated {
+        /// What is wrong with what serves.
+        why: String,
+        /// The record, as above.
+        record: Result<Box<ledger::Entry>, String>,
+    },
     /// A person gave up on a run that could not be restored. It is over, as it stands.
     GivenUp {
         /// What is wrong.
@@ -351,7 +358,7 @@ impl<'a, 'n> Executor<'a, 'n> {
             self.wait_for_locks();
         }
         // A hook that came to its end is not what a person wants to see again.
-        let redo = self.redo && !matches!(step, Step::Hook(_));
+        let redo = self.redo && !matches!(step, Step::Hook(_) | Step::Migrate(_));
         let again = self.run.command_once(next).filter(|_| !redo);
         let before = again.and_then(|_| self.run.done_before(next));
         let logs = self.window_opened(next);
@@ -381,6 +388,9 @@ impl<'a, 'n> Executor<'a, 'n> {
             if let (false, Some(signal)) = (proof.proven, signals::stop_asked()) {
                 let error = StepError::Interrupted(signal);
                 return self.failed(next, "prove", begin.elapsed(), error);
+            }
+            if !proof.proven && self.changes_the_schema_of_what_fails() {
+                return self.close_migrated(begin.elapsed(), proof).map(Some);
             }
             if !proof.proven {
                 let error = StepError::NotProven { failures: proof.failures, lines: proof.lines };
@@ -708,7 +718,8 @@ impl<'a, 'n> Executor<'a, 'n> {
         }
         let error = StepError::NotProven { failures: proof.failures, lines: proof.lines };
         // Flags are restored before anything deeper is tried, also onto what was failing.
-        let wanted = self.run.aborted() || self.run.plan.event == Event::Flags;
+        let plan = &self.run.plan;
+        let wanted = self.run.aborted() || plan.event == Event::Flags || plan.migrates().is_some();
         if !signals::leave_asked() && wanted && self.run.was_failing() {
             let why = self.tell_failure("prove", begin.elapsed(), &error)?;
             return self.close_put_back(why, None);
@@ -747,6 +758,24 @@ impl<'a, 'n> Executor<'a, 'n> {
         let _ = self.record(Outcome::Failed)?;
         self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
         Ok(Some(Ended::PutBack { why, passed }))
+    }
+
+    /// Whether this run changes nothing but the schema, and what serves was failing before: that it still fails says
+    /// nothing against the older schema, which was wanted for another version.
+    fn changes_the_schema_of_what_fails(&self) -> bool {
+        let failing = self.run.was_failing() || !self.run.faults().is_empty();
+        self.run.plan.event == Event::Migrate && failing
+    }
+
+    /// Ends with the migrations taken back and what serves failing as before.
+    fn close_migrated(&mut self, took: Duration, proof: Proof) -> Result<Ended, EngineError> {
+        let error = StepError::NotProven { failures: proof.failures, lines: proof.lines };
+        let why = self.tell_failure("prove", took, &error)?;
+        release_room(self.site, &self.run.id);
+        self.hooks(RunResult::Failed)?;
+        let record = self.record(Outcome::Failed)?;
+        self.write(Entry::Closed { outcome: Some(Outcome::Failed) })?;
+        Ok(Ended::Migrated { why, record })
     }
 
     fn touched(&self) -> bool {

@@ -15,6 +15,7 @@ mod hooks;
 mod journal;
 mod legacy;
 mod lock;
+mod migrate;
 mod nested_runs;
 mod output;
 mod phase;

@@ -89,7 +89,7 @@ pub(super) fn moved_meanwhile(
     }
     let plan = &run.plan;
     // Where only a part changes, what was edited elsewhere serves on; and a person may fix what is still.
-    let only_a_part = plan.event == Event::Flags
+    let only_a_part = matches!(plan.event, Event::Flags | Event::Migrate)
         || (plan.event != Event::Deploy && !plan.recorded.components.is_empty());
     let stays = run.was_resumed() || only_a_part;
     let files = edited(site, run, config).into_iter();

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::entry::{Entry, Reason};
 use super::error::EngineError;
 use super::journal::Line;
-use super::legacy;
 use super::run::Run;
+use super::{legacy, migrate};
 use crate::ledger::{self, Draft, Ledger, LedgerError, Projecting};
 use crate::model::{
     ArtifactEvidence, Cause, CheckEvidence, Digest, Event, Evidence, FlagEvidence, Oid, Outcome,
@@ -282,7 +282,12 @@ fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
         |line: &Line| matches!(&line.entry, Entry::TreeRestored { notes, .. } if !notes.is_empty());
     // Not all flags were restored, or nobody knows.
     let doubt = run.journal.lines().iter().any(noted);
-    let how = How { stopped: was_stopped(&evidence), doubt, nothing_served: run.nothing_served() };
+    let how = How {
+        stopped: was_stopped(&evidence),
+        doubt,
+        nothing_served: run.nothing_served(),
+        migrated: evidence.migration.is_some(),
+    };
     record.sentence = sentence(plan, outcome, how);
     record.reason.clone_from(&plan.recorded.reason);
     let config = if succeeded { &plan.config } else { &plan.config_before };
@@ -298,13 +303,18 @@ struct How {
     doubt: bool,
     /// Before the run.
     nothing_served: bool,
+    /// Migrations are taken back.
+    migrated: bool,
 }
 
 fn sentence(plan: &Plan, outcome: Outcome, how: How) -> String {
-    let How { stopped, doubt, nothing_served } = how;
+    let How { stopped, doubt, nothing_served, .. } = how;
     let place = format!("{} {}", plan.environment, host_name(plan.writer.as_str()));
     if plan.event == Event::Flags {
         return format!("{place}: {}", flags_sentence(plan, outcome, doubt));
+    }
+    if plan.event == Event::Migrate {
+        return format!("{place}: {}", migrate_sentence(plan, outcome, how));
     }
     let (from, to) = (&plan.from.name, &plan.to.name);
     if nothing_served && outcome == Outcome::Failed {
@@ -336,6 +346,24 @@ fn sentence(plan: &Plan, outcome: Outcome, how: How) -> String {
         }
         (Outcome::Restored, _) => format!("{place}: {act} to {to} failed, {from} restored"),
         (Outcome::Failed, _) => format!("{place}: {act} to {to} failed, nothing healthy serves"),
+    }
+}
+
+/// What became of migrations.
+fn migrate_sentence(plan: &Plan, outcome: Outcome, how: How) -> String {
+    const SHOWN: usize = 4;
+    let names = plan.migrates().map(crate::model::MigrateStep::names).unwrap_or_default();
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let (names, from) = (format!("{shown}{more}"), &plan.from.name);
+    match outcome {
+        Outcome::Succeeded => format!("took back {names}, {from} serves"),
+        Outcome::Failed if how.migrated => format!("took back {names}, {from} fails as before"),
+        Outcome::Restored if how.stopped => {
+            format!("taking back {names} was stopped, database restored")
+        }
+        Outcome::Restored => format!("taking back {names} failed, database restored"),
+        Outcome::Failed => format!("taking back {names} failed, nothing healthy serves"),
     }
 }
 
@@ -448,6 +476,9 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
     }
     evidence.weak = run.weakness().filter(|_| outcome != Outcome::Failed);
     evidence.environment_keys = environment_keys(site);
+    evidence.migration = (outcome != Outcome::Restored && !run.is_restoring())
+        .then(|| migrate::evidence(site, run))
+        .flatten();
     evidence
 }
 

@@ -82,7 +82,9 @@ impl Run {
     pub fn lying(&self) -> Lying {
         // What is stopped before lets the tree lie as it is.
         let changes = |step: &Step| matches!(step, Step::Activate | Step::Flags(_));
-        let activation = self.plan.steps.iter().position(changes);
+        let migrates = |step: &Step| matches!(step, Step::Migrate(_));
+        let steps = &self.plan.steps;
+        let activation = steps.iter().position(changes).or_else(|| steps.iter().position(migrates));
         let activation = activation.unwrap_or_else(|| self.activation());
         let mut lying = Lying::Before;
         for line in self.journal.lines() {
@@ -170,7 +172,12 @@ impl Run {
         // What failed was not interrupted.
         let command = self.command_once(next).filter(|_| !self.has_failed())?;
         let step = self.plan.steps.get(next)?;
+        // What is copied before is put back and done again.
+        if matches!(step, Step::Migrate(step) if step.data.is_some()) {
+            return None;
+        }
         let declared_by = match step {
+            Step::Migrate(_) => "[migrate] data".to_owned(),
             Step::Hook(hook) => format!("[hooks] idempotent = [\"{}\"]", hook.moment.as_str()),
             _ => "idempotent = true".to_owned(),
         };
@@ -182,6 +189,7 @@ impl Run {
         let service = match self.plan.steps.get(step)? {
             Step::Reload { service } => service,
             Step::Hook(hook) if !hook.idempotent => return Some(hook.run.join(" ")),
+            Step::Migrate(step) => return Some(step.names().join(", ")),
             _ => return None,
         };
         let service = self.config()?.services.iter().find(|s| s.name == *service)?;
@@ -209,6 +217,11 @@ impl Run {
     /// Why it is restored.
     pub(super) fn why_restored(&self) -> Reason {
         self.restoring().unwrap_or_else(|| Reason::of(Cause::Aborted))
+    }
+
+    /// Whether it is being, or was, restored.
+    pub(super) fn is_restoring(&self) -> bool {
+        self.restoring().is_some()
     }
 
     pub(super) fn restoring(&self) -> Option<Reason> {

@@ -7,7 +7,7 @@ use super::error::StepError;
 use super::output::KeptOutput;
 use super::prove::{intended, prove, readable};
 use super::run::{Run, hidden_flags, release_room};
-use super::{cleanup, flags, hooks};
+use super::{cleanup, flags, hooks, migrate};
 use crate::build::{self, Built};
 use crate::check::{self, LogWindow, Proof, log_positions};
 use crate::config::{Check, CheckGroup, CheckKind, Config, Selection, Service, dropped};
@@ -73,6 +73,10 @@ pub(super) fn perform(
         Step::Quiesce { service } => {
             stop(site, config, service.as_str(), &plan.from, &run.id)?;
             Ok(Effect::default())
+        }
+        Step::Migrate(step) => {
+            let output = migrate::down(site, run, run.configs()?.1, step)?;
+            Ok(Effect { output, ..Effect::default() })
         }
         Step::Activate => {
             as_built(site, plan)?;
@@ -239,6 +243,7 @@ fn restore_files(site: &Site, run: &Run, config: &Config) -> Result<Vec<RepoPath
             stop(site, config, service.as_str(), &run.plan.to, &run.id)?;
         }
     }
+    migrate::restore(site, run, config)?;
     let places = site.places(&run.id);
     let store = |source| StepError::Io { path: site.store.dir.clone(), source };
     let activation = &run.plan.activation;

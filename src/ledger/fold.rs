@@ -601,7 +601,12 @@ fn proven(entry: &Entry) -> Option<&Oid> {
     // Init and Adopt state what serves too, but did not look whether it serves well.
     let by_a_run = matches!(
         entry.record.event,
-        Event::Predeploy | Event::Deploy | Event::Back | Event::Component | Event::Flags
+        Event::Predeploy
+            | Event::Deploy
+            | Event::Back
+            | Event::Component
+            | Event::Flags
+            | Event::Migrate
     );
     served(entry).filter(|_| by_a_run && entry.record.outcome != Outcome::Failed)
 }

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuildKey, CheckName, Digest, FlagName, FlagSourceName, FlagValue, GroupName, Oid,
-    PointManifest, RepoPath, RunId, ServiceName,
+    BuildKey, CheckName, Digest, FlagName, FlagSourceName, FlagValue, GroupName, MigrationEvidence,
+    Oid, PointManifest, RepoPath, RunId, ServiceName,
 };
 
 /// What was observed during one act. Unknown fields of a newer version are ignored when read.
@@ -96,6 +96,9 @@ pub struct Evidence {
     /// What was checked out by hand, while what serves by this record had never been restarted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub never_started: Option<Oid>,
+    /// The migrations that were taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<MigrationEvidence>,
     /// The rollback point, where the record is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<PointEvidence>,
@@ -144,6 +147,7 @@ impl Evidence {
             witnessed: None,
             faults_before: Vec::new(),
             never_started: None,
+            migration: None,
             point: None,
         }
     }

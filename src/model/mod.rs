@@ -7,6 +7,7 @@ pub(crate) mod dotenv;
 mod evidence;
 mod flag;
 mod ids;
+mod migration;
 mod moment;
 #[cfg(test)]
 pub(crate) mod mutated;
@@ -27,6 +28,9 @@ pub use flag::{FlagChange, FlagValue, HiddenFlags};
 pub use ids::{
     AppName, BuildKey, ChainId, CheckName, ComponentId, DataName, Digest, EnvironmentName,
     FlagName, FlagSourceName, GroupName, IdError, Oid, PointId, RunId, Seq, ServiceName, WriterId,
+};
+pub use migration::{
+    ColumnLoss, Down, DownMigration, MigrateStep, MigrationEvidence, RowsLost, TableLoss,
 };
 pub use moment::{BootClock, CORRECTION, Moment};
 pub use narration::{Narration, Narrator};

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AppName, ArtifactEvidence, BuildKey, ComponentId, Digest, EnvironmentName, Event, FlagChange,
-    FlagSourceName, GroupName, HiddenFlags, Hold, Oid, RepoPath, ServiceName, SkippedTarget,
-    TargetRef, Verdict, WriterId,
+    FlagSourceName, GroupName, HiddenFlags, Hold, MigrateStep, Oid, RepoPath, ServiceName,
+    SkippedTarget, TargetRef, Verdict, WriterId,
 };
 
 /// Everything one run will do. Pure data: printed by `--plan`, stored as `plan.json`, executed as is.
@@ -73,6 +73,14 @@ impl Plan {
         self.steps.iter().flat_map(|step| match step {
             Step::Flags(flags) => flags.changes.as_slice(),
             _ => &[],
+        })
+    }
+
+    /// The migrations that it takes back, if any.
+    pub fn migrates(&self) -> Option<&MigrateStep> {
+        self.steps.iter().find_map(|step| match step {
+            Step::Migrate(step) => Some(&**step),
+            _ => None,
         })
     }
 
@@ -169,6 +177,8 @@ pub enum Step {
         /// Its name in the configuration before.
         service: ServiceName,
     },
+    /// Take migrations back.
+    Migrate(Box<MigrateStep>),
     /// Change the app's tree and artifacts to the target's.
     Activate,
     /// Change the index and HEAD to the target.
@@ -210,6 +220,7 @@ impl Step {
             Step::Build(build) => format!("build {}", build.group),
             Step::Quiesce { service } => format!("quiesce {service}"),
             Step::Stop { service } => format!("stop {service}"),
+            Step::Migrate(_) => "migrate down".to_owned(),
             Step::Activate => "activate".to_owned(),
             Step::Head { .. } => "head".to_owned(),
             Step::Hook(hook) => hook.label(),

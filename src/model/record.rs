@@ -164,6 +164,8 @@ pub enum Event {
     Component,
     /// Feature flags were changed.
     Flags,
+    /// Migrations of the database were taken back; the code stayed.
+    Migrate,
     /// A rollback point was made.
     Point,
     /// A commit was judged good or bad.
@@ -185,7 +187,7 @@ pub enum Event {
 }
 
 impl Event {
-    const KNOWN: [(Event, &'static str); 17] = [
+    const KNOWN: [(Event, &'static str); 18] = [
         (Event::Init, "init"),
         (Event::Adopt, "adopt"),
         (Event::Predeploy, "predeploy"),
@@ -195,6 +197,7 @@ impl Event {
         (Event::Back, "back"),
         (Event::Component, "component"),
         (Event::Flags, "flags"),
+        (Event::Migrate, "migrate"),
         (Event::Point, "point"),
         (Event::Mark, "mark"),
         (Event::Hold, "hold"),
@@ -226,6 +229,7 @@ impl Event {
                 | Event::Back
                 | Event::Component
                 | Event::Flags
+                | Event::Migrate
         )
     }
 }

@@ -10,16 +10,17 @@ use super::facts::Facts;
 use super::fitness::{Fitness, left_with, with_later_outputs};
 use super::hooks;
 use crate::build::{self, Around, BuildPlan, Depth, LiveArtifact};
-use crate::config::{self, Apply, Build, Component, Config, takers};
+use crate::config::{self, Apply, Build, Component, Config, Service, takers};
 use crate::diagnosis;
 use crate::layout::{self, Commits};
 use crate::ledger;
 use crate::model::{
     Activation, ArtifactEvidence, ArtifactMove, Event, FlagChange, FlagName, FlagStep, HiddenFlags,
-    Oid, Plan, Recorded, RepoPath, RunId, Served, ServiceName, SkippedTarget, Step, TargetRef,
+    MigrateStep, Oid, Plan, Recorded, RepoPath, RunId, Served, ServiceName, SkippedTarget, Step,
+    TargetRef,
 };
 use crate::site::Site;
-use crate::system::git::{ConvertedFile, Unfinished};
+use crate::system::git::{ConvertedFile, GitError, Unfinished};
 use crate::system::process;
 use crate::system::text::plural;
 use crate::target::{Candidate, Needed, Standing};
@@ -60,6 +61,8 @@ pub struct Change {
     pub kept: UseKept,
     /// The run that it undoes.
     pub undoes: Option<RunId>,
+    /// Migrations that are taken back first.
+    pub migrate: Option<MigrateStep>,
 }
 
 impl Change {
@@ -83,6 +86,7 @@ impl Change {
             reload_too: BTreeSet::new(),
             kept: UseKept::IfNeeded,
             undoes: None,
+            migrate: None,
         }
     }
 
@@ -149,8 +153,8 @@ pub struct Composed {
 /// # Errors
 /// When the repository, the tree or the store cannot be read.
 pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, PlanError> {
-    if change.event == Event::Flags {
-        return compose_flags(site, facts, change);
+    if matches!(change.event, Event::Flags | Event::Migrate) {
+        return compose_in_place(site, facts, change);
     }
     let (from, to) = (change.from.clone(), change.to.clone());
     let mut edited = site.git.edited(&facts.head.commit)?;
@@ -186,13 +190,14 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
     warnings.extend(serves.map(again));
     warnings.extend(observed.warnings);
     warnings.extend(unsupported(&change.config));
-    if whole {
+    if whole && change.migrate.is_none() {
         warnings.extend(migrations(
+            site,
             facts,
             &change.config,
             &observed.activation.changes,
             (&from, &to),
-        ));
+        )?);
     }
     let configs = (&facts.accepted.config, &change.config);
     let differing = super::service_changes::between(site, configs, (&from, &to));
@@ -219,7 +224,7 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
             &to,
             &wanted.plan,
             &change.config,
-            (&reloaded, differing.stops),
+            Besides { reloaded: &reloaded, stops: differing.stops, migrate: change.migrate },
         )),
         from,
         to,
@@ -588,22 +593,33 @@ fn environment_files(accepted: &Config, config: &Config, groups: &[Build]) -> Ve
     carried.chain(flags).cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
+/// What a plan does besides putting the tree in place.
+struct Besides<'a> {
+    reloaded: &'a BTreeSet<ServiceName>,
+    /// Services that go.
+    stops: Vec<Step>,
+    migrate: Option<MigrateStep>,
+}
+
 fn steps(
     facts: &Facts,
     from: &Served,
     to: &Served,
     builds: &BuildPlan,
     config: &Config,
-    (reloaded, stops): (&BTreeSet<ServiceName>, Vec<Step>),
+    around: Besides<'_>,
 ) -> Vec<Step> {
+    let Besides { reloaded, stops, migrate } = around;
     let mut steps = Vec::new();
     if !builds.steps.is_empty() {
         steps.push(Step::Stage { commit: to.commit.clone() });
         steps.extend(builds.steps.iter().cloned().map(Box::new).map(Step::Build));
     }
     // What depends on others is stopped before them.
-    let quiet = config.services.iter().rev().filter(|s| s.quiesce && reloaded.contains(&s.name));
+    let down = |service: &Service| service.quiesce || migrate.is_some();
+    let quiet = config.services.iter().rev().filter(|s| down(s) && reloaded.contains(&s.name));
     steps.extend(quiet.map(|service| Step::Quiesce { service: service.name.clone() }));
+    steps.extend(migrate.map(Box::new).map(Step::Migrate));
     steps.push(Step::Activate);
     let branch = facts.head.branch.clone().filter(|_| facts.head.commit == from.commit);
     steps.push(Step::Head { from: from.commit.clone(), to: to.commit.clone(), branch });
@@ -632,30 +648,44 @@ fn unsupported(config: &Config) -> Vec<String> {
     asked.into_iter().chain(unchecked).collect()
 }
 
-/// What is to be said of the migrations that going to the target crosses.
+/// What is to be said of the migrations that going to the target crosses, or that come with it.
 fn migrations(
+    site: &Site,
     facts: &Facts,
     config: &Config,
     changes: &[crate::model::PathChange],
     (from, to): (&Served, &Served),
-) -> Vec<String> {
+) -> Result<Vec<String>, GitError> {
+    let accepted = &facts.accepted.config.migrate;
     let migration = |path: &&RepoPath| {
-        facts.accepted.config.migrate.paths.matches(path) || config.migrate.paths.matches(path)
+        deployed::is_migration(accepted, path) || deployed::is_migration(&config.migrate, path)
     };
+    // A version of before may not say yet how migrations are taken back.
+    let migrate = if accepted.paths.is_empty() { &config.migrate } else { accepted };
     let gone = changes.iter().filter(|change| change.after.is_none()).map(|change| &change.path);
     let between = (&from.commit, &to.commit);
-    let crossed = deployed::crossed(facts, config, gone.filter(migration), between);
-    if crossed.names.is_empty() {
-        return Vec::new();
+    let crossed = deployed::crossed(site, facts, migrate, gone.filter(migration), between)?;
+    let mut said = Vec::new();
+    if !crossed.names.is_empty() {
+        said.push(diagnosis::crossing(&crossed, &to.name));
+        let way = diagnosis::way_down(&crossed);
+        said.extend(way.map(|(command, what)| {
+            format!("{command} {what}; gitroll migrate down --plan counts the rows that this loses")
+        }));
     }
-    let way = diagnosis::way_down(&crossed);
-    let way = way.map(|(command, _)| {
-        format!(
-            "unless you ran it already, first run `{command}` from this tree, once, then roll back: {} does not have the migration",
-            to.name
-        )
-    });
-    std::iter::once(diagnosis::crossing(&crossed, &to.name)).chain(way).collect()
+    let new = changes.iter().filter(|change| change.before.is_none()).map(|change| &change.path);
+    let migrate = &config.migrate;
+    let new = deployed::names_of(new.filter(|path| deployed::is_migration(migrate, path)));
+    if !new.is_empty() {
+        let mut stay = Vec::new();
+        for name in &new {
+            if deployed::way_of(site, migrate, &to.commit, name)?.is_none() {
+                stay.push(name.clone());
+            }
+        }
+        said.push(diagnosis::arriving(&new, &stay));
+    }
+    Ok(said)
 }
 
 fn skipped(candidate: &Candidate) -> SkippedTarget {
@@ -669,20 +699,25 @@ fn skipped(candidate: &Candidate) -> SkippedTarget {
     }
 }
 
-/// Composes the plan for the flags of a change: per source the changes, then what makes the app take them.
+/// Composes the plan of a change that leaves the tree as it is: of flags, per source the changes, then what makes the
+/// app take them; of migrations, with the services down.
 ///
 /// # Errors
 /// When the repository, the tree or the store cannot be read.
-fn compose_flags(site: &Site, facts: &Facts, change: Change) -> Result<Composed, PlanError> {
+fn compose_in_place(site: &Site, facts: &Facts, change: Change) -> Result<Composed, PlanError> {
     let config = &change.config;
     let artifacts = artifacts_there(site, facts)?;
+    let steps = match change.migrate {
+        Some(migrate) => migrate_steps(config, migrate),
+        None => flag_steps(config, &change.flags, change.reload_too),
+    };
     let plan = Plan {
         plan: Plan::VERSION,
         app: site.binding.app.clone(),
         environment: site.binding.environment.clone(),
         writer: site.binding.writer.clone(),
         event: change.event,
-        steps: flag_steps(config, &change.flags, change.reload_too),
+        steps,
         target: None,
         recorded: change.recorded,
         config: change.config_text,
@@ -708,6 +743,16 @@ fn compose_flags(site: &Site, facts: &Facts, change: Change) -> Result<Composed,
         kept_instead: false,
         plan,
     })
+}
+
+fn migrate_steps(config: &Config, migrate: MigrateStep) -> Vec<Step> {
+    let names = || config.services.iter().map(|service| service.name.clone());
+    let down = names().rev().map(|service| Step::Quiesce { service });
+    let up = names().map(|service| Step::Reload { service });
+    down.chain([Step::Migrate(Box::new(migrate))])
+        .chain(up)
+        .chain([Step::Prove, Step::Record])
+        .collect()
 }
 
 fn flag_steps(

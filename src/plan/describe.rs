@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::config;
-use crate::model::{Event, FlagChange, HookMoment, HookStep, PathChange, Plan, Step};
+use crate::model::{
+    Down, Event, FlagChange, HookMoment, HookStep, MigrateStep, PathChange, Plan, Step,
+};
 
 /// What a plan does, a short label and a text each: the lines above the question. `about` is how long it
 /// will take, where that is known.
@@ -33,16 +35,20 @@ pub fn describe(plan: &Plan, about: Option<Duration>) -> Vec<(String, String)> {
     for keep in &plan.activation.kept {
         lines.push(line("kept", format!("{} stays as it is ({})", keep.path, keep.why)));
     }
+    if let Some(step) = plan.migrates() {
+        lines.extend(migrations(step));
+    }
     let quiet: Vec<&str> = quiesced(plan).collect();
     if !quiet.is_empty() {
-        lines.push(line("down", format!("{} while files change", quiet.join(", "))));
+        let what = if plan.migrates().is_some() { "the database changes" } else { "files change" };
+        lines.push(line("down", format!("{} while {what}", quiet.join(", "))));
     }
     let hooks = hooks(plan);
     if !hooks.is_empty() {
         lines.push(line("hooks", hooks.join(", ")));
     }
     let about = about.map(|time| format!("    about {} s", time.as_secs().max(1)));
-    if plan.event == Event::Flags {
+    if matches!(plan.event, Event::Flags | Event::Migrate) {
         return lines;
     }
     lines.push(line("build", format!("{}{}", builds(plan), about.unwrap_or_default())));
@@ -60,6 +66,9 @@ pub fn in_detail(plan: &Plan) -> Vec<String> {
                 format!("build     {}: {}", build.group, run.join("; "))
             }
             Step::Hook(step) => hook(step),
+            Step::Migrate(step) => {
+                format!("migrate   {} down, {}", how(step), step.loses.in_words())
+            }
             Step::Activate => format!(
                 "activate  {} of files, {} of artifacts",
                 count(plan.activation.changes.len(), "change"),
@@ -84,6 +93,32 @@ pub fn in_detail(plan: &Plan) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Which migrations are taken back, by what, and what that loses.
+fn migrations(step: &MigrateStep) -> Vec<(String, String)> {
+    let mut lines: Vec<_> = step
+        .migrations
+        .iter()
+        .map(|migration| {
+            let how = match &migration.down {
+                Down::Script { path, .. } => format!("{path} of {}", step.commit.short()),
+                Down::Command { run } => run.join(" "),
+            };
+            line("migrate", format!("{} down    {how}", migration.name))
+        })
+        .collect();
+    lines.push(line("loses", step.loses.in_words()));
+    let kept = match &step.data {
+        Some(data) => format!("{data} is copied first, and restored if the run fails"),
+        None => "nothing: without [migrate] data the database cannot be restored".to_owned(),
+    };
+    lines.push(line("kept", kept));
+    lines
+}
+
+fn how(step: &MigrateStep) -> String {
+    step.names().join(", ")
 }
 
 fn hook(hook: &HookStep) -> String {

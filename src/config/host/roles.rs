@@ -113,7 +113,7 @@ impl Roles {
 fn usual(event: &Event) -> Option<&'static str> {
     match event {
         Event::Deploy => Some("deploy"),
-        Event::Back | Event::Component => Some("back"),
+        Event::Back | Event::Component | Event::Migrate => Some("back"),
         Event::Flags => Some("flags"),
         Event::Promote => Some("promote"),
         Event::Mark | Event::Hold | Event::Lift => Some("mark"),

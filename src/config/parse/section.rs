@@ -8,11 +8,11 @@ use globset::GlobBuilder;
 
 use super::value;
 use crate::config::app::{
-    App, Build, Deploy, Hooks, Layout, Migrate, Notify, OutputGlob, Prove, Remote, Retention, Rto,
-    RunSettings, Stable, UpstreamBranch,
+    App, Build, Deploy, DownWay, Hooks, Layout, Migrate, Notify, OutputGlob, PathTemplate, Prove,
+    Remote, Retention, Rto, RunSettings, Stable, UpstreamBranch,
 };
 use crate::config::reader::{Item, Placed, Report, Table, all, or, quoted};
-use crate::model::{GroupName, HookMoment, RepoPath};
+use crate::model::{DataName, GroupName, HookMoment, RepoPath};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -237,16 +237,58 @@ fn overlap(a: &RepoPath, b: &RepoPath) -> bool {
 
 pub(super) fn migrate(root: &Table<'_>) -> Option<Migrate> {
     let Some(item) = root.get("migrate") else {
-        return Some(Migrate { paths: value::no_patterns(), down: None });
+        let paths = value::no_patterns();
+        return Some(Migrate { data: None, paths, down: None, old_code_ok: false });
     };
     let table = item.table("[migrate]")?;
+    let data = or(table.get("data"), || None, |item| migrated(root, &item).map(Some));
     let paths = table.need("paths").and_then(|item| value::some_patterns(&item));
-    let down = match table.get("down") {
-        Some(item) => value::command(&item).map(Some),
-        None => Some(None),
-    };
+    let down = or(table.get("down"), || None, |item| way_down(&item).map(Some));
+    let old_code_ok = or(table.get("old_code_ok"), || false, |item| item.boolean());
+    if let (Some(None), Some(Some(DownWay::Script(_)))) = (&data, &down) {
+        table.add("needs \"data\": the database that the scripts of \"down\" are run on");
+    }
     table.finish();
-    Some(Migrate { paths: paths?, down: down? })
+    Some(Migrate { data: data?, paths: paths?, down: down?, old_code_ok: old_code_ok? })
+}
+
+/// A database among `[data]`.
+fn migrated(root: &Table<'_>, item: &Item<'_>) -> Option<DataName> {
+    let name: DataName = item.id()?;
+    // What is wrong with the section itself is reported there.
+    let data = root.get("data");
+    let source = data.as_ref().and_then(|data| data.value().get(name.as_str()));
+    let engine = source.and_then(|source| source.get_ref().get("engine"));
+    match engine.and_then(|engine| engine.get_ref().as_str()) {
+        Some("sqlite" | "postgres") => Some(name),
+        Some(engine) => {
+            item.add(format_args!(
+                "[data.{name}] has engine {}: migrations need sqlite or postgres",
+                quoted(engine)
+            ));
+            None
+        }
+        None => {
+            item.add(format_args!("there is no [data.{name}]"));
+            None
+        }
+    }
+}
+
+fn way_down(item: &Item<'_>) -> Option<DownWay> {
+    if !item.value().is_str() {
+        return value::command(item).map(DownWay::Command);
+    }
+    let text = item.text()?;
+    let template = PathTemplate::new(text);
+    if template.is_none() {
+        item.add(format_args!(
+            "{} must be a path in the repository with {{number}} or {{name}} of the migration, such as \
+             \"migrations/rollback/{{number}}_rollback.sql\", or a command as an array",
+            quoted(text)
+        ));
+    }
+    template.map(DownWay::Script)
 }
 
 pub(super) fn hooks(root: &Table<'_>) -> Option<Hooks> {
