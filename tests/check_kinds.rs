@@ -56,6 +56,7 @@ impl Host {
             deployment: "run-7".to_owned(),
             not: Some(before),
             fresh_since: None,
+            changed: false,
             weak: false,
             until: Until::Left,
             only: Selection::All,

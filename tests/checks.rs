@@ -162,6 +162,7 @@ fn expectation(fresh_since: Option<Ticks>) -> Expectation {
         deployment: "7".to_owned(),
         not: Some(served(BEFORE, "1.1.0")),
         fresh_since,
+        changed: false,
         weak: false,
         only: Selection::All,
         around: Surroundings::default(),

@@ -28,7 +28,8 @@ fn an_undo_brings_back_what_the_rollback_put_aside() {
     s.app.write("uploads/ana/photo.png", "of a user");
     s.app.write("uploads/second.png", "of another");
 
-    host.gitroll(&["back", "--yes"]).exit(0).says("moves to .git/gitroll/saved");
+    let back = host.gitroll(&["back", "--no-verdict", "--yes"]);
+    back.exit(0).says("moves to .git/gitroll/saved");
     assert!(s.app.dir.join("uploads").is_symlink());
     let listed = host.gitroll(&["saved"]);
     listed.exit(0).stdout_has("uploads/ana/photo.png").stdout_has("back #");
@@ -38,7 +39,10 @@ fn an_undo_brings_back_what_the_rollback_put_aside() {
     assert_eq!(set["files"][1]["path"], json!("uploads/ana/photo.png"));
     assert_eq!(set["files"][1]["place"], json!("taken"), "a link stands there: {set}");
 
-    let answer = host.gitroll(&["back", "--undo", "--yes", "--json"]);
+    // Cut off before it is proven, and continued: what is continued knows what it undoes.
+    Paused::at(&host, "prove before", &["back", "--undo", "--yes"]).kill();
+    assert!(!s.app.has("uploads/second.png"));
+    let answer = host.gitroll(&["resume", "--json"]);
     answer.exit(0).stderr_has("restored saved files: uploads/ana, uploads/second.png");
     let result = answer.json()["result"].clone();
     assert_eq!(result["brought_back"], json!(["uploads/ana", "uploads/second.png"]), "{result}");

@@ -188,6 +188,18 @@ fn a_key_that_cannot_sign_by_itself_is_not_trusted() {
     let trust = fs::read_to_string(host.binding_dir().join("trust")).expect("it is there");
     assert!(!trust.contains(public), "{trust}");
     assert!(trust.contains("web-1"), "{trust}");
+
+    // One that can is taken, also where nothing was bound before and there is no directory for it yet.
+    let other = TestEnvironment::new();
+    let app = other.app(Fixture::Plain);
+    app.configure(&quick());
+    app.commit_version("1.0.0", Behaviour::Good);
+    let key = other.ssh_key().display().to_string();
+    other.configure_git("user.signingkey", &key);
+    other.gitroll(&init).exit(0).never_says("is not used");
+    let binding = other.binding_dir().join("host.toml");
+    let binding = fs::read_to_string(binding).expect("it is there");
+    assert!(binding.contains(&key), "{binding}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::config::Selection;
 use crate::engine::{self, Ended, EngineError, Further, OnFailure, Run, Terms};
 use crate::ledger::{self, Draft};
 use crate::model::{
-    CheckedPlan, Event, Evidence, Narrator, Outcome, Plan, Recorded, RunId, Served,
+    CheckedPlan, Event, Evidence, Narrator, Outcome, Plan, Recorded, Served,
 };
 use crate::plan::compose::{self, Change, UseKept};
 use crate::plan::facts::{Facts, HandMade};
@@ -90,7 +90,7 @@ pub fn carry_out(
     let further = named(fallbacks, options.fallbacks, options);
     let mut kept = kept(fallbacks, options);
     let (recorded, emergency) = (change.recorded.clone(), change.emergency);
-    let (mut wanted, undoes) = (change.to.clone(), change.undoes.clone());
+    let mut wanted = change.to.clone();
     let mut prepared = prepare(session, &facts, change);
     while let (Err(failure), false) = (&prepared, kept.is_empty()) {
         let next = kept.remove(0);
@@ -177,7 +177,7 @@ pub fn carry_out(
         return carry_out(session, session.facts()?, instead, fallbacks, &options);
     }
     let attempt = Attempt { plan, ended, asked: true, further, kept };
-    let pursuit = Pursuit { session, command: command.as_str(), watchdog: None, begin, undoes };
+    let pursuit = Pursuit { session, command: command.as_str(), watchdog: None, begin };
     let concluded = pursuit.conclude(attempt);
     caller.between_runs(Some("stopping; no further step is started"));
     concluded
@@ -521,8 +521,6 @@ pub(super) struct Pursuit<'a> {
     /// The guard that this process is a try of.
     pub watchdog: Option<&'a str>,
     pub begin: Instant,
-    /// The run that is undone.
-    pub undoes: Option<RunId>,
 }
 
 /// A run that ended, or stopped.
@@ -603,8 +601,7 @@ impl Pursuit<'_> {
         let (command, took) = (self.command, self.begin.elapsed());
         let done = matches!(ended, Ended::Serving { .. } | Ended::Restored { .. });
         let of = plan.clone();
-        let undoes = self.undoes.clone();
-        let conclusion = Conclusion { command, plan, took, asked, undoes };
+        let conclusion = Conclusion { command, plan, took, asked };
         let concluded = conclude::conclude(self.session, conclusion, ended);
         if done {
             keep::begin(&self.session.site, &of);

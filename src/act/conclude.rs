@@ -32,8 +32,6 @@ pub(super) struct Conclusion<'a> {
     pub took: Duration,
     /// Serving this target is what was asked for.
     pub asked: bool,
-    /// The run that this one undoes: what that put aside comes back.
-    pub undoes: Option<RunId>,
 }
 
 /// Tells how a run ended; once that is told, makes what plain git shows of its record, and removes what no way
@@ -63,7 +61,7 @@ fn tell(
     conclusion: Conclusion<'_>,
     ended: Ended,
 ) -> Result<ChangeOutcome, Failure> {
-    let Conclusion { command, plan, took, asked, undoes } = conclusion;
+    let Conclusion { command, plan, took, asked } = conclusion;
     let site = &session.site;
     let caller = &session.caller;
     if let ("abort", Ended::Untouched { .. }) = (command, &ended) {
@@ -90,8 +88,8 @@ fn tell(
             let proven = Proven { plan: &plan, proof: &proof, strays: &strays, took, slowest };
             caller.tell(Notice::Proven(&proven));
             answer.strays = strays;
-            if let Some(run) = undoes.filter(|_| asked) {
-                (answer.brought_back, answer.still_aside) = saved::bring_back_of(session, &run);
+            if let Some(run) = plan.undoes.as_ref().filter(|_| asked) {
+                (answer.brought_back, answer.still_aside) = saved::bring_back_of(session, run);
             }
             (answer.checks, answer.services) = (proof.checks, proof.services);
             let status = recorded(session, &plan, &mut answer, record);

@@ -99,7 +99,7 @@ fn go_on(
     }
     session.heed_signals();
     let pursuit =
-        Pursuit { session: &session, command, watchdog, begin: Instant::now(), undoes: None };
+        Pursuit { session: &session, command, watchdog, begin: Instant::now() };
     let attempt = pursuit.go_on(run, way)?;
     pursuit.conclude(attempt)
 }

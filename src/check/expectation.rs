@@ -29,6 +29,8 @@ pub struct Expectation {
     pub not: Option<Served>,
     /// No process of an observed service may be older than this; `None` when nothing was reloaded.
     pub fresh_since: Option<Ticks>,
+    /// Files that may be served were changed although nothing was reloaded: only an answer can show it.
+    pub changed: bool,
     /// Passing checks are enough.
     pub weak: bool,
     /// What ends the proof before it is decided.

@@ -42,6 +42,10 @@ struct WatchedService {
     restarts_seen: u64,
     changes: u64,
     last_change: Option<Duration>,
+    /// Since when no restart was seen.
+    steady_since: Option<Duration>,
+    /// The longest time from a start to the restart after it.
+    lived: Duration,
 }
 
 /// Since when, until when and how often in a row a service was seen given up.
@@ -87,6 +91,12 @@ impl ServiceWatch {
     /// For how long all services have been as they must be, until `at`.
     pub(super) fn clean_for(&self, at: Duration) -> Duration {
         self.clean_since.map_or(Duration::ZERO, |since| at.saturating_sub(since))
+    }
+
+    /// For how long all services must have been as they must be: twice as long as a process that ended meanwhile had
+    /// lived, so that one that comes and goes is not taken for one that stays.
+    pub(super) fn must_last(&self) -> Duration {
+        self.services.iter().map(|service| service.lived * 2).max().unwrap_or_default()
     }
 
     /// Whether a service cannot recover by itself.
@@ -181,11 +191,16 @@ impl WatchedService {
                     let changed = !same_processes(before, &state);
                     if restarts > 0 || changed {
                         self.restarts_seen += restarts;
+                        if let Some(since) = self.steady_since.filter(|_| restarts > 0) {
+                            self.lived = self.lived.max(at.saturating_sub(since));
+                            self.steady_since = Some(at);
+                        }
                         self.changes += 1;
                         self.last_change = Some(at);
                         quiet = false;
                     }
                 }
+                self.steady_since.get_or_insert(at);
                 self.state = Some(state);
             }
         }

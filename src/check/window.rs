@@ -151,13 +151,19 @@ impl<'a> Window<'a> {
         } else {
             began >= held
         };
-        observed && !self.watch.troubled() && self.witness().is_some()
+        observed
+            && self.watch.clean_for(ended) >= self.watch.must_last()
+            && !self.watch.troubled()
+            && self.witness().is_some()
     }
 
     fn witness(&self) -> Option<Witness> {
         let told = self.streaks.iter().any(Streak::told);
         let services: Vec<&ServiceState> = self.watch.states();
-        let Expectation { fresh_since, weak, .. } = *self.expectation;
+        let Expectation { fresh_since, changed, weak, .. } = *self.expectation;
+        if changed && fresh_since.is_none() {
+            return Some(if told { Witness::Told } else { Witness::Unseen });
+        }
         weigh(told, &services, &self.answerers.sockets, self.proxied(), fresh_since, weak)
     }
 
@@ -182,6 +188,10 @@ impl<'a> Window<'a> {
                 Some("nothing distinguishes this version from the previous one".to_owned())
             }
             Witness::Proxied => Some("every check goes through a proxy".to_owned()),
+            Witness::Unseen => Some(
+                "nothing was reloaded, and no answer distinguishes this version from the previous one"
+                    .to_owned(),
+            ),
             Witness::NotDemanded | Witness::Told | Witness::Processes | Witness::Sockets => None,
         }
     }
@@ -198,7 +208,8 @@ impl<'a> Window<'a> {
     pub(super) fn proof(&self, now: Duration) -> Proof {
         let proven = self.proven();
         let failures = if proven { Vec::new() } else { self.failures(now) };
-        let lines = if proven { Vec::new() } else { self.watch.lines(now, self.settle) };
+        let window = self.settle.max(self.watch.must_last());
+        let lines = if proven { Vec::new() } else { self.watch.lines(now, window) };
         Proof {
             proven,
             checks: self.streaks.iter().map(|streak| streak.evidence(now)).collect(),
@@ -216,7 +227,8 @@ impl<'a> Window<'a> {
         }
         let (wrong, other): (Vec<&Streak>, Vec<&Streak>) =
             self.streaks.iter().partition(|streak| streak.wrong_version());
-        let mut services = self.watch.failures(now, self.settle);
+        let window = self.settle.max(self.watch.must_last());
+        let mut services = self.watch.failures(now, window);
         let silent = self.answerers.silent.iter();
         services.extend(silent.map(|(service, why)| format!("{service}: {why}")));
         let strangers = self.answerers.strangers.iter().map(ToString::to_string);
@@ -320,6 +332,7 @@ mod tests {
             deployment: "7".to_owned(),
             not: None,
             fresh_since: Some(Ticks(100)),
+            changed: false,
             weak: false,
             listens: crate::check::Listens::default(),
             tells: Default::default(),
@@ -402,6 +415,33 @@ mod tests {
         assert_eq!(played(&checks, &expectation, &few).0, ProofState::Open, "two passes only");
         let good = story(&[(10, FRESH), (100, OK), (600, OK), (1100, OK), (1200, FRESH)]);
         assert_eq!(played(&checks, &expectation, &good), (ProofState::Proven, 1200, vec![]));
+    }
+
+    #[test]
+    fn a_process_that_was_restarted_must_last_twice_as_long_as_the_one_before() {
+        let (expectation, checks) = (expectation(), [check()]);
+        let again = Happens::Observation(Some((6, 200)), 1, None);
+        let mut restarted = story(&[
+            (10, FRESH),
+            (100, OK),
+            (700, again),
+            (800, OK),
+            (1300, OK),
+            (1800, OK),
+            (1900, again),
+        ]);
+        assert_eq!(played(&checks, &expectation, &restarted).0, ProofState::Open, "0.7 s, 1.2 s");
+        restarted.push((2100, again));
+        assert_eq!(played(&checks, &expectation, &restarted), (ProofState::Proven, 2100, vec![]));
+        // One that lives longer than the checks settle, again and again, never holds.
+        let mut loops = story(&[(10, FRESH)]);
+        for (number, from) in (0..4).map(|number| (number, number * 1500)) {
+            loops.extend([(from + 100, OK), (from + 700, OK), (from + 1200, OK)]);
+            let ended = u32::try_from(number).unwrap();
+            loops.push((from + 1490, Happens::Observation(Some((7 + ended, 200)), number + 1, None)));
+        }
+        let (state, _, failures) = played(&checks, &expectation, &loops);
+        assert_eq!((state, failures), (ProofState::Failed, vec!["web: restarted 3 times".to_owned()]));
     }
 
     #[test]

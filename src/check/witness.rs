@@ -29,6 +29,8 @@ pub(super) enum Witness {
     Sockets,
     /// Every process is fresh, but whatever was asked was asked through a proxy.
     Proxied,
+    /// Files were changed and nothing was reloaded, and no answer shows it.
+    Unseen,
     /// Nothing does, and that was accepted.
     Waived,
 }

@@ -8,7 +8,7 @@ use super::journal::JournalError;
 use super::nested_runs::{beneath, close_beneath};
 use super::phase::{Answer, Phase, answer};
 use super::prove::{
-    edited, head_moved, intended, list, log_window, moved_meanwhile, prove, witnessed,
+    changes_unseen, edited, head_moved, intended, list, log_window, moved_meanwhile, prove, witnessed,
 };
 use super::run::{Configs, Run, hidden_flags, hold_room, release_room};
 use super::{cleanup, flags, hooks, record, steps, watchdog};
@@ -588,6 +588,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         intent.around.untold = flags::untold(plan);
         intent.around.redactor = self.redactor();
         self.run.shown(&mut intent);
+        intent.changed = since.is_none() && changes_unseen(self.site, plan);
         prove(self.site, &self.config, plan, &intent, self.narrator)
     }
 

@@ -1,18 +1,23 @@
 //! Proving a state with the checks and services of a configuration.
 
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
 use super::error::StepError;
 use super::flags::question_name;
 use super::run::Run;
 use crate::check::{self, Expectation, LogPositions, Proof, Surroundings};
-use crate::config::{Check, CheckKind, Config, LogSource, Selection, Service};
+use crate::config::{Check, CheckKind, Config, HttpCheck, LogSource, Selection, Service};
 use crate::model::{
-    CheckEvidence, CheckName, Event, Narration, Narrator, Plan, RepoPath, RunId, Served, Step,
-    Witnessed,
+    Activation, CheckEvidence, CheckName, Digest, Event, Narration, Narrator, Plan, RepoPath,
+    RunId, Served, Step, Witnessed,
 };
 use crate::service::{self, ServiceState};
 use crate::site::{
-    Observed, Site, expectation, held_files, observe_services, surroundings, witness,
+    Observed, Site, all_unread, expectation, held_files, observe_services, surroundings, witness,
 };
+use crate::system::files;
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
 
@@ -188,6 +193,71 @@ pub(super) fn intended(
 ) -> Expectation {
     let not = not.cloned();
     Expectation { not, until, ..expectation(site, config, served, run.as_str(), fresh_since) }
+}
+
+/// Whether this run puts files in place that may be served, and reloads nothing: then nothing but an answer can show
+/// which of the two states serves.
+pub(super) fn changes_unseen(site: &Site, plan: &Plan) -> bool {
+    let Activation { changes, artifacts, .. } = &plan.activation;
+    let reload = |step: &Step| matches!(step, Step::Reload { .. });
+    if plan.steps.iter().any(reload) || (changes.is_empty() && artifacts.is_empty()) {
+        return false;
+    }
+    let paths = changes.iter().map(|change| &change.path);
+    !artifacts.is_empty() || !all_unread(site, &plan.to.commit, paths).unwrap_or(false)
+}
+
+/// The files that answers to checks must be, as they were in the target, once the state before it is back. One that
+/// cannot be read any more counts as the same in both: its answer shows nothing.
+pub(super) fn files_of_target(
+    site: &Site,
+    config: &Config,
+    plan: &Plan,
+) -> BTreeMap<CheckName, Digest> {
+    let mut files = check::served_files(&config.checks, site.top());
+    for check in &config.checks {
+        let CheckKind::Http(HttpCheck { file: Some(path), max_bytes, .. }) = &check.kind else {
+            continue;
+        };
+        let in_target = match in_target(site, plan, path, *max_bytes) {
+            Ok(InTarget::Same) | Err(_) => continue,
+            Ok(InTarget::Absent) => None,
+            Ok(InTarget::Other(bytes)) => Some(Digest::of(&bytes)),
+        };
+        match in_target {
+            Some(digest) => drop(files.insert(check.name.clone(), digest)),
+            None => drop(files.remove(&check.name)),
+        }
+    }
+    files
+}
+
+/// A file in the target of a run, compared with the state before.
+enum InTarget {
+    Same,
+    Absent,
+    Other(Vec<u8>),
+}
+
+fn in_target(site: &Site, plan: &Plan, path: &RepoPath, most: u64) -> io::Result<InTarget> {
+    let activation = &plan.activation;
+    if let Some(moved) = activation.artifacts.iter().find(|moved| path.starts_with(&moved.output)) {
+        let Some(key) = &moved.incoming else { return Ok(InTarget::Absent) };
+        let inside = path.as_path().strip_prefix(moved.output.as_path()).unwrap_or(Path::new(""));
+        let place = site.store.place(key, &moved.output);
+        let file = if inside.as_os_str().is_empty() { place } else { place.join(inside) };
+        return match files::read_plain(&file, most) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && site.store.has(key, &moved.output) => {
+                Ok(InTarget::Absent)
+            }
+            read => read.map(InTarget::Other),
+        };
+    }
+    if !activation.changes.iter().any(|change| change.path == *path) {
+        return Ok(InTarget::Same);
+    }
+    let file = site.git.file(&plan.to.commit, path).map_err(io::Error::other)?;
+    Ok(file.map_or(InTarget::Absent, InTarget::Other))
 }
 
 /// Where the logs end now that a configuration's checks read; `None` if none does.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::error::StepError;
 use super::output::KeptOutput;
-use super::prove::{intended, prove, readable};
+use super::prove::{changes_unseen, files_of_target, intended, prove, readable};
 use super::run::{Run, hidden_flags, release_room};
 use super::{cleanup, flags, hooks, migrate};
 use crate::build::{self, Built};
@@ -295,6 +295,8 @@ pub(super) fn compensate(
         must_not: log_positions(&config.checks, &intent.around),
     });
     intent.listens = intent.listens.and(&run.listened());
+    intent.around.files_before = files_of_target(site, config, &run.plan);
+    intent.changed = changes_unseen(site, &run.plan);
     let (readable, unread) = readable(config, run, &intent.around);
     for check in &unread {
         let why = check.skipped.clone().unwrap_or_default();

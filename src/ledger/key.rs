@@ -100,6 +100,9 @@ fn make_at(binding: &Binding, path: &Path) -> Result<Signing, LedgerError> {
 /// # Errors
 /// `Sign` and `Untrusted` as of [`super::probe_signing`]; nothing is trusted then that was not before.
 pub fn adopt(git: &Git, binding: &mut Binding, signing: Signing) -> Result<(), LedgerError> {
+    // Where nothing is bound yet the programs that sign would have no directory to run in.
+    fs::create_dir_all(&binding.dir)
+        .map_err(|e| LedgerError::Sign(format!("{}: {e}", binding.dir.display())))?;
     let mut trial = Binding { signing, ..binding.clone() };
     super::signing::sign(&trial, b"gitroll probe\n")?;
     let before = files::read_plain(&trial.trust_file(), MOST_BYTES).ok();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AppName, ArtifactEvidence, BuildKey, ComponentId, Digest, EnvironmentName, Event, FlagChange,
-    FlagSourceName, GroupName, HiddenFlags, Hold, MigrateStep, Oid, RepoPath, ServiceName,
+    FlagSourceName, GroupName, HiddenFlags, Hold, MigrateStep, Oid, RepoPath, RunId, ServiceName,
     SkippedTarget, TargetRef, Verdict, WriterId,
 };
 
@@ -62,6 +62,9 @@ pub struct Plan {
     /// How the checks that prove it are not those of the accepted configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<String>,
+    /// The run that this one undoes: the files that it saved come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<RunId>,
 }
 
 impl Plan {

@@ -235,6 +235,7 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
         skipped: change.skipped.iter().map(skipped).collect(),
         critical_only: change.emergency,
         starts: differing.starts,
+        undoes: change.undoes,
         checks: change.asked,
     };
     Ok(Composed {
@@ -729,6 +730,7 @@ fn compose_in_place(site: &Site, facts: &Facts, change: Change) -> Result<Compos
         skipped: Vec::new(),
         critical_only: change.emergency,
         starts: Vec::new(),
+        undoes: change.undoes,
         checks: change.asked,
         from: change.from,
         to: change.to,

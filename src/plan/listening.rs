@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::Facts;
 use crate::check::{self, MustListen, Shown};
-use crate::config::Config;
+use crate::config::{CheckKind, Config, HttpCheck};
 use crate::ledger;
-use crate::model::{CheckName, Event, Oid, Plan, RepoPath};
+use crate::model::{CheckName, Digest, Event, Oid, Plan, RepoPath};
 use crate::site::{Observed, Site, listens};
 use crate::system::sockets::Place;
 
@@ -59,7 +59,7 @@ impl Facts {
             };
             target.insert(name.clone(), must);
         }
-        let files = check::served_files(&config.checks, site.top());
+        let files = served_before(site, plan, config);
         Shown { before, target, tells: self.tells(site, plan, config), files }
     }
 
@@ -79,6 +79,24 @@ impl Facts {
         let telling = config.checks.iter().filter(|check| check::names_version(check));
         telling.map(|check| check.name.clone()).collect()
     }
+}
+
+/// The files that answers to checks must be, as they were in what serves: where the plan changes one, as that version
+/// has it, for someone may have checked out the target by hand.
+fn served_before(site: &Site, plan: &Plan, config: &Config) -> BTreeMap<CheckName, Digest> {
+    let mut files = check::served_files(&config.checks, site.top());
+    for check in &config.checks {
+        let CheckKind::Http(HttpCheck { file: Some(path), .. }) = &check.kind else { continue };
+        if !plan.activation.changes.iter().any(|change| change.path == *path) {
+            continue;
+        }
+        match site.git.file(&plan.from.commit, path) {
+            Ok(Some(bytes)) => drop(files.insert(check.name.clone(), Digest::of(&bytes))),
+            Ok(None) => drop(files.remove(&check.name)),
+            Err(_) => {}
+        }
+    }
+    files
 }
 
 /// The ports that one configuration speaks of and another does not.

@@ -23,4 +23,5 @@ pub use outside::changed_since;
 pub use sightings::{Sightings, note_sighting};
 pub use started::{StartedOn, all_started_on};
 pub use strays::strays;
+pub use unread::all_unread;
 pub use witnesses::{ProvenBy, Vouched, processes, vouch, vouched_processes, witness};

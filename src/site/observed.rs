@@ -155,6 +155,7 @@ pub fn expectation(
         deployment: deployment.to_owned(),
         not: None,
         fresh_since,
+        changed: false,
         weak: config.app.prove == Prove::Weak,
         until: Until::Left,
         only: Selection::All,

@@ -134,6 +134,27 @@ fn a_site_that_nginx_hands_out() {
     let answer = gitroll(&["deploy", "HEAD", "--yes"]);
     answer.exit(20).says("is not index.html of this tree");
     made.answers(port, "/", "1.0.0");
+
+    // The page of a release may be as it was: then the copy's answer does not show the release, nor that it was left.
+    let page = |name: &str, expect: &str| {
+        format!(
+            "[[check]]\nname = \"{name}\"\nhttp = \"http://127.0.0.1:{port}/\"\nexpect = {{ {expect} }}\n\
+             passes = 2\nsettle = \"100ms\"\ntimeout = \"2s\"\n"
+        )
+    };
+    let name = config.lines().find(|line| line.starts_with("name = ")).expect("it has a name");
+    let same =
+        format!("[app]\n{name}\n{}", page("page", "status = 200, file = \"index.html\""));
+    made.write("gitroll.toml", &same);
+    made.write("other.html", "of 1.1.0\n");
+    made.commit("Release 1.1.0");
+    let unseen = "nothing was reloaded, and no answer distinguishes this version";
+    gitroll(&["deploy", "HEAD", "--yes"]).exit(0).says(unseen).never_says("observed serving");
+    made.write("gitroll.toml", &format!("{same}{}", page("missing", "status = 404")));
+    made.write("other.html", "of 1.2.0\n");
+    made.commit("Release 1.2.0");
+    let answer = gitroll(&["deploy", "HEAD", "--yes"]);
+    answer.exit(20).says(unseen).never_says("observed serving");
     front.kill().expect("it runs");
     let _ = front.wait();
 }
