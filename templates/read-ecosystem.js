@@ -1,10 +1,11 @@
 // Reads one of pm2's process files as pm2 does and prints the apps in it, one JSON line after a mark.
-// Standard input: { file, own, pm2 }. `own` are the app's variables: a file may choose by NODE_ENV. What the file itself
+// Standard input: { file, text, own, pm2 }. `text`, if there is one, is what the file will be and is not yet: null is printed
+// if it reads other files, which are not there yet either. `own` are the app's variables: a file may choose by NODE_ENV. What the file itself
 // declares is not handed to it, else `process.env.PORT || 3000` would see its own value of before.
 const fs = require('fs'), path = require('path'), vm = require('vm');
-const { createRequire } = require('module');
+const Module = require('module'), { createRequire } = Module;
 const { pathToFileURL } = require('url');
-const { file, own, pm2, mark } = JSON.parse(fs.readFileSync(0, 'utf8'));
+const { file, text, own, pm2, mark } = JSON.parse(fs.readFileSync(0, 'utf8'));
 const ALIASES = {
   exec: 'script', cmd: 'script', command: 'script', exec_interpreter: 'interpreter', interpreterArgs: 'node_args',
   interpreter_args: 'node_args', out: 'out_file', output: 'out_file', out_log: 'out_file', error: 'error_file',
@@ -13,24 +14,40 @@ const ALIASES = {
 };
 
 let turn = 0;
+const content = () => text ?? fs.readFileSync(file, 'utf8');
+
+function required() {
+  if (text === undefined || text === null) return require(file);
+  const module = new Module(file), read = Module.prototype.require;
+  Module.prototype.require = function (id) {
+    if (this === module && !Module.isBuiltin(id)) throw Object.assign(new Error(id), { unknown: true });
+    return read.call(this, id);
+  };
+  module._compile(text, file);
+  return module.exports;
+}
+
+const unknown = (error) => text && (error.unknown || /^(ENOENT|MODULE_NOT_FOUND)$/.test(error.code) || /\bimport\b/.test(text));
+
 async function load() {
   if (/\.ya?ml$/.test(file)) {
     const from = [pm2, path.dirname(file)].filter(Boolean);
     for (const place of from) {
       let yaml;
       try { yaml = createRequire(path.join(place, 'x.js'))('js-yaml'); } catch { continue; }
-      return yaml.load(fs.readFileSync(file, 'utf8'));
+      return yaml.load(content());
     }
     throw new Error('there is no js-yaml here to read it with');
   }
-  if (file.endsWith('.json')) return vm.runInThisContext('(' + fs.readFileSync(file, 'utf8') + ')', { filename: file });
+  if (file.endsWith('.json')) return vm.runInThisContext('(' + content() + ')', { filename: file });
   try {
     for (const known of Object.keys(require.cache)) delete require.cache[known];
-    const found = require(file);
+    const found = required();
     return found && found.__esModule && found.default ? found.default : found;
   } catch (error) {
     if (!/ERR_REQUIRE|Cannot use import|Unexpected token 'export'|is not defined in ES module/.test(error.code + ' ' + error.message)) throw error;
-    const found = await import(pathToFileURL(file).href + '?' + turn++);
+    const place = text ? 'data:text/javascript,' + encodeURIComponent(text) + '//' : pathToFileURL(file).href + '?';
+    const found = await import(place + turn++);
     return found.default || found;
   }
 }
@@ -97,6 +114,10 @@ async function main() {
 }
 
 main().catch((error) => {
+  if (unknown(error)) {
+    fs.writeSync(1, '\n' + mark + 'null\n');
+    process.exit(0);
+  }
   fs.writeSync(2, String(error && error.message || error).split('\n')[0] + '\n');
   process.exit(1);
 });

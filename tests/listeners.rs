@@ -256,17 +256,45 @@ fn nginx(dir: &Path, from: u16, to: u16) -> String {
     nginx_config(dir, &format!("server {{ listen 127.0.0.1:{from}; location / {{ {pass} }} }}"))
 }
 
+/// nginx before an app, until the end.
+fn in_front(host: &TestEnvironment, from: u16, to: u16) -> Beside {
+    let file = host.path("nginx.conf");
+    fs::write(&file, nginx(host.root(), from, to)).unwrap();
+    let program = find_tool("nginx").unwrap_or_else(|| "/usr/sbin/nginx".into());
+    let args = ["-p", host.root().to_str().unwrap(), "-c", file.to_str().unwrap()];
+    let front = Beside::start(host, program.to_str().unwrap(), &args);
+    wait_until("nginx listens", || !gitroll::system::sockets::listeners(from).is_empty());
+    front
+}
+
+#[test]
+fn init_offers_a_check_through_the_proxy_beside_the_direct_one() {
+    let host = TestEnvironment::new();
+    let app = host.app(Fixture::Plain);
+    fs::remove_file(app.dir.join("gitroll.toml")).unwrap();
+    app.commit_version("1.0.0", Behaviour::Good);
+    app.build_by_hand();
+    let (port, front) = (app.port.number(), free_port());
+    let _front = in_front(&host, front.number(), port);
+    let mut by_hand = app.start_by_hand();
+    host.gitroll(&["init", "--yes", "--environment", "production", "--name", "web-1"]).exit(0);
+    let config = app.read("gitroll.toml");
+    let direct = format!("name = \"health\"\nhttp = \"http://127.0.0.1:{port}/");
+    assert!(config.contains(&direct), "{config}");
+    let through = format!("name = \"public\"\nhttp = \"http://127.0.0.1:{}/", front.number());
+    let (_, public) = config.split_once(&through).unwrap_or_else(|| panic!("{config}"));
+    let public = public.split("[[check]]").next().unwrap();
+    assert!(public.contains("\nown = false\n") && public.contains("{version}"), "{config}");
+    by_hand.kill().unwrap();
+    by_hand.wait().unwrap();
+}
+
 #[test]
 fn a_front_is_no_stranger_and_no_witness() {
     let host = TestEnvironment::new();
     let app = host.app(Fixture::Plain);
     let (port, front) = (app.port.number(), free_port());
-    let file = host.path("nginx.conf");
-    fs::write(&file, nginx(host.root(), front.number(), port)).unwrap();
-    let program = find_tool("nginx").unwrap_or_else(|| "/usr/sbin/nginx".into());
-    let args = ["-p", host.root().to_str().unwrap(), "-c", file.to_str().unwrap()];
-    let _front = Beside::start(&host, program.to_str().unwrap(), &args);
-    wait_until("nginx listens", || !gitroll::system::sockets::listeners(front.number()).is_empty());
+    let _front = in_front(&host, front.number(), port);
     let through = format!("http = \"http://127.0.0.1:{}/api/health\"", front.number());
     let direct = format!("tcp = \"127.0.0.1:{port}\"");
     let s = bound(&host, app, &config(&node(port), &[&through]));

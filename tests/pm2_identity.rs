@@ -224,13 +224,15 @@ fn an_edited_process_file_is_applied_with_the_release_and_undone_with_it() {
     assert_eq!(told(&s), first);
     let good = s.app.head();
 
-    for (version, name, env, says) in [
-        ("1.2.0-bad", "web", "GREETING: 'three'", "restored, observed serving"),
-        ("1.3.0", "web", "GREETING: undefined.x", "Cannot read properties of undefined"),
-        ("1.4.0", "www", "GREETING: 'four'", "no longer names web"),
+    // What can be known is refused before anything is changed; what a file makes of others is not known then.
+    for (version, name, env, code, says) in [
+        ("1.2.0-bad", "web", "GREETING: 'three'", 20, "restored, observed serving"),
+        ("1.3.0", "web", "GREETING: undefined.x", 1, "Cannot read properties of undefined"),
+        ("1.3.1", "web", "GREETING: require('./none.js')", 20, "Cannot find module"),
+        ("1.4.0", "www", "GREETING: 'four'", 1, "no longer names web"),
     ] {
         write(name, 2, env);
-        s.release_kept(version).exit(20).stderr_has(says);
+        s.release_kept(version).exit(code).stderr_has(says);
         assert_eq!(told(&s), first, "{version}");
     }
     // Killed when the app runs with the new definition, and when it is nowhere.

@@ -20,9 +20,7 @@ use crate::check::Shown;
 use crate::config::Selection;
 use crate::engine::{self, Ended, EngineError, Further, OnFailure, Run, Terms};
 use crate::ledger::{self, Draft};
-use crate::model::{
-    CheckedPlan, Event, Evidence, Narrator, Outcome, Plan, Recorded, Served,
-};
+use crate::model::{CheckedPlan, Event, Evidence, Narrator, Outcome, Plan, Recorded, Served};
 use crate::plan::compose::{self, Change, UseKept};
 use crate::plan::facts::{Facts, HandMade};
 use crate::plan::preflight::preflight;

@@ -98,8 +98,7 @@ fn go_on(
         caller.tell(Notice::Detail(cut));
     }
     session.heed_signals();
-    let pursuit =
-        Pursuit { session: &session, command, watchdog, begin: Instant::now() };
+    let pursuit = Pursuit { session: &session, command, watchdog, begin: Instant::now() };
     let attempt = pursuit.go_on(run, way)?;
     pursuit.conclude(attempt)
 }

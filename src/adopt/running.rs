@@ -192,9 +192,6 @@ pub(super) fn site(tree: &WorkTree<'_>, made: &[String]) -> Option<Site> {
         .filter(|root| tree.is_file(&index(root)))
         .collect();
     let first = roots.first()?.clone();
-    let mut fronts: BTreeSet<u16> =
-        sockets::listening().iter().filter_map(|socket| port_of(&socket.place)).collect();
-    fronts.retain(|port| is_front_on(*port) || matches!(*port, 80 | 443 | 8080));
     let pages: Vec<(String, Vec<u8>)> = roots
         .into_iter()
         .filter_map(|root| {
@@ -202,25 +199,65 @@ pub(super) fn site(tree: &WorkTree<'_>, made: &[String]) -> Option<Site> {
         })
         .filter(|(_, page)| !page.is_empty())
         .collect();
-    for port in fronts.into_iter().take(MOST_ASKED) {
-        let scheme = if port == 443 { "https" } else { "http" };
-        let place = if matches!(port, 80 | 443) { String::new() } else { format!(":{port}") };
-        let url = format!("{scheme}://127.0.0.1{place}/");
-        let request = HttpRequest {
-            method: "GET",
-            url: &url,
-            headers: Vec::new(),
-            bearer: None,
-            body: None,
-            limit: Duration::from_millis(1500),
-            max_bytes: 4 << 20,
-        };
-        let Ok(answer) = check::ask(&request) else { continue };
-        if let Some((root, _)) =
-            pages.iter().find(|(_, page)| answer.status == 200 && *page == answer.body)
-        {
+    for server in fronts() {
+        let url = format!("{server}/");
+        let Some(body) = body_at(&url) else { continue };
+        if let Some((root, _)) = pages.iter().find(|(_, page)| *page == body) {
             return Some(Site { root: root.clone(), url: Some(url) });
         }
     }
     Some(Site { root: first, url: None })
+}
+
+/// Where a proxy of this host answers the same as the app itself does at its health URL: what users reach.
+pub(super) fn through_a_front(health: &str) -> Option<String> {
+    let (_, place) = health.split_once("://")?;
+    let (authority, path) = place.split_at(place.find('/')?);
+    let itself = body_at(health)?;
+    // Numbers and times may differ from one answer to the next.
+    let fields = |body: &[u8]| -> Option<BTreeMap<String, Option<String>>> {
+        let json: serde_json::Value = serde_json::from_slice(body).ok()?;
+        let lasting = |value: &serde_json::Value| {
+            let text = value.as_str().filter(|text| text.parse::<jiff::Timestamp>().is_err());
+            text.map(str::to_owned)
+        };
+        let all = json.as_object()?.iter();
+        Some(all.map(|(name, value)| (name.clone(), lasting(value))).collect())
+    };
+    let same = |body: &[u8]| {
+        (!body.is_empty() && *body == *itself)
+            || fields(body).is_some_and(|found| !found.is_empty() && Some(found) == fields(&itself))
+    };
+    let others = fronts().into_iter().filter(|server| !server.ends_with(authority));
+    others
+        .map(|server| format!("{server}{path}"))
+        .find(|url| body_at(url).is_some_and(|b| same(&b)))
+}
+
+/// The web servers and proxies of this host, each as the beginning of a URL.
+fn fronts() -> Vec<String> {
+    let mut ports: BTreeSet<u16> =
+        sockets::listening().iter().filter_map(|socket| port_of(&socket.place)).collect();
+    ports.retain(|port| is_front_on(*port) || matches!(*port, 80 | 443 | 8080));
+    let server = |port: u16| {
+        let scheme = if port == 443 { "https" } else { "http" };
+        let place = if matches!(port, 80 | 443) { String::new() } else { format!(":{port}") };
+        format!("{scheme}://127.0.0.1{place}")
+    };
+    ports.into_iter().take(MOST_ASKED).map(server).collect()
+}
+
+/// The body of a 200 answer.
+fn body_at(url: &str) -> Option<Vec<u8>> {
+    let request = HttpRequest {
+        method: "GET",
+        url,
+        headers: Vec::new(),
+        bearer: None,
+        body: None,
+        limit: Duration::from_millis(1500),
+        max_bytes: MOST_PAGE,
+    };
+    let answer = check::ask(&request).ok()?;
+    (answer.status == 200).then_some(answer.body)
 }

@@ -59,6 +59,8 @@ pub struct Stack {
     pub route: Option<Route>,
     /// That is a proxy's answer.
     pub fronted: bool,
+    /// Where a proxy answers the same, if that is not.
+    pub public: Option<String>,
     /// Where its processes listen now, a port of each.
     pub listens: Vec<SocketAddr>,
     /// Where those of them answer 200 that are not the app's first.
@@ -184,6 +186,8 @@ impl Stack {
         let Some(port) = self.port.as_ref().map(|port| port.number) else { return };
         self.health = ask(port);
         self.fronted = is_front_on(port);
+        let direct = self.health.as_ref().filter(|_| !self.fronted);
+        self.public = direct.and_then(|health| running::through_a_front(&health.url));
         let known = self.listens.iter().any(|at| at.port() == port);
         if !known && !self.fronted && !sockets::listeners(port).is_empty() {
             // A worker of pm2 has no socket of its own.

@@ -150,6 +150,7 @@ fn facts(
         health => health(stack.health.as_ref()).or_else(|| expected(stack)),
         unasked => stack.route.as_ref().filter(|_| stack.health.is_none()).map(|route| &route.file),
         fronted => stack.fronted || site.is_some(),
+        public => stack.public,
         listens => listens(stack, &runs),
         migrations => stack.migrations,
     }

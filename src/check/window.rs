@@ -438,10 +438,16 @@ mod tests {
         for (number, from) in (0..4).map(|number| (number, number * 1500)) {
             loops.extend([(from + 100, OK), (from + 700, OK), (from + 1200, OK)]);
             let ended = u32::try_from(number).unwrap();
-            loops.push((from + 1490, Happens::Observation(Some((7 + ended, 200)), number + 1, None)));
+            loops.push((
+                from + 1490,
+                Happens::Observation(Some((7 + ended, 200)), number + 1, None),
+            ));
         }
         let (state, _, failures) = played(&checks, &expectation, &loops);
-        assert_eq!((state, failures), (ProofState::Failed, vec!["web: restarted 3 times".to_owned()]));
+        assert_eq!(
+            (state, failures),
+            (ProofState::Failed, vec!["web: restarted 3 times".to_owned()])
+        );
     }
 
     #[test]

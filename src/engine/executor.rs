@@ -8,7 +8,8 @@ use super::journal::JournalError;
 use super::nested_runs::{beneath, close_beneath};
 use super::phase::{Answer, Phase, answer};
 use super::prove::{
-    changes_unseen, edited, head_moved, intended, list, log_window, moved_meanwhile, prove, witnessed,
+    changes_unseen, edited, head_moved, intended, list, log_window, moved_meanwhile, prove,
+    witnessed,
 };
 use super::run::{Configs, Run, hidden_flags, hold_room, release_room};
 use super::{cleanup, flags, hooks, record, steps, watchdog};

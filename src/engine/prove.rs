@@ -247,7 +247,10 @@ fn in_target(site: &Site, plan: &Plan, path: &RepoPath, most: u64) -> io::Result
         let place = site.store.place(key, &moved.output);
         let file = if inside.as_os_str().is_empty() { place } else { place.join(inside) };
         return match files::read_plain(&file, most) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && site.store.has(key, &moved.output) => {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && site.store.has(key, &moved.output) =>
+            {
                 Ok(InTarget::Absent)
             }
             read => read.map(InTarget::Other),

@@ -18,7 +18,7 @@ use crate::config::{
 use crate::layout::{self, SubmoduleFault};
 use crate::ledger;
 use crate::model::{
-    CheckName, CheckedPlan, Event, FlagChange, FlagValue, HiddenFlags, Plan, Served, Step,
+    CheckName, CheckedPlan, Event, FlagChange, FlagValue, HiddenFlags, Plan, RepoPath, Served, Step,
 };
 use crate::service::{self, Host, ServiceError};
 use crate::site::{Observed, Site, held_files, listens, surroundings};
@@ -304,6 +304,20 @@ fn services(
 ) {
     let host = site.host(&plan.from, "preflight");
     problems.extend(config.services.iter().filter_map(|one| service(&host, config, one, observed)));
+    if plan.event != Event::Deploy {
+        return;
+    }
+    let changed = |file: &str| {
+        let path = RepoPath::new(file).ok()?;
+        plan.activation.changes.iter().find(|change| change.path == path)?;
+        site.git.file(&plan.to.commit, &path).ok()?
+    };
+    problems.extend(
+        config
+            .services
+            .iter()
+            .filter_map(|one| refused(one, &service::foreseen(&host, one, &changed).err()?)),
+    );
 }
 
 /// Why a service could not even be asked to run the target, or could not show that it does.

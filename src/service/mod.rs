@@ -72,6 +72,22 @@ pub fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>, Servi
     }
 }
 
+/// Whether what a version that is not in place yet says of a service can be applied. `changed` gives the bytes of a
+/// file below the tree, where that version has others.
+///
+/// # Errors
+/// `Unusable`, with what to do.
+pub fn foreseen(
+    host: &Host<'_>,
+    service: &Service,
+    changed: &dyn Fn(&str) -> Option<Vec<u8>>,
+) -> Result<(), ServiceError> {
+    match &service.manager {
+        Manager::Pm2 { .. } => pm2::foreseen(host, service, changed),
+        Manager::Systemd { .. } | Manager::Process { .. } | Manager::Command { .. } => Ok(()),
+    }
+}
+
 /// Refuses a service that is another checkout's: what is done to it by its name would be done to that.
 ///
 /// # Errors

@@ -190,6 +190,21 @@ pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, Servic
     replace(host, service, &client, &now, None, &flags)
 }
 
+/// Whether what a version that is not in place yet says of the app can be applied. Changes nothing.
+pub(super) fn foreseen(
+    host: &Host<'_>,
+    service: &Service,
+    changed: &dyn Fn(&str) -> Option<Vec<u8>>,
+) -> Result<(), ServiceError> {
+    let app = App::of(host, service);
+    let client = Client::new(host)?;
+    if client.daemon().is_none() {
+        return Ok(());
+    }
+    let running = client.found(&app).ok().and_then(|found| Definition::of(&found.own));
+    running.map_or(Ok(()), |running| ecosystem::foreseen(host, service, &client, &running, changed))
+}
+
 /// The definition that the tree wants, where it is another one than pm2 has.
 fn intended(
     host: &Host<'_>,

@@ -143,8 +143,7 @@ fn a_site_that_nginx_hands_out() {
         )
     };
     let name = config.lines().find(|line| line.starts_with("name = ")).expect("it has a name");
-    let same =
-        format!("[app]\n{name}\n{}", page("page", "status = 200, file = \"index.html\""));
+    let same = format!("[app]\n{name}\n{}", page("page", "status = 200, file = \"index.html\""));
     made.write("gitroll.toml", &same);
     made.write("other.html", "of 1.1.0\n");
     made.commit("Release 1.1.0");

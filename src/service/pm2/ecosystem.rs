@@ -88,8 +88,8 @@ pub fn declared(node: &Path, top: &Path) -> Option<(String, Vec<DeclaredApp>)> {
     let client = Client::outside(node, Path::new("/"));
     let mut env = client.environment();
     env.remove(std::ffi::OsStr::new("PM2_HOME"));
-    let apps = read_by(node, top, &file, &Value::Null, env, None).ok()?;
-    let apps = apps.into_iter().filter_map(|said| {
+    let apps = read_by(node, top, (&file, None), &Value::Null, env, None).ok()?;
+    let apps = apps.into_iter().flatten().filter_map(|said| {
         let text = |key: &str| said.app.get(key).and_then(Value::as_str).map(str::to_owned);
         let args = match said.app.get("args") {
             Some(Value::String(line)) => line.split_whitespace().map(str::to_owned).collect(),
@@ -208,12 +208,7 @@ pub(super) fn intended(
             return Err(failed(file, format!("pm2 could not read it: {why}")));
         }
     };
-    let before = last.from.as_ref().and_then(|from| last.files.get(from));
-    let before = before.or_else(|| last.files.get(file));
-    let (before, variant) = match before {
-        Some(Said::App(before)) => (before.clone(), before.variant(&definition)),
-        Some(Said::Unreadable(_)) | None => (Declared::default(), None),
-    };
+    let (before, variant) = last.said_by(file, &definition);
     let flags: BTreeSet<&String> = host.flags.keys().collect();
     definition
         .with_changes(
@@ -224,6 +219,53 @@ pub(super) fn intended(
         .and_then(|changed| placed(host, changed))
         .map(Some)
         .map_err(|problem| failed(file, problem))
+}
+
+/// Whether the process file of a version that is not in place yet can be applied to what runs. `changed` gives the
+/// bytes of a file below the tree, where that version has others. Only a file that reads no other is judged: what that
+/// one will say is not known before it is there.
+///
+/// # Errors
+/// `Unusable`, with why not.
+pub(super) fn foreseen(
+    host: &Host<'_>,
+    service: &Service,
+    client: &Client,
+    running: &Definition,
+    changed: &dyn Fn(&str) -> Option<Vec<u8>>,
+) -> Result<(), ServiceError> {
+    let moments = moments(host, service);
+    let last = moments.last().filter(|last| last.definition == running.value()).cloned();
+    let last = last.unwrap_or_else(|| {
+        let now = Moment::now(host, service, client, running, String::new());
+        now.or_as_said_by(moments.last(), running)
+    });
+    let Some(file) = &last.from else { return Ok(()) };
+    let Some(text) = changed(file).and_then(|bytes| String::from_utf8(bytes).ok()) else {
+        return Ok(());
+    };
+    let problem = |why: String| ServiceError::Unusable {
+        problem: format!("{file}: {why}"),
+        hint: format!("fix {file}, or set ecosystem = false under [service.{}]", service.name),
+        command: None,
+    };
+    let apps = read(host, client, &host.top.join(file), Some(&text), running)
+        .map_err(|why| problem(format!("pm2 could not read it: {why}")))?;
+    let Some(apps) = apps else { return Ok(()) };
+    let app = App::of(host, service);
+    let declared = apps.into_iter().find(|declared| app.is_declared(&declared.app));
+    let declared =
+        declared.ok_or_else(|| problem(format!("no longer names {}", running.name())))?;
+    let (before, variant) = last.said_by(file, running);
+    let flags: BTreeSet<&String> = host.flags.keys().collect();
+    running
+        .with_changes(
+            &before.whole(variant.as_deref()),
+            &declared.whole(variant.as_deref()),
+            |name| flags.contains(&name.to_owned()),
+        )
+        .map_err(problem)?;
+    Ok(())
 }
 
 /// The file whose word counts now: the one that the app was started from, else the only one that names it.
@@ -287,6 +329,16 @@ impl Moment {
             return self;
         }
         Self { definition: self.definition, run: self.run, ..last.clone() }
+    }
+
+    /// What the file of then said of the app, and the variant that it was started with. `file` counts where nobody
+    /// knows which one that was.
+    fn said_by(&self, file: &str, running: &Definition) -> (Declared, Option<String>) {
+        let before = self.from.as_ref().and_then(|from| self.files.get(from));
+        match before.or_else(|| self.files.get(file)) {
+            Some(Said::App(before)) => (before.clone(), before.variant(running)),
+            Some(Said::Unreadable(_)) | None => (Declared::default(), None),
+        }
     }
 
     fn fits(&self, running: &Definition) -> bool {
@@ -429,11 +481,13 @@ fn said(
     let mut all = BTreeMap::new();
     for file in candidates(host, service, definition) {
         let Ok(below) = file.strip_prefix(&host.top) else { continue };
-        let said = match read(host, client, &file, definition) {
+        let said = match read(host, client, &file, None, definition) {
             Err(why) => Some(Said::Unreadable(why)),
-            Ok(apps) => {
-                apps.into_iter().find(|declared| app.is_declared(&declared.app)).map(Said::App)
-            }
+            Ok(apps) => apps
+                .into_iter()
+                .flatten()
+                .find(|declared| app.is_declared(&declared.app))
+                .map(Said::App),
         };
         all.extend(said.map(|said| (below.display().to_string(), said)));
     }
@@ -476,13 +530,15 @@ fn is_process_file(path: &Path) -> bool {
     for_pm2 && endings.iter().any(|ending| name.ends_with(ending))
 }
 
-/// The apps that a file declares; in few words why that cannot be told.
+/// The apps that a file declares, or will with `text`, if that reads no other file; in few words why that cannot be
+/// told.
 fn read(
     host: &Host<'_>,
     client: &Client,
     file: &Path,
+    text: Option<&str>,
     definition: &Definition,
-) -> Result<Vec<Declared>, String> {
+) -> Result<Option<Vec<Declared>>, String> {
     let dir = Some(definition.cwd()).filter(|dir| dir.is_dir()).unwrap_or(&host.top);
     let own: BTreeMap<&String, String> = definition
         .variables()
@@ -492,21 +548,21 @@ fn read(
         .collect();
     let own = json!(own);
     let node = host.binding.tools.node.clone().unwrap_or_else(|| "node".into());
-    read_by(&node, dir, file, &own, client.environment(), client.package())
+    read_by(&node, dir, (file, text), &own, client.environment(), client.package())
 }
 
 /// Has node read a file as pm2 does. `own` are the app's variables.
 fn read_by(
     node: &Path,
     dir: &Path,
-    file: &Path,
+    (file, text): (&Path, Option<&str>),
     own: &Value,
     env: BTreeMap<OsString, OsString>,
     pm2: Option<PathBuf>,
-) -> Result<Vec<Declared>, String> {
+) -> Result<Option<Vec<Declared>>, String> {
     let mark = random::hex_id();
     let own = if own.is_null() { json!({}) } else { own.clone() };
-    let input = json!({ "file": file, "own": own, "pm2": pm2, "mark": mark });
+    let input = json!({ "file": file, "text": text, "own": own, "pm2": pm2, "mark": mark });
     let invocation = Invocation {
         args: vec!["-e".into(), include_str!("../../../templates/read-ecosystem.js").into()],
         env,
