@@ -2,6 +2,7 @@
 //! verify it.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -48,9 +49,14 @@ enum KeyFile {
 
 fn with_ssh(binding: &Binding, payload: &[u8]) -> Result<Vec<u8>, String> {
     let key = &binding.signing.key;
-    let text = files::read_plain(Path::new(key), MOST_KEY)
+    let kind = KeyFile::at(key)
         .map_err(|error| format!("the signing key {key} cannot be read ({error})"))?;
-    let kind = KeyFile::of(&String::from_utf8_lossy(&text));
+    // As git takes it: of a public key the private one may be beside it.
+    let beside = key.strip_suffix(".pub").filter(|_| kind == KeyFile::Public);
+    let (key, kind) = match beside.map(|beside| (beside, KeyFile::at(beside))) {
+        Some((beside, Ok(kind @ (KeyFile::Private | KeyFile::Encrypted)))) => (beside, kind),
+        _ => (key.as_str(), kind),
+    };
     let mut args = vec!["-Y", "sign", "-n", "git"];
     if kind != KeyFile::Private {
         args.push("-U");
@@ -79,6 +85,11 @@ fn with_ssh(binding: &Binding, payload: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 impl KeyFile {
+    fn at(path: &str) -> io::Result<Self> {
+        let text = files::read_plain(Path::new(path), MOST_KEY)?;
+        Ok(Self::of(&String::from_utf8_lossy(&text)))
+    }
+
     fn of(text: &str) -> Self {
         let Some(at) = text.find("-----BEGIN ") else {
             return KeyFile::Public;
@@ -227,7 +238,9 @@ impl Program {
             Program::Gpg => (&binding.tools.gpg, "gpg"),
         };
         let program = given.as_deref().unwrap_or(Path::new(name));
-        let mut invocation = Invocation::new(program, &binding.dir);
+        // Before a host is bound there is none.
+        let dir = if binding.dir.is_dir() { binding.dir.as_path() } else { Path::new("/") };
+        let mut invocation = Invocation::new(program, dir);
         invocation.args = args.iter().map(|arg| arg.as_ref().to_owned()).collect();
         invocation.limit = LIMIT;
         let mut set = |name: &str, value: OsString| invocation.env.insert(name.into(), value);

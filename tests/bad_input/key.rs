@@ -203,3 +203,55 @@ fn an_openpgp_key_signs_everything_and_plain_git_agrees() {
     host.gitroll(&["show", "2"]).exit(0);
     drop(gpg);
 }
+
+/// An agent that holds keys; it ends with this.
+struct Agent(std::process::Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_key_that_git_signs_with_is_used_as_git_uses_it() {
+    let host = TestEnvironment::new();
+    host.unset("SSH_AUTH_SOCK");
+    let app = host.app(Fixture::Plain);
+    app.configure(&quick());
+    app.commit_version("1.0.0", Behaviour::Good);
+    // A public key, and the private one beside it.
+    let key = host.ssh_key();
+    let public = fs::read_to_string(key.with_extension("pub")).expect("it was made");
+    app.git(&["tag", "-s", "-m", "as git does it", "by-git"]);
+    let init = ["init", "--yes", "--environment", "production", "--name", "web-1"];
+    host.gitroll(&init).exit(0).never_says("is not used");
+    let binding = || fs::read_to_string(host.path("gitroll/host.toml")).expect("it is bound");
+    assert!(binding().contains("id_ed25519.pub"), "{}", binding());
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    host.gitroll(&["fsck", "--all"]).exit(0);
+
+    // The key itself is in the configuration, and an agent holds the private half.
+    let socket = host.path("agent");
+    let place = socket.to_str().expect("UTF-8");
+    let mut agent = host.command("ssh-agent");
+    agent.args(["-D", "-a", place]).stdout(std::process::Stdio::null());
+    let _agent = Agent(agent.spawn().expect("ssh-agent is part of OpenSSH"));
+    host.set("SSH_AUTH_SOCK", place.to_owned());
+    // 1: it answers, and holds nothing yet.
+    wait_until("the agent answers", || host.run("ssh-add", &["-l"]).code == Some(1));
+    host.run("ssh-add", &["-q", key.to_str().expect("UTF-8")]).exit(0);
+    fs::rename(&key, host.path("away")).expect("ours");
+    host.configure_git("user.signingKey", &format!("key::{}", public.trim()));
+    fs::remove_dir_all(host.path("gitroll")).expect("ours");
+    let anew = [&init[..], &["--new-writer"]].concat();
+    host.gitroll(&anew).exit(0).never_says("is not used");
+    assert!(binding().contains("user-key.pub"), "{}", binding());
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    // The other writer's key is no longer trusted here; what this one signed is.
+    host.gitroll(&["fsck"]).stdout_has("2 records, newest");
+    // Without the agent the next command says so.
+    host.unset("SSH_AUTH_SOCK");
+    host.gitroll(&["mark", "good", "HEAD", "--reason", "r"]).exit(1).stderr_has("ssh-add");
+}

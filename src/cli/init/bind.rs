@@ -172,7 +172,11 @@ pub(super) fn save(
     let new = !binding.file().exists() || args.new_key || binding.signing.key.is_empty();
     if new {
         let home = user::Account::current().home;
-        let own = ledger::key::of_user(git, Some(&home)).filter(|_| !args.new_key);
+        let own = match args.new_key {
+            true => None,
+            false => ledger::key::of_user(git, &binding.dir, Some(&home))
+                .map_err(|e| Failure::unchanged(format!("{}: {e}", binding.dir.display())))?,
+        };
         let usable = own.and_then(|signing| {
             ledger::key::adopt(git, &mut binding, signing).err().map_or(Some(()), |why| {
                 ui.say(&format!(

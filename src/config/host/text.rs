@@ -327,7 +327,7 @@ run_as = {run_as}
 work_dir = {work_dir}
 {points}{take_over}
 [signing]
-# \"ssh\" (key: path of a key file; a .pub file means the agent's key) or \"openpgp\" (key: a fingerprint).
+# \"ssh\" (key: path of a key file; of a .pub file, the private key beside it or the agent's) or \"openpgp\" (key: a fingerprint).
 format = {format}
 key = {key}
 
