@@ -385,6 +385,7 @@ pub fn flags_before(
     };
     let mut change = change(session, &facts, wanted, reason)?;
     change.recorded.lifts = vec![changed_by];
+    change.way_back = true;
     change.hidden = change.hidden.and(hidden);
     if emergency {
         change = change.in_emergency(None);
@@ -412,6 +413,7 @@ pub fn flags_again(
         left_at: Some(change.after.clone()),
     });
     let mut change = change(session, &facts, wanted.collect(), reason)?;
+    change.way_back = true;
     let run = ledger::evidence(&session.site.git, last)?.run;
     if let Some(run) = run {
         change.hidden = change.hidden.and(engine::hidden_flags(&session.site, &run));

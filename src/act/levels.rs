@@ -100,6 +100,7 @@ pub fn suspects_off(
     match composed {
         Ok(mut change) => {
             change.recorded.decisions = decisions.lines();
+            change.way_back = true;
             Ok(Some(change))
         }
         Err(failure) => {

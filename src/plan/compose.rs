@@ -63,6 +63,8 @@ pub struct Change {
     pub undoes: Option<RunId>,
     /// Migrations that are taken back first.
     pub migrate: Option<MigrateStep>,
+    /// It is part of a rollback without being one of the code: no key and no role bars it.
+    pub way_back: bool,
 }
 
 impl Change {
@@ -87,6 +89,7 @@ impl Change {
             kept: UseKept::IfNeeded,
             undoes: None,
             migrate: None,
+            way_back: false,
         }
     }
 
@@ -146,6 +149,8 @@ pub struct Composed {
     pub hidden: HiddenFlags,
     /// It rebuilds what is kept and does not fit this host, and what is kept can be used, should the build fail.
     pub kept_instead: bool,
+    /// As of the [`Change`].
+    pub way_back: bool,
 }
 
 /// Composes the plan.
@@ -246,6 +251,7 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
         room: disk_space::needed(site, &plan)?,
         hidden: HiddenFlags::default(),
         kept_instead: wanted.kept_instead,
+        way_back: change.way_back,
         plan,
     })
 }
@@ -743,6 +749,7 @@ fn compose_in_place(site: &Site, facts: &Facts, change: Change) -> Result<Compos
         room: disk_space::needed(site, &plan)?,
         hidden: change.hidden,
         kept_instead: false,
+        way_back: change.way_back,
         plan,
     })
 }

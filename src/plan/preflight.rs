@@ -88,9 +88,10 @@ pub fn preflight(
     if let Err(error) = ledger::probe_signing(&site.git, &site.binding, Some(&composed.plan.event))
     {
         let message = error.to_string();
-        if composed.plan.event == Event::Back && facts.history.served_here(&composed.plan.to.commit)
-        {
-            // The way back is not barred.
+        let to = &composed.plan.to.commit;
+        let back = composed.plan.event == Event::Back && facts.history.served_here(to);
+        // The way back is not barred.
+        if back || composed.way_back {
             composed.plan.warnings.push(format!(
                 "the record cannot be signed now, and is queued: {message}; the rollback ends with 30"
             ));

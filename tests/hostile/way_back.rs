@@ -201,3 +201,53 @@ fn what_somebody_planted_as_the_memory_of_this_host_counts_for_nothing() {
     host.gitroll(&["back", "--yes"]).exit(10);
     s.serves("1.1.0");
 }
+
+#[test]
+fn flags_go_back_whatever_became_of_the_key() {
+    let host = TestEnvironment::new();
+    let s = flagged(&host, &format!("{UPLOADS}{SHOWN_BY_HTTP}"));
+    let key = host.path("gitroll/key");
+    let lost = key.with_extension("lost");
+    let value = || s.app.read(".env");
+    let before = value();
+    host.gitroll(&["flags", "off", "QW-001"]).exit(0);
+    assert_ne!(value(), before);
+    fs::rename(&key, &lost).expect("init made it");
+    // A change that is none of the way back still needs the key.
+    host.gitroll(&["flags", "on", "QW-001"]).exit(1);
+    let back = host.gitroll(&["back", "--level", "flags", "--yes"]);
+    back.exit(30).stderr_has("cannot be signed now, and is queued");
+    assert_eq!(value(), before);
+    // The flags of what is suspect, too, and the undo of both.
+    s.sicken("flag");
+    host.gitroll(&["back", "--level", "auto", "--yes"]).exit(30);
+    assert_ne!(value(), before);
+    fs::rename(&lost, &key).expect("it is ours");
+    host.gitroll(&["annotate", "--reason", "the key is back"])
+        .exit(0)
+        .stderr_has("signed 2 records");
+    host.gitroll(&["fsck"]).exit(0);
+}
+
+/// Nobody answers: an agent that waits for a person at night.
+#[test]
+fn an_agent_that_never_answers_holds_no_rollback_up() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    let key = host.path("gitroll/key");
+    let place = key.to_str().expect("UTF-8");
+    host.run("ssh-keygen", &["-q", "-p", "-P", "", "-N", "secret words", "-f", place]).exit(0);
+    let socket = host.path("agent");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("a short path");
+    host.set("SSH_AUTH_SOCK", socket.to_str().expect("UTF-8").to_owned());
+    let began = std::time::Instant::now();
+    let terminal = host.gitroll_on_terminal(&["back", "--yes", "--reason", "errors"]);
+    let (code, screen) = terminal.finish();
+    assert_eq!(code, 30, "{screen}");
+    assert!(screen.contains("was it waiting for input?"), "{screen}");
+    assert!(!screen.contains("Enter passphrase"), "{screen}");
+    s.serves("1.0.0");
+    // Each question is given up after 10 s: before the run, and when its record is to be signed.
+    assert!(began.elapsed() < std::time::Duration::from_secs(45), "{:?}", began.elapsed());
+    drop(listener);
+}
