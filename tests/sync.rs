@@ -214,9 +214,17 @@ fn nothing_is_overwritten_where_two_histories_do_not_fit() {
     let behind = host.gitroll(&["sync"]);
     behind.exit(10).stdout_has("restored from an older copy").stdout_has("init --new-writer");
     behind.stdout_lacks("git push");
+    // doctor does not say "push" of what the remote has already.
+    let doctor = host.gitroll(&["doctor"]);
+    doctor.stdout_has("records of this host that are not here").stdout_has("--new-writer");
+    doctor.stdout_lacks("git push").stdout_lacks("not on origin");
 
     // It went on all the same: two histories of one writer.
-    host.gitroll(&["annotate", "--reason", "another"]).exit(0);
+    let went_on = s.release("1.1.0", Behaviour::Good);
+    went_on
+        .exit(0)
+        .stderr_has("origin has other records of this host")
+        .stderr_has("init --new-writer");
     host.gitroll(&["sync"]).exit(10).stdout_has("was copied").stdout_has("init --new-writer");
     let origin = s.app.git(&["ls-remote", "origin", chain]);
     assert!(origin.starts_with(ahead.trim()), "the remote keeps what it has: {origin}");
@@ -259,4 +267,104 @@ fn a_shallow_clone_becomes_a_whole_one_and_notes_that_do_not_go_are_told() {
     s.app.git(&["push", "-q", "-f", "origin", &format!("{}:{}", other.trim(), notes.trim())]);
     let told = host.gitroll(&["sync"]);
     told.exit(0).stderr_has("the notes of this host were not published");
+}
+
+#[test]
+fn another_hosts_history_that_shrank_stops_who_decides_and_can_be_given_up() {
+    let host = TestEnvironment::new();
+    let s = Scenario::with_origin(&host, "");
+    let second = Second::bound(&s);
+    let there = |args: &[&str]| second.gitroll(args);
+    let line = there(&["trust", "request"]).exit(0).stdout.trim().to_owned();
+    host.gitroll(&["trust", "add", &line, "--yes"]).exit(0);
+    let bad = s.app.head();
+    there(&["mark", "good", &bad, "--reason", "fine"]).exit(0);
+    there(&["mark", "bad", &bad, "--reason", "loses orders"]).exit(0);
+    there(&["sync"]).exit(0);
+    host.gitroll(&["sync"]).exit(0);
+    host.gitroll(&["status"]).stdout_has("held");
+    // This host's own chain has seen it, too.
+    host.gitroll(&["annotate", "--reason", "seen"]).exit(0);
+
+    s.app.git(&["commit", "-q", "--allow-empty", "-m", "later"]);
+    let later = s.app.head();
+    s.app.git(&["checkout", "-q", "--detach", &bad]);
+    host.gitroll(&["deploy", &later, "--yes"]).exit(10).stderr_has("held");
+
+    // Someone takes the verdict out of the history: here, and on the remote.
+    let chain =
+        line.split(' ').next().map(|w| format!("refs/gitroll/production/ledger/{w}")).unwrap();
+    let whole = s.app.git(&["rev-parse", &chain]);
+    let shorter = s.app.git(&["rev-parse", &format!("{chain}~1")]);
+    s.app.git(&["update-ref", &chain, &shorter]);
+    s.app.git(&["push", "-q", "-f", "origin", &format!("{shorter}:{chain}")]);
+    for args in [
+        &["deploy", &later, "--yes"] as &[&str],
+        &["promote", "--as", "v9.9.9", "--yes"],
+        &["trust", "rotate"],
+    ] {
+        let refused = host.gitroll(args);
+        refused.exit(10).stderr_has("as seen by").says("gitroll fsck --repair").says("--at 0");
+    }
+    host.gitroll(&["status"]).exit(0);
+    // The way back is not barred by it: the host has nothing older, which is another refusal.
+    host.gitroll(&["back", "--yes"]).exit(1);
+    let doctor = host.gitroll(&["doctor"]);
+    doctor.stdout_has("as seen by");
+    host.gitroll(&["fsck", "--repair"]).exit(0);
+    assert_eq!(s.app.git(&["rev-parse", &chain]), whole);
+    host.gitroll(&["doctor"]).stdout_has("origin has fewer records of web-2.");
+    host.gitroll(&["deploy", &later, "--yes"]).exit(10).stderr_has("held");
+
+    // Its objects are lost, and every copy of them: a person gives the history up.
+    s.app.git(&["update-ref", &chain, &shorter]);
+    let object = s.app.dir.join(".git/objects").join(&whole[..2]).join(&whole[2..]);
+    std::fs::remove_file(&object).unwrap_or_else(|e| panic!("{}: {e}", object.display()));
+    host.gitroll(&["fsck", "--repair"]).exit(10);
+    host.gitroll(&["deploy", &later, "--yes"]).exit(10).stderr_has("as seen by");
+    host.gitroll(&["trust", "revoke", "web-2", "--at", "0"]).exit(2);
+    host.gitroll(&["trust", "revoke", "web-2", "--at", "0", "--yes"]).exit(0);
+    let again = host.gitroll(&["deploy", &later, "--yes"]);
+    again.exit(0).stderr_has("revoked from its first record on");
+    // The ref itself may be gone, too.
+    s.app.git(&["update-ref", "-d", &chain]);
+    host.gitroll(&["deploy", &later, "--yes"]).exit(0);
+
+    // It begins again under another name, and is believed again.
+    std::fs::remove_dir_all(host.path("gitroll-2")).unwrap();
+    there(&["init", "--yes", "--environment", "production", "--name", "web-2", "--new-writer"])
+        .exit(0);
+    let line = there(&["trust", "request"]).exit(0).stdout.trim().to_owned();
+    host.gitroll(&["trust", "add", &line, "--yes"]).exit(0);
+    there(&["sync"]);
+    let synced = host.gitroll(&["sync", "--json"]).json();
+    let believed = synced["result"]["chains"].as_array().cloned().unwrap_or_default();
+    assert!(believed.iter().any(|chain| chain["records"].as_u64().is_some()), "{synced:#}");
+}
+
+#[test]
+fn a_clone_that_is_not_bound_fetches_the_whole_history_and_publishes_nothing() {
+    let host = TestEnvironment::new();
+    let s = Scenario::with_origin(&host, "");
+    s.promote("v1.0.0");
+    host.gitroll(&["sync"]).exit(0);
+    let url = s.app.git(&["remote", "get-url", "origin"]);
+    let dir = host.path("laptop");
+    let there = dir.to_str().expect("UTF-8");
+    host.run("git", &["clone", "-q", "--no-tags", url.trim(), there]).exit(0);
+    let gitroll = |args: &[&str]| {
+        let mut command = host.gitroll_command(args);
+        command.current_dir(&dir).env("GITROLL_HOME", host.path("nowhere"));
+        Answer::of(command, Duration::from_secs(60))
+    };
+    let before = s.app.git(&["ls-remote", "origin"]);
+    let synced = gitroll(&["sync"]);
+    synced.exit(0).stdout_has("web-1.").stdout_has("3 records, 3 new").stdout_has("v1.0.0-stable");
+    synced.stdout_has("signatures are not verified").stdout_lacks("published");
+    assert_eq!(s.app.git(&["ls-remote", "origin"]), before);
+    gitroll(&["log"]).exit(0).stdout_has("deploy").stdout_has("promote");
+    let again = gitroll(&["sync", "--json"]).exit(0).json();
+    assert_eq!(again["result"]["chains"][0]["new"], 0, "{again:#}");
+    assert_eq!(again["result"]["verified"], false, "{again:#}");
+    gitroll(&["sync", "--remote", "nope"]).exit(1).stderr_has("there is no remote nope");
 }

@@ -27,10 +27,22 @@ pub fn refused(binding: &Binding, dispute: Dispute) -> Failure {
 pub fn mending(binding: &Binding, why: &LedgerError) -> Vec<(String, String)> {
     let next = |command: String, what: &str| (command, what.to_owned());
     match why {
-        LedgerError::Rewritten { .. } | LedgerError::Missing { .. } => vec![
-            next("gitroll fsck --repair".to_owned(), "restores the records that this host knows"),
-            next("gitroll sync".to_owned(), "fetches what the remote has"),
-        ],
+        LedgerError::Rewritten { writer, .. } | LedgerError::Missing { writer, .. } => {
+            let mut ways = vec![
+                next(
+                    "gitroll fsck --repair".to_owned(),
+                    "restores the records that this host knows",
+                ),
+                next("gitroll sync".to_owned(), "fetches what the remote has"),
+            ];
+            if *writer != binding.writer {
+                ways.push(next(
+                    format!("gitroll trust revoke {writer} --at 0"),
+                    "if its records are lost for good: none of them counts here any more, nor do its holds",
+                ));
+            }
+            ways
+        }
         LedgerError::Untrusted { .. } => untrusted(binding),
         _ => vec![next("gitroll fsck".to_owned(), "shows what is broken")],
     }

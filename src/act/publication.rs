@@ -75,10 +75,7 @@ impl Publication {
             None if remote.required => format!("there is no remote {}", remote.name),
             None => return None,
             Some(Pushed::Done) => return Some(true),
-            Some(Pushed::Rejected(why)) => format!(
-                "the remote has a different history for this writer; is this a copied checkout? {why}"
-            ),
-            Some(Pushed::Failed(why)) => why,
+            Some(Pushed::Rejected(why) | Pushed::Failed(why)) => why,
         };
         caller.tell(Notice::Unpublished { seq: *seq, why: &why });
         Some(false)

@@ -7,11 +7,13 @@ use serde::Serialize;
 
 use super::caller::Caller;
 use super::failure::Failure;
-use super::session::Session;
+use super::guard;
+use super::session::{Session, open};
 use super::trust;
+use crate::config::{self, BindingError};
 use crate::engine;
 use crate::ledger::{self, Ledger, Projecting, revoke};
-use crate::model::{Oid, Seq};
+use crate::model::{EnvironmentName, Oid, RepoPath, Seq, WriterId};
 use crate::plan::facts::Facts;
 use crate::plan::names::stable_matcher;
 use crate::site::Site;
@@ -30,6 +32,8 @@ pub struct SyncRequest {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SyncReport {
     pub remote: String,
+    /// Whether this host verifies signatures and publishes: a clone that is not bound only fetches.
+    pub verified: bool,
     /// The other hosts' chains, as they are here now.
     pub chains: Vec<SyncedChain>,
     /// Stable tags that came.
@@ -79,28 +83,16 @@ pub struct SyncedChain {
 /// # Errors
 /// When there is no such remote or it does not answer.
 pub fn sync(caller: &Caller, request: &SyncRequest) -> Result<SyncReport, Failure> {
+    if let (git, Err(BindingError::Unbound { .. })) = open(caller)? {
+        return unbound(&git, request);
+    }
     let session = Session::change(caller, "sync")?;
     let site = &session.site;
     let facts = session.facts()?;
     let remote = request.remote.clone();
     let remote = remote.unwrap_or_else(|| facts.accepted.config.remote.name.clone());
-    if !site.git.remotes().contains(&remote) {
-        return Err(Failure::unchanged(format!("there is no remote {remote}"))
-            .next(format!("git remote add {remote} URL"), "names it"));
-    }
-    let mut report = SyncReport {
-        remote,
-        chains: Vec::new(),
-        tags: Vec::new(),
-        moved_tags: Vec::new(),
-        published: 0,
-        pushed: Vec::new(),
-        disputes: Vec::new(),
-        unpublished: None,
-        notes_unpublished: None,
-        trust: Vec::new(),
-        proposed: Vec::new(),
-    };
+    must_be_there(&site.git, &remote)?;
+    let mut report = SyncReport::of(remote, true);
     let before = lengths(&facts.ledger);
     session.letting_others_in(|| exchange(site, &facts, &mut report))?;
     session.be_at_work()?;
@@ -119,8 +111,62 @@ pub fn sync(caller: &Caller, request: &SyncRequest) -> Result<SyncReport, Failur
     }
     engine::project(site, &after, Projecting::Onward);
     session.tell_unprojected();
-    report.chains = chains(site, &before, &after);
+    report.chains = chains(Some(&site.binding.writer), &before, &after);
     Ok(report)
+}
+
+/// Fetches every environment's chains and the stable tags into a clone that is not bound: it publishes nothing, and nobody
+/// says there whose keys count.
+fn unbound(git: &Git, request: &SyncRequest) -> Result<SyncReport, Failure> {
+    let remote = request.remote.clone().unwrap_or_else(|| "origin".to_owned());
+    must_be_there(git, &remote)?;
+    let mut report = SyncReport::of(remote, false);
+    let head = git.head()?.commit;
+    let text = RepoPath::new("gitroll.toml").ok().and_then(|path| git.file(&head, &path).ok()?);
+    let config =
+        text.and_then(|t| config::parse(&String::from_utf8_lossy(&t), "gitroll.toml").ok());
+    let pattern = config.map_or_else(|| guard::USUAL.to_owned(), |config| config.stable.pattern);
+    let mut there = ask(git, &pattern, "refs/gitroll/", &report.remote)?;
+    there.chains.retain(|(name, _)| name.contains("/ledger/"));
+    let mut environments: Vec<EnvironmentName> =
+        there.chains.iter().filter_map(|(name, _)| name.split('/').nth(2)?.parse().ok()).collect();
+    environments.sort();
+    environments.dedup();
+    let read = |environment| ledger::read_unverified(git, environment);
+    let before: Result<Vec<Ledger>, _> = environments.iter().map(read).collect();
+    let before: Lengths = before?.iter().flat_map(lengths).collect();
+    fetch(git, "", &there, &mut report)?;
+    for environment in &environments {
+        report.chains.extend(chains(None, &before, &read(environment)?));
+    }
+    Ok(report)
+}
+
+fn must_be_there(git: &Git, remote: &str) -> Result<(), Failure> {
+    match git.remotes().iter().any(|name| name == remote) {
+        true => Ok(()),
+        false => Err(Failure::unchanged(format!("there is no remote {remote}"))
+            .next(format!("git remote add {remote} URL"), "names it")),
+    }
+}
+
+impl SyncReport {
+    fn of(remote: String, verified: bool) -> Self {
+        Self {
+            remote,
+            verified,
+            chains: Vec::new(),
+            tags: Vec::new(),
+            moved_tags: Vec::new(),
+            published: 0,
+            pushed: Vec::new(),
+            disputes: Vec::new(),
+            unpublished: None,
+            notes_unpublished: None,
+            trust: Vec::new(),
+            proposed: Vec::new(),
+        }
+    }
 }
 
 type Lengths = Vec<(String, u64)>;
@@ -130,9 +176,9 @@ fn lengths(ledger: &Ledger) -> Lengths {
     chains.map(|chain| (chain.writer.to_string(), chain.entries.len() as u64)).collect()
 }
 
-fn chains(site: &Site, before: &Lengths, after: &Ledger) -> Vec<SyncedChain> {
+fn chains(own: Option<&WriterId>, before: &Lengths, after: &Ledger) -> Vec<SyncedChain> {
     let known = |writer: &str| before.iter().find(|(known, _)| known == writer).map_or(0, |k| k.1);
-    let others = after.chains.values().filter(|chain| chain.writer != site.binding.writer);
+    let others = after.chains.values().filter(|chain| Some(&chain.writer) != own);
     let believed = others.map(|chain| {
         let (writer, records) = (chain.writer.to_string(), chain.entries.len() as u64);
         let new = records.saturating_sub(known(&writer));
@@ -156,10 +202,11 @@ struct There {
 fn exchange(site: &Site, facts: &Facts, report: &mut SyncReport) -> Result<(), Failure> {
     let (git, binding) = (&site.git, &site.binding);
     let own = ledger::chain_ref(&binding.environment, &binding.writer);
-    let there = ask(git, facts, &ledger::chain_prefix(&binding.environment), report)?;
+    let pattern = &facts.accepted.config.stable.pattern;
+    let there = ask(git, pattern, &ledger::chain_prefix(&binding.environment), &report.remote)?;
     fetch(git, &own, &there, report)?;
     if let Some((_, head)) = there.chains.iter().find(|(name, _)| *name == own)
-        && let Some(dispute) = own_dispute(site, facts, &own, head, &report.remote)
+        && let Some(dispute) = engine::other_records(site, &report.remote, head)
     {
         report.disputes.push(dispute);
         report.unpublished = Some("the remote has other records of this host".to_owned());
@@ -169,14 +216,14 @@ fn exchange(site: &Site, facts: &Facts, report: &mut SyncReport) -> Result<(), F
     Ok(())
 }
 
-fn ask(git: &Git, facts: &Facts, prefix: &str, report: &SyncReport) -> Result<There, Failure> {
+fn ask(git: &Git, pattern: &str, prefix: &str, remote: &str) -> Result<There, Failure> {
     let asked = [format!("{prefix}*"), "refs/tags/*".to_owned()];
-    let found = git.remote_refs_like(&report.remote, &asked, ASK_LIMIT).map_err(|error| {
-        Failure::unchanged(format!("{} does not answer: {error}", report.remote))
+    let found = git.remote_refs_like(remote, &asked, ASK_LIMIT).map_err(|error| {
+        Failure::unchanged(format!("{remote} does not answer: {error}"))
             .and_nothing_changed()
             .next("gitroll sync", "tries again; records stay here until then")
     })?;
-    let stable = stable_matcher(&facts.accepted.config.stable.pattern);
+    let stable = stable_matcher(pattern);
     let is_stable = |name: &str| {
         let short = name.strip_prefix("refs/tags/").unwrap_or(name);
         stable.as_ref().is_some_and(|matcher| matcher.is_match(short))
@@ -223,27 +270,6 @@ fn fetch(git: &Git, own: &str, there: &There, report: &mut SyncReport) -> Result
         }
     }
     Ok(())
-}
-
-/// What is wrong where the remote's head of the own chain is not among the records here.
-fn own_dispute(site: &Site, facts: &Facts, own: &str, head: &Oid, remote: &str) -> Option<String> {
-    if facts.own(site).iter().any(|entry| entry.commit == *head) {
-        return None;
-    }
-    let here = facts.own(site).last().map(|last| last.commit.clone());
-    let _ = site.git.fetch_objects(remote, own);
-    let ahead = here.is_some_and(|here| site.git.contains(head, &here).unwrap_or(false));
-    Some(match ahead {
-        true => format!(
-            "{remote} has later records of this host than are here: this checkout or machine was restored from an older \
-             copy. gitroll init --new-writer begins a chain of its own"
-        ),
-        false => format!(
-            "{remote} has other records of this host ({}): this checkout was copied. gitroll init --new-writer begins a \
-             chain of its own",
-            head.short()
-        ),
-    })
 }
 
 fn push(site: &Site, facts: &Facts, own: &str, there: &There, report: &mut SyncReport) {

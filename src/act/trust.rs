@@ -89,7 +89,8 @@ pub struct Revocation {
     pub keys: Vec<RevokedKey>,
 }
 
-/// Revokes a key: a fingerprint, or the writer that it signs for. It keeps what it signed, up to `at` where that is given.
+/// Revokes a key: a fingerprint, or the writer that it signs for. It keeps what it signed, up to `at` where that is given;
+/// up to 0 of a writer, all of the writer's keys keep nothing, and it does not matter any more what became of its chain.
 ///
 /// # Errors
 /// When it is not trusted, or is this host's own; when nobody confirmed it; when the roles file cannot be written.
@@ -100,15 +101,26 @@ pub fn revoke(
     yes: bool,
 ) -> Result<Revocation, Failure> {
     let session = Session::change(caller, "trust revoke")?;
-    let facts = session.undisputed_facts()?;
+    // It is also the way on where another host's chain was rewritten.
+    let facts = session.facts()?;
     let binding = &session.site.binding;
-    let fingerprint = fingerprint_of(binding, key)?;
-    if own_fingerprint(&session)? == fingerprint {
+    let given_up = if at == Some(Seq(0)) { keys_of(binding, key)? } else { Vec::new() };
+    let fingerprint = match given_up.first() {
+        Some(first) => first.clone(),
+        None => fingerprint_of(binding, key)?,
+    };
+    let own = own_fingerprint(&session)?;
+    if own == fingerprint || given_up.contains(&own) {
         return Err(Failure::refused("this is the key that this host signs with")
             .and_nothing_changed()
             .next("gitroll trust rotate", "replaces it by a new one, and revokes it"));
     }
-    let keys = revoke::revocations(&session.site.git, binding, &facts.ledger, &fingerprint, at)?;
+    let others = given_up.iter().filter(|key| **key != fingerprint);
+    let mut keys = Vec::new();
+    for key in std::iter::once(&fingerprint).chain(others) {
+        let git = &session.site.git;
+        keys.extend(revoke::revocations(git, binding, &facts.ledger, key, at)?);
+    }
     for key in &keys {
         caller.info(format!("{} of {} counts up to #{}", key.fingerprint, key.writer, key.last));
     }
@@ -304,6 +316,19 @@ fn fingerprint_of(binding: &Binding, name: &str) -> Result<String, Failure> {
             .details(several.iter().map(|key| (*key).to_owned()))
             .next("gitroll trust revoke SHA256:…", "names one of them")),
     }
+}
+
+/// The fingerprints of every key that is listed for a writer, those that are revoked up to some record too.
+fn keys_of(binding: &Binding, name: &str) -> Result<Vec<String>, Failure> {
+    let is = |key: &TrustedKey| {
+        let principal = key.principal.as_deref().unwrap_or_default();
+        principal == name || engine::host_name(principal) == name
+    };
+    let mut found: Vec<String> =
+        key::trusted(binding)?.into_iter().filter(is).map(|key| key.fingerprint).collect();
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
 }
 
 /// The fingerprint of the key that this host signs with.

@@ -15,7 +15,8 @@ use crate::ui::{Ui, escape};
   gitroll sync                    fetch every host's records, then push this host's
   gitroll sync --remote backup
 
-Nothing is overwritten on either side. Exits 10 if the two sides do not fit together.")]
+Nothing is overwritten on either side. Exits 10 if the two sides do not fit together. A clone that is not bound \
+fetches the records of every environment, and publishes nothing.")]
 pub struct SyncArgs {
     /// Remote to exchange with [default: `name` of `[remote]` in gitroll.toml]
     #[arg(long, value_name = "NAME")]
@@ -75,6 +76,9 @@ fn print(ui: &Ui, report: &SyncReport) {
     }
     match &report.unpublished {
         Some(why) => ui.line(&format!("{} not published: {}", style.bad(), escape(why))),
+        None if !report.verified => {
+            ui.line("signatures are not verified: this clone is not bound, so nobody says whose keys count");
+        }
         None => {
             let tags = report.pushed.iter().filter(|name| name.starts_with("refs/tags/")).count();
             let tags = match tags {
@@ -91,7 +95,7 @@ fn print(ui: &Ui, report: &SyncReport) {
         let accept = format!("gitroll trust accept {} --writer {writer}", proposed.seq);
         failure::print_next_steps(ui, &[(accept, what)]);
     }
-    if report.chains.iter().any(|chain| chain.refused.is_some()) {
+    if report.verified && report.chains.iter().any(|chain| chain.refused.is_some()) {
         let next =
             ("gitroll trust add 'LINE'", "trusts a host: it prints LINE by gitroll trust request");
         failure::print_next_steps(ui, &[(next.0.to_owned(), next.1.to_owned())]);

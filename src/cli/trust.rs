@@ -54,7 +54,7 @@ enum Action {
 struct RevokeArgs {
     /// A fingerprint (SHA256:…) or the writer that the key signs for
     key: String,
-    /// Count only its records up to this one
+    /// Count only its records up to this one; 0: none of them
     #[arg(long, value_name = "SEQ")]
     at: Option<u64>,
     /// Skip the confirmation prompt

@@ -40,6 +40,7 @@ pub fn examine(git: Git, binding: Result<Binding, BindingError>, actor: String) 
     records::runs(&site, &mut found);
     let Some(facts) = records::chains(&site, &mut found) else { return in_order(found) };
     records::clock(&site, &facts, &mut found);
+    records::roles(&site, &mut found);
     records::remote(&site, &facts, &mut found);
     let config = &facts.accepted.config;
     let observed = Observed::now(&site, config, &facts.serving, &facts.deployment(&site));
@@ -59,10 +60,10 @@ pub fn examine(git: Git, binding: Result<Binding, BindingError>, actor: String) 
 
 /// The order in which things are fixed: what is first may be why the next is wrong.
 fn in_order(mut found: Examination) -> Examination {
-    const ORDER: [&str; 20] = [
-        "binding", "tools", "git", "identity", "state", "trust", "signing", "locks", "runs",
-        "records", "clock", "config", "services", "checks", "flags", "tree", "target", "stable",
-        "points", "disk",
+    const ORDER: [&str; 22] = [
+        "binding", "tools", "git", "identity", "state", "trust", "signing", "roles", "locks",
+        "runs", "records", "guard", "clock", "config", "services", "checks", "flags", "tree",
+        "target", "stable", "points", "disk",
     ];
     let place = |finding: &Finding| {
         ORDER.iter().position(|subject| *subject == finding.subject).unwrap_or(ORDER.len())

@@ -1,5 +1,6 @@
 //! Records: whether they can be signed, are believed, are complete; runs, locks, clock, remote.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,10 +9,11 @@ use super::examination::{Examination, INIT, on_path, quoted};
 use crate::config::SigningFormat;
 use crate::engine::{self, AtWork, Lock};
 use crate::ledger::{self, LedgerError};
+use crate::model::Oid;
 use crate::plan::PlanError;
 use crate::plan::facts::Facts;
 use crate::plan::preflight;
-use crate::site::Site;
+use crate::site::{Site, hooks};
 use crate::system::files;
 
 /// How long the remote may take to answer: a good day's look is not worth more.
@@ -214,7 +216,8 @@ fn judge_clock(
     }
 }
 
-/// Whether the remote answers, and has all records. Nobody is asked for a password.
+/// Whether the remote answers, has all records and what others rely on, and what of it is protected there as far as that
+/// can be seen. Nobody is asked for a password.
 pub(super) fn remote(site: &Site, facts: &Facts, found: &mut Examination) {
     let remote = &facts.accepted.config.remote;
     if !site.git.remotes().contains(&remote.name) {
@@ -226,11 +229,11 @@ pub(super) fn remote(site: &Site, facts: &Facts, found: &mut Examination) {
         }
         return;
     }
-    let chain = ledger::chain_ref(&site.binding.environment, &site.binding.writer);
-    let name = quoted(&remote.name);
-    match site.git.remote_ref(&remote.name, &chain, REMOTE_LIMIT) {
+    let asked =
+        [format!("{}*", ledger::chain_prefix(&site.binding.environment)), "refs/tags/*".to_owned()];
+    match site.git.remote_refs_like(&remote.name, &asked, REMOTE_LIMIT) {
         Err(error) => {
-            let fix = name.map(|name| format!("git ls-remote {name}"));
+            let fix = quoted(&remote.name).map(|name| format!("git ls-remote {name}"));
             let what = format!("{} does not answer: {error}", remote.name);
             if remote.required {
                 found.problem("remote", what, fix);
@@ -239,19 +242,165 @@ pub(super) fn remote(site: &Site, facts: &Facts, found: &mut Examination) {
             }
         }
         Ok(there) => {
-            let own = facts.own(site);
-            let known = there.and_then(|head| own.iter().position(|e| e.commit == head));
-            let waiting = own.len() - known.map_or(0, |position| position + 1);
+            has_records(site, facts, &there, found);
+            keeps_tags(site, facts, &there, found);
+            found.fine("remote", format!("{} answers and has every record", remote.name));
+            protection(site, facts, found);
+        }
+    }
+}
+
+/// The refs of a remote.
+type There = [(String, Oid)];
+
+/// Whether the remote has this host's records, and all of other hosts' that were seen here.
+fn has_records(site: &Site, facts: &Facts, there: &There, found: &mut Examination) {
+    let remote = &facts.accepted.config.remote.name;
+    let head = |name: &str| there.iter().find(|(n, _)| n == name).map(|(_, head)| head);
+    let chain_of = |writer| ledger::chain_ref(&site.binding.environment, writer);
+    let own = facts.own(site);
+    let position = |head: &Oid| own.iter().position(|entry| entry.commit == *head);
+    match head(&chain_of(&site.binding.writer)) {
+        Some(head) if position(head).is_none() => {
+            let what = format!(
+                "{remote} has records of this host that are not here: this checkout was restored from an older copy, or \
+                 copied"
+            );
+            found.warning("remote", what, Some(format!("{INIT} --new-writer")));
+        }
+        head => {
+            let waiting = own.len() - head.and_then(position).map_or(0, |position| position + 1);
             if waiting > 0 {
-                let fix =
-                    name.and_then(|name| Some(format!("git push {name} {}", quoted(&chain)?)));
+                let what = format!("records that are not on {remote}: {waiting}");
+                found.warning("remote", what, Some("gitroll sync".to_owned()));
+            }
+        }
+    }
+    for chain in facts.ledger.chains.values().filter(|chain| chain.writer != site.binding.writer) {
+        let Some(last) = chain.entries.last() else { continue };
+        let lost = match head(&chain_of(&chain.writer)) {
+            None => "no records",
+            Some(head) if chain.entries.iter().any(|entry| entry.commit == *head) => {
+                if *head == last.commit { continue } else { "fewer records" }
+            }
+            // What is not here yet continues it, or not: sync says which.
+            Some(_) => continue,
+        };
+        let what =
+            format!("{remote} has {lost} of {} than are here: someone removed them", chain.writer);
+        found.warning("remote", what, Some("gitroll fsck".to_owned()));
+    }
+}
+
+/// Whether the remote's stable tags are those that were promoted.
+fn keeps_tags(site: &Site, facts: &Facts, there: &There, found: &mut Examination) {
+    let remote = &facts.accepted.config.remote.name;
+    let (mut moved, mut missing) = (Vec::new(), Vec::new());
+    for promotion in facts.history.promotions() {
+        let tag = &promotion.tag;
+        match there.iter().find(|(name, _)| *name == tag.name) {
+            Some((_, id)) if *id == tag.id => {}
+            Some(_) => moved.push(tag.short()),
+            None if site
+                .git
+                .find_ref(&tag.name)
+                .is_ok_and(|here| here.as_ref() == Some(&tag.id)) =>
+            {
+                missing.push(tag.short());
+            }
+            None => {}
+        }
+    }
+    if !moved.is_empty() {
+        let what = format!(
+            "on {remote}, someone moved {}: it is not what was promoted, and other hosts refuse it",
+            moved.join(", ")
+        );
+        found.warning("remote", what, Some("gitroll fsck".to_owned()));
+    }
+    if !missing.is_empty() {
+        let what = format!("stable tags that are not on {remote}: {}", missing.join(", "));
+        found.warning("remote", what, Some("gitroll sync".to_owned()));
+    }
+}
+
+/// Who keeps people from moving and deleting these refs on the remote, as far as can be seen from here.
+fn protection(site: &Site, facts: &Facts, found: &mut Examination) {
+    let remote = &facts.accepted.config.remote.name;
+    let Some(url) = site.git.remote_url(remote) else { return };
+    let path = url.strip_prefix("file://").unwrap_or(&url);
+    if path.starts_with('/') {
+        let dir = Path::new(path);
+        let dir = if dir.join("HEAD").exists() { dir.to_owned() } else { dir.join(".git") };
+        if hooks::Server::at(&dir).is_some_and(|server| server.is_guarded()) {
+            found.fine(
+                "guard",
+                format!("gitroll's guard protects stable tags and records in {path}"),
+            );
+        } else {
+            let what = format!(
+                "nothing in {path} protects stable tags and records: anyone who pushes can move them"
+            );
+            let trust = quoted(&site.binding.trust_file().display().to_string());
+            let fix = trust.and_then(|trust| {
+                on_path(&format!("gitroll hooks install --server --trust {trust} -C"), &dir)
+            });
+            found.warning("guard", what, fix);
+        }
+        return;
+    }
+    let what = match forge(&url) {
+        Some((forge, rules)) => format!(
+            "{forge} protects *-stable and gitroll/** if its {rules} say so, which cannot be seen from here, and cannot \
+             protect refs/gitroll/*: every host notices a history that was rewritten"
+        ),
+        None => format!(
+            "whether {remote} protects stable tags and records cannot be seen from here: it does with gitroll hooks \
+             install --server"
+        ),
+    };
+    found.fine("guard", what);
+}
+
+/// A forge that runs no hooks of its users, and what its rules for tags are called.
+fn forge(url: &str) -> Option<(&'static str, &'static str)> {
+    const FORGES: [(&str, &str); 3] = [
+        ("github.com", "tag rulesets"),
+        ("gitlab.com", "protected tags"),
+        ("bitbucket.org", "branch and tag permissions"),
+    ];
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let host = host.split(['/', ':']).next().unwrap_or_default();
+    FORGES.into_iter().find(|(forge, _)| *forge == host)
+}
+
+/// Whether `roles.toml` gives this host's key what it does here, and names only keys that are trusted.
+pub(super) fn roles(site: &Site, found: &mut Examination) {
+    let list = Some("gitroll trust list".to_owned());
+    match ledger::key::examine_roles(&site.binding) {
+        Err(error) => found.problem("roles", error.to_string(), None),
+        Ok(None) => found.fine(
+            "roles",
+            "there is no [[key]] in roles.toml: every trusted key may do everything",
+        ),
+        Ok(Some(state)) => {
+            for (lacks, what) in &state.lacking {
+                let what = format!("this host's key does not have the role {lacks}: {what}");
+                found.warning("roles", what, list.clone());
+            }
+            for (role, act) in &state.nobody {
                 found.warning(
-                    "remote",
-                    format!("records that are not on {}: {waiting}", remote.name),
-                    fix,
+                    "roles",
+                    format!("no trusted key has the role {role}: nobody can {act}"),
+                    list.clone(),
                 );
             }
-            found.fine("remote", format!("{} answers and has every record", remote.name));
+            for key in &state.unknown {
+                let what = format!("roles.toml gives roles to {key}, which is not a trusted key");
+                found.warning("roles", what, list.clone());
+            }
+            found.fine("roles", "roles.toml gives this host's key what it needs");
         }
     }
 }
@@ -260,6 +409,20 @@ pub(super) fn remote(site: &Site, facts: &Facts, found: &mut Examination) {
 mod tests {
     use super::*;
     use crate::doctor::Level;
+
+    #[test]
+    fn a_forge_is_known_by_the_host_of_its_address() {
+        for (url, wanted) in [
+            ("git@github.com:team/shop.git", Some("github.com")),
+            ("ssh://git@gitlab.com:22/team/shop.git", Some("gitlab.com")),
+            ("https://github.com/team/shop", Some("github.com")),
+            ("https://github.com.example.org/shop", None),
+            ("deploy@git.example.org:github.com/shop.git", None),
+            ("host:shop.git", None),
+        ] {
+            assert_eq!(forge(url).map(|(name, _)| name), wanted, "{url}");
+        }
+    }
 
     #[test]
     fn a_clock_that_went_back_is_a_problem_and_another_hosts_future_a_warning() {

@@ -41,8 +41,9 @@ pub use lock::{Held, KEEPING, Lock, LockError};
 pub use output::kept_output;
 pub use phase::Phase;
 pub use record::{
-    LONG_WAIT, SHORT_WAIT, append, append_or_queue, by_watchdog, host_name, project, project_all,
-    publish, published_head, queued, queued_drafts, sign_queued, unprojected, was_stopped,
+    LONG_WAIT, SHORT_WAIT, append, append_or_queue, by_watchdog, host_name, other_records, project,
+    project_all, publish, published_head, queued, queued_drafts, sign_queued, unprojected,
+    was_stopped,
 };
 pub use run::{Attempt, Run, attempts, hidden_flags, last_run, open_runs};
 pub use run_state::{Course, Lying, Unsettled};

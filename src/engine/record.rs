@@ -166,8 +166,14 @@ pub fn publish(site: &Site, remote: &str, more: &[String], patience: Duration) -
     }
     let mut refs = vec![chain.clone()];
     refs.extend(more.iter().cloned());
-    let pushed =
+    let mut pushed =
         site.git.push(remote, &refs).unwrap_or_else(|error| Pushed::Failed(error.to_string()));
+    if let Pushed::Rejected(why) = &mut pushed
+        && let Ok(Some(there)) = site.git.remote_ref(remote, &chain, patience)
+        && let Some(told) = other_records(site, remote, &there)
+    {
+        *why = told;
+    }
     if pushed == Pushed::Done
         && let Ok(Some(head)) = site.git.find_ref(&chain)
     {
@@ -175,6 +181,31 @@ pub fn publish(site: &Site, remote: &str, more: &[String], patience: Duration) -
         let _ = files::write_durably(&path, head.as_str().as_bytes(), 0o600);
     }
     Some(pushed)
+}
+
+/// What happened where a remote's head of the own chain is not among the records here; `None` where it is.
+pub fn other_records(site: &Site, remote: &str, there: &Oid) -> Option<String> {
+    let chain = ledger::chain_ref(&site.binding.environment, &site.binding.writer);
+    let here = site.git.find_ref(&chain).ok().flatten();
+    let git = &site.git;
+    let within = |outer: &Oid, inner: &Oid| {
+        outer == inner || git.has(inner) && git.contains(outer, inner).unwrap_or(false)
+    };
+    if here.as_ref().is_some_and(|here| within(here, there)) {
+        return None;
+    }
+    let _ = git.fetch_objects(remote, &chain);
+    Some(match here.is_some_and(|here| git.has(there) && within(there, &here)) {
+        true => format!(
+            "{remote} has later records of this host than are here: this checkout or machine was restored from an older \
+             copy. gitroll init --new-writer begins a chain of its own"
+        ),
+        false => format!(
+            "{remote} has other records of this host ({}) than are here: this checkout was copied, or restored from an \
+             older copy. gitroll init --new-writer begins a chain of its own",
+            there.short()
+        ),
+    })
 }
 
 /// The chain's head as it was last pushed.

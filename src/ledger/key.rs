@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::entry::LedgerError;
 use super::signing::Program;
-use crate::config::{Binding, OPENPGP, Signing, SigningFormat};
-use crate::model::{RevokedKey, WriterId};
+use crate::config::{Binding, OPENPGP, Roles, Signing, SigningFormat};
+use crate::model::{Event, RevokedKey, WriterId};
 use crate::system::files;
 use crate::system::git::Git;
 use crate::system::process::{Invocation, telling_lines};
@@ -21,20 +21,37 @@ use crate::system::user::Account;
 const MOST_BYTES: u64 = 16 << 20;
 
 /// How the person's own git signs: from the user's and the system's configuration, never the repository's.
-/// `None` if none is set up. Whether it can sign without asking is for [`crate::ledger::probe_signing`] to say.
-pub fn of_user(git: &Git, home: Option<&Path>) -> Option<Signing> {
-    let key = git.user_setting("user.signingkey")?;
+/// `None` if none is set up. Whether it can sign without asking is for [`crate::ledger::probe_signing`] to say. A key
+/// that the configuration spells out, of which an agent has the private half, is the file `user-key.pub` of the binding
+/// from now on.
+///
+/// # Errors
+/// When that file cannot be written.
+pub fn of_user(git: &Git, dir: &Path, home: Option<&Path>) -> io::Result<Option<Signing>> {
+    let Some(key) = git.user_setting("user.signingkey") else { return Ok(None) };
     let format = git.user_setting("gpg.format").unwrap_or_else(|| "openpgp".to_owned());
-    match format.as_str() {
-        "ssh" if !key.starts_with("key::") && !key.starts_with("ssh-") => {
+    let literal = key.strip_prefix("key::").or(key.starts_with("ssh-").then_some(key.as_str()));
+    if let Some(key) = literal.filter(|_| format == "ssh") {
+        let path = dir.join("user-key.pub");
+        fs::create_dir_all(dir)?;
+        files::write_durably(&path, format!("{}\n", key.trim()).as_bytes(), 0o644)?;
+        let key = path.display().to_string();
+        return Ok(Some(Signing { format: SigningFormat::Ssh, key }));
+    }
+    Ok(named_by_user(&key, &format, home))
+}
+
+fn named_by_user(key: &str, format: &str, home: Option<&Path>) -> Option<Signing> {
+    match format {
+        "ssh" => {
             let path = match (key.strip_prefix("~/"), home) {
                 (Some(rest), Some(home)) => home.join(rest),
-                _ => key.clone().into(),
+                _ => key.into(),
             };
             let key = path.is_absolute().then(|| path.display().to_string())?;
             Some(Signing { format: SigningFormat::Ssh, key })
         }
-        "openpgp" => Some(Signing { format: SigningFormat::OpenPgp, key }),
+        "openpgp" => Some(Signing { format: SigningFormat::OpenPgp, key: key.to_owned() }),
         _ => None,
     }
 }
@@ -254,6 +271,85 @@ pub fn trusted(binding: &Binding) -> Result<Vec<TrustedKey>, LedgerError> {
         key.revoked = revoked.cloned().collect();
     }
     Ok(keys)
+}
+
+/// Whether a person gave up a writer's chain: every key that the trust file lists for it is revoked from its first record
+/// on.
+pub(super) fn is_given_up(binding: &Binding, roles: &Roles, writer: &WriterId) -> bool {
+    let wholly = |key: &TrustedKey| {
+        let own = roles.revoked.iter().filter(|revoked| revoked.writer == *writer);
+        let mut own = own.filter(|revoked| revoked.fingerprint == key.fingerprint);
+        own.any(|revoked| revoked.last == 0)
+    };
+    let Ok(keys) = trusted(binding) else { return false };
+    let of_writer = |key: &&TrustedKey| match key.principal.as_deref() {
+        Some(principal) => principal == writer.as_str() || principal.contains(['*', '?', ',']),
+        None => true,
+    };
+    let mut keys = keys.iter().filter(of_writer).peekable();
+    *writer != binding.writer && keys.peek().is_some() && keys.all(wholly)
+}
+
+/// How roles and keys fit together.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct RolesState {
+    /// A role that the binding's own key lacks, and what that stops here.
+    pub lacking: Vec<(String, &'static str)>,
+    /// A role that no key has, and what nobody can do without it.
+    pub nobody: Vec<(String, &'static str)>,
+    /// Fingerprints with roles that no trusted key has.
+    pub unknown: Vec<String>,
+}
+
+/// Looks whether what `roles.toml` says fits the keys; `None` where it gives no roles.
+///
+/// # Errors
+/// `Sign` when it, the trust file or the own key cannot be read.
+pub fn examine_roles(binding: &Binding) -> Result<Option<RolesState>, LedgerError> {
+    const ACTS: [(Event, &str, &str); 4] = [
+        (Event::Deploy, "gitroll deploy refuses", "deploy"),
+        (Event::Back, "gitroll back goes on, and ends with 30", "sign a rollback"),
+        (Event::Promote, "gitroll promote refuses", "promote"),
+        (Event::Mark, "gitroll mark and unhold refuse", "judge a version or lift a hold"),
+    ];
+    let roles = super::roles_file::roles(binding)?;
+    if !roles.are_given() {
+        return Ok(None);
+    }
+    let keys = trusted(binding)?;
+    let named = |key: &TrustedKey| match key.principal {
+        Some(_) => key.fingerprint.clone(),
+        None => OPENPGP.to_owned(),
+    };
+    let own = match binding.signing.format {
+        SigningFormat::OpenPgp => OPENPGP.to_owned(),
+        SigningFormat::Ssh => {
+            let line = request(binding)?;
+            let own: Vec<Offered> = Offered::parse(&line).into_iter().collect();
+            fingerprints(binding, &own)?.concat()
+        }
+    };
+    let mut state = RolesState::default();
+    for (event, stops, nobody) in ACTS {
+        let lacks = |name: &str| {
+            let (environment, writer) = (Some(&binding.environment), Some(&binding.writer));
+            roles.lacks(name, &event, environment, writer).map(str::to_owned)
+        };
+        // Another host's key may act for other writers.
+        let can = |key: &TrustedKey| {
+            roles.lacks(&named(key), &event, Some(&binding.environment), None).is_none()
+        };
+        let Some(role) = lacks(&own) else { continue };
+        match keys.iter().any(can) {
+            true => state.lacking.push((role, stops)),
+            false => state.nobody.push((role, nobody)),
+        }
+    }
+    let known: Vec<String> = keys.iter().map(named).collect();
+    let given = roles.fingerprints();
+    state.unknown =
+        given.filter(|key| !known.iter().any(|k| k == key)).map(str::to_owned).collect();
+    Ok(Some(state))
 }
 
 /// A line of the trust file: who, and with which key.

@@ -169,10 +169,9 @@ impl<'a> Trust<'a> {
         if own.peek().is_none() {
             return Ok(());
         }
-        let mut last = 0;
-        for revoked in own.filter(|revoked| revoked.writer.as_str() == writer) {
-            last = last.max(revoked.last);
-        }
+        // Where it was revoked twice, the stricter word counts.
+        let own = own.filter(|revoked| revoked.writer.as_str() == writer);
+        let last = own.map(|revoked| revoked.last).min().unwrap_or(0);
         match seq {
             Some(seq) if seq.0 <= last => Ok(()),
             _ if last > 0 => Err(format!("{key} is revoked: only its records up to #{last} count")),

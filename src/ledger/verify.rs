@@ -12,6 +12,7 @@ use super::cache::Cache;
 use super::chain::{self, Below, Expected, Walked};
 use super::entry::{Chain, Entry, Ledger, LedgerError, chain_prefix, chain_ref};
 use super::kept::{self, Kept};
+use super::key;
 use super::signing;
 use super::trust::{EXPIRED, Trust, Validity};
 use crate::config::Binding;
@@ -183,10 +184,9 @@ impl<'a> Reader<'a> {
         let known = self.cache.known(name).map_or(Ok(Seq(0)), |known| {
             match chain::lacks(entries, known.seq, &known.digest) {
                 None => Ok(known.seq),
-                Some(problem) => Err(LedgerError::Rewritten {
-                    writer: writer.clone(),
-                    problem: format!("{problem}, as seen by this host"),
-                }),
+                Some(problem) => {
+                    Err(self.not_as_seen(writer, format!("{problem}, as seen by this host")))
+                }
             }
         })?;
         self.check_pins(writer, entries)?;
@@ -212,6 +212,18 @@ impl<'a> Reader<'a> {
             kept::save(self.git, name, entries, &objects);
         }
         Ok(chain)
+    }
+
+    /// A chain is not what it was seen to be. Where none of its records counts any more, nothing is lost by that.
+    fn not_as_seen(&self, writer: &WriterId, problem: String) -> LedgerError {
+        let writer = writer.clone();
+        match key::is_given_up(self.binding, &self.trust.roles, &writer) {
+            true => LedgerError::Untrusted {
+                name: format!("chain {writer}"),
+                problem: "its keys are revoked from its first record on".to_owned(),
+            },
+            false => LedgerError::Rewritten { writer, problem },
+        }
     }
 
     /// A key that was revoked counts for the records that it signed before, not for others in their place.
@@ -264,7 +276,7 @@ impl<'a> Reader<'a> {
                 "it is gone, but its record {} was {}, as seen by this host",
                 known.seq, known.digest
             );
-            let error = LedgerError::Rewritten { writer: writer.clone(), problem };
+            let error = self.not_as_seen(&writer, problem);
             self.refuse(ledger, writer.to_string(), error)?;
         }
         Ok(())
@@ -281,7 +293,7 @@ impl<'a> Reader<'a> {
                 let writer_shown = writer.to_string();
                 // It may never have been fetched.
                 let error = match believed || self.before_has(&writer) {
-                    true => LedgerError::Rewritten { writer, problem },
+                    true => self.not_as_seen(&writer, problem),
                     false => LedgerError::Missing { writer, problem },
                 };
                 self.refuse(ledger, writer_shown, error)?;

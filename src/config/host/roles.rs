@@ -102,6 +102,11 @@ impl Roles {
         (self.are_given() && !has).then_some(needed)
     }
 
+    /// The keys that it gives roles to.
+    pub fn fingerprints(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|key| key.fingerprint.as_str())
+    }
+
     /// The roles of a key, for people.
     pub fn of(&self, fingerprint: &str) -> Vec<&str> {
         let own = self.keys.iter().filter(|key| key.fingerprint == fingerprint);

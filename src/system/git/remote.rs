@@ -50,6 +50,11 @@ impl Git {
         self.repo.remote_names().iter().map(ToString::to_string).collect()
     }
 
+    /// Where a remote is, as the repository's configuration says it.
+    pub fn remote_url(&self, remote: &str) -> Option<String> {
+        self.settings().ok()?.last(&format!("remote.{remote}.url"), Origin::Repository)
+    }
+
     /// The remote that a branch follows by the repository's configuration, and the branch there.
     ///
     /// # Errors
