@@ -145,3 +145,22 @@ fn damaged_chains_and_lost_objects_are_named() {
     assert!(findings(untrusted.exit(10)).contains(&("untrusted".to_owned(), false)));
     fs::write(&trust, keys).unwrap();
 }
+
+#[test]
+fn what_was_kept_for_the_way_back_is_missed() {
+    let host = TestEnvironment::new();
+    let config = AppConfig::default().settle(1, "200ms").timeout("4s");
+    let s = Scenario::serving(&host, Fixture::Plain, &config);
+    s.release("1.1.0", Behaviour::Good).exit(0);
+    host.gitroll(&["fsck"]).exit(0);
+    let evidence = host.gitroll(&["show", "2", "--json"]).exit(0).json();
+    let artifact = &evidence["result"]["evidence"]["artifacts"][0];
+    let (key, output) = (artifact["key"].as_str().unwrap(), artifact["output"].as_str().unwrap());
+    let place = s.app.dir.join(".git/gitroll/store").join(key);
+    fs::rename(&place, host.path("aside")).unwrap();
+    let lost = host.gitroll(&["fsck"]);
+    lost.exit(10).stdout_has("which gitroll back would deploy").stdout_has(output);
+    lost.stdout_has("is not kept any more: it would be built");
+    fs::rename(host.path("aside"), &place).unwrap();
+    host.gitroll(&["fsck"]).exit(0);
+}

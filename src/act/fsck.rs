@@ -7,12 +7,15 @@ use super::caller::Caller;
 use super::dispute;
 use super::failure::Failure;
 use super::session::Session;
+use crate::build::Depth;
+use crate::data::{DataError, PointStore};
 use crate::engine;
 use crate::ledger::{self, ChainSummary, Examined, Finding, FindingKind, Projecting, Scope};
 use crate::model::{AppName, EnvironmentName, Oid, Seq, TreeMode};
 use crate::plan::facts::Facts;
 use crate::plan::{PlanError, candidates};
 use crate::site::Site;
+use crate::system::text::quoted;
 use crate::target::Request;
 
 /// How many lost files of a target are named.
@@ -84,7 +87,7 @@ fn examine(site: &Site, scope: Scope) -> Result<(Examined, Vec<Finding>), Failur
             finding.fix.clone_from(&fix);
         }
     }
-    match Facts::gather(site).and_then(|facts| target(site, &facts)) {
+    match Facts::gather(site).and_then(|facts| target(site, &facts, scope.anew)) {
         Ok(found) => findings.extend(found),
         // Without the own chain nobody knows a target: that is among the findings.
         Err(_) if own_refused.is_some() => {}
@@ -113,11 +116,13 @@ fn unsigned(site: &Site) -> Option<Finding> {
     Some(Finding { fix, ..own(site, FindingKind::Unsigned, problem) })
 }
 
-/// Whether all that `gitroll back` and `back --to last-stable` would put in place is in this repository.
-fn target(site: &Site, facts: &Facts) -> Result<Vec<Finding>, PlanError> {
+/// Whether all that `gitroll back` and `back --to last-stable` would put in place is in this repository, and what is kept
+/// for it still there. `anew`: every byte of its newest point is read.
+fn target(site: &Site, facts: &Facts, anew: bool) -> Result<Vec<Finding>, PlanError> {
     let all = candidates::gather(site, facts);
     let mut findings = Vec::new();
     let mut seen: Vec<Oid> = Vec::new();
+    let depth = if anew { Depth::Deep } else { Depth::Shallow };
     for request in [Request::LastGood, Request::LastStable] {
         let Ok(resolution) = all.resolve(&request)? else { continue };
         let chosen = resolution.chosen;
@@ -144,7 +149,70 @@ fn target(site: &Site, facts: &Facts) -> Result<Vec<Finding>, PlanError> {
                 }
             }
         }
+        for (problem, fix) in artifacts(site, facts, &commit, depth) {
+            findings.push(Finding { fix, ..lost(problem) });
+        }
+        if let Some(problem) = point_of(site, &commit, anew) {
+            findings.push(Finding { fix: Some("gitroll point list".to_owned()), ..lost(problem) });
+        }
         seen.push(commit);
     }
     Ok(findings)
+}
+
+/// What is wrong with the built directories that a version was last proven with here, and the command that fixes it.
+fn artifacts(
+    site: &Site,
+    facts: &Facts,
+    commit: &Oid,
+    depth: Depth,
+) -> Vec<(String, Option<String>)> {
+    let last = facts.last_record_of(site, commit);
+    let evidence = last.and_then(|entry| ledger::evidence(&site.git, entry).ok());
+    let recorded = evidence.map(|evidence| evidence.artifacts).unwrap_or_default();
+    let wrong = recorded.iter().filter_map(|artifact| {
+        let (key, output) = (&artifact.key, &artifact.output);
+        if !site.store.has(key, output) {
+            return Some((format!("{output} is not kept any more: it would be built"), None));
+        }
+        // What cannot be seen now, going there will say.
+        let keeps = site.store.keeps(key, output, depth).unwrap_or(true);
+        let dir = quoted(&site.store.dir.join(key.as_str()).display().to_string());
+        let fix = dir.map(|dir| format!("rm -r {dir}"));
+        (!keeps).then(|| {
+            (
+                format!("{output}, kept for it, was changed since it was built: it would be built"),
+                fix,
+            )
+        })
+    });
+    wrong.collect()
+}
+
+/// What is wrong with the newest rollback point of a version, where there is one.
+fn point_of(site: &Site, commit: &Oid, anew: bool) -> Option<String> {
+    let store = PointStore::of(&site.binding);
+    if !store.exists() {
+        return None;
+    }
+    let unread = |error: &DataError| format!("its rollback points cannot be read: {error}");
+    let repository = match store.read() {
+        Ok(repository) => repository,
+        Err(error) => return Some(unread(&error)),
+    };
+    let points = match repository.points() {
+        Ok(points) => points,
+        Err(error) => return Some(unread(&error)),
+    };
+    let point = points.iter().filter(|point| point.manifest.commit == *commit);
+    let point = point.max_by_key(|point| point.manifest.taken)?;
+    let problems = match anew {
+        true => repository.check(point),
+        false => repository.files(point).map(|_| Vec::new()),
+    };
+    let id = &point.manifest.id;
+    match problems {
+        Ok(problems) => Some(format!("its rollback point {id}: {}", problems.first()?)),
+        Err(error) => Some(format!("its rollback point {id}: {error}")),
+    }
 }
