@@ -307,6 +307,45 @@ fn hooks_go_with_the_binding() {
     assert_eq!(Tree::of(&hooks), before);
 }
 
+#[test]
+fn two_work_trees_of_one_repository_share_hooks_and_each_takes_out_its_own() {
+    let host = TestEnvironment::new();
+    let s = Scenario::bound(&host, Fixture::Plain, &quick());
+    let hooks = s.app.dir.join(".git/hooks");
+    let before = Tree::of(&hooks);
+    let tree = host.path("linked");
+    git(&s, &["worktree", "add", "-q", tree.to_str().unwrap(), "HEAD"]).exit(0);
+    let there = |args: &[&str]| {
+        let mut command = host.gitroll_command(args);
+        command.current_dir(&tree).env("GITROLL_HOME", host.path("gitroll-2"));
+        Answer::of(command, Duration::from_secs(60))
+    };
+    there(&["init", "--yes", "--environment", "staging", "--name", "linked"]).exit(0);
+    host.gitroll(&["hooks", "install"]).exit(0);
+    there(&["hooks", "install"]).exit(0);
+    let text = || fs::read_to_string(hooks.join("post-merge")).unwrap_or_default();
+    assert_eq!(text().matches("# gitroll begin").count(), 2);
+    // Each move is told to whom it concerns.
+    let one = s.app.commit("one");
+    let log = there(&["log", "--json"]).exit(0).json();
+    assert!(!log.to_string().contains("\"moved\""), "{log:#}");
+    git(&s, &["checkout", "-q", "--detach", &one]).exit(0);
+    wait_until("it is told here", || !moved(&s).is_empty());
+
+    host.gitroll(&["hooks", "uninstall"]).exit(0);
+    assert_eq!(text().matches("# gitroll begin").count(), 1);
+    there(&["hooks", "status"]).exit(0);
+    let told = moved(&s).len();
+    let other = ["-C", tree.to_str().unwrap(), "checkout", "-q", "--detach", &one];
+    host.run("git", &other).exit(0);
+    wait_until("it is told there", || {
+        there(&["log", "--json"]).exit(0).json().to_string().contains("\"moved\"")
+    });
+    assert_eq!(moved(&s).len(), told);
+    there(&["hooks", "uninstall"]).exit(0);
+    assert_eq!(Tree::of(&hooks), before);
+}
+
 /// A tool of the npm registry or of PyPI, installed once for all tests. Returns its directory.
 fn tool(name: &str, commands: &[&[&str]]) -> PathBuf {
     let dir = test_tools().join(name);
@@ -436,6 +475,87 @@ fn husky_and_pre_commit_go_on_running_and_come_back_byte_for_byte() {
 }
 
 #[test]
+fn lefthook_and_a_hooks_directory_at_home_go_on_running() {
+    let lefthook = tool(
+        "lefthook",
+        // Its own script would install its hooks into the repository of these tests.
+        &[&[
+            "npm",
+            "install",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--prefix",
+            ".",
+            "lefthook@1.13.6",
+        ]],
+    );
+    let host = TestEnvironment::new();
+    let s = Scenario::bound(&host, Fixture::Plain, &quick());
+    git(&s, &["checkout", "-q", "main"]).exit(0);
+    let noted = host.path("noted");
+    let read = || fs::read_to_string(&noted).unwrap_or_default();
+    let hooks = s.app.dir.join(".git/hooks");
+    fs::remove_dir_all(&hooks).ok();
+    let bin = lefthook.join("node_modules/.bin");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    host.set("PATH", path);
+    let lefthook = bin.join("lefthook");
+    let run_lefthook = |args: &[&str]| {
+        host.run(lefthook.to_str().unwrap(), args).exit(0);
+    };
+    let command = format!("echo from-lefthook >>'{}'", noted.display());
+    let yml = format!("post-checkout:\n  commands:\n    note:\n      run: {command}\n");
+    s.app.write("lefthook.yml", &yml);
+    let one = s.app.commit("lefthook");
+    run_lefthook(&["install"]);
+    let before = Tree::of(&hooks);
+    host.gitroll(&["hooks", "install"]).exit(0).stdout_has("the previous content runs after it");
+    s.app.write("two", "2");
+    let two = s.app.commit("two");
+    git(&s, &["checkout", "-q", "--detach", &one]).exit(0);
+    assert!(read().contains("from-lefthook"), "{}", read());
+    assert_eq!(moves(&s, 2)[1], (two.clone(), one.clone()));
+    // It writes its hooks anew when packages are installed: told, and put right by the next command.
+    run_lefthook(&["install", "--force"]);
+    let status = host.gitroll(&["hooks", "status"]);
+    let lost = status.code == Some(1);
+    host.gitroll(&["annotate", "--reason", "puts it back"]).exit(0);
+    host.gitroll(&["hooks", "status"]).exit(0);
+    fs::remove_file(&noted).ok();
+    git(&s, &["checkout", "-q", "--detach", &two]).exit(0);
+    assert!(read().contains("from-lefthook"), "{}", read());
+    assert_eq!(moves(&s, 3)[2], (one.clone(), two.clone()));
+    host.gitroll(&["hooks", "uninstall"]).exit(0);
+    if !lost {
+        assert_eq!(Tree::of(&hooks), before);
+    }
+    fs::remove_file(&noted).ok();
+    git(&s, &["checkout", "-q", "--detach", &one]).exit(0);
+    assert!(read().contains("from-lefthook"), "lefthook's own hook is left as it was");
+    fs::remove_dir_all(&hooks).unwrap();
+
+    // A directory of hooks for all repositories of a person, as git's configuration writes it.
+    fs::remove_file(&noted).ok();
+    let home = PathBuf::from(host.run("sh", &["-c", "echo $HOME"]).exit(0).text());
+    hook_of_the_team(&home.join("all-hooks/post-checkout"), &noted);
+    hook_of_the_team(&home.join("all-hooks/post-commit"), &noted);
+    host.configure_git("core.hooksPath", "~/all-hooks");
+    let shared = Tree::of(&home.join("all-hooks"));
+    host.gitroll(&["hooks", "install"]).exit(0);
+    assert_eq!(Tree::of(&home.join("all-hooks")), shared);
+    git(&s, &["commit", "-q", "--allow-empty", "-m", "three"]).exit(0);
+    git(&s, &["checkout", "-q", "--detach", &two]).exit(0);
+    assert_eq!(read(), "post-commit 0\npost-checkout 3\n");
+    let told = moved(&s).len();
+    wait_until("the checkout is told", || moved(&s).len() > told.saturating_sub(1));
+    host.gitroll(&["hooks", "uninstall"]).exit(0);
+    fs::remove_file(&noted).ok();
+    git(&s, &["checkout", "-q", "--detach", &one]).exit(0);
+    assert_eq!(read(), "post-checkout 3\n");
+}
+
+#[test]
 fn a_push_that_moves_what_must_stay_does_not_leave_and_one_of_what_is_held_is_told() {
     let host = TestEnvironment::new();
     let s = Scenario::serving(&host, Fixture::Plain, &quick());
@@ -512,6 +632,13 @@ fn a_push_deploys_and_its_last_line_is_honest() {
     let last = bad.stderr.lines().rfind(|line| line.starts_with("remote: ")).unwrap();
     assert!(last.contains("NOT DEPLOYED [20]"), "{}", bad.stderr);
     s.serves("1.1.0");
+    // Of two pushes that wait only the newest is deployed, wherever git keeps its refs.
+    let first = work_head(&host, &work);
+    upstream.release("1.2.1", "good");
+    host.run("git", &["-C", server.bare.to_str().unwrap(), "pack-refs", "--all"]).exit(0);
+    let late = host.gitroll_in(&server.bare, &["hook", "received", &first]);
+    late.exit(0).stdout_has("was pushed after").stdout_has("NOT DEPLOYED");
+    s.serves("1.2.1");
     // Another branch is nobody's release.
     let topic = ["-C", work.to_str().unwrap(), "push", "-q", "origin", "HEAD:refs/heads/topic"];
     host.run("git", &topic).exit(0).stderr_lacks("DEPLOYED");
@@ -532,6 +659,10 @@ fn a_push_deploys_and_its_last_line_is_honest() {
     assert!(journal.exists());
     host.gitroll_in(&server.bare, &["hooks", "uninstall", "--server"]).exit(0);
     assert!(!server.bare.join("hooks/post-receive").exists());
+}
+
+fn work_head(host: &TestEnvironment, work: &Path) -> String {
+    host.run("git", &["-C", work.to_str().unwrap(), "rev-parse", "HEAD"]).exit(0).text().to_owned()
 }
 
 #[test]

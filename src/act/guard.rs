@@ -1,14 +1,16 @@
 //! The guard of a server's bare repository: what `pre-receive` takes and what it refuses. And what a person's own
 //! clone says before a push.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::caller::Caller;
 use super::failure::Failure;
 use super::session::Session;
 use crate::config::{self, Binding};
-use crate::ledger::{self, History, PushedRef, check_pushed, only_adds};
+use crate::ledger::{self, CHAINS, History, PushedRef, check_pushed, only_adds};
 use crate::model::Oid;
 use crate::plan::holds;
 use crate::plan::names::stable_matcher;
@@ -91,26 +93,56 @@ pub fn receive(dir: &Path, lines: &str) -> Result<Vec<String>, String> {
     {
         return Err(format!("{place}: {problem}"));
     }
-    let trust = server.trust_file();
-    let meta = trust.symlink_metadata().map_err(|error| format!("{}: {error}", trust.display()))?;
-    if !meta.is_file() || meta.mode() & 0o022 != 0 {
-        return Err(format!("{}: others may write it", trust.display()));
-    }
+    let binding = Binding::of_server(&server.dir);
+    closed_to_others(&server.trust_file(), true)?;
+    closed_to_others(&binding.roles_file(), false)?;
+    closed_to_others(&binding.revoked_file(), false)?;
     let pushed = lines.lines().filter_map(|line| {
         let words: Vec<&str> = line.splitn(3, ' ').collect();
         let [old, new, name] = words[..] else { return None };
         Some(pushed_ref(old, new, name))
     });
     let stable = matches(&server.stable);
-    let binding = Binding::of_server(&server.dir);
     let view = tempfile::tempdir().map_err(|error| error.to_string())?;
     let git = view_of(&server, view.path())?;
-    let judged = pushed.filter_map(|pushed| check_pushed(&git, &binding, &pushed, &stable).err());
-    Ok(judged.collect())
+    let there = refs_of_server(&git, CHAINS)?;
+    let judge = |pushed| check_pushed(&git, &binding, &pushed, &there, &stable).err();
+    Ok(pushed.filter_map(judge).collect())
 }
 
-/// A repository without refs that has the objects of the server's and those that are just pushed.
-fn view_of(server: &Server, view: &Path) -> Result<Git, String> {
+/// What decides who is trusted is written by the server's account alone.
+fn closed_to_others(path: &Path, needed: bool) -> Result<(), String> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound && !needed => Ok(()),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+        Ok(meta) if !meta.is_file() || meta.mode() & 0o022 != 0 => {
+            Err(format!("{}: others may write it", path.display()))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// What the server's repository is called in a view of it.
+const SERVER: &str = "server";
+
+/// A repository on this disk answers at once.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The refs of the server's repository that match a pattern, wherever git keeps them.
+///
+/// # Errors
+/// What git says.
+pub(super) fn refs_of_server(view: &Git, pattern: &str) -> Result<Vec<(String, Oid)>, String> {
+    let found = view.remote_refs_like(SERVER, &[pattern.to_owned()], LIMIT);
+    found.map_err(|error| error.to_string())
+}
+
+/// A repository without refs that has the objects of the server's and those that are just pushed, and calls the server's
+/// [`SERVER`].
+///
+/// # Errors
+/// When it cannot be made.
+pub(super) fn view_of(server: &Server, view: &Path) -> Result<Git, String> {
     let io = |error: std::io::Error| error.to_string();
     let git_dir = view.join(".git");
     for dir in ["objects/info", "refs/heads"] {
@@ -132,7 +164,9 @@ fn view_of(server: &Server, view: &Path) -> Result<Git, String> {
         true => "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectFormat = sha256\n",
         false => "[core]\n\trepositoryformatversion = 0\n",
     };
-    std::fs::write(git_dir.join("config"), format).map_err(io)?;
+    let url = server.git_dir().display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
+    let config = format!("{format}[remote \"{SERVER}\"]\n\turl = \"{url}\"\n");
+    std::fs::write(git_dir.join("config"), config).map_err(io)?;
     Git::open(view, None).map_err(|error| error.to_string())
 }
 

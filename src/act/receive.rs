@@ -7,11 +7,12 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::guard;
 use crate::model::Oid;
 use crate::site::hooks::{Receive, Server};
 use crate::system::process::{Invocation, own_program};
 use crate::system::procs::ProcessId;
-use crate::system::random;
+use crate::system::{files, random};
 
 /// How the process that deploys is called: `gitroll hook received COMMIT`.
 pub const RECEIVED: &str = "received";
@@ -38,6 +39,15 @@ const PASSED_ON: [&str; 12] = [
     "SSH_AUTH_SOCK",
 ];
 
+/// What became of a push to the branch that is deployed.
+#[derive(Debug)]
+pub enum Begun {
+    /// A process deploys it.
+    UnderWay(UnderWay),
+    /// It waits for the account that the checkout belongs to: the last line for the pusher.
+    Queued(String),
+}
+
 /// A deploy under way.
 #[derive(Debug)]
 pub struct UnderWay {
@@ -50,7 +60,7 @@ pub struct UnderWay {
 ///
 /// # Errors
 /// Why nothing was begun.
-pub fn begin(git_dir: &Path, lines: &str) -> Result<Option<UnderWay>, String> {
+pub fn begin(git_dir: &Path, lines: &str) -> Result<Option<Begun>, String> {
     let Some(server) = Server::at(git_dir) else { return Ok(None) };
     let Some(receive) = server.receive()? else { return Ok(None) };
     let branch = format!("refs/heads/{}", receive.branch);
@@ -60,13 +70,27 @@ pub fn begin(git_dir: &Path, lines: &str) -> Result<Option<UnderWay>, String> {
         new.parse::<Oid>().ok().filter(|_| name == branch && new.bytes().any(|b| b != b'0'))
     });
     let Some(commit) = commit else { return Ok(None) };
+    if let Some(owner) = receive.other_owner() {
+        return queue(&server, &commit, &owner).map(Some);
+    }
     let log = server.dir.join(format!("receive-{}-{}.log", commit.short(), random::suffix()));
     let args = ["-C".into(), server.git_dir().into(), "hook".into(), RECEIVED.into()];
     let args = args.into_iter().chain([OsString::from(commit.as_str())]).collect();
     let invocation =
         Invocation { args, env: environment(), ..Invocation::new(own_program(), Path::new("/")) };
     let process = invocation.spawn_detached(&log).map_err(|error| error.to_string())?;
-    Ok(Some(UnderWay { process, log }))
+    Ok(Some(Begun::UnderWay(UnderWay { process, log })))
+}
+
+/// Leaves word for the account that the checkout belongs to. The newest push wins.
+fn queue(server: &Server, commit: &Oid, owner: &str) -> Result<Begun, String> {
+    let path = server.queue_file();
+    files::write_durably(&path, format!("{commit}\n").as_bytes(), 0o644)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(Begun::Queued(format!(
+        "NOT DEPLOYED YET: {} waits for user {owner}, whose unit deploys it; git push exits 0 anyway",
+        commit.short()
+    )))
 }
 
 impl UnderWay {
@@ -164,11 +188,13 @@ pub fn deploy(git_dir: &Path, commit: &str, say: &mut dyn FnMut(&str)) {
     }
 }
 
-/// Where the branch is in the bare repository by now.
+/// Where the branch is in the bare repository by now, loose or packed.
 fn newest(server: &Server, receive: &Receive) -> Option<String> {
     let name = format!("refs/heads/{}", receive.branch);
-    let text = fs::read_to_string(server.git_dir().join(&name)).ok()?;
-    Some(text.trim().to_owned())
+    let view = tempfile::tempdir().ok()?;
+    let git = guard::view_of(server, view.path()).ok()?;
+    let found = guard::refs_of_server(&git, &name).ok()?;
+    found.into_iter().find(|(found, _)| *found == name).map(|(_, id)| id.to_string())
 }
 
 fn environment() -> BTreeMap<OsString, OsString> {

@@ -11,8 +11,13 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
 use super::session::Session;
+use crate::act::receive::Begun;
 use crate::act::{guard, hook, receive};
-use crate::site::hooks::{self, HookState, POST_RECEIVE, PRE_PUSH, PRE_RECEIVE, Receive, Server};
+use crate::config::Roles;
+use crate::ledger::key::Offered;
+use crate::site::hooks::{
+    self, HookState, POST_RECEIVE, PRE_PUSH, PRE_RECEIVE, Receive, Server, ServerHooks, UPDATE,
+};
 use crate::ui::{Ui, escape};
 
 /// Let git notify gitroll when HEAD is moved by hand
@@ -58,18 +63,24 @@ struct InstallArgs {
     /// File with trusted keys, in ssh's allowed_signers format
     #[arg(long, value_name = "FILE", requires = "server")]
     trust: Option<PathBuf>,
+    /// File that says which key may do what, as roles.toml does
+    #[arg(long, value_name = "FILE", requires = "server")]
+    roles: Option<PathBuf>,
     /// Pattern of stable tags
     #[arg(long, value_name = "PATTERN", default_value = guard::USUAL, requires = "server")]
     stable: String,
+    /// Judge each ref by itself, in git's update hook: what is refused keeps nothing else out
+    #[arg(long, requires = "server")]
+    each_ref: bool,
     /// Deploy pushes to BRANCH in this checkout
     #[arg(long, value_name = "DIR", requires = "server")]
     deploy: Option<PathBuf>,
     /// Branch to deploy
     #[arg(long, default_value = "main", requires = "deploy")]
     branch: String,
-    /// Directory of the server's hooks in the repository, e.g. custom_hooks
-    #[arg(long, value_name = "DIR", default_value = "hooks", requires = "server")]
-    hooks_dir: PathBuf,
+    /// Directory of the server's hooks in the repository, e.g. custom_hooks; default: where git looks
+    #[arg(long, value_name = "DIR", requires = "server")]
+    hooks_dir: Option<PathBuf>,
 }
 
 impl HooksArgs {
@@ -148,7 +159,8 @@ fn on_server(globals: &Globals, ui: &Ui, args: &HooksArgs) -> Result<Exit, Failu
     match &args.verb {
         HooksVerb::Status(_) => {}
         HooksVerb::Install(install) => {
-            let trust = install.trust.as_ref().map(std::fs::read).transpose().map_err(io)?;
+            let trust = install.trust.as_ref().map(|path| keys_of(path)).transpose()?;
+            let roles = install.roles.as_ref().map(|path| roles_of(path)).transpose()?;
             let server = Server { dir: state.clone(), stable: install.stable.clone() };
             let receive = install.deploy.as_ref().map(|checkout| -> std::io::Result<Receive> {
                 let (checkout, branch) = (checkout.canonicalize()?, install.branch.clone());
@@ -162,12 +174,75 @@ fn on_server(globals: &Globals, ui: &Ui, args: &HooksArgs) -> Result<Exit, Failu
                     "reads the keys from a file in ssh's allowed_signers format",
                 ));
             }
-            let hooks = dir.join(&install.hooks_dir);
-            server.install(trust.as_deref(), receive.as_ref(), &hooks).map_err(io)?;
+            let hooks = match &install.hooks_dir {
+                Some(given) => dir.join(given),
+                None => own_hooks(&server, &dir)?,
+            };
+            let wanted = ServerHooks {
+                trust: trust.as_deref(),
+                roles: roles.as_deref(),
+                receive: receive.as_ref(),
+                each_ref: install.each_ref,
+                hooks: &hooks,
+            };
+            server.install(&wanted).map_err(io)?;
+            if let Some(owner) = receive.as_ref().and_then(Receive::other_owner) {
+                let queue = server.queue_file();
+                ui.say(&format!(
+                    "pushes are not deployed by this account: {owner} owns {}; they wait in {}, and a unit of {owner} \
+                     deploys them (docs/guides/hooks.md)",
+                    install.deploy.as_deref().unwrap_or(&dir).display(),
+                    queue.display()
+                ));
+            }
         }
         HooksVerb::Uninstall(_) => changed = hooks::uninstall_of(&state).map_err(io)?,
     }
     answer(ui, args, &state, &dir, changed)
+}
+
+/// The keys that a server trusts, looked at before they are.
+fn keys_of(path: &Path) -> Result<Vec<u8>, Failure> {
+    let shown = path.display();
+    let failed = |why: String| Failure::unchanged(format!("{shown}: {why}")).nothing_changed();
+    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let mut lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    match lines.clone().find(|line| Offered::parse(line).is_none()) {
+        Some(line) => {
+            let line: String = line.chars().take(60).collect();
+            Err(failed(format!("{line:?} is no line of ssh's allowed_signers format")))
+        }
+        None if lines.next().is_none() => Err(failed("it lists no key".to_owned())),
+        None => Ok(bytes),
+    }
+}
+
+fn roles_of(path: &Path) -> Result<Vec<u8>, Failure> {
+    let shown = path.display();
+    let failed = |why: String| Failure::unchanged(format!("{shown}: {why}")).nothing_changed();
+    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    Roles::parse(&String::from_utf8_lossy(&bytes)).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// Where git looks for hooks of this repository alone.
+fn own_hooks(server: &Server, dir: &Path) -> Result<PathBuf, Failure> {
+    let hooks = server.hooks_dir().map_err(|error| {
+        Failure::unchanged(format!("git does not say where its hooks are: {error}"))
+    })?;
+    if hooks.starts_with(dir) {
+        return Ok(hooks);
+    }
+    let what = format!(
+        "git looks for this repository's hooks in {} (core.hooksPath), which other repositories share",
+        hooks.display()
+    );
+    Err(Failure::unchanged(what)
+        .nothing_changed()
+        .next("git config core.hooksPath hooks", "gives this repository its own hooks")
+        .next("the same command with --hooks-dir DIR", "if the server calls hooks in DIR"))
 }
 
 fn answer(
@@ -245,14 +320,20 @@ pub fn run_one(globals: &Globals, ui: &Ui, args: &HookArgs) -> Exit {
         PRE_RECEIVE => {
             let nothing = || Err("what is pushed cannot be read".to_owned());
             let judged = input().map_or_else(nothing, |lines| guard::receive(&caller.dir, &lines));
-            let refused = judged.unwrap_or_else(|why| vec![format!("the push is refused: {why}")]);
-            refused.iter().for_each(|line| say(line));
-            return if refused.is_empty() { Exit::Done } else { Exit::Refused };
+            return told(judged, &say);
+        }
+        UPDATE => {
+            let judged = match args.args.as_slice() {
+                [name, old, new] => guard::receive(&caller.dir, &format!("{old} {new} {name}\n")),
+                _ => Err("git does not say which ref is pushed".to_owned()),
+            };
+            return told(judged, &say);
         }
         POST_RECEIVE => {
             let say = |line: &str| ui.cry(&escape(line));
             match input().map_or(Ok(None), |lines| receive::begin(&caller.dir, &lines)) {
-                Ok(Some(under_way)) => under_way.follow(&mut |line| say(line)),
+                Ok(Some(Begun::UnderWay(under_way))) => under_way.follow(&mut |line| say(line)),
+                Ok(Some(Begun::Queued(line))) => say(&line),
                 Ok(None) => {}
                 Err(why) => say(&format!("NOT DEPLOYED: {why}")),
             }
@@ -273,10 +354,17 @@ pub fn run_one(globals: &Globals, ui: &Ui, args: &HookArgs) -> Exit {
     Exit::Done
 }
 
-/// What git says to a hook; no push is larger.
+/// Says what the guard of a server refuses.
+fn told(judged: Result<Vec<String>, String>, say: &dyn Fn(&str)) -> Exit {
+    let refused = judged.unwrap_or_else(|why| vec![format!("the push is refused: {why}")]);
+    refused.iter().for_each(|line| say(line));
+    if refused.is_empty() { Exit::Done } else { Exit::Refused }
+}
+
+/// What git says to a hook, whole: a part of it would leave refs out. No honest push is larger.
 fn input() -> Option<String> {
     const MOST: u64 = 64 << 20;
     let mut text = String::new();
-    std::io::stdin().lock().take(MOST).read_to_string(&mut text).ok()?;
-    Some(text)
+    std::io::stdin().lock().take(MOST + 1).read_to_string(&mut text).ok()?;
+    (text.len() as u64 <= MOST).then_some(text)
 }

@@ -133,6 +133,14 @@ fn append_kept(
     entries.last().is_some_and(|first| first.record.seq == Seq::FIRST)
 }
 
+/// The newest entry of a chain by its head; nothing below it is read.
+///
+/// # Errors
+/// As [`walk`].
+pub(super) fn newest(git: &Git, head: &Oid, writer: &WriterId) -> Result<Entry, LedgerError> {
+    Ok(entry(git, &git.commit(head)?, writer)?.0)
+}
+
 fn entry(git: &Git, commit: &Commit, writer: &WriterId) -> Result<(Entry, Vec<u8>), LedgerError> {
     let name = || format!("record of {writer} at {}", commit.id.short());
     let broken =

@@ -33,7 +33,7 @@ pub use entry::{
 pub use fold::{Held, History, Pinned, Promotion, ServedSpan, ServingState};
 pub use fsck::{ChainSummary, Examined, Finding, FindingKind, Scope, examine, repair_stable_tags};
 pub use project::{Projecting, project};
-pub use pushed::{PushedRef, check_pushed, only_adds};
+pub use pushed::{CHAINS, PushedRef, check_pushed, only_adds};
 pub use queue::{queue_dir, queued, queued_drafts, recorded};
 pub use reading::Reading;
 pub use seen::{read_as_seen, restore_chains};

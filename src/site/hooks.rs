@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fs, str};
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,8 @@ use super::bound::Site;
 use crate::model::Digest;
 use crate::system::files;
 use crate::system::git::Git;
-use crate::system::process::own_program;
+use crate::system::process::{Invocation, own_program, telling_lines};
+use crate::system::user::Account;
 
 /// The hooks of a checkout: those that tell of HEAD being moved, and the one before a push.
 const CHECKOUT: [&str; 4] = ["post-checkout", "post-merge", "post-rewrite", PRE_PUSH];
@@ -22,8 +24,14 @@ pub const PRE_PUSH: &str = "pre-push";
 /// Called on a server before a push is taken.
 pub const PRE_RECEIVE: &str = "pre-receive";
 
+/// Called on a server for each ref of a push by itself.
+pub const UPDATE: &str = "update";
+
 /// Called on a server once a push was taken.
 pub const POST_RECEIVE: &str = "post-receive";
+
+/// In a bare repository: what [`Server::queue_file`] is called.
+const QUEUE: &str = "gitroll-pushed";
 
 /// What begins and ends gitroll's lines in a file.
 const BEGIN: &str = "# gitroll begin";
@@ -83,6 +91,9 @@ pub struct InstalledFile {
     pub name: String,
     /// Where it is.
     pub path: PathBuf,
+    /// The directory of the binding that its lines name, where they name one: work trees of one repository share hooks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<PathBuf>,
     /// What was there before.
     pub before: Before,
     /// What was written.
@@ -136,7 +147,7 @@ pub fn install(site: &Site) -> io::Result<Installed> {
             take_out(&state, &old)?;
             now.files.retain(|file| file.name != name);
         }
-        let lines = lines(name, &site.binding.dir);
+        let lines = Lines { text: lines(name, &site.binding.dir), home: Some(&site.binding.dir) };
         if now.behind.is_some() {
             call_behind(&now, name, &path)?;
         }
@@ -190,7 +201,7 @@ pub fn uninstall_of(state: &Path) -> io::Result<Vec<PathBuf>> {
     let Some(installed) = installed(state) else { return Ok(Vec::new()) };
     let mut changed = Vec::new();
     for file in &installed.files {
-        take_out_of_aside(&file.path)?;
+        take_out_of_aside(file)?;
         if !take_out(state, file)? {
             changed.push(file.path.clone());
         }
@@ -198,15 +209,18 @@ pub fn uninstall_of(state: &Path) -> io::Result<Vec<PathBuf>> {
     for path in ["hooks.json", "hooks.log", "head", "receive.toml", "receive.lock"] {
         remove(&state.join(path))?;
     }
+    if let Some(git_dir) = state.parent().filter(|_| installed.stable.is_some()) {
+        remove(&git_dir.join(QUEUE))?;
+    }
     match fs::remove_dir_all(kept_dir(state)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(changed),
     }
 }
 
-/// Whether a file of hooks has gitroll's lines in it.
-pub fn is_ours(path: &Path) -> bool {
-    files::read_plain(path, MOST_BYTES).is_ok_and(|bytes| block_in(&bytes).is_some())
+/// Whether a file has gitroll's lines in it, those that name `home` where it is given.
+fn is_ours(path: &Path, home: Option<&Path>) -> bool {
+    files::read_plain(path, MOST_BYTES).is_ok_and(|bytes| block_in(&bytes, home).is_some())
 }
 
 impl Installed {
@@ -238,7 +252,8 @@ impl InstalledFile {
     /// its state now.
     pub fn state(&self) -> HookState {
         // pre-commit calls what it found before it.
-        let there = is_ours(&self.path) || is_ours(&with_end(&self.path, LEGACY));
+        let home = self.home.as_deref();
+        let there = is_ours(&self.path, home) || is_ours(&with_end(&self.path, LEGACY), home);
         match (there, &self.before) {
             (false, _) => HookState::Lost,
             (true, Before::Absent) => HookState::Alone,
@@ -337,7 +352,7 @@ fn place(git: &Git, name: &str, now: &Installed) -> (PathBuf, bool) {
         // What is in `_` is written again by every install of packages.
         let path = above.join(name);
         let noted = now.find(name).is_some_and(|file| file.path == path);
-        if path.symlink_metadata().is_err() || noted && is_ours(&path) {
+        if path.symlink_metadata().is_err() || noted && is_ours(&path, None) {
             return (path, true);
         }
     }
@@ -349,10 +364,12 @@ fn lines(name: &str, binding: &Path) -> String {
     const AFTER: &str = include_str!("../../hooks/after");
     const BEFORE_PUSH: &str = include_str!("../../hooks/pre-push");
     const GUARD: &str = include_str!("../../hooks/pre-receive");
+    const GUARD_OF_ONE: &str = include_str!("../../hooks/update");
     const AFTER_RECEIVE: &str = include_str!("../../hooks/post-receive");
     let text = match name {
         PRE_PUSH => BEFORE_PUSH,
         PRE_RECEIVE => GUARD,
+        UPDATE => GUARD_OF_ONE,
         POST_RECEIVE => AFTER_RECEIVE,
         _ => AFTER,
     };
@@ -383,6 +400,15 @@ impl Server {
         let dir = std::path::absolute(git_dir).ok()?.join("gitroll");
         let stable = installed(&dir)?.stable?;
         Some(Self { dir, stable })
+    }
+
+    /// Whether the guard itself is installed and in its place.
+    pub fn is_guarded(&self) -> bool {
+        let installed = installed(&self.dir);
+        let mut guard = installed.iter().flat_map(Installed::hooks);
+        guard.any(|hook| {
+            [PRE_RECEIVE, UPDATE].contains(&hook.name.as_str()) && hook.state() != HookState::Lost
+        })
     }
 
     /// The git directory.
@@ -417,42 +443,91 @@ impl Server {
         Ok(Some(file.receive))
     }
 
+    /// Where it is said which commit waits to be deployed by the account that the checkout belongs to: everyone may read
+    /// it.
+    pub fn queue_file(&self) -> PathBuf {
+        self.git_dir().join(QUEUE)
+    }
+
     fn receive_file(&self) -> PathBuf {
         self.dir.join("receive.toml")
     }
 
+    /// Where git looks for the hooks of this repository: `core.hooksPath`, whoever set it, else its own directory.
+    ///
+    /// # Errors
+    /// When git cannot say it.
+    pub fn hooks_dir(&self) -> io::Result<PathBuf> {
+        let mut run = Invocation::new("git", self.git_dir());
+        run.args = ["rev-parse", "--git-path", "hooks"].map(Into::into).to_vec();
+        for name in ["PATH", "HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"] {
+            run.env.extend(std::env::var_os(name).map(|value| (name.into(), value)));
+        }
+        run.limit = Duration::from_secs(20);
+        let done = run.run().map_err(io::Error::other)?;
+        if !done.success() {
+            return Err(io::Error::other(telling_lines(&done.stderr, 2).join("; ")));
+        }
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        Ok(self.git_dir().join(said.trim_end_matches('\n')))
+    }
+
     /// Puts gitroll's lines into the hooks of a bare repository: the guard where there are keys to trust, and what
-    /// deploys a push where `receive` says what.
+    /// deploys a push where `wanted` says what.
     ///
     /// # Errors
     /// As [`install`].
-    pub fn install(
-        &self,
-        trust: Option<&[u8]>,
-        receive: Option<&Receive>,
-        hooks: &Path,
-    ) -> io::Result<()> {
+    pub fn install(&self, wanted: &ServerHooks<'_>) -> io::Result<()> {
         files::make_private_dir(&self.dir)?;
-        if let Some(trust) = trust {
+        if let Some(trust) = wanted.trust {
             files::write_durably(&self.trust_file(), trust, 0o600)?;
         }
-        if let Some(receive) = receive {
+        if let Some(roles) = wanted.roles {
+            files::write_durably(&self.dir.join("roles.toml"), roles, 0o600)?;
+        }
+        if let Some(receive) = wanted.receive {
             let file = ReceiveFile { receive: receive.clone() };
             let text = toml::to_string(&file).map_err(io::Error::other)?;
             files::write_durably(&self.receive_file(), text.as_bytes(), 0o600)?;
         }
         let mut now = installed(&self.dir).unwrap_or_default();
         now.stable = Some(self.stable.clone());
-        let wanted = [
-            (PRE_RECEIVE, self.trust_file().exists()),
+        let guard = self.trust_file().exists();
+        let all = [
+            (PRE_RECEIVE, guard && !wanted.each_ref),
+            (UPDATE, guard && wanted.each_ref),
             (POST_RECEIVE, self.receive_file().exists()),
         ];
-        for (name, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
-            let lines = lines(name, &self.dir);
-            put_in(&self.dir, &mut now, name, &hooks.join(name), &lines, Where::AtBegin)?;
+        for (name, is_wanted) in all {
+            let path = wanted.hooks.join(name);
+            // The guard is in one of two hooks, and in one place.
+            if let Some(old) = now.find(name).filter(|old| !is_wanted || old.path != path).cloned()
+            {
+                take_out(&self.dir, &old)?;
+                now.files.retain(|file| file.name != name);
+            }
+            if is_wanted {
+                let lines = Lines { text: lines(name, &self.dir), home: None };
+                put_in(&self.dir, &mut now, name, &path, &lines, Where::AtBegin)?;
+            }
         }
         now.save(&self.dir)
     }
+}
+
+/// What goes into the hooks of a bare repository.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerHooks<'a> {
+    /// Who may sign, in `allowed_signers` format; as before where left out.
+    pub trust: Option<&'a [u8]>,
+    /// Who may do what, as `roles.toml` says it; as before where left out.
+    pub roles: Option<&'a [u8]>,
+    /// What is deployed; as before where left out.
+    pub receive: Option<&'a Receive>,
+    /// The guard judges each ref by itself, in git's `update` hook.
+    pub each_ref: bool,
+    /// Where the hooks lie.
+    pub hooks: &'a Path,
 }
 
 /// `[receive]` of a server's `receive.toml`.
@@ -466,6 +541,15 @@ pub struct Receive {
     /// What that checkout calls this repository.
     #[serde(default = "origin")]
     pub remote: String,
+}
+
+impl Receive {
+    /// The account that the checkout belongs to, where this process cannot deploy into it: it is neither that account nor
+    /// root.
+    pub fn other_owner(&self) -> Option<String> {
+        let (own, owner) = (Account::current(), Account::owner_of(&self.checkout).ok()?);
+        (own.uid != 0 && own.uid != owner.uid).then_some(owner.name)
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -487,14 +571,22 @@ enum Where {
     AtEnd,
 }
 
+/// What goes into a file.
+struct Lines<'a> {
+    text: String,
+    /// What tells them from those of another work tree, see [`InstalledFile::home`].
+    home: Option<&'a Path>,
+}
+
 fn put_in(
     state: &Path,
     now: &mut Installed,
     name: &str,
     path: &Path,
-    lines: &str,
+    lines: &Lines<'_>,
     at: Where,
 ) -> io::Result<()> {
+    let Lines { text: lines, home } = lines;
     let there = match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
@@ -504,8 +596,10 @@ fn put_in(
         Ok(_) => Some((Vec::new(), 0o755)),
     };
     if let (Some((bytes, mode)), Some(file)) = (&there, now.find(name).cloned())
-        && let Some(block) = block_in(bytes)
+        // What an earlier version wrote does not say whose it is.
+        && let Some(block) = block_in(bytes, file.home.as_deref())
     {
+        let file = InstalledFile { home: home.map(Path::to_owned), ..file };
         // Installed already, perhaps by another version or from another place.
         if &bytes[block.clone()] != lines.as_bytes() {
             let new = [&bytes[..block.start], lines.as_bytes(), &bytes[block.end..]].concat();
@@ -513,6 +607,8 @@ fn put_in(
             let written =
                 if Digest::of(bytes) == file.written { Digest::of(&new) } else { file.written };
             now.note(state, InstalledFile { written, ..file })?;
+        } else if now.find(name) != Some(&file) {
+            now.note(state, file)?;
         }
         return Ok(());
     }
@@ -552,7 +648,9 @@ fn put_in(
     }
     let written = Digest::of(&new);
     let beside = before == Before::Beside;
-    let file = InstalledFile { name: name.to_owned(), path: path.to_owned(), before, written };
+    let home = home.map(Path::to_owned);
+    let file =
+        InstalledFile { name: name.to_owned(), path: path.to_owned(), home, before, written };
     // Noted first: what is noted and not there is merely lost.
     now.note(state, file)?;
     if beside {
@@ -572,7 +670,7 @@ fn take_out(state: &Path, file: &InstalledFile) -> io::Result<bool> {
         }
         Err(error) => return Err(error),
     };
-    let Some(block) = block_in(&bytes) else { return Ok(false) };
+    let Some(block) = block_in(&bytes, file.home.as_deref()) else { return Ok(false) };
     let untouched = Digest::of(&bytes) == file.written;
     match &file.before {
         Before::Absent if untouched => remove(&file.path)?,
@@ -587,13 +685,22 @@ fn take_out(state: &Path, file: &InstalledFile) -> io::Result<bool> {
             let _ = aside.parent().map(fs::remove_dir);
         }
         Before::Beside => return Ok(false),
+        Before::Absent | Before::Script { .. }
+            if file.home.is_some() && without(&bytes, &block) == SHEBANG.as_bytes() =>
+        {
+            // Another work tree's lines were there, and are gone.
+            remove(&file.path)?;
+        }
         Before::Absent | Before::Script { .. } => {
             let mode = file.path.metadata()?.permissions().mode() & 0o7777;
-            let rest = [&bytes[..block.start], &bytes[block.end..]].concat();
-            files::write_durably(&file.path, &rest, mode)?;
+            files::write_durably(&file.path, &without(&bytes, &block), mode)?;
         }
     }
     Ok(untouched)
+}
+
+fn without(bytes: &[u8], block: &std::ops::Range<usize>) -> Vec<u8> {
+    [&bytes[..block.start], &bytes[block.end..]].concat()
 }
 
 const EXCLUDE: &str = "exclude";
@@ -603,22 +710,37 @@ fn hide(site: &Site, now: &mut Installed, below: &Path) -> io::Result<()> {
     let path = site.git.exclude_file();
     let pattern = format!("/{}\n", below.display());
     let there = files::read_plain(&path, MOST_BYTES).unwrap_or_default();
-    let before = block_in(&there).map(|block| String::from_utf8_lossy(&there[block]).into_owned());
-    let lines = match before {
+    let before = block_in(&there, None);
+    let before = before.map(|block| String::from_utf8_lossy(&there[block]).into_owned());
+    let text = match before {
         Some(lines) if lines.contains(&pattern) => return Ok(()),
         Some(lines) => lines.replace(END, &format!("{pattern}{END}")),
         None => {
             format!("{BEGIN}: hooks that `gitroll hooks uninstall` takes out again\n{pattern}{END}")
         }
     };
+    let lines = Lines { text, home: None };
     put_in(&site.state(), now, EXCLUDE, &path, &lines, Where::AtEnd)
 }
 
-/// Where gitroll's lines stand.
-fn block_in(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
-    let find = |what: &str| bytes.windows(what.len()).position(|part| part == what.as_bytes());
-    let (begin, end) = (find(BEGIN)?, find(END)?);
-    (begin < end).then(|| begin..end + END.len())
+/// Where gitroll's lines are: the first ones, or those that name `home`.
+fn block_in(bytes: &[u8], home: Option<&Path>) -> Option<std::ops::Range<usize>> {
+    let find = |what: &str, from: usize| {
+        let at = bytes[from..].windows(what.len()).position(|part| part == what.as_bytes())?;
+        Some(from + at)
+    };
+    let named = home.map(|home| format!("GITROLL_HOME='{}'", quoted(home)));
+    let mut from = 0;
+    while let Some(begin) = find(BEGIN, from) {
+        let end = find(END, begin)? + END.len();
+        let block = begin..end;
+        let is_it = |named: &String| String::from_utf8_lossy(&bytes[begin..end]).contains(named);
+        if named.as_ref().is_none_or(is_it) {
+            return Some(block);
+        }
+        from = end;
+    }
+    None
 }
 
 /// Whether it is a script that a POSIX shell reads.
@@ -652,12 +774,12 @@ fn aside(path: &Path) -> PathBuf {
 }
 
 /// Takes gitroll's lines out of what another tool set aside; a file of nothing else goes.
-fn take_out_of_aside(path: &Path) -> io::Result<()> {
+fn take_out_of_aside(file: &InstalledFile) -> io::Result<()> {
     for end in [LEGACY, OLD] {
-        let path = with_end(path, end);
+        let path = with_end(&file.path, end);
         let Ok(bytes) = files::read_plain(&path, MOST_BYTES) else { continue };
-        let Some(block) = block_in(&bytes) else { continue };
-        let rest = [&bytes[..block.start], &bytes[block.end..]].concat();
+        let Some(block) = block_in(&bytes, file.home.as_deref()) else { continue };
+        let rest = without(&bytes, &block);
         if rest == SHEBANG.as_bytes() {
             remove(&path)?;
         } else {

@@ -128,3 +128,158 @@ fn a_server_takes_what_is_signed_and_refuses_what_is_forged_moved_or_deleted() {
     assert!(!server.server.bare.join("hooks/pre-receive").exists());
     server.push(&["light-stable"]).exit(0);
 }
+
+/// `SHA256:…` of a public key.
+fn fingerprint_of(host: &TestEnvironment, public: &Path) -> String {
+    let listed = host.run("ssh-keygen", &["-l", "-f", public.to_str().expect("UTF-8")]);
+    listed.exit(0).text().split(' ').nth(1).expect("bits, fingerprint, comment").to_owned()
+}
+
+#[test]
+fn a_server_refuses_names_that_stand_in_the_way_another_apps_history_and_who_lacks_the_role() {
+    let host = TestEnvironment::new();
+    let s = two_releases(&host);
+    let chain = own_chain(&s);
+    let server = Guarded::of(s);
+    let s = &server.s;
+    let trust = host.path("signers");
+    let own = fs::read_to_string(host.path("gitroll/trust")).expect("init wrote it");
+    // A release manager's key, and one of a build server that may deploy.
+    let key = |name: &str| {
+        let path = host.path(name);
+        let file = path.to_str().expect("UTF-8").to_owned();
+        host.run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &file]).exit(0);
+        let public = fs::read_to_string(path.with_extension("pub")).expect("it was made");
+        let words: Vec<&str> = public.split(' ').take(2).collect();
+        (file, format!("{name}@example.org namespaces=\"git\" {}\n", words.join(" ")))
+    };
+    let ((ci, of_ci), (ana, of_ana)) = (key("ci"), key("ana"));
+    let place = trust.to_str().expect("UTF-8");
+    fs::write(&trust, "no key at all\n").expect("ours");
+    server.install(&["--trust", place]).exit(1).stderr_has("allowed_signers");
+    fs::write(&trust, "# nobody\n").expect("ours");
+    server.install(&["--trust", place]).exit(1).stderr_has("lists no key");
+    fs::write(&trust, format!("{own}{of_ci}{of_ana}")).expect("ours");
+    let prints = [host.path("gitroll/key.pub"), host.path("ci.pub"), host.path("ana.pub")];
+    let [web, ci_print, ana_print] = prints.map(|path| fingerprint_of(&host, &path));
+    let roles = host.path("server-roles");
+    let gives =
+        |key: &str, roles: &str| format!("[[key]]\nfingerprint = {key:?}\nroles = [{roles}]\n");
+    fs::write(&roles, "[[key]]\nrole = 1\n").expect("ours");
+    let given = ["--trust", place, "--roles", roles.to_str().expect("UTF-8")];
+    server.install(&given).exit(1).stderr_has("line 2");
+    let text = [
+        gives(&web, "\"deploy\", \"back\", \"promote\""),
+        gives(&ci_print, "\"deploy\""),
+        gives(&ana_print, "\"promote\""),
+    ];
+    fs::write(&roles, text.concat()).expect("ours");
+    // Where git looks for hooks elsewhere, what lies in `hooks` guards nothing.
+    let bare = server.server.bare.to_str().expect("UTF-8").to_owned();
+    let hooks_path = |args: &[&str]| {
+        host.run("git", &[&["-C", &bare, "config", "core.hooksPath"], args].concat()).exit(0);
+    };
+    hooks_path(&["/srv/hooks-of-all"]);
+    server
+        .install(&given)
+        .exit(1)
+        .stderr_has("/srv/hooks-of-all")
+        .stderr_has("core.hooksPath hooks");
+    hooks_path(&["own-hooks"]);
+    server.install(&given).exit(0).stdout_has("own-hooks/pre-receive");
+    let light = s.app.git(&["tag", "--no-sign", "light-stable"]);
+    assert_eq!(light, "");
+    server.refuses(&["light-stable"], "light-stable is a lightweight tag");
+    host.run("git", &["-C", &bare, "config", "--unset", "core.hooksPath"]).exit(0);
+    server.install(&given).exit(0).stdout_has("hooks/pre-receive");
+    assert!(!server.server.bare.join("own-hooks/pre-receive").exists(), "it is in one place");
+
+    // Whoever takes the name of a directory keeps every record out that comes later.
+    let head = s.app.head();
+    for name in [
+        "refs/gitroll",
+        "refs/gitroll/production",
+        "refs/gitroll/production/ledger",
+        "refs/tags/gitroll",
+        "refs/notes/gitroll",
+        "refs/notes/gitroll/production",
+        "refs/tags/v2.0.0-stable/x",
+    ] {
+        server.refuses(&[&format!("{head}:{name}")], "takes a name that");
+    }
+    server.refuses(&[&format!("{head}:refs/tags/gitroll/production")], "is not a record");
+    let writer = chain.rsplit('/').next().expect("a writer");
+    let notes = format!("refs/notes/gitroll/production/{writer}");
+    server.refuses(&[&format!("{notes}:{notes}/x")], "takes a name that");
+    let odd = "refs/tags/$(touch${IFS}x)\u{202e}\u{e9}-stable";
+    let refused = server.push(&[&format!("{head}:{odd}")]);
+    refused.fails().stderr_has("is a lightweight tag").stderr_lacks("-s $(touch");
+    let said = refused.stderr.lines().filter(|line| line.starts_with("remote: gitroll"));
+    assert!(said.clone().count() == 1 && said.clone().all(|line| !line.contains('\u{202e}')));
+    assert!(!server.server.bare.join("x").exists());
+
+    // What a key may not do does not come in, whoever pushes it.
+    let sign = |file: &str, name: &str| {
+        let key = format!("user.signingKey={file}");
+        s.app.git(&["-c", "gpg.format=ssh", "-c", &key, "tag", "-s", "-m", "x", name]);
+    };
+    sign(&ci, "by-ci-stable");
+    sign(&ana, "by-ana-stable");
+    let lacks = format!("{ci_print} does not have the role promote");
+    server.refuses(&["by-ci-stable"], &lacks);
+    server.push(&["by-ana-stable", &chain]).exit(0);
+    host.gitroll(&["mark", "bad", "HEAD~1", "--reason", "r"]).exit(0);
+    server.refuses(&[&chain], "does not have the role mark");
+    let judged = s.app.git(&["rev-parse", &chain]);
+    let marked = s.app.git(&["for-each-ref", "--format=%(refname)", "refs/tags/gitroll"]);
+    for tag in marked.lines().filter(|tag| tag.ends_with("-mark")) {
+        server.refuses(&[tag], "does not have the role mark");
+    }
+
+    // The same key signs for two apps: the history of one is none of the other.
+    let other = host.path("other");
+    let there = other.to_str().expect("UTF-8");
+    host.run("git", &["clone", "-q", s.app.dir.to_str().expect("UTF-8"), there]).exit(0);
+    let config = fs::read_to_string(other.join("gitroll.toml")).expect("the app has one");
+    assert!(config.contains("name = \"plain-app\""), "{config}");
+    let config = config.replacen("name = \"plain-app\"", "name = \"till\"", 1);
+    fs::write(other.join("gitroll.toml"), config).expect("ours");
+    host.run("git", &["-C", there, "commit", "-q", "-am", "another app"]).exit(0);
+    let mut init = host.gitroll_command(&["init", "--yes", "--environment", "production"]);
+    init.current_dir(&other).env("GITROLL_HOME", host.path("gitroll-2"));
+    let told = Answer::of(init, std::time::Duration::from_secs(60));
+    told.exit(0);
+    let of_other =
+        host.run("git", &["-C", there, "for-each-ref", "--format=%(refname)", "refs/gitroll"]);
+    let of_other = of_other.exit(0).text().to_owned();
+    let public = fs::read_to_string(host.path("gitroll-2/trust")).expect("init wrote it");
+    let binding = server.server.bare.join("gitroll");
+    let both = fs::read_to_string(binding.join("trust")).expect("installed") + &public;
+    fs::write(binding.join("trust"), both).expect("ours");
+    let second = fingerprint_of(&host, &host.path("gitroll-2/key.pub"));
+    let more = fs::read_to_string(binding.join("roles.toml")).expect("installed");
+    fs::write(binding.join("roles.toml"), more + &gives(&second, "\"deploy\"")).expect("ours");
+    let push = host.run("git", &["-C", there, "push", "-q", &server.server.url, &of_other]);
+    push.fails().stderr_has("it is of app till, not plain-app");
+
+    // Ref by ref: what is refused keeps nothing else out.
+    server.install(&["--each-ref"]).exit(0).stdout_has("hooks/update").stdout_lacks("pre-receive");
+    assert!(!server.server.bare.join("hooks/pre-receive").exists());
+    s.app.git(&["tag", "--no-sign", "nightly"]);
+    let some = server.push(&["nightly", "light-stable", &chain]);
+    some.fails().stderr_has("light-stable is a lightweight tag").stderr_has("role mark");
+    let refs = server.refs();
+    assert!(refs.contains("refs/tags/nightly") && !refs.contains("light-stable"), "{refs}");
+    assert!(!refs.contains(judged.trim()), "{refs}");
+    for file in ["roles.toml", "revoked"] {
+        let path = binding.join(file);
+        if file == "revoked" {
+            fs::write(&path, "").expect("ours");
+        }
+        set_mode(&path, 0o666);
+        server.refuses(&["HEAD:refs/heads/topic"], &format!("{file}: others may write it"));
+        set_mode(&path, 0o600);
+    }
+    host.gitroll_in(&server.server.bare, &["hooks", "uninstall", "--server"]).exit(0);
+    assert!(!server.server.bare.join("hooks/update").exists());
+}

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::model::Person;
 use crate::system::process;
+use crate::system::user::Account;
 
 use super::config::Origin;
 use super::repository::{Git, GitError};
@@ -39,9 +40,20 @@ impl Git {
             None => (said(Origin::User), false),
         };
         match path {
-            Some(path) => (self.top.join(path), own),
+            Some(path) => (self.top.join(self.at_home(&path)), own),
             None => (self.common_dir.join("hooks"), false),
         }
+    }
+
+    /// A path as git's configuration writes it: `~` is this user's home directory, `~name` another one's.
+    fn at_home(&self, path: &str) -> PathBuf {
+        let Some(below) = path.strip_prefix('~') else { return PathBuf::from(path) };
+        let (name, rest) = below.split_once('/').unwrap_or((below, ""));
+        let home = match name {
+            "" => self.environment.get("HOME").map(PathBuf::from),
+            name => Account::named(name).map(|account| account.home),
+        };
+        home.map_or_else(|| PathBuf::from(path), |home| home.join(rest))
     }
 
     /// A directory of hooks of gitroll's own, which may stand before another one.
