@@ -130,8 +130,12 @@ pub fn check_pushed(
 fn stable_tag(git: &Git, trust: &Trust<'_>, tag: &str, id: &Oid) -> Result<(), String> {
     let sign =
         quoted(tag).map_or_else(|| "git tag -s".to_owned(), |tag| format!("git tag -s {tag}"));
-    let Ok(object) = git.object(id, ObjectKind::Tag, MOST_BYTES) else {
-        return Err(format!("{tag} is a lightweight tag, not signed: {sign}"));
+    let object = match git.object(id, ObjectKind::Tag, MOST_BYTES) {
+        Ok(object) => object,
+        Err(_) if git.commit(id).is_ok() => {
+            return Err(format!("{tag} is a lightweight tag, not signed: {sign}"));
+        }
+        Err(error) => return Err(format!("{tag}: {error}")),
     };
     let head = String::from_utf8_lossy(&object);
     let mut lines = head.lines();

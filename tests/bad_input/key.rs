@@ -238,7 +238,7 @@ fn the_key_that_git_signs_with_is_used_as_git_uses_it() {
     let mut agent = host.command("ssh-agent");
     agent.args(["-D", "-a", place]).stdout(std::process::Stdio::null());
     let _agent = Agent(agent.spawn().expect("ssh-agent is part of OpenSSH"));
-    host.set("SSH_AUTH_SOCK", place.to_owned());
+    host.set("SSH_AUTH_SOCK", place);
     // 1: it answers, and holds nothing yet.
     wait_until("the agent answers", || host.run("ssh-add", &["-l"]).code == Some(1));
     host.run("ssh-add", &["-q", key.to_str().expect("UTF-8")]).exit(0);

@@ -239,7 +239,7 @@ fn an_agent_that_never_answers_holds_no_rollback_up() {
     host.run("ssh-keygen", &["-q", "-p", "-P", "", "-N", "secret words", "-f", place]).exit(0);
     let socket = host.path("agent");
     let listener = std::os::unix::net::UnixListener::bind(&socket).expect("a short path");
-    host.set("SSH_AUTH_SOCK", socket.to_str().expect("UTF-8").to_owned());
+    host.set("SSH_AUTH_SOCK", socket.to_str().expect("UTF-8"));
     let began = std::time::Instant::now();
     let terminal = host.gitroll_on_terminal(&["back", "--yes", "--reason", "errors"]);
     let (code, screen) = terminal.finish();
