@@ -218,6 +218,7 @@ fn nothing_is_overwritten_where_two_histories_do_not_fit() {
     let doctor = host.gitroll(&["doctor"]);
     doctor.stdout_has("records of this host that are not here").stdout_has("--new-writer");
     doctor.stdout_lacks("git push").stdout_lacks("not on origin");
+    doctor.stdout_has("protects stable tags and records: anyone who pushes can move them");
 
     // It went on all the same: two histories of one writer.
     let went_on = s.release("1.1.0", Behaviour::Good);

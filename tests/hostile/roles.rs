@@ -25,6 +25,8 @@ fn a_key_that_may_deploy_cannot_promote() {
     give(&host, &key, "\"deploy\", \"back\"");
     let listed = host.gitroll(&["trust", "list"]);
     listed.exit(0).stdout_has("deploy, back");
+    let doctor = host.gitroll(&["doctor"]);
+    doctor.stdout_has("no trusted key has the role promote: nobody can promote");
     let before = s.app.state();
     for (args, role) in [
         (&["promote", "--as", "v1.1.1", "--yes"] as &[&str], "promote"),
