@@ -51,10 +51,10 @@ fn with_ssh(binding: &Binding, payload: &[u8]) -> Result<Vec<u8>, String> {
     let key = &binding.signing.key;
     let kind = KeyFile::at(key)
         .map_err(|error| format!("the signing key {key} cannot be read ({error})"))?;
-    // As git takes it: of a public key the private one may be beside it.
+    // As git takes it: of a public key the private one may be beside it. One with a passphrase is the agent's.
     let beside = key.strip_suffix(".pub").filter(|_| kind == KeyFile::Public);
     let (key, kind) = match beside.map(|beside| (beside, KeyFile::at(beside))) {
-        Some((beside, Ok(kind @ (KeyFile::Private | KeyFile::Encrypted)))) => (beside, kind),
+        Some((beside, Ok(KeyFile::Private))) => (beside, KeyFile::Private),
         _ => (key.as_str(), kind),
     };
     let mut args = vec!["-Y", "sign", "-n", "git"];
