@@ -199,7 +199,10 @@ fn what_changed_outside_of_git_is_told_by_name_and_never_by_value() {
     let s = serving(&host);
     release(&s, "1.1.0");
     s.app.write(".env", "RELAY=down-tonight\nSENDER=shop-of-ours\nFAST=off\n");
-    host.gitroll(&["service", "restart", "web"]);
+    // It stays up, and does not answer as it should: that is said at once.
+    let restart = host.gitroll(&["service", "restart", "web"]);
+    restart.exit(1).stdout_has("✓ web  running").stdout_has("✓ search  200");
+    restart.stderr_has("every service is up, but ").stderr_has("gitroll status");
     let told = host.gitroll(&["status"]);
     told.exit(0).stdout_has("  changed   .env, today").stdout_has(": RELAY");
     told.stdout_lacks("SENDER").stdout_has("v1.0.0-stable reads the same .env");
@@ -292,6 +295,8 @@ fn a_part_that_fails_is_traced_to_the_deployment_that_brought_it_and_the_target_
     host.gitroll(&["targets"]).exit(0).stdout_has("skip: bad");
     // Only the part, where all else shall stay.
     fs::remove_file(host.path("search-fails")).expect("it is there");
+    let plan = host.gitroll(&["back", "--undo", "--plan"]);
+    plan.exit(0).stderr_has("v1.3.0 was failing when #7 left it: search 500");
     type_in(&s, "gitroll back --undo").exit(0);
     fs::write(host.path("search-fails"), "").expect("it is writable");
     host.gitroll(&["check"]).exit(1);

@@ -80,6 +80,9 @@ fn what_is_remembered_of_holds_makes_no_held_commit_a_target() {
     let wanted = |target: &BTreeMap<String, String>, at: usize| {
         target.get(&format!("\"{}\"", commits[at])).cloned().unwrap_or_default()
     };
+    // Who is told where `back` goes is told what it does not take.
+    let status = host.gitroll(&["status"]);
+    status.exit(0).stdout_has("passes over ").stdout_has(": bad (#").stdout_has(&commits[26][..7]);
     let all = judged(&host);
     assert_eq!(all.len(), 31, "each state once, with the one before that past");
     for at in 0..30 {

@@ -53,8 +53,8 @@ fn from_anywhere_the_apps_of_this_host_are_listed_and_one_is_chosen_by_name() {
     assert_eq!(two["result"]["apps"].as_array().map(Vec::len), Some(2), "{two:#}");
     host.gitroll_in(&away, &["--app", "plain-app", "status"])
         .exit(2)
-        .stderr_has("gitroll --app plain-app/production …")
-        .stderr_has("gitroll --app plain-app/staging …");
+        .stderr_has("gitroll --app plain-app/production status")
+        .stderr_has("gitroll --app plain-app/staging status");
 
     // One that was moved is told with what to do, and hides no other.
     fs::rename(&clone, host.path("moved")).unwrap();

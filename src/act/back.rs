@@ -504,7 +504,13 @@ fn to_what_was_left(
         ..Recorded::default()
     };
     let undoes = ledger::evidence(&session.site.git, entry).ok().and_then(|evidence| evidence.run);
-    let change = Change { recorded, undoes, ..Change::new(facts, Event::Back, to) };
+    let failing = diagnosis::last_rollback(session, &facts).filter(|last| !last.faults.is_empty());
+    let warnings = failing.map(|last| {
+        let faults = last.faults.join(", ");
+        format!("{} was failing when #{} left it: {faults}", to.name, last.record)
+    });
+    let warnings = warnings.into_iter().collect();
+    let change = Change { recorded, undoes, warnings, ..Change::new(facts, Event::Back, to) };
     Ok(change.asked_as_proven(&session.site, facts)?)
 }
 

@@ -138,7 +138,7 @@ impl From<OpenError> for Failure {
         let failure = Self::unchanged(error.to_string());
         match &error {
             OpenError::NotARepository(_) => {
-                failure.next("gitroll -C DIR …", "run it in the app's checkout")
+                failure.next("gitroll -C DIR …", "DIR is the app's checkout")
             }
             OpenError::Bare(_) => {
                 failure.next("git clone", "create a checkout, and run the command there")

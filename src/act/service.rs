@@ -9,9 +9,13 @@ use super::caller::Caller;
 use super::failure::Failure;
 use super::outcome::Status;
 use super::session::Session;
-use crate::config::{Config, Service};
+use crate::check::{self, Expectation, ObservedService};
+use crate::config::{Check, Config, Prove, Service};
 use crate::engine;
+use crate::model::CheckEvidence;
+use crate::plan::facts::Facts;
 use crate::service::{self, ServiceError};
+use crate::site::{expectation, observe_services};
 use crate::system::text::nearest;
 
 /// To do something about services.
@@ -28,6 +32,18 @@ pub enum ServiceAction {
     Stop,
     Restart,
     Status,
+}
+
+impl ServiceAction {
+    /// As it is typed.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Status => "status",
+        }
+    }
 }
 
 /// How one service is afterwards.
@@ -67,6 +83,8 @@ impl ServiceState {
 #[derive(Debug)]
 pub struct ServiceOutcome {
     pub states: Vec<ServiceState>,
+    /// After `start` and `restart`, where every service of the app is up: each check, asked until it passes once.
+    pub checks: Vec<CheckEvidence>,
     pub status: Status,
 }
 
@@ -75,6 +93,9 @@ const WATCHED: Duration = Duration::from_secs(2);
 
 /// From one look to the next.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// How long a check is asked at most after a start.
+const ASKED: Duration = Duration::from_secs(30);
 
 /// Does it, and looks how they are afterwards.
 ///
@@ -90,7 +111,8 @@ pub fn act_on_services(
     };
     let facts = session.facts()?;
     let config = &facts.accepted.config;
-    let chosen = chosen(&config.services, request.name.as_deref(), "service …")?;
+    let command = format!("service {}", request.action.word());
+    let chosen = chosen(&config.services, request.name.as_deref(), &command)?;
     let mut host = session.site.host(&facts.serving, &facts.deployment(&session.site));
     let starting = matches!(request.action, ServiceAction::Start | ServiceAction::Restart);
     let stopping = request.action == ServiceAction::Stop;
@@ -137,13 +159,43 @@ pub fn act_on_services(
         states.push(state);
     }
     let as_asked = |state: &ServiceState| state.stayed_up.unwrap_or(state.up != stopping);
-    let status = match states.iter().all(as_asked) {
-        true => Status::Done,
-        // What served before the restart does not any more.
-        false if served => Status::PersonNeeded,
-        false => Status::Unchanged,
+    let as_asked = states.iter().all(as_asked);
+    let checks = match starting && as_asked {
+        true => answers(&session, &facts),
+        false => Vec::new(),
     };
-    Ok(ServiceOutcome { states, status })
+    let status = match (as_asked, checks.iter().all(|check| check.passed)) {
+        (true, true) => Status::Done,
+        // What served before the restart does not any more.
+        (false, _) if served => Status::PersonNeeded,
+        _ => Status::Unchanged,
+    };
+    Ok(ServiceOutcome { states, checks, status })
+}
+
+/// Whether the app answers after a start: each check, until it passes once. None is asked while a service of the app
+/// is down, for somebody starts them one by one.
+fn answers(session: &Session, facts: &Facts) -> Vec<CheckEvidence> {
+    let (site, config) = (&session.site, &facts.accepted.config);
+    let deployment = facts.deployment(site);
+    let mut observe = || observe_services(site, config, &facts.serving, &deployment);
+    let up = |(_, state): &ObservedService| state.as_ref().is_ok_and(|state| state.up);
+    if config.app.prove == Prove::Weak || !observe().iter().all(up) {
+        return Vec::new();
+    }
+    let once = |check: &Check| Check {
+        passes: 1,
+        settle: Duration::ZERO,
+        timeout: check.timeout.min(ASKED),
+        ..check.clone()
+    };
+    let checks: Vec<Check> = config.checks.iter().map(once).collect();
+    if checks.is_empty() {
+        return Vec::new();
+    }
+    let expectation: Expectation = expectation(site, config, &facts.serving, &deployment, None);
+    let proof = check::prove(&checks, &expectation, &mut observe, &mut |_| {});
+    proof.checks.into_iter().filter(|check| check.skipped.is_none()).collect()
 }
 
 /// Watches services that were started: a program that falls over on its first request for a module does so within

@@ -312,9 +312,12 @@ fn fingerprint_of(binding: &Binding, name: &str) -> Result<String, Failure> {
         [only] => Ok((*only).to_owned()),
         [] => Err(Failure::unchanged(format!("no trusted key is {name:?}"))
             .next("gitroll trust list", "shows the fingerprints")),
-        several => Err(Failure::unchanged(format!("{name:?} has more than one key"))
-            .details(several.iter().map(|key| (*key).to_owned()))
-            .next("gitroll trust revoke SHA256:…", "names one of them")),
+        several => {
+            let failure = Failure::unchanged(format!("{name:?} has more than one key"));
+            Err(several.iter().fold(failure, |failure, key| {
+                failure.next(format!("gitroll trust revoke {key}"), "")
+            }))
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::model::{Narration, Oid, Seq};
 use crate::plan::facts::Facts;
 use crate::site::Site;
 use crate::system::git::GitError;
+use crate::system::text::quoted;
 
 /// A remote that has not answered a question about a few refs by then counts as away.
 const ASK_LIMIT: Duration = Duration::from_secs(20);
@@ -78,14 +79,23 @@ impl Asking<'_> {
         if !self.remotes.contains(&upstream.remote) {
             return Err(Failure::unchanged(format!("there is no remote {}", upstream.remote))
                 .detail(format!("[deploy] ref is {name:?}"))
-                .next("gitroll deploy REV", "deploys what is already here"));
+                .next(self.without_fetching(&name), "deploys what is already here"));
         }
         match self.branch_there(&upstream.remote, &upstream.branch) {
             Ok(there) => self.fetch(&upstream.remote, &upstream.branch, there),
-            Err(error) => Err(Failure::from(error)
-                .nothing_changed()
-                .next("gitroll deploy REV", "deploys what is already here, without fetching")),
+            Err(error) => Err(Failure::from(error).nothing_changed().next(
+                self.without_fetching(&name),
+                "deploys what is already here, without fetching",
+            )),
         }
+    }
+
+    /// The command that deploys a remote's branch as it was fetched last, or what is checked out.
+    fn without_fetching(&self, name: &str) -> String {
+        let fetched = format!("refs/remotes/{name}");
+        let there = matches!(self.site.git.find_ref(&fetched), Ok(Some(_)));
+        let rev = quoted(&fetched).filter(|_| there);
+        format!("gitroll deploy {}", rev.as_deref().unwrap_or("HEAD"))
     }
 
     fn named(&self, rev: &str) -> Result<Upstream, Failure> {

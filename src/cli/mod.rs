@@ -56,6 +56,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::act::publication;
 use crate::system::removal;
+use crate::system::text::typed as typed_words;
 use crate::ui::Ui;
 
 /// Git-native deployment and rollback: exit 0 means the intended version was observed serving.
@@ -242,7 +243,8 @@ pub fn main() -> Exit {
             answered(exit, cli.verb.as_ref(), &ui)
         }
         Err(failure) => {
-            let failure = explained(&cli.globals, &ui, failure);
+            let mut failure = explained(&cli.globals, &ui, failure);
+            failure.fill_in(&elsewhere_the_same());
             failure.print(&ui, name);
             ui.print_document(failure.exit().code());
             failure.exit()
@@ -252,6 +254,20 @@ pub fn main() -> Exit {
     publication::finish(&cli.globals.caller(&ui));
     removal::finish();
     exit
+}
+
+/// The words that were typed but for those that name the checkout, as they are typed again somewhere else.
+fn elsewhere_the_same() -> String {
+    let mut typed = Vec::new();
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "-C" | "--app" => drop(words.next()),
+            _ if word.starts_with("-C") || word.starts_with("--app=") => {}
+            _ => typed.push(word),
+        }
+    }
+    typed_words(&typed).filter(|typed| !typed.is_empty()).unwrap_or_else(|| "status".to_owned())
 }
 
 /// What waits for the end of an open run says how the host is meanwhile: whether that can wait, too.

@@ -10,6 +10,7 @@ use super::globals::Globals;
 use crate::act::service::{
     ServiceAction, ServiceOutcome, ServiceRequest, ServiceState, act_on_services,
 };
+use crate::model::CheckEvidence;
 use crate::ui::{Ui, escape, plural};
 
 /// Start, stop, restart or show the app's services
@@ -18,7 +19,7 @@ use crate::ui::{Ui, escape, plural};
   gitroll service status         show process ids and states
   gitroll service restart web    restart one service
 
-service starts what is in the tree now and proves nothing; use `gitroll check` for that.")]
+start and restart run what is in the tree now. They prove nothing; use `gitroll check` for that.")]
 pub struct ServiceArgs {
     /// Action
     #[arg(default_value = "status")]
@@ -40,9 +41,12 @@ enum Action {
 pub struct ServiceAnswer {
     /// Each service.
     pub services: Vec<ServiceState>,
+    /// After `start` and `restart`, where every service of the app is up: each check, asked until it passes once.
+    pub checks: Vec<CheckEvidence>,
 }
 
-/// Exits 1 when a service is not as asked for; 21 when one was up and does not stay up any more.
+/// Exits 1 when a service is not as asked for, or the app does not answer after a start; 21 when a service was up and
+/// does not stay up any more.
 pub fn run(globals: &Globals, ui: &Ui, args: &ServiceArgs) -> Result<Exit, Failure> {
     let action = match args.action {
         Action::Start => ServiceAction::Start,
@@ -51,7 +55,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ServiceArgs) -> Result<Exit, Failu
         Action::Status => ServiceAction::Status,
     };
     let request = ServiceRequest { action, name: args.name.clone() };
-    let ServiceOutcome { states, status } = act_on_services(&globals.caller(ui), &request)?;
+    let ServiceOutcome { states, checks, status } = act_on_services(&globals.caller(ui), &request)?;
     let wanted = args.action != Action::Stop;
     for state in &states {
         let as_asked = state.stayed_up.unwrap_or(state.up == wanted);
@@ -70,6 +74,10 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ServiceArgs) -> Result<Exit, Failu
             ui.line(&format!("    {} {}", ui.out.dim(&state.service), escape(line)));
         }
     }
+    for check in &checks {
+        let sign = if check.passed { ui.out.ok() } else { ui.out.bad() };
+        ui.line(&format!("{sign} {}  {}", check.check, escape(&check.last.answer)));
+    }
     let exit = Exit::from(status);
     let fell = states.iter().filter(|state| state.stayed_up == Some(false));
     let fell: Vec<&str> = fell.map(|state| state.service.as_str()).collect();
@@ -82,6 +90,17 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ServiceArgs) -> Result<Exit, Failu
             &[("gitroll status".to_owned(), "shows the reason and the command to type".to_owned())],
         );
     }
-    ui.document("service", exit.code(), &ServiceAnswer { services: states });
+    let failing: Vec<&str> =
+        checks.iter().filter(|c| !c.passed).map(|c| c.check.as_str()).collect();
+    if !failing.is_empty() {
+        let (what, code) = (failing.join(", "), exit.code());
+        let verb = if failing.len() == 1 { "fails" } else { "fail" };
+        ui.cry(&format!("{} every service is up, but {what} {verb} [{code}]", ui.err.bad()));
+        print_next_steps(
+            ui,
+            &[("gitroll status".to_owned(), "shows the reason and the command to type".to_owned())],
+        );
+    }
+    ui.document("service", exit.code(), &ServiceAnswer { services: states, checks });
     Ok(exit)
 }

@@ -27,8 +27,11 @@ use crate::plan::candidates;
 use crate::plan::facts::{Facts, HandMade};
 use crate::plan::{estimate, holds};
 use crate::site::Observed;
-use crate::target::Needed;
+use crate::target::{Needed, Standing};
 use crate::ui::{Ui, ago, clock_word, escape, plural, span};
+
+/// How many of the versions that `back` passes over are named.
+const SKIPPED_SHOWN: usize = 3;
 
 /// Show what serves, whether it is healthy, and where `back` would go
 #[derive(Debug, Args)]
@@ -123,6 +126,17 @@ pub struct BackTo {
     pub build: Vec<String>,
     /// About how long it will take, in milliseconds, from earlier runs.
     pub about_millis: Option<u64>,
+    /// The versions that it passes over, in order.
+    pub skipped: Vec<SkippedTarget>,
+}
+
+/// A version that `back` passes over.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SkippedTarget {
+    /// Its name.
+    pub name: String,
+    /// Why, in one line.
+    pub why: String,
 }
 
 /// A held commit.
@@ -213,7 +227,14 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
             _ => Vec::new(),
         };
         let about = estimate::about(site, facts, &build);
+        let skipped = found.skipped.iter().filter_map(|candidate| match &candidate.standing {
+            Standing::Skipped(reason) => {
+                Some(SkippedTarget { name: candidate.name.clone(), why: reason.to_string() })
+            }
+            _ => None,
+        });
         Some(BackTo {
+            skipped: skipped.collect(),
             name: found.chosen.name,
             commit: found.chosen.commit?,
             about_millis: about.and_then(|time| u64::try_from(time.as_millis()).ok()),
@@ -416,6 +437,10 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
             None => "no version: gitroll targets shows why".to_owned(),
         },
     );
+    let skipped = answer.back_to.iter().flat_map(|back| &back.skipped);
+    for skipped in skipped.take(SKIPPED_SHOWN) {
+        field("", &escape(&format!("passes over {}: {}", skipped.name, skipped.why)));
+    }
     let mut shown = Vec::new();
     for held in answer.held.iter().rev() {
         if shown.contains(&(&held.commit, &held.component)) {
