@@ -139,6 +139,16 @@ pub fn quoted(word: &str) -> Option<String> {
     Some(format!("'{}'", word.replace('\'', r"'\''")))
 }
 
+/// A command as it is typed into a shell; `None` if a word of it cannot be pasted.
+pub fn typed(argv: &[String]) -> Option<String> {
+    // An option of the command's own is as it is.
+    let plain =
+        |word: &String| word.strip_prefix('-').and_then(quoted).filter(|q| !q.contains('\''));
+    let one = |word: &String| plain(word).map(|rest| format!("-{rest}")).or_else(|| quoted(word));
+    let words: Option<Vec<String>> = argv.iter().map(one).collect();
+    words.map(|words| words.join(" "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
