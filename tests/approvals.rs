@@ -69,7 +69,8 @@ impl<'h> Laptop<'h> {
 
     fn key(&self) -> String {
         let keys = self.run(&["trust", "list", "--json"]).exit(0).json()["result"]["keys"].clone();
-        let own = |key: &&Value| key["principal"].as_str().is_some_and(|p| p.starts_with(self.name));
+        let own =
+            |key: &&Value| key["principal"].as_str().is_some_and(|p| p.starts_with(self.name));
         let keys = keys.as_array().expect("a list").clone();
         keys.iter().find(own).expect("its own")["fingerprint"].as_str().expect("text").to_owned()
     }
@@ -90,7 +91,8 @@ fn roles(host: &TestEnvironment, own: &str, others: &[(&Laptop<'_>, &[&str])]) {
 fn own_key(host: &TestEnvironment) -> String {
     let keys = host.gitroll(&["trust", "list", "--json"]).exit(0).json()["result"]["keys"].clone();
     let keys = keys.as_array().expect("a list").clone();
-    let own = keys.iter().find(|key| key["principal"].as_str().is_some_and(|p| p.starts_with("web-1")));
+    let own =
+        keys.iter().find(|key| key["principal"].as_str().is_some_and(|p| p.starts_with("web-1")));
     own.expect("its own")["fingerprint"].as_str().expect("text").to_owned()
 }
 
@@ -115,7 +117,8 @@ fn a_rollback_waits_for_two_people_with_their_roles_and_names_who_is_missing() {
     // Twice by one person.
     ben.run(&["approve", "--list", "--json"]).exit(0);
     let open = ben.run(&["approve", "--list", "--json"]).json()["result"]["requests"][0].clone();
-    let digest = open["digest"].as_str().expect("text").trim_start_matches("sha256:")[..8].to_owned();
+    let digest =
+        open["digest"].as_str().expect("text").trim_start_matches("sha256:")[..8].to_owned();
     ben.run(&["approve", &digest, "--yes"]).exit(0);
     host.gitroll(&BACK).exit(11).says("approved already");
     // The runner itself.
@@ -125,22 +128,29 @@ fn a_rollback_waits_for_two_people_with_their_roles_and_names_who_is_missing() {
     s.serves("1.0.0");
     let evidence = host.gitroll(&["show", "--json"]).exit(0).json()["result"]["evidence"].clone();
     let given = evidence["approvals"]["given"].clone();
-    assert_eq!((&given[0]["role"], &given[0]["name"]), (&json!("manager"), &json!("ben")), "{evidence}");
-    assert_eq!((&given[1]["role"], &given[1]["name"]), (&json!("dba"), &json!("eva")), "{evidence}");
+    assert_eq!(
+        (&given[0]["role"], &given[0]["name"]),
+        (&json!("manager"), &json!("ben")),
+        "{evidence}"
+    );
+    assert_eq!(
+        (&given[1]["role"], &given[1]["name"]),
+        (&json!("dba"), &json!("eva")),
+        "{evidence}"
+    );
     host.gitroll(&["show"]).exit(0).says("manager ben");
-    // What was approved is that: the same way back from another version is another plan.
-    s.release("1.2.0", Behaviour::Good).exit(0);
+    // What was approved is done: the same way back is asked for again.
+    host.gitroll(&["deploy", "main", "--yes"]).exit(0);
     host.gitroll(&BACK).exit(11).says("an approval is missing: manager, dba");
     eva.run(&["approve", "--deny", "wait for ben", "--yes"]).exit(0);
     host.gitroll(&BACK).exit(10).says("denied").says("wait for ben");
-    s.serves("1.2.0");
-    host.gitroll(&["fsck"]).exit(0);
+    s.serves("1.1.0");
 }
 
 #[test]
 fn what_is_forged_expired_or_without_a_role_does_not_count_and_a_line_does() {
     let host = TestEnvironment::new();
-    let (s, remote) = serving(&host, "valid = \"1m\"\n");
+    let (s, remote) = serving(&host, "");
     let own = own_key(&host);
     let (ben, eva) = (Laptop::new(&host, &remote, "ben"), Laptop::new(&host, &remote, "eva"));
     roles(&host, &own, &[(&ben, &["manager", "dba"]), (&eva, &["mark"])]);
@@ -149,7 +159,7 @@ fn what_is_forged_expired_or_without_a_role_does_not_count_and_a_line_does() {
     fs::rename(&remote, &away).expect("it can be renamed");
     let asked = host.gitroll(&BACK);
     asked.exit(11).says("the request is not published");
-    let request = asked.text().lines().find_map(|line| line.trim().strip_prefix("request  "));
+    let request = asked.stderr.lines().find_map(|line| line.trim().strip_prefix("request  "));
     let request = request.expect("a line").to_owned();
     let line = |laptop: &Laptop<'_>| {
         let answer = laptop.run(&["approve", &request, "--yes"]);
@@ -174,9 +184,12 @@ fn what_is_forged_expired_or_without_a_role_does_not_count_and_a_line_does() {
     back(&[&of_ben, &of_eva]).exit(0);
     s.serves("1.0.0");
     // The clock of the host moves on: what was asked for is over, whatever the other clock said.
-    s.release("1.2.0", Behaviour::Good).exit(0);
+    let older = of_ben;
+    s.app.configure(&config("valid = \"8s\"\n"));
+    s.release_kept("1.2.0").exit(0);
     let asked = host.gitroll(&BACK);
-    let request = asked.exit(11).text().lines().find_map(|line| line.trim().strip_prefix("request  "));
+    let request =
+        asked.exit(11).stderr.lines().find_map(|line| line.trim().strip_prefix("request  "));
     let request = request.expect("a line").to_owned();
     let answer = |laptop: &Laptop<'_>| {
         let answer = laptop.run(&["approve", &request, "--yes"]);
@@ -184,8 +197,9 @@ fn what_is_forged_expired_or_without_a_role_does_not_count_and_a_line_does() {
         line.expect("a line").to_owned()
     };
     let (of_ben, of_eva) = (answer(&ben), answer(&eva));
-    std::thread::sleep(Duration::from_secs(61));
-    back(&[&of_ben, &of_eva]).exit(11).says("earlier request").says("missing: manager, dba");
+    std::thread::sleep(Duration::from_secs(8));
+    let late = back(&[&of_ben, &of_eva, &older]);
+    late.exit(11).says("earlier request").says("for another plan").says("missing: manager, dba");
     s.serves("1.2.0");
 }
 
@@ -200,7 +214,8 @@ fn an_override_is_for_when_everything_is_down_and_is_the_first_line_of_every_rep
     host.gitroll(&["service", "start", "web"]).exit(0);
     // It crashes by itself.
     rustix::process::kill_process(
-        rustix::process::Pid::from_raw(i32::try_from(s.app.pid_served()).expect("a pid")).expect("a pid"),
+        rustix::process::Pid::from_raw(i32::try_from(s.app.pid_served()).expect("a pid"))
+            .expect("a pid"),
         rustix::process::Signal::KILL,
     )
     .expect("it runs");

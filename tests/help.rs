@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const VERBS: [&str; 32] = [
+const VERBS: [&str; 33] = [
     "init",
     "deploy",
     "promote",
@@ -19,6 +19,7 @@ const VERBS: [&str; 32] = [
     "diff",
     "check",
     "advise",
+    "approve",
     "doctor",
     "mark",
     "unhold",

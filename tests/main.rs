@@ -6,6 +6,7 @@
 
 mod adoption;
 mod advise;
+mod approvals;
 mod bad_input;
 mod check_kinds;
 mod check_kinds_app;

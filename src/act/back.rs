@@ -15,7 +15,7 @@ use super::statement::{annotate, check_reason};
 use super::target::{self, lost_tags, older, refusal};
 use crate::config::{self, Prove, Selection, Service};
 use crate::ledger;
-use crate::model::{Event, Oid, Outcome, Recorded};
+use crate::model::{ApprovalOptions, Event, Oid, Outcome, Recorded};
 use crate::plan::candidates::{self, Candidates};
 use crate::plan::compose::{Change, file_of};
 use crate::plan::facts::Facts;
@@ -45,6 +45,8 @@ pub struct BackRequest {
     pub cascade: Option<usize>,
     /// Take the migrations back that the target does not know, in the same run.
     pub migrate_down: bool,
+    /// What is said about approvals.
+    pub approval: ApprovalOptions,
     /// The rows that this may lose.
     pub accepted: AcceptedRows,
     /// Show what would be done and stop.
@@ -344,6 +346,7 @@ fn to_candidate(
     warnings.extend(lost_tags(session, facts));
     warnings.extend(not_started(session, facts, &commit, &to.name)?);
     let change = Change {
+        approval: request.approval.clone(),
         target: chosen.tag.clone(),
         recorded,
         skipped: found.skipped.clone(),
@@ -510,7 +513,9 @@ fn to_what_was_left(
         format!("{} was failing when #{} left it: {faults}", to.name, last.record)
     });
     let warnings = warnings.into_iter().collect();
-    let change = Change { recorded, undoes, warnings, ..Change::new(facts, Event::Back, to) };
+    let approval = request.approval.clone();
+    let change =
+        Change { recorded, undoes, warnings, approval, ..Change::new(facts, Event::Back, to) };
     Ok(change.asked_as_proven(&session.site, facts)?)
 }
 

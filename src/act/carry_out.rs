@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::approvals;
 use super::caller::Notice;
 use super::conclude::{self, Conclusion};
 use super::diagnosis;
@@ -100,10 +101,19 @@ pub fn carry_out(
         prepared = prepare(session, &facts, change);
     }
     let prepared = prepared?;
-    let further: Vec<Further> =
+    let mut further: Vec<Further> =
         further.into_iter().filter(|next| next.commit != wanted.commit).collect();
     let plan = prepared.checked.plan().clone();
+    let approvals = approvals::needed(&facts.accepted.config, &plan);
+    if approvals.is_some() {
+        // What is approved is this target, and no other.
+        further.clear();
+        kept.clear();
+    }
     preview(session, &plan, &prepared.observed, &facts, !further.is_empty());
+    if let Some((level, roles)) = &approvals {
+        session.caller.info(format!("{level} needs approval by {}", roles.join(", ")));
+    }
     if options.plan_only {
         let outcome = ChangeOutcome {
             command: command.as_str().to_owned(),
@@ -113,6 +123,10 @@ pub fn carry_out(
         };
         return Ok(session.caller.ended(outcome));
     }
+    let asking = Instant::now();
+    let approvals =
+        approvals::require(session, &facts, &plan, &prepared.observed, &asked_for.approval)?;
+    begin += asking.elapsed();
     let asked = options.accepted == AcceptedRows::Ask && loss::is_asked_for(&plan);
     let asking = Instant::now();
     loss::agree(session, &plan, options.accepted)?;
@@ -152,6 +166,7 @@ pub fn carry_out(
         },
         nothing_served: nothing_served && further.is_empty(),
         waited: begin.elapsed(),
+        approvals,
         faults: known_faults(session, &facts, &plan.from, &prepared.observed),
         vouched: facts.vouched_processes(&session.site, &prepared.observed.services)?,
         baseline: prepared.observed.checks,
@@ -652,6 +667,7 @@ impl Pursuit<'_> {
             vouched: Vec::new(),
             nothing_served: false,
             waited: Duration::ZERO,
+            approvals: None,
             baseline: Vec::new(),
             shown: Shown::default(),
             follows: follows.clone(),
@@ -676,6 +692,7 @@ impl Pursuit<'_> {
             vouched: Vec::new(),
             nothing_served: false,
             waited: Duration::ZERO,
+            approvals: None,
             baseline: Vec::new(),
             shown: Shown::default(),
             follows: Vec::new(),

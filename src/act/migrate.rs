@@ -18,7 +18,8 @@ use super::target::{self, refusal};
 use crate::config::{DataSource, DownWay, Migrate, migration_number};
 use crate::data::{AppliedTable, DownScript, Host, migrate};
 use crate::model::{
-    DataName, Down, DownMigration, Event, MigrateStep, Oid, Recorded, RowsLost, Served,
+    ApprovalOptions, DataName, Down, DownMigration, Event, MigrateStep, Oid, Recorded, RowsLost,
+    Served,
 };
 use crate::plan::candidates;
 use crate::plan::compose::Change;
@@ -42,6 +43,8 @@ pub struct DownRequest {
     /// The question is answered in advance.
     pub yes: bool,
     pub accepted: AcceptedRows,
+    /// What is said about approvals.
+    pub approval: ApprovalOptions,
 }
 
 /// `migrate status`
@@ -153,6 +156,7 @@ pub fn down(caller: &Caller, request: &DownRequest) -> Result<ChangeOutcome, Fai
     change.recorded = Recorded { reason: request.reason.clone(), ..Recorded::default() };
     change.recorded.decisions.push(format!("schema of {name}"));
     change.migrate = Some(step);
+    change.approval.clone_from(&request.approval);
     let options = ChangeOptions {
         plan_only: request.plan_only,
         confirm: !request.yes,
@@ -296,10 +300,7 @@ fn step(
         commit: newest.clone(),
         migrations,
         loses: RowsLost::default(),
-        most_rows: match accepted {
-            AcceptedRows::Most(most) => Some(most),
-            AcceptedRows::Ask | AcceptedRows::Any => None,
-        },
+        most_rows: None,
     };
     if step.in_transaction() {
         step.loses = rehearsed(session, facts, known, &step)?;
@@ -307,6 +308,11 @@ fn step(
         as_committed(session, facts, newest)?;
         step.loses = RowsLost::unknown("a command takes them back");
     }
+    step.most_rows = match accepted {
+        AcceptedRows::Most(most) => Some(most),
+        AcceptedRows::Ask => step.loses.rows.map(ceiling),
+        AcceptedRows::Any => None,
+    };
     room(session, facts, known)?;
     Ok(Some(step))
 }
@@ -398,6 +404,12 @@ fn as_committed(session: &Session, facts: &Facts, newest: &Oid) -> Result<(), Fa
             .next("git diff", "shows the edits"))
         }
     }
+}
+
+/// The next number with two digits and zeros: what is agreed to does not change with each row that is written meanwhile.
+fn ceiling(rows: u64) -> u64 {
+    let unit = 10_u64.saturating_pow(rows.checked_ilog10().unwrap_or(0).saturating_sub(1));
+    rows.div_ceil(unit).saturating_mul(unit)
 }
 
 /// The copy of before needs room.

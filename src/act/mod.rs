@@ -5,6 +5,7 @@
 //! hook call the same act in the same way.
 
 pub mod annotate;
+pub mod approvals;
 pub mod back;
 pub mod caller;
 mod carry_out;

@@ -24,6 +24,8 @@ pub enum Status {
     Usage,
     /// Refused by policy; nothing changed.
     Refused,
+    /// An approval is missing; nothing changed.
+    ApprovalMissing,
     /// Another command is at work; nothing changed.
     Busy,
     /// It failed; the previous state was restored and observed serving.
@@ -40,7 +42,11 @@ impl Status {
     /// Whether nothing was changed.
     pub fn unchanged(self) -> bool {
         match self {
-            Status::Unchanged | Status::Usage | Status::Refused | Status::Busy => true,
+            Status::Unchanged
+            | Status::Usage
+            | Status::Refused
+            | Status::ApprovalMissing
+            | Status::Busy => true,
             Status::Done
             | Status::Restored
             | Status::PersonNeeded

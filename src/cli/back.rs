@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
+use super::approve::ApprovalArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
@@ -59,6 +60,8 @@ pub struct BackArgs {
     /// Try up to this many older candidates; each is proven or undone before the next
     #[arg(long, value_name = "N", conflicts_with = "undo")]
     cascade: Option<usize>,
+    #[command(flatten)]
+    approvals: ApprovalArgs,
     /// Show the plan and stop
     #[arg(long)]
     pub(super) plan: bool,
@@ -94,6 +97,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure>
         emergency: args.emergency,
         cascade: args.cascade,
         migrate_down: args.migrate_down,
+        approval: args.approvals.options(),
         accepted: args.accept_loss.unwrap_or_default(),
         plan_only: args.plan,
         yes: args.yes,

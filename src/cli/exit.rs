@@ -44,6 +44,7 @@ impl From<Status> for Exit {
             Status::Unchanged => Exit::Unchanged,
             Status::Usage => Exit::Usage,
             Status::Refused => Exit::Refused,
+            Status::ApprovalMissing => Exit::ApprovalMissing,
             Status::Busy => Exit::Busy,
             Status::Restored => Exit::Restored,
             Status::PersonNeeded => Exit::PersonNeeded,

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::approve::ApprovalArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
@@ -47,6 +48,8 @@ struct DownArgs {
     /// Accept the loss of up to this many rows, or `any`
     #[arg(long, value_name = "ROWS", value_parser = rows)]
     accept_loss: Option<AcceptedRows>,
+    #[command(flatten)]
+    approvals: ApprovalArgs,
 }
 
 impl MigrateArgs {
@@ -89,6 +92,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &MigrateArgs) -> Result<Exit, Failu
                 plan_only: args.plan,
                 yes: args.yes,
                 accepted: args.accept_loss.unwrap_or_default(),
+                approval: args.approvals.options(),
             };
             Ok(migrate::down(&caller, &request)?.status.into())
         }

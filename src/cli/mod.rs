@@ -3,6 +3,7 @@
 mod abort;
 mod advise;
 mod annotate;
+mod approve;
 mod apps;
 mod back;
 mod caller;
@@ -112,6 +113,7 @@ enum Verb {
     Diff(diff::DiffArgs),
     Check(check::CheckArgs),
     Advise(advise::AdviseArgs),
+    Approve(approve::ApproveArgs),
     Doctor(doctor::DoctorArgs),
     Mark(mark::MarkArgs),
     Unhold(unhold::UnholdArgs),
@@ -155,6 +157,7 @@ impl Verb {
             Verb::Diff(_) => "diff",
             Verb::Check(_) => "check",
             Verb::Advise(_) => "advise",
+            Verb::Approve(_) => "approve",
             Verb::Doctor(_) => "doctor",
             Verb::Mark(_) => "mark",
             Verb::Unhold(_) => "unhold",
@@ -195,6 +198,7 @@ impl Verb {
             Verb::Back(args) => args.plan,
             Verb::Component(args) => args.only_looks(),
             Verb::Flags(args) => args.only_looks(),
+            Verb::Approve(args) => args.only_looks(),
             Verb::Eject(args) => args.plan,
             Verb::Saved(args) => args.only_looks(),
             Verb::Migrate(args) => args.only_looks(),
@@ -307,6 +311,7 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Verb::Diff(args) => diff::run(globals, ui, args),
         Verb::Check(args) => check::run(globals, ui, args),
         Verb::Advise(args) => advise::run(globals, ui, args),
+        Verb::Approve(args) => approve::run(globals, ui, args),
         Verb::Doctor(args) => doctor::run(globals, ui, args),
         Verb::Mark(args) => mark::run(globals, ui, args),
         Verb::Unhold(args) => unhold::run(globals, ui, args),
@@ -349,7 +354,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ("Deploy", &["deploy", "promote", "demote"]),
     ("Roll back", &["back", "component", "flags", "advise"]),
     ("Look", &["status", "log", "logs", "show", "targets", "diff", "check"]),
-    ("Judge", &["mark", "unhold", "annotate"]),
+    ("Judge", &["approve", "mark", "unhold", "annotate"]),
     ("Data", &["migrate", "point"]),
     ("Runs and services", &["resume", "abort", "service", "saved"]),
     ("Records and hosts", &["sync", "trust", "fsck"]),

@@ -35,6 +35,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("advise", schema_for!(advise::AdviseAnswer)),
         ("apps", schema_for!(apps::AppsAnswer)),
         ("change", schema_for!(ChangeAnswer)),
+        ("approve", schema_for!(crate::act::approvals::ApproveAnswer)),
         ("check", schema_for!(check::CheckAnswer)),
         ("components", schema_for!(component::ComponentsAnswer)),
         ("config", schema_for!(config::ConfigAnswer)),

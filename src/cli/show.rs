@@ -305,6 +305,13 @@ fn observed(ui: &Ui, evidence: &Evidence) {
     for skipped in &evidence.skipped {
         field("skipped", &format!("{}: {}", skipped.name, skipped.why));
     }
+    if let Some(approvals) = &evidence.approvals {
+        let given = approvals.given.iter().map(|given| format!("{} {}", given.role, given.name));
+        match &approvals.overridden {
+            Some(reason) => field("override", reason),
+            None => field("approved", &given.collect::<Vec<_>>().join(", ")),
+        }
+    }
     if let Some(migration) = &evidence.migration {
         let names = migration.reverted.join(", ");
         field("migrated", &format!("{names} down, {}", migration.lost.in_words()));

@@ -9,8 +9,8 @@ use globset::{GlobBuilder, GlobMatcher, GlobSet};
 use super::data::{DataSource, Points, Settings};
 use super::{Check, Flag, Flags, Rule};
 use crate::model::{
-    AppName, CheckName, ComponentId, DataName, GroupName, HookMoment, HookStep, RepoPath,
-    ServiceName,
+    AppName, ApprovalLevel, CheckName, ComponentId, DataName, GroupName, HookMoment, HookStep,
+    RepoPath, ServiceName,
 };
 
 /// A whole `gitroll.toml`, checked. Durations are typed, paths stay inside the repository, names refer
@@ -27,6 +27,8 @@ pub struct Config {
     pub build: Vec<Build>,
     /// `[migrate]`
     pub migrate: Migrate,
+    /// `[approvals]`
+    pub approvals: Approvals,
     /// `[data.NAME]`, by name.
     pub data: Vec<DataSource>,
     /// `[settings.NAME]`, by name.
@@ -174,6 +176,22 @@ impl OutputGlob {
     /// Whether `path` is such an output.
     pub fn is_match(&self, path: &RepoPath) -> bool {
         path.parent().is_some_and(|directory| self.below(&directory).as_ref() == Some(path))
+    }
+}
+
+/// `[approvals]`: the roles that must approve an act, each by a person of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approvals {
+    /// By what is asked for.
+    pub roles: BTreeMap<ApprovalLevel, Vec<String>>,
+    /// `valid`: for how long a request is open.
+    pub valid: Duration,
+}
+
+impl Approvals {
+    /// The roles for one level.
+    pub fn roles(&self, level: ApprovalLevel) -> &[String] {
+        self.roles.get(&level).map_or(&[], Vec::as_slice)
     }
 }
 

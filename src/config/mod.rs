@@ -21,9 +21,9 @@ mod refused;
 mod rule;
 
 pub use app::{
-    App, Build, Component, Config, Deploy, DownWay, EcosystemFile, Hooks, Layout, Manager, Migrate,
-    NAME, NUMBER, Notify, OutputGlob, PathTemplate, Patterns, Prove, Remote, Retention, Rto,
-    RunSettings, Scope, Service, Stable, UpstreamBranch, migration_number,
+    App, Approvals, Build, Component, Config, Deploy, DownWay, EcosystemFile, Hooks, Layout,
+    Manager, Migrate, NAME, NUMBER, Notify, OutputGlob, PathTemplate, Patterns, Prove, Remote,
+    Retention, Rto, RunSettings, Scope, Service, Stable, UpstreamBranch, migration_number,
 };
 pub use as_proven::{Unchanged, as_proven};
 pub use check::{

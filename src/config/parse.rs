@@ -82,6 +82,7 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
     let stable = section::stable(root);
     let build = section::build_groups(root);
     let migrate = section::migrate(root);
+    let approvals = section::approvals(root);
     let data = data::data(root);
     let settings = data::settings(root);
     let points = data::points(root);
@@ -130,6 +131,7 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
         stable: stable?,
         build,
         migrate: migrate?,
+        approvals: approvals?,
         data: data?,
         settings: settings?,
         points: points?,

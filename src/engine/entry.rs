@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::legacy;
 use crate::check::{LogPositions, Shown};
 use crate::model::{
-    Cause, CheckEvidence, FlagEvidence, HookMoment, Oid, Outcome, RunId, ServiceEvidence,
-    TargetRef, Witnessed, WitnessedProcess,
+    ApprovalEvidence, Cause, CheckEvidence, FlagEvidence, HookMoment, Oid, Outcome, RunId,
+    ServiceEvidence, TargetRef, Witnessed, WitnessedProcess,
 };
 use crate::system::procs::{ProcessId, Ticks};
 
@@ -303,6 +303,8 @@ pub struct Terms {
     pub nothing_served: bool,
     /// What the person waited before it began, without thinking.
     pub waited: Duration,
+    /// Who approved it, where somebody had to.
+    pub approvals: Option<ApprovalEvidence>,
 }
 
 /// How a run began.
@@ -341,6 +343,9 @@ pub struct Begun {
     /// What the person waited before it began, in milliseconds. Journals written before this field do not say.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub waited_millis: u64,
+    /// Who approved it, where somebody had to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<ApprovalEvidence>,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -367,6 +372,7 @@ impl Begun {
             vouched: Vec::new(),
             nothing_served: false,
             waited_millis: 0,
+            approvals: None,
         }
     }
 }

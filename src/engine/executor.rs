@@ -130,6 +130,7 @@ pub fn execute(
         vouched: terms.vouched,
         nothing_served: terms.nothing_served,
         waited_millis: millis(terms.waited),
+        approvals: terms.approvals,
     };
     // Whatever is wrong is found while there is no run.
     let configs = Configs::of(checked.plan());

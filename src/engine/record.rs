@@ -320,6 +320,11 @@ fn draft(site: &Site, run: &Run, outcome: Outcome) -> Draft {
         migrated: evidence.migration.is_some(),
     };
     record.sentence = sentence(plan, outcome, how);
+    let overridden = evidence.approvals.as_ref().and_then(|given| given.overridden.as_deref());
+    if let Some(reason) = overridden {
+        let reason = reason.lines().next().unwrap_or_default();
+        record.sentence = format!("WITHOUT APPROVAL ({reason}): {}", record.sentence);
+    }
     record.reason.clone_from(&plan.recorded.reason);
     let config = if succeeded { &plan.config } else { &plan.config_before };
     Draft { record, evidence, config: config.clone(), person: site.person() }
@@ -507,6 +512,7 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
     }
     evidence.weak = run.weakness().filter(|_| outcome != Outcome::Failed);
     evidence.environment_keys = environment_keys(site);
+    evidence.approvals = run.journal.begun().and_then(|begun| begun.approvals.clone());
     evidence.migration = (outcome != Outcome::Restored && !run.is_restoring())
         .then(|| migrate::evidence(site, run))
         .flatten();

@@ -251,6 +251,7 @@ fn write_trailers(text: &mut String, record: &Record) {
         put("Gitroll-Seen", &format_args!("{} {} {}", seen.writer, seen.seq, seen.digest));
     });
     record.plan.iter().for_each(|plan| put("Gitroll-Plan", plan));
+    record.request.iter().for_each(|request| put("Gitroll-Request", request));
     record.clock.iter().for_each(|clock| put("Gitroll-Clock", clock));
     record.moved_to.iter().for_each(|to| put("Gitroll-Moved-To", to));
     record.ran_since.iter().for_each(|since| put("Gitroll-Ran-Since", since));
@@ -295,6 +296,7 @@ fn record_of(
         annotates: trailers.optional("Gitroll-Annotates")?,
         seen: trailers.many::<SeenText>("Gitroll-Seen")?.into_iter().map(|seen| seen.0).collect(),
         plan: trailers.optional("Gitroll-Plan")?,
+        request: trailers.optional("Gitroll-Request")?,
         clock: trailers.optional("Gitroll-Clock")?,
         moved_to: trailers.optional("Gitroll-Moved-To")?,
         ran_since: trailers.optional("Gitroll-Ran-Since")?,

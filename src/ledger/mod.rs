@@ -1,6 +1,7 @@
 //! Chains of signed records in git: codec, append, projections, signing and trust, the fold.
 
 mod append;
+pub mod approval;
 mod as_read;
 mod cache;
 mod chain;

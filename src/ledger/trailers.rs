@@ -15,7 +15,7 @@ enum Count {
 }
 
 /// Every trailer this version knows, in the order in which they stand.
-const KNOWN: [(&str, Count); 29] = [
+const KNOWN: [(&str, Count); 30] = [
     ("Gitroll-Record", Count::Once),
     ("Gitroll-App", Count::Once),
     ("Gitroll-Environment", Count::Once),
@@ -38,6 +38,7 @@ const KNOWN: [(&str, Count); 29] = [
     ("Gitroll-Annotates", Count::Optional),
     ("Gitroll-Seen", Count::Many),
     ("Gitroll-Plan", Count::Optional),
+    ("Gitroll-Request", Count::Optional),
     ("Gitroll-Clock", Count::Optional),
     ("Gitroll-Moved-To", Count::Optional),
     ("Gitroll-Ran-Since", Count::Optional),

@@ -154,6 +154,28 @@ impl<'a> Trust<'a> {
         self.roles.lacks(&fingerprint(signed), event, environment, writer)
     }
 
+    /// Whether a signer has a role, by name. Without any key in the roles file each key has all.
+    pub fn has_role(
+        &self,
+        signed: &Signed<'_>,
+        role: &str,
+        environment: &EnvironmentName,
+        writer: &WriterId,
+    ) -> bool {
+        self.roles.has(&fingerprint(signed), role, environment, writer)
+    }
+
+    /// The key that made a signature, told from all others: for OpenPGP its primary key.
+    ///
+    /// # Errors
+    /// Why the signature is not to be believed.
+    pub fn key_of(&self, signed: &Signed<'_>) -> Result<String, String> {
+        match signed.kind {
+            SignatureKind::Ssh => Ok(fingerprint(signed)),
+            SignatureKind::OpenPgp => self.gpg(signed).map(|verified| verified.primary),
+        }
+    }
+
     fn check_revoked(
         &self,
         signed: &Signed<'_>,

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuildKey, CheckName, Digest, FlagName, FlagSourceName, FlagValue, GroupName, MigrationEvidence,
-    Oid, PointManifest, RepoPath, RunId, ServiceName,
+    ApprovalEvidence, BuildKey, CheckName, Digest, FlagName, FlagSourceName, FlagValue, GroupName,
+    MigrationEvidence, Oid, PointManifest, RepoPath, RunId, ServiceName,
 };
 
 /// What was observed during one act. Unknown fields of a newer version are ignored when read.
@@ -99,6 +99,9 @@ pub struct Evidence {
     /// The migrations that were taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migration: Option<MigrationEvidence>,
+    /// Who approved it, where somebody had to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<ApprovalEvidence>,
     /// The rollback point, where the record is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<PointEvidence>,
@@ -148,6 +151,7 @@ impl Evidence {
             faults_before: Vec::new(),
             never_started: None,
             migration: None,
+            approvals: None,
             point: None,
         }
     }

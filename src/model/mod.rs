@@ -3,10 +3,12 @@
 //! Nothing here performs I/O, reads a clock or knows gix. Everything above and beside this module
 //! speaks in these types; after [`crate::config`] and this module no stringly value travels.
 
+mod approval;
 pub(crate) mod dotenv;
 mod evidence;
 mod flag;
 mod ids;
+mod intent;
 mod migration;
 mod moment;
 #[cfg(test)]
@@ -19,6 +21,7 @@ mod record;
 mod redact;
 mod revoked;
 
+pub use approval::{ApprovalEvidence, ApprovalLevel, ApprovalOptions, GivenApproval};
 pub use evidence::{
     ArtifactEvidence, Cause, CheckEvidence, Evidence, FlagEvidence, OutsideFile, OutsideFiles,
     PointEvidence, Probe, SavedFile, ServiceEvidence, SkippedTarget, StepEvidence, Witnessed,
@@ -29,6 +32,7 @@ pub use ids::{
     AppName, BuildKey, ChainId, CheckName, ComponentId, DataName, Digest, EnvironmentName,
     FlagName, FlagSourceName, GroupName, IdError, Oid, PointId, RunId, Seq, ServiceName, WriterId,
 };
+pub use intent::{ApprovalRequest, Intent};
 pub use migration::{
     ColumnLoss, Down, DownMigration, MigrateStep, MigrationEvidence, RowsLost, TableLoss,
 };

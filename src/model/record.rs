@@ -61,6 +61,9 @@ pub struct Record {
     pub seen: Vec<Seen>,
     /// The digest of the plan that was executed.
     pub plan: Option<Digest>,
+    /// The request that an approval answers: the blob of its signed bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Oid>,
     /// The clock that nobody can set, when the record was written. Records written before this field do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<BootClock>,
@@ -127,6 +130,7 @@ impl Record {
             annotates: None,
             seen: Vec::new(),
             plan: None,
+            request: None,
             clock: None,
             moved_to: None,
             ran_since: None,

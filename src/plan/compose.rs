@@ -15,9 +15,9 @@ use crate::diagnosis;
 use crate::layout::{self, Commits};
 use crate::ledger;
 use crate::model::{
-    Activation, ArtifactEvidence, ArtifactMove, Event, FlagChange, FlagName, FlagStep, HiddenFlags,
-    MigrateStep, Oid, Plan, Recorded, RepoPath, RunId, Served, ServiceName, SkippedTarget, Step,
-    TargetRef,
+    Activation, ApprovalOptions, ArtifactEvidence, ArtifactMove, Event, FlagChange, FlagName,
+    FlagStep, HiddenFlags, MigrateStep, Oid, Plan, Recorded, RepoPath, RunId, Served, ServiceName,
+    SkippedTarget, Step, TargetRef,
 };
 use crate::site::Site;
 use crate::system::git::{ConvertedFile, GitError, Unfinished};
@@ -65,6 +65,8 @@ pub struct Change {
     pub migrate: Option<MigrateStep>,
     /// It is part of a rollback without being one of the code: no key and no role bars it.
     pub way_back: bool,
+    /// What is said about approvals.
+    pub approval: ApprovalOptions,
 }
 
 impl Change {
@@ -90,6 +92,7 @@ impl Change {
             undoes: None,
             migrate: None,
             way_back: false,
+            approval: ApprovalOptions::default(),
         }
     }
 

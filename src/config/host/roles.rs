@@ -107,6 +107,22 @@ impl Roles {
         self.keys.iter().map(|key| key.fingerprint.as_str())
     }
 
+    /// Whether a key has a role in an environment. Without any key in the file each has all.
+    pub fn has(
+        &self,
+        fingerprint: &str,
+        role: &str,
+        environment: &EnvironmentName,
+        writer: &WriterId,
+    ) -> bool {
+        let mut own = self.keys.iter().filter(|key| key.fingerprint == fingerprint);
+        let has = own.any(|key| {
+            key.roles.iter().any(|other| other == role)
+                && key.covers(Some(environment), Some(writer))
+        });
+        has || !self.are_given()
+    }
+
     /// The roles of a key, for people.
     pub fn of(&self, fingerprint: &str) -> Vec<&str> {
         let own = self.keys.iter().filter(|key| key.fingerprint == fingerprint);
@@ -114,7 +130,8 @@ impl Roles {
     }
 }
 
-/// The role that an act needs where the file says nothing else. What only states what is there needs none.
+/// The role that an act needs where the file says nothing else. What only states what is there needs none. What an
+/// approval counts for is judged by the roles that its request names.
 fn usual(event: &Event) -> Option<&'static str> {
     match event {
         Event::Deploy => Some("deploy"),
@@ -123,7 +140,6 @@ fn usual(event: &Event) -> Option<&'static str> {
         Event::Promote => Some("promote"),
         Event::Mark | Event::Hold | Event::Lift => Some("mark"),
         Event::Point => Some("point"),
-        Event::Approve => Some("approve"),
         Event::Drill => Some("drill"),
         Event::Trust => Some("trust"),
         _ => None,

@@ -8,11 +8,11 @@ use globset::GlobBuilder;
 
 use super::value;
 use crate::config::app::{
-    App, Build, Deploy, DownWay, Hooks, Layout, Migrate, Notify, OutputGlob, PathTemplate, Prove,
-    Remote, Retention, Rto, RunSettings, Stable, UpstreamBranch,
+    App, Approvals, Build, Deploy, DownWay, Hooks, Layout, Migrate, Notify, OutputGlob,
+    PathTemplate, Prove, Remote, Retention, Rto, RunSettings, Stable, UpstreamBranch,
 };
 use crate::config::reader::{Item, Placed, Report, Table, all, or, quoted};
-use crate::model::{DataName, GroupName, HookMoment, RepoPath};
+use crate::model::{ApprovalLevel, DataName, GroupName, HookMoment, RepoPath};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -289,6 +289,41 @@ fn way_down(item: &Item<'_>) -> Option<DownWay> {
         ));
     }
     template.map(DownWay::Script)
+}
+
+pub(super) fn approvals(root: &Table<'_>) -> Option<Approvals> {
+    let usual = 60 * MINUTE;
+    let Some(item) = root.get("approvals") else {
+        return Some(Approvals { roles: BTreeMap::new(), valid: usual });
+    };
+    let table = item.table("[approvals]")?;
+    let levels = ApprovalLevel::ALL.map(|(level, key)| {
+        or(table.get(key), || None, |item| roles(&item).map(Some))
+            .map(|roles| roles.map(|roles| (level, roles)))
+    });
+    let valid =
+        or(table.get("valid"), || usual, |item| item.duration(Duration::from_secs(1)..=30 * DAY));
+    table.finish();
+    let roles = all(levels)?.into_iter().flatten().collect();
+    Some(Approvals { roles, valid: valid? })
+}
+
+/// Roles of which each must approve; one that is named twice needs two people.
+fn roles(item: &Item<'_>) -> Option<Vec<String>> {
+    let elements = item.elements("an array of roles such as [\"manager\", \"dba\"]")?;
+    if elements.is_empty() || elements.len() > 10 {
+        item.add("must have from 1 to 10 roles");
+        return None;
+    }
+    all(elements.iter().map(|element| {
+        let word = element.line()?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if word.is_empty() || word.len() > 64 || !word.chars().all(plain) {
+            element.add(format_args!("{} is not the name of a role", quoted(word)));
+            return None;
+        }
+        Some(word.to_owned())
+    }))
 }
 
 pub(super) fn hooks(root: &Table<'_>) -> Option<Hooks> {

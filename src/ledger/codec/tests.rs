@@ -51,6 +51,7 @@ fn record() -> Record {
             digest: Digest::of(b"3"),
         }],
         plan: Some(Digest::of(b"plan")),
+        request: None,
         clock: Some(format!("{} 4711", "0f".repeat(16)).parse().unwrap()),
         moved_to: Some(oid('c')),
         ran_since: Some(format!("{} 4000", "0f".repeat(16)).parse().unwrap()),

@@ -1,0 +1,117 @@
+//! What is approved: an act by its objects, without counts of the moment, estimates or prose.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AppName, ApprovalLevel, BootClock, DataName, Digest, Down, EnvironmentName, Event, Oid, Plan,
+    PointId, WriterId,
+};
+
+/// What an approval is about. The same act on the same objects has the same digest, whenever it is planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Intent {
+    /// Version of this format: 1.
+    pub intent: u32,
+    /// The app.
+    pub app: AppName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The writer that acts.
+    pub writer: WriterId,
+    /// How deep it cuts.
+    pub level: ApprovalLevel,
+    /// What serves.
+    pub from: Oid,
+    /// What will serve.
+    pub to: Oid,
+    /// The points that data and settings are restored from, each with the digest of what is stored in it.
+    pub points: Vec<(PointId, String)>,
+    /// The migrations that are taken back, each with the blob of its script or its command.
+    pub migrations: Vec<(String, String)>,
+    /// The data that changes.
+    pub data: Vec<DataName>,
+    /// The rows that may be lost at most; `None`: any number.
+    pub most_rows: Option<u64>,
+    /// How old the restored data may be at most, in seconds.
+    pub most_seconds: Option<u64>,
+}
+
+impl Intent {
+    /// The version of the format this program writes.
+    pub const VERSION: u32 = 1;
+
+    /// For what a plan may need approval; `None` for what is no rollback.
+    pub fn level(plan: &Plan) -> Option<ApprovalLevel> {
+        match &plan.event {
+            _ if plan.migrates().is_some() => Some(ApprovalLevel::Migrate),
+            Event::Back | Event::Component => Some(ApprovalLevel::Code),
+            Event::Flags => Some(ApprovalLevel::Flags),
+            _ => None,
+        }
+    }
+
+    /// What a plan means to do.
+    pub fn of(plan: &Plan, level: ApprovalLevel) -> Self {
+        let step = plan.migrates();
+        let migrations = step.iter().flat_map(|step| &step.migrations).map(|migration| {
+            let how = match &migration.down {
+                Down::Script { blob, .. } => blob.to_string(),
+                Down::Command { run } => run.join(" "),
+            };
+            (migration.name.clone(), how)
+        });
+        Self {
+            intent: Self::VERSION,
+            app: plan.app.clone(),
+            environment: plan.environment.clone(),
+            writer: plan.writer.clone(),
+            level,
+            from: plan.from.commit.clone(),
+            to: plan.to.commit.clone(),
+            points: Vec::new(),
+            migrations: migrations.collect(),
+            data: step.and_then(|step| step.data.clone()).into_iter().collect(),
+            most_rows: step.and_then(|step| step.most_rows),
+            most_seconds: None,
+        }
+    }
+
+    /// SHA-256 over its JSON.
+    pub fn digest(&self) -> Digest {
+        let bytes = serde_json::to_vec(self).expect("an intent has only text keys");
+        Digest::of(&bytes)
+    }
+}
+
+/// A request for approvals, as its writer signs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ApprovalRequest {
+    /// Version of this format: 1.
+    pub request: u32,
+    /// What is asked for.
+    pub intent: Intent,
+    /// The roles of which each must approve, one person each.
+    pub roles: Vec<String>,
+    /// For how long it is open, in seconds.
+    pub valid_seconds: u64,
+    /// When it was opened, by the clock of its writer.
+    #[schemars(with = "String")]
+    pub opened: Timestamp,
+    /// The same by the clock that nobody can set.
+    pub clock: Option<BootClock>,
+    /// Who asks: name and address.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// What serves and what will serve, by name.
+    pub names: (String, String),
+    /// What is lost, in words.
+    pub loses: Option<String>,
+}
+
+impl ApprovalRequest {
+    /// The version of the format this program writes.
+    pub const VERSION: u32 = 1;
+}
