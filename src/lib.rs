@@ -11,7 +11,7 @@
 //! act        one file per act: request → plan → run → outcome; knows neither arguments nor terminal
 //! adopt      what gitroll finds on a host: stacks, old tags, leftovers; starter files
 //! doctor     what would make a rollback fail, and the command that fixes it
-//! report     reports for people: the diff of two versions, the demo
+//! report     reports for people: the diff of two versions, an act, statistics, the demo
 //! plan       facts by observing → candidates → a frozen plan → preflight
 //! diagnosis  what serves, why it fails, what fixes it (pure)
 //! target     which version to roll back to, and why others are skipped (pure)
@@ -22,6 +22,7 @@
 //! ledger     chains of signed records in git: codec, trust, append, projections, fold
 //! layout     changes the tree to the target: stage, converge
 //! build      groups, keys, the store of artifacts
+//! tell       messages to people: what they say, their channels, the outbox
 //! flag       sources of feature flags: files, an API, commands
 //! check      queries the app and its surroundings, weighs witnesses, proves
 //! service    pm2, systemd, the built-in process manager, commands
@@ -53,6 +54,7 @@ pub mod service;
 pub(crate) mod site;
 pub mod system;
 pub(crate) mod target;
+pub(crate) mod tell;
 pub(crate) mod ui;
 
 use std::panic;

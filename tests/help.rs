@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const VERBS: [&str; 33] = [
+const VERBS: [&str; 36] = [
     "init",
     "deploy",
     "promote",
@@ -17,6 +17,8 @@ const VERBS: [&str; 33] = [
     "logs",
     "show",
     "diff",
+    "report",
+    "stats",
     "check",
     "advise",
     "approve",
@@ -36,6 +38,7 @@ const VERBS: [&str; 33] = [
     "eject",
     "demo",
     "config",
+    "notify",
 ];
 
 /// No help text is wider, so that it can be read in any terminal and quoted in any page.

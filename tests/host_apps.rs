@@ -79,11 +79,15 @@ fn a_configuration_is_checked_in_any_clone_and_has_a_schema() {
     assert_eq!(schema["properties"]["app"]["required"][0], "name");
 
     let bad = host.path("tmp/bad.toml");
-    fs::write(&bad, "[app]\nname = \"shop\"\n\n[notify]\nrun = [\"./tell.sh\"]\n").unwrap();
+    fs::write(
+        &bad,
+        "[app]\nname = \"shop\"\n\n[notify.chat]\nkind = \"slack\"\nurl = \"http://x/s3cret\"\n",
+    )
+    .unwrap();
     let check = |path: &std::path::Path| {
         host.gitroll_in(&host.path("tmp"), &["config", "check", path.to_str().unwrap()])
     };
-    check(&bad).exit(1).stderr_has("[notify] does nothing in this version: remove it");
+    check(&bad).exit(1).stderr_has("bad.toml:6:7: url: must name where").stderr_lacks("s3cret");
     let utf_16: Vec<u8> = [0xff, 0xfe]
         .into_iter()
         .chain("[app]\nname = 'shop'\n".encode_utf16().flat_map(u16::to_le_bytes))
@@ -93,12 +97,4 @@ fn a_configuration_is_checked_in_any_clone_and_has_a_schema() {
     fs::write(&bad, "[app]\nname = \"shop\"\nnaem = 1\n").unwrap();
     check(&bad).exit(1).stderr_has("bad.toml:3:1");
     check(&host.path("tmp/none.toml")).exit(1).stderr_has("none.toml: does not exist");
-    // What is refused is refused where it would be accepted.
-    app.write(
-        "gitroll.toml",
-        &format!("{}\n[notify]\nrun = [\"true\"]\n", app.read("gitroll.toml")),
-    );
-    host.gitroll(&["init", "--yes", "--environment", "production"])
-        .exit(1)
-        .stderr_has("[notify] does nothing");
 }

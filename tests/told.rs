@@ -193,14 +193,3 @@ fn a_long_build_gives_signs_of_life_and_took_is_what_the_person_waited() {
         .stdout_has("interrupted in reload web, after ")
         .stdout_has(" continued at ");
 }
-
-#[test]
-fn a_table_that_does_nothing_yet_is_refused_by_deploy() {
-    let host = TestEnvironment::new();
-    let s = Scenario::serving(&host, Fixture::Plain, &quick());
-    s.app.configure(&quick().and("[notify]\nrun = [\"true\"]\n"));
-    let told = s.app.commit_version("1.1.0", Behaviour::Good);
-    let refused = host.gitroll(&["deploy", &told, "--yes"]);
-    refused.exit(1).stderr_has("[notify] does nothing in this version: remove it");
-    s.serves("1.0.0");
-}

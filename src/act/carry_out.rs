@@ -10,6 +10,7 @@ use super::diagnosis;
 use super::failure::Failure;
 use super::keep;
 use super::loss::{self, AcceptedRows};
+use super::notify;
 use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Preview, Status};
 use super::parts::parts;
 use super::point;
@@ -176,6 +177,7 @@ pub fn carry_out(
     };
     session.heed_signals();
     let caller = &session.caller;
+    notify::begun(session, &plan);
     caller.between_runs(None);
     let ended = engine::execute(&session.site, &prepared.checked, terms, &mut caller.narrator());
     caller.tell(Notice::StepsEnd);

@@ -6,6 +6,7 @@ use super::caller::Notice;
 use super::diagnosis;
 use super::failure::Failure;
 use super::next_steps;
+use super::notify;
 use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Proven, RecordBrief, Status};
 use super::publication::Publication;
 use super::saved;
@@ -45,7 +46,9 @@ pub(super) fn conclude(
     ended: Ended,
 ) -> Result<ChangeOutcome, Failure> {
     let served = matches!(ended, Ended::Serving { .. });
-    let told = tell(session, conclusion, ended);
+    let (plan, took) = (conclusion.plan.clone(), conclusion.took);
+    let told = tell(session, conclusion, ended).map_err(|failure| with_help(failure, &plan));
+    notify::over(session, &plan, took, &told);
     engine::project_all(&session.site);
     session.tell_unprojected();
     if let (true, Ok(facts)) = (served, Facts::gather(&session.site))
@@ -54,6 +57,21 @@ pub(super) fn conclude(
         retention::prune(&session.site, &facts);
     }
     told
+}
+
+/// Where a person is needed: whom to call and which pages help, by what is accepted.
+fn help(plan: &Plan) -> Vec<(&'static str, String)> {
+    config::parse(&plan.config_before, "gitroll.toml")
+        .map(|config| notify::help(&config))
+        .unwrap_or_default()
+}
+
+fn with_help(failure: Failure, plan: &Plan) -> Failure {
+    if failure.status != Status::PersonNeeded {
+        return failure;
+    }
+    let lines = help(plan).into_iter().map(|(label, text)| format!("{label:<8} {text}"));
+    failure.details(lines)
 }
 
 fn tell(
@@ -331,6 +349,7 @@ fn person_needed(session: &Session, plan: &Plan, run: &RunId, side: Side, why: &
     facts.extend(schema(session, plan, side).map(|text| ("schema", text)));
     let changed = diagnosis::look(session).ok().and_then(|found| diagnosis::changed_files(&found));
     facts.extend(changed.map(|files| ("changed", format!("{files}, since the last proof"))));
+    facts.extend(help(plan));
     Ending::PersonNeeded { what, facts, next: next_steps::stuck(side) }
 }
 

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::caller::{Caller, Notice};
@@ -20,6 +21,7 @@ use crate::system::procs::ProcessId;
 use crate::system::signals::{self, Asked};
 use crate::system::text::{plural, span};
 use crate::system::{clock, exec, files, umask, user};
+use crate::tell::Outbox;
 
 /// A bound checkout, opened for one act.
 pub struct Session {
@@ -60,6 +62,7 @@ impl Session {
     pub fn look(caller: &Caller) -> Result<Self, Failure> {
         let (git, binding) = open(caller)?;
         let site = Site::new(git, binding?, user::actor());
+        note_waiting_messages(&site);
         Ok(Self {
             site,
             caller: caller.clone(),
@@ -135,6 +138,7 @@ impl Session {
             }
             (Err(error), _) => return Err(error.into()),
         }
+        note_waiting_messages(&site);
         let note = at_work(&site, caller, command)?;
         let at_work = AtWork { command: command.to_owned(), _note: note, _lock: lock };
         let at_work = RefCell::new(Some(at_work));
@@ -349,6 +353,30 @@ impl Session {
             }
         }
     }
+}
+
+/// The checkout of this command whose messages are sent when it ends.
+static MESSAGES: Mutex<Option<(PathBuf, Binding, String)>> = Mutex::new(None);
+
+/// Messages wait in the outbox of this checkout: they are sent when the answer of the command is told.
+pub(super) fn messages_wait(site: &Site) {
+    if let Ok(mut waiting) = MESSAGES.lock() {
+        *waiting = Some((site.top().to_owned(), site.binding.clone(), site.actor.clone()));
+    }
+}
+
+/// As [`messages_wait`], for what an earlier command left. Only the owner of the tree sends.
+fn note_waiting_messages(site: &Site) {
+    if !Outbox::of(&site.state()).is_empty() && must_be_owner(site).is_ok() {
+        messages_wait(site);
+    }
+}
+
+/// The checkout whose messages wait, once.
+pub(super) fn take_waiting_messages() -> Option<(Git, Binding, String)> {
+    let (top, binding, actor) = MESSAGES.lock().ok()?.take()?;
+    let git = Git::open(&top, binding.tools.git.as_deref()).ok()?;
+    Some((git, binding, actor))
 }
 
 /// Which way the run of this command is on at this moment, as its journal says.

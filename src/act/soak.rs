@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::back::{BackRequest, back};
 use super::caller::{Caller, Notice};
 use super::failure::Failure;
+use super::notify;
 use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Status, WatchedAnswer};
 use super::publication;
 use super::session::Session;
@@ -280,6 +281,7 @@ pub fn after_deploy(
     let soak = Soak { caller, before, deployed, time, outcome };
     // Whoever reads the records elsewhere does not wait for the end of the watch.
     publication::finish(caller);
+    notify::finish();
     let begun = Watch::begin(
         caller,
         Heeds::Commit,
@@ -377,7 +379,9 @@ impl Soak<'_> {
     fn go_back(&self, watch: &Watch<'_>, why: &str) -> Result<ChangeOutcome, Failure> {
         let Some(before) = self.before else {
             let what = format!("{} was proven, but failed during the soak", self.deployed);
-            return Err(self.needed(what));
+            let failure = self.needed(what).detail(why.to_owned());
+            notify::needed(&watch.site, &watch.facts, &failure);
+            return Err(failure);
         };
         let reason = format!("it failed during the soak: {why}");
         let reason = crate::ledger::check_reason(&reason).is_ok().then_some(reason);

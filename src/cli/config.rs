@@ -95,9 +95,6 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ConfigArgs) -> Result<Exit, Failur
             .next("gitroll init", "writes one for this app")
     })?;
     let config = config::parse(&String::from_utf8_lossy(&bytes), &shown)?;
-    if let Some(why) = config::refused(&config) {
-        return Err(Failure::unchanged(format!("{shown}: {why}")));
-    }
     let answer = ConfigAnswer {
         app: config.app.name.to_string(),
         builds: config.build.len(),

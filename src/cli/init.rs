@@ -110,10 +110,6 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         Err(error) => return Err(error.into()),
     };
     let wrote_config = draft.wrote_config;
-    let accepted = config::parse(&draft.config_text, "gitroll.toml")?;
-    if let Some(why) = config::refused(&accepted) {
-        return Err(Failure::unchanged(format!("gitroll.toml: {why}")).and_nothing_changed());
-    }
     // The binding first: most hosts that cannot be set up fail here, and nothing must be left in the tree.
     let binding = bind::save(&session.site.git, ui, args, draft.binding)?;
     at("binding saved")?;

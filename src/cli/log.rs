@@ -157,12 +157,7 @@ fn newest(count: usize, lines: &mut Vec<LogLine>, attempts: &mut Vec<AttemptLine
 fn line(reader: &Reader, entries: &[Entry], entry: &Entry) -> LogLine {
     let added = entries.iter().rev().find(|e| e.record.annotates == Some(entry.digest));
     let evidence: Option<Evidence> = ledger::evidence(&reader.git, entry).ok();
-    let took = evidence.as_ref().filter(|e| e.run.is_some()).map(|e| {
-        let steps: u64 = e.steps.iter().map(|s| s.millis).sum();
-        let ran = u64::try_from(ago_exactly(e.started, e.finished).as_millis()).unwrap_or(0);
-        // What the person waited: the plan was made before the run began.
-        steps.max(ran).saturating_add(e.waited_millis.unwrap_or(0))
-    });
+    let took = evidence.as_ref().filter(|e| e.run.is_some()).map(waited);
     LogLine {
         record: entry.record.clone(),
         digest: entry.digest,
@@ -175,6 +170,14 @@ fn line(reader: &Reader, entries: &[Entry], entry: &Entry) -> LogLine {
         failure: evidence.and_then(|e| e.failure),
         added: added.and_then(|e| e.record.reason.clone()),
     }
+}
+
+/// How long the person waited, in milliseconds: the plan was made before the run began.
+pub(super) fn waited(evidence: &Evidence) -> u64 {
+    let steps: u64 = evidence.steps.iter().map(|step| step.millis).sum();
+    let ran = ago_exactly(evidence.started, evidence.finished);
+    let ran = u64::try_from(ran.as_millis()).unwrap_or(0);
+    steps.max(ran).saturating_add(evidence.waited_millis.unwrap_or(0))
 }
 
 fn table(lines: &[LogLine], attempts: &[AttemptLine], style: &Style) -> Table {

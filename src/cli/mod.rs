@@ -29,16 +29,19 @@ mod log;
 mod logs;
 mod mark;
 mod migrate;
+mod notify;
 mod outcome;
 mod point;
 mod promote;
 mod reader;
+mod report;
 mod resume;
 mod saved;
 pub mod schema;
 mod service;
 mod session;
 mod show;
+mod stats;
 mod status;
 mod sync;
 mod targets;
@@ -55,6 +58,7 @@ use session::Session;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::act::notify as act_notify;
 use crate::act::publication;
 use crate::system::removal;
 use crate::system::text::typed as typed_words;
@@ -111,6 +115,8 @@ enum Verb {
     Logs(logs::LogsArgs),
     Show(show::ShowArgs),
     Diff(diff::DiffArgs),
+    Report(report::ReportArgs),
+    Stats(stats::StatsArgs),
     Check(check::CheckArgs),
     Advise(advise::AdviseArgs),
     Approve(approve::ApproveArgs),
@@ -131,6 +137,9 @@ enum Verb {
     Eject(eject::EjectArgs),
     Demo(demo::DemoArgs),
     Config(config::ConfigArgs),
+    Notify(notify::NotifyArgs),
+    #[command(hide = true)]
+    Tell(notify::TellArgs),
     #[command(hide = true)]
     Hook(hooks::HookArgs),
     #[command(hide = true)]
@@ -155,6 +164,8 @@ impl Verb {
             Verb::Logs(_) => "logs",
             Verb::Show(_) => "show",
             Verb::Diff(_) => "diff",
+            Verb::Report(_) => "report",
+            Verb::Stats(_) => "stats",
             Verb::Check(_) => "check",
             Verb::Advise(_) => "advise",
             Verb::Approve(_) => "approve",
@@ -177,6 +188,8 @@ impl Verb {
             Verb::Demo(_) => "demo",
             Verb::Config(_) => "config",
             Verb::Keep(_) => "keep",
+            Verb::Notify(_) => "notify",
+            Verb::Tell(_) => "tell",
             Verb::Watchdog(_) => "watchdog",
         }
     }
@@ -190,6 +203,7 @@ impl Verb {
             | Verb::Logs(_)
             | Verb::Show(_)
             | Verb::Diff(_)
+            | Verb::Stats(_)
             | Verb::Check(_)
             | Verb::Doctor(_)
             | Verb::Config(_)
@@ -206,6 +220,8 @@ impl Verb {
             Verb::Fsck(args) => args.only_looks(),
             Verb::Hooks(args) => args.only_looks(),
             Verb::Trust(args) => args.only_looks(),
+            Verb::Notify(args) => args.only_looks(),
+            Verb::Report(args) => args.only_looks(),
             Verb::Init(_)
             | Verb::Promote(_)
             | Verb::Demote(_)
@@ -219,6 +235,7 @@ impl Verb {
             | Verb::Demo(_)
             | Verb::Hook(_)
             | Verb::Keep(_)
+            | Verb::Tell(_)
             | Verb::Watchdog(_) => false,
         }
     }
@@ -256,6 +273,7 @@ pub fn main() -> Exit {
     };
     // The answer is told and the lock is free: nobody waits for this.
     publication::finish(&cli.globals.caller(&ui));
+    act_notify::finish();
     removal::finish();
     exit
 }
@@ -309,6 +327,8 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Verb::Logs(args) => logs::run(globals, ui, args),
         Verb::Show(args) => show::run(globals, ui, args),
         Verb::Diff(args) => diff::run(globals, ui, args),
+        Verb::Report(args) => report::run(globals, ui, args),
+        Verb::Stats(args) => stats::run(globals, ui, args),
         Verb::Check(args) => check::run(globals, ui, args),
         Verb::Advise(args) => advise::run(globals, ui, args),
         Verb::Approve(args) => approve::run(globals, ui, args),
@@ -331,6 +351,8 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Verb::Demo(args) => demo::run(globals, ui, args),
         Verb::Config(args) => config::run(globals, ui, args),
         Verb::Keep(args) => keep::run(globals, ui, args),
+        Verb::Notify(args) => notify::run(globals, ui, args),
+        Verb::Tell(args) => notify::send(globals, ui, args),
         Verb::Watchdog(args) => watchdog::run(globals, ui, args),
     }
 }
@@ -350,10 +372,10 @@ fn answered(exit: Exit, verb: Option<&Verb>, ui: &Ui) -> Exit {
 
 /// The verbs by what they are for, as `--help` lists them.
 const GROUPS: [(&str, &[&str]); 8] = [
-    ("Set up", &["init", "doctor", "hooks", "config", "demo", "eject"]),
+    ("Set up", &["init", "doctor", "hooks", "config", "notify", "demo", "eject"]),
     ("Deploy", &["deploy", "promote", "demote"]),
     ("Roll back", &["back", "component", "flags", "advise"]),
-    ("Look", &["status", "log", "logs", "show", "targets", "diff", "check"]),
+    ("Look", &["status", "log", "logs", "show", "targets", "diff", "check", "report", "stats"]),
     ("Judge", &["approve", "mark", "unhold", "annotate"]),
     ("Data", &["migrate", "point"]),
     ("Runs and services", &["resume", "abort", "service", "saved"]),

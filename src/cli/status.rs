@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::globals::Globals;
 use super::session::Session;
 use crate::act::diagnosis;
+use crate::act::notify;
 use crate::act::parts::{Part, parts};
 use crate::act::watchdog::FinishedRun;
 use crate::component;
@@ -100,6 +101,8 @@ pub struct StatusAnswer {
     pub unsigned: usize,
     /// Why it is not well, and what to type.
     pub diagnosis: Diagnosis,
+    /// While it is not well or a run is open: whom to call and which pages help, a sentence each.
+    pub help: Vec<String>,
 }
 
 /// One service.
@@ -241,6 +244,7 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
             build,
         })
     });
+    let seen_well = seen.observed.healthy();
     let mut held = Vec::new();
     for hold in facts.history.holds() {
         let known = site.git.has(&hold.subject);
@@ -302,6 +306,13 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
         }),
         unpublished: unpublished(session, facts),
         unsigned: engine::queued(site).len(),
+        help: match seen_well && open.is_empty() {
+            true => Vec::new(),
+            false => notify::help(&facts.accepted.config)
+                .into_iter()
+                .map(|(label, text)| format!("{label}  {text}"))
+                .collect(),
+        },
         diagnosis,
     })
 }
@@ -407,6 +418,10 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
         for (label, text) in super::diagnosis::fields(&answer.diagnosis, now) {
             field(label, &text);
         }
+    }
+    for line in &answer.help {
+        let (label, text) = line.split_once("  ").unwrap_or(("", line));
+        field(label, &escape(text));
     }
     for (index, part) in answer.parts.iter().enumerate() {
         let label = if index == 0 { "parts" } else { "" };

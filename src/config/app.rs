@@ -7,7 +7,7 @@ use std::time::Duration;
 use globset::{GlobBuilder, GlobMatcher, GlobSet};
 
 use super::data::{DataSource, Points, Settings};
-use super::{Check, Flag, Flags, Rule};
+use super::{Channel, Check, Contact, Flag, Flags, Links, Rule};
 use crate::model::{
     AppName, ApprovalLevel, CheckName, ComponentId, DataName, GroupName, HookMoment, HookStep,
     RepoPath, ServiceName,
@@ -47,8 +47,12 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// `[hooks]`
     pub hooks: Hooks,
-    /// `[notify]`
-    pub notify: Option<Notify>,
+    /// `[notify.NAME]`, in order.
+    pub notify: Vec<Channel>,
+    /// `[contacts]`, in order.
+    pub contacts: Vec<Contact>,
+    /// `[links]`
+    pub links: Links,
     /// `[remote]`
     pub remote: Remote,
     /// `[run]`
@@ -420,13 +424,6 @@ impl Hooks {
         };
         commands.iter().enumerate().map(step).collect()
     }
-}
-
-/// `[notify]`
-#[derive(Debug, Clone)]
-pub struct Notify {
-    /// `run`: the command that is told, event as JSON on its input.
-    pub run: Vec<String>,
 }
 
 /// `[remote]`

@@ -96,8 +96,7 @@ fn the_schema_has_the_keys_of_the_parser() {
     let mut found = BTreeSet::new();
     keys(&serde_json::from_str(schema).unwrap(), &mut found);
     for key in KNOWN.with_borrow(Clone::clone) {
-        // Refused, so no editor offers it.
-        assert!(found.contains(key.as_str()) || key == "notify", "{key} is not in the schema");
+        assert!(found.contains(key.as_str()), "{key} is not in the schema");
     }
 }
 

@@ -1,12 +1,12 @@
 //! Where feature flags are kept, and how it shows which value the running app has.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::model::{FlagChange, FlagName, FlagSourceName, FlagValue, RepoPath, ServiceName};
 
-use super::{CheckKind, Component, Config, FilePlace};
+use super::{CheckKind, Component, Config, FilePlace, SecretSource};
 
 /// `[flags]` and `[flags.source.NAME]`.
 #[derive(Debug, Clone)]
@@ -84,7 +84,7 @@ pub struct FlagApi {
     /// `pointer` to the value in that answer, default `/{name}`.
     pub pointer: String,
     /// `token`, sent as `Authorization: Bearer …`.
-    pub token: Option<ApiToken>,
+    pub token: Option<SecretSource>,
     /// `request_timeout` of one request, default 5 s.
     pub request_timeout: Duration,
 }
@@ -98,15 +98,6 @@ pub enum Method {
     Put,
     /// PATCH
     Patch,
-}
-
-/// Where the secret of an API is found. Never the secret itself: the file is in the repository.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ApiToken {
-    /// `{ env = NAME }`: a variable of whoever runs gitroll.
-    Env(String),
-    /// `{ file = PATH }`: a file on the host that others cannot read.
-    File(PathBuf),
 }
 
 /// How the app is made to take a changed value.

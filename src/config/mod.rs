@@ -13,16 +13,16 @@ mod docs;
 mod dropped;
 mod flags;
 mod host;
+mod notify;
 mod parse;
 mod quantity;
 mod quote;
 mod reader;
-mod refused;
 mod rule;
 
 pub use app::{
     App, Approvals, Build, Component, Config, Deploy, DownWay, EcosystemFile, Hooks, Layout,
-    Manager, Migrate, NAME, NUMBER, Notify, OutputGlob, PathTemplate, Patterns, Prove, Remote,
+    Manager, Migrate, NAME, NUMBER, OutputGlob, PathTemplate, Patterns, Prove, Remote,
     Retention, Rto, RunSettings, Scope, Service, Stable, UpstreamBranch, migration_number,
 };
 pub use as_proven::{Unchanged, as_proven};
@@ -33,16 +33,19 @@ pub use check::{
 pub use data::{BeforeDeploy, DataEngine, DataSource, KeepPoints, Points, Settings, UrlSource};
 pub use dropped::dropped;
 pub use flags::{
-    ApiToken, Apply, DocumentFormat, Flag, FlagApi, FlagSource, FlagSourceKind, Flags, Method,
-    Signal, Verify, declared, readers, takers, verify,
+    Apply, DocumentFormat, Flag, FlagApi, FlagSource, FlagSourceKind, Flags, Method, Signal,
+    Verify, declared, readers, takers, verify,
 };
 pub use host::{
     Binding, BindingError, BindingPlaces, OPENPGP, ROLES_HEAD, Roles, Signing, SigningFormat,
     Tools, revoked_text,
 };
+pub use notify::{
+    Channel, ChannelKind, ChannelUrl, Contact, Links, Mail, MailServer, MailTls, NotifyEvent,
+    NotifyLevel, PageSeverity, SecretSource,
+};
 pub use parse::{ConfigError, parse, patterns};
 pub use quantity::{duration, show_duration, show_size, size};
 pub use quote::quote;
 pub use reader::ConfigProblem;
-pub use refused::refused;
 pub use rule::{Rule, RuleAction, Severity, SymptomProbe, Timeline, When};

@@ -4,6 +4,7 @@ mod check;
 mod component;
 mod data;
 mod flags;
+mod notify;
 mod rule;
 mod section;
 mod service;
@@ -93,7 +94,9 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
     let flags = flags::flags(root, &names);
     let rules = rule::rules(root, &names);
     let hooks = section::hooks(root);
-    let notify = section::notify(root);
+    let notify = notify::channels(root);
+    let contacts = notify::contacts(root);
+    let links = notify::links(root);
     let remote = section::remote(root);
     let run = section::run(root);
     let retention = section::retention(root);
@@ -142,6 +145,8 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
         rules: rules?.into_iter().map(|read: rule::ReadRule| read.rule).collect(),
         hooks: hooks?,
         notify: notify?,
+        contacts: contacts?,
+        links: links?,
         remote: remote?,
         run: run?,
         retention: retention?,

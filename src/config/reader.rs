@@ -241,6 +241,11 @@ impl<'a> Item<'a> {
         self.report.add(&self.value.span(), format!("{place}{message}"));
     }
 
+    /// The key it stands under.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
     /// The value itself.
     pub(super) fn value(&self) -> &'a DeValue<'a> {
         self.value.get_ref()

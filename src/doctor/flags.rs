@@ -2,7 +2,7 @@
 
 use super::examination::Examination;
 use crate::check;
-use crate::config::{self, ApiToken, Flag, FlagSource, FlagSourceKind, Prove};
+use crate::config::{self, Flag, FlagSource, FlagSourceKind, Prove, SecretSource};
 use crate::engine;
 use crate::flag::{self, Value};
 use crate::model::{FlagChange, FlagValue, HiddenFlags};
@@ -45,7 +45,7 @@ pub(super) fn examine(site: &Site, facts: &Facts, found: &mut Examination) {
     if config.run.watchdog.is_some() {
         for source in config.flags.iter().flat_map(|flags| &flags.sources) {
             let FlagSourceKind::Http(api) = &source.kind else { continue };
-            let Some(ApiToken::Env(name)) = &api.token else { continue };
+            let Some(SecretSource::Env(name)) = &api.token else { continue };
             let what = format!(
                 "{}: the watchdog does not have the variable {name} with the token when it finishes \
                  a run: store the token in a file",

@@ -1,6 +1,7 @@
 //! Everything that would make tonight's `back` fail, found on a good day: findings, each with the command
 //! that fixes it. Looks and changes nothing.
 
+mod channels;
 mod examination;
 mod flags;
 mod host;
@@ -55,15 +56,16 @@ pub fn examine(git: Git, binding: Result<Binding, BindingError>, actor: String) 
     serving::checks(config, &observed, &mut found);
     flags::examine(&site, &facts, &mut found);
     points::examine(&site, &mut found);
+    channels::examine(&site, config, &mut found);
     in_order(found)
 }
 
 /// The order in which things are fixed: what is first may be why the next is wrong.
 fn in_order(mut found: Examination) -> Examination {
-    const ORDER: [&str; 22] = [
+    const ORDER: [&str; 23] = [
         "binding", "tools", "git", "identity", "state", "trust", "signing", "roles", "locks",
         "runs", "records", "guard", "clock", "config", "services", "checks", "flags", "tree",
-        "target", "stable", "points", "disk",
+        "target", "stable", "points", "notify", "disk",
     ];
     let place = |finding: &Finding| {
         ORDER.iter().position(|subject| *subject == finding.subject).unwrap_or(ORDER.len())

@@ -276,13 +276,24 @@ fn environment(site: &Site) -> BTreeMap<OsString, OsString> {
 /// # Errors
 /// Why not, in a few words.
 pub fn start_beside(site: &Site, verb: &[&str], log: &Path) -> Result<(), String> {
+    start_beside_with(site, verb, BTreeMap::new(), log)
+}
+
+/// As [`start_beside`], with more in its environment.
+///
+/// # Errors
+/// Why not, in a few words.
+pub fn start_beside_with(
+    site: &Site,
+    verb: &[&str],
+    more: BTreeMap<OsString, OsString>,
+    log: &Path,
+) -> Result<(), String> {
     let mut args = at_top(site);
     args.extend(verb.iter().map(Into::into));
-    let invocation = Invocation {
-        args,
-        env: environment(site),
-        ..Invocation::new(own_program(), Path::new("/"))
-    };
+    let mut env = environment(site);
+    env.extend(more);
+    let invocation = Invocation { args, env, ..Invocation::new(own_program(), Path::new("/")) };
     invocation.spawn_detached(log).map(drop).map_err(|error| error.to_string())
 }
 

@@ -1,22 +1,15 @@
 //! Flags behind an admin API. Its token goes into the header of a request and nowhere else.
 
-use std::io::Read as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
-
 use serde_json::Value as Json;
 
 use super::fill::fill;
 use super::{FlagError, Value};
 use crate::check::{HttpReply, HttpRequest, ask, shown};
-use crate::config::{ApiToken, FlagApi, Method};
+use crate::config::{FlagApi, Method};
 use crate::model::{FlagName, Redactor};
 
 /// The largest answer that is read.
 const MOST_BYTES: u64 = 1024 * 1024;
-
-/// The largest file that holds a token.
-const MOST_TOKEN: u64 = 64 * 1024;
 
 /// What the API says that a flag is set to; absent where its answer has nothing at the pointer.
 ///
@@ -71,7 +64,8 @@ impl<'a> ApiCall<'a> {
         url: &str,
         name: &FlagName,
     ) -> Result<Self, FlagError> {
-        let token = api.token.as_ref().map(secret).transpose()?;
+        let token =
+            api.token.as_ref().map(|token| token.read().map_err(FlagError::Token)).transpose()?;
         Ok(Self { api, method, url: fill(url, &percent_encoded(name.as_str()), ""), token })
     }
 
@@ -123,50 +117,6 @@ impl<'a> ApiCall<'a> {
         let question = format!("{} {}", self.method, Redactor::default().text(&self.url));
         FlagError::Api { question, problem: problem.to_owned(), settled: false }
     }
-}
-
-/// The token itself.
-fn secret(token: &ApiToken) -> Result<String, FlagError> {
-    let text = match token {
-        ApiToken::Env(name) => std::env::var(name).map_err(|_| {
-            FlagError::Token(format!(
-                "the variable {name} is not set for whoever runs gitroll: set it, or keep the token in a file"
-            ))
-        })?,
-        ApiToken::File(path) => token_file(path)?,
-    };
-    let text = text.trim();
-    if text.is_empty() || text.chars().any(|c| c.is_control() || !c.is_ascii()) {
-        return Err(FlagError::Token("is empty, or not one line of ASCII".to_owned()));
-    }
-    Ok(text.to_owned())
-}
-
-fn token_file(path: &Path) -> Result<String, FlagError> {
-    let problem = |problem: String| FlagError::Token(format!("{}: {problem}", path.display()));
-    // A fifo must not make us wait.
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
-    let opened =
-        std::fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    let file = opened.map_err(|error| problem(error.to_string()))?;
-    let meta = file.metadata().map_err(|error| problem(error.to_string()))?;
-    if !meta.is_file() {
-        return Err(problem("is not a regular file".to_owned()));
-    }
-    if meta.mode() & 0o007 != 0 {
-        return Err(problem(format!(
-            "others can read it (mode {:o}): chmod o= it",
-            meta.mode() & 0o777
-        )));
-    }
-    let mut text = String::new();
-    file.take(MOST_TOKEN + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| problem(error.to_string()))?;
-    if text.len() as u64 > MOST_TOKEN {
-        return Err(problem("is larger than 64 KiB".to_owned()));
-    }
-    Ok(text)
 }
 
 /// A name as a part of a URL's path or query: everything but letters, digits and `-._~` encoded.

@@ -197,7 +197,7 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
     let again = |why| format!("what serves may not start again after a restart: {why}");
     warnings.extend(serves.map(again));
     warnings.extend(observed.warnings);
-    warnings.extend(unsupported(&change.config));
+    warnings.extend(unchecked(&change.config));
     if whole && change.migrate.is_none() {
         warnings.extend(migrations(
             site,
@@ -648,14 +648,11 @@ fn edited_artifacts(outputs: &BTreeSet<RepoPath>) -> Option<String> {
         .then(|| format!("changed since it was built, not used: {}", names.join(", ")))
 }
 
-/// What the file asks for and this version does not do, and what it leaves out.
-fn unsupported(config: &Config) -> Vec<String> {
-    let notify = config.notify.is_some().then_some("[notify]");
-    let unchecked = config.checks.is_empty().then(|| {
+/// What the file leaves out.
+fn unchecked(config: &Config) -> Option<String> {
+    config.checks.is_empty().then(|| {
         "no [[check]] in gitroll.toml: gitroll watches processes but no answers".to_owned()
-    });
-    let asked = notify.map(|what| format!("{what} is not supported by this version"));
-    asked.into_iter().chain(unchecked).collect()
+    })
 }
 
 /// What is to be said of the migrations that going to the target crosses, or that come with it.

@@ -47,11 +47,6 @@ pub fn preflight(
         problems.extend(open_files::settle(activation, &held_files(site, observed)));
     }
     tree(site, &composed, config, &mut problems);
-    if composed.plan.event == Event::Deploy
-        && let Some(why) = crate::config::refused(config)
-    {
-        problems.push(Problem::new(format!("gitroll.toml: {why}"), "commit it without that"));
-    }
     if composed.plan.event == Event::Back {
         // The way back is not barred: what is replaced there is what git was in the middle of.
         composed.plan.warnings.extend(composed.unfinished.iter().map(|found| {

@@ -2,3 +2,5 @@
 
 pub mod demo;
 pub mod diff;
+pub mod incident;
+pub mod statistics;

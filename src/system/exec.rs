@@ -84,6 +84,31 @@ pub fn pager(command: &str, text: &[u8]) -> io::Error {
     shell.exec()
 }
 
+/// What a person made of `text` in their editor, at most `most` bytes: git's choice of it, `GIT_EDITOR`, `VISUAL`,
+/// `EDITOR`, else `vi`. The command is a line for the shell and the user's own.
+///
+/// # Errors
+/// When the editor cannot be run or fails, or what it left cannot be read.
+pub fn edited(text: &str, most: u64) -> io::Result<String> {
+    let names = ["GIT_EDITOR", "VISUAL", "EDITOR"].into_iter();
+    let editor =
+        names.filter_map(|name| std::env::var(name).ok()).find(|line| !line.trim().is_empty());
+    let editor = editor.unwrap_or_else(|| "vi".to_owned());
+    let mut file = tempfile::Builder::new().prefix("gitroll-report-").suffix(".md").tempfile()?;
+    file.write_all(text.as_bytes())?;
+    tracing::debug!("starting the editor {editor}");
+    let status = Command::new("sh")
+        .args(["-c", &format!("{editor} \"$1\""), "sh"])
+        .arg(file.path())
+        .status()?;
+    if !status.success() {
+        return Err(io::Error::other(format!("{editor} ended with {status}")));
+    }
+    // An editor may put a new file in its place.
+    let bytes = super::files::read_plain(file.path(), most)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// A file without a name that holds `text`, at its beginning.
 fn unnamed(text: &[u8]) -> io::Result<File> {
     let mut file = tempfile::tempfile()?;

@@ -29,18 +29,29 @@ fn may_use() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("layout", with(&["build"])),
         ("check", with(&["service"])),
         ("flag", with(&["service", "check"])),
+        ("tell", with(&["check"])),
         ("site", with(&["ledger", "build", "layout", "service", "check", "flag"])),
         ("report", with(&["ledger"])),
         ("component", with(&["ledger"])),
         ("plan", [&with(&parts)[..], &["site", "component", "diagnosis"]].concat()),
         ("adopt", with(&["ledger", "target", "service", "check", "site", "plan"])),
         ("engine", [&with(&parts[1..])[..], &["site"]].concat()),
-        ("doctor", [&with(&parts)[..], &["site", "plan", "engine"]].concat()),
+        ("doctor", [&with(&parts)[..], &["site", "plan", "engine", "tell"]].concat()),
         (
             "act",
             [
                 &with(&parts)[..],
-                &["component", "diagnosis", "plan", "engine", "doctor", "report", "adopt", "site"],
+                &[
+                    "component",
+                    "diagnosis",
+                    "plan",
+                    "engine",
+                    "doctor",
+                    "report",
+                    "adopt",
+                    "site",
+                    "tell",
+                ],
             ]
             .concat(),
         ),
@@ -59,6 +70,7 @@ fn may_use() -> BTreeMap<&'static str, Vec<&'static str>> {
                     "report",
                     "adopt",
                     "site",
+                    "tell",
                     "ui",
                 ],
             ]
@@ -70,7 +82,7 @@ fn may_use() -> BTreeMap<&'static str, Vec<&'static str>> {
 }
 
 /// Names that touch the world, and the parts that may say them.
-const TOUCHING: [(&str, &[&str]); 8] = [
+const TOUCHING: [(&str, &[&str]); 9] = [
     ("std::process", &["system"]),
     ("gix", &["system"]),
     ("clap", &["cli"]),
@@ -79,13 +91,15 @@ const TOUCHING: [(&str, &[&str]); 8] = [
     ("std::os::unix::net", &["system", "check"]),
     ("tokio", &["check"]),
     ("reqwest", &["check"]),
+    ("lettre", &["tell"]),
 ];
 
 /// Said by everybody: an exit code, a number and the shape of a URL or an address touch nothing.
-const HARMLESS: [&str; 7] = [
+const HARMLESS: [&str; 8] = [
     "std::process::ExitCode",
     "std::process::id",
     "reqwest::Url",
+    "lettre::message::Mailbox",
     "std::net::IpAddr",
     "std::net::Ipv4Addr",
     "std::net::Ipv6Addr",

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use gitroll::config::{ApiToken, FlagApi, FlagSource, FlagSourceKind, Method};
+use gitroll::config::{FlagApi, FlagSource, FlagSourceKind, Method, SecretSource};
 use gitroll::flag::{self, Value};
 use serde_json::{Value as Json, json};
 
@@ -328,7 +328,7 @@ fn the_token_is_sent_and_shown_nowhere() {
     let file = world.root().join("token");
     std::fs::write(&file, " canary-7f3a9\n").unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
-    let token = Some(ApiToken::File(file.clone()));
+    let token = Some(SecretSource::File(file.clone()));
     let server = Server::start(json!({"A": true}), Manner::Good);
     let source = server.source(|api| api.token = token.clone());
     world.set(&source, false).unwrap();
@@ -352,8 +352,8 @@ fn the_token_is_sent_and_shown_nowhere() {
     assert!(said(world.value(&source)).contains("larger than 64 KiB"));
     std::fs::remove_file(&file).unwrap();
     assert!(said(world.value(&source)).contains("token"));
-    let unset =
-        server.source(|api| api.token = Some(ApiToken::Env("GITROLL_NO_SUCH_TOKEN".to_owned())));
+    let unset = server
+        .source(|api| api.token = Some(SecretSource::Env("GITROLL_NO_SUCH_TOKEN".to_owned())));
     assert!(said(world.value(&unset)).contains("GITROLL_NO_SUCH_TOKEN is not set"));
 }
 

@@ -252,15 +252,15 @@ fn hostile_names_cannot_leave_their_quotes() {
         ..Stack::default()
     };
     let (config, text) = read(&stack);
-    assert!(config.notify.is_none() && !text.contains('\u{202e}'));
+    assert!(config.notify.is_empty() && !text.contains('\u{202e}'));
     let Manager::Process { command, env, .. } = &config.services[0].manager else {
         panic!("{text}")
     };
     assert_eq!((command[1].as_str(), env["A"].as_str()), (evil, evil));
     let plain = Stack { package: None, ..stack.clone() };
-    assert!(read(&plain).0.notify.is_none());
+    assert!(read(&plain).0.notify.is_empty());
     let unknown = Package { files: none_built(), ..package };
-    assert!(read(&Stack { package: Some(unknown), ..stack }).0.notify.is_none());
+    assert!(read(&Stack { package: Some(unknown), ..stack }).0.notify.is_empty());
 }
 
 proptest! {

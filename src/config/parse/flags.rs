@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::{check, service, value};
 use crate::config::check::FilePlace;
 use crate::config::flags::{
-    ApiToken, Apply, DocumentFormat, Flag, FlagApi, FlagSource, FlagSourceKind, Flags, Method,
-    Signal, Verify,
+    Apply, DocumentFormat, Flag, FlagApi, FlagSource, FlagSourceKind, Flags, Method, Signal, Verify,
 };
 use crate::config::reader::{Item, Report, Table, all, nearest, or};
 use crate::model::{FlagName, FlagSourceName, RepoPath, ServiceName};
@@ -215,7 +214,7 @@ fn api(table: &Table<'_>) -> Option<FlagApi> {
             Some(text.to_owned())
         },
     );
-    let token = or(table.get("token"), || None, |item| token(&item).map(Some));
+    let token = or(table.get("token"), || None, |item| value::secret_source(&item).map(Some));
     let range = Duration::from_millis(10)..=Duration::from_secs(60 * 60);
     let usual = || Duration::from_secs(5);
     let request_timeout = or(table.get("request_timeout"), usual, |item| item.duration(range));
@@ -258,20 +257,6 @@ fn headers(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
         Some((name.to_owned(), value.line()?.to_owned()))
     });
     all(headers.collect::<Vec<_>>()).map(|headers| headers.into_iter().collect())
-}
-
-fn token(item: &Item<'_>) -> Option<ApiToken> {
-    let table = item.table("token")?;
-    let found = match (table.get("env"), table.get("file")) {
-        (Some(item), None) => item.line().map(|name| ApiToken::Env(name.to_owned())),
-        (None, Some(item)) => value::host_file(&item).map(ApiToken::File),
-        _ => {
-            table.add("token: must be { env = \"NAME\" } or { file = \"/full/path\" }");
-            None
-        }
-    };
-    table.finish();
-    found
 }
 
 fn apply(item: &Item<'_>) -> Option<Apply> {

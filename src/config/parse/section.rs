@@ -1,4 +1,4 @@
-//! The sections that stand by themselves: app, deploy, stable, build, migrate, hooks, notify, remote, run,
+//! The sections that stand by themselves: app, deploy, stable, build, migrate, hooks, remote, run,
 //! retention, rto.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -8,7 +8,7 @@ use globset::GlobBuilder;
 
 use super::value;
 use crate::config::app::{
-    App, Approvals, Build, Deploy, DownWay, Hooks, Layout, Migrate, Notify, OutputGlob,
+    App, Approvals, Build, Deploy, DownWay, Hooks, Layout, Migrate, OutputGlob,
     PathTemplate, Prove, Remote, Retention, Rto, RunSettings, Stable, UpstreamBranch,
 };
 use crate::config::reader::{Item, Placed, Report, Table, all, or, quoted};
@@ -350,14 +350,6 @@ pub(super) fn hooks(root: &Table<'_>) -> Option<Hooks> {
         return None;
     }
     Some(Hooks { commands, timeout: timeout?, idempotent })
-}
-
-pub(super) fn notify(root: &Table<'_>) -> Option<Option<Notify>> {
-    let Some(item) = root.get("notify") else { return Some(None) };
-    let table = item.table("[notify]")?;
-    let run = table.need("run").and_then(|item| value::command(&item));
-    table.finish();
-    Some(Some(Notify { run: run? }))
 }
 
 pub(super) fn remote(root: &Table<'_>) -> Option<Remote> {

@@ -88,8 +88,30 @@ services = ["web"]
 [flags]
 file = ".env"
 
-[notify]
-run = ["./tell.sh"]
+[notify.chat]
+kind = "slack"
+url = { env = "CHAT_URL" }
+events = ["started", "done"]
+
+[notify.mail]
+kind = "smtp"
+server = "mail.example.com:587"
+user = "shop"
+password = { file = "/etc/gitroll/mail" }
+from = "Shop <shop@example.com>"
+to = ["ops@example.com"]
+template = "{{ summary }}"
+
+[notify.pager]
+kind = "pagerduty"
+key = { env = "PAGER_KEY" }
+
+[contacts]
+ops = "Ana, +49 1"
+database = { who = "Ben", within = "15m" }
+
+[links]
+runbook = "https://wiki.example.com/runbook"
 
 [remote]
 name = "origin"
@@ -208,7 +230,7 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(config.run.watchdog, Some(Duration::from_secs(300)));
     let kept = config.retention;
     assert_eq!((kept.runs, kept.saved.as_secs(), kept.artifacts), (50, 90 * 86_400, 20));
-    assert!(config.migrate.paths.is_empty() && config.flags.is_none() && config.notify.is_none());
+    assert!(config.migrate.paths.is_empty() && config.flags.is_none() && config.notify.is_empty());
 }
 
 #[test]
@@ -393,7 +415,7 @@ fn commands_are_argument_vectors() {
     refuses(&build("[[\"npm ci\"]]"), "one string with spaces");
     refuses(&build("[[1]]"), "must be a string, not a whole number");
     refuses("[notify]\nrun = []", "is empty: name the program");
-    refuses("[notify]", "[notify] needs \"run\"");
+    refuses("[notify]", "[notify] needs a channel");
     refuses("[[build]]\nname = \"x\"\nrun = [[\"a\"]]\noutputs = []", "is empty: list");
 }
 
@@ -636,4 +658,50 @@ fn no_damaged_gitroll_toml_makes_it_panic() {
             assert!(!error.problems.is_empty());
         }
     });
+}
+
+#[test]
+fn a_channel_holds_no_secret_and_a_page_cannot_choose() {
+    let channel = |text: &str| format!("[notify.x]\n{text}\n");
+    let table = [
+        (
+            "kind = \"slack\"\nurl = \"https://hooks.example.com/s3cret\"",
+            "could write to the channel",
+        ),
+        ("kind = \"slakc\"", "did you mean \"slack\"?"),
+        ("kind = \"webhook\"\nurl = \"http://x/?token=s3cret\"", "may hold a secret"),
+        ("kind = \"webhook\"\nurl = \"http://x/\"\nsecret = \"s3cret\"", "secret: must be a table"),
+        ("kind = \"pagerduty\"\nkey = { env = \"K\" }\nevents = [\"done\"]", "cannot be chosen"),
+        ("kind = \"command\"\nrun = [\"x\"]\nevents = [\"dnoe\"]", "did you mean \"done\"?"),
+        ("kind = \"command\"\nrun = [\"x\"]\nevents = []", "name an event"),
+        ("kind = \"command\"\nrun = [\"x\"]\ntemplate = \"{{ x\"", "is not a template"),
+        ("kind = \"command\"\nrun = [\"x\"]\nlevels = [\"deep\"]", "is not known"),
+        ("kind = \"smtp\"\nserver = \"mail\"\nfrom = \"a@b.c\"\nto = [\"a@b.c\"]", "with its port"),
+        (
+            "kind = \"smtp\"\nserver = \"mail:25\"\nfrom = \"a\"\nto = [\"a@b.c\"]",
+            "not a mail address",
+        ),
+        (
+            "kind = \"smtp\"\nserver = \"mail:25\"\nuser = \"a\"\nfrom = \"a@b.c\"\nto = [\"a@b.c\"]",
+            "belong together",
+        ),
+        (
+            "kind = \"smtp\"\nserver = \"mail:25\"\ntls = \"none\"\nuser = \"a\"\npassword = { env = \"P\" }\nfrom = \"a@b.c\"\nto = [\"a@b.c\"]",
+            "for everyone to read",
+        ),
+    ];
+    for (text, wanted) in table {
+        refuses(&channel(text), wanted);
+        assert!(
+            problems(&format!("[app]\nname = \"x\"\n{}", channel(text)))
+                .iter()
+                .all(|p| !p.contains("s3cret"))
+        );
+    }
+    refuses("[links]\nrunbook = \"ftp://x\"", "must begin with http");
+    refuses("[contacts]\nops = { within = \"5m\" }", "needs \"who\"");
+    let config =
+        parse("[app]\nname = \"x\"\n[notify]\nrun = [\"./tell.sh\"]", "gitroll.toml").unwrap();
+    assert_eq!(config.notify[0].name, "run");
+    assert_eq!(config.notify[0].events.len(), 4);
 }

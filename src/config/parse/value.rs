@@ -7,6 +7,7 @@ use globset::{GlobBuilder, GlobSetBuilder};
 
 use crate::config::app::{OutputGlob, Patterns};
 use crate::config::check::FilePlace;
+use crate::config::notify::SecretSource;
 use crate::config::reader::{Item, all, quoted};
 use crate::model::RepoPath;
 
@@ -224,6 +225,24 @@ pub(super) fn command(item: &Item<'_>) -> Option<Vec<String>> {
         Some(_) => return Some(words),
     }
     None
+}
+
+/// Where a secret is found.
+pub(super) fn secret_source(item: &Item<'_>) -> Option<SecretSource> {
+    let name = item.label().to_owned();
+    let table = item.table(name.as_str())?;
+    let found = match (table.get("env"), table.get("file")) {
+        (Some(item), None) => item.line().map(|name| SecretSource::Env(name.to_owned())),
+        (None, Some(item)) => host_file(&item).map(SecretSource::File),
+        _ => {
+            table.add(format!(
+                "{name}: must be {{ env = \"NAME\" }} or {{ file = \"/full/path\" }}"
+            ));
+            None
+        }
+    };
+    table.finish();
+    found
 }
 
 /// A table of environment variables.
