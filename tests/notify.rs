@@ -332,8 +332,9 @@ impl MailServer {
         let (key, cert) = (text("key.pem"), text("cert.pem"));
         let kind = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"];
         let name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+        let no_authority = ["-addext", "basicConstraints=critical,CA:FALSE"];
         let files = ["-keyout", &key, "-out", &cert];
-        host.run("openssl", &[&kind[..], &name, &files].concat()).exit(0);
+        host.run("openssl", &[&kind[..], &name, &no_authority, &files].concat()).exit(0);
         let (plain, tls) = (free_port().number(), free_port().number());
         let config = format!(
             "table who {{ \"@\" = \"nobody\" }}\nlisten on 127.0.0.1 port {plain}\n\
