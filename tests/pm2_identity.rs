@@ -265,7 +265,7 @@ fn an_edited_process_file_is_applied_with_the_release_and_undone_with_it() {
     wait_for_version(&s.app.health(), "1.5.1");
     write("web", 2, "GREETING: 'six'");
     s.app.commit_version("1.6.0", Behaviour::Good);
-    host.gitroll(&["deploy", "--yes"]).exit(20).stderr_has("it changes GREETING");
+    host.gitroll(&["deploy", "--yes"]).exit(1).stderr_has("it changes GREETING");
     assert_eq!(told(&s).0, "by hand");
 }
 

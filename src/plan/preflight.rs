@@ -305,7 +305,10 @@ fn services(
     }
     let changed = |file: &str| {
         let path = RepoPath::new(file).ok()?;
-        plan.activation.changes.iter().find(|change| change.path == path)?;
+        // What was checked out by hand may not have been applied yet.
+        let by_hand = plan.from.commit == plan.to.commit;
+        let changes = plan.activation.changes.iter().any(|change| change.path == path);
+        (by_hand || changes).then_some(())?;
         site.git.file(&plan.to.commit, &path).ok()?
     };
     problems.extend(
