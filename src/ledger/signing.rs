@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::entry::LedgerError;
+use super::ssh::PrivateKey;
 use crate::config::{Binding, SigningFormat};
 use crate::system::files;
 use crate::system::process::{Finished, Invocation, ProcessError, telling_lines};
@@ -49,14 +50,22 @@ enum KeyFile {
 
 fn with_ssh(binding: &Binding, payload: &[u8]) -> Result<Vec<u8>, String> {
     let key = &binding.signing.key;
-    let kind = KeyFile::at(key)
+    let (text, private) = read_key(Path::new(key))
         .map_err(|error| format!("the signing key {key} cannot be read ({error})"))?;
+    let kind = KeyFile::of(&String::from_utf8_lossy(&text));
     // As git takes it: of a public key the private one may be beside it. One with a passphrase is the agent's.
     let beside = key.strip_suffix(".pub").filter(|_| kind == KeyFile::Public);
-    let (key, kind) = match beside.map(|beside| (beside, KeyFile::at(beside))) {
-        Some((beside, Ok(KeyFile::Private))) => (beside, KeyFile::Private),
-        _ => (key.as_str(), kind),
+    let beside = beside.and_then(|key| Some((key, read_key(Path::new(key)).ok()?)));
+    let beside = beside.filter(|(_, (text, _))| {
+        KeyFile::of(&String::from_utf8_lossy(text)) == KeyFile::Private
+    });
+    let (key, kind, text, private) = match beside {
+        Some((key, (text, private))) => (key, KeyFile::Private, text, private),
+        None => (key.as_str(), kind, text, private),
     };
+    if private && let Some(armour) = PrivateKey::read(&text).and_then(|key| key.sign(payload)) {
+        return Ok(armour);
+    }
     let mut args = vec!["-Y", "sign", "-n", "git"];
     if kind != KeyFile::Private {
         args.push("-U");
@@ -84,12 +93,13 @@ fn with_ssh(binding: &Binding, payload: &[u8]) -> Result<Vec<u8>, String> {
     })
 }
 
-impl KeyFile {
-    fn at(path: &str) -> io::Result<Self> {
-        let text = files::read_plain(Path::new(path), MOST_KEY)?;
-        Ok(Self::of(&String::from_utf8_lossy(&text)))
-    }
+/// The bytes of a key file, and whether they are for its owner alone: `ssh-keygen` refuses others.
+fn read_key(path: &Path) -> io::Result<(Vec<u8>, bool)> {
+    let (_, found) = files::open_plain(path)?;
+    Ok((files::read_plain(path, MOST_KEY)?, found.mode & 0o077 == 0))
+}
 
+impl KeyFile {
     fn of(text: &str) -> Self {
         let Some(at) = text.find("-----BEGIN ") else {
             return KeyFile::Public;

@@ -178,6 +178,12 @@ pub(super) fn make_key(path: &Path, passphrase: &str) {
     success(Command::new("ssh-keygen").args(args));
 }
 
+/// A key without a passphrase of another kind.
+pub(super) fn make_key_of(kind: &[&str], path: &Path) {
+    let mut make = Command::new("ssh-keygen");
+    success(make.args(["-q", "-C", "test", "-N", "", "-t"]).args(kind).arg("-f").arg(path));
+}
+
 pub(super) fn write_script(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();

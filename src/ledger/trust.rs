@@ -7,10 +7,12 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::fingerprint;
+use super::signers::{self, Signers};
 use super::signing::{Program, SignatureKind, Signed, no_answer};
+use super::ssh;
 use crate::config::{Binding, OPENPGP, Roles};
 use crate::model::{Digest, EnvironmentName, Event, Seq, WriterId};
+use crate::system::clock::now;
 use crate::system::files::{self, BytesAsFile};
 use crate::system::process::Finished;
 
@@ -28,6 +30,10 @@ pub(super) struct Trust<'a> {
     pub roles: Roles,
     /// Where there is a revocation list.
     revoked: Option<PathBuf>,
+    /// The trust file, as far as it is plain.
+    signers: Signers,
+    /// The keys of the revocation list, where all of it is plain; none where there is no list.
+    revoked_keys: Option<Vec<Vec<u8>>>,
     /// Why nothing can be trusted.
     unusable: Option<String>,
     /// Over everything that decides who is trusted: what was verified under it need not be again.
@@ -54,7 +60,7 @@ impl<'a> Trust<'a> {
             Ok(bytes) => {
                 seen.extend_from_slice(format!("{} {}\n", path.display(), bytes.len()).as_bytes());
                 seen.extend_from_slice(&bytes);
-                Some(path)
+                Some((path, bytes))
             }
             Err(error) if error.kind() == ErrorKind::NotFound && !needed => None,
             Err(error) => {
@@ -62,16 +68,18 @@ impl<'a> Trust<'a> {
                 None
             }
         };
-        read(binding.trust_file(), binding.openpgp.is_empty());
+        let signers = read(binding.trust_file(), binding.openpgp.is_empty());
+        let signers = signers.map(|(_, bytes)| Signers::parse(&bytes)).unwrap_or_default();
         let revoked = read(binding.revoked_file(), false);
-        let roles = read(binding.roles_file(), false);
-        let roles = roles.map(|path| (files::read_plain(&path, MOST_BYTES), path));
-        let roles = match roles {
+        let revoked_keys = match &revoked {
+            None => Some(Vec::new()),
+            Some((_, bytes)) => signers::revoked(bytes),
+        };
+        let revoked = revoked.map(|(path, _)| path);
+        let roles = match read(binding.roles_file(), false) {
             None => Roles::default(),
-            Some((bytes, path)) => {
-                let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-                let parsed = text.map_err(|e| e.to_string()).and_then(|text| Roles::parse(&text));
-                parsed.unwrap_or_else(|problem| {
+            Some((path, bytes)) => {
+                Roles::parse(&String::from_utf8_lossy(&bytes)).unwrap_or_else(|problem| {
                     unusable.get_or_insert(format!("{}: {problem}", path.display()));
                     Roles::default()
                 })
@@ -81,7 +89,8 @@ impl<'a> Trust<'a> {
             // Nothing that was verified before counts either.
             seen.extend_from_slice(format!("unusable: {problem}\n").as_bytes());
         }
-        Self { binding, roles, revoked, unusable, digest: Digest::of(&seen) }
+        let digest = Digest::of(&seen);
+        Self { binding, roles, revoked, signers, revoked_keys, unusable, digest }
     }
 
     /// Verifies that a payload is signed by a key trusted for `writer`. `seq` is its position in the writer's chain, where
@@ -100,16 +109,10 @@ impl<'a> Trust<'a> {
         self.check_revoked(signed, writer, seq)?;
         match signed.kind {
             SignatureKind::OpenPgp => self.gpg(signed).map(|verified| verified.validity),
-            SignatureKind::Ssh => {
-                let file = SignatureFile::write(signed)?;
-                if self.ssh_verify(&file, signed, writer, None)? {
-                    return Ok(Validity::Current);
-                }
-                if self.ssh_verify(&file, signed, writer, Some(dated))? {
-                    return Ok(Validity::Past);
-                }
-                Err(self.why_not(&file, signed)?)
-            }
+            SignatureKind::Ssh => match self.plain_verify(signed, writer, dated) {
+                Some(validity) => Ok(validity),
+                None => self.ssh_keygen_verify(signed, writer, dated),
+            },
         }
     }
 
@@ -130,6 +133,11 @@ impl<'a> Trust<'a> {
                 Verified { validity: Validity::Past, .. } => Err(EXPIRED.to_owned()),
             },
             SignatureKind::Ssh => {
+                let plain = self.plain_key(signed);
+                let plain = plain.and_then(|key| self.signers.principal(&key, now().as_second()));
+                if let Some(principal) = plain {
+                    return Ok(principal.to_owned());
+                }
                 let file = SignatureFile::write(signed)?;
                 let found = self.ssh(&["-Y", "find-principals", "-s", file.path()?], None, true)?;
                 let found = String::from_utf8_lossy(&found.stdout).into_owned();
@@ -203,6 +211,46 @@ impl<'a> Trust<'a> {
 
     fn check_usable(&self) -> Result<(), String> {
         self.unusable.clone().map_or(Ok(()), Err)
+    }
+
+    /// What `ssh-keygen` says of a signature.
+    pub(super) fn ssh_keygen_verify(
+        &self,
+        signed: &Signed<'_>,
+        writer: &str,
+        dated: Timestamp,
+    ) -> Result<Validity, String> {
+        let file = SignatureFile::write(signed)?;
+        if self.ssh_verify(&file, signed, writer, None)? {
+            return Ok(Validity::Current);
+        }
+        if self.ssh_verify(&file, signed, writer, Some(dated))? {
+            return Ok(Validity::Past);
+        }
+        Err(self.why_not(&file, signed)?)
+    }
+
+    /// The same of a signature that is good by the plain lines of the lists. Of all others only `ssh-keygen` can tell.
+    pub(super) fn plain_verify(
+        &self,
+        signed: &Signed<'_>,
+        writer: &str,
+        dated: Timestamp,
+    ) -> Option<Validity> {
+        let key = self.plain_key(signed)?;
+        let trusted = |at: Timestamp| self.signers.trust(&key, writer, at.as_second());
+        match (trusted(now()), trusted(dated)) {
+            (Some(true), _) => Some(Validity::Current),
+            (Some(false), Some(true)) => Some(Validity::Past),
+            _ => None,
+        }
+    }
+
+    /// The key of a signature that fits its bytes, and that the revocation list does not name.
+    fn plain_key(&self, signed: &Signed<'_>) -> Option<Vec<u8>> {
+        let revoked = self.revoked_keys.as_ref()?;
+        let key = ssh::signer(signed.signature, signed.payload)?;
+        (!revoked.contains(&key)).then_some(key)
     }
 
     fn ssh_verify(
@@ -286,7 +334,7 @@ fn finish(
 pub(super) fn fingerprint(signed: &Signed<'_>) -> String {
     match signed.kind {
         SignatureKind::OpenPgp => OPENPGP.to_owned(),
-        SignatureKind::Ssh => fingerprint::of_signature(signed.signature).unwrap_or_default(),
+        SignatureKind::Ssh => ssh::of_signature(signed.signature).unwrap_or_default(),
     }
 }
 

@@ -430,7 +430,8 @@ fn no_damaged_record_makes_it_panic_and_none_but_a_whole_one_keeps_its_identity(
             assert!(!problem.is_empty());
         }
         if let Ok(signed) = signing::split(bytes) {
-            let _ = crate::ledger::fingerprint::of_signature(signed.signature);
+            let _ = crate::ledger::ssh::of_signature(signed.signature);
+            let _ = crate::ledger::ssh::signer(signed.signature, signed.payload);
         }
     });
 }

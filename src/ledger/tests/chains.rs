@@ -60,9 +60,8 @@ fn a_thousand_records_are_read_warm_without_any_program() {
     assert!(!count.exists(), "a program was run");
 
     world.append("deploy", 1);
-    fs::remove_file(&count).unwrap();
     assert_eq!(world.entries().len(), 1001);
-    assert!(!count.exists(), "what was just appended was verified again");
+    assert!(!count.exists(), "a plain key needs no program, neither to sign nor to verify");
 }
 
 // A chain as other runs have left it, and the cache that says that they verified it. The signatures are
@@ -104,6 +103,8 @@ fn import(world: &World, number: u64) {
 #[test]
 fn the_cache_is_used_only_under_the_same_trust_and_only_if_nobody_else_could_write_it() {
     let mut world = World::new();
+    // A pattern is for `ssh-keygen`, so its runs can be counted.
+    world.trust(&[("web-1.*", "", &world.path("key"))]);
     world.append("init", 0);
     world.append("deploy", 1);
     let (script, count) = world.counting("ssh-keygen");

@@ -275,22 +275,38 @@ impl Git {
             let below = prefix.as_bytes().to_vec();
             self.walk(&self.common_dir.join(prefix), &below, asked, &mut loose)?;
         }
-        if let Some(packed) = self.packed()? {
-            let listed = packed
-                .iter_prefixed(prefix.into())
-                .map_err(|e| ref_error("packed-refs", &format!("{e:#}")))?;
-            for entry in listed {
-                let entry = entry.map_err(|e| ref_error("packed-refs", &format!("{e:#}")))?;
-                let name = entry.name.as_bstr();
-                if asked(name) {
-                    let peeled = entry.object.map(|_| oid(entry.object()));
-                    let target = Target::Object(oid(entry.target()));
-                    found.insert(name.to_vec(), (target, peeled));
-                }
-            }
-        }
+        self.packed_below(prefix, asked, &mut found)?;
         found.extend(loose.into_iter().map(|(name, target)| (name, (target, None))));
         Ok(found)
+    }
+
+    fn packed_below(
+        &self,
+        prefix: &str,
+        asked: Asked<'_>,
+        found: &mut Peeled,
+    ) -> Result<(), GitError> {
+        // A hundred thousand tags: each line is looked at once, and only those that are asked for are read.
+        let bytes = fs::read(self.common_dir.join("packed-refs")).unwrap_or_default();
+        let digits = self.repo.object_hash().len_in_hex();
+        if let Some(plain) = plainly_packed(&bytes, digits, prefix.as_bytes(), asked) {
+            found.extend(plain);
+            return Ok(());
+        }
+        let Some(packed) = self.packed()? else { return Ok(()) };
+        let listed = packed
+            .iter_prefixed(prefix.into())
+            .map_err(|e| ref_error("packed-refs", &format!("{e:#}")))?;
+        for entry in listed {
+            let entry = entry.map_err(|e| ref_error("packed-refs", &format!("{e:#}")))?;
+            let name = entry.name.as_bstr();
+            if asked(name) {
+                let peeled = entry.object.map(|_| oid(entry.object()));
+                let target = Target::Object(oid(entry.target()));
+                found.insert(name.to_vec(), (target, peeled));
+            }
+        }
+        Ok(())
     }
 
     /// Follows symbolic refs to an object; `None` if the last of them names a ref that is not there.
@@ -390,6 +406,43 @@ impl Git {
         let bytes = files::read_state(path).map_err(failed)?;
         Ok(parse(&bytes, self.repo.object_hash().len_in_hex()))
     }
+}
+
+/// The refs of `packed-refs` below a prefix that are asked for. `None` where the file is not as git writes it since it
+/// sorts the refs and peels all of them, or names one that no ref may have.
+fn plainly_packed(
+    bytes: &[u8],
+    digits: usize,
+    prefix: &[u8],
+    asked: Asked<'_>,
+) -> Option<Vec<(Vec<u8>, (Target, Option<Oid>))>> {
+    let id = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.parse::<Oid>().ok();
+    let mut found: Vec<(Vec<u8>, (Target, Option<Oid>))> = Vec::new();
+    // Whether the line before this one names a ref, and one that was asked for.
+    let mut before = None;
+    let mut lines = bytes.strip_suffix(b"\n")?.split_str(b"\n");
+    let head = lines.next()?.strip_prefix(b"# pack-refs with:")?;
+    let has = |word: &[u8]| head.split_str(b" ").any(|found| found == word);
+    if !has(b"fully-peeled") || !has(b"sorted") {
+        return None;
+    }
+    for line in lines {
+        if let Some(peeled) = line.strip_prefix(b"^") {
+            if before.take()? {
+                found.last_mut()?.1.1 = Some(id(peeled).filter(|_| peeled.len() == digits)?);
+            }
+            continue;
+        }
+        let (object, name) = line.split_at_checked(digits)?;
+        let name = name.strip_prefix(b" ")?;
+        let wanted = name.starts_with(prefix) && asked(name);
+        if wanted {
+            gix::refs::FullName::try_from(name.as_bstr()).ok()?;
+            found.push((name.to_vec(), (Target::Object(id(object)?), None)));
+        }
+        before = Some(wanted);
+    }
+    Some(found)
 }
 
 /// Reads a ref file's content.
