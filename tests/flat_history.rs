@@ -108,6 +108,19 @@ fn what_is_remembered_of_holds_makes_no_held_commit_a_target() {
     assert!(shown.stdout.lines().count() < 12, "{}", shown.stdout);
     host.gitroll(&["status"]).exit(0).stdout_has("v2.26.0");
 
+    // What a look leaves for the next one says what the records say.
+    let log = || host.gitroll(&["log", "-n", "100", "--json"]).exit(0).stdout.clone();
+    let told = log();
+    let cache = s.app.dir.join(".git/gitroll/cache");
+    let files = fs::read_dir(&cache).expect("it is there").map(|e| e.expect("it is there").path());
+    let left: Vec<PathBuf> =
+        files.filter(|path| path.display().to_string().contains("/snapshot-")).collect();
+    assert_eq!(left.len(), 1, "one for the environment");
+    fs::remove_file(&left[0]).expect("it is ours");
+    assert_eq!(log(), told);
+    assert!(left[0].exists(), "it is written anew");
+    assert_eq!(judged(&host), all);
+
     // Torn, empty, another checkout's, or of nonsense: as if it were not there, and written anew.
     let remembered = Remembered::of(&s);
     let whole = remembered.text();

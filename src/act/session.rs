@@ -73,6 +73,16 @@ impl Session {
         })
     }
 
+    /// As [`Session::look`], for what nothing is decided by: what the records came to when they were folded before is
+    /// enough.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn glance(caller: &Caller) -> Result<Self, Failure> {
+        let session = Self::look(caller)?;
+        Ok(Self { site: session.site.only_looked_at(), ..session })
+    }
+
     /// Opens to change: takes the lock, signs what is queued, refuses while a run is open.
     ///
     /// # Errors

@@ -272,7 +272,7 @@ pub(super) fn follow(session: &Session, ledger: &Ledger) -> Result<Vec<String>, 
     }
     for entry in &revoke::proposals(git, binding, ledger)? {
         if binding.follow.contains(&revoke::signer(git, entry)?) {
-            let Entry { record, .. } = entry;
+            let record = &entry.record;
             let lines = revoke::apply(binding, entry)?;
             let by = |line: String| format!("{line}, as #{} of {} says", record.seq, record.writer);
             done.extend(lines.into_iter().map(by));

@@ -123,13 +123,8 @@ pub struct LogLine {
 pub fn run(globals: &Globals, ui: &Ui, args: &LogArgs) -> Result<Exit, Failure> {
     let reader = Reader::open(globals, ui, args.environment.as_deref())?;
     let chain = reader.chain(args.writer.as_deref())?;
-    let lines: Vec<LogLine> = chain
-        .entries
-        .iter()
-        .rev()
-        .take(args.n)
-        .map(|entry| line(&reader, &chain.entries, entry))
-        .collect();
+    let lines: Vec<LogLine> =
+        chain.entries.iter().rev().take(args.n).map(|entry| line(&reader, entry)).collect();
     let mut lines = lines;
     let own = args.writer.is_none();
     let attempts = reader.attempts.iter().filter(|_| own).take(args.n).map(AttemptLine::of);
@@ -154,8 +149,9 @@ fn newest(count: usize, lines: &mut Vec<LogLine>, attempts: &mut Vec<AttemptLine
     lines.truncate(count.saturating_sub(attempts.len()));
 }
 
-fn line(reader: &Reader, entries: &[Entry], entry: &Entry) -> LogLine {
-    let added = entries.iter().rev().find(|e| e.record.annotates == Some(entry.digest));
+fn line(reader: &Reader, entry: &Entry) -> LogLine {
+    let added = reader.history.added_reasons(&entry.digest).iter();
+    let added = added.filter(|added| added.writer == entry.record.writer).max_by_key(|a| a.seq);
     let evidence: Option<Evidence> = ledger::evidence(&reader.git, entry).ok();
     let took = evidence.as_ref().filter(|e| e.run.is_some()).map(waited);
     LogLine {
@@ -168,7 +164,7 @@ fn line(reader: &Reader, entries: &[Entry], entry: &Entry) -> LogLine {
         took_millis: took,
         weak: evidence.as_ref().and_then(|e| e.weak.clone()),
         failure: evidence.and_then(|e| e.failure),
-        added: added.and_then(|e| e.record.reason.clone()),
+        added: added.map(|added| added.text.clone()),
     }
 }
 

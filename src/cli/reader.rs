@@ -8,7 +8,7 @@ use super::session;
 use crate::act::{dispute, next_steps};
 use crate::config::Binding;
 use crate::engine::{self, Attempt, Lock, Run};
-use crate::ledger::{self, Chain, Dispute, Entry, Ledger};
+use crate::ledger::{self, Chain, Dispute, Entry, History, Ledger};
 use crate::model::{EnvironmentName, WriterId};
 use crate::site::Site;
 use crate::system::git::Git;
@@ -25,6 +25,8 @@ pub struct Reader {
     pub environment: EnvironmentName,
     /// The chains.
     pub ledger: Rc<Ledger>,
+    /// What they come to for this checkout's writer.
+    pub history: Rc<History>,
     /// What failed here before anything was touched, the latest first.
     pub attempts: Vec<Attempt>,
 }
@@ -43,20 +45,22 @@ impl Reader {
         if let Ok(binding) = binding
             && wanted.as_ref().is_none_or(|name| *name == binding.environment)
         {
-            let ledger = Rc::new(ledger::read_as_seen(&git, &binding)?);
+            let site = Site::new(git, binding, user::actor()).only_looked_at();
+            let ledger = site.ledger_as_seen()?;
+            let history = site.history(&ledger);
             if let Some(dispute) = &ledger.dispute {
-                say_disputed(ui, &binding, dispute);
+                say_disputed(ui, &site.binding, dispute);
             }
             for (chain, why) in &ledger.refused {
                 let why = escape(&why.to_string());
                 ui.say(&format!("warning: {} is rejected: {why}", escape(chain)));
             }
-            let environment = binding.environment.clone();
-            let site = Site::new(git, binding, user::actor());
+            let environment = site.binding.environment.clone();
             mention_open_run(&site, ui);
             let attempts = engine::attempts(&site);
             let Site { git, binding, .. } = site;
-            return Ok(Self { git, binding: Some(binding), environment, ledger, attempts });
+            let binding = Some(binding);
+            return Ok(Self { git, binding, environment, ledger, history, attempts });
         }
         let environment = match wanted {
             Some(name) => name,
@@ -64,7 +68,8 @@ impl Reader {
         };
         ui.say("this checkout is not bound to that environment: signatures were not verified");
         let ledger = Rc::new(ledger::read_unverified(&git, &environment)?);
-        Ok(Self { git, binding: None, environment, ledger, attempts: Vec::new() })
+        let history = Rc::new(History::of(&ledger, None));
+        Ok(Self { git, binding: None, environment, ledger, history, attempts: Vec::new() })
     }
 
     /// The newest record of each state that `status` and `log` show under `name`, the newest first: for a name that is

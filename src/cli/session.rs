@@ -31,6 +31,12 @@ impl Session {
         Ok(Self { ui: ui.clone(), act })
     }
 
+    /// As [`act::Session::glance`].
+    pub fn glance(globals: &Globals, ui: &Ui) -> Result<Self, Failure> {
+        let act = act::Session::glance(&globals.caller(ui))?;
+        Ok(Self { ui: ui.clone(), act })
+    }
+
     /// As [`act::Session::change`].
     pub fn change(globals: &Globals, ui: &Ui, command: &str) -> Result<Self, Failure> {
         let act = act::Session::change(&globals.caller(ui), command)?;

@@ -192,7 +192,7 @@ pub struct KilledCommand {
 /// # Errors
 /// When the repository or the own chain cannot be read.
 pub fn run(globals: &Globals, ui: &Ui, _args: &StatusArgs) -> Result<Exit, Failure> {
-    let session = Session::look(globals, ui)?;
+    let session = Session::glance(globals, ui)?;
     let facts = session.facts()?;
     let (open, damaged) = match engine::open_runs(&session.site) {
         Ok(runs) => (runs, None),

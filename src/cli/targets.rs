@@ -51,7 +51,7 @@ pub struct TargetsAnswer {
 /// # Errors
 /// When the repository or the own chain cannot be read.
 pub fn run(globals: &Globals, ui: &Ui, args: &TargetsArgs) -> Result<Exit, Failure> {
-    let session = Session::look(globals, ui)?;
+    let session = Session::glance(globals, ui)?;
     super::reader::mention_open_run(&session.site, ui);
     let facts = session.facts()?;
     let all = candidates::gather(&session.site, &facts);

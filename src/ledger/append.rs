@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::cache::Cache;
 use super::chain;
 use super::codec::{self, MOST_SENTENCE};
-use super::entry::{Draft, Entry, Ledger, LedgerError, chain_ref};
+use super::entry::{Draft, Entry, EntryParts, Ledger, LedgerError, chain_ref};
 use super::signing::{self, Signed, sign};
 use super::trust::{EXPIRED, Trust, Validity, fingerprint};
 use crate::config::Binding;
@@ -69,7 +69,7 @@ pub fn append(
     publish(git, &name, &commit, previous, &record)?;
     failpoint::pass("chain moved").map_err(io)?;
 
-    let entry = Entry {
+    let entry = Entry::from(EntryParts {
         record: decoded.record,
         tagger: decoded.tagger,
         digest: decoded.digest,
@@ -78,7 +78,7 @@ pub fn append(
         blob,
         evidence,
         config,
-    };
+    });
     let mut cache = Cache::load(git);
     // Without what was verified before it, this record's being good says nothing of the chain.
     let continued = match last {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::entry::Ledger;
+use super::fold::History;
 use crate::config::Binding;
 use crate::model::{AppName, ChainId, Digest, EnvironmentName, WriterId};
 use crate::system::git::Ref;
@@ -16,6 +17,8 @@ pub(super) struct AsRead {
     /// The trust under which they were verified.
     pub trust: Digest,
     pub ledger: Rc<Ledger>,
+    /// What it comes to for the writer of the binding, where that is known already.
+    pub folded: Option<Rc<History>>,
 }
 
 /// Whose ledger it is.

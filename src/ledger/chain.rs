@@ -2,7 +2,7 @@
 //! only by the digest that the record names. Signatures are not examined here.
 
 use super::codec::{self, Decoded, MOST_BYTES};
-use super::entry::{Chain, Entry, LedgerError};
+use super::entry::{Chain, Entry, EntryParts, LedgerError};
 use super::kept::Kept;
 use crate::model::{
     AppName, ChainId, Digest, EnvironmentName, Evidence, Oid, Person, Record, Seq, TreeMode,
@@ -163,8 +163,9 @@ fn entry(git: &Git, commit: &Commit, writer: &WriterId) -> Result<(Entry, Vec<u8
     let (Decoded { record, tagger, object: pointed, digest }, _) = codec::decode(&object)
         .map_err(|problem| LedgerError::Malformed { name: name(), problem })?;
     let commit = commit.id.clone();
-    let entry = Entry { record, tagger, digest, object: pointed, commit, blob, evidence, config };
-    Ok((entry, object))
+    let entry =
+        EntryParts { record, tagger, digest, object: pointed, commit, blob, evidence, config };
+    Ok((entry.into(), object))
 }
 
 fn check_link(

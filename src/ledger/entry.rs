@@ -1,11 +1,13 @@
 //! Chains and their entries: what a ledger holds, the names of its refs, and why it cannot be read or written.
 
-use std::collections::BTreeMap;
-
 use crate::model::{
     ChainId, Digest, EnvironmentName, Evidence, Oid, Person, Record, Seq, WriterId,
 };
 use crate::system::git::GitError;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 /// Every chain of an environment, read and verified.
 #[derive(Debug, Default)]
@@ -39,9 +41,61 @@ pub struct Chain {
     pub entries: Vec<Entry>,
 }
 
-/// One record in its chain.
+/// One record in its chain. What lies in a store is read when somebody asks for it.
+#[derive(Clone)]
+pub struct Entry(Place);
+
+#[derive(Clone)]
+enum Place {
+    Here(Box<EntryParts>),
+    Stored { store: Arc<dyn Store>, at: usize, read: OnceLock<Box<EntryParts>> },
+}
+
+/// Where the records of a chain lie that were read before.
+pub(super) trait Store: Send + Sync {
+    /// The record at a place of the chain.
+    fn parts(&self, at: usize) -> EntryParts;
+}
+
+impl Entry {
+    /// The entry at a place of a stored chain.
+    pub(super) fn stored(store: Arc<dyn Store>, at: usize) -> Self {
+        Self(Place::Stored { store, at, read: OnceLock::new() })
+    }
+}
+
+impl From<EntryParts> for Entry {
+    fn from(parts: EntryParts) -> Self {
+        Self(Place::Here(Box::new(parts)))
+    }
+}
+
+impl Deref for Entry {
+    type Target = EntryParts;
+
+    fn deref(&self) -> &EntryParts {
+        match &self.0 {
+            Place::Here(parts) => parts,
+            Place::Stored { store, at, read } => read.get_or_init(|| Box::new(store.parts(*at))),
+        }
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+/// What is known of a record in its chain.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct EntryParts {
     /// What it states.
     pub record: Record,
     /// Who signed it, when.

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::entry::{Chain, Entry, Ledger};
+use super::packed::{Packed, Packing};
 use crate::model::{
-    AdoptedTag, CORRECTION, Digest, Event, Hold, Judgement, Moment, Oid, Outcome, Seq, TargetRef,
-    Verdict, WriterId,
+    AdoptedTag, BootClock, CORRECTION, Digest, Event, Hold, Judgement, Moment, Oid, Outcome, Seq,
+    TargetRef, Verdict, WriterId,
 };
 
 /// What the trusted chains of an environment say, folded once.
@@ -25,7 +27,6 @@ pub struct History {
     states: HashMap<Oid, OfCommit>,
     adopted: BTreeSet<Oid>,
     pinned: BTreeMap<String, Pinned>,
-    proven_by: BTreeMap<Oid, BTreeSet<WriterId>>,
     judged: BTreeMap<Oid, Vec<JudgedBy>>,
     held: Vec<Held>,
     promoted: BTreeMap<Oid, Vec<TargetRef>>,
@@ -34,7 +35,7 @@ pub struct History {
 }
 
 /// What serves here by the own chain's word. To be checked against what is observed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServingState {
     pub commit: Oid,
     /// The record that says so.
@@ -111,7 +112,7 @@ pub struct TimeServed {
 }
 
 /// A tag from before gitroll that was adopted here, and by which record.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pinned {
     /// What its name is pinned to.
     pub tag: AdoptedTag,
@@ -120,7 +121,7 @@ pub struct Pinned {
 }
 
 /// A stable tag that a record gave a commit.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Promotion {
     /// What was promoted.
     pub commit: Oid,
@@ -134,7 +135,7 @@ pub struct Promotion {
 }
 
 /// A verdict that stands, and whose it is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JudgedBy {
     pub verdict: Verdict,
     /// The record that gave it; a record that lifts this digest ends it.
@@ -148,7 +149,7 @@ pub struct JudgedBy {
 }
 
 /// A hold that stands, and whose it is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Held {
     /// The commit that the record judges. For a hold on a commit: that which is held. For a component's
     /// content: where that content was found bad.
@@ -166,7 +167,7 @@ pub struct Held {
 }
 
 /// A reason that was added to a record afterwards.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AddedReason {
     pub text: String,
     /// Who added it.
@@ -194,10 +195,6 @@ impl History {
             .collect();
         for entry in entries() {
             history.fold_annotation(entry);
-            if let Some(commit) = proven(entry) {
-                let writers = history.proven_by.entry(commit.clone()).or_default();
-                writers.insert(entry.record.writer.clone());
-            }
             history.fold_promotion(entry, lifted.get(&entry.digest).copied());
             if !lifted.contains_key(&entry.digest) {
                 history.fold_standing(entry);
@@ -251,15 +248,6 @@ impl History {
     /// Whether a commit was observed serving here by a run.
     pub fn proven_here(&self, commit: &Oid) -> bool {
         self.states.get(commit).is_some_and(|state| state.proven)
-    }
-
-    /// The writers on whose hosts a commit was observed serving by a run.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "part of what the fold knows; only its tests ask so far")
-    )]
-    pub fn proven_by(&self, commit: &Oid) -> impl Iterator<Item = &WriterId> {
-        self.proven_by.get(commit).into_iter().flatten()
     }
 
     /// Whether a commit served here: a run observed it, or a person said so before gitroll came.
@@ -336,10 +324,6 @@ impl History {
     }
 
     /// The reasons that were added to a record afterwards, oldest first.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "part of what the fold knows; only its tests ask so far")
-    )]
     pub fn added_reasons(&self, record: &Digest) -> &[AddedReason] {
         self.reasons.get(record).map_or(&[], Vec::as_slice)
     }
@@ -615,6 +599,163 @@ fn proven(entry: &Entry) -> Option<&Oid> {
 fn weight(judged: &JudgedBy) -> (bool, bool, Timestamp, WriterId, Seq) {
     let Verdict { judgement, provisional } = judged.verdict;
     (judgement == Judgement::Bad, !provisional, judged.at, judged.writer.clone(), judged.seq)
+}
+
+/// All of a history but its long lists.
+#[derive(Serialize, Deserialize)]
+struct Rest {
+    serving: Option<ServingState>,
+    moved_from: BTreeMap<Oid, Seq>,
+    adopted: BTreeSet<Oid>,
+    pinned: BTreeMap<String, Pinned>,
+    judged: BTreeMap<Oid, Vec<JudgedBy>>,
+    held: Vec<Held>,
+    promoted: BTreeMap<Oid, Vec<TargetRef>>,
+    promotions: Vec<Promotion>,
+    reasons: BTreeMap<Digest, Vec<AddedReason>>,
+}
+
+impl History {
+    /// Packs it; `None` where it holds what would not be read back the same.
+    pub(super) fn pack(&self, into: &mut Packing) -> Option<()> {
+        let rest = Rest {
+            serving: self.serving.clone(),
+            moved_from: self.moved_from.clone(),
+            adopted: self.adopted.clone(),
+            pinned: self.pinned.clone(),
+            judged: self.judged.clone(),
+            held: self.held.clone(),
+            promoted: self.promoted.clone(),
+            promotions: self.promotions.clone(),
+            reasons: self.reasons.clone(),
+        };
+        into.bytes(&serde_json::to_vec(&rest).ok()?);
+        into.number(self.deployments.len() as u64);
+        self.deployments.iter().try_for_each(|span| span.pack(into))?;
+        into.number(self.states.len() as u64);
+        for (commit, state) in &self.states {
+            into.oid(commit);
+            into.byte(u8::from(state.proven));
+            into.optional(state.recorded, |into, at| into.number(at as u64));
+            into.optional(state.last, |into, (at, next)| {
+                into.number(at as u64);
+                into.optional(next, |into, next| into.number(next as u64));
+            });
+            into.number(state.spans.len() as u64);
+            state.spans.iter().for_each(|at| into.number(*at as u64));
+        }
+        Some(())
+    }
+
+    /// Reads it back.
+    pub(super) fn unpack(from: &mut Packed<'_>) -> Option<Self> {
+        let rest: Rest = serde_json::from_slice(from.bytes()?).ok()?;
+        let spans = from.count()?;
+        let deployments = (0..spans).map(|_| ServedSpan::unpack(from)).collect::<Option<_>>()?;
+        let count = from.count()?;
+        let mut states = HashMap::with_capacity(count);
+        for _ in 0..count {
+            let commit = from.oid()?;
+            let proven = from.byte()? == 1;
+            let recorded = from.optional(Packed::place)?;
+            let last =
+                from.optional(|from| Some((from.place()?, from.optional(Packed::place)?)))?;
+            let spans = (0..from.count()?).map(|_| from.place()).collect::<Option<_>>()?;
+            states.insert(commit, OfCommit { spans, proven, recorded, last });
+        }
+        let Rest { serving, moved_from, adopted, pinned, .. } = rest;
+        let Rest { judged, held, promoted, promotions, reasons, .. } = rest;
+        Some(Self {
+            serving,
+            deployments,
+            moved_from,
+            states,
+            adopted,
+            pinned,
+            judged,
+            held,
+            promoted,
+            promotions,
+            reasons,
+        })
+    }
+}
+
+impl ServedSpan {
+    fn pack(&self, into: &mut Packing) -> Option<()> {
+        into.oid(&self.commit);
+        into.number(self.seq.0);
+        into.digest(&self.digest);
+        into.text(self.event.as_str());
+        into.text(self.outcome.as_str());
+        into.optional(self.from.as_ref(), Packing::oid);
+        pack_time(self.since, into)?;
+        match self.until {
+            None => into.byte(0),
+            Some(until) => {
+                into.byte(1);
+                pack_time(until, into)?;
+            }
+        }
+        for flag in [self.proven, self.adopted, self.ran, self.doubtful] {
+            into.byte(u8::from(flag));
+        }
+        pack_moment(&self.began, into)?;
+        match &self.ended {
+            None => into.byte(0),
+            Some(ended) => {
+                into.byte(1);
+                pack_moment(ended, into)?;
+            }
+        }
+        Some(())
+    }
+
+    fn unpack(from: &mut Packed<'_>) -> Option<Self> {
+        Some(Self {
+            commit: from.oid()?,
+            seq: Seq(from.number()?),
+            digest: from.digest()?,
+            event: Event::from(from.text()?.to_owned()),
+            outcome: from.text()?.parse().ok()?,
+            from: from.optional(Packed::oid)?,
+            since: time(from)?,
+            until: from.optional(time)?,
+            proven: from.byte()? == 1,
+            adopted: from.byte()? == 1,
+            ran: from.byte()? == 1,
+            doubtful: from.byte()? == 1,
+            began: unpack_moment(from)?,
+            ended: from.optional(unpack_moment)?,
+        })
+    }
+}
+
+/// A time of records: they carry seconds.
+fn pack_time(time: Timestamp, into: &mut Packing) -> Option<()> {
+    into.seconds(time.as_second());
+    (time.subsec_nanosecond() == 0).then_some(())
+}
+
+fn time(from: &mut Packed<'_>) -> Option<Timestamp> {
+    Timestamp::from_second(from.seconds()?).ok()
+}
+
+fn pack_moment(moment: &Moment, into: &mut Packing) -> Option<()> {
+    pack_time(moment.time, into)?;
+    into.optional(moment.boot.as_ref(), |into, clock| {
+        into.text(&clock.boot);
+        into.number(clock.seconds);
+    });
+    Some(())
+}
+
+fn unpack_moment(from: &mut Packed<'_>) -> Option<Moment> {
+    let time = time(from)?;
+    let clock = |from: &mut Packed<'_>| {
+        Some(BootClock { boot: from.text()?.to_owned(), seconds: from.number()? })
+    };
+    Some(Moment { time, boot: from.optional(clock)? })
 }
 
 #[cfg(test)]

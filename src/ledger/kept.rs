@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::codec;
-use super::entry::Entry;
+use super::entry::{Entry, EntryParts};
 use crate::model::{Digest, Oid};
 use crate::system::files;
 use crate::system::git::Git;
@@ -66,12 +66,18 @@ impl Kept {
         self.places.last().is_some_and(|place| place.commit == *commit)
     }
 
+    /// The bytes of the record at a place of the chain, if this is their blob.
+    pub fn object(&self, at: usize, blob: &Oid) -> Option<&[u8]> {
+        let place = self.places.get(at).filter(|place| place.blob == *blob)?;
+        self.bytes.get(place.from..place.to)
+    }
+
     /// Its records with the bytes of their objects, the newest first; `None` for one that does not read as a record.
     pub fn newest_first(&self) -> impl Iterator<Item = Option<(Entry, Vec<u8>)>> {
         self.places.iter().rev().map(|place| {
             let object = self.bytes.get(place.from..place.to)?.to_vec();
             let (decoded, _) = codec::decode(&object).ok()?;
-            let entry = Entry {
+            let entry = EntryParts {
                 record: decoded.record,
                 tagger: decoded.tagger,
                 digest: decoded.digest,
@@ -81,7 +87,7 @@ impl Kept {
                 evidence: place.evidence.clone(),
                 config: place.config.clone(),
             };
-            Some((entry, object))
+            Some((entry.into(), object))
         })
     }
 }
@@ -90,7 +96,7 @@ impl Kept {
 pub(super) fn save(git: &Git, chain_ref: &str, entries: &[Entry], objects: &[Vec<u8>]) {
     let mut index = String::new();
     for (entry, object) in entries.iter().zip(objects) {
-        let Entry { commit, blob, evidence, config, .. } = entry;
+        let EntryParts { commit, blob, evidence, config, .. } = &**entry;
         // Writing to a String cannot fail.
         let _ = writeln!(index, "{commit} {blob} {evidence} {config} {}", object.len());
     }

@@ -1,32 +1,59 @@
 //! The ledger of one command: read once, and again only where a chain or the trust has changed since, for example after
 //! an append. Of a chain that grew, only the new records are read.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::as_read::AsRead;
-use super::entry::{Ledger, LedgerError};
+use super::entry::{Ledger, LedgerError, chain_prefix};
+use super::fold::History;
 use super::queue;
 use super::seen::{read_as_seen, read_with_queue};
+use super::snapshot;
+use super::trust::Trust;
 use super::verify;
 use crate::config::Binding;
 use crate::system::git::Git;
 
 /// What the last reading found, for all later questions of the same command.
 #[derive(Debug, Default)]
-pub struct Reading(RefCell<Option<AsRead>>);
+pub struct Reading {
+    last: RefCell<Option<AsRead>>,
+    looks: Cell<bool>,
+}
 
 impl Reading {
+    /// From now on for a command that only looks: what the chains came to when they were folded before is enough.
+    pub fn only_looks(&self) {
+        self.looks.set(true);
+    }
+
     /// The ledger as it is now.
     ///
     /// # Errors
     /// When git cannot be read, and when the own chain is not trusted.
     pub fn ledger(&self, git: &Git, binding: &Binding) -> Result<Rc<Ledger>, LedgerError> {
-        let before = self.0.borrow().clone();
-        let known = verify::read_after(git, binding, before.as_ref())?;
+        let before = self.last.borrow().clone();
+        let known = match before {
+            None if self.looks.get() => match remembered(git, binding)? {
+                Some(known) => known,
+                None => snapshot::save(git, binding, verify::read_after(git, binding, None)?),
+            },
+            before => verify::read_after(git, binding, before.as_ref())?,
+        };
         let ledger = Rc::clone(&known.ledger);
-        self.0.replace(Some(known));
+        self.last.replace(Some(known));
         Ok(ledger)
+    }
+
+    /// What a ledger that was read here comes to.
+    pub fn history(&self, ledger: &Rc<Ledger>, binding: &Binding) -> Rc<History> {
+        let last = self.last.borrow();
+        let same = last.as_ref().filter(|last| Rc::ptr_eq(&last.ledger, ledger));
+        match same.and_then(|same| same.folded.clone()) {
+            Some(folded) => folded,
+            None => Rc::new(History::of(ledger, Some(&binding.writer))),
+        }
     }
 
     /// [`super::read_as_seen`].
@@ -47,4 +74,9 @@ impl Reading {
             false => read_with_queue(git, binding).map(Rc::new),
         }
     }
+}
+
+fn remembered(git: &Git, binding: &Binding) -> Result<Option<AsRead>, LedgerError> {
+    let refs = git.refs(&chain_prefix(&binding.environment))?;
+    Ok(snapshot::load(git, binding, &refs, &Trust::load(binding).digest))
 }

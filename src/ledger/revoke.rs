@@ -117,7 +117,8 @@ pub fn proposals(git: &Git, binding: &Binding, ledger: &Ledger) -> Result<Vec<En
         let offered = Offered::parse(line).filter(Offered::is_request);
         offered.is_none_or(|offered| key::is_trusted(binding, &offered))
     };
-    all.retain(|Entry { record, .. }| {
+    all.retain(|entry| {
+        let record = &entry.record;
         !record.revokes.iter().all(known) || !record.trusts.iter().all(trusted)
     });
     Ok(all)

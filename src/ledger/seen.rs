@@ -4,7 +4,9 @@
 use super::cache::{Cache, Known};
 use super::chain::{self, Below, Expected};
 use super::codec;
-use super::entry::{Chain, Dispute, Draft, Entry, Ledger, LedgerError, chain_prefix, chain_ref};
+use super::entry::{
+    Chain, Dispute, Draft, Entry, EntryParts, Ledger, LedgerError, chain_prefix, chain_ref,
+};
 use super::queue;
 use super::verify::{Reader, read};
 use crate::config::Binding;
@@ -129,7 +131,7 @@ fn provisional(
     let write = |bytes: &[u8]| -> Result<Oid, LedgerError> {
         Ok(git.write_object(ObjectKind::Blob, bytes)?)
     };
-    Ok(Entry {
+    Ok(Entry::from(EntryParts {
         tagger: person,
         digest,
         object,
@@ -139,7 +141,7 @@ fn provisional(
         evidence: write(&evidence)?,
         config: write(config.as_bytes())?,
         record,
-    })
+    }))
 }
 
 impl Draft {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::as_read::{AsRead, Identity};
 use super::cache::Cache;
 use super::chain::{self, Below, Expected, Walked};
-use super::entry::{Chain, Entry, Ledger, LedgerError, chain_prefix, chain_ref};
+use super::entry::{Chain, Entry, EntryParts, Ledger, LedgerError, chain_prefix, chain_ref};
 use super::kept::{self, Kept};
 use super::key;
 use super::signing;
@@ -66,7 +66,8 @@ pub(super) fn read_after(
         };
         if !disturbed || attempt == ATTEMPTS || git.refs(&prefix)? == refs {
             let ledger = Rc::new(result?);
-            return Ok(AsRead { of: Identity::of(binding), refs, trust, ledger });
+            let of = Identity::of(binding);
+            return Ok(AsRead { of, refs, trust, ledger, folded: None });
         }
         attempt += 1;
     }
@@ -244,7 +245,7 @@ impl<'a> Reader<'a> {
             return;
         }
         for (entry, object) in entries.iter().zip(objects) {
-            let Entry { record, digest, .. } = entry;
+            let EntryParts { record, digest, .. } = &**entry;
             let (environment, writer) = (Some(&record.environment), Some(&record.writer));
             let Ok(signed) = signing::split(object) else { continue };
             if let Some(role) = self.trust.lacks(&signed, &record.event, environment, writer) {

@@ -147,6 +147,7 @@ text_id!(
     BuildKey, "build key", "64 hex digits, or `seen-` and letters, digits, `-`",
     |v| is_hex(v, &[64]) || v.strip_prefix("seen-").is_some_and(|rest| plain_name(rest, "-"))
 );
+
 text_id!(
     /// A full git object id: 40 (SHA-1) or 64 (SHA-256) lower-case hex digits.
     Oid, "object id", "40 or 64 lower-case hex digits", |v| is_hex(v, &[40, 64])
@@ -173,6 +174,25 @@ impl Oid {
     /// The first seven digits, for people.
     pub fn short(&self) -> &str {
         &self.0[..7]
+    }
+
+    /// The id of 20 (SHA-1) or 32 (SHA-256) bytes.
+    pub fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        if !matches!(bytes.len(), 20 | 32) {
+            return None;
+        }
+        let mut digits = String::with_capacity(2 * bytes.len());
+        for byte in bytes {
+            digits.push(DIGITS[usize::from(byte >> 4)].into());
+            digits.push(DIGITS[usize::from(byte & 15)].into());
+        }
+        Some(Self(digits))
+    }
+
+    /// The id that git gives to what is not there: forty zeros.
+    pub fn nothing() -> Self {
+        Self("0".repeat(40))
     }
 }
 
@@ -230,6 +250,16 @@ impl FromStr for Seq {
 pub struct Digest([u8; 32]);
 
 impl Digest {
+    /// Its 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The digest with these bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())

@@ -34,7 +34,7 @@ pub struct Facts {
     /// All trusted chains; the own one as this host has seen it, and with what it could not sign yet.
     pub ledger: Rc<Ledger>,
     /// What they say together.
-    pub history: History,
+    pub history: Rc<History>,
     /// The configuration that was last accepted here.
     pub accepted: Accepted,
     /// What the own chain says serves.
@@ -92,7 +92,7 @@ impl Facts {
     /// When the repository or the own chain cannot be read.
     pub fn gather(site: &Site) -> Result<Self, PlanError> {
         let ledger = site.ledger_with_queue()?;
-        let history = History::of(&ledger, Some(&site.binding.writer));
+        let history = site.history(&ledger);
         let chain = own_chain(&ledger, site)?;
         let accepted = accepted(site, chain)?;
         // From here on their values are known wherever something is cut or told.

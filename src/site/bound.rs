@@ -9,7 +9,7 @@ use super::earlier_secrets::with_earlier;
 use crate::build::Store;
 use crate::config::{Binding, Config};
 use crate::layout::{LocalFiles, RunPlaces};
-use crate::ledger::{Ledger, LedgerError, Reading};
+use crate::ledger::{History, Ledger, LedgerError, Reading};
 use crate::model::{
     HistoryLine, Person, Plan, Redactor, RepoPath, RunId, Served, dotenv, is_secret_value,
     looks_secret,
@@ -64,6 +64,17 @@ impl Site {
     /// As [`Reading::with_queue`].
     pub fn ledger_with_queue(&self) -> Result<Rc<Ledger>, LedgerError> {
         self.reading.with_queue(&self.git, &self.binding)
+    }
+
+    /// What a ledger that this site has read comes to.
+    pub fn history(&self, ledger: &Rc<Ledger>) -> Rc<History> {
+        self.reading.history(ledger, &self.binding)
+    }
+
+    /// The same site for a command that only looks: see [`Reading::only_looks`].
+    pub fn only_looked_at(self) -> Self {
+        self.reading.only_looks();
+        self
     }
 
     /// gitroll's own directory in the repository.

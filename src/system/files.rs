@@ -13,7 +13,7 @@ mod swap;
 
 use std::fs::File;
 use std::io;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -57,17 +57,25 @@ pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 /// Reads a file in which something is remembered that can be found out again; `None` where it is missing, larger than
 /// `most` bytes, or where anybody else could have written it.
 pub fn read_cache(path: &Path, most: u64) -> Option<Vec<u8>> {
+    let (mut file, size) = open_cache(path)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(size).ok().filter(|_| size <= most)?);
+    file.read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Opens such a file, with its size, to be read in parts.
+pub fn open_cache(path: &Path) -> Option<(File, u64)> {
     let own = |metadata: &std::fs::Metadata| {
         let ours = [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid());
         ours && metadata.mode() & 0o022 == 0
     };
     let dir = std::fs::symlink_metadata(path.parent()?).ok()?;
-    let file = std::fs::symlink_metadata(path).ok()?;
-    let safe = dir.is_dir() && own(&dir) && file.is_file() && own(&file);
-    if !safe || file.len() > most {
-        return None;
-    }
-    std::fs::read(path).ok()
+    let found = std::fs::symlink_metadata(path).ok()?;
+    let safe = dir.is_dir() && own(&dir) && found.is_file() && own(&found);
+    let file = File::open(path).ok().filter(|_| safe)?;
+    // It may have become another one meanwhile.
+    let opened = file.metadata().ok().filter(|opened| opened.is_file() && own(opened))?;
+    Some((file, opened.len()))
 }
 
 /// Writes such a file, whole or not at all as long as the power stays on. After that it may be torn: who reads it has

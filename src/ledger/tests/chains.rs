@@ -2,11 +2,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::rc::Rc;
 
+use crate::ledger::as_read::AsRead;
+use crate::ledger::entry::EntryParts;
 use crate::ledger::tests::{World, draft, git_command};
 use crate::ledger::trust::Trust;
 use crate::ledger::{
-    Ledger, LedgerError, append, cache, chain_ref, codec, config, evidence, read, read_unverified,
+    History, Ledger, LedgerError, Reading, append, cache, chain_ref, codec, config, evidence, read,
+    read_unverified, snapshot,
 };
 use crate::model::{Digest, Oid, Outcome, Record, Seq};
 use crate::system::git::{ObjectKind, RefEdit};
@@ -136,6 +141,99 @@ fn the_cache_is_used_only_under_the_same_trust_and_only_if_nobody_else_could_wri
     assert_eq!(runs(), 0);
 }
 
+/// What a command that only looks finds remembered.
+fn remembered(world: &World) -> Option<AsRead> {
+    let refs = world.git.refs("refs/gitroll/production/ledger/").unwrap();
+    let trust = Trust::load(&world.binding).digest;
+    snapshot::load(&world.git, &world.binding, &refs, &trust)
+}
+
+fn look(world: &World) -> (Rc<Ledger>, Rc<History>) {
+    let reading = Reading::default();
+    reading.only_looks();
+    let ledger = reading.ledger(&world.git, &world.binding).unwrap();
+    let history = reading.history(&ledger, &world.binding);
+    (ledger, history)
+}
+
+#[test]
+fn what_looking_left_is_what_reading_finds_and_counts_only_for_the_same_refs_and_trust() {
+    let world = World::new();
+    import(&world, 100);
+    assert!(remembered(&world).is_none());
+    let entries = world.entries();
+    let folded = History::of(&world.ledger().unwrap(), Some(&world.binding.writer));
+    for expected in [false, true] {
+        assert_eq!(remembered(&world).is_some(), expected);
+        let (ledger, history) = look(&world);
+        assert_eq!(*history, folded);
+        assert_eq!(ledger.chains[&world.binding.writer].entries, entries);
+    }
+
+    // Every byte of the first part counts; a damaged record is read from git.
+    let cache = world.git.state_dir().join("cache");
+    let files = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
+    let find = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("snapshot");
+    let file = files.into_iter().find(find).unwrap();
+    let whole = fs::read(&file).unwrap();
+    let records = whole.windows(7).position(|bytes| bytes == b"object ").unwrap();
+    for at in (0..records).step_by(997).chain([records - 1]) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        fs::write(&file, &damaged).unwrap();
+        assert!(remembered(&world).is_none(), "byte {at}");
+    }
+    for damage in
+        [&whole[..records], &[&whole[..records], &vec![b'x'; whole.len() - records]].concat()]
+    {
+        fs::write(&file, damage).unwrap();
+        let found = remembered(&world).unwrap();
+        assert_eq!(found.ledger.chains[&world.binding.writer].entries, entries);
+    }
+    for damage in [&whole[..records - 1], b"", b"gitroll snapshot 1\n"] {
+        fs::write(&file, damage).unwrap();
+        assert!(remembered(&world).is_none(), "{} bytes", damage.len());
+    }
+    fs::write(&file, &whole).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    assert!(remembered(&world).is_none(), "others could have written it");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(remembered(&world).is_some());
+
+    // Another trust, another binding, other refs.
+    let trust = fs::read(world.binding.trust_file()).unwrap();
+    fs::write(world.binding.trust_file(), [b"# a comment\n", &trust[..]].concat()).unwrap();
+    assert!(remembered(&world).is_none());
+    fs::write(world.binding.trust_file(), &trust).unwrap();
+    let mut other = world.binding.clone();
+    other.chain = "f".repeat(32).parse().unwrap();
+    let refs = world.git.refs("refs/gitroll/production/ledger/").unwrap();
+    let digest = Trust::load(&world.binding).digest;
+    assert!(snapshot::load(&world.git, &other, &refs, &digest).is_none());
+    let name = chain_ref(&world.binding.environment, &world.binding.writer);
+    let head = world.head(&world.binding);
+    world.plain(&["update-ref", &name, &format!("{head}^")]);
+    assert!(remembered(&world).is_none());
+    let reading = Reading::default();
+    reading.only_looks();
+    let error = reading.ledger(&world.git, &world.binding).unwrap_err();
+    assert!(matches!(error, LedgerError::Rewritten { .. }), "{error}");
+    world.plain(&["update-ref", &name, head.as_str()]);
+    assert!(remembered(&world).is_some());
+
+    // What was appended since is read.
+    world.append("deploy", 1);
+    assert!(remembered(&world).is_none());
+    let (ledger, history) = look(&world);
+    assert_eq!(ledger.chains[&world.binding.writer].entries.len(), 101);
+    assert_eq!(history.serving().unwrap().commit, world.commits[1]);
+    assert!(remembered(&world).is_some());
+
+    // Whether all of it is verified is for the other file of this directory to say.
+    fs::remove_file(cache.join("verified.json")).unwrap();
+    assert!(remembered(&world).is_none());
+}
+
 #[test]
 fn many_writers_and_many_runs_of_one_writer_lose_nothing() {
     let world = World::new();
@@ -222,8 +320,8 @@ fn a_chain_that_lost_or_changed_what_this_host_has_seen_is_refused() {
     let other = world.other("ci.b");
     world.trust(&[("web-1.k3f9", "", &world.path("key")), ("ci.b", "", &world.path("key-ci.b"))]);
     let theirs = chain_ref(&other.environment, &other.writer);
-    let shorter = world.append_as(&other, "init", 0).unwrap().commit;
-    let longer = world.append_as(&other, "deploy", 1).unwrap().commit;
+    let shorter = world.append_as(&other, "init", 0).unwrap().commit.clone();
+    let longer = world.append_as(&other, "deploy", 1).unwrap().commit.clone();
     assert_eq!(world.ledger().unwrap().chains.len(), 2);
     let point = |name: &str, to: Option<&Oid>, from: Option<&Oid>| {
         let edit = RefEdit { name: name.to_owned(), new: to.cloned(), old: from.cloned() };
@@ -264,8 +362,8 @@ fn what_another_chain_has_seen_shows_a_rewriting_that_this_host_has_not() {
     let other = world.other("ci.b");
     world.trust(&[("web-1.k3f9", "", &world.path("key")), ("ci.b", "", &world.path("key-ci.b"))]);
     world.append("init", 0);
-    let shorter = world.append_as(&other, "init", 0).unwrap().commit;
-    let longer = world.append_as(&other, "deploy", 1).unwrap().commit;
+    let shorter = world.append_as(&other, "init", 0).unwrap().commit.clone();
+    let longer = world.append_as(&other, "deploy", 1).unwrap().commit.clone();
     world.append("deploy", 2);
     let name = chain_ref(&other.environment, &other.writer);
     let edit = RefEdit { name, new: Some(shorter), old: Some(longer) };
@@ -282,8 +380,7 @@ fn what_lies_beside_a_record_counts_only_if_it_is_what_the_record_names() {
     let world = World::new();
     let mut entry = world.append("init", 0);
     let forged = world.git.write_object(ObjectKind::Blob, b"{}").unwrap();
-    entry.evidence = forged.clone();
-    entry.config = forged;
+    entry = EntryParts { evidence: forged.clone(), config: forged, ..(*entry).clone() }.into();
     let problem = "is not the one it names";
     assert!(evidence(&world.git, &entry).unwrap_err().to_string().contains(problem));
     assert!(config(&world.git, &entry).unwrap_err().to_string().contains(problem));

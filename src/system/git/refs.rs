@@ -63,6 +63,9 @@ pub(super) enum Target {
 /// Refs by their names in bytes, with the commit that `packed-refs` says is behind a tag object.
 type Peeled = BTreeMap<Vec<u8>, (Target, Option<Oid>)>;
 
+/// One of them.
+type PackedRef = (Vec<u8>, (Target, Option<Oid>));
+
 /// Whether a ref or a directory of refs is asked for, by its full name.
 type Asked<'a> = &'a dyn Fn(&[u8]) -> bool;
 
@@ -415,9 +418,9 @@ fn plainly_packed(
     digits: usize,
     prefix: &[u8],
     asked: Asked<'_>,
-) -> Option<Vec<(Vec<u8>, (Target, Option<Oid>))>> {
+) -> Option<Vec<PackedRef>> {
     let id = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.parse::<Oid>().ok();
-    let mut found: Vec<(Vec<u8>, (Target, Option<Oid>))> = Vec::new();
+    let mut found: Vec<PackedRef> = Vec::new();
     // Whether the line before this one names a ref, and one that was asked for.
     let mut before = None;
     let mut lines = bytes.strip_suffix(b"\n")?.split_str(b"\n");
