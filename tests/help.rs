@@ -28,6 +28,7 @@ const VERBS: [&str; 36] = [
     "annotate",
     "saved",
     "point",
+    "settings",
     "fsck",
     "hooks",
     "sync",

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::support::*;
 use serde_json::{Value, json};
 
+mod back;
 pub mod cluster;
 mod postgres;
 

@@ -17,7 +17,7 @@ use crate::ledger::approval::{self, Answer, OpenRequest};
 use crate::ledger::{self, LedgerError};
 use crate::model::{
     ApprovalEvidence, ApprovalLevel, ApprovalOptions, ApprovalRequest, Event, GivenApproval,
-    Intent, Moment, Outcome, Plan,
+    Intent, ItemSection, Moment, Outcome, Plan,
 };
 use crate::plan::facts::Facts;
 use crate::site::{Observed, Site};
@@ -85,6 +85,22 @@ pub(super) fn needed(config: &Config, plan: &Plan) -> Option<(ApprovalLevel, Vec
     (!roles.is_empty()).then(|| (level, roles.to_vec()))
 }
 
+/// What a plan loses, in words.
+fn loses(plan: &Plan) -> Option<String> {
+    let items = plan.full.iter().flat_map(|full| &full.items);
+    let data = items.filter(|item| item.section == ItemSection::Data).map(|item| {
+        let age = item
+            .seconds
+            .map(Duration::from_secs)
+            .map_or_else(String::new, |age| format!("goes back {}, ", span(age)));
+        let rows = item.rows.map_or("loss unknown".to_owned(), |rows| format!("loses {rows} rows"));
+        format!("data {}: {age}{rows}", item.name)
+    });
+    let migrated = plan.migrates().map(|step| step.loses.in_words());
+    let all: Vec<String> = data.chain(migrated).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
 /// Lets a plan go on once everyone has approved it who has to. Asks for that where nobody has yet, and waits while there
 /// is a person at the terminal.
 ///
@@ -140,7 +156,7 @@ pub(super) fn require(
                 by: format!("{} <{}>", person.name, person.email),
                 reason: plan.recorded.reason.clone(),
                 names: (plan.from.to_string(), plan.to.to_string()),
-                loses: plan.migrates().map(|step| step.loses.in_words()),
+                loses: loses(plan),
             };
             approval::open_request(&site.git, &site.binding, &request, &person)?
         }

@@ -5,6 +5,7 @@ use super::carry_out::{ChangeOptions, carry_out};
 use super::diagnosis::{self, DoubtedTarget};
 use super::failure::Failure;
 use super::flags;
+use super::full::{self, FullRequest, What};
 use super::levels::{self, Decisions, Level, LevelResult};
 use super::loss::AcceptedRows;
 use super::migrate;
@@ -15,7 +16,7 @@ use super::statement::{annotate, check_reason};
 use super::target::{self, lost_tags, older, refusal};
 use crate::config::{self, Prove, Selection, Service};
 use crate::ledger;
-use crate::model::{ApprovalOptions, Event, Oid, Outcome, Recorded};
+use crate::model::{AcceptedLoss, ApprovalOptions, Event, Oid, Outcome, Recorded};
 use crate::plan::candidates::{self, Candidates};
 use crate::plan::compose::{Change, file_of};
 use crate::plan::facts::Facts;
@@ -51,11 +52,31 @@ pub struct BackRequest {
     pub accepted: AcceptedRows,
     /// Show what would be done and stop.
     pub plan_only: bool,
-    /// The question is answered in advance.
+    /// The question is answered in advance; never that of data.
     pub yes: bool,
+    /// `data`, `settings` or NAMEs of their sections: only these go back, and the code stays.
+    pub only: Vec<String>,
+    /// The most that may be lost of each database that goes back to a point.
+    pub accepted_age: Vec<AcceptedLoss>,
 }
 
 impl BackRequest {
+    fn full(&self) -> FullRequest {
+        let what = match self.only.as_slice() {
+            [] => What::Everything,
+            names => What::Only(names.to_vec()),
+        };
+        FullRequest {
+            to: self.to.clone(),
+            what,
+            defaults: false,
+            accepted: self.accepted_age.clone(),
+            reason: self.reason(),
+            no_verdict: self.no_verdict,
+            emergency: self.emergency,
+        }
+    }
+
     /// Why, in the words that are recorded.
     fn reason(&self) -> Option<String> {
         self.reason.clone().or_else(|| self.break_glass.clone())
@@ -84,6 +105,8 @@ pub fn back(caller: &Caller, request: &BackRequest) -> Result<ChangeOutcome, Fai
         return undo(&session, facts, request, &options);
     }
     let ended = match request.level {
+        Level::Full => full::full(&session, facts, &request.full(), &options),
+        _ if !request.only.is_empty() => full::full(&session, facts, &request.full(), &options),
         Level::Flags if request.to.is_some() => Err(Failure::new(
             Status::Usage,
             "--to selects a version of the code; --level flags restores the flag values from before their last change",
@@ -98,6 +121,7 @@ pub fn back(caller: &Caller, request: &BackRequest) -> Result<ChangeOutcome, Fai
         }
         Level::Auto => {
             let ended = auto(&session, facts, request, &options);
+            full::offer(&session, &ended);
             levels::name_flags_still_on(&session, ended)
         }
     };
@@ -105,6 +129,56 @@ pub fn back(caller: &Caller, request: &BackRequest) -> Result<ChangeOutcome, Fai
         ask_reason_afterwards(&session, &ended);
     }
     ended
+}
+
+/// To put settings back.
+#[derive(Debug, Clone, Default)]
+pub struct SettingsRequest {
+    /// The NAME of a section; all where left out.
+    pub name: Option<String>,
+    /// A point; the newest good one where left out.
+    pub to: Option<String>,
+    /// To the declared defaults, not to a point.
+    pub defaults: bool,
+    pub reason: Option<String>,
+    /// Show what would be done and stop.
+    pub plan_only: bool,
+    /// The question is answered in advance.
+    pub yes: bool,
+}
+
+/// Puts settings back to a point or to their defaults, and proves that the app serves with them.
+///
+/// # Errors
+/// Everything that ends without the app observed serving.
+pub fn settings(caller: &Caller, request: &SettingsRequest) -> Result<ChangeOutcome, Failure> {
+    check_reason(request.reason.as_deref())?;
+    let session = Session::change(caller, "back")?.going_by_what_was_seen();
+    let facts = session.facts()?;
+    let declared = &facts.accepted.config.settings;
+    let name = match &request.name {
+        Some(name) if !declared.iter().any(|settings| settings.name.as_str() == name) => {
+            return Err(Failure::unchanged(format!("there is no [settings.{name}]"))
+                .next("gitroll settings list", "shows what is declared"));
+        }
+        Some(name) => format!("settings/{name}"),
+        None => "settings".to_owned(),
+    };
+    let full = FullRequest {
+        to: request.to.clone(),
+        what: What::Only(vec![name]),
+        defaults: request.defaults,
+        accepted: Vec::new(),
+        reason: request.reason.clone(),
+        no_verdict: true,
+        emergency: false,
+    };
+    let options = ChangeOptions {
+        plan_only: request.plan_only,
+        confirm: !request.yes,
+        ..ChangeOptions::default()
+    };
+    full::full(&session, facts, &full, &options)
 }
 
 fn code(
@@ -446,6 +520,11 @@ fn undo(
     let last = done.find(|entry| entry.record.event.serves()).cloned();
     if let Some(last) = last.as_ref().filter(|entry| entry.record.event == Event::Migrate) {
         return Err(migrated_last(session, last));
+    }
+    if let Some(entry) = last.as_ref().filter(|entry| entry.record.event == Event::Back)
+        && !ledger::evidence(&session.site.git, entry)?.brought_back.is_empty()
+    {
+        return full::undo(session, facts, entry, &request.full(), options);
     }
     match last.filter(|entry| entry.record.event == Event::Flags) {
         Some(last) if last.record.lifts.is_empty() => {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::approvals;
 use super::caller::Notice;
 use super::conclude::{self, Conclusion};
+use super::consent;
 use super::diagnosis;
 use super::failure::Failure;
 use super::keep;
@@ -131,8 +132,11 @@ pub fn carry_out(
     let asked = options.accepted == AcceptedRows::Ask && loss::is_asked_for(&plan);
     let asking = Instant::now();
     loss::agree(session, &plan, options.accepted)?;
+    if let Some(full) = &plan.full {
+        consent::agree(session, &facts.accepted.config, &plan, full, options.confirm && !asked)?;
+    }
     begin += asking.elapsed();
-    if options.confirm && !asked {
+    if options.confirm && !asked && plan.full.is_none() {
         let asking = Instant::now();
         let (question, default) = question(&plan, prepared.observed.healthy());
         let default = default && !options.doubtful;
@@ -162,6 +166,8 @@ pub fn carry_out(
             Event::Flags => options.flags_fail,
             // The database and the code belong together.
             _ if plan.migrates().is_some() => OnFailure::Restore,
+            // Data is never left half way, however what served was.
+            _ if plan.full.is_some() => OnFailure::Restore,
             _ if nothing_served && further.is_empty() => OnFailure::Restore,
             _ => on_failure(prepared.observed.healthy(), !further.is_empty()),
         },

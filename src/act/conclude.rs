@@ -16,7 +16,7 @@ use crate::config;
 use crate::diagnosis::{self as conclusions, Health};
 use crate::engine::{self, Attempt, Ended, Lying, Reason, Run, Side};
 use crate::ledger;
-use crate::model::{Event, Plan, RunId, Served};
+use crate::model::{Event, FullLevel, Plan, RunId, Served};
 use crate::plan::deployed;
 use crate::plan::facts::Facts;
 use crate::plan::retention;
@@ -108,6 +108,9 @@ fn tell(
             answer.strays = strays;
             if let Some(run) = plan.undoes.as_ref().filter(|_| asked) {
                 (answer.brought_back, answer.still_aside) = saved::bring_back_of(session, run);
+            }
+            if let Some(run) = engine::last_run(site).filter(|_| plan.full.is_some()) {
+                (answer.data_back, answer.copy_of_now) = engine::brought_back(&run);
             }
             (answer.checks, answer.services) = (proof.checks, proof.services);
             let status = recorded(session, &plan, &mut answer, record);
@@ -269,10 +272,21 @@ fn given_up(session: &Session, plan: &Plan, why: String) -> Failure {
 /// with the revision.
 fn as_typed(plan: &Plan, same: bool) -> String {
     match (&plan.event, plan.recorded.components.first()) {
+        _ if plan.full.is_some() => as_typed_of_data(plan),
         (Event::Component, Some(id)) => format!("gitroll component {id}"),
         (Event::Deploy, _) if same => format!("gitroll deploy {}", plan.to.commit.short()),
         (event, _) => format!("gitroll {event}"),
     }
+}
+
+fn as_typed_of_data(plan: &Plan) -> String {
+    let Some(full) = &plan.full else { return String::new() };
+    let to = full.point.as_ref().map(|point| format!(" --to {}", point.id)).unwrap_or_default();
+    if full.level == FullLevel::Full {
+        return format!("gitroll back --level full{to}");
+    }
+    let names: Vec<&str> = full.items.iter().map(|item| item.name.as_str()).collect();
+    format!("gitroll back --only {}{to}", names.join(" --only "))
 }
 
 /// Notes in the answer what became of the record. What must be published is published now, because the exit code

@@ -23,6 +23,8 @@ pub enum Level {
     Code,
     /// The flags of the suspect components off; where that does not help, the code
     Auto,
+    /// Code, data and settings from a point
+    Full,
 }
 
 /// What came of a level.

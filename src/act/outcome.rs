@@ -9,8 +9,8 @@ use super::next_steps::NextStep;
 use crate::check::Proof;
 use crate::diagnosis::Diagnosis;
 use crate::model::{
-    AppName, CheckEvidence, Digest, EnvironmentName, MigrationEvidence, Plan, RepoPath, RunId, Seq,
-    Served, ServiceEvidence,
+    AppName, BroughtBack, CheckEvidence, Digest, EnvironmentName, MigrationEvidence, Plan, PointId,
+    RepoPath, RunId, Seq, Served, ServiceEvidence,
 };
 
 /// How an act left things: what a caller decides by.
@@ -218,6 +218,10 @@ pub struct ChangeAnswer {
     pub brought_back: Vec<RepoPath>,
     /// With `back --undo`: what stays aside, for something else lies there.
     pub still_aside: Vec<RepoPath>,
+    /// What went back of data and settings, what that lost, and where what was there before is kept.
+    pub data_back: Vec<BroughtBack>,
+    /// The point of what was there before.
+    pub copy_of_now: Option<PointId>,
     /// The run that stays open.
     pub open_run: Option<RunId>,
     /// The plan, where only that was asked for.
@@ -265,6 +269,8 @@ impl ChangeAnswer {
             strays: Vec::new(),
             brought_back: Vec::new(),
             still_aside: Vec::new(),
+            data_back: Vec::new(),
+            copy_of_now: None,
             open_run: None,
             plan: None,
             watched: None,

@@ -19,7 +19,8 @@ use crate::data::{
 use crate::engine;
 use crate::ledger::{self, Entry};
 use crate::model::{
-    DataName, Event, Health, Plan, PointEvidence, PointId, PointKind, PointManifest, Served,
+    BuildKey, DataName, Event, Health, Oid, Plan, PointEvidence, PointId, PointKind, PointManifest,
+    Served,
 };
 use crate::plan::compose::file_of;
 use crate::plan::facts::Facts;
@@ -138,7 +139,7 @@ pub fn import(
     record_missing(&session, &facts, &repository)?;
     let host = host(&session, config);
     let scratch = repository.scratch().map_err(failed)?;
-    let job = CopyJob { host: &host, config, scratch };
+    let job = CopyJob { host: &host, config, scratch, rescue: false };
     let copied = Copies::imported(&job, source, file).map_err(failed)?;
     let manifest = manifest(
         &session,
@@ -255,7 +256,7 @@ fn take(
     let config = &facts.accepted.config;
     let host = host(session, config);
     let scratch = repository.scratch().map_err(failed)?;
-    let job = CopyJob { host: &host, config, scratch };
+    let job = CopyJob { host: &host, config, scratch, rescue: false };
     let told = |name: &DataName| session.caller.info(format!("copying {name}"));
     let copied = copies(&job, told).map_err(failed)?;
     let health = match moved_meanwhile(session, facts)? {
@@ -284,7 +285,8 @@ fn moved_meanwhile(session: &Session, facts: &Facts) -> Result<bool, Failure> {
     Ok(head.commit != facts.head.commit || others)
 }
 
-fn health(observed: &Observed) -> (Health, Vec<String>) {
+/// How what serves was observed, as a point states it.
+pub(super) fn health(observed: &Observed) -> (Health, Vec<String>) {
     if observed.checks.is_empty() && observed.services.is_empty() {
         return (Health::Unknown, Vec::new());
     }
@@ -316,8 +318,6 @@ fn manifest(
     let stored = stored.map(|point| point.manifest.id.number()).max().unwrap_or(0);
     // Points that were pruned keep their names.
     let recorded = recorded(session, facts)?.into_keys().map(|id| id.number()).max().unwrap_or(0);
-    let last = facts.last_record_of(site, &described.serving.commit);
-    let evidence = last.map(|entry| ledger::evidence(&site.git, entry)).transpose()?;
     let (health, faults) = described.health.unwrap_or((Health::Unknown, Vec::new()));
     Ok(PointManifest {
         point: PointManifest::VERSION,
@@ -331,13 +331,25 @@ fn manifest(
         writer: site.binding.writer.clone(),
         commit: described.serving.commit.clone(),
         name: described.serving.name.clone(),
-        artifacts: evidence.map_or_else(Vec::new, |evidence| {
-            evidence.artifacts.into_iter().map(|artifact| artifact.key).collect()
-        }),
+        artifacts: artifacts_of(session, facts, &described.serving.commit)?,
         health,
         faults,
         items: copied.items.clone(),
     })
+}
+
+/// The keys of the built directories that a commit last served with.
+///
+/// # Errors
+/// When its record cannot be read.
+pub(super) fn artifacts_of(
+    session: &Session,
+    facts: &Facts,
+    commit: &Oid,
+) -> Result<Vec<BuildKey>, Failure> {
+    let Some(entry) = facts.last_record_of(&session.site, commit) else { return Ok(Vec::new()) };
+    let evidence = ledger::evidence(&session.site.git, entry)?;
+    Ok(evidence.artifacts.into_iter().map(|artifact| artifact.key).collect())
 }
 
 /// Records the point that was written, and tells about it.

@@ -166,7 +166,7 @@ pub fn verify(
             problems.extend(tried.problems);
             notes.extend(tried.notes);
         }
-        let noted = repository.note_verified(point, restore, problems.clone());
+        let noted = repository.note_verified(point, restore, problems.clone(), begun.elapsed());
         if let Err(error) = noted {
             caller.warn(format!("it is not noted that {id} was verified: {error}"));
         }

@@ -4,12 +4,14 @@ use clap::{Args, ValueEnum};
 
 use super::approve::ApprovalArgs;
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, Status};
 use super::globals::Globals;
 use super::migrate;
 use crate::act::back::{self, BackRequest};
 use crate::act::levels::Level;
 use crate::act::loss::AcceptedRows;
+use crate::config;
+use crate::model::AcceptedLoss;
 use crate::ui::Ui;
 
 /// Roll back to an earlier version and prove that it serves
@@ -24,13 +26,16 @@ use crate::ui::Ui;
   gitroll back --level auto                   suspect flags first, then the code
   gitroll back --level flags                  the values before the last flag change
   gitroll back --migrate-down                 the schema too, in the same run
+  gitroll back --level full --plan            code, data and settings from a point: what that loses
+  gitroll back --only data --to p118          only the data, from one point
   gitroll back --emergency                    no questions, only critical checks
   gitroll back --undo                         return after a false alarm")]
 pub struct BackArgs {
     /// Target, same as --to
     #[arg(value_name = "TARGET", conflicts_with_all = ["to", "undo"])]
     target: Option<String>,
-    /// last-good, last-stable, previous, a tag, a commit or a record number [default: last-good]
+    /// last-good, last-stable, previous, a tag, a commit or a record number; a point with --level full and --only
+    /// [default: last-good]
     #[arg(long, value_name = "TARGET", conflicts_with = "undo")]
     to: Option<String>,
     /// Reason, stored in the record
@@ -42,6 +47,9 @@ pub struct BackArgs {
     /// What to roll back
     #[arg(long, value_name = "LEVEL", default_value = "code", conflicts_with = "undo")]
     level: LevelArg,
+    /// Roll back only `data`, `settings`, or the NAME of one of their sections; the code stays
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["level", "undo", "cascade", "break_glass"])]
+    only: Vec<String>,
     /// Do not mark the version being left as bad
     #[arg(long)]
     no_verdict: bool,
@@ -51,9 +59,10 @@ pub struct BackArgs {
     /// Take back the migrations that the target does not have, in the same run
     #[arg(long, conflicts_with_all = ["undo", "emergency", "cascade"])]
     migrate_down: bool,
-    /// With --migrate-down: accept the loss of up to this many rows, or `any`
-    #[arg(long, value_name = "ROWS", requires = "migrate_down", value_parser = migrate::rows)]
-    accept_loss: Option<AcceptedRows>,
+    /// Accept a loss instead of typing a name: app=41m if the point of that data is at most this old; with
+    /// --migrate-down a number of rows, or `any`
+    #[arg(long, value_name = "LOSS", value_parser = accepted)]
+    accept_loss: Vec<Accepted>,
     /// Skip questions and non-critical checks, avoid builds, and ask for the reason afterwards
     #[arg(long, conflicts_with_all = ["undo", "plan"])]
     emergency: bool,
@@ -71,7 +80,7 @@ pub struct BackArgs {
 }
 
 /// How deep a rollback cuts.
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "lowercase")]
 enum LevelArg {
     /// Flags: restore the values from before their last change
@@ -80,9 +89,42 @@ enum LevelArg {
     Code,
     /// Switch off the flags of suspect components first; if that does not help, the code
     Auto,
+    /// Code, data and settings from a point
+    Full,
+}
+
+/// A loss that is accepted in advance.
+#[derive(Debug, Clone)]
+enum Accepted {
+    /// Of data that goes back to a point.
+    Age(AcceptedLoss),
+    /// Of migrations that are taken back.
+    Rows(AcceptedRows),
+}
+
+/// `app=41m`, `12`, `any`
+fn accepted(text: &str) -> Result<Accepted, String> {
+    let Some((name, age)) = text.split_once('=') else {
+        return migrate::rows(text).map(Accepted::Rows);
+    };
+    let name = name.parse().map_err(|error| format!("{error}"))?;
+    let age = config::duration(age).map_err(|error| error.to_string())?;
+    Ok(Accepted::Age(AcceptedLoss { name, seconds: age.as_secs() }))
 }
 
 pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure> {
+    let rows = args.accept_loss.iter().rev().find_map(|accepted| match accepted {
+        Accepted::Rows(rows) => Some(*rows),
+        Accepted::Age(_) => None,
+    });
+    if rows.is_some() && !args.migrate_down {
+        let what = "--accept-loss with a number of rows belongs to --migrate-down; for data write NAME=AGE";
+        return Err(Failure::new(Status::Usage, what));
+    }
+    let ages = args.accept_loss.iter().filter_map(|accepted| match accepted {
+        Accepted::Age(age) => Some(age.clone()),
+        Accepted::Rows(_) => None,
+    });
     let request = BackRequest {
         to: args.to.clone().or_else(|| args.target.clone()),
         reason: args.reason.clone(),
@@ -91,6 +133,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure>
             LevelArg::Flags => Level::Flags,
             LevelArg::Code => Level::Code,
             LevelArg::Auto => Level::Auto,
+            LevelArg::Full => Level::Full,
         },
         no_verdict: args.no_verdict,
         undo: args.undo,
@@ -98,9 +141,17 @@ pub fn run(globals: &Globals, ui: &Ui, args: &BackArgs) -> Result<Exit, Failure>
         cascade: args.cascade,
         migrate_down: args.migrate_down,
         approval: args.approvals.options(),
-        accepted: args.accept_loss.unwrap_or_default(),
+        accepted: rows.unwrap_or_default(),
         plan_only: args.plan,
         yes: args.yes,
+        only: args.only.clone(),
+        accepted_age: ages.collect(),
     };
+    if args.level == LevelArg::Full && (args.cascade.is_some() || args.break_glass.is_some()) {
+        return Err(Failure::new(
+            Status::Usage,
+            "--level full goes back to one point: neither --cascade nor --break-glass fits it",
+        ));
+    }
     Ok(back::back(&globals.caller(ui), &request)?.status.into())
 }

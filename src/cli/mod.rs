@@ -40,6 +40,7 @@ mod saved;
 pub mod schema;
 mod service;
 mod session;
+mod settings;
 mod show;
 mod stats;
 mod status;
@@ -127,6 +128,7 @@ enum Verb {
     Saved(saved::SavedArgs),
     Migrate(migrate::MigrateArgs),
     Point(point::PointArgs),
+    Settings(settings::SettingsArgs),
     Fsck(fsck::FsckArgs),
     Hooks(hooks::HooksArgs),
     Sync(sync::SyncArgs),
@@ -176,6 +178,7 @@ impl Verb {
             Verb::Saved(_) => "saved",
             Verb::Migrate(_) => "migrate",
             Verb::Point(_) => "point",
+            Verb::Settings(_) => "settings",
             Verb::Fsck(_) => "fsck",
             Verb::Hooks(_) => "hooks",
             Verb::Hook(_) => "hook",
@@ -217,6 +220,7 @@ impl Verb {
             Verb::Saved(args) => args.only_looks(),
             Verb::Migrate(args) => args.only_looks(),
             Verb::Point(args) => args.only_looks(),
+            Verb::Settings(args) => args.only_looks(),
             Verb::Fsck(args) => args.only_looks(),
             Verb::Hooks(args) => args.only_looks(),
             Verb::Trust(args) => args.only_looks(),
@@ -339,6 +343,7 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Verb::Saved(args) => saved::run(globals, ui, args),
         Verb::Migrate(args) => migrate::run(globals, ui, args),
         Verb::Point(args) => point::run(globals, ui, args),
+        Verb::Settings(args) => settings::run(globals, ui, args),
         Verb::Fsck(args) => fsck::run(globals, ui, args),
         Verb::Hooks(args) => hooks::run(globals, ui, args),
         Verb::Hook(args) => Ok(hooks::run_one(globals, ui, args)),
@@ -377,7 +382,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ("Roll back", &["back", "component", "flags", "advise"]),
     ("Look", &["status", "log", "logs", "show", "targets", "diff", "check", "report", "stats"]),
     ("Judge", &["approve", "mark", "unhold", "annotate"]),
-    ("Data", &["migrate", "point"]),
+    ("Data", &["migrate", "point", "settings"]),
     ("Runs and services", &["resume", "abort", "service", "saved"]),
     ("Records and hosts", &["sync", "trust", "fsck"]),
 ];

@@ -9,10 +9,14 @@ use crate::act::outcome::Status;
 use crate::act::outcome::{ChangeOutcome, Ending, Place, Preview, Proven};
 use crate::config::{Component, Config};
 use crate::engine;
-use crate::model::{CheckEvidence, CheckName, Event, Hold, Plan, ServiceEvidence};
+use crate::model::{
+    BroughtBack, CheckEvidence, CheckName, Event, FullLevel, Hold, ItemSection, Plan,
+    ServiceEvidence,
+};
 use crate::plan::describe;
 use crate::plan::names::stable_matcher;
 use crate::system::clock;
+use crate::system::text::plural;
 use crate::ui::{Ui, duration, escape, span};
 
 /// `shop · production · web-1`.
@@ -102,7 +106,15 @@ pub fn ended(ui: &Ui, outcome: &ChangeOutcome) {
             let to = &plan.to;
             ui.cry(&format!("{bad} Not the requested version: {to} serves instead. [20]"));
         }
-        Ending::Serving(_) | Ending::Watched => {}
+        Ending::Serving(_) => {
+            for brought in &outcome.answer.data_back {
+                went_back(ui, brought);
+            }
+            if let Some(point) = &outcome.answer.copy_of_now {
+                ui.line(&format!("  copy     of what was there before: {point}"));
+            }
+        }
+        Ending::Watched => {}
         Ending::Restored { plan, why, found, took, slowest, recorded, nothing_served, weak } => {
             let what = if plan.event == Event::Deploy { "Not deployed" } else { "Not done" };
             if *nothing_served {
@@ -161,6 +173,22 @@ pub fn ended(ui: &Ui, outcome: &ChangeOutcome) {
     }
     let exit = Exit::from(outcome.status);
     ui.document(&outcome.command, exit.code(), &outcome.answer);
+}
+
+/// What went back, what that lost, and where what was there before is.
+fn went_back(ui: &Ui, brought: &BroughtBack) {
+    let name = &brought.name;
+    if brought.section == ItemSection::Data {
+        let rows = match brought.rows_lost {
+            Some(rows) => plural(usize::try_from(rows).unwrap_or(usize::MAX), "row"),
+            None => "unknown rows".to_owned(),
+        };
+        let age = span(Duration::from_secs(brought.seconds_lost.unwrap_or(0)));
+        ui.line(&format!("  lost     {name}: {rows}, {age}"));
+    }
+    for place in &brought.kept {
+        ui.line(&format!("  kept     {name}: {}", escape(place)));
+    }
 }
 
 /// What is known of a state that was restored.
@@ -245,7 +273,12 @@ fn consequences(ui: &Ui, plan: &Plan) {
                 };
                 ui.line(&format!("  lifted   {lifted}"));
             }
-            ui.line(&format!("  next     gitroll back --undo      returns to {}", plan.from));
+            let what = match &plan.full {
+                None => format!("returns to {}", plan.from),
+                Some(full) if full.copy.is_some() => "loses what is written from now on".to_owned(),
+                Some(_) => "restores what was replaced".to_owned(),
+            };
+            ui.line(&format!("  next     gitroll back --undo      {what}"));
         }
         Event::Component => after_a_rollback(ui, plan),
         Event::Migrate => {
@@ -299,7 +332,10 @@ fn witnesses(checks: &[CheckEvidence], services: &[ServiceEvidence]) -> String {
 /// What was promised, and whether that was kept.
 fn promised(plan: &Plan, took: Duration) -> String {
     let rto = crate::config::parse(&plan.config, "gitroll.toml").ok().map(|c| c.rto);
+    let of_full = rto.as_ref().and_then(|rto| rto.full);
     let rto = rto.and_then(|rto| if plan.event == Event::Flags { rto.flags } else { rto.code });
+    let full = plan.full.as_ref().filter(|full| full.level == FullLevel::Full);
+    let rto = full.map_or(rto, |_| of_full);
     rto.map_or_else(String::new, |limit| {
         let late = if took > limit { "over the " } else { "" };
         format!(" ({late}rto {})", span(limit))

@@ -4,7 +4,7 @@ use schemars::{Schema, schema_for};
 
 use super::{
     advise, apps, check, component, config, demo, doctor, eject, failure, flags, hooks, init, log,
-    mark, point, promote, saved, service, show, status, targets,
+    mark, point, promote, saved, service, settings, show, status, targets,
 };
 use crate::act::outcome::ChangeAnswer;
 use crate::act::ramp::RampAnswer;
@@ -65,6 +65,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("sync", schema_for!(crate::act::sync::SyncReport)),
         ("trust", schema_for!(super::trust::TrustAnswer)),
         ("service", schema_for!(service::ServiceAnswer)),
+        ("settings", schema_for!(settings::SettingsAnswer)),
         ("show", schema_for!(show::ShowAnswer)),
         ("show-attempt", schema_for!(show::ShowAttemptAnswer)),
         ("stated", schema_for!(mark::StatedAnswer)),

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::app::Config;
 use super::check::FilePlace;
-use crate::model::DataName;
+use super::flags::Signal;
+use crate::model::{DataName, RepoPath, ServiceName};
 
 /// `[data.NAME]`: a database, or files that the app writes.
 #[derive(Debug, Clone)]
@@ -12,6 +14,23 @@ pub struct DataSource {
     pub name: DataName,
     /// `engine` and what belongs to it.
     pub engine: DataEngine,
+    /// `services`: those that are stopped while it is replaced; all where empty.
+    pub services: Vec<ServiceName>,
+    /// `back`, default `ask`.
+    pub back: BackRule,
+    /// `lost_rows`: how many rows were written since `:since`.
+    pub lost_rows: Option<String>,
+}
+
+/// Whether a rollback may replace data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackRule {
+    /// It always stays.
+    Never,
+    /// Only if a person types its name, or a script accepts its loss.
+    Ask,
+    /// It goes back with the rest of a full rollback: whoever confirms that confirms this.
+    WithFull,
 }
 
 /// What keeps the data.
@@ -42,6 +61,8 @@ pub enum DataEngine {
     Command {
         /// `backup`: writes into the directory `GITROLL_DATA_DIR`.
         backup: Vec<String>,
+        /// `restore`: puts back what is in `GITROLL_DATA_DIR`; where absent it cannot be put back by gitroll.
+        restore: Option<Vec<String>>,
         /// `verify`: exits 0 if what is in `GITROLL_DATA_DIR` is good.
         verify: Option<Vec<String>>,
     },
@@ -75,6 +96,33 @@ pub struct Settings {
     pub name: DataName,
     /// `paths`
     pub paths: Vec<FilePlace>,
+    /// `defaults`: a directory of the repository with a file of the same name for each path.
+    pub defaults: Option<RepoPath>,
+    /// `apply`, default: every service is reloaded.
+    pub apply: ApplySettings,
+}
+
+/// What makes the app read its settings again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApplySettings {
+    /// Each service is reloaded.
+    AllServices,
+    /// `{ service = "web" }`: one service is reloaded.
+    Service(ServiceName),
+    /// `{ service = "web", signal = "HUP" }`: one service gets a signal.
+    Signal(ServiceName, Signal),
+    /// `{ command = [..] }`
+    Command(Vec<String>),
+}
+
+impl Config {
+    /// The services that are stopped while a database is replaced.
+    pub fn services_of(&self, source: &DataSource) -> Vec<ServiceName> {
+        match source.services.is_empty() {
+            true => self.services.iter().map(|service| service.name.clone()).collect(),
+            false => source.services.clone(),
+        }
+    }
 }
 
 /// `[points]`
@@ -86,6 +134,8 @@ pub struct Points {
     pub max_time: Duration,
     /// `keep`
     pub keep: KeepPoints,
+    /// `offsite`: commands that copy the points elsewhere; `{points}` is their repository.
+    pub offsite: Vec<Vec<String>>,
 }
 
 impl Default for Points {
@@ -94,6 +144,7 @@ impl Default for Points {
             before_deploy: BeforeDeploy::Migrations,
             max_time: Duration::from_secs(60 * 60),
             keep: KeepPoints::default(),
+            offsite: Vec::new(),
         }
     }
 }

@@ -22,15 +22,18 @@ mod rule;
 
 pub use app::{
     App, Approvals, Build, Component, Config, Deploy, DownWay, EcosystemFile, Hooks, Layout,
-    Manager, Migrate, NAME, NUMBER, OutputGlob, PathTemplate, Patterns, Prove, Remote,
-    Retention, Rto, RunSettings, Scope, Service, Stable, UpstreamBranch, migration_number,
+    Manager, Migrate, NAME, NUMBER, OutputGlob, PathTemplate, Patterns, Prove, Remote, Retention,
+    Rto, RunSettings, Scope, Service, Stable, UpstreamBranch, migration_number,
 };
 pub use as_proven::{Unchanged, as_proven};
 pub use check::{
     Bounds, Check, CheckGroup, CheckKind, CommandCheck, Comparison, Expected, FileCheck, FilePlace,
     Filler, HttpCheck, LogCheck, LogSource, MetricCheck, MetricSource, Selection, TcpCheck,
 };
-pub use data::{BeforeDeploy, DataEngine, DataSource, KeepPoints, Points, Settings, UrlSource};
+pub use data::{
+    ApplySettings, BackRule, BeforeDeploy, DataEngine, DataSource, KeepPoints, Points, Settings,
+    UrlSource,
+};
 pub use dropped::dropped;
 pub use flags::{
     Apply, DocumentFormat, Flag, FlagApi, FlagSource, FlagSourceKind, Flags, Method, Signal,

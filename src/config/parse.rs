@@ -114,6 +114,12 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
             component::check_flags(report, components, &read.flags);
         }
     }
+    if let Some(data) = &data {
+        data::check_services(report, data, &names);
+    }
+    if let Some(settings) = &settings {
+        data::check_services(report, settings, &names);
+    }
     if let (Some(rules), Some(components)) = (&rules, &components) {
         rule::check_components(report, rules, components.iter().map(|read| &read.component));
     }
@@ -135,8 +141,8 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
         build,
         migrate: migrate?,
         approvals: approvals?,
-        data: data?,
-        settings: settings?,
+        data: data?.into_iter().map(|placed| placed.value).collect(),
+        settings: settings?.into_iter().map(|placed| placed.value).collect(),
         points: points?,
         services: services?,
         checks: checks?.asked,

@@ -5,8 +5,11 @@ use std::path::Path;
 use super::place::Host;
 use crate::system::secrets;
 
-/// Runs one command with `GITROLL_DATA_DIR` set to `directory`. Why it failed.
-pub(super) fn run(host: &Host, argv: &[String], directory: &Path) -> Result<(), String> {
+/// Runs one command with `GITROLL_DATA_DIR` set to `directory`.
+///
+/// # Errors
+/// Why it failed, with the last line that it said.
+pub fn run(host: &Host, argv: &[String], directory: &Path) -> Result<(), String> {
     let name = argv.first().map_or("", String::as_str);
     let tool = host.command(argv, directory);
     let finished = tool.run().map_err(|error| error.to_string())?;

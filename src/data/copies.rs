@@ -43,6 +43,9 @@ pub struct CopyJob<'a> {
     pub config: &'a Config,
     /// An empty directory of this user's, on the disk of the points.
     pub scratch: PathBuf,
+    /// What is copied is about to be replaced: what cannot be copied as it should is copied as it lies there, as
+    /// evidence, and forbids nothing.
+    pub rescue: bool,
 }
 
 /// Copies everything that is declared. `told` is called with the name of each item before it is copied.
@@ -57,7 +60,7 @@ pub fn copies(job: &CopyJob<'_>, mut told: impl FnMut(&DataName)) -> Result<Copi
         stop_if_asked()?;
         told(&source.name);
         let begun = Instant::now();
-        let mut copied = copy(job, source)?;
+        let mut copied = copy(job, source).or_else(|error| rescued(job, source, error))?;
         copied.item.took_millis = millis(begun);
         all.items.push(copied.item);
         all.roots.extend(copied.roots);
@@ -65,7 +68,8 @@ pub fn copies(job: &CopyJob<'_>, mut told: impl FnMut(&DataName)) -> Result<Copi
     for settings in &job.config.settings {
         stop_if_asked()?;
         let begun = Instant::now();
-        let mut copied = copy_settings(job, settings)?;
+        let copied = copy_settings(job, settings);
+        let mut copied = copied.or_else(|error| settings_rescued(job, settings, error))?;
         copied.item.took_millis = millis(begun);
         all.items.push(copied.item);
         all.roots.extend(copied.roots);
@@ -165,6 +169,72 @@ fn copy(job: &CopyJob<'_>, source: &DataSource) -> Result<Copied, DataError> {
     Ok(Copied { item, roots })
 }
 
+/// What can be had of an item that could not be copied as it should, where what is copied is about to be replaced.
+fn rescued(job: &CopyJob<'_>, source: &DataSource, error: DataError) -> Result<Copied, DataError> {
+    if !job.rescue || matches!(error, DataError::Stopped) {
+        return Err(error);
+    }
+    let at = PathBuf::from("data").join(source.name.as_str());
+    let dir = job.scratch.join(source.name.as_str());
+    let mut shown = String::new();
+    let mut roots = Vec::new();
+    match &source.engine {
+        DataEngine::Sqlite { path, .. } => {
+            let path = job.host.path(path);
+            shown = path.display().to_string();
+            make(&dir)?;
+            for end in ["", "-wal", "-journal"] {
+                let beside = |path: &Path| {
+                    let mut name = path.as_os_str().to_owned();
+                    name.push(end);
+                    PathBuf::from(name)
+                };
+                let (from, to) = (beside(&path), beside(&dir.join(SQLITE)));
+                if from.is_file() {
+                    fs::copy(&from, &to).map_err(DataError::io(&from))?;
+                } else if end.is_empty() && to.exists() {
+                    fs::remove_file(&to).map_err(DataError::io(&to))?;
+                }
+            }
+            roots.push(Root { at, from: dir });
+        }
+        DataEngine::Files { paths } => {
+            shown = self::shown(job.host, paths);
+            roots = roots_there(job.host, paths, &at);
+        }
+        DataEngine::Postgres { .. } | DataEngine::Command { .. } => {}
+    }
+    let mut item = item(&source.name, source.engine.as_str(), "data", shown);
+    (item.files, item.bytes) = Tree::weigh(&roots);
+    item.problems = vec![error.to_string()];
+    Ok(Copied { item, roots })
+}
+
+fn settings_rescued(
+    job: &CopyJob<'_>,
+    settings: &Settings,
+    error: DataError,
+) -> Result<Copied, DataError> {
+    if !job.rescue {
+        return Err(error);
+    }
+    let at = PathBuf::from("settings").join(settings.name.as_str());
+    let roots = roots_there(job.host, &settings.paths, &at);
+    let shown = shown(job.host, &settings.paths);
+    let mut item = item(&settings.name, "settings", "settings", shown);
+    (item.files, item.bytes) = Tree::weigh(&roots);
+    item.problems = vec![error.to_string()];
+    Ok(Copied { item, roots })
+}
+
+fn roots_there(host: &Host, paths: &[FilePlace], at: &Path) -> Vec<Root> {
+    let root = |place: &FilePlace| {
+        let from = host.plain_path(place).ok()?;
+        Some(Root { at: at.join(in_point(place)), from })
+    };
+    paths.iter().filter_map(root).collect()
+}
+
 fn copy_settings(job: &CopyJob<'_>, settings: &Settings) -> Result<Copied, DataError> {
     let at = PathBuf::from("settings").join(settings.name.as_str());
     let roots = roots_of(job.host, &settings.name, &settings.paths, &at)?;
@@ -226,8 +296,14 @@ fn check_space(job: &CopyJob<'_>) -> Result<(), DataError> {
         needed += match &source.engine {
             DataEngine::Sqlite { path, .. } => 2 * sqlite::size(&job.host.path(path)),
             DataEngine::Postgres { url, .. } => {
-                let address = Address::read(job.host, url).map_err(failed)?;
-                2 * address.describe(job.host).map_err(failed)?.bytes
+                let described = Address::read(job.host, url)
+                    .and_then(|address| address.describe(job.host))
+                    .map_err(failed);
+                match described {
+                    Ok(database) => 2 * database.bytes,
+                    Err(_) if job.rescue => 0,
+                    Err(error) => return Err(error),
+                }
             }
             // What is stored of them already takes no more room, so what is free is only known when it is written.
             DataEngine::Files { .. } | DataEngine::Command { .. } => 0,

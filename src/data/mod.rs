@@ -1,7 +1,9 @@
 //! Rollback points: copies of databases, files and settings, in a repository of restic's format outside the app.
 //!
-//! Nothing here changes what the app uses: copies are read from it, and restored only into other places.
+//! Copies are read from what the app uses and restored into other places. Only `bring` changes what it uses, with the
+//! app's services down: it exchanges what is live for what was restored, and keeps it.
 
+mod bring;
 mod command;
 mod copies;
 mod diff;
@@ -11,6 +13,7 @@ mod key;
 pub mod migrate;
 mod place;
 mod postgres;
+mod postgres_swap;
 mod retention;
 mod schema;
 mod source;
@@ -19,6 +22,8 @@ mod store;
 mod trial;
 mod unpack;
 
+pub use bring::{Bringing, Declared};
+pub use command::run as run_command;
 pub use copies::{Copies, CopyJob, copies};
 pub use diff::{Difference, differences};
 pub use error::DataError;

@@ -21,6 +21,8 @@ pub struct Host {
     pub home: PathBuf,
     /// What one command may take.
     pub limit: Duration,
+    /// When a command is ended although it could go on.
+    pub until: Until,
 }
 
 impl Host {
@@ -31,15 +33,21 @@ impl Host {
             path_variable: binding.path_variable.clone(),
             home: Account::current().home,
             limit,
+            until: Until::Stopped,
         }
     }
 
     /// The file that a place means.
-    pub(super) fn path(&self, place: &FilePlace) -> PathBuf {
+    pub fn path(&self, place: &FilePlace) -> PathBuf {
         match place {
             FilePlace::Tree(path) => self.top.join(path.as_path()),
             FilePlace::Host(path) => path.clone(),
         }
+    }
+
+    /// Where a file is below its item in a point.
+    pub fn in_point(&self, place: &FilePlace) -> PathBuf {
+        in_point(place)
     }
 
     /// As [`Host::path`], where no symbolic link leads there: what is copied must be what is restored.
@@ -73,7 +81,7 @@ impl Host {
         let mut tool = Invocation::new(program, &self.top);
         tool.args = args.iter().map(OsString::from).collect();
         tool.limit = self.limit;
-        tool.until = Until::Stopped;
+        tool.until = self.until;
         tool.env = self.variables();
         tool
     }

@@ -130,7 +130,7 @@ impl Address {
     }
 
     /// The same server and user, another database.
-    fn at(&self, database: &str) -> Self {
+    pub(super) fn at(&self, database: &str) -> Self {
         let mut other = self.clone();
         other.variables.insert("PGDATABASE", database.to_owned());
         other
@@ -146,11 +146,16 @@ impl Address {
         format!("{} at {place}", of("PGDATABASE"))
     }
 
-    fn database(&self) -> &str {
+    pub(super) fn database(&self) -> &str {
         self.variables.get("PGDATABASE").map_or("", String::as_str)
     }
 
-    fn run(&self, host: &Host, program: &str, args: &[&str]) -> Result<Finished, String> {
+    pub(super) fn run(
+        &self,
+        host: &Host,
+        program: &str,
+        args: &[&str],
+    ) -> Result<Finished, String> {
         let mut tool = host.tool(program, args);
         for (name, value) in &self.variables {
             tool.env.insert(OsString::from(name), OsString::from(value));
@@ -163,8 +168,10 @@ impl Address {
             None => Ok(finished),
             Some(problem) => {
                 let said = String::from_utf8_lossy(&finished.stderr);
-                let line = said.lines().map(str::trim).find(|line| !line.is_empty());
-                let said = secrets::masked(line.unwrap_or(&problem));
+                let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
+                // pg_restore says first where it was.
+                let fault = lines().find(|line| line.to_lowercase().contains("error:"));
+                let said = secrets::masked(fault.or(lines().next()).unwrap_or(&problem));
                 Err(format!(
                     "{program}: {}",
                     said.strip_prefix(&format!("{program}: ")).unwrap_or(&said)
@@ -174,7 +181,7 @@ impl Address {
     }
 
     /// What one statement answers, as psql prints it without decoration.
-    fn ask(&self, host: &Host, statement: &str) -> Result<String, String> {
+    pub(super) fn ask(&self, host: &Host, statement: &str) -> Result<String, String> {
         let args = ["-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-c", statement];
         let finished = self.run(host, "psql", &args)?;
         Ok(String::from_utf8_lossy(&finished.stdout).trim().to_owned())
@@ -532,7 +539,7 @@ fn port(port: &str) -> String {
     if port.is_empty() { String::new() } else { format!(":{port}") }
 }
 
-fn is_true(answer: &str) -> bool {
+pub(super) fn is_true(answer: &str) -> bool {
     match answer {
         "t" => true,
         number => number.parse::<f64>().is_ok_and(|number| number != 0.0),
@@ -540,11 +547,11 @@ fn is_true(answer: &str) -> bool {
 }
 
 /// Written so that the server takes it for a name, whatever it holds.
-fn identifier(name: &str) -> String {
+pub(super) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
@@ -183,6 +185,20 @@ fn texts(database: &Connection, query: &str) -> rusqlite::Result<Vec<String>> {
         }
     }
     Ok(found)
+}
+
+/// The rows that a query counts which asks with `:since`, the moment in UTC as SQLite writes it: `2026-11-30 02:41:00`.
+pub(super) fn rows(path: &Path, query: &str, since: Timestamp) -> Result<u64, String> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(path, flags).map_err(|error| told(&error))?;
+    database.busy_timeout(Duration::from_secs(5)).map_err(|error| told(&error))?;
+    // It is only asked: what is in its journal stays there.
+    let kept = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    database.set_db_config(kept, true).map_err(|error| told(&error))?;
+    let since = since.strftime("%Y-%m-%d %H:%M:%S").to_string();
+    let counted = database.query_row(query, &[(":since", &since)], |row| row.get::<_, i64>(0));
+    u64::try_from(counted.map_err(|error| told(&error))?)
+        .map_err(|_| format!("{query}: the answer is negative"))
 }
 
 /// What was found wrong, and what is good to know.

@@ -77,6 +77,9 @@ pub struct Verified {
     pub restored: bool,
     /// What was wrong. Empty: it is good.
     pub problems: Vec<String>,
+    /// How long it took, in milliseconds. What was noted before this field does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub millis: Option<u64>,
 }
 
 /// The repository, open: others may read, nobody else writes while `Writing` is held.
@@ -483,8 +486,10 @@ impl Writing {
         point: &StoredPoint,
         restored: bool,
         problems: Vec<String>,
+        took: Duration,
     ) -> Result<Verified, DataError> {
-        let verified = Verified { at: clock::now(), restored, problems };
+        let millis = u64::try_from(took.as_millis()).ok();
+        let verified = Verified { at: clock::now(), restored, problems, millis };
         let mut all = self.store.verified();
         all.insert(point.tree.clone(), verified.clone());
         let known: Vec<String> = self.points()?.into_iter().map(|point| point.tree).collect();

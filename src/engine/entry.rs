@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::legacy;
 use crate::check::{LogPositions, Shown};
 use crate::model::{
-    ApprovalEvidence, Cause, CheckEvidence, FlagEvidence, HookMoment, Oid, Outcome, RunId,
-    ServiceEvidence, TargetRef, Witnessed, WitnessedProcess,
+    ApprovalEvidence, BroughtBack, Cause, CheckEvidence, FlagEvidence, HookMoment, Oid, Outcome,
+    PointId, RunId, ServiceEvidence, TargetRef, Witnessed, WitnessedProcess,
 };
 use crate::system::procs::{ProcessId, Ticks};
 
@@ -43,6 +43,12 @@ pub enum Entry {
         /// For a reload: where the logs ended that show flags, when what ran before it had ended.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         logs: Option<LogPositions>,
+        /// For the swap of an item: what went back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        brought_back: Option<Box<BroughtBack>>,
+        /// For the copy of now: the point.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        point: Option<PointId>,
     },
     /// A step failed.
     Failed {

@@ -6,10 +6,13 @@ use std::path::PathBuf;
 use super::journal::JournalError;
 use super::run::{Run, UnreadableConfig};
 use crate::build::BuildError;
+use crate::data::DataError;
 use crate::flag::FlagError;
 use crate::layout::LayoutError;
 use crate::ledger::LedgerError;
-use crate::model::{Cause, FlagName, FlagSourceName, RepoPath, Served, ServiceName};
+use crate::model::{
+    Cause, DataName, FlagName, FlagSourceName, PointId, RepoPath, Served, ServiceName,
+};
 use crate::service::ServiceError;
 use crate::system::git::GitError;
 
@@ -89,6 +92,20 @@ pub(crate) enum StepError {
     NotSeen { flag: FlagName, wanted: String, why: String },
     #[error("{0} is not a signal that this version sends")]
     NoSignal(String),
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error("{0} is no longer the point that was planned")]
+    OtherPoint(PointId),
+    #[error("{0} is not declared any more")]
+    NotDeclared(DataName),
+    #[error("the plan does not say what goes back")]
+    NoFullPlan,
+    #[error("there is no default {0}")]
+    NoDefault(RepoPath),
+    #[error("the copy of now was not copied away: {command}: {why}")]
+    Offsite { command: String, why: String },
+    #[error("{command}: {why}")]
+    Apply { command: String, why: String },
     #[error("{problem}")]
     Hook { problem: String, lines: Vec<(String, String)> },
     /// A database was not changed, or not put back.

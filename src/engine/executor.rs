@@ -6,13 +6,14 @@ use super::entry::{Begun, Entry, OnFailure, Reason, RunResult, Side, Terms};
 use super::error::{EngineError, StepError};
 use super::journal::JournalError;
 use super::nested_runs::{beneath, close_beneath};
+use super::output::Effect;
 use super::phase::{Answer, Phase, answer};
 use super::prove::{
     changes_unseen, edited, head_moved, intended, list, log_window, moved_meanwhile, prove,
     witnessed,
 };
 use super::run::{Configs, Run, hidden_flags, hold_room, release_room};
-use super::{cleanup, flags, hooks, record, steps, watchdog};
+use super::{cleanup, data, flags, hooks, record, steps, watchdog};
 use crate::check::{LogPositions, LogWindow, Proof};
 use crate::config::Config;
 use crate::ledger;
@@ -169,6 +170,8 @@ pub fn resume(
             warnings: Vec::new(),
             ticks: None,
             logs: None,
+            brought_back: None,
+            point: None,
         })?;
     }
     executor.guard();
@@ -423,7 +426,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         } else if let Some(ticks) = before {
             // Not idempotent, and done in this run: what came of it is proven, not made again.
             let output = vec!["not repeated".to_owned()];
-            let effect = steps::Effect { output, ticks, ..steps::Effect::default() };
+            let effect = Effect { output, ticks, ..Effect::default() };
             flags::noting_last_words(
                 self.site,
                 &self.run,
@@ -451,6 +454,8 @@ impl<'a, 'n> Executor<'a, 'n> {
                     warnings: effect.warnings,
                     ticks: effect.ticks,
                     logs,
+                    brought_back: effect.brought_back.map(Box::new),
+                    point: effect.point,
                 })?;
                 (self.narrator)(Narration::Done { step: step.label(), took: begin.elapsed() });
                 Ok(None)
@@ -530,6 +535,9 @@ impl<'a, 'n> Executor<'a, 'n> {
 
     fn drop_prepared(&mut self, why: String) -> Result<Ended, EngineError> {
         let _ = steps::drop_stage(self.site, &self.run);
+        if let Err(error) = data::back(self.site, &self.run, &self.config_before) {
+            tracing::warn!("{error}");
+        }
         // Else the run beneath it goes on, and tells how that was.
         if self.run.follows().is_empty() {
             self.hooks(RunResult::Untouched)?;
@@ -564,6 +572,7 @@ impl<'a, 'n> Executor<'a, 'n> {
         self.run.journal.write(entry, clock::now())?;
         if over {
             flags::forget(self.site, &self.run, &self.config);
+            data::tidy(self.site, &self.run);
         }
         Ok(())
     }
@@ -720,9 +729,10 @@ impl<'a, 'n> Executor<'a, 'n> {
             return Ok(None);
         }
         let error = StepError::NotProven { failures: proof.failures, lines: proof.lines };
-        // Flags are restored before anything deeper is tried, also onto what was failing.
+        // Flags and data are restored before anything deeper is tried, also onto what was failing.
         let plan = &self.run.plan;
-        let wanted = self.run.aborted() || plan.event == Event::Flags || plan.migrates().is_some();
+        let parts = plan.event == Event::Flags || plan.migrates().is_some() || plan.full.is_some();
+        let wanted = self.run.aborted() || parts;
         if !signals::leave_asked() && wanted && self.run.was_failing() {
             let why = self.tell_failure("prove", begin.elapsed(), &error)?;
             return self.close_put_back(why, None);

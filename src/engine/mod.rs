@@ -6,6 +6,7 @@
 //! served; after it the run can only continue to its record.
 
 mod cleanup;
+mod data;
 mod eject;
 mod entry;
 mod error;
@@ -27,6 +28,7 @@ mod steps;
 pub mod watchdog;
 
 pub use cleanup::{AtWork, Note, begun_at, clean, forget, saved_for, tidy};
+pub use data::{brought_back, default_of};
 pub use eject::{
     Branch, EjectError, Ejection, carry_out as eject, finish as finish_eject, plan as eject_plan,
 };

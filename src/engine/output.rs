@@ -1,12 +1,26 @@
-//! All that the builds of a run wrote, kept beside its journal as long as that is.
+//! What a step leaves to be journalled, and all that the builds of a run wrote, kept beside its journal as long as that is.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 
-use crate::model::RunId;
+use crate::model::{BroughtBack, PointId, RunId};
 use crate::site::Site;
 use crate::system::files;
+use crate::system::procs::Ticks;
+
+/// What a step leaves to be journalled.
+#[derive(Debug, Default)]
+pub(super) struct Effect {
+    pub(super) output: Vec<String>,
+    /// What a person is told at once.
+    pub(super) warnings: Vec<String>,
+    pub(super) ticks: Option<Ticks>,
+    /// What went back of an item.
+    pub(super) brought_back: Option<BroughtBack>,
+    /// The point that was taken.
+    pub(super) point: Option<PointId>,
+}
 
 /// How much is kept of one run.
 const MOST: u64 = 64 * 1024 * 1024;

@@ -163,6 +163,8 @@ mod tests {
             warnings: Vec::new(),
             ticks: None,
             logs: None,
+            brought_back: None,
+            point: None,
         }
     }
 

@@ -128,7 +128,8 @@ pub(super) fn witnessed(
     proof: &Proof,
 ) -> Option<Witnessed> {
     let touched = run.plan.to == *served || run.reload_was_announced();
-    let reloaded = |name: &str| touched && reloads(&run.plan, name);
+    // What the run stopped runs by the run's own start.
+    let reloaded = |name: &str| touched && reloads(&run.plan, name) || run.was_stopped(name);
     let vouched = run.journal.begun().map(|begun| begun.vouched.clone()).unwrap_or_default();
     let look: Vec<_> = proof
         .last_look

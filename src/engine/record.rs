@@ -9,11 +9,12 @@ use super::entry::{Entry, Reason};
 use super::error::EngineError;
 use super::journal::Line;
 use super::run::Run;
-use super::{legacy, migrate};
+use super::{data, legacy, migrate};
 use crate::ledger::{self, Draft, Ledger, LedgerError, Projecting};
 use crate::model::{
-    ArtifactEvidence, Cause, CheckEvidence, Digest, Event, Evidence, FlagEvidence, Oid, Outcome,
-    Plan, Record, SavedFile, ServiceEvidence, Step, StepEvidence, dotenv,
+    ArtifactEvidence, Cause, CheckEvidence, Digest, Event, Evidence, FlagEvidence, FullLevel,
+    FullPlan, ItemSection, Oid, Outcome, Plan, Record, SavedFile, ServiceEvidence, Step,
+    StepEvidence, dotenv,
 };
 use crate::site::Site;
 use crate::system::git::{GitError, Pushed};
@@ -352,6 +353,9 @@ fn sentence(plan: &Plan, outcome: Outcome, how: How) -> String {
     if plan.event == Event::Migrate {
         return format!("{place}: {}", migrate_sentence(plan, outcome, how));
     }
+    if let Some(full) = &plan.full {
+        return format!("{place}: {}", full_sentence(plan, full, outcome, stopped));
+    }
     let (from, to) = (&plan.from.name, &plan.to.name);
     if nothing_served && outcome == Outcome::Failed {
         let how = if stopped { "was stopped" } else { "failed" };
@@ -400,6 +404,31 @@ fn migrate_sentence(plan: &Plan, outcome: Outcome, how: How) -> String {
         }
         Outcome::Restored => format!("taking back {names} failed, database restored"),
         Outcome::Failed => format!("taking back {names} failed, nothing healthy serves"),
+    }
+}
+
+/// What became of data and settings, and of the code where it went along.
+fn full_sentence(plan: &Plan, full: &FullPlan, outcome: Outcome, stopped: bool) -> String {
+    let (from, to) = (&plan.from.name, &plan.to.name);
+    let names: Vec<String> = full
+        .items
+        .iter()
+        .map(|item| match item.section {
+            ItemSection::Data => item.name.to_string(),
+            ItemSection::Settings => format!("settings {}", item.name),
+        })
+        .collect();
+    let target = full.point.as_ref().map_or("their defaults".to_owned(), |p| p.id.to_string());
+    let data = format!("{} to {target}", names.join(", "));
+    let what = match full.level {
+        FullLevel::Full if from != to => format!("{from} to {to}, with {data}"),
+        _ => data,
+    };
+    match outcome {
+        Outcome::Succeeded => format!("rolled back {what}"),
+        Outcome::Restored if stopped => format!("rollback of {what} was stopped, {from} restored"),
+        Outcome::Restored => format!("rollback of {what} failed, {from} restored"),
+        Outcome::Failed => format!("rollback of {what} failed, nothing healthy serves"),
     }
 }
 
@@ -510,6 +539,10 @@ fn evidence(site: &Site, run: &Run, outcome: Outcome) -> Evidence {
             })
             .collect();
     }
+    if outcome == Outcome::Succeeded {
+        evidence.brought_back = data::brought_back(run).0;
+    }
+    evidence.copy_of_now = data::brought_back(run).1;
     evidence.weak = run.weakness().filter(|_| outcome != Outcome::Failed);
     evidence.environment_keys = environment_keys(site);
     evidence.approvals = run.journal.begun().and_then(|begun| begun.approvals.clone());

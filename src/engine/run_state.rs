@@ -56,7 +56,8 @@ impl Run {
     /// The place of activation among the steps: before it nothing that serves is touched.
     pub(super) fn activation(&self) -> usize {
         let prepares = |step: &Step| match step {
-            Step::Stage { .. } | Step::Build(_) => true,
+            // Beside what is live, while that is used: what writes is stopped first where it matters.
+            Step::Stage { .. } | Step::Build(_) | Step::Copy | Step::Restore { .. } => true,
             Step::Hook(hook) => hook.moment == HookMoment::BeforeDeploy,
             _ => false,
         };
@@ -81,18 +82,21 @@ impl Run {
     /// What it has put into the tree, as far as it knows.
     pub fn lying(&self) -> Lying {
         // What is stopped before lets the tree lie as it is.
-        let changes = |step: &Step| matches!(step, Step::Activate | Step::Flags(_));
+        let changes =
+            |step: &Step| matches!(step, Step::Activate | Step::Flags(_) | Step::Swap { .. });
         let migrates = |step: &Step| matches!(step, Step::Migrate(_));
         let steps = &self.plan.steps;
-        let activation = steps.iter().position(changes).or_else(|| steps.iter().position(migrates));
-        let activation = activation.unwrap_or_else(|| self.activation());
+        let first = steps.iter().position(changes).or_else(|| steps.iter().position(migrates));
+        let first = first.unwrap_or_else(|| self.activation());
+        let last = match self.plan.full {
+            Some(_) => steps.iter().rposition(changes).unwrap_or(first),
+            None => first,
+        };
         let mut lying = Lying::Before;
         for line in self.journal.lines() {
             lying = match (&line.entry, lying) {
-                (Entry::Intent { step, .. }, Lying::Before) if *step == activation => {
-                    Lying::Between
-                }
-                (Entry::Done { step, .. }, _) if *step == activation => Lying::Target,
+                (Entry::Intent { step, .. }, Lying::Before) if *step == first => Lying::Between,
+                (Entry::Done { step, .. }, _) if *step == last => Lying::Target,
                 (Entry::Restoring { .. }, Lying::Target) => Lying::Between,
                 (Entry::TreeRestored { .. }, _) => Lying::Before,
                 (_, lying) => lying,
@@ -365,6 +369,17 @@ impl Run {
             Entry::Intent { step, .. } => {
                 matches!(self.plan.steps.get(step), Some(Step::Reload { .. }))
             }
+            _ => false,
+        })
+    }
+
+    /// Whether the run stopped a service, or was about to: then it is the run that started it again.
+    pub(super) fn was_stopped(&self, name: &str) -> bool {
+        self.journal.lines().iter().any(|line| match line.entry {
+            Entry::Intent { step, .. } => matches!(
+                self.plan.steps.get(step),
+                Some(Step::Quiesce { service }) if service.as_str() == name
+            ),
             _ => false,
         })
     }

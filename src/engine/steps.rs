@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use super::error::StepError;
-use super::output::KeptOutput;
+use super::output::{Effect, KeptOutput};
 use super::prove::{changes_unseen, files_of_target, intended, prove, readable};
 use super::run::{Run, hidden_flags, release_room};
-use super::{cleanup, flags, hooks, migrate};
+use super::{cleanup, data, flags, hooks, migrate};
 use crate::build::{self, Built};
 use crate::check::{self, LogWindow, Proof, log_positions};
 use crate::config::{Check, CheckGroup, CheckKind, Config, Selection, Service, dropped};
@@ -21,15 +21,6 @@ use crate::site::{Site, strays, variables};
 use crate::system::git::{Head, RefEdit};
 use crate::system::procs::Ticks;
 use crate::system::signals::Until;
-
-/// What a step leaves to be journalled.
-#[derive(Debug, Default)]
-pub(super) struct Effect {
-    pub(super) output: Vec<String>,
-    /// What a person is told at once.
-    pub(super) warnings: Vec<String>,
-    pub(super) ticks: Option<Ticks>,
-}
 
 /// The paths of a commit, sorted.
 fn tracked(site: &Site, commit: &Oid) -> Result<Vec<RepoPath>, StepError> {
@@ -68,7 +59,7 @@ pub(super) fn perform(
             };
             let Built { lines, warnings } =
                 build::build(binding, store, group, stage, site.top(), &extra, &mut told)?;
-            Ok(Effect { output: lines, warnings, ticks: None })
+            Ok(Effect { output: lines, warnings, ..Effect::default() })
         }
         Step::Quiesce { service } => {
             stop(site, config, service.as_str(), &plan.from, &run.id)?;
@@ -78,6 +69,10 @@ pub(super) fn perform(
             let output = migrate::down(site, run, run.configs()?.1, step)?;
             Ok(Effect { output, ..Effect::default() })
         }
+        Step::Copy => data::copy(site, run, before(run)?, narrator),
+        Step::Restore { section, name } => data::restore(site, run, before(run)?, (*section, name)),
+        Step::Swap { section, name } => data::swap(site, run, before(run)?, (*section, name)),
+        Step::Apply { name } => data::apply(site, before(run)?, name),
         Step::Activate => {
             as_built(site, plan)?;
             note_services(site, run, config)?;
@@ -101,7 +96,7 @@ pub(super) fn perform(
         }
         Step::Flags(step) => {
             let output = flags::change(site, run, config, step)?;
-            Ok(Effect { warnings: output.clone(), output, ticks: None })
+            Ok(Effect { warnings: output.clone(), output, ..Effect::default() })
         }
         Step::Signal { service, signal } => {
             flags::signal(site, run, config, &plan.to, service, signal)?;
@@ -117,6 +112,11 @@ pub(super) fn perform(
         }
         Step::Prove | Step::Record => Ok(Effect::default()),
     }
+}
+
+/// The configuration that was accepted when the run began: it says what data there is.
+fn before(run: &Run) -> Result<&Config, StepError> {
+    Ok(run.configs()?.1)
 }
 
 /// How the services run before anything changes.
@@ -244,6 +244,7 @@ fn restore_files(site: &Site, run: &Run, config: &Config) -> Result<Vec<RepoPath
         }
     }
     migrate::restore(site, run, config)?;
+    data::back(site, run, before(run)?)?;
     let places = site.places(&run.id);
     let store = |source| StepError::Io { path: site.store.dir.clone(), source };
     let activation = &run.plan.activation;

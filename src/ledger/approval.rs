@@ -225,9 +225,7 @@ fn answer(
         return Err(told("it is for another plan".to_owned()));
     }
     if record.request.as_ref() != Some(&request.blob) {
-        return Err(told(
-            "it is for an earlier request, which expired or was replaced".to_owned(),
-        ));
+        return Err(told("it is for an earlier request, which expired or was replaced".to_owned()));
     }
     let verified = trust.verify(&signed, record.writer.as_str(), Some(record.seq), tagger.time);
     match verified.map_err(told)? {

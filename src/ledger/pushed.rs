@@ -193,7 +193,7 @@ fn app_of(git: &Git, environment: &EnvironmentName, there: &[(String, Oid)]) -> 
     there.iter().find_map(|(name, head)| {
         let (of, writer) = chain_of(name)?;
         let newest = || chain::newest(git, head, &writer).ok();
-        (of == *environment).then(newest).flatten().map(|newest| newest.record.app)
+        (of == *environment).then(newest).flatten().map(|newest| newest.record.app.clone())
     })
 }
 

@@ -56,9 +56,8 @@ fn with_ssh(binding: &Binding, payload: &[u8]) -> Result<Vec<u8>, String> {
     // As git takes it: of a public key the private one may be beside it. One with a passphrase is the agent's.
     let beside = key.strip_suffix(".pub").filter(|_| kind == KeyFile::Public);
     let beside = beside.and_then(|key| Some((key, read_key(Path::new(key)).ok()?)));
-    let beside = beside.filter(|(_, (text, _))| {
-        KeyFile::of(&String::from_utf8_lossy(text)) == KeyFile::Private
-    });
+    let beside = beside
+        .filter(|(_, (text, _))| KeyFile::of(&String::from_utf8_lossy(text)) == KeyFile::Private);
     let (key, kind, text, private) = match beside {
         Some((key, (text, private))) => (key, KeyFile::Private, text, private),
         None => (key.as_str(), kind, text, private),

@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ApprovalEvidence, BuildKey, CheckName, Digest, FlagName, FlagSourceName, FlagValue, GroupName,
-    MigrationEvidence, Oid, PointManifest, RepoPath, RunId, ServiceName,
+    ApprovalEvidence, BroughtBack, BuildKey, CheckName, Digest, FlagName, FlagSourceName,
+    FlagValue, GroupName, MigrationEvidence, Oid, PointId, PointManifest, RepoPath, RunId,
+    ServiceName,
 };
 
 /// What was observed during one act. Unknown fields of a newer version are ignored when read.
@@ -105,6 +106,12 @@ pub struct Evidence {
     /// The rollback point, where the record is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<PointEvidence>,
+    /// The data and settings that went back, each with what was lost and where what was there before is kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brought_back: Vec<BroughtBack>,
+    /// The point of what was there before they did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_of_now: Option<PointId>,
 }
 
 /// A rollback point as its record states it.
@@ -153,6 +160,8 @@ impl Evidence {
             migration: None,
             approvals: None,
             point: None,
+            brought_back: Vec::new(),
+            copy_of_now: None,
         }
     }
 }

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AppName, ApprovalLevel, BootClock, DataName, Digest, Down, EnvironmentName, Event, Oid, Plan,
-    PointId, WriterId,
+    AppName, ApprovalLevel, BootClock, DataName, Digest, Down, EnvironmentName, Event, FullLevel,
+    ItemSection, Oid, Plan, PointId, PointUsed, WriterId,
 };
 
 /// What an approval is about. The same act on the same objects has the same digest, whenever it is planned.
@@ -44,7 +44,9 @@ impl Intent {
 
     /// For what a plan may need approval; `None` for what is no rollback.
     pub fn level(plan: &Plan) -> Option<ApprovalLevel> {
+        let data = plan.full.as_ref().is_some_and(|full| full.level != FullLevel::Settings);
         match &plan.event {
+            _ if data => Some(ApprovalLevel::Full),
             _ if plan.migrates().is_some() => Some(ApprovalLevel::Migrate),
             Event::Back | Event::Component => Some(ApprovalLevel::Code),
             Event::Flags => Some(ApprovalLevel::Flags),
@@ -62,6 +64,16 @@ impl Intent {
             };
             (migration.name.clone(), how)
         });
+        let full = plan.full.as_ref();
+        let point = |point: &PointUsed| (point.id.clone(), point.tree.clone());
+        let items = full.iter().flat_map(|full| &full.items);
+        let restored = items.filter(|item| item.section == ItemSection::Data);
+        let restored = restored.map(|item| item.name.clone());
+        let migrated = step.and_then(|step| step.data.clone());
+        let mut data: Vec<DataName> = restored.chain(migrated).collect();
+        data.sort();
+        data.dedup();
+        let accepted = full.iter().flat_map(|full| &full.accepted).map(|accepted| accepted.seconds);
         Self {
             intent: Self::VERSION,
             app: plan.app.clone(),
@@ -70,11 +82,11 @@ impl Intent {
             level,
             from: plan.from.commit.clone(),
             to: plan.to.commit.clone(),
-            points: Vec::new(),
+            points: full.and_then(|full| full.point.as_ref()).map(point).into_iter().collect(),
             migrations: migrations.collect(),
-            data: step.and_then(|step| step.data.clone()).into_iter().collect(),
+            data,
             most_rows: step.and_then(|step| step.most_rows),
-            most_seconds: None,
+            most_seconds: accepted.max(),
         }
     }
 

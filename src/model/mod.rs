@@ -7,6 +7,7 @@ mod approval;
 pub(crate) mod dotenv;
 mod evidence;
 mod flag;
+mod full;
 mod ids;
 mod intent;
 mod migration;
@@ -28,6 +29,10 @@ pub use evidence::{
     WitnessedProcess,
 };
 pub use flag::{FlagChange, FlagValue, HiddenFlags};
+pub use full::{
+    AcceptedLoss, BroughtBack, CopyOfNow, FullLevel, FullPlan, ItemBack, ItemSection, ItemSource,
+    PointUsed, RUN_LABEL, Stays, mark_of,
+};
 pub use ids::{
     AppName, BuildKey, ChainId, CheckName, ComponentId, DataName, Digest, EnvironmentName,
     FlagName, FlagSourceName, GroupName, IdError, Oid, PointId, RunId, Seq, ServiceName, WriterId,

@@ -8,9 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AppName, ArtifactEvidence, BuildKey, ComponentId, Digest, EnvironmentName, Event, FlagChange,
-    FlagSourceName, GroupName, HiddenFlags, Hold, MigrateStep, Oid, RepoPath, RunId, ServiceName,
-    SkippedTarget, TargetRef, Verdict, WriterId,
+    AppName, ArtifactEvidence, BuildKey, ComponentId, DataName, Digest, EnvironmentName, Event,
+    FlagChange, FlagSourceName, FullPlan, GroupName, HiddenFlags, Hold, ItemSection, MigrateStep,
+    Oid, RepoPath, RunId, ServiceName, SkippedTarget, TargetRef, Verdict, WriterId,
 };
 
 /// Everything one run will do. Pure data: printed by `--plan`, stored as `plan.json`, executed as is.
@@ -65,6 +65,9 @@ pub struct Plan {
     /// The run that this one undoes: the files that it saved come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undoes: Option<RunId>,
+    /// The data and settings that go back with it, where some do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full: Option<Box<FullPlan>>,
 }
 
 impl Plan {
@@ -175,6 +178,27 @@ pub enum Step {
         /// The service.
         service: ServiceName,
     },
+    /// Take a point of what is there now, before any of it is replaced.
+    Copy,
+    /// Restore one item beside what is live, and check it there.
+    Restore {
+        /// Which section declares it.
+        section: ItemSection,
+        /// The NAME of its section.
+        name: DataName,
+    },
+    /// Exchange what is live for what was restored beside it, which is kept.
+    Swap {
+        /// Which section declares it.
+        section: ItemSection,
+        /// The NAME of its section.
+        name: DataName,
+    },
+    /// Run the command that makes the app read its settings again.
+    Apply {
+        /// The NAME of the settings.
+        name: DataName,
+    },
     /// Stop a service that the target no longer has.
     Stop {
         /// Its name in the configuration before.
@@ -222,6 +246,10 @@ impl Step {
             Step::Stage { .. } => "stage".to_owned(),
             Step::Build(build) => format!("build {}", build.group),
             Step::Quiesce { service } => format!("quiesce {service}"),
+            Step::Copy => "copy of now".to_owned(),
+            Step::Restore { section, name } => format!("restore {}{name}", of(*section)),
+            Step::Swap { section, name } => format!("swap {}{name}", of(*section)),
+            Step::Apply { name } => format!("apply settings {name}"),
             Step::Stop { service } => format!("stop {service}"),
             Step::Migrate(_) => "migrate down".to_owned(),
             Step::Activate => "activate".to_owned(),
@@ -233,6 +261,14 @@ impl Step {
             Step::Prove => "prove".to_owned(),
             Step::Record => "record".to_owned(),
         }
+    }
+}
+
+/// What stands before the name of an item: databases are named alone.
+fn of(section: ItemSection) -> &'static str {
+    match section {
+        ItemSection::Data => "",
+        ItemSection::Settings => "settings ",
     }
 }
 

@@ -72,6 +72,8 @@ pub enum PointKind {
     Manual,
     /// A deploy took it first.
     BeforeDeploy,
+    /// A rollback of data took it first, of what it replaced.
+    BeforeBack,
     /// A copy that was made elsewhere.
     Imported,
 }
@@ -82,6 +84,7 @@ impl PointKind {
         match self {
             PointKind::Manual => "manual",
             PointKind::BeforeDeploy => "before-deploy",
+            PointKind::BeforeBack => "before-back",
             PointKind::Imported => "imported",
         }
     }

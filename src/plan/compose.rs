@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::asked;
+use super::data_steps;
 use super::deployed;
 use super::disk_space::{self, SpaceNeeded};
 use super::error::PlanError;
@@ -16,8 +17,8 @@ use crate::layout::{self, Commits};
 use crate::ledger;
 use crate::model::{
     Activation, ApprovalOptions, ArtifactEvidence, ArtifactMove, Event, FlagChange, FlagName,
-    FlagStep, HiddenFlags, MigrateStep, Oid, Plan, Recorded, RepoPath, RunId, Served, ServiceName,
-    SkippedTarget, Step, TargetRef,
+    FlagStep, FullLevel, FullPlan, HiddenFlags, MigrateStep, Oid, Plan, Recorded, RepoPath, RunId,
+    Served, ServiceName, SkippedTarget, Step, TargetRef,
 };
 use crate::site::Site;
 use crate::system::git::{ConvertedFile, GitError, Unfinished};
@@ -67,6 +68,8 @@ pub struct Change {
     pub way_back: bool,
     /// What is said about approvals.
     pub approval: ApprovalOptions,
+    /// The data and settings that go back with it.
+    pub full: Option<FullPlan>,
 }
 
 impl Change {
@@ -93,6 +96,7 @@ impl Change {
             migrate: None,
             way_back: false,
             approval: ApprovalOptions::default(),
+            full: None,
         }
     }
 
@@ -161,7 +165,8 @@ pub struct Composed {
 /// # Errors
 /// When the repository, the tree or the store cannot be read.
 pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, PlanError> {
-    if matches!(change.event, Event::Flags | Event::Migrate) {
+    let code_stays = change.full.as_ref().is_some_and(|full| full.level != FullLevel::Full);
+    if matches!(change.event, Event::Flags | Event::Migrate) || code_stays {
         return compose_in_place(site, facts, change);
     }
     let (from, to) = (change.from.clone(), change.to.clone());
@@ -226,14 +231,16 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
         recorded: change.recorded,
         config: change.config_text,
         config_before: facts.accepted.text.clone(),
-        steps: hooked.among(steps(
-            facts,
-            &from,
-            &to,
-            &wanted.plan,
-            &change.config,
-            Besides { reloaded: &reloaded, stops: differing.stops, migrate: change.migrate },
-        )),
+        steps: {
+            let besides =
+                Besides { reloaded: &reloaded, stops: differing.stops, migrate: change.migrate };
+            let all = steps(facts, &from, &to, &wanted.plan, &change.config, besides);
+            let all = hooked.among(all);
+            match &change.full {
+                Some(full) => data_steps::among(all, full, &facts.accepted.config, &change.config),
+                None => all,
+            }
+        },
         from,
         to,
         artifacts: wanted.plan.artifacts,
@@ -245,6 +252,7 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
         starts: differing.starts,
         undoes: change.undoes,
         checks: change.asked,
+        full: change.full.map(Box::new),
     };
     Ok(Composed {
         submodules: observed.submodules,
@@ -707,16 +715,17 @@ fn skipped(candidate: &Candidate) -> SkippedTarget {
 }
 
 /// Composes the plan of a change that leaves the tree as it is: of flags, per source the changes, then what makes the
-/// app take them; of migrations, with the services down.
+/// app take them; of migrations, data and settings, with the services down.
 ///
 /// # Errors
 /// When the repository, the tree or the store cannot be read.
 fn compose_in_place(site: &Site, facts: &Facts, change: Change) -> Result<Composed, PlanError> {
     let config = &change.config;
     let artifacts = artifacts_there(site, facts)?;
-    let steps = match change.migrate {
-        Some(migrate) => migrate_steps(config, migrate),
-        None => flag_steps(config, &change.flags, change.reload_too),
+    let steps = match (&change.full, change.migrate) {
+        (Some(full), _) => data_steps::alone(full, &facts.accepted.config),
+        (None, Some(migrate)) => migrate_steps(config, migrate),
+        (None, None) => flag_steps(config, &change.flags, change.reload_too),
     };
     let plan = Plan {
         plan: Plan::VERSION,
@@ -738,6 +747,7 @@ fn compose_in_place(site: &Site, facts: &Facts, change: Change) -> Result<Compos
         starts: Vec::new(),
         undoes: change.undoes,
         checks: change.asked,
+        full: change.full.map(Box::new),
         from: change.from,
         to: change.to,
     };

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::config;
 use crate::model::{
-    Down, Event, FlagChange, HookMoment, HookStep, MigrateStep, PathChange, Plan, Step,
+    Down, Event, FlagChange, FullLevel, HookMoment, HookStep, ItemBack, ItemSection, ItemSource,
+    MigrateStep, PathChange, Plan, Step,
 };
 
 /// What a plan does, a short label and a text each: the lines above the question. `about` is how long it
@@ -38,9 +39,14 @@ pub fn describe(plan: &Plan, about: Option<Duration>) -> Vec<(String, String)> {
     if let Some(step) = plan.migrates() {
         lines.extend(migrations(step));
     }
+    lines.extend(full(plan));
     let quiet: Vec<&str> = quiesced(plan).collect();
     if !quiet.is_empty() {
-        let what = if plan.migrates().is_some() { "the database changes" } else { "files change" };
+        let what = match (plan.full.is_some(), plan.migrates().is_some()) {
+            (true, _) => "data and files change",
+            (false, true) => "the database changes",
+            (false, false) => "files change",
+        };
         lines.push(line("down", format!("{} while {what}", quiet.join(", "))));
     }
     let hooks = hooks(plan);
@@ -48,11 +54,67 @@ pub fn describe(plan: &Plan, about: Option<Duration>) -> Vec<(String, String)> {
         lines.push(line("hooks", hooks.join(", ")));
     }
     let about = about.map(|time| format!("    about {} s", time.as_secs().max(1)));
-    if matches!(plan.event, Event::Flags | Event::Migrate) {
+    let only_data = plan.full.as_ref().is_some_and(|full| full.level != FullLevel::Full);
+    if matches!(plan.event, Event::Flags | Event::Migrate) || only_data {
         return lines;
     }
     lines.push(line("build", format!("{}{}", builds(plan), about.unwrap_or_default())));
     lines
+}
+
+/// What goes back besides the code, what that loses, how long it takes, and which way loses less.
+fn full(plan: &Plan) -> Vec<(String, String)> {
+    let Some(full) = &plan.full else { return Vec::new() };
+    let mut lines = Vec::new();
+    if let Some(point) = &full.point {
+        let verified = match point.verified {
+            Some(at) => format!("verified {}", at.strftime("%Y-%m-%d %H:%M UTC")),
+            None => "never restored for a trial".to_owned(),
+        };
+        let taken = point.taken.strftime("%Y-%m-%d %H:%M UTC");
+        let health = point.health.as_str();
+        lines.push(line("point", format!("{}, {taken}, {health} then, {verified}", point.id)));
+    }
+    for item in &full.items {
+        let label = format!("{} {}", item.section.as_str(), item.name);
+        lines.push((label, going_back(item)));
+    }
+    for stays in &full.stays {
+        lines.push(line("stays", format!("{} ({})", stays.name, stays.why)));
+    }
+    let time = match full.restore_millis {
+        _ if full.point.is_none() => None,
+        Some(millis) => Some(format!(
+            "restoring and checking took {} when it was last verified",
+            span(millis.div_ceil(1000))
+        )),
+        None => Some("unknown: gitroll point verify --restore measures it".to_owned()),
+    };
+    lines.extend(time.map(|time| line("time", time)));
+    if let Some((command, what)) = &full.cheaper {
+        lines.push(line("cheaper", format!("{command}: {what}")));
+    }
+    lines
+}
+
+/// What becomes of one item, and what that loses.
+fn going_back(item: &ItemBack) -> String {
+    let from = match &item.from {
+        ItemSource::Point(_) => "from the point".to_owned(),
+        ItemSource::Defaults(dir) => format!("to the defaults in {dir}"),
+        ItemSource::Kept(run) => format!("to what run {run} replaced"),
+    };
+    if item.section == ItemSection::Settings {
+        return format!("{from}; the files of now are kept");
+    }
+    let rows = match item.rows {
+        Some(rows) => {
+            format!("LOSES {}", count(usize::try_from(rows).unwrap_or(usize::MAX), "row"))
+        }
+        None => "loss unknown (no lost_rows)".to_owned(),
+    };
+    let age = span(item.seconds.unwrap_or(0));
+    format!("{from}; {rows}, {age}")
 }
 
 /// What the plan does to the tree, step by step: for `--plan`.
@@ -83,6 +145,14 @@ pub fn in_detail(plan: &Plan) -> Vec<String> {
             }
             Step::Signal { service, signal } => format!("signal    {signal} to {service}"),
             Step::Quiesce { service } => format!("quiesce   {service} is stopped"),
+            Step::Copy => "copy      a point of what is there now".to_owned(),
+            Step::Restore { section, name } => {
+                format!("restore   {} {name} beside what is live, and check it", section.as_str())
+            }
+            Step::Swap { section, name } => {
+                format!("swap      {} {name}; what was live is kept", section.as_str())
+            }
+            Step::Apply { name } => format!("apply     the command of settings {name}"),
             Step::Stop { service } => format!("stop      {service}, no longer a service of it"),
             Step::Reload { service } => format!("reload    {service}"),
             Step::Prove => format!("prove     {} serves", plan.to),
@@ -193,6 +263,16 @@ fn builds(plan: &Plan) -> String {
         (true, true) => "none".to_owned(),
         (true, false) => "none (kept)".to_owned(),
         (false, _) => groups.join(", "),
+    }
+}
+
+/// A time as people say it.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        7_200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod asked;
 pub mod candidates;
 pub mod compose;
+mod data_steps;
 mod declared;
 pub mod deployed;
 pub mod describe;

@@ -255,6 +255,11 @@ pub fn size_of_tree(path: &Path) -> (u64, u64) {
         .fold((meta.len(), 1), |sum, size| (sum.0 + size.0, sum.1 + size.1))
 }
 
+/// The file system that holds `path`; `None` if nothing is there.
+pub fn device(path: &Path) -> Option<u64> {
+    path.metadata().ok().map(|found| found.dev())
+}
+
 /// What a file system has left for this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreeSpace {

@@ -47,6 +47,38 @@ pub fn open_anywhere(paths: &[PathBuf]) -> BTreeSet<PathBuf> {
     open
 }
 
+/// A process that has a file open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    pub pid: u32,
+    /// The name of its program.
+    pub program: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (process {}) has {} open", self.program, self.pid, self.path.display())
+    }
+}
+
+/// The processes that hold one of `paths` open, each with the first of them, as far as this user may see. This process
+/// is none of them.
+pub fn holders(paths: &[PathBuf]) -> Vec<Holder> {
+    let place = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let wanted: BTreeMap<_, _> =
+        paths.iter().filter_map(|path| Some((place(path)?, path.clone()))).collect();
+    let others = super::procs::running().into_iter().filter(|pid| *pid != std::process::id());
+    let holder = |pid: u32| {
+        let mut files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let path = files.find_map(|file| wanted.get(&place(&file.path())?).cloned())?;
+        let program = super::procs::program(pid).unwrap_or_else(|| "a program".to_owned());
+        Some(Holder { pid, program, path })
+    };
+    if wanted.is_empty() { Vec::new() } else { others.filter_map(holder).collect() }
+}
+
 /// Through descriptors.
 fn described(process: &Path, top: &Path) -> Vec<(PathBuf, Writing)> {
     let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();

@@ -95,3 +95,190 @@ fn leaks(dir: &Path, secret: &[u8]) -> bool {
         bytes.windows(secret.len()).any(|part| part == secret)
     })
 }
+
+/// What of the database neither a dump nor a rename carries.
+fn around(cluster: &Cluster<'_>) -> String {
+    cluster.sql(
+        "postgres",
+        "SELECT pg_get_userbyid(datdba), encoding, datcollate, datconnlimit, \
+           shobj_description(oid, 'pg_database'), \
+           (SELECT string_agg(format('%s %s %s', grantee::regrole, privilege_type, is_grantable), ',' \
+              ORDER BY grantee, privilege_type) FROM aclexplode(datacl)), \
+           (SELECT string_agg(format('%s %s', setrole, c), ',' ORDER BY c) \
+              FROM pg_db_role_setting, unnest(setconfig) c WHERE setdatabase = d.oid) \
+         FROM pg_database d WHERE datname = 'sh\"op'",
+    )
+}
+
+const BOTH: &str = r#"
+[data.local]
+engine = "sqlite"
+path = "local.db"
+
+[data.shop]
+engine = "postgres"
+url = { env = "DATABASE_URL", file = ".env" }
+lost_rows = "SELECT count(*) FROM orders WHERE at > :since"
+verify = ["SELECT count(*) > 0 FROM orders"]
+"#;
+
+/// 1.0.0 with a point of two databases, then 1.1.0 with a row more in each.
+fn with_both<'h>(host: &'h TestEnvironment, cluster: &Cluster<'_>) -> Scenario<'h> {
+    let app = host.app(Fixture::Plain);
+    app.configure(&quick().and(BOTH));
+    app.write(".gitignore", ".env\nlocal.db*\n");
+    let url = format!("postgresql://app:hunter2-of-app@/sh%22op?host={}", cluster.socket());
+    app.write(".env", &format!("DATABASE_URL={url}\n"));
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host, app };
+    s.bind();
+    host.gitroll(&["deploy", "--yes", "--no-point"]).exit(0);
+    cluster.sql(
+        "sh\"op",
+        "SET ROLE app; CREATE TABLE orders (id int, at timestamptz DEFAULT now() - interval '1 h'); \
+         INSERT INTO orders VALUES (1), (2)",
+    );
+    local(host, "CREATE TABLE t (id int); INSERT INTO t VALUES (1), (2)");
+    host.gitroll(&["point", "create"]).exit(0);
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    host.gitroll(&["deploy", &next, "--yes", "--no-point"]).exit(0);
+    cluster.sql("sh\"op", "SET ROLE app; INSERT INTO orders VALUES (3, now() + interval '1 h')");
+    local(host, "INSERT INTO t VALUES (3)");
+    s
+}
+
+fn local(host: &TestEnvironment, query: &str) -> String {
+    let database = host.path("app/local.db").display().to_string();
+    host.run("sqlite3", &[&database, query]).exit(0).stdout.trim().to_owned()
+}
+
+#[test]
+fn a_database_of_a_server_goes_back_by_two_renames_with_all_that_surrounds_it() {
+    let host = TestEnvironment::new();
+    let cluster = Cluster::start(&host);
+    for statement in [
+        "REVOKE CONNECT ON DATABASE \"sh\"\"op\" FROM PUBLIC",
+        "GRANT CONNECT ON DATABASE \"sh\"\"op\" TO app",
+        "ALTER DATABASE \"sh\"\"op\" SET search_path TO \"$user\", public",
+        "ALTER DATABASE \"sh\"\"op\" SET application_name TO 'it''s here'",
+        "ALTER ROLE app IN DATABASE \"sh\"\"op\" SET work_mem TO '7MB'",
+        "ALTER DATABASE \"sh\"\"op\" CONNECTION LIMIT 17",
+        "COMMENT ON DATABASE \"sh\"\"op\" IS 'of the shop'",
+    ] {
+        cluster.sql("postgres", statement);
+    }
+    let s = with_both(&host, &cluster);
+    let before = around(&cluster);
+    let rows = |database: &str| cluster.sql(database, "SELECT count(*) FROM orders");
+    let back = ["back", "--only", "shop", "--to", "p1", "--yes", "--accept-loss", "shop=1h"];
+
+    // What its role may not do is found while everything runs.
+    cluster.sql("postgres", "ALTER ROLE app NOCREATEDB");
+    let pid = s.app.pid_served();
+    let refused = host.gitroll(&back);
+    refused.exit(1).says("app may not create databases").says("nothing was changed");
+    assert_eq!(s.app.pid_served(), pid);
+    cluster.sql("postgres", "ALTER ROLE app CREATEDB");
+
+    // A session of the app that does not end by itself.
+    let socket = cluster.socket();
+    let session = ["-h", &socket, "-U", "app", "-c", "SELECT pg_sleep(120)", "sh\"op"];
+    let mut session = host.command("psql").args(session).spawn().expect("it starts");
+    let gone = host.gitroll(&back);
+    gone.exit(0).says("lost     shop: 1 row").says("database sh\"op_before_").never_says("hunter2");
+    assert!(!session.wait().expect("it ended").success());
+    assert_eq!(rows("sh\"op"), "2");
+    assert_eq!(around(&cluster), before);
+    let kept =
+        cluster.sql("postgres", "SELECT datname FROM pg_database WHERE datname LIKE '%_before_%'");
+    assert_eq!(rows(&kept), "3", "what was there is kept");
+    assert_eq!(local(&host, "SELECT count(*) FROM t"), "3", "the other stays");
+    host.gitroll(&["back", "--undo", "--yes", "--accept-loss", "shop=1h"]).exit(0);
+    assert_eq!((rows("sh\"op").as_str(), around(&cluster)), ("3", before));
+    s.serves("1.1.0");
+
+    // What was restored is not good: nothing is exchanged, and what served is proven.
+    cluster.sql("sh\"op", "CREATE EXTENSION pg_stat_statements");
+    host.gitroll(&["point", "create"]).exit(0);
+    let failed = host.gitroll(&[
+        "back",
+        "--only",
+        "shop",
+        "--to",
+        "p4",
+        "--yes",
+        "--accept-loss",
+        "shop=1h",
+    ]);
+    failed.exit(20).says("extension");
+    assert_eq!(rows("sh\"op"), "3");
+    let left =
+        cluster.sql("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE '%_new_%'");
+    assert_eq!(left, "0", "what was restored and not used is removed");
+    cluster.stop();
+    host.gitroll(&back).exit(1);
+    s.serves("1.1.0");
+}
+
+#[test]
+fn killed_at_every_step_over_two_databases_it_ends_old_or_new_and_never_between() {
+    let host = TestEnvironment::new();
+    let cluster = Cluster::start(&host);
+    let s = with_both(&host, &cluster);
+    let accepted = ["--yes", "--accept-loss", "shop=1h", "--accept-loss", "local=1h"];
+    let command = |command: &[&str], armed: &str| {
+        let mut command = host.gitroll_command(command);
+        command.env("GITROLL_FAIL_LOG", host.path("fail.log")).env("GITROLL_FAIL_AT", armed);
+        Answer::of(command, std::time::Duration::from_secs(120))
+    };
+    let state = || {
+        let shop = cluster.sql("sh\"op", "SELECT count(*) FROM orders");
+        (s.app.version_served().unwrap_or_default(), shop, local(&host, "SELECT count(*) FROM t"))
+    };
+    let is = |version: &str, rows: &str| (version.to_owned(), rows.to_owned(), rows.to_owned());
+    let (old, new) = (is("1.1.0", "3"), is("1.0.0", "2"));
+    let back = [&["back", "--level", "full", "--to", "p1"][..], &accepted].concat();
+    let undo = [&["back", "--undo"][..], &accepted].concat();
+    command(&back, "nowhere=kill").exit(0);
+    assert_eq!(state(), new);
+    let log = fs::read_to_string(host.path("fail.log")).expect("places were passed");
+    host.gitroll(&undo).exit(0);
+    assert_eq!(state(), old);
+    let mut times = std::collections::BTreeMap::new();
+    let places: Vec<(String, usize)> = log
+        .lines()
+        .map(|line| {
+            let n = times.entry(line.to_owned()).or_insert(0);
+            *n += 1;
+            (line.to_owned(), *n)
+        })
+        .filter(|(place, n)| {
+            let inside = ["swap aside after", "swap in place"].contains(&place.as_str()) && *n <= 2;
+            place == "journal intent after" || inside
+        })
+        .collect();
+    let mut mixed = Vec::new();
+    let (mut killed, mut went_on) = (0, 0);
+    for (place, n) in &places {
+        fs::remove_file(host.path("fail.log")).ok();
+        let answer = command(&back, &format!("{place}#{n}=kill"));
+        assert_eq!(answer.code, None, "{place}#{n}: {}", answer.transcript());
+        killed += 1;
+        // Every fifth goes on to its end.
+        let (way, code, wanted) =
+            if killed % 5 == 0 { ("resume", 0, &new) } else { ("abort", 0, &old) };
+        host.gitroll(&[way, "--yes"]).exit(code);
+        if state() != *wanted {
+            mixed.push(format!("{place}#{n}, {way}: {:?}", state()));
+        }
+        if way == "resume" {
+            went_on += 1;
+            host.gitroll(&undo).exit(0);
+            assert_eq!(state(), old, "undone after {place}#{n}");
+        }
+    }
+    assert_eq!(mixed, Vec::<String>::new());
+    assert!(killed >= 13 && went_on >= 2, "{places:?}");
+    host.gitroll(&["fsck"]).exit(0);
+    cluster.stop();
+}

@@ -1,13 +1,16 @@
 //! `[data.NAME]`, `[settings.NAME]` and `[points]`.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use super::value;
+use super::{flags, service, value};
 use crate::config::check::FilePlace;
 use crate::config::data::{
-    BeforeDeploy, DataEngine, DataSource, KeepPoints, Points, Settings, UrlSource,
+    ApplySettings, BackRule, BeforeDeploy, DataEngine, DataSource, KeepPoints, Points, Settings,
+    UrlSource,
 };
-use crate::config::reader::{Item, Table, all, or, quoted};
+use crate::config::reader::{Item, Report, Table, all, or, quoted};
+use crate::model::ServiceName;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -26,47 +29,93 @@ const ENGINES: [(&str, Engine); 4] = [
     ("command", Engine::Command),
 ];
 
-pub(super) fn data(root: &Table<'_>) -> Option<Vec<DataSource>> {
+pub(super) fn data(root: &Table<'_>) -> Option<Vec<Placed<DataSource>>> {
     let Some(item) = root.get("data") else { return Some(Vec::new()) };
     let table = item.table("[data]")?;
     table.at_most(100)?;
-    let mut found: Vec<DataSource> =
+    let mut found: Vec<Placed<DataSource>> =
         all(table.named().iter().map(|(name, item)| source(name, item)).collect::<Vec<_>>())?;
-    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found.sort_by(|a, b| a.value.name.cmp(&b.value.name));
     Some(found)
 }
 
-fn source(name: &str, item: &Item<'_>) -> Option<DataSource> {
+fn source(name: &str, item: &Item<'_>) -> Option<Placed<DataSource>> {
     let id = item.id_of(name);
     let table = item.table(format!("[data.{name}]"))?;
     let engine = table.need("engine").and_then(|item| item.word(&ENGINES));
-    let engine = match engine {
-        Some(Engine::Sqlite) => {
-            let path = table.need("path").and_then(|item| value::file_place(&item));
-            let verify = queries(&table);
-            path.zip(verify).map(|(path, verify)| DataEngine::Sqlite { path, verify })
-        }
-        Some(Engine::Postgres) => {
-            let url = table.need("url").and_then(|item| url_of(&item));
-            let admin_url = or(table.get("admin_url"), || None, |item| url_of(&item).map(Some));
-            let verify = queries(&table);
-            url.zip(admin_url).zip(verify).map(|((url, admin_url), verify)| DataEngine::Postgres {
-                url,
-                admin_url,
-                verify,
-            })
-        }
-        Some(Engine::Files) => paths(&table).map(|paths| DataEngine::Files { paths }),
-        Some(Engine::Command) => {
-            let backup = table.need("backup").and_then(|item| value::command(&item));
-            let verify = or(table.get("verify"), || None, |item| value::command(&item).map(Some));
-            backup.zip(verify).map(|(backup, verify)| DataEngine::Command { backup, verify })
-        }
-        // Which other keys are right depends on the engine.
-        None => return None,
-    };
+    let engine =
+        match engine {
+            Some(Engine::Sqlite) => {
+                let path = table.need("path").and_then(|item| value::file_place(&item));
+                let verify = queries(&table);
+                path.zip(verify).map(|(path, verify)| DataEngine::Sqlite { path, verify })
+            }
+            Some(Engine::Postgres) => {
+                let url = table.need("url").and_then(|item| url_of(&item));
+                let admin_url = or(table.get("admin_url"), || None, |item| url_of(&item).map(Some));
+                let verify = queries(&table);
+                url.zip(admin_url).zip(verify).map(|((url, admin_url), verify)| {
+                    DataEngine::Postgres { url, admin_url, verify }
+                })
+            }
+            Some(Engine::Files) => paths(&table).map(|paths| DataEngine::Files { paths }),
+            Some(Engine::Command) => {
+                let backup = table.need("backup").and_then(|item| value::command(&item));
+                let verify =
+                    or(table.get("verify"), || None, |item| value::command(&item).map(Some));
+                let restore =
+                    or(table.get("restore"), || None, |item| value::command(&item).map(Some));
+                backup.zip(verify).zip(restore).map(|((backup, verify), restore)| {
+                    DataEngine::Command { backup, restore, verify }
+                })
+            }
+            // Which other keys are right depends on the engine.
+            None => return None,
+        };
+    let services = or(table.get("services"), Vec::new, |item| service::references(&item));
+    let words =
+        [("never", BackRule::Never), ("ask", BackRule::Ask), ("with-full", BackRule::WithFull)];
+    let back = or(table.get("back"), || BackRule::Ask, |item| item.word(&words));
+    let lost_rows = or(table.get("lost_rows"), || None, |item| lost_rows(&item).map(Some));
     table.finish();
-    Some(DataSource { name: id?, engine: engine? })
+    let services = services?;
+    let source = DataSource {
+        name: id?,
+        engine: engine?,
+        services: services.iter().map(|(name, _)| name.clone()).collect(),
+        back: back?,
+        lost_rows: lost_rows?,
+    };
+    Some(Placed { value: source, services })
+}
+
+/// Services, and where each is named.
+type NamedServices = Vec<(ServiceName, Range<usize>)>;
+
+/// A section, and where each of its services is named.
+pub(super) struct Placed<T> {
+    pub(super) value: T,
+    services: NamedServices,
+}
+
+/// Reports services that a section names and nobody declares.
+pub(super) fn check_services<T>(report: &Report<'_>, sections: &[Placed<T>], known: &[&str]) {
+    for (name, span) in sections.iter().flat_map(|section| &section.services) {
+        service::check_known(report, "services", name, span, known);
+    }
+}
+
+/// A query that counts rows written since `:since`.
+fn lost_rows(item: &Item<'_>) -> Option<String> {
+    let query = item.line()?;
+    if !query.contains(":since") {
+        item.add(
+            "must use :since, the moment of the point, as in \
+             \"SELECT count(*) FROM orders WHERE created_at > :since\"",
+        );
+        return None;
+    }
+    Some(query.to_owned())
 }
 
 /// Where an address is written. The address itself would be in every clone of the repository.
@@ -142,23 +191,60 @@ fn shown(place: &FilePlace) -> String {
     }
 }
 
-pub(super) fn settings(root: &Table<'_>) -> Option<Vec<Settings>> {
+pub(super) fn settings(root: &Table<'_>) -> Option<Vec<Placed<Settings>>> {
     let Some(item) = root.get("settings") else { return Some(Vec::new()) };
     let table = item.table("[settings]")?;
     table.at_most(100)?;
-    let mut found: Vec<Settings> = all(table
+    let mut found: Vec<Placed<Settings>> = all(table
         .named()
         .iter()
         .map(|(name, item)| {
             let id = item.id_of(name);
             let table = item.table(format!("[settings.{name}]"))?;
             let paths = paths(&table);
+            let defaults = or(table.get("defaults"), || None, |item| value::path(&item).map(Some));
+            let none = || (ApplySettings::AllServices, Vec::new());
+            let apply = or(table.get("apply"), none, |item| apply(&item));
             table.finish();
-            Some(Settings { name: id?, paths: paths? })
+            let (apply, services) = apply?;
+            let settings = Settings { name: id?, paths: paths?, defaults: defaults?, apply };
+            Some(Placed { value: settings, services })
         })
         .collect::<Vec<_>>())?;
-    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found.sort_by(|a, b| a.value.name.cmp(&b.value.name));
     Some(found)
+}
+
+/// What makes the app read its settings again, and where the service is named.
+fn apply(item: &Item<'_>) -> Option<(ApplySettings, NamedServices)> {
+    let table = item.table("apply")?;
+    let command = or(table.get("command"), || None, |item| value::command(&item).map(Some));
+    let service = or(
+        table.get("service"),
+        || None,
+        |item| {
+            let name: ServiceName = item.id()?;
+            Some(Some((name, item.span())))
+        },
+    );
+    let signal = or(table.get("signal"), || None, |item| flags::signal(&item).map(Some));
+    table.finish();
+    match (command?, service?, signal?) {
+        (Some(command), None, None) => Some((ApplySettings::Command(command), Vec::new())),
+        (None, Some((name, at)), None) => {
+            Some((ApplySettings::Service(name.clone()), vec![(name, at)]))
+        }
+        (None, Some((name, at)), Some(signal)) => {
+            Some((ApplySettings::Signal(name.clone(), signal), vec![(name, at)]))
+        }
+        _ => {
+            item.add(
+                "must be { service = \"web\" }, { service = \"web\", signal = \"HUP\" } or \
+                 { command = [\"./apply.sh\"] }",
+            );
+            None
+        }
+    }
 }
 
 pub(super) fn points(root: &Table<'_>) -> Option<Points> {
@@ -175,8 +261,17 @@ pub(super) fn points(root: &Table<'_>) -> Option<Points> {
     let range = Duration::from_secs(1)..=DAY;
     let max_time = or(table.get("max_time"), || usual.max_time, |item| item.duration(range));
     let keep = or(table.get("keep"), KeepPoints::default, |item| keep(&item));
+    let offsite = or(table.get("offsite"), Vec::new, |item| {
+        let elements = item.elements("an array of commands, each an array of words")?;
+        all(elements.iter().map(value::command).collect::<Vec<_>>())
+    });
     table.finish();
-    Some(Points { before_deploy: before_deploy?, max_time: max_time?, keep: keep? })
+    Some(Points {
+        before_deploy: before_deploy?,
+        max_time: max_time?,
+        keep: keep?,
+        offsite: offsite?,
+    })
 }
 
 fn keep(item: &Item<'_>) -> Option<KeepPoints> {

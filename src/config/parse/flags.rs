@@ -266,10 +266,14 @@ fn apply(item: &Item<'_>) -> Option<Apply> {
         return item.word(&words);
     }
     let table = item.table("apply")?;
-    let signals = [("HUP", Signal::Hup), ("USR1", Signal::Usr1), ("USR2", Signal::Usr2)];
-    let signal = table.need("signal").and_then(|item| item.word(&signals));
+    let signal = table.need("signal").and_then(|item| signal(&item));
     table.finish();
     signal.map(Apply::Signal)
+}
+
+/// A signal that makes a service read its files again.
+pub(super) fn signal(item: &Item<'_>) -> Option<Signal> {
+    item.word(&[("HUP", Signal::Hup), ("USR1", Signal::Usr1), ("USR2", Signal::Usr2)])
 }
 
 fn verify(item: &Item<'_>, services: &[&str]) -> Option<Verify> {

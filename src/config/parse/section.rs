@@ -8,8 +8,8 @@ use globset::GlobBuilder;
 
 use super::value;
 use crate::config::app::{
-    App, Approvals, Build, Deploy, DownWay, Hooks, Layout, Migrate, OutputGlob,
-    PathTemplate, Prove, Remote, Retention, Rto, RunSettings, Stable, UpstreamBranch,
+    App, Approvals, Build, Deploy, DownWay, Hooks, Layout, Migrate, OutputGlob, PathTemplate,
+    Prove, Remote, Retention, Rto, RunSettings, Stable, UpstreamBranch,
 };
 use crate::config::reader::{Item, Placed, Report, Table, all, or, quoted};
 use crate::model::{ApprovalLevel, DataName, GroupName, HookMoment, RepoPath};
