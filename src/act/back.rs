@@ -586,7 +586,7 @@ fn to_what_was_left(
         ..Recorded::default()
     };
     let undoes = ledger::evidence(&session.site.git, entry).ok().and_then(|evidence| evidence.run);
-    let failing = diagnosis::last_rollback(session, &facts).filter(|last| !last.faults.is_empty());
+    let failing = diagnosis::last_rollback(session, facts).filter(|last| !last.faults.is_empty());
     let warnings = failing.map(|last| {
         let faults = last.faults.join(", ");
         format!("{} was failing when #{} left it: {faults}", to.name, last.record)
