@@ -423,7 +423,10 @@ fn open_requests(session: &Session) -> Result<Vec<(OpenRequest, RequestView)>, F
                 let view = view(site, &request)?;
                 found.push((request, view));
             }
-            Err((name, why)) => session.caller.warn(format!("{name} is ignored: {why}")),
+            Err(refused) => {
+                let name = escape(&refused.name);
+                session.caller.warn(format!("{name} is ignored: {}", escape(&refused.why)));
+            }
         }
     }
     found.sort_by_key(|(request, view)| {

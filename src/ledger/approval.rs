@@ -36,6 +36,15 @@ pub struct OpenRequest {
     pub key: String,
 }
 
+/// A request that is not believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRequest {
+    /// The full name of its ref; escape before printing.
+    pub name: String,
+    /// Why.
+    pub why: String,
+}
+
 /// An answer to a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
@@ -98,10 +107,11 @@ pub fn open_request(
 pub fn requests(
     git: &Git,
     binding: &Binding,
-) -> Result<Vec<Result<OpenRequest, (String, String)>>, LedgerError> {
+) -> Result<Vec<Result<OpenRequest, RefusedRequest>>, LedgerError> {
     let mut found = Vec::new();
     for one in git.refs(&request_prefix(&binding.environment))? {
-        found.push(request_at(git, binding, &one.id).map_err(|why| (one.name, why)));
+        let request = request_at(git, binding, &one.id);
+        found.push(request.map_err(|why| RefusedRequest { name: one.name, why }));
     }
     Ok(found)
 }
