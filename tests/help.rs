@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const VERBS: [&str; 36] = [
+const VERBS: [&str; 37] = [
     "init",
     "deploy",
     "promote",

@@ -201,6 +201,13 @@ pub(super) fn back(site: &Site, run: &Run, config: &Config) -> Result<(), StepEr
     Ok(())
 }
 
+/// As [`back`], where nothing was exchanged yet: what cannot be removed stays beside what is live.
+pub(super) fn drop_prepared(site: &Site, run: &Run, config: &Config) {
+    if let Err(error) = back(site, run, config) {
+        tracing::warn!("{error}");
+    }
+}
+
 /// Removes what the run restored and nothing uses.
 pub(super) fn tidy(site: &Site, run: &Run) {
     if run.plan.full.is_none() {

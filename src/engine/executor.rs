@@ -535,9 +535,7 @@ impl<'a, 'n> Executor<'a, 'n> {
 
     fn drop_prepared(&mut self, why: String) -> Result<Ended, EngineError> {
         let _ = steps::drop_stage(self.site, &self.run);
-        if let Err(error) = data::back(self.site, &self.run, &self.config_before) {
-            tracing::warn!("{error}");
-        }
+        data::drop_prepared(self.site, &self.run, &self.config_before);
         // Else the run beneath it goes on, and tells how that was.
         if self.run.follows().is_empty() {
             self.hooks(RunResult::Untouched)?;
