@@ -46,31 +46,15 @@ pub fn print_next_steps(ui: &Ui, steps: &[NextStep]) {
     let steps: Vec<(String, &str)> =
         steps.iter().map(|(command, what)| (ui.typed_here(command), what.as_str())).collect();
     let width = steps.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
-    debug_assert!(steps.iter().all(|(command, _)| is_taken(command)), "{steps:?}");
+    debug_assert!(
+        ui.takes.is_none_or(|takes| steps.iter().all(|(command, _)| takes(command))),
+        "{steps:?}"
+    );
     for (index, (command, what)) in steps.iter().enumerate() {
         let label = if index == 0 { "next" } else { "" };
         let line = format!("  {label:<8} {:<width$}   {}", escape(command), escape(what));
         ui.cry(line.trim_end());
     }
-}
-
-/// Whether gitroll takes a command line that it tells somebody to type. What others take is theirs to know.
-fn is_taken(command: &str) -> bool {
-    let (mut words, mut word, mut inside) = (Vec::new(), String::new(), None);
-    for letter in command.chars().chain([' ']) {
-        match (letter, inside) {
-            (mark, Some(open)) if mark == open => inside = None,
-            ('\'' | '"', None) => inside = Some(letter),
-            (' ', None) => words.extend(Some(std::mem::take(&mut word)).filter(|w| !w.is_empty())),
-            _ => word.push(letter),
-        }
-    }
-    let end = words.iter().position(|word| ["&&", "||", "|", ">>"].contains(&word.as_str()));
-    words.truncate(end.unwrap_or(words.len()));
-    let ours = words.first().is_some_and(|word| word == "gitroll");
-    !ours
-        || super::command().try_get_matches_from(&words).is_ok()
-        || words.last().is_some_and(|word| word == "--help")
 }
 
 impl From<AskError> for Failure {

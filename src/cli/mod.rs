@@ -254,6 +254,7 @@ pub fn main() -> Exit {
     };
     crate::ui::trace(cli.globals.verbose);
     let mut ui = Ui::new(cli.globals.json, cli.globals.quiet);
+    ui.takes = cfg!(debug_assertions).then_some(is_taken);
     let name = cli.verb.as_ref().map_or("apps", Verb::name);
     let ended = match apps::look_up(&mut cli.globals) {
         Ok(()) => {
@@ -424,6 +425,25 @@ fn folded(text: &str, indent: usize, width: usize) -> String {
         column += length;
     }
     folded
+}
+
+/// Whether gitroll takes a command line that it tells somebody to type. What others take is theirs to know.
+fn is_taken(line: &str) -> bool {
+    let (mut words, mut word, mut inside) = (Vec::new(), String::new(), None);
+    for letter in line.chars().chain([' ']) {
+        match (letter, inside) {
+            (mark, Some(open)) if mark == open => inside = None,
+            ('\'' | '"', None) => inside = Some(letter),
+            (' ', None) => words.extend(Some(std::mem::take(&mut word)).filter(|w| !w.is_empty())),
+            _ => word.push(letter),
+        }
+    }
+    let end = words.iter().position(|word| ["&&", "||", "|", ">>"].contains(&word.as_str()));
+    words.truncate(end.unwrap_or(words.len()));
+    let ours = words.first().is_some_and(|word| word == "gitroll");
+    !ours
+        || command().try_get_matches_from(&words).is_ok()
+        || words.last().is_some_and(|word| word == "--help")
 }
 
 /// Says what the arguments are wrong about, as lines or as JSON; help and version are no errors.

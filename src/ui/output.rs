@@ -24,6 +24,8 @@ pub struct Ui {
     pub err: Style,
     /// How the checkout is named, where the caller does not stand in it.
     pub address: Option<Address>,
+    /// Whether gitroll takes a command line: asked of what a person is told to type, where assertions are on.
+    pub takes: Option<fn(&str) -> bool>,
 }
 
 /// A checkout by what was typed to reach it.
@@ -44,6 +46,7 @@ impl Ui {
             out: Style::detect(io::stdout().is_terminal()).fitting(&Term::stdout()),
             err: Style::detect(io::stderr().is_terminal()).fitting(&Term::stderr()),
             address: None,
+            takes: None,
         }
     }
 
