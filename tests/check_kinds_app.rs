@@ -320,7 +320,8 @@ fn an_old_process_that_keeps_the_port_is_seen_by_a_connection_alone() {
     // Somebody starts it by hand again, and the service waits for its port.
     s.host.gitroll(&["service", "stop"]).exit(0);
     let mut by_hand = s.app.start_by_hand();
-    s.host.gitroll(&["service", "start"]).exit(0);
+    let started = s.host.gitroll(&["service", "start"]);
+    started.exit(1).stdout_has("✓ web  running").stderr_has("does not belong to a service");
     let later = s.app.commit_version("1.2.0", Behaviour::Good);
     s.app.git(&["checkout", "-q", "--force", "--detach", &next]);
     let answer = host.gitroll(&["deploy", &later, "--yes"]);

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::caller::Caller;
-use super::failure::Failure;
+use super::failure::{Failure, SAME_COMMAND};
 use super::outcome::{RecordBrief, Status};
 use super::session::Session;
 use super::statement::{check_reason, state, statement};
@@ -345,15 +345,15 @@ fn missing(request: &OpenRequest, judged: &Judged, expired: bool, published: boo
     }
     let failure = failure.nothing_changed();
     if expired {
-        return failure.next("the same command", "opens a new request");
+        return failure.next(SAME_COMMAND, "opens a new request");
     }
     let left = left(&request.request).map(|left| format!(", within {}", span(left)));
     let left = left.unwrap_or_default();
     let which = if published { short(request) } else { "'gitroll-request:…'".to_owned() };
     failure
         .next(format!("gitroll approve {which}"), format!("on the machine of {roles}{left}"))
-        .next("the same command", "goes on once it is approved")
-        .next("the same command with --approval LINE", "where gitroll approve printed a line")
+        .next(SAME_COMMAND, "goes on once it is approved")
+        .next(format!("{SAME_COMMAND} --approval LINE"), "where gitroll approve printed a line")
 }
 
 fn short(request: &OpenRequest) -> String {

@@ -8,7 +8,7 @@ use super::caller::Notice;
 use super::conclude::{self, Conclusion};
 use super::consent;
 use super::diagnosis;
-use super::failure::Failure;
+use super::failure::{Failure, SAME_COMMAND};
 use super::keep;
 use super::loss::{self, AcceptedRows};
 use super::notify;
@@ -432,7 +432,7 @@ fn check_unmoved(session: &Session, facts: &Facts, plan: &Plan) -> Result<(), Fa
     if git.head()? != facts.head {
         return Err(Failure::refused("HEAD moved during planning")
             .and_nothing_changed()
-            .next("the same command", "plans again"));
+            .next(SAME_COMMAND, "plans again"));
     }
     if let Some(target) = &plan.target
         && git.find_ref(&target.name)?.as_ref() != Some(&target.id)

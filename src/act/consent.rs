@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::failure::Failure;
+use super::failure::{Failure, SAME_COMMAND};
 use super::outcome::Status;
 use super::session::Session;
 use crate::config::{BackRule, Config};
@@ -83,7 +83,7 @@ fn nobody(full: &FullPlan, asked: &[&ItemBack]) -> Failure {
     )
     .detail("neither --yes nor --emergency answers this")
     .and_nothing_changed()
-    .next(format!("the same command with {}", options.join(" ")), "accepts it, as of now")
+    .next(format!("{SAME_COMMAND} {}", options.join(" ")), "accepts it, as of now")
 }
 
 /// How old the data is that comes back.

@@ -15,6 +15,9 @@ use crate::plan::problem::Problem;
 use crate::system::failpoint;
 use crate::system::git::{GitError, OpenError};
 
+/// The command that was typed, where it is what to type next. The words after it are typed behind it.
+pub const SAME_COMMAND: &str = "gitroll …";
+
 /// Why a command ended without doing what was asked.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Failure {
@@ -220,7 +223,7 @@ impl From<LedgerError> for Failure {
                 .next("gitroll init --new-key", "creates a key for this host"),
             LedgerError::Reason(_) => Self::new(Status::Usage, error.to_string()),
             LedgerError::Raced => {
-                Self::new(Status::Busy, error.to_string()).next("the same command", "try again")
+                Self::new(Status::Busy, error.to_string()).next(SAME_COMMAND, "try again")
             }
             LedgerError::Git(_) => Self::unchanged(error.to_string()),
         }
@@ -277,7 +280,7 @@ impl From<LockError> for Failure {
                         .detail(format!("gitroll {command} by {who} since {since}, pid {pid}"));
                 }
                 failure.next("gitroll status", "shows the progress").next(
-                    "the same command with --wait 60s",
+                    format!("{SAME_COMMAND} --wait 60s"),
                     "waits up to this long for it to finish",
                 )
             }
@@ -289,7 +292,7 @@ impl From<LockError> for Failure {
                     .detail("nothing was changed; an open run stays open")
                     .next(format!("findmnt -T {at}"), "shows whether it is mounted read-only")
                     .next(format!("ls -ld {at}"), "shows its owner")
-                    .next("the same command", "tries again, after it is writable")
+                    .next(SAME_COMMAND, "tries again, after it is writable")
             }
         }
     }
@@ -342,7 +345,7 @@ impl From<Unanswered> for Failure {
     fn from(error: Unanswered) -> Self {
         Self::new(Status::Usage, error.to_string())
             .nothing_changed()
-            .next("the same command with --yes", "skips the question")
+            .next(format!("{SAME_COMMAND} --yes"), "skips the question")
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::caller::Caller;
 use super::carry_out::{ChangeOptions, carry_out};
-use super::failure::Failure;
+use super::failure::{Failure, SAME_COMMAND};
 use super::outcome::{ChangeOutcome, Ending, Status};
 use super::session::Session;
 use super::statement::check_reason;
@@ -218,7 +218,7 @@ fn place<'c>(
         Some(near) => failure.detail(format!("the nearest name is {near}")),
         None => failure.next("gitroll flags", "shows them"),
     }
-    .next("the same command with --source SOURCE", "adds it there"))
+    .next(format!("{SAME_COMMAND} --source SOURCE"), "adds it there"))
 }
 
 /// The change of flags, what they are now read from their sources.
@@ -364,7 +364,7 @@ pub fn unreadable(
     let what = format!("flags of {}: {error}", source.name);
     Failure::unchanged(session.site.redactor(config).text(&what))
         .next("gitroll flags", "shows which flags can be read")
-        .next("the same command", "tries again, after you fix that")
+        .next(SAME_COMMAND, "tries again, after you fix that")
 }
 
 /// Puts the values back that flags had before they were last changed here.

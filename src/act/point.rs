@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::caller::Caller;
-use super::failure::Failure;
+use super::failure::{Failure, SAME_COMMAND};
 use super::outcome::{RecordBrief, Status};
 use super::session::Session;
 use super::statement::{check_reason, state_with, statement};
@@ -495,7 +495,7 @@ pub(super) fn failed(error: DataError) -> Failure {
         DataError::WrongPassword { .. } => Failure::unchanged(message)
             .detail("write the exported password of this repository into the file"),
         DataError::Busy { .. } => Failure::new(Status::Busy, message)
-            .next("the same command", "try again when it ended"),
+            .next(SAME_COMMAND, "try again when it ended"),
         DataError::LockedByRestic { .. } => Failure::new(Status::Busy, message)
             .detail("wait until restic ended; a lock that was left behind goes after 30 min, or with restic unlock"),
         DataError::Repository { dir, .. } => Failure::unchanged(message).next(

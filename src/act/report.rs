@@ -19,7 +19,7 @@ use crate::plan::facts::Facts;
 use crate::report::diff::{CommitLine, Diff, Question, State, Suspect, compare};
 use crate::report::incident::{
     Answered, Blank, CheckLine, CommitBrief, Downtime, Happening, LinkLine, LogPart, Report, Said,
-    StepLine, SuspectLine, ToldLine, downtime,
+    StepLine, SuspectLine, ToldLine, downtime, to_the_second,
 };
 use crate::system::text::duration;
 use crate::tell::Outbox;
@@ -207,7 +207,8 @@ impl Gathering<'_> {
 
     fn timeline(&self) -> Vec<Happening> {
         let mut timeline = Vec::new();
-        let mut add = |at: Timestamp, what: String| timeline.push(Happening { at, what });
+        let mut add =
+            |at: Timestamp, what: String| timeline.push(Happening { at: to_the_second(at), what });
         let story = self.story();
         if let Some(from) = &story[0].0.record.from {
             let placed = self.own.iter().rev().find(|one| {
@@ -231,14 +232,19 @@ impl Gathering<'_> {
                 add(evidence.started, format!("what served was failing: {}", faults.join("; ")));
             }
             let to = record.to.as_ref().or(record.subject.as_ref()).map(|commit| self.name(commit));
-            let to = to.map(|to| format!(" to {to}")).unwrap_or_default();
-            add(evidence.started, format!("{}{to} began (#{})", record.event, record.seq));
+            let act = match &to {
+                Some(to) => format!("{} to {to}", record.event),
+                None => record.event.to_string(),
+            };
+            add(evidence.started, format!("{act} began (#{})", record.seq));
             if let Some(failure) = &evidence.failure {
                 add(evidence.finished, format!("it failed: {failure}"));
             }
             let from = record.from.as_ref().map(|commit| self.name(commit)).unwrap_or_default();
             let (at, what) = match (record.outcome, &evidence.witnessed) {
-                (Outcome::Succeeded, Some(seen)) => (seen.at, format!("observed serving{to}")),
+                (Outcome::Succeeded, Some(seen)) => {
+                    (seen.at, format!("observed serving: {}", to.unwrap_or_default()))
+                }
                 (Outcome::Succeeded, None) => (evidence.finished, "it was done".to_owned()),
                 (Outcome::Restored, _) => {
                     (evidence.finished, format!("{from} was restored and observed serving"))
@@ -247,7 +253,6 @@ impl Gathering<'_> {
                     (evidence.finished, "it ended, and nothing healthy served".to_owned())
                 }
             };
-            let what = what.replace("observed serving to ", "observed serving: ");
             add(at, what);
         }
         for message in self.messages() {

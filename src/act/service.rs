@@ -85,6 +85,8 @@ pub struct ServiceOutcome {
     pub states: Vec<ServiceState>,
     /// After `start` and `restart`, where every service of the app is up: each check, asked until it passes once.
     pub checks: Vec<CheckEvidence>,
+    /// Why they do not pass.
+    pub failures: Vec<String>,
     pub status: Status,
 }
 
@@ -160,28 +162,28 @@ pub fn act_on_services(
     }
     let as_asked = |state: &ServiceState| state.stayed_up.unwrap_or(state.up != stopping);
     let as_asked = states.iter().all(as_asked);
-    let checks = match starting && as_asked {
+    let (checks, failures) = match starting && as_asked {
         true => answers(&session, &facts),
-        false => Vec::new(),
+        false => Default::default(),
     };
-    let status = match (as_asked, checks.iter().all(|check| check.passed)) {
+    let status = match (as_asked, failures.is_empty()) {
         (true, true) => Status::Done,
         // What served before the restart does not any more.
         (false, _) if served => Status::PersonNeeded,
         _ => Status::Unchanged,
     };
-    Ok(ServiceOutcome { states, checks, status })
+    Ok(ServiceOutcome { states, checks, failures, status })
 }
 
-/// Whether the app answers after a start: each check, until it passes once. None is asked while a service of the app
-/// is down, for somebody starts them one by one.
-fn answers(session: &Session, facts: &Facts) -> Vec<CheckEvidence> {
+/// Whether the app answers after a start: each check, until it passes once, and what fails. None is asked while a
+/// service of the app is down, for somebody starts them one by one.
+fn answers(session: &Session, facts: &Facts) -> (Vec<CheckEvidence>, Vec<String>) {
     let (site, config) = (&session.site, &facts.accepted.config);
     let deployment = facts.deployment(site);
     let mut observe = || observe_services(site, config, &facts.serving, &deployment);
     let up = |(_, state): &ObservedService| state.as_ref().is_ok_and(|state| state.up);
     if config.app.prove == Prove::Weak || !observe().iter().all(up) {
-        return Vec::new();
+        return Default::default();
     }
     let once = |check: &Check| Check {
         passes: 1,
@@ -191,11 +193,12 @@ fn answers(session: &Session, facts: &Facts) -> Vec<CheckEvidence> {
     };
     let checks: Vec<Check> = config.checks.iter().map(once).collect();
     if checks.is_empty() {
-        return Vec::new();
+        return Default::default();
     }
     let expectation: Expectation = expectation(site, config, &facts.serving, &deployment, None);
     let proof = check::prove(&checks, &expectation, &mut observe, &mut |_| {});
-    proof.checks.into_iter().filter(|check| check.skipped.is_none()).collect()
+    let asked = proof.checks.into_iter().filter(|check| check.skipped.is_none());
+    (asked.collect(), proof.failures)
 }
 
 /// Watches services that were started: a program that falls over on its first request for a module does so within

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::caller::{Caller, Notice};
 use super::dispute;
-use super::failure::{Failure, at};
+use super::failure::{Failure, SAME_COMMAND, at};
 use super::moved;
 use super::outcome::{Place, Status};
 use crate::config::{Binding, BindingError};
@@ -143,8 +143,9 @@ impl Session {
             }
             (Ok(_), false) => {
                 let what = "another command has just bound this checkout";
-                return Err(Failure::new(Status::Busy, what)
-                    .next("the same command", "continues from there"));
+                return Err(
+                    Failure::new(Status::Busy, what).next(SAME_COMMAND, "continues from there")
+                );
             }
             (Err(error), _) => return Err(error.into()),
         }

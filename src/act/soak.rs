@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::back::{BackRequest, back};
 use super::caller::{Caller, Notice};
-use super::failure::Failure;
+use super::failure::{Failure, SAME_COMMAND};
 use super::notify;
 use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Status, WatchedAnswer};
 use super::publication;
@@ -424,7 +424,7 @@ impl Soak<'_> {
         };
         let mut told = self.needed(what).detail(why.to_owned()).detail(failure.message);
         told.details.extend(failure.details);
-        let others = failure.next.into_iter().filter(|(next, _)| next != "the same command");
+        let others = failure.next.into_iter().filter(|(next, _)| next != SAME_COMMAND);
         told.next.splice(0..0, others);
         told
     }

@@ -26,12 +26,10 @@ impl Failure {
         print_next_steps(ui, &self.next);
     }
 
-    /// Puts `words` where a next command stands for the one that was typed: `sudo -u app gitroll …`.
+    /// Puts `words` where a next command stands for the one that was typed: `sudo -u app gitroll …`, `gitroll … --yes`.
     pub(super) fn fill_in(&mut self, words: &str) {
         for (command, _) in &mut self.next {
-            if let Some(start) = command.strip_suffix(" …") {
-                *command = format!("{start} {words}");
-            }
+            *command = command.replacen(" …", &format!(" {words}"), 1);
         }
     }
 

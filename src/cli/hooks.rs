@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
 use super::session::Session;
+use crate::act::failure::SAME_COMMAND;
 use crate::act::receive::Begun;
 use crate::act::{guard, hook, receive};
 use crate::config::Roles;
@@ -242,7 +243,7 @@ fn own_hooks(server: &Server, dir: &Path) -> Result<PathBuf, Failure> {
     Err(Failure::unchanged(what)
         .nothing_changed()
         .next("git config core.hooksPath hooks", "gives this repository its own hooks")
-        .next("the same command with --hooks-dir DIR", "if the server calls hooks in DIR"))
+        .next(format!("{SAME_COMMAND} --hooks-dir DIR"), "if the server calls hooks in DIR"))
 }
 
 fn answer(

@@ -270,7 +270,7 @@ pub fn main() -> Exit {
         }
         Err(failure) => {
             let mut failure = explained(&cli.globals, &ui, failure);
-            failure.fill_in(&elsewhere_the_same());
+            failure.fill_in(&same_words());
             failure.print(&ui, name);
             ui.print_document(failure.exit().code());
             failure.exit()
@@ -283,14 +283,14 @@ pub fn main() -> Exit {
     exit
 }
 
-/// The words that were typed but for those that name the checkout, as they are typed again somewhere else.
-fn elsewhere_the_same() -> String {
+/// The words that were typed but for those that name the checkout or a wait, as they are typed again.
+fn same_words() -> String {
     let mut typed = Vec::new();
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
-            "-C" | "--app" => drop(words.next()),
-            _ if word.starts_with("-C") || word.starts_with("--app=") => {}
+            "-C" | "--app" | "--wait" => drop(words.next()),
+            _ if ["-C", "--app=", "--wait="].iter().any(|named| word.starts_with(named)) => {}
             _ => typed.push(word),
         }
     }
@@ -441,7 +441,10 @@ fn is_taken(line: &str) -> bool {
     let end = words.iter().position(|word| ["&&", "||", "|", ">>"].contains(&word.as_str()));
     words.truncate(end.unwrap_or(words.len()));
     let ours = words.first().is_some_and(|word| word == "gitroll");
+    // Only the end of the program knows what was typed.
+    let open = words.iter().any(|word| word == "…");
     !ours
+        || open
         || command().try_get_matches_from(&words).is_ok()
         || words.last().is_some_and(|word| word == "--help")
 }

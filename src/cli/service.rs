@@ -43,6 +43,8 @@ pub struct ServiceAnswer {
     pub services: Vec<ServiceState>,
     /// After `start` and `restart`, where every service of the app is up: each check, asked until it passes once.
     pub checks: Vec<CheckEvidence>,
+    /// Why they do not pass.
+    pub failures: Vec<String>,
 }
 
 /// Exits 1 when a service is not as asked for, or the app does not answer after a start; 21 when a service was up and
@@ -55,7 +57,8 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ServiceArgs) -> Result<Exit, Failu
         Action::Status => ServiceAction::Status,
     };
     let request = ServiceRequest { action, name: args.name.clone() };
-    let ServiceOutcome { states, checks, status } = act_on_services(&globals.caller(ui), &request)?;
+    let ServiceOutcome { states, checks, failures, status } =
+        act_on_services(&globals.caller(ui), &request)?;
     let wanted = args.action != Action::Stop;
     for state in &states {
         let as_asked = state.stayed_up.unwrap_or(state.up == wanted);
@@ -90,17 +93,19 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ServiceArgs) -> Result<Exit, Failu
             &[("gitroll status".to_owned(), "shows the reason and the command to type".to_owned())],
         );
     }
-    let failing: Vec<&str> =
-        checks.iter().filter(|c| !c.passed).map(|c| c.check.as_str()).collect();
-    if !failing.is_empty() {
-        let (what, code) = (failing.join(", "), exit.code());
-        let verb = if failing.len() == 1 { "fails" } else { "fail" };
-        ui.cry(&format!("{} every service is up, but {what} {verb} [{code}]", ui.err.bad()));
+    if !failures.is_empty() {
+        let (sign, code) = (ui.err.bad(), exit.code());
+        ui.cry(&format!(
+            "{sign} every service is up, but it does not answer as it should [{code}]"
+        ));
+        for why in &failures {
+            ui.cry(&format!("  {}", escape(why)));
+        }
         print_next_steps(
             ui,
             &[("gitroll status".to_owned(), "shows the reason and the command to type".to_owned())],
         );
     }
-    ui.document("service", exit.code(), &ServiceAnswer { services: states, checks });
+    ui.document("service", exit.code(), &ServiceAnswer { services: states, checks, failures });
     Ok(exit)
 }

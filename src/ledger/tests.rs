@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod chains;
+mod plain_signatures;
 mod projections;
 mod signatures;
 

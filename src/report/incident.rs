@@ -413,15 +413,21 @@ fn without_gaps(text: &str) -> String {
     out
 }
 
+/// A moment without the part of its second, for people.
+pub fn to_the_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
 /// `12 min, from 02:46 …`: how long it was not healthy, as two looks say.
 pub fn downtime(from: Timestamp, to: Option<Timestamp>, first: Seq) -> Downtime {
     let between = to.and_then(|to| std::time::Duration::try_from(to.duration_since(from)).ok());
-    let words = match (to, between) {
-        (Some(to), Some(time)) => format!(
+    let shown = (to_the_second(from), to.map(to_the_second));
+    let words = match (shown, between) {
+        ((from, Some(to)), Some(time)) => format!(
             "{}, from {from} (the checks of #{first} found it failing) to {to} (observed serving)",
             duration(time)
         ),
-        _ => {
+        ((from, _), _) => {
             format!("since {from} (the checks of #{first} found it failing), not ended by this act")
         }
     };

@@ -106,7 +106,9 @@ pub fn statistics(acts: &[Act], since: Timestamp, until: Timestamp) -> Statistic
     let after: Vec<&Act> = inside.iter().copied().filter(|act| Some(act.at) > first).collect();
     let failed_changes = deploys.iter().filter(|act| failed_later(act, acts)).count();
     let succeeded = count(&deploys).succeeded;
-    let weeks = until.duration_since(since).as_secs_f64() / WEEK.as_secs_f64();
+    // A history that is younger than what is asked for is no quiet time.
+    let begin = acts.first().map_or(since, |act| act.at.max(since));
+    let weeks = until.duration_since(begin).as_secs_f64() / WEEK.as_secs_f64();
     Statistics {
         since,
         until,
@@ -119,7 +121,7 @@ pub fn statistics(acts: &[Act], since: Timestamp, until: Timestamp) -> Statistic
             .into_iter()
             .filter_map(|level| recovery(level, &after))
             .collect(),
-        weeks: by_week(&inside, since, until),
+        weeks: by_week(&inside, begin, until),
     }
 }
 
@@ -249,7 +251,7 @@ mod tests {
         assert_eq!(found.deploys, counts(4, 3, 1, 0));
         assert_eq!(found.rollbacks, counts(2, 1, 0, 1));
         assert_eq!((found.failed_changes, found.change_failure_percent), (2, Some(50.0)));
-        assert!((found.deploys_per_week - 1.5).abs() < 0.01);
+        assert!((found.deploys_per_week - 1.6).abs() < 0.01);
         let recovery = &found.recovery[0];
         assert_eq!(
             (recovery.level.as_str(), recovery.count, recovery.p95_millis),
