@@ -12,8 +12,8 @@ use super::session::Session;
 use crate::check::{self, Expectation, ObservedService};
 use crate::config::{Check, Config, Prove, Service};
 use crate::engine;
-use crate::model::CheckEvidence;
-use crate::plan::facts::Facts;
+use crate::model::{CheckEvidence, Served};
+use crate::plan::facts::{Facts, HandMade};
 use crate::service::{self, ServiceError};
 use crate::site::{expectation, observe_services};
 use crate::system::text::nearest;
@@ -115,7 +115,7 @@ pub fn act_on_services(
     let config = &facts.accepted.config;
     let command = format!("service {}", request.action.word());
     let chosen = chosen(&config.services, request.name.as_deref(), &command)?;
-    let mut host = session.site.host(&facts.serving, &facts.deployment(&session.site));
+    let mut host = session.site.host(in_the_tree(&facts), &facts.deployment(&session.site));
     let starting = matches!(request.action, ServiceAction::Start | ServiceAction::Restart);
     let stopping = request.action == ServiceAction::Stop;
     let order: Vec<&Service> = if stopping { chosen.into_iter().rev().collect() } else { chosen };
@@ -175,12 +175,21 @@ pub fn act_on_services(
     Ok(ServiceOutcome { states, checks, failures, status })
 }
 
+/// What a start runs: what is in the tree, whoever put it there.
+fn in_the_tree(facts: &Facts) -> &Served {
+    match &facts.hand_made {
+        Some(HandMade::NeverStarted(head)) => head,
+        _ => &facts.serving,
+    }
+}
+
 /// Whether the app answers after a start: each check, until it passes once, and what fails. None is asked while a
 /// service of the app is down, for somebody starts them one by one.
 fn answers(session: &Session, facts: &Facts) -> (Vec<CheckEvidence>, Vec<String>) {
     let (site, config) = (&session.site, &facts.accepted.config);
     let deployment = facts.deployment(site);
-    let mut observe = || observe_services(site, config, &facts.serving, &deployment);
+    let started = in_the_tree(facts);
+    let mut observe = || observe_services(site, config, started, &deployment);
     let up = |(_, state): &ObservedService| state.as_ref().is_ok_and(|state| state.up);
     if config.app.prove == Prove::Weak || !observe().iter().all(up) {
         return Default::default();
@@ -195,7 +204,7 @@ fn answers(session: &Session, facts: &Facts) -> (Vec<CheckEvidence>, Vec<String>
     if checks.is_empty() {
         return Default::default();
     }
-    let expectation: Expectation = expectation(site, config, &facts.serving, &deployment, None);
+    let expectation: Expectation = expectation(site, config, started, &deployment, None);
     let proof = check::prove(&checks, &expectation, &mut observe, &mut |_| {});
     let asked = proof.checks.into_iter().filter(|check| check.skipped.is_none());
     (asked.collect(), proof.failures)
