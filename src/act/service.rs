@@ -115,7 +115,7 @@ pub fn act_on_services(
     let config = &facts.accepted.config;
     let command = format!("service {}", request.action.word());
     let chosen = chosen(&config.services, request.name.as_deref(), &command)?;
-    let mut host = session.site.host(in_the_tree(&facts), &facts.deployment(&session.site));
+    let mut host = session.site.host(&facts.serving, &facts.deployment(&session.site));
     let starting = matches!(request.action, ServiceAction::Start | ServiceAction::Restart);
     let stopping = request.action == ServiceAction::Stop;
     let order: Vec<&Service> = if stopping { chosen.into_iter().rev().collect() } else { chosen };

@@ -411,7 +411,7 @@ impl Walk {
                 cut_off |= parent.cut_off & open;
                 reverts = joined(reverts, &parent.reverts);
             }
-            let reverts = self.with_what_it_says(at, contains, reverts);
+            let reverts = self.with_what_it_says(at, contains | cut_off, reverts);
             let node = &mut self.nodes[at];
             node.contains = contains;
             node.cut_off = cut_off & !contains;
@@ -423,12 +423,13 @@ impl Walk {
     }
 
     /// The reverts beneath a commit and its own: of what is looked for, and of a revert that bears on that. What it
-    /// does not contain it cannot revert, so nothing that is read later changes this.
-    fn with_what_it_says(&self, at: usize, contains: u128, beneath: Reverts) -> Reverts {
+    /// does not contain it cannot revert, so nothing that is read later changes this. Of what is looked for its word
+    /// is taken where history is cut off.
+    fn with_what_it_says(&self, at: usize, could: u128, beneath: Reverts) -> Reverts {
         let bears = |number: &usize| {
             let (_, of) = &self.reverts[*number];
             let mut known = beneath.iter().flat_map(|all| all.iter());
-            self.bit(of).is_some_and(|bit| contains & bit != 0)
+            self.bit(of).is_some_and(|bit| could & bit != 0)
                 || known.any(|number| self.reverts[*number].0 == *of)
         };
         let says = self.nodes[at].says.iter().copied().filter(bears).collect();

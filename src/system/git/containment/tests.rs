@@ -47,13 +47,21 @@ impl Dag {
         }
     }
 
-    fn naive_reverted(&self, commit: usize, of: usize, missing: &[usize]) -> bool {
+    fn naive_reverted(
+        &self,
+        commit: usize,
+        of: usize,
+        missing: &[usize],
+        looked_for: &BTreeSet<usize>,
+    ) -> bool {
         let beneath = self.beneath(commit, missing);
         let mut says = beneath.iter().filter(|at| !missing.contains(at));
         says.any(|at| {
+            let cut_off = || self.naive(*at, of, missing) == Ancestry::CutOff;
             self.0[*at].2.contains(&of)
-                && self.beneath(*at, missing).contains(&of)
-                && !self.naive_reverted(commit, *at, missing)
+                && (self.beneath(*at, missing).contains(&of)
+                    || looked_for.contains(&of) && cut_off())
+                && !self.naive_reverted(commit, *at, missing, looked_for)
         })
     }
 }
@@ -130,7 +138,7 @@ proptest! {
                 prop_assert_eq!(told, Some(wanted), "{} of {}", commit, of);
                 if wanted == Ancestry::Ancestor {
                     let told = stands_reverted(&walk.reverts_in(&id(*commit)), &id(*of), 0);
-                    prop_assert_eq!(told, dag.naive_reverted(*commit, *of, &missing));
+                    prop_assert_eq!(told, dag.naive_reverted(*commit, *of, &missing, &looked_for));
                 }
             }
         }
