@@ -142,10 +142,13 @@ pub fn quoted(word: &str) -> Option<String> {
 /// A command as it is typed into a shell; `None` if a word of it cannot be pasted.
 pub fn typed(argv: &[String]) -> Option<String> {
     // An option of the command's own is as it is.
-    let plain =
-        |word: &String| word.strip_prefix('-').and_then(quoted).filter(|q| !q.contains('\''));
-    let one = |word: &String| plain(word).map(|rest| format!("-{rest}")).or_else(|| quoted(word));
-    let words: Option<Vec<String>> = argv.iter().map(one).collect();
+    let option = |word: &String| {
+        let name = word.trim_start_matches('-');
+        let plain = quoted(name).filter(|shown| shown == name && name != word)?;
+        Some(format!("{}{plain}", &word[..word.len() - name.len()]))
+    };
+    let words: Option<Vec<String>> =
+        argv.iter().map(|word| option(word).or_else(|| quoted(word))).collect();
     words.map(|words| words.join(" "))
 }
 
@@ -161,6 +164,15 @@ mod tests {
             assert!(!shown.chars().any(char::is_control), "{shown:?}");
         }
         assert_eq!(escape("Grüße, 世界"), "Grüße, 世界");
+    }
+
+    #[test]
+    fn a_command_is_typed_with_its_options_as_they_are() {
+        let argv = ["back", "--yes", "-n", "--reason", "it's late", "--to=v1.0.0"];
+        let argv = argv.map(str::to_owned);
+        let shown = r"back --yes -n --reason 'it'\''s late' --to=v1.0.0";
+        assert_eq!(typed(&argv).as_deref(), Some(shown));
+        assert_eq!(typed(&["a\u{1b}".to_owned()]), None);
     }
 
     #[test]
