@@ -1,8 +1,8 @@
 //! Services run by pm2.
 //!
 //! pm2's exit codes and ticks are not trusted: a reload onto code that crashes exits 0. Everything is
-//! decided by `jlist`, which in turn is asked only while pm2's daemon lives: otherwise it would start
-//! a new, empty one and answer that there are no apps.
+//! decided by pm2's list of processes, from its daemon's socket or else from `jlist`, which is asked only while
+//! the daemon lives: otherwise it would start a new, empty one and answer that there are no apps.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -27,6 +27,7 @@ mod app;
 mod client;
 mod ecosystem;
 mod identity;
+mod rpc;
 
 /// The least time that any change may take.
 const LIMIT: Duration = Duration::from_secs(120);

@@ -1,13 +1,17 @@
-//! Who listens where on this host, read from /proc.
+//! Who listens where on this host, read from /proc; and talking to one of them by its Unix socket.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use procfs::net::TcpState;
 
@@ -167,6 +171,68 @@ fn ports_for_anybody() -> RangeInclusive<u16> {
     numbers.next().unwrap_or(32_768)..=numbers.next().unwrap_or(60_999)
 }
 
+/// A connection to a Unix socket of this user or root, which ends at a moment whatever the other side does.
+#[derive(Debug)]
+pub struct Conversation {
+    stream: UnixStream,
+    end: Instant,
+}
+
+impl Conversation {
+    /// Connects to a socket, not through a symbolic link; everything together may take `limit`.
+    ///
+    /// # Errors
+    /// `PermissionDenied` where it is another user's, or no socket; whatever the system says; `TimedOut`.
+    pub fn begin(path: &Path, limit: Duration) -> io::Result<Self> {
+        let end = Instant::now() + limit;
+        let meta = fs::symlink_metadata(path)?;
+        let own = rustix::process::geteuid().as_raw();
+        if !meta.file_type().is_socket() || ![own, 0].contains(&meta.uid()) {
+            let problem = format!("{} is not a socket of this user", path.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
+        }
+        // Connecting waits for as long as a process that hangs has its queue full, and has no limit of its own.
+        let (connected, stream) = channel();
+        let path = path.to_owned();
+        std::thread::Builder::new()
+            .name("connect".to_owned())
+            .spawn(move || connected.send(UnixStream::connect(path)))?;
+        let stream = stream.recv_timeout(limit).map_err(|_| io::ErrorKind::TimedOut)??;
+        Ok(Self { stream, end })
+    }
+
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+    }
+}
+
+/// The system says that a limit was reached in the words of a socket that does not wait.
+fn at_the_end(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+        _ => error,
+    }
+}
+
+impl Read for Conversation {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(buffer).map_err(at_the_end)
+    }
+}
+
+impl Write for Conversation {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(bytes).map_err(at_the_end)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -202,6 +268,51 @@ mod tests {
         );
         drop(listener);
         assert_eq!(found(), None);
+    }
+
+    #[test]
+    fn a_conversation_ends_at_its_limit_whatever_the_other_side_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("silent.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let limit = Duration::from_millis(150);
+        let silent = Conversation::begin(&path, limit).unwrap().read(&mut [0]).unwrap_err();
+        assert_eq!(silent.kind(), io::ErrorKind::TimedOut);
+
+        // A byte now and then is no answer either.
+        let drips = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                while stream.as_ref().unwrap().write(b"x").is_ok() {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+        });
+        let began = Instant::now();
+        let mut told = Vec::new();
+        let ended = Conversation::begin(&path, limit).unwrap().read_to_end(&mut told).unwrap_err();
+        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() < limit * 4, "{:?}", began.elapsed());
+        assert!(!drips.is_finished());
+    }
+
+    #[test]
+    fn only_a_socket_of_ones_own_is_talked_to_and_no_link_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let [socket, link, file] = ["real.sock", "link.sock", "file"].map(|n| dir.path().join(n));
+        let _listener = UnixListener::bind(&socket).unwrap();
+        std::os::unix::fs::symlink(&socket, &link).unwrap();
+        fs::write(&file, "").unwrap();
+        let begin = |path: &Path| Conversation::begin(path, Duration::from_secs(5));
+        assert!(begin(&socket).is_ok());
+        for path in [&link, &file] {
+            assert_eq!(begin(path).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        }
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&socket, Some(65_534), None).unwrap();
+            assert_eq!(begin(&socket).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        }
+        fs::remove_file(&socket).unwrap();
+        assert_eq!(begin(&socket).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -282,6 +282,89 @@ fn a_killed_daemon_is_noticed_without_starting_another_and_the_app_is_started_ag
     }
 }
 
+/// What gitroll makes of every app: all that run, each by its name, and what it remembers of it.
+fn made_of(web: &Managed, names: &[(&str, Option<&str>)]) -> String {
+    let mut told = format!("{:#?}\n", running_pm2_apps(&web.pm2.program, &web.pm2.home));
+    for (name, namespace) in names {
+        let manager = Manager::Pm2 {
+            app: (*name).to_owned(),
+            namespace: namespace.map(str::to_owned),
+            ecosystem: EcosystemFile::Found,
+        };
+        let service = bench::service(&format!("as-{name}"), manager);
+        told += &format!("{name} {:#?}\n", web.bench.observe(&service));
+        service::remember(&web.bench.host(), &service).unwrap();
+        let remembered = web.bench.state.join(format!("services/as-{name}.pm2.json"));
+        told += &std::fs::read_to_string(&remembered).unwrap();
+        std::fs::remove_file(remembered).unwrap();
+    }
+    told
+}
+
+#[test]
+fn the_daemon_says_by_its_socket_what_pm2_jlist_prints_and_the_command_is_left_alone() {
+    let mut web = Managed::new();
+    std::fs::write(web.bench.top.join("idle.js"), "setInterval(() => {}, 1000);\n").unwrap();
+    std::fs::write(web.bench.top.join("broken.js"), "process.exit(3);\n").unwrap();
+    let app = |name: &str, script: &str, more: Value| {
+        let mut app = json!({
+            "name": name, "cwd": web.bench.top, "script": script, "max_restarts": 1, "min_uptime": 2000
+        });
+        app.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        app
+    };
+    let file = web.pm2.dir().join("ecosystem.json");
+    let apps = json!({ "apps": [
+        app("cluster", "idle.js", json!({ "exec_mode": "cluster", "instances": 2 })),
+        app("fork", "idle.js", json!({ "env": { "NAME": "späť \u{1f680} \"x\"\n" } })),
+        app("many", "idle.js", json!({ "instances": 4, "exec_mode": "cluster" })),
+        app("named", "idle.js", json!({ "namespace": "inner" })),
+        app("broken", "broken.js", json!({})),
+        app("resting", "idle.js", json!({})),
+    ]});
+    std::fs::write(&file, apps.to_string()).unwrap();
+    let run = |args: &[&str]| web.pm2.run(&web.bench.top, &[], args);
+    assert!(run(&["start", file.to_str().unwrap()]).status.success());
+    assert!(run(&["stop", "resting"]).status.success());
+    let list = || String::from_utf8_lossy(&run(&["jlist"]).stdout).into_owned();
+    assert!(until(|| list().contains(r#""status":"errored""#)));
+
+    let calls = web.pm2.dir().join("calls");
+    let counted = web.pm2.dir().join("pm2");
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" >>'{}'\nexec '{}' \"$@\"\n",
+        calls.display(),
+        web.pm2.program.display()
+    );
+    std::fs::write(&counted, script).unwrap();
+    std::fs::set_permissions(&counted, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    web.bench.binding.tools.pm2 = Some(counted.clone());
+    let names = [
+        ("cluster", None),
+        ("fork", None),
+        ("many", None),
+        ("named", Some("inner")),
+        ("broken", None),
+        ("resting", None),
+    ];
+    let by_socket = made_of(&web, &names);
+    for word in ["online", "errored", "stopped", "inner", "späť"] {
+        assert!(by_socket.contains(word), "{word}: {by_socket}");
+    }
+    assert!(!calls.exists(), "pm2 was called: {:?}", std::fs::read_to_string(&calls));
+
+    // The daemon is still reached this way, by whoever follows links.
+    let (socket, aside) = (web.pm2.home.join("rpc.sock"), web.pm2.home.join("aside.sock"));
+    std::fs::rename(&socket, &aside).unwrap();
+    std::os::unix::fs::symlink(&aside, &socket).unwrap();
+    let by_command = made_of(&web, &names);
+    assert!(std::fs::read_to_string(&calls).unwrap().lines().all(|call| call == "jlist"));
+    assert_eq!(by_socket, by_command);
+    std::fs::remove_file(&socket).unwrap();
+    std::fs::rename(&aside, &socket).unwrap();
+}
+
 #[test]
 fn an_empty_list_of_a_new_daemon_does_not_hide_a_remembered_app() {
     let web = Managed::fork();

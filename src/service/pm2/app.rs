@@ -53,12 +53,17 @@ pub(super) fn parse(output: &[u8]) -> Option<Vec<Instance>> {
         let Ok(Value::Array(entries)) = values.next()? else {
             return None;
         };
-        let settings = |entry: &Value| -> Option<Instance> {
-            let settings = entry.get("pm2_env")?.as_object()?.clone();
-            Instance::new(settings, entry.get("pid").and_then(Value::as_u64))
-        };
-        entries.iter().map(settings).collect()
+        instances(&entries)
     })
+}
+
+/// The processes of pm2's list; `None` where an entry is not one.
+pub(super) fn instances(entries: &[Value]) -> Option<Vec<Instance>> {
+    let instance = |entry: &Value| {
+        let settings = entry.get("pm2_env")?.as_object()?.clone();
+        Instance::new(settings, entry.get("pid").and_then(Value::as_u64))
+    };
+    entries.iter().map(instance).collect()
 }
 
 /// Reads what `pm2 save` wrote: the settings alone.

@@ -1,11 +1,11 @@
-//! Calling the pm2 command, and seeing whether its daemon lives without calling it.
+//! Asking pm2's daemon, calling the pm2 command, and seeing whether its daemon lives without calling it.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -16,6 +16,7 @@ use crate::system::procs::{self, ProcessId};
 use super::super::state::{Host, ServiceError};
 use super::app::{self, Definition, FlagVariables, Instance};
 use super::identity::{App, Found};
+use super::rpc;
 
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(20);
@@ -139,9 +140,7 @@ impl Client {
     }
 
     fn is_daemon(&self, pid: u32) -> bool {
-        let Some(title) = procs::command_line(pid).map(|words| words.join(OsStr::new(" "))) else {
-            return false;
-        };
+        let Some(title) = title(pid) else { return false };
         let title = title.as_bytes();
         let holds = |part: &[u8]| title.windows(part.len()).any(|window| window == part);
         // It gives itself this title once it is up; before, it is node running this file.
@@ -154,10 +153,30 @@ impl Client {
         titled || starting
     }
 
-    /// All instances of all apps.
+    /// All instances of all apps: as the daemon answers by its socket, else as `pm2 jlist` says.
     pub(super) fn list(&self) -> Result<Vec<Instance>, ServiceError> {
+        if let Some(instances) = self.list_by_socket() {
+            return Ok(instances);
+        }
         let finished = self.call(&["jlist"], QUESTION)?;
         app::parse(&finished.stdout).ok_or_else(|| failed("pm2 jlist", &finished, QUESTION))
+    }
+
+    /// `None` where anything about the daemon, its socket or its answer is not as it is known.
+    fn list_by_socket(&self) -> Option<Vec<Instance>> {
+        // pm2 takes this for the socket's path.
+        if self.env.contains_key(OsStr::new("PM2_DAEMON_RPC_PORT")) {
+            return None;
+        }
+        let daemon = title(self.daemon()?.pid)?;
+        if !rpc::is_known(&daemon.to_string_lossy()) {
+            return None;
+        }
+        let began = Instant::now();
+        let entries = rpc::monitor_data(&self.home);
+        let entries = entries.inspect_err(|error| tracing::debug!("pm2's socket: {error}")).ok()?;
+        tracing::debug!("pm2's socket: {} processes in {:.1?}", entries.len(), began.elapsed());
+        app::instances(&entries)
     }
 
     /// One app.
@@ -252,6 +271,11 @@ impl Client {
         };
         invocation.run().map_err(|error| ServiceError::not_run(&spelled(args), error))
     }
+}
+
+/// What a process calls itself.
+fn title(pid: u32) -> Option<OsString> {
+    procs::command_line(pid).map(|words| words.join(OsStr::new(" ")))
 }
 
 fn failed(command: &str, finished: &Finished, limit: Duration) -> ServiceError {
