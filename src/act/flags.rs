@@ -12,9 +12,7 @@ use super::outcome::{ChangeOutcome, Ending, Status};
 use super::session::Session;
 use super::statement::check_reason;
 use crate::check;
-use crate::config::{
-    self, Apply, Component, Config, Flag, FlagSource, FlagSourceKind, Flags, Verify,
-};
+use crate::config::{Apply, Component, Config, Flag, FlagSource, FlagSourceKind, Flags, Verify};
 use crate::engine;
 use crate::flag::{self, Value};
 use crate::ledger::{self, Entry};
@@ -460,7 +458,7 @@ fn as_wanted(session: &Session, facts: &Facts, wanted: &Change) -> bool {
         else {
             return false;
         };
-        let declared = config::verify(&wanted.config, change).is_some() || is_api(source);
+        let declared = wanted.config.flag_verify(change).is_some() || is_api(source);
         declared && running(session, facts, source, &change.name, &found).0 == Running::Yes
     })
 }
@@ -494,7 +492,7 @@ pub fn running(
         before: shown.clone(),
         after: shown,
     };
-    match config::verify(config, &change) {
+    match config.flag_verify(&change) {
         // Its answer is where the value was found.
         None if is_api(source) => (Running::Yes, None),
         Some(Verify::Ask { .. }) => {
@@ -542,7 +540,7 @@ fn in_environment(
     let mut others: BTreeSet<String> = BTreeSet::new();
     let mut unread: BTreeSet<String> = BTreeSet::new();
     let mut same = false;
-    for name in config::takers(config, source, &[flag]) {
+    for name in config.flag_takers(source, &[flag]) {
         let service = config.services.iter().find(|service| service.name == name);
         let state = service.map(|service| service::observe(&host, service));
         let Some(Ok(state)) = state else {

@@ -6,7 +6,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::made::Made;
 use super::outputs::is_packages;
 use crate::config::{self, Patterns};
 use crate::model::{BuildStep, Digest, RepoPath};
@@ -79,14 +78,18 @@ pub(super) fn look(
     Ok(beside)
 }
 
-/// See [`Made::fits`].
-pub(super) fn is_as_made(made: &Made, live: &Path, besides: &[RepoPath]) -> At<bool> {
-    if made.beside.is_empty() {
+/// Whether the live tree has `files` as they were then, as far as it has them at all and none of `besides` brings them.
+pub(super) fn is_unchanged(
+    files: &BTreeMap<RepoPath, Digest>,
+    live: &Path,
+    besides: &[RepoPath],
+) -> At<bool> {
+    if files.is_empty() {
         return Ok(true);
     }
     let top = Beneath::open(live).map_err(|e| (live.to_owned(), e))?;
     let stays = |path: &RepoPath| !besides.iter().any(|other| path.starts_with(other));
-    for (path, then) in made.beside.iter().filter(|(path, _)| stays(path)) {
+    for (path, then) in files.iter().filter(|(path, _)| stays(path)) {
         if digest(&top, path)?.is_some_and(|now| now != *then) {
             return Ok(false);
         }

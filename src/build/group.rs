@@ -12,7 +12,7 @@ use super::error::BuildError;
 use super::key::{carried, io_at};
 use super::made::Made;
 use super::runtime::Toolchain;
-use super::seal::Depth;
+use super::store::Depth;
 use super::store::Store;
 use crate::config::Binding;
 use crate::model::{BuildKey, BuildStep, Digest, Redactor, RepoPath, dotenv};

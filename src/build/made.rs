@@ -65,7 +65,8 @@ impl Made {
         if self.beside.keys().any(taken) {
             return Ok(false);
         }
-        beside::is_as_made(self, live, besides).map_err(|(path, error)| io_at(&path, error))
+        beside::is_unchanged(&self.beside, live, besides)
+            .map_err(|(path, error)| io_at(&path, error))
     }
 }
 

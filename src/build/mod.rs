@@ -25,8 +25,7 @@ pub use group::{Built, build};
 pub use made::Made;
 pub use outputs::{GroupOutputs, is_packages, outputs_of};
 pub use runtime::{Runtime, Toolchain};
-pub use seal::Depth;
-pub use store::{LiveArtifact, Store};
+pub use store::{Depth, LiveArtifact, Store};
 pub use take::TakeOutcome;
 
 /// What building for one commit takes: the steps whose outputs are not kept, and the keys of all outputs.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::store::LiveNote;
-use super::{LiveArtifact, Store};
+use super::{Depth, LiveArtifact, Store};
 use crate::model::{ArtifactEvidence, BuildKey, RepoPath};
 use crate::system::files::{self, Beneath, Census, DirEntryAt, FileIdentity};
 
@@ -16,15 +16,6 @@ use crate::system::files::{self, Beneath, Census, DirEntryAt, FileIdentity};
 const MOST: usize = 4;
 /// Artifacts with fewer files are looked at without the doubt of [`Seal::intact`].
 const FEW: u64 = 16;
-
-/// How closely an artifact is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    /// At the top directory only: at once, and blind for an edit below it.
-    Shallow,
-    /// At every entry below it, against its seal: some microseconds for each.
-    Deep,
-}
 
 /// What a close look at an artifact finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,6 @@ use std::time::SystemTime;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
 use serde::{Deserialize, Serialize};
 
-use super::Depth;
 use crate::model::{BuildKey, Digest, RepoPath};
 use crate::system::files::{self, Beneath, Census, DirEntryAt, FileIdentity, FileKind, FileStat};
 use crate::system::git::Git;
@@ -24,6 +23,15 @@ use crate::system::removal;
 pub struct Store {
     /// `<git dir>/gitroll/store`
     pub dir: PathBuf,
+}
+
+/// How closely an artifact is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// At the top directory only: at once, and blind for an edit below it.
+    Shallow,
+    /// At every entry below it, against its seal: some microseconds for each.
+    Deep,
 }
 
 /// A directory that is in the live tree at a group's output.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use globset::{GlobBuilder, GlobMatcher, GlobSet};
 
 use super::data::{DataSource, Points, Settings};
-use super::{Channel, Check, Contact, Flag, Flags, Links, Rule};
+use super::{Channel, Check, Contact, Flag, FlagSource, Flags, Links, Rule, Verify};
 use crate::model::{
-    AppName, ApprovalLevel, CheckName, ComponentId, DataName, GroupName, HookMoment, HookStep,
-    RepoPath, ServiceName,
+    AppName, ApprovalLevel, CheckName, ComponentId, DataName, FlagChange, FlagName, FlagValue,
+    GroupName, HookMoment, HookStep, RepoPath, ServiceName,
 };
 
 /// A whole `gitroll.toml`, checked. Durations are typed, paths stay inside the repository, names refer
@@ -61,6 +61,93 @@ pub struct Config {
     pub retention: Retention,
     /// `[rto]`
     pub rto: Rto,
+}
+
+impl Config {
+    /// The services that are stopped while a database is replaced.
+    pub fn services_of(&self, source: &DataSource) -> Vec<ServiceName> {
+        match source.services.is_empty() {
+            true => self.services.iter().map(|service| service.name.clone()).collect(),
+            false => source.services.clone(),
+        }
+    }
+
+    /// What shows, in the running app, that a flag has the value it is changed to.
+    pub fn flag_verify(&self, change: &FlagChange) -> Option<&Verify> {
+        let source = self.flags.as_ref()?.source(Some(&change.source))?;
+        let sole = self.flags.as_ref().is_some_and(|flags| flags.sources.len() == 1);
+        let mut declared = self.components.iter().filter_map(|c| c.flag.as_ref()).filter(|flag| {
+            flag.name == change.name
+                && flag.source.as_ref().map_or(sole, |name| *name == change.source)
+        });
+        let any = |verify: &&Verify| match verify {
+            Verify::Environ => true,
+            Verify::Ask { tells_value, .. } => *tells_value,
+        };
+        // A secret is compared by its digest: what means off is in the configuration, and none.
+        let is = |text: &String| {
+            let hidden = FlagValue::shown(&change.name, text.as_str().into());
+            match &change.after {
+                FlagValue::Absent => false,
+                after => after.plain() == *text || *after == hidden,
+            }
+        };
+        let own = declared.clone().find_map(|flag| {
+            if is(&flag.off) {
+                flag.verify.as_ref()
+            } else if flag.on.as_ref().is_some_and(is) {
+                flag.verify_on.as_ref().or(flag.verify.as_ref().filter(any))
+            } else {
+                flag.verify.as_ref().filter(any)
+            }
+        });
+        let is_off = declared.any(|flag| is(&flag.off));
+        own.or(source.verify.as_ref().filter(|verify| is_off || any(verify)))
+    }
+
+    /// The services that read a source.
+    pub fn flag_readers(&self, source: &FlagSource) -> Vec<ServiceName> {
+        if source.services.is_empty() {
+            return self.services.iter().map(|service| service.name.clone()).collect();
+        }
+        source.services.clone()
+    }
+
+    /// The services that take a change of these flags of a source: those that read it; where it names none and only
+    /// components with `services` declare the flags, theirs.
+    pub fn flag_takers(&self, source: &FlagSource, names: &[&FlagName]) -> Vec<ServiceName> {
+        let all = self.flag_readers(source);
+        if !source.services.is_empty() {
+            return all;
+        }
+        let mut touched = Vec::new();
+        for name in names {
+            let of = |component: &&Component| {
+                let flags = self.flags.as_ref();
+                component.flag.as_ref().is_some_and(|flag| {
+                    let kept = flags.and_then(|flags| flags.source(flag.source.as_ref()));
+                    flag.name == **name && kept.is_some_and(|kept| kept.name == source.name)
+                })
+            };
+            let components: Vec<&Component> = self.components.iter().filter(of).collect();
+            if components.is_empty() || components.iter().any(|c| c.services.is_empty()) {
+                return all;
+            }
+            touched.extend(components.into_iter().flat_map(|component| &component.services));
+        }
+        all.iter().filter(|name| touched.contains(name)).cloned().collect()
+    }
+
+    /// The declared flags that a source keeps.
+    pub fn declared_flags<'c>(
+        &'c self,
+        flags: &'c Flags,
+        source: &'c FlagSource,
+    ) -> impl Iterator<Item = &'c Flag> {
+        self.components.iter().filter_map(|component| component.flag.as_ref()).filter(|flag| {
+            flags.source(flag.source.as_ref()).is_some_and(|kept| kept.name == source.name)
+        })
+    }
 }
 
 /// `[app]`: what is deployed.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::app::Config;
 use super::check::FilePlace;
 use super::flags::Signal;
 use crate::model::{DataName, RepoPath, ServiceName};
@@ -113,16 +112,6 @@ pub enum ApplySettings {
     Signal(ServiceName, Signal),
     /// `{ command = [..] }`
     Command(Vec<String>),
-}
-
-impl Config {
-    /// The services that are stopped while a database is replaced.
-    pub fn services_of(&self, source: &DataSource) -> Vec<ServiceName> {
-        match source.services.is_empty() {
-            true => self.services.iter().map(|service| service.name.clone()).collect(),
-            false => source.services.clone(),
-        }
-    }
 }
 
 /// `[points]`

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::model::{FlagChange, FlagName, FlagSourceName, FlagValue, RepoPath, ServiceName};
+use crate::model::{FlagName, FlagSourceName, RepoPath, ServiceName};
 
-use super::{CheckKind, Component, Config, FilePlace, SecretSource};
+use super::{CheckKind, FilePlace, SecretSource};
 
 /// `[flags]` and `[flags.source.NAME]`.
 #[derive(Debug, Clone)]
@@ -199,80 +199,4 @@ impl Flags {
             _ => None,
         })
     }
-}
-
-/// What shows, in the running app, that a flag has the value it is changed to.
-pub fn verify<'c>(config: &'c Config, change: &FlagChange) -> Option<&'c Verify> {
-    let source = config.flags.as_ref()?.source(Some(&change.source))?;
-    let sole = config.flags.as_ref().is_some_and(|flags| flags.sources.len() == 1);
-    let mut declared = config.components.iter().filter_map(|c| c.flag.as_ref()).filter(|flag| {
-        flag.name == change.name && flag.source.as_ref().map_or(sole, |name| *name == change.source)
-    });
-    let any = |verify: &&Verify| match verify {
-        Verify::Environ => true,
-        Verify::Ask { tells_value, .. } => *tells_value,
-    };
-    // A secret is compared by its digest: what means off is in the configuration, and none.
-    let is = |text: &String| {
-        let hidden = FlagValue::shown(&change.name, text.as_str().into());
-        match &change.after {
-            FlagValue::Absent => false,
-            after => after.plain() == *text || *after == hidden,
-        }
-    };
-    let own = declared.clone().find_map(|flag| {
-        if is(&flag.off) {
-            flag.verify.as_ref()
-        } else if flag.on.as_ref().is_some_and(is) {
-            flag.verify_on.as_ref().or(flag.verify.as_ref().filter(any))
-        } else {
-            flag.verify.as_ref().filter(any)
-        }
-    });
-    let is_off = declared.any(|flag| is(&flag.off));
-    own.or(source.verify.as_ref().filter(|verify| is_off || any(verify)))
-}
-
-/// The services that read a source.
-pub fn readers(config: &Config, source: &FlagSource) -> Vec<ServiceName> {
-    if source.services.is_empty() {
-        return config.services.iter().map(|service| service.name.clone()).collect();
-    }
-    source.services.clone()
-}
-
-/// The services that take a change of these flags of a source: those that read it; where it names none and only
-/// components with `services` declare the flags, theirs.
-pub fn takers(config: &Config, source: &FlagSource, names: &[&FlagName]) -> Vec<ServiceName> {
-    let all = readers(config, source);
-    if !source.services.is_empty() {
-        return all;
-    }
-    let mut touched = Vec::new();
-    for name in names {
-        let of = |component: &&Component| {
-            let flags = config.flags.as_ref();
-            component.flag.as_ref().is_some_and(|flag| {
-                let kept = flags.and_then(|flags| flags.source(flag.source.as_ref()));
-                flag.name == **name && kept.is_some_and(|kept| kept.name == source.name)
-            })
-        };
-        let components: Vec<&Component> = config.components.iter().filter(of).collect();
-        if components.is_empty() || components.iter().any(|c| c.services.is_empty()) {
-            return all;
-        }
-        touched.extend(components.into_iter().flat_map(|component| &component.services));
-    }
-    all.iter().filter(|name| touched.contains(name)).cloned().collect()
-}
-
-/// The declared flags that a source keeps.
-pub fn declared<'c>(
-    config: &'c Config,
-    flags: &'c Flags,
-    source: &'c FlagSource,
-) -> impl Iterator<Item = &'c Flag> {
-    config.components.iter().filter_map(|component| component.flag.as_ref()).filter(|flag| {
-        flags.source(flag.source.as_ref()).is_some_and(|kept| kept.name == source.name)
-    })
 }

@@ -36,8 +36,7 @@ pub use data::{
 };
 pub use dropped::dropped;
 pub use flags::{
-    Apply, DocumentFormat, Flag, FlagApi, FlagSource, FlagSourceKind, Flags, Method, Signal,
-    Verify, declared, readers, takers, verify,
+    Apply, DocumentFormat, Flag, FlagApi, FlagSource, FlagSourceKind, Flags, Method, Signal, Verify,
 };
 pub use host::{
     Binding, BindingError, BindingPlaces, OPENPGP, ROLES_HEAD, Roles, Signing, SigningFormat,

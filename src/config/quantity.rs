@@ -23,7 +23,7 @@ const SIZES: [(&str, u64); 7] = [
 pub fn duration(text: &str) -> Result<Duration, String> {
     read_millis(text).map(Duration::from_millis).ok_or_else(|| {
         let bare = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let shown = super::reader::quoted(text);
+        let shown = super::quote::quoted(text);
         if bare {
             format!(
                 "{shown} has no unit: write {:?} or {:?}",
@@ -69,7 +69,7 @@ pub fn size(text: &str) -> Result<u64, String> {
     number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor)).ok_or_else(|| {
         format!(
             "{} is not a size: write a whole number with B, kB, MB, GB, KiB, MiB or GiB, such as \"64KiB\"",
-            super::reader::quoted(text)
+            super::quote::quoted(text)
         )
     })
 }

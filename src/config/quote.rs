@@ -1,4 +1,4 @@
-//! Writing texts as TOML.
+//! Texts in quotation marks: as TOML, and in messages.
 
 use std::fmt::Write as _;
 
@@ -23,6 +23,15 @@ pub fn quote(text: &str) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+/// Quoted for a message: control and invisible characters escaped, shortened when long.
+pub(super) fn quoted(text: &str) -> String {
+    const MOST: usize = 60;
+    match text.char_indices().nth(MOST) {
+        Some((cut, _)) => format!("{:?}…", &text[..cut]),
+        None => format!("{text:?}"),
+    }
 }
 
 fn is_invisible(c: char) -> bool {

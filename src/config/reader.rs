@@ -14,6 +14,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::quantity::{duration, show_duration, show_size, size};
+use super::quote::quoted;
 
 // The keys that tables were asked for, whatever stood in them: what the format knows.
 #[cfg(test)]
@@ -57,6 +58,15 @@ impl<'t> Report<'t> {
         self.found.borrow_mut().push((span.start, message.into()));
     }
 
+    /// All problems on one line; empty if there are none.
+    pub(super) fn on_one_line(&self) -> String {
+        let lines = self.problems().into_iter();
+        lines
+            .map(|p| format!("line {}, column {}: {}", p.line, p.column, p.message))
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+
     /// The problems in order of position, each once.
     pub(super) fn problems(&self) -> Vec<ConfigProblem> {
         let mut found = self.found.borrow().clone();
@@ -78,15 +88,6 @@ impl<'t> Report<'t> {
             problems.push(ConfigProblem { line, column, message });
         }
         problems
-    }
-}
-
-/// Quoted for a message: control and invisible characters escaped, shortened when long.
-pub(super) fn quoted(text: &str) -> String {
-    const MOST: usize = 60;
-    match text.char_indices().nth(MOST) {
-        Some((cut, _)) => format!("{:?}…", &text[..cut]),
-        None => format!("{text:?}"),
     }
 }
 

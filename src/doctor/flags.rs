@@ -94,5 +94,5 @@ fn could_be_shown(config: &config::Config, source: &FlagSource, flag: &Flag) -> 
         before: FlagValue::Absent,
         after: FlagValue::shown(&flag.name, flag.off.as_str().into()),
     };
-    matches!(source.kind, FlagSourceKind::Http(_)) || config::verify(config, &change).is_some()
+    matches!(source.kind, FlagSourceKind::Http(_)) || config.flag_verify(&change).is_some()
 }

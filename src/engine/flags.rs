@@ -12,7 +12,7 @@ use super::run::{Run, hidden_flags, read_hidden_flags};
 use crate::check::{LogPositions, log_positions};
 use crate::config::{
     Apply, Check, CheckGroup, CheckKind, Config, Filler, FlagSource, FlagSourceKind, LogSource,
-    Service, Verify, declared, readers, takers, verify,
+    Service, Verify,
 };
 use crate::flag::{self, FlagError, Value};
 use crate::model::{
@@ -196,11 +196,11 @@ pub fn environment(
     let Some(flags) = &config.flags else { return Ok(BTreeMap::new()) };
     let mut variables = BTreeMap::new();
     for source in flags.sources.iter().filter(|source| source.apply == Apply::Environment) {
-        if !readers(config, source).contains(service) {
+        if !config.flag_readers(source).contains(service) {
             continue;
         }
         let names: Vec<FlagName> =
-            declared(config, flags, source).map(|flag| flag.name.clone()).collect();
+            config.declared_flags(flags, source).map(|flag| flag.name.clone()).collect();
         let found = flag::read(host, source, &names)
             .map_err(|error| EnvironmentError { name: source.name.clone(), source: error })?;
         variables.extend(found.into_iter().map(|(name, value)| (name.to_string(), value.plain())));
@@ -265,7 +265,7 @@ pub(super) fn questions_by_log(
     let writes = |change: &&FlagChange, check: &Check| {
         let at_start = source(config, &change.source).is_ok_and(|source| {
             matches!(source.apply, Apply::Reload | Apply::Environment)
-                && readers(config, source).contains(service)
+                && config.flag_readers(source).contains(service)
         });
         let CheckKind::Log(log) = &check.kind else { return false };
         at_start
@@ -293,7 +293,9 @@ pub(super) fn untold(plan: &Plan) -> BTreeSet<CheckName> {
 /// with the true value of a secret, for which `hidden` is needed. Of a flag that is taken away: that it is not any more
 /// what it was, where an answer can tell that.
 pub fn question(config: &Config, change: &FlagChange, hidden: &HiddenFlags) -> Option<Check> {
-    let Verify::Ask { kind, timeout, tells_value } = verify(config, change)? else { return None };
+    let Verify::Ask { kind, timeout, tells_value } = config.flag_verify(change)? else {
+        return None;
+    };
     let value = match (&change.after, &change.before) {
         (FlagValue::Absent, set) | (set, _) if *tells_value => known(set, hidden)?,
         _ => serde_json::Value::Null,
@@ -339,7 +341,7 @@ pub(super) fn look(
     let mut seen = Vec::new();
     for change in run.plan.flags() {
         let wanted = value(change, &hidden)?;
-        let by = match verify(config, change) {
+        let by = match config.flag_verify(change) {
             Some(Verify::Ask { .. }) => {
                 let asked = question(config, change, &hidden).is_some();
                 by_question(change, asked, checks)?
@@ -412,7 +414,7 @@ fn in_environment(
     let source = source(config, &change.source)?;
     let host = site.host(served, run.id.as_str());
     let mut processes = 0;
-    for name in takers(config, source, &[&change.name]) {
+    for name in config.flag_takers(source, &[&change.name]) {
         let Some(service) = config.services.iter().find(|s| s.name == name) else { continue };
         let state = service::observe(&host, service)
             .map_err(|source| StepError::Service { service: name.to_string(), source })?;

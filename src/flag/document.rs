@@ -3,45 +3,14 @@
 
 mod json;
 mod toml;
+mod tree;
 mod yaml;
-
-use std::ops::Range;
 
 use serde_json::Value as Json;
 
 use crate::config::DocumentFormat;
 
-/// A value in a document.
-#[derive(Debug, Clone)]
-struct Node {
-    /// Its state.
-    span: Range<usize>,
-    kind: Kind,
-}
-
-#[derive(Debug, Clone)]
-enum Kind {
-    Scalar(Json),
-    Object(Vec<Member>),
-    List(Vec<Node>),
-    /// What is left alone: what it is, and what tells two of them apart.
-    Other(&'static str, String),
-}
-
-/// A name in an object, and its value.
-#[derive(Debug, Clone)]
-struct Member {
-    name: String,
-    /// Where the name stands.
-    span: Range<usize>,
-    value: Node,
-}
-
-/// A piece of text in the place of another.
-struct Edit {
-    span: Range<usize>,
-    text: String,
-}
+use tree::{Edit, Kind, Member, Node};
 
 /// The names and values of the object at `pointer`, in order; `None` for what is not a single value.
 ///
@@ -245,29 +214,6 @@ fn line_of(text: &str, entry: &Member) -> Result<Edit, String> {
         begin
     };
     Ok(Edit { span: begin..end, text: String::new() })
-}
-
-/// The end of lines in this text.
-fn line_end(text: &str) -> &'static str {
-    if text.contains("\r\n") { "\r\n" } else { "\n" }
-}
-
-impl Node {
-    fn scalar(&self) -> Option<&Json> {
-        match &self.kind {
-            Kind::Scalar(value) => Some(value),
-            _ => None,
-        }
-    }
-
-    fn what(&self) -> &'static str {
-        match &self.kind {
-            Kind::Scalar(_) => "a single value",
-            Kind::Object(_) => "an object",
-            Kind::List(_) => "a list",
-            Kind::Other(what, _) => what,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::facts::Facts;
 use super::fitness::{Fitness, left_with, with_later_outputs};
 use super::hooks;
 use crate::build::{self, Around, BuildPlan, Depth, LiveArtifact};
-use crate::config::{self, Apply, Build, Component, Config, Service, takers};
+use crate::config::{self, Apply, Build, Component, Config, Service};
 use crate::diagnosis;
 use crate::layout::{self, Commits};
 use crate::ledger;
@@ -788,7 +788,7 @@ fn flag_steps(
             continue;
         }
         let names: Vec<&FlagName> = changes.iter().map(|change| &change.name).collect();
-        let takers = takers(config, source, &names);
+        let takers = config.flag_takers(source, &names);
         steps.push(Step::Flags(FlagStep { source: source.name.clone(), changes }));
         match source.apply {
             Apply::Reload | Apply::Environment => reloads.extend(takers),

@@ -463,7 +463,7 @@ fn flags(config: &Config, plan: &mut Plan, hidden: &HiddenFlags, problems: &mut 
         let source = config.flags.as_ref().and_then(|flags| flags.source(Some(&change.source)));
         source.is_some_and(|source| matches!(source.kind, FlagSourceKind::Http(_)))
     };
-    let shown = |change: &&FlagChange| config::verify(config, change).is_some() || api(change);
+    let shown = |change: &&FlagChange| config.flag_verify(change).is_some() || api(change);
     // What is taken away is hardly ever told by anything: that is not a reason to leave it there.
     let gone = |change: &&FlagChange| change.after == FlagValue::Absent;
     let unseen = plan.flags().filter(|change| !shown(change) && !gone(change)).map(|change| {
@@ -571,7 +571,7 @@ pub fn unreadable_logs(
 fn unreadable_logs_of_flags(site: &Site, config: &Config, plan: &Plan) -> Vec<Problem> {
     let around = surroundings(site, config, &plan.to, "preflight");
     let shown = plan.flags().filter_map(|change| {
-        let Verify::Ask { kind, .. } = config::verify(config, change)? else { return None };
+        let Verify::Ask { kind, .. } = config.flag_verify(change)? else { return None };
         let CheckKind::Log(log) = kind.as_ref() else { return None };
         let no = around.unreadable(log).filter(|no| no.lasting)?;
         Some(unreadable_log(site, &format!("what shows {}", change.name), &no))

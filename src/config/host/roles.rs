@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
-use super::text::told;
 use crate::config::quote::quote;
 use crate::config::reader::{Item, Report, Table, all, or};
 use crate::model::{EnvironmentName, Event, RevokedKey, WriterId};
@@ -58,7 +57,7 @@ impl Roles {
             Ok(document) => document,
             Err(error) => {
                 report.add(&error.span().unwrap_or(0..0), format!("not TOML: {}", error.message()));
-                return Err(told(&report));
+                return Err(report.on_one_line());
             }
         };
         let root = Table::root(&report, document.get_ref(), "the file");
@@ -71,7 +70,7 @@ impl Roles {
         let revoked =
             or(root.get("revoked"), Vec::new, |item| all(item.tables()?.iter().map(revoked)));
         root.finish();
-        let problems = told(&report);
+        let problems = report.on_one_line();
         match (needs, keys, revoked) {
             (Some(needs), Some(keys), Some(revoked)) if problems.is_empty() => {
                 Ok(Self { needs, keys, revoked })

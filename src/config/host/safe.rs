@@ -1,20 +1,54 @@
-//! Reading a binding only if nobody else could have written it.
+//! The files of a binding: read only if nobody else could have written them.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, openat};
 use rustix::io::Errno;
 
-use super::{BindingError, FILE, REVOKED, ROLES, TRUST};
+/// The binding itself.
+pub(super) const FILE: &str = "host.toml";
+/// Whose signatures count.
+pub(super) const TRUST: &str = "trust";
+/// Keys that count no longer.
+pub(super) const REVOKED: &str = "revoked";
+/// Who may do what.
+pub(super) const ROLES: &str = "roles.toml";
 
 /// What is beside it and decides who is trusted: who could write these could forge records.
 const BESIDE: [&str; 3] = [TRUST, REVOKED, ROLES];
 
 /// A binding is a page of text.
 const MOST_BYTES: u64 = 64 * 1024;
+
+/// Why a binding cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BindingError {
+    /// No binding names this work tree.
+    #[error("this checkout is not bound to an environment on this host")]
+    Unbound {
+        /// Bindings of the same repository's app at other paths, for the hint.
+        elsewhere: Vec<PathBuf>,
+    },
+    /// A binding exists but someone else could have written it.
+    #[error("{path}: {problem}")]
+    Unsafe {
+        /// The file or directory.
+        path: PathBuf,
+        /// Owner or mode, and what it should be.
+        problem: String,
+    },
+    /// A binding exists but cannot be read.
+    #[error("{path}: {problem}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column where it is the text.
+        problem: String,
+    },
+}
 
 /// What was found in a directory.
 pub(super) struct Found {

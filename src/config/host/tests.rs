@@ -67,7 +67,7 @@ impl Place {
     }
 
     fn bind(&self, dir: &str, top: &Path) -> PathBuf {
-        let text = text::write(&binding(Path::new("/x"), top)).unwrap();
+        let text = write(&binding(Path::new("/x"), top)).unwrap();
         self.write(dir, &text)
     }
 
@@ -83,8 +83,8 @@ fn mode(path: &Path, mode: u32) {
 #[test]
 fn what_is_written_reads_back() {
     let before = binding(Path::new("/etc/gitroll/shop"), Path::new("/opt/shop"));
-    let text = text::write(&before).unwrap();
-    let after = text::read(&text, &before.dir).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let text = write(&before).unwrap();
+    let after = read(&text, &before.dir).unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert_eq!(format!("{before:?}"), format!("{after:?}"));
 }
 
@@ -207,7 +207,7 @@ fn links_and_pipes_are_not_followed() {
 
 #[test]
 fn every_wrong_line_is_told_with_its_place() {
-    let good = text::write(&binding(Path::new("/x"), Path::new("/opt/shop"))).unwrap();
+    let good = write(&binding(Path::new("/x"), Path::new("/opt/shop"))).unwrap();
     for (from, to, wanted) in [
         ("version = 1", "version = 2", "version 2 is not supported: this gitroll reads"),
         ("version = 1", "", "the file needs \"version\""),
@@ -225,7 +225,7 @@ fn every_wrong_line_is_told_with_its_place() {
     ] {
         let text = good.replacen(from, to, 1);
         assert_ne!(text, good, "{from} is not in the text");
-        let error = text::read(&text, Path::new("/x")).unwrap_err().to_string();
+        let error = read(&text, Path::new("/x")).unwrap_err().to_string();
         assert!(error.starts_with("/x/host.toml: line "), "{error}");
         assert!(error.contains(wanted), "{to}\n{error}");
     }
@@ -257,7 +257,7 @@ fn places_come_from_the_environment_and_home_may_be_missing() {
 #[test]
 fn no_damaged_host_toml_makes_it_panic_or_fail_without_a_reason() {
     crate::model::mutated::each("host", |bytes| {
-        if let Err(error) = text::read(&String::from_utf8_lossy(bytes), Path::new("/x")) {
+        if let Err(error) = read(&String::from_utf8_lossy(bytes), Path::new("/x")) {
             assert!(error.to_string().starts_with("/x/host.toml: line "), "{error}");
         }
     });

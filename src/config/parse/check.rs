@@ -12,7 +12,8 @@ use crate::config::check::{
     LogCheck, LogSource, MetricCheck, MetricSource, TcpCheck,
 };
 use crate::config::quantity::show_duration;
-use crate::config::reader::{Item, Table, all, nearest, or, quoted};
+use crate::config::quote::quoted;
+use crate::config::reader::{Item, Table, all, nearest, or};
 use crate::model::{CheckName, RepoPath, ServiceName};
 
 /// The keys that say what is asked, one of them in each check.

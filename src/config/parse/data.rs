@@ -9,7 +9,8 @@ use crate::config::data::{
     ApplySettings, BackRule, BeforeDeploy, DataEngine, DataSource, KeepPoints, Points, Settings,
     UrlSource,
 };
-use crate::config::reader::{Item, Report, Table, all, or, quoted};
+use crate::config::quote::quoted;
+use crate::config::reader::{Item, Report, Table, all, or};
 use crate::model::ServiceName;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

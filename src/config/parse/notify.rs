@@ -12,7 +12,8 @@ use crate::config::notify::{
     Channel, ChannelKind, ChannelUrl, Contact, Links, Mail, MailServer, MailTls, NotifyEvent,
     NotifyLevel, PageSeverity, SecretSource,
 };
-use crate::config::reader::{Item, Table, all, or, quoted};
+use crate::config::quote::quoted;
+use crate::config::reader::{Item, Table, all, or};
 
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 

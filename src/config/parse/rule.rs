@@ -7,7 +7,8 @@ use super::check;
 use crate::config::app::Component;
 use crate::config::check::CheckKind;
 use crate::config::quantity::{duration, show_duration};
-use crate::config::reader::{Item, Placed, Report, Table, all, nearest, or, quoted};
+use crate::config::quote::quoted;
+use crate::config::reader::{Item, Placed, Report, Table, all, nearest, or};
 use crate::config::rule::{Rule, RuleAction, Severity, SymptomProbe, Timeline, When};
 use crate::model::ComponentId;
 

@@ -11,7 +11,8 @@ use crate::config::app::{
     App, Approvals, Build, Deploy, DownWay, Hooks, Layout, Migrate, OutputGlob, PathTemplate,
     Prove, Remote, Retention, Rto, RunSettings, Stable, UpstreamBranch,
 };
-use crate::config::reader::{Item, Placed, Report, Table, all, or, quoted};
+use crate::config::quote::quoted;
+use crate::config::reader::{Item, Placed, Report, Table, all, or};
 use crate::model::{ApprovalLevel, DataName, GroupName, HookMoment, RepoPath};
 
 const MINUTE: Duration = Duration::from_secs(60);

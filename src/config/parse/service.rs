@@ -8,7 +8,8 @@ use toml::de::DeValue;
 
 use super::value;
 use crate::config::app::{EcosystemFile, Manager, Scope, Service};
-use crate::config::reader::{Item, Report, Table, all, nearest, or, quoted};
+use crate::config::quote::quoted;
+use crate::config::reader::{Item, Report, Table, all, nearest, or};
 use crate::model::ServiceName;
 
 /// A service and where each of those it depends on is named.

@@ -8,7 +8,8 @@ use globset::{GlobBuilder, GlobSetBuilder};
 use crate::config::app::{OutputGlob, Patterns};
 use crate::config::check::FilePlace;
 use crate::config::notify::SecretSource;
-use crate::config::reader::{Item, all, quoted};
+use crate::config::quote::quoted;
+use crate::config::reader::{Item, all};
 use crate::model::RepoPath;
 
 /// A path inside the repository. A leading `./` and a trailing `/` mean nothing.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde_json::Value as Json;
 
-use super::{Edit, Kind, Member, Node};
+use super::tree::{Edit, Kind, Member, Node};
 
 /// The document.
 ///

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::Value as Json;
 use toml::de::{DeTable, DeValue};
 
-use super::{Edit, Kind, Member, Node, line_end};
+use super::tree::{Edit, Kind, Member, Node, line_end};
 
 /// The document.
 ///

@@ -6,7 +6,7 @@ use std::ops::Range;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use serde_json::Value as Json;
 
-use super::{Edit, Kind, Member, Node, line_end};
+use super::tree::{Edit, Kind, Member, Node, line_end};
 
 const DEEPEST: usize = 100;
 
