@@ -185,6 +185,16 @@ fn without_a_way_back_it_is_refused_and_what_fails_already_may_lose_its_schema()
 fn a_server_s_database_is_tried_out_on_its_schema_taken_back_and_put_back() {
     let host = TestEnvironment::new();
     let cluster = Cluster::start(&host);
+    // The connection is lost after the server did what it was asked for.
+    let lost = host.path("lost");
+    host.fake_tool(
+        "psql",
+        &format!(
+            "#!/bin/sh\n/usr/bin/psql \"$@\"\ncode=$?\ncase \"$PGDATABASE $*\" in\n\
+             'sh\"op '*end.sql*) if rm {} 2>/dev/null; then exit 2; fi;;\nesac\nexit $code\n",
+            lost.display()
+        ),
+    );
     let app = host.app(Fixture::Plain);
     let data = format!(
         "[data.main]\nengine = \"postgres\"\nurl = {{ env = \"DATABASE_URL\", file = \".env\" }}\n\
@@ -240,6 +250,17 @@ fn a_server_s_database_is_tried_out_on_its_schema_taken_back_and_put_back() {
         host.gitroll(&["back", "--migrate-down", "--yes", "--accept-loss", rows, "-vv"])
     };
     back("2").exit(20).says("3 rows were lost, and 2 are accepted").never_says("hunter2");
+    assert_eq!(tables(), before);
+    s.serves("1.1.0");
+    std::fs::write(&lost, "").expect("it can be written");
+    back("3").exit(20);
+    assert!(!lost.exists(), "the answer was lost");
+    assert_eq!(tables(), before);
+    // Who stops it wants what was there before.
+    let back_3 = ["back", "--migrate-down", "--yes", "--accept-loss", "3"];
+    let stopped = Paused::at(&host, "migrate down after", &back_3);
+    stopped.interrupt();
+    assert_eq!(stopped.go_on().code(), Some(20));
     assert_eq!(tables(), before);
     s.serves("1.1.0");
     back("3").exit(0);

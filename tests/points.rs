@@ -329,3 +329,31 @@ impl Scenario<'_> {
         host.gitroll(&["deploy", &next, "--yes"]).exit(0);
     }
 }
+
+#[test]
+fn a_repository_of_which_a_part_is_lost_is_never_replaced_by_a_new_one() {
+    let host = TestEnvironment::new();
+    with_data(&host, "");
+    host.gitroll(&["point", "create"]).exit(0);
+    let (points, _) = places(&host);
+    let repository = points.join("repository");
+    let config = fs::read(repository.join("config")).expect("it is there");
+    fs::remove_file(repository.join("config")).expect("it is there");
+    let before = files_below(&repository);
+    let refused = host.gitroll(&["point", "create"]);
+    refused.exit(1).says("it has no file `config`").says("it is left as it is");
+    assert_eq!(files_below(&repository), before);
+    fs::write(repository.join("config"), &config).expect("it can be written");
+    host.gitroll(&["point", "verify", "p1", "--restore"]).exit(0);
+
+    // Somebody else's directory.
+    fs::rename(&repository, points.join("away")).expect("it can be renamed");
+    fs::create_dir_all(repository.join("photos")).expect("it can be made");
+    host.gitroll(&["point", "create"]).exit(1).says("holds photos");
+    fs::remove_dir(repository.join("photos")).expect("it is empty");
+    // What a kill left while it was made.
+    fs::create_dir_all(repository.join("data/00")).expect("it can be made");
+    fs::create_dir_all(repository.join("keys")).expect("it can be made");
+    fs::write(repository.join("keys/of-nothing"), "{}").expect("it can be written");
+    host.gitroll(&["point", "create"]).exit(0).says("p2");
+}

@@ -9,7 +9,9 @@
 //! <root>/undone/data/app/…   what had been brought back, where the exchange was undone
 //! ```
 //!
-//! Each function may be interrupted anywhere and called again. Where things are says how far it came.
+//! Each function may be interrupted anywhere and called again. Where things are says how far it came: as long as an
+//! item has its directory below `before`, it is exchanged or about to be; once it is put back, that directory has
+//! another name. In it, `absent` holds a mark for each place where nothing was live before.
 
 use std::fs;
 use std::io;
@@ -87,6 +89,8 @@ struct Place {
     new: PathBuf,
     before: PathBuf,
     undone: PathBuf,
+    /// A mark: nothing was live before.
+    absent: PathBuf,
 }
 
 /// What came of restoring an item beside what is live.
@@ -323,9 +327,7 @@ impl<'a> Bringing<'a> {
             }
         }
         let places = self.places()?;
-        if !self.is_exchanged()? {
-            self.refuse_open(&places)?;
-        }
+        self.refuse_open(&places)?;
         for root in self.roots()? {
             self.begin(&root)?;
         }
@@ -349,7 +351,8 @@ impl<'a> Bringing<'a> {
         if let Declared::Data(source) = self.declared
             && let DataEngine::Postgres { .. } = &source.engine
         {
-            return self.exchange(source)?.back().map_err(failed);
+            self.exchange(source)?.back().map_err(failed)?;
+            return self.end();
         }
         if self.is_exchanged()? {
             if let Declared::Data(DataSource {
@@ -365,6 +368,8 @@ impl<'a> Bringing<'a> {
             for place in self.places()? {
                 place.back()?;
             }
+            pass("swap undone whole", &self.root)?;
+            self.end()?;
         }
         self.discard()
     }
@@ -396,6 +401,24 @@ impl<'a> Bringing<'a> {
     fn begin(&self, root: &Path) -> Result<(), DataError> {
         let before = root.join("before").join(self.inside());
         files::make_private_dir(&before).map_err(DataError::io(&before))
+    }
+
+    /// Durably: it is put back. What is live from here on is nothing that this run brought.
+    fn end(&self) -> Result<(), DataError> {
+        for root in self.roots()? {
+            let before = root.join("before").join(self.inside());
+            if !there(&before) {
+                continue;
+            }
+            // No name of a section has this sign.
+            let mut ended = with(&before, "~back");
+            if there(&ended) {
+                ended = free(&ended);
+            }
+            fs::rename(&before, &ended).map_err(DataError::io(&before))?;
+            sync(&ended)?;
+        }
+        Ok(())
     }
 
     /// `data/app`
@@ -479,7 +502,9 @@ impl<'a> Bringing<'a> {
         }
         let root = self.root_of(&live);
         let of = |which: &str| root.join(which).join(self.inside()).join(at);
-        Ok(Place { new: of("new"), before: of("before"), undone: of("undone"), live, sqlite })
+        let absent = root.join("before").join(self.inside()).join("absent").join(at);
+        let (new, before, undone) = (of("new"), of("before"), of("undone"));
+        Ok(Place { new, before, undone, absent, live, sqlite })
     }
 
     /// What was restored takes over who may use what is live: owner, mode, ACL and label. Files that people put there
@@ -507,7 +532,7 @@ impl<'a> Bringing<'a> {
 
     /// Refuses what a process still has open: it would go on writing to what is set aside.
     fn refuse_open(&self, places: &[Place]) -> Result<(), DataError> {
-        let sqlite = places.iter().filter(|place| place.sqlite);
+        let sqlite = places.iter().filter(|place| place.sqlite && there(&place.new));
         let paths: Vec<PathBuf> = sqlite.flat_map(Place::all_live).collect();
         match open_files::holders(&paths).into_iter().next() {
             None => Ok(()),
@@ -572,6 +597,10 @@ impl Place {
             fs::create_dir_all(above).map_err(DataError::io(above))?;
         }
         pass("swap aside before", &self.live)?;
+        match there(&self.live) || there(&self.before) {
+            true => remove(&self.absent)?,
+            false => self.note_absent()?,
+        }
         self.set_aside(&self.live, &self.before)?;
         // Only now: without the database they would be of no use, and with the new one they would corrupt it.
         for end in BESIDE.iter().filter(|_| self.sqlite) {
@@ -587,39 +616,63 @@ impl Place {
     fn back(&self) -> Result<(), DataError> {
         if there(&self.new) {
             // What is live is what was, or is set aside.
-            if !there(&self.live) && there(&self.before) {
-                for end in BESIDE.iter().filter(|_| self.sqlite) {
-                    move_if_there(&with(&self.before, end), &with(&self.live, end))?;
-                }
-                fs::rename(&self.before, &self.live).map_err(DataError::io(&self.live))?;
+            if there(&self.before) && !self.is_linked_aside() {
+                self.set_undone_aside()?;
+                self.return_before()?;
             }
             return sync(&self.live);
         }
-        let undone = there(&self.undone);
-        if undone && !there(&self.before) {
-            return self.leave_nothing();
+        let absent = there(&self.absent) && !there(&self.before);
+        if !absent && !there(&self.before) {
+            // It was put back already: what is live is not this run's.
+            return Ok(());
         }
-        let above = self.undone.parent().unwrap_or(&self.undone);
-        files::make_private_dir(above).map_err(DataError::io(above))?;
-        if !undone {
-            // First what belongs to it: then its own name says that all of it was moved.
-            for end in BESIDE.iter().filter(|_| self.sqlite) {
-                move_if_there(&with(&self.live, end), &with(&self.undone, end))?;
-            }
-            pass("swap undone before", &self.live)?;
-            self.set_aside(&self.live, &self.undone)?;
-        }
+        pass("swap undone before", &self.live)?;
+        self.set_undone_aside()?;
         pass("swap undone after", &self.live)?;
-        // And last the database itself: with it the rest is there.
-        for end in BESIDE.iter().filter(|_| self.sqlite) {
-            move_if_there(&with(&self.before, end), &with(&self.live, end))?;
-        }
         match there(&self.before) {
-            true => fs::rename(&self.before, &self.live).map_err(DataError::io(&self.live))?,
+            true => self.return_before()?,
             false => self.leave_nothing()?,
         }
         sync(&self.live)?;
-        sync(&self.undone)
+        sync(&self.undone)?;
+        remove(&self.absent)
+    }
+
+    /// Whether what was live was given a second name only: then it was never away, and what is live came of it.
+    fn is_linked_aside(&self) -> bool {
+        let plain = self.before.symlink_metadata().is_ok_and(|found| found.is_file());
+        there(&self.live) && plain && !self.sqlite
+    }
+
+    /// Moves what is live to what was undone, as far as an earlier try did not do so.
+    fn set_undone_aside(&self) -> Result<(), DataError> {
+        if !there(&self.live) {
+            return Ok(());
+        }
+        let above = self.undone.parent().unwrap_or(&self.undone);
+        files::make_private_dir(above).map_err(DataError::io(above))?;
+        // First what belongs to it: then its own name says that all of it was moved.
+        for end in BESIDE.iter().filter(|_| self.sqlite) {
+            move_if_there(&with(&self.live, end), &with(&self.undone, end))?;
+        }
+        self.set_aside(&self.live, &self.undone)
+    }
+
+    /// Makes live again what was live before.
+    fn return_before(&self) -> Result<(), DataError> {
+        // Last the database itself: with it the rest is there.
+        for end in BESIDE.iter().filter(|_| self.sqlite) {
+            move_if_there(&with(&self.before, end), &with(&self.live, end))?;
+        }
+        fs::rename(&self.before, &self.live).map_err(DataError::io(&self.live))
+    }
+
+    /// Durably: nothing is live here, so that what is brought is what goes when it is undone.
+    fn note_absent(&self) -> Result<(), DataError> {
+        let above = self.absent.parent().unwrap_or(&self.absent);
+        files::make_private_dir(above).map_err(DataError::io(above))?;
+        files::write_durably(&self.absent, b"", 0o600).map_err(DataError::io(&self.absent))
     }
 
     /// Where nothing was live before: what was brought back has its own name among what was undone, and no other.
@@ -711,9 +764,13 @@ fn remove(path: &Path) -> Result<(), DataError> {
     removed.map_err(DataError::io(path))
 }
 
+/// Makes the name of what is at a path durable. Where the directory is missing, there is none.
 fn sync(path: &Path) -> Result<(), DataError> {
     let above = path.parent().unwrap_or(path);
-    files::sync_dir(above).map_err(DataError::io(above))
+    match files::sync_dir(above) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        synced => synced.map_err(DataError::io(above)),
+    }
 }
 
 fn pass(what: &str, live: &Path) -> Result<(), DataError> {

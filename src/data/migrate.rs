@@ -57,14 +57,20 @@ pub fn size(host: &Host, source: &DataSource) -> Result<u64, String> {
     }
 }
 
-/// Keeps the database as it is now in `dir`, which belongs to this run. Made anew where one was cut off.
+/// Scripts that failed.
+#[derive(Debug, Clone)]
+pub struct ScriptsFailed {
+    /// Why, as the database said it.
+    pub why: String,
+    /// The database is known to be as it was before them. Otherwise nobody knows what they did.
+    pub undone: bool,
+}
+
+/// Keeps the database as it is now in `dir`, which belongs to this run, in place of an earlier copy.
 ///
 /// # Errors
 /// In words.
 pub fn snapshot(host: &Host, source: &DataSource, dir: &Path) -> Result<(), String> {
-    if has_snapshot(source, dir) {
-        return Ok(());
-    }
     let failed = |error: std::io::Error| format!("{}: {error}", dir.display());
     files::make_private_dir(dir).map_err(failed)?;
     let (name, partial) = (file(source), dir.join("partial"));
@@ -97,29 +103,55 @@ pub fn file(source: &DataSource) -> &'static str {
 /// Runs the scripts, all in one transaction: all of them are done, or nothing is. What that lost.
 ///
 /// # Errors
-/// The first that fails, in words, as the database said it.
+/// The first that fails. What came of a transaction whose end was not seen is looked up in the database.
 pub fn run_scripts(
     host: &Host,
     source: &DataSource,
     scripts: &[DownScript],
     scratch: &Path,
-) -> Result<RowsLost, String> {
+) -> Result<RowsLost, ScriptsFailed> {
+    // Nothing was done yet.
+    let before = |why| ScriptsFailed { why, undone: true };
     match &source.engine {
-        DataEngine::Sqlite { path, .. } => sqlite::run_scripts(&host.plain_path(path)?, scripts),
-        DataEngine::Postgres { url, .. } => {
-            let address = Address::read(host, url)?;
-            address.run_scripts(host, scratch, scripts)
+        DataEngine::Sqlite { path, .. } => {
+            let path = host.plain_path(path).map_err(before)?;
+            let undone = !scripts.iter().any(may_end_transaction);
+            sqlite::run_scripts(&path, scripts).map_err(|why| ScriptsFailed { why, undone })
         }
-        _ => Err(not_migrated(source)),
+        DataEngine::Postgres { url, .. } => {
+            let address = Address::read(host, url).map_err(before)?;
+            address.run_scripts(host, scratch, scripts).map_err(|why| {
+                let known = address.is_rolled_back(host, scratch);
+                let undone = known && !scripts.iter().any(may_end_transaction);
+                ScriptsFailed { why, undone }
+            })
+        }
+        _ => Err(before(not_migrated(source))),
     }
 }
 
-/// Puts the copy of before back in the database. What is there until then is kept in `aside`, a directory.
+/// Whether a script holds a word that could end the transaction it is run in: what it did is not known to be rolled back.
+fn may_end_transaction(script: &DownScript) -> bool {
+    let text = String::from_utf8_lossy(&script.text).to_lowercase();
+    ["commit", "end", "rollback", "abort", "prepare"].iter().any(|word| text.contains(word))
+}
+
+/// Puts the copy of before back in the database. What is there until then is kept in `aside`, a directory. `scratch` is
+/// where the scripts were run.
 ///
 /// # Errors
 /// In words; the database is then as it was before this call.
-pub fn put_back(host: &Host, source: &DataSource, dir: &Path, aside: &Path) -> Result<(), String> {
+pub fn put_back(
+    host: &Host,
+    source: &DataSource,
+    dir: &Path,
+    (aside, scratch): (&Path, &Path),
+) -> Result<(), String> {
     let copy = dir.join(file(source));
+    if let DataEngine::Postgres { url, .. } = &source.engine {
+        // The tool may have outlived the process that started it.
+        Address::read(host, url)?.end_scripts(host, scratch)?;
+    }
     snapshot(host, source, aside)?;
     match &source.engine {
         // Into the file that is there: a rename over a database that somebody has open would corrupt it.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
@@ -12,6 +13,7 @@ use super::schema::{self, AppliedTable, DownScript, TableContents};
 use crate::config::{FilePlace, UrlSource};
 use crate::model::{PostgresFacts, Redactor, RowsLost, dotenv};
 use crate::system::process::Finished;
+use crate::system::signals::Until;
 use crate::system::{files, random, secrets};
 
 /// The address of a database, as its tools read it from their environment.
@@ -180,11 +182,27 @@ impl Address {
         }
     }
 
-    /// What one statement answers, as psql prints it without decoration.
+    /// What one statement of gitroll's own answers, as psql prints it without decoration. No name in it means what
+    /// somebody put into a schema of the database.
     pub(super) fn ask(&self, host: &Host, statement: &str) -> Result<String, String> {
-        let args = ["-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-c", statement];
+        self.answer(host, &["SET search_path = pg_catalog", statement])
+    }
+
+    /// What a query of the team's own answers, with the names of the app: only ever asked as the app's own role.
+    pub(super) fn ask_for_app(&self, host: &Host, query: &str) -> Result<String, String> {
+        self.answer(host, &[query])
+    }
+
+    fn answer(&self, host: &Host, statements: &[&str]) -> Result<String, String> {
+        let mut args = vec!["-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1"];
+        args.extend(statements.iter().flat_map(|statement| ["-c", statement]));
         let finished = self.run(host, "psql", &args)?;
         Ok(String::from_utf8_lossy(&finished.stdout).trim().to_owned())
+    }
+
+    /// Whether another address is of the same role.
+    pub(super) fn is_same_role(&self, other: &Self) -> bool {
+        self.variables.get("PGUSER") == other.variables.get("PGUSER")
     }
 
     /// What the server says of the database.
@@ -232,18 +250,23 @@ impl Address {
         }
     }
 
-    /// Restores a dump into a new database beside the others, asks it, and removes it. What was wrong.
+    /// Restores a dump into a new database beside the others, asks it as the role of `app`, and removes it. What was
+    /// wrong.
     pub(super) fn try_out(
         &self,
         host: &Host,
-        dump: &Path,
-        facts: Option<&PostgresFacts>,
+        app: &Self,
+        (dump, facts): (&Path, Option<&PostgresFacts>),
         verify: &[String],
     ) -> Result<Vec<String>, String> {
         let name = format!("gitroll_verify_{}", random::suffix());
+        let same = self.is_same_role(app);
+        let owner = facts.filter(|_| !same);
+        let owner = owner.map(|facts| format!(" OWNER {}", identifier(&facts.owner)));
+        let owner = owner.unwrap_or_default();
         let template = match facts {
             Some(facts) => format!(
-                " ENCODING {} LC_COLLATE {} LC_CTYPE {}",
+                "{owner} ENCODING {} LC_COLLATE {} LC_CTYPE {}",
                 literal(&facts.encoding),
                 literal(&facts.collate),
                 literal(&facts.ctype)
@@ -252,8 +275,7 @@ impl Address {
         };
         let create = format!("CREATE DATABASE {} TEMPLATE template0{template}", identifier(&name));
         self.ask(host, &create)?;
-        let scratch = self.at(&name);
-        let tried = scratch.restored_faults(host, dump, verify);
+        let tried = self.at(&name).restored_faults(host, dump, (&app.at(&name), same), verify);
         let drop = format!("DROP DATABASE {}", identifier(&name));
         let dropped = self.ask(host, &drop);
         let mut problems = tried;
@@ -263,11 +285,14 @@ impl Address {
         Ok(problems)
     }
 
-    fn restored_faults(&self, host: &Host, dump: &Path, verify: &[String]) -> Vec<String> {
-        let file = dump.to_string_lossy();
-        let args =
-            ["--exit-on-error", "--no-owner", "--no-acl", "-w", "-d", self.database(), &file];
-        if let Err(why) = self.run(host, "pg_restore", &args) {
+    fn restored_faults(
+        &self,
+        host: &Host,
+        dump: &Path,
+        (app, same): (&Self, bool),
+        verify: &[String],
+    ) -> Vec<String> {
+        if let Err(why) = self.restore_into(host, dump, same) {
             return vec![why];
         }
         let mut problems = Vec::new();
@@ -275,7 +300,7 @@ impl Address {
             problems.push(why);
         }
         for query in verify {
-            match self.ask(host, query) {
+            match app.ask_for_app(host, query) {
                 Ok(answer) if is_true(&answer) => {}
                 Ok(_) => problems.push(format!("verify: {query}: the answer is not true")),
                 Err(why) => problems.push(format!("verify: {query}: {why}")),
@@ -283,7 +308,24 @@ impl Address {
         }
         problems
     }
+
+    /// Restores a dump into the database here, which is empty. What the app's role restores is its own; what another one
+    /// restores belongs to whom it belonged: else its functions would be that other role's, with all its rights.
+    fn restore_into(&self, host: &Host, dump: &Path, as_app: bool) -> Result<(), String> {
+        let file = dump.to_string_lossy();
+        let mut args = vec!["--exit-on-error", "-w", "-d", self.database()];
+        if as_app {
+            args.extend(["--no-owner", "--no-acl"]);
+        }
+        args.push(&file);
+        self.run(host, "pg_restore", &args).map(drop)
+    }
 }
+
+/// In the directory that scripts are run in: the process of the server and the transaction, as psql wrote them.
+const TRANSACTION: &str = "transaction";
+/// How long a session of the server has to end.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What takes down-scripts: how long a lock is waited for, where the app should be down.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '30s';";
@@ -310,17 +352,23 @@ impl Address {
         scratch: &Path,
         scripts: &[DownScript],
     ) -> Result<RowsLost, String> {
+        let transaction = scratch.join(TRANSACTION);
         let scratch = scratch.join("psql");
         files::make_private_dir(&scratch)
             .map_err(|error| format!("{}: {error}", scratch.display()))?;
+        forget(&transaction)?;
         let counts = format!(
             "SELECT json_build_object('rows', coalesce(json_object_agg(format('%I.%I', n.nspname, c.relname), \
              (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM %I.%I', n.nspname, c.relname), \
              false, true, '')))[1]::text::bigint), '{{}}'::json)) FROM {OWN_TABLES} \
              AND has_table_privilege(c.oid, 'SELECT');"
         );
-        let begin =
-            format!("{LOCK_TIMEOUT}\nSELECT txid_current() AS gitroll_began \\gset\n{counts}\n");
+        // Written before anything is changed: what came of it can be asked for, whatever becomes of psql.
+        let noted = literal(&transaction.to_string_lossy().replace('\\', "\\\\"));
+        let begin = format!(
+            "{LOCK_TIMEOUT}\nSELECT txid_current() AS gitroll_began \\gset\n\
+             SELECT pg_backend_pid() || ' ' || txid_current() \\g {noted}\n{counts}\n"
+        );
         // Another transaction by now: a script ended the one that it was given.
         let end = format!(
             "SELECT CASE WHEN txid_current() = :gitroll_began THEN 1 END AS gitroll_same \\gset\n\
@@ -367,6 +415,47 @@ impl Address {
         Ok(schema::lost(&before, &after))
     }
 
+    /// Whether the scripts that were run in `scratch` left nothing: their transaction never began, or the server says
+    /// that it was rolled back. A session that still works on it is ended first.
+    pub(super) fn is_rolled_back(&self, host: &Host, scratch: &Path) -> bool {
+        // Who stops a run waits for this answer.
+        let host = &Host { until: Until::Left, ..host.clone() };
+        let Ok(noted) = self.end_noted(host, scratch) else { return false };
+        let Some((_, transaction)) = noted else { return true };
+        let status = self.ask(host, &format!("SELECT txid_status({transaction})"));
+        status.is_ok_and(|status| status == "aborted")
+    }
+
+    /// Ends the session of scripts that were run in `scratch`, if one still works on them.
+    pub(super) fn end_scripts(&self, host: &Host, scratch: &Path) -> Result<(), String> {
+        self.end_noted(host, scratch).map(drop)
+    }
+
+    /// The process of the server and the transaction that are noted in `scratch`; the process is gone.
+    fn end_noted(&self, host: &Host, scratch: &Path) -> Result<Option<(u32, u64)>, String> {
+        let path = scratch.join(TRANSACTION);
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|error| format!("{}: {error}", path.display()))?,
+        };
+        let noted = text.trim().split_once(' ');
+        let noted = noted.and_then(|(pid, id)| Some((pid.parse().ok()?, id.parse().ok()?)));
+        let (pid, id): (u32, u64) =
+            noted.ok_or_else(|| format!("{} is not whole", path.display()))?;
+        let end = format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE pid = {pid} AND datname = current_database() AND application_name = 'gitroll'"
+        );
+        let begun = Instant::now();
+        while self.ask(host, &end)? != "0" {
+            if begun.elapsed() > PATIENCE {
+                return Err(format!("the session {pid} of the server does not end"));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(Some((pid, id)))
+    }
+
     /// Tries scripts out on the schema alone, in a database of its own that is removed again, and counts what they
     /// would take away in the database itself.
     pub(super) fn rehearse(
@@ -380,8 +469,16 @@ impl Address {
         let file = dump.to_string_lossy().into_owned();
         self.run(host, "pg_dump", &["-Fc", "-s", "-w", "-f", &file])?;
         let name = format!("gitroll_try_{}", random::suffix());
-        admin.ask(host, &format!("CREATE DATABASE {} TEMPLATE template0", identifier(&name)))?;
-        let tried = admin.at(&name).tried(host, &file, scratch, scripts);
+        let same = admin.is_same_role(self);
+        let owner = match same {
+            true => String::new(),
+            false => format!(" OWNER {}", identifier(&self.describe(host)?.owner)),
+        };
+        let create = format!("CREATE DATABASE {}{owner} TEMPLATE template0", identifier(&name));
+        admin.ask(host, &create)?;
+        // What a script does it does with the rights of the app, here as there.
+        let restored = admin.at(&name).restore_into(host, &dump, same);
+        let tried = restored.and_then(|()| self.at(&name).tried(host, scratch, scripts));
         let dropped = admin.ask(host, &format!("DROP DATABASE {}", identifier(&name)));
         let (before, after) = tried?;
         dropped.map_err(|why| format!("the database {name} was not removed: {why}"))?;
@@ -421,12 +518,9 @@ impl Address {
     fn tried(
         &self,
         host: &Host,
-        dump: &str,
         scratch: &Path,
         scripts: &[DownScript],
     ) -> Result<(TableColumns, TableColumns), String> {
-        let args = ["--exit-on-error", "--no-owner", "--no-acl", "-w", "-d", self.database(), dump];
-        self.run(host, "pg_restore", &args)?;
         let before = self.columns(host)?;
         self.run_scripts(host, scratch, scripts)?;
         Ok((before, self.columns(host)?))
@@ -490,7 +584,11 @@ impl Address {
         for path in [&wanted, &script, &drops] {
             drop(std::fs::remove_file(path));
         }
-        self.ask(host, "ANALYZE").map(drop)
+        // It is put back, whatever comes of this.
+        if let Err(why) = self.ask(host, "ANALYZE") {
+            tracing::warn!("{why}");
+        }
+        Ok(())
     }
 
     /// What a common tool notes there of the migrations it applied.
@@ -501,11 +599,11 @@ impl Address {
                  WHERE attrelid = to_regclass({}) AND attnum > 0",
                 literal(table)
             );
-            let columns = self.ask(host, &columns)?;
+            let columns = self.ask_for_app(host, &columns)?;
             if columns.is_empty() || columns.split(' ').any(|name| name == schema::ONE_ROW) {
                 continue;
             }
-            let listed = self.ask(host, query)?.lines().map(str::to_owned).collect();
+            let listed = self.ask_for_app(host, query)?.lines().map(str::to_owned).collect();
             return Ok(Some(AppliedTable { table: table.to_owned(), listed }));
         }
         Ok(None)
@@ -526,6 +624,15 @@ pub(super) fn list(host: &Host, dump: &Path) -> Result<String, String> {
             let line = said.lines().map(str::trim).find(|line| !line.is_empty());
             Err(line.map_or(problem, secrets::masked))
         }
+    }
+}
+
+fn forget(path: &Path) -> Result<(), String> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("{}: {error}", path.display()))
+        }
+        _ => Ok(()),
     }
 }
 

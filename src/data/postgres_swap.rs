@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::place::Host;
 use super::postgres::{Address, identifier, is_true, literal};
 use crate::config::{DataEngine, DataSource};
-use crate::model::PostgresFacts;
+use crate::model::{Digest, PostgresFacts};
 use crate::system::failpoint;
 use crate::system::text::plural;
 
@@ -25,6 +25,7 @@ const LONGEST: usize = 63;
 #[derive(Debug, Clone)]
 pub(super) struct Exchange<'a> {
     host: &'a Host,
+    app: Address,
     admin: Address,
     /// A database that this is not about: one cannot rename what one is connected to.
     elsewhere: Address,
@@ -65,11 +66,11 @@ pub(super) fn exchange<'a>(
     let live = app.database().to_owned();
     let admin = match admin_url {
         Some(admin) => Address::read(host, admin)?.at(&live),
-        None => app,
+        None => app.clone(),
     };
     let elsewhere = if live == "postgres" { "template1" } else { "postgres" };
     let elsewhere = admin.at(elsewhere);
-    Ok(Exchange { host, admin, elsewhere, live, mark: mark.to_owned() })
+    Ok(Exchange { host, app, admin, elsewhere, live, mark: mark.to_owned() })
 }
 
 impl Exchange<'_> {
@@ -86,14 +87,8 @@ impl Exchange<'_> {
         self.named("undone")
     }
 
-    /// `app_before_20261130_k3f9`, of a long name its beginning.
     fn named(&self, which: &str) -> String {
-        let end = format!("_{which}_{}", self.mark);
-        let mut most = LONGEST.saturating_sub(end.len()).min(self.live.len());
-        while !self.live.is_char_boundary(most) {
-            most -= 1;
-        }
-        format!("{}{end}", &self.live[..most])
+        named(&self.live, which, &self.mark)
     }
 
     fn ask(&self, statement: &str) -> Result<String, String> {
@@ -103,6 +98,69 @@ impl Exchange<'_> {
     fn exists(&self, name: &str) -> Result<bool, String> {
         let query = format!("SELECT count(*) FROM pg_database WHERE datname = {}", literal(name));
         Ok(self.ask(&query)? != "0")
+    }
+
+    /// Renames databases, all of them or none, with nobody in them. `done` looks whether that happened: an answer may
+    /// be lost on its way.
+    fn rename(
+        &self,
+        names: &[&str],
+        statement: &str,
+        done: impl Fn() -> Result<bool, String>,
+    ) -> Result<(), String> {
+        let begun = Instant::now();
+        loop {
+            self.empty(names, begun)?;
+            let Err(why) = self.ask(statement) else { return Ok(()) };
+            if done()? {
+                return Ok(());
+            }
+            // One that was about to begin as the others were ended.
+            if begun.elapsed() > PATIENCE || self.end_sessions(names)? == 0 {
+                return Err(why);
+            }
+        }
+    }
+
+    /// Ends all sessions of databases, and waits until there are none.
+    fn empty(&self, names: &[&str], begun: Instant) -> Result<(), String> {
+        loop {
+            let left = self.end_sessions(names)?;
+            if left == 0 {
+                return Ok(());
+            }
+            if begun.elapsed() > PATIENCE {
+                let (left, names) = (plural(left, "session"), names.join(", "));
+                let most = PATIENCE.as_secs();
+                return Err(format!("{left} of {names} did not end within {most} s"));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// How many sessions there were.
+    fn end_sessions(&self, names: &[&str]) -> Result<usize, String> {
+        let names: Vec<String> = names.iter().map(|name| literal(name)).collect();
+        let answer = self.ask(&format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname IN ({})",
+            names.join(", ")
+        ))?;
+        answer.parse().map_err(|_| "psql answered oddly: no number of sessions".to_owned())
+    }
+
+    /// Lets sessions into each of these databases that is there.
+    fn open(&self, names: &[&str]) -> Result<(), String> {
+        for name in names {
+            if self.exists(name)? {
+                self.allow(name, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn allow(&self, name: &str, whether: bool) -> Result<(), String> {
+        let name = identifier(name);
+        self.ask(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {whether}")).map(drop)
     }
 
     /// Why this could not be exchanged, found while everything runs: rights that are missing, and what stays with the
@@ -182,17 +240,22 @@ impl Exchange<'_> {
         let file = dump.to_string_lossy();
         at.run(self.host, "pg_restore", &["--exit-on-error", "-w", "-d", &new, &file])?;
         at.ask(self.host, "ANALYZE")?;
+        for statement in carried(&new, &around) {
+            self.ask(&statement)?;
+        }
+        // What is in it may be anybody's: it is asked with the rights of the app, and no others.
+        let app = self.app.at(&new);
         for query in verify {
-            let answer =
-                at.ask(self.host, query).map_err(|why| format!("verify: {query}: {why}"))?;
+            let answer = app
+                .ask_for_app(self.host, query)
+                .map_err(|why| format!("verify: {query}: {why}"))?;
             if !is_true(&answer) {
                 return Err(format!("verify: {query}: the answer is not true"));
             }
         }
-        for statement in carried(&new, &around) {
-            self.ask(&statement)?;
-        }
-        Ok(())
+        let limit =
+            format!("ALTER DATABASE {} CONNECTION LIMIT {}", identifier(&new), around.limit);
+        self.ask(&limit).map(drop)
     }
 
     /// What surrounds the live database; where there is none, what the point says of it.
@@ -237,94 +300,88 @@ impl Exchange<'_> {
         query: &str,
         since: Timestamp,
     ) -> (Result<u64, String>, Result<u64, String>) {
-        let count = |database: &str| rows_at(self.host, &self.admin.at(database), query, since);
+        let count = |database: &str| rows_at(self.host, &self.app.at(database), query, since);
         (count(&self.live), count(&self.new_name()))
     }
 
     /// Exchanges the two by name, in one transaction.
     pub(super) fn swap(&self) -> Result<(), String> {
         let (new, before) = (self.new_name(), self.before());
-        if !self.exists(&new)? {
-            return self.open(&self.live);
+        if self.exists(&new)? {
+            let exchanged = self.exchange_for(&new, &before);
+            // Whatever came of it: nobody is barred from what is live.
+            let opened = self.open(&[&self.live, &before]);
+            return exchanged.and(opened);
         }
+        if !self.exists(&self.live)? {
+            return Err(format!("there is no database {}, and none that was restored", self.live));
+        }
+        self.open(&[&self.live, &before])
+    }
+
+    fn exchange_for(&self, new: &str, before: &str) -> Result<(), String> {
         let there = self.exists(&self.live)?;
         if there {
-            self.close(&self.live)?;
+            self.allow(&self.live, false)?;
         }
         pass("swap aside before")?;
-        let aside = rename(&self.live, &before);
+        let aside = rename(&self.live, before);
         let aside = if there { aside.as_str() } else { "" };
-        let exchanged = self.ask(&format!("{aside}{}", rename(&new, &self.live)));
-        if let Err(why) = exchanged {
-            self.open(&self.live)?;
-            return Err(why);
-        }
-        pass("swap in place")?;
-        self.open(&self.live)?;
-        if there { self.open(&before) } else { Ok(()) }
+        let statement = format!("{aside}{}", rename(new, &self.live));
+        self.rename(&[&self.live, new], &statement, || Ok(!self.exists(new)?))?;
+        pass("swap in place")
     }
 
     /// Puts back what was live. What had been brought back is kept under a name of its own.
     pub(super) fn back(&self) -> Result<(), String> {
         let (before, undone) = (self.before(), self.undone());
         if self.exists(&before)? {
-            let there = self.exists(&self.live)?;
-            if there {
-                self.close(&self.live)?;
-            }
-            pass("swap undone before")?;
-            let aside = rename(&self.live, &undone);
-            let aside = if there { aside.as_str() } else { "" };
-            self.ask(&format!("{aside}{}", rename(&before, &self.live)))?;
-            pass("swap undone after")?;
-            if there {
-                self.open(&undone)?;
-            }
+            let returned = self.return_before(&before, &undone);
+            let opened = self.open(&[&self.live, &undone]);
+            returned.and(opened)?;
         }
         self.discard()?;
-        if self.exists(&self.live)? { self.open(&self.live) } else { Ok(()) }
+        self.open(&[&self.live])
+    }
+
+    fn return_before(&self, before: &str, undone: &str) -> Result<(), String> {
+        let there = self.exists(&self.live)?;
+        if there {
+            self.allow(&self.live, false)?;
+        }
+        pass("swap undone before")?;
+        let aside = rename(&self.live, undone);
+        let aside = if there { aside.as_str() } else { "" };
+        let statement = format!("{aside}{}", rename(before, &self.live));
+        self.rename(&[&self.live, before], &statement, || Ok(!self.exists(before)?))?;
+        pass("swap undone after")
     }
 
     /// Removes what was restored and never was live.
     pub(super) fn discard(&self) -> Result<(), String> {
         let new = self.new_name();
+        if !self.exists(&new)? {
+            return Ok(());
+        }
+        // A tool that outlived the process which started it may still write to it.
+        self.allow(&new, false)?;
+        self.empty(&[&new], Instant::now())?;
         self.ask(&format!("DROP DATABASE IF EXISTS {}", identifier(&new))).map(drop)
     }
+}
 
-    /// Bars new sessions and ends those there are.
-    fn close(&self, name: &str) -> Result<(), String> {
-        self.ask(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", identifier(name)))?;
-        let end = format!(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = {}",
-            literal(name)
-        );
-        let begun = Instant::now();
-        loop {
-            let left = match self.ask(&end) {
-                Ok(left) => left,
-                Err(why) => {
-                    self.open(name)?;
-                    return Err(why);
-                }
-            };
-            if left == "0" {
-                return Ok(());
-            }
-            if begun.elapsed() > PATIENCE {
-                self.open(name)?;
-                let left = plural(left.parse().unwrap_or(1), "session");
-                return Err(format!(
-                    "{left} of {name} did not end within {} s",
-                    PATIENCE.as_secs()
-                ));
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
+/// `app_before_20261130_k3f9`; of a long name its beginning, and what tells it from others that begin so.
+fn named(live: &str, which: &str, mark: &str) -> String {
+    let mut end = format!("_{which}_{mark}");
+    if live.len() + end.len() > LONGEST {
+        let digest: String = Digest::of(live.as_bytes()).hex().chars().take(8).collect();
+        end = format!("_{digest}{end}");
     }
-
-    fn open(&self, name: &str) -> Result<(), String> {
-        self.ask(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", identifier(name))).map(drop)
+    let mut most = LONGEST.saturating_sub(end.len()).min(live.len());
+    while !live.is_char_boundary(most) {
+        most -= 1;
     }
+    format!("{}{end}", &live[..most])
 }
 
 /// The rows that a query counts at an address.
@@ -334,7 +391,7 @@ pub(super) fn rows_at(
     query: &str,
     since: Timestamp,
 ) -> Result<u64, String> {
-    let answer = address.ask(host, &with_since(query, since))?;
+    let answer = address.ask_for_app(host, &with_since(query, since))?;
     answer.parse().map_err(|_| format!("{query}: the answer is not a number"))
 }
 
@@ -370,15 +427,13 @@ fn create(new: &str, around: &Around) -> String {
     let tablespace = around.tablespace.as_ref();
     let tablespace = tablespace.map(|name| format!(" TABLESPACE {}", identifier(name)));
     format!(
-        "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}{icu}{} \
-         CONNECTION LIMIT {}",
+        "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}{icu}{}",
         identifier(new),
         identifier(&around.owner),
         literal(&around.encoding),
         literal(&around.collate),
         literal(&around.ctype),
-        tablespace.unwrap_or_default(),
-        around.limit
+        tablespace.unwrap_or_default()
     )
 }
 
@@ -433,6 +488,15 @@ fn pass(what: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn databases_with_long_names_that_begin_alike_never_get_the_same_name() {
+        let live = |end: char| format!("{}{end}", "ä".repeat(24));
+        let names = ['a', 'b'].map(|end| named(&live(end), "before", "20261130_k3f9"));
+        assert_ne!(names[0], names[1]);
+        assert!(names.iter().all(|name| name.len() <= LONGEST && name.ends_with("20261130_k3f9")));
+        assert_eq!(named("shop", "new", "20261130_k3f9"), "shop_new_20261130_k3f9");
+    }
 
     #[test]
     fn since_is_a_moment_and_a_cast_is_none() {

@@ -179,12 +179,13 @@ impl PointStore {
     }
 
     fn make(&self, lock: File) -> Result<Writing, DataError> {
+        let dir = self.repository();
+        self.refuse_what_it_holds()?;
         let key = match Key::read(&self.password_file) {
             Err(DataError::PasswordMissing { .. }) => Key::make(&self.password_file)?,
             found => found?,
         };
-        // A kill while it was made leaves no `config`, and what else is there is of no use.
-        let dir = self.repository();
+        // A kill while it was made leaves empty directories and a key of nothing.
         match std::fs::remove_dir_all(&dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(DataError::io(&dir)(error));
@@ -200,6 +201,43 @@ impl PointStore {
         let repository = made.map_err(|error| self.told(&error))?;
         files::sync_file_system(&dir).map_err(DataError::io(&dir))?;
         Ok(Writing { store: self.clone(), repository, _lock: lock })
+    }
+
+    /// A repository without its `config` may be one of which a file was lost, or somebody else's directory. What a kill
+    /// left while it was made holds no file but a key.
+    fn refuse_what_it_holds(&self) -> Result<(), DataError> {
+        const PARTS: [&str; 5] = ["data", "index", "keys", "locks", "snapshots"];
+        let dir = self.repository();
+        let refused = |what: String| {
+            let problem = format!(
+                "it has no file `config`, and holds {what}: it is left as it is; restore `config` from a copy, or \
+                 rename the directory, and the next point begins a new repository"
+            );
+            Err(DataError::Repository { dir: dir.clone(), problem })
+        };
+        match dir.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(DataError::io(&dir)(error)),
+            Ok(found) if !found.is_dir() => return refused("no directory".to_owned()),
+            Ok(_) => {}
+        }
+        let mut left = vec![PathBuf::new()];
+        while let Some(below) = left.pop() {
+            let place = dir.join(&below);
+            for entry in std::fs::read_dir(&place).map_err(DataError::io(&place))? {
+                let entry = entry.map_err(DataError::io(&place))?;
+                let name = below.join(entry.file_name());
+                let kind = entry.file_type().map_err(DataError::io(&place))?;
+                let part = name.iter().next().and_then(|part| part.to_str()).unwrap_or_default();
+                let own_key = part == "keys" && kind.is_file() && self.password_file.exists();
+                if kind.is_dir() && PARTS.contains(&part) {
+                    left.push(name);
+                } else if !own_key {
+                    return refused(name.display().to_string());
+                }
+            }
+        }
+        Ok(())
     }
 
     fn open(&self, lock: File) -> Result<Writing, DataError> {

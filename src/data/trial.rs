@@ -83,10 +83,12 @@ fn ask(item: &PointItem, host: &Host, config: &Config, restored: &Path, result: 
                 ));
                 return;
             };
-            let address = Address::read(host, admin_url.as_ref().unwrap_or(url));
-            let tried = address
-                .and_then(|address| address.try_out(host, &dump, item.postgres.as_ref(), verify));
-            match tried {
+            let tried = || {
+                let app = Address::read(host, url)?;
+                let admin = Address::read(host, admin_url.as_ref().unwrap_or(url))?;
+                admin.try_out(host, &app, (&dump, item.postgres.as_ref()), verify)
+            };
+            match tried() {
                 Ok(problems) => problems.into_iter().for_each(problem),
                 Err(why) => problem(why),
             }

@@ -240,6 +240,13 @@ fn unpacked_copy(site: &Site, run: &Run, item: &ItemBack) -> Result<PathBuf, Ste
     Ok(into.join(place))
 }
 
+/// Whether an exchange of data or settings was announced.
+pub(super) fn began_swap(run: &Run) -> bool {
+    let steps = run.plan.steps.iter().enumerate();
+    let mut swaps = steps.filter(|(_, step)| matches!(step, Step::Swap { .. }));
+    swaps.any(|(number, _)| began(run, number))
+}
+
 /// Whether a step was announced.
 fn began(run: &Run, number: usize) -> bool {
     let announced = |entry: &Entry| matches!(entry, Entry::Intent { step, .. } if *step == number);

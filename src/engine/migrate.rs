@@ -14,6 +14,7 @@ use crate::model::{Down, MigrateStep, MigrationEvidence, RowsLost, Step, TableLo
 use crate::site::Site;
 use crate::system::files;
 use crate::system::git::ObjectKind;
+use crate::system::signals::Until;
 
 /// The most bytes that a script may have.
 const MOST_SCRIPT: u64 = 64 << 20;
@@ -31,15 +32,19 @@ pub(super) fn down(
     config: &Config,
     step: &MigrateStep,
 ) -> Result<Vec<String>, StepError> {
-    let host = host(site, config);
+    let host = host(site, config, Until::Stopped);
     let dir = dir(site, run);
     files::make_private_dir(&dir).map_err(|source| StepError::Io { path: dir.clone(), source })?;
     let source = source(config, step)?;
+    let (began, before) = (dir.join(BEGAN), dir.join("before"));
     if let Some(source) = source {
-        put_back_in(&host, source, &dir)?;
-        migrate::snapshot(&host, source, &dir.join("before")).map_err(StepError::Migration)?;
+        let interrupted = began.exists();
+        put_back_in(&Host { until: Until::Left, ..host.clone() }, source, &dir)?;
+        // One that was made before an interruption lacks what was written since.
+        if !interrupted || !migrate::has_snapshot(source, &before) {
+            migrate::snapshot(&host, source, &before).map_err(StepError::Migration)?;
+        }
     }
-    let began = dir.join(BEGAN);
     files::write_durably(&began, b"", 0o600)
         .map_err(|source| StepError::Io { path: began.clone(), source })?;
     let mut output = Vec::new();
@@ -57,12 +62,11 @@ pub(super) fn down(
                 }
                 lost = with_columns(counted, &step.loses);
             }
-            Err(why) => {
-                // Else it must have been rolled back as a whole.
-                if !scripts.iter().any(may_end_transaction) {
+            Err(failed) => {
+                if failed.undone {
                     remove(&began)?;
                 }
-                return Err(StepError::Migration(why));
+                return Err(StepError::Migration(failed.why));
             }
         }
     } else {
@@ -82,6 +86,11 @@ pub(super) fn down(
     Ok(output)
 }
 
+/// Whether anything of the database may have been changed and is not put back.
+pub(super) fn began(site: &Site, run: &Run) -> bool {
+    dir(site, run).join(BEGAN).exists()
+}
+
 /// Puts the database back as it was before the run, if anything of it may have been changed.
 ///
 /// # Errors
@@ -90,7 +99,8 @@ pub(super) fn restore(site: &Site, run: &Run, config: &Config) -> Result<(), Ste
     let Some(step) = run.plan.migrates() else { return Ok(()) };
     let dir = dir(site, run);
     match source(config, step)? {
-        Some(source) => put_back_in(&host(site, config), source, &dir),
+        // Who stops a run wants exactly this: it goes to its end.
+        Some(source) => put_back_in(&host(site, config, Until::Left), source, &dir),
         None if dir.join(BEGAN).exists() => Err(StepError::Migration(format!(
             "what the command did to the database is not undone: [migrate] names no data; {} has the \
              migrations, which have to be run again",
@@ -132,7 +142,7 @@ fn put_back_in(host: &Host, source: &DataSource, dir: &Path) -> Result<(), StepE
     }
     let aside = (1..).map(|number| dir.join(format!("aside-{number}"))).find(|dir| !dir.exists());
     let aside = aside.unwrap_or_else(|| dir.join("aside"));
-    migrate::put_back(host, source, &before, &aside).map_err(|why| {
+    migrate::put_back(host, source, &before, (&aside, dir)).map_err(|why| {
         StepError::Migration(format!(
             "the database {} was not restored: {why}; as it was before, it is kept in {}",
             source.name,
@@ -164,12 +174,6 @@ fn with_columns(mut counted: RowsLost, planned: &RowsLost) -> RowsLost {
     counted
 }
 
-/// Whether a script holds a word that could end the transaction it is run in: what it did is not known to be rolled back.
-fn may_end_transaction(script: &DownScript) -> bool {
-    let text = String::from_utf8_lossy(&script.text).to_lowercase();
-    ["commit", "end", "rollback", "abort", "prepare"].iter().any(|word| text.contains(word))
-}
-
 /// The scripts, as git has them.
 fn scripts(site: &Site, step: &MigrateStep) -> Result<Vec<DownScript>, StepError> {
     let mut scripts = Vec::new();
@@ -192,8 +196,8 @@ fn no_database(step: &MigrateStep) -> StepError {
     StepError::Migration(format!("[data.{name}] is not in the configuration"))
 }
 
-fn host(site: &Site, config: &Config) -> Host {
-    Host::of(&site.binding, site.top(), config.points.max_time)
+fn host(site: &Site, config: &Config, until: Until) -> Host {
+    Host { until, ..Host::of(&site.binding, site.top(), config.points.max_time) }
 }
 
 fn dir(site: &Site, run: &Run) -> PathBuf {

@@ -19,7 +19,7 @@ use crate::model::{
 use crate::service::{self, Between, ServiceError};
 use crate::site::{Site, strays, variables};
 use crate::system::git::{Head, RefEdit};
-use crate::system::procs::Ticks;
+use crate::system::procs::{ProcessId, Ticks};
 use crate::system::signals::Until;
 
 /// The paths of a commit, sorted.
@@ -63,15 +63,23 @@ pub(super) fn perform(
         }
         Step::Quiesce { service } => {
             stop(site, config, service.as_str(), &plan.from, &run.id)?;
+            wait_until_down(site, run, config, service.as_str())?;
             Ok(Effect::default())
         }
         Step::Migrate(step) => {
+            still_down(site, run, config)?;
             let output = migrate::down(site, run, run.configs()?.1, step)?;
             Ok(Effect { output, ..Effect::default() })
         }
-        Step::Copy => data::copy(site, run, before(run)?, narrator),
+        Step::Copy => {
+            still_down(site, run, config)?;
+            data::copy(site, run, before(run)?, narrator)
+        }
         Step::Restore { section, name } => data::restore(site, run, before(run)?, (*section, name)),
-        Step::Swap { section, name } => data::swap(site, run, before(run)?, (*section, name)),
+        Step::Swap { section, name } => {
+            still_down(site, run, config)?;
+            data::swap(site, run, before(run)?, (*section, name))
+        }
         Step::Apply { name } => data::apply(site, before(run)?, name),
         Step::Activate => {
             as_built(site, plan)?;
@@ -241,6 +249,10 @@ fn restore_files(site: &Site, run: &Run, config: &Config) -> Result<Vec<RepoPath
     for step in &run.plan.steps {
         if let Step::Quiesce { service } = step {
             stop(site, config, service.as_str(), &run.plan.to, &run.id)?;
+            // Nothing but a command of the team's own leaves that open. Where no data was touched, none is put back.
+            if migrate::began(site, run) || data::began_swap(run) {
+                wait_until_down(site, run, config, service.as_str())?;
+            }
         }
     }
     migrate::restore(site, run, config)?;
@@ -497,6 +509,52 @@ fn stop(
     let host = site.host(served, run.as_str());
     service::stop(&host, named(config, name)?)
         .map_err(|source| StepError::Service { service: name.to_owned(), source })
+}
+
+/// Waits until no process of a service runs: a command of the team's own may come to its end before what it stops does.
+fn wait_until_down(site: &Site, run: &Run, config: &Config, name: &str) -> Result<(), StepError> {
+    let host = site.host(&run.plan.from, run.id.as_str());
+    let service = named(config, name)?;
+    let failed = |source| StepError::Service { service: name.to_owned(), source };
+    let begun = Instant::now();
+    while is_running(&host, service).map_err(failed)? {
+        if begun.elapsed() >= DOWN_WITHIN || Until::Left.reached() {
+            return Err(failed(not_down(service, "was stopped, and is still running")));
+        }
+        std::thread::sleep(BETWEEN_QUESTIONS);
+    }
+    Ok(())
+}
+
+/// How long a service has to be gone after its manager says that it stopped it.
+const DOWN_WITHIN: Duration = Duration::from_secs(5);
+
+/// Refuses to continue where a service that the run stopped runs again: it would write meanwhile.
+fn still_down(site: &Site, run: &Run, config: &Config) -> Result<(), StepError> {
+    let host = site.host(&run.plan.from, run.id.as_str());
+    for step in &run.plan.steps {
+        let Step::Quiesce { service } = step else { continue };
+        let failed = |source| StepError::Service { service: service.to_string(), source };
+        let service = named(config, service.as_str())?;
+        if is_running(&host, service).map_err(failed)? {
+            return Err(failed(not_down(service, "was stopped, and something started it again")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether any process of a service runs, as far as its manager tells.
+fn is_running(host: &service::Host<'_>, service: &Service) -> Result<bool, ServiceError> {
+    match service::observe(host, service) {
+        Ok(state) => Ok(state.up || state.processes.iter().any(ProcessId::alive)),
+        Err(ServiceError::Unknown { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn not_down(service: &Service, problem: &str) -> ServiceError {
+    let command = format!("stop {}", service.name);
+    ServiceError::Failed { command, problem: problem.to_owned() }
 }
 
 /// Stops a service of before that the target has no more. One that its manager has forgotten does not run.

@@ -238,3 +238,50 @@ fn a_step_that_fails_leaves_everything_as_it_was() {
     s.serves("1.0.0");
     assert_eq!(orders(&host), "tea,coffee");
 }
+
+#[test]
+fn killed_on_its_way_back_as_well_it_never_takes_away_what_is_live() {
+    let host = TestEnvironment::new();
+    let s = two_versions(&host, "[run]\nwatchdog = \"off\"\n");
+    let armed = |command: &[&str], place: &str| {
+        let mut command = host.gitroll_command(command);
+        command.env("GITROLL_FAIL_AT", format!("{place}=kill"));
+        let answer = Answer::of(command, std::time::Duration::from_secs(60));
+        assert_eq!(answer.code, None, "{place}: {}", answer.transcript());
+    };
+    let back = ["back", "--level", "full", "--yes", "--accept-loss", "app=1h"];
+    let is_as_before = |places: (&str, &str)| {
+        host.gitroll(&["abort", "--yes"]).exit(0);
+        s.serves("1.1.0");
+        assert_eq!(orders(&host), "tea,coffee,milk", "{places:?}");
+        assert_eq!(s.app.read(".env"), "TOKEN=of-today\nMORE=1\n", "{places:?}");
+    };
+    for places in [
+        // About to be exchanged; the database away and nothing in its place; both exchanged.
+        ("swap aside before", "restore tree after"),
+        ("swap aside after", "restore tree after"),
+        ("swap in place#2", "swap undone whole"),
+        ("swap in place#2", "restore tree after"),
+    ] {
+        armed(&back, places.0);
+        armed(&["abort", "--yes"], places.1);
+        is_as_before(places);
+    }
+    // The machine came up in between, and the app made itself a new database.
+    armed(&back, "swap aside after");
+    sql(&host, "CREATE TABLE orders (id INTEGER PRIMARY KEY, what TEXT)");
+    is_as_before(("swap aside after", "made anew"));
+    // Where nothing was live, nothing is live again.
+    fs::remove_file(s.app.dir.join(".env")).expect("it is there");
+    let settings = ["settings", "back", "env", "--to", "p1", "--yes"];
+    for place in ["swap undone after", "restore tree after"] {
+        armed(&settings, "swap in place");
+        assert!(s.app.has(".env"));
+        armed(&["abort", "--yes"], place);
+        host.gitroll(&["abort", "--yes"]).exit(0);
+        assert!(!s.app.has(".env"), "{place}");
+    }
+    s.app.write(".env", "TOKEN=made-since\n");
+    host.gitroll(&settings).exit(0);
+    assert_eq!(s.app.read(".env"), "TOKEN=of-the-day-before\n");
+}

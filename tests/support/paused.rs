@@ -36,6 +36,12 @@ impl Paused {
         self.child.wait().expect("it ends");
     }
 
+    /// Asks it to stop, as Ctrl-C does.
+    pub fn interrupt(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
+    }
+
     /// Lets it go on to its end.
     pub fn go_on(mut self) -> ExitStatus {
         fs::write(&self.go, "").expect("the host's directory is writable");
