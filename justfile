@@ -38,6 +38,10 @@ snapshots:
 bench:
     cargo bench --locked --bench verbs
 
+# what is released, into target/dist: a tarball, a .deb, an npm package, checksums
+dist:
+    nice -n 15 templates/packaging/dist
+
 # API documentation, including private items
 docs:
     cargo doc --locked --no-deps --document-private-items --open

@@ -61,7 +61,7 @@ use std::panic;
 use std::process::ExitCode;
 
 /// Runs `main`; a panic becomes exit code 70 and a request for a report.
-pub fn start(main: fn() -> cli::Exit) -> ExitCode {
+pub fn start(main: impl FnOnce() -> cli::Exit + panic::UnwindSafe) -> ExitCode {
     // Until the host's own is known: never the caller's.
     system::umask::set(system::umask::USUAL);
     // Where this fails, such a limit ends gitroll as it ends any program, and the run is finished afterwards.

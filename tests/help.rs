@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const VERBS: [&str; 37] = [
+const VERBS: [&str; 39] = [
     "init",
     "deploy",
     "promote",
@@ -40,6 +40,8 @@ const VERBS: [&str; 37] = [
     "demo",
     "config",
     "notify",
+    "completions",
+    "help",
 ];
 
 /// No help text is wider, so that it can be read in any terminal and quoted in any page.

@@ -37,6 +37,7 @@ mod held_files;
 mod help;
 mod host_apps;
 mod hostile;
+mod install;
 mod interrupted_ends;
 mod killed_acts;
 mod leftovers;

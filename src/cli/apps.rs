@@ -137,6 +137,20 @@ pub(super) fn elsewhere() -> Vec<(String, String)> {
         .collect()
 }
 
+/// The apps of this host, as `--app` takes them, each with its checkout.
+pub(super) fn names() -> Vec<(String, String)> {
+    let all: Vec<Binding> = bound().into_iter().filter_map(|one| one.binding.ok()).collect();
+    let named = |binding: &Binding| {
+        let alone = all.iter().filter(|other| other.app == binding.app).count() == 1;
+        let name = match alone {
+            true => binding.app.to_string(),
+            false => format!("{}/{}", binding.app, binding.environment),
+        };
+        (name, binding.path.display().to_string())
+    };
+    all.iter().map(named).collect()
+}
+
 /// The checkout of the app that a person named: `shop`, or `shop/staging` where a host has several.
 ///
 /// # Errors

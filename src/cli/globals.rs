@@ -17,6 +17,9 @@ pub struct Globals {
     /// Print the result as one JSON document on stdout
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(super) json: bool,
+    /// Print progress as JSON on stdout, a line for each event; the result is the last line
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub(super) json_lines: bool,
     /// Print no progress on stderr; errors are still printed
     #[arg(long, short, global = true, help_heading = EVERYWHERE)]
     pub(super) quiet: bool,

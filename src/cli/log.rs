@@ -4,37 +4,116 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, civil};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, Status};
 use super::globals::Globals;
 use super::reader::Reader;
+use crate::config;
 use crate::engine::{self, Attempt};
 use crate::ledger::{self, Entry};
-use crate::model::{Digest, Event, Evidence, Oid, Outcome, Person, Record, RunId, Served};
+use crate::model::{
+    ComponentId, Digest, Event, Evidence, Oid, Outcome, Person, Record, RunId, Seq, Served,
+};
 use crate::system::clock;
-use crate::ui::{Style, Table, Ui, clock_word, duration, escape};
+use crate::ui::{JSON_VERSION, Style, Table, Ui, clock_word, duration, escape};
 
 /// List the records, newest first
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll log -n 4              the four newest
-  gitroll log --writer web-2    another host's records, as fetched
-  gitroll log --json            all fields of the records
+  gitroll log -n 4                       the four newest
+  gitroll log --since 7d --event back    the rollbacks of a week
+  gitroll log --component QW-001         what was done to a component
+  gitroll log --writer web-2             another host's records, as fetched
+  gitroll log --follow --json-lines      each new record as a line of JSON
+  gitroll log --json                     all fields of the records
 
 SERVES is in parentheses if the command did not change what serves.")]
 pub struct LogArgs {
-    /// Number of records
-    #[arg(short, value_name = "COUNT", default_value_t = 20)]
-    n: usize,
+    /// Number of records [default: 20, with --since all]
+    #[arg(short, value_name = "COUNT")]
+    n: Option<usize>,
+    /// Show records since then: 24h, 7d, 2026-11-30, '2026-11-30 14:00', or a time of RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<Timestamp>,
+    /// Show only these events; several allowed
+    #[arg(
+        long,
+        value_name = "EVENT",
+        value_parser = PossibleValuesParser::new(Event::names()),
+        hide_possible_values = true
+    )]
+    event: Vec<String>,
+    /// Show only records about these components; several allowed
+    #[arg(long, value_name = "ID")]
+    component: Vec<ComponentId>,
+    /// Continue with each new record, until you press Ctrl-C
+    #[arg(short, long)]
+    follow: bool,
     /// Show another writer's records
     #[arg(long, value_name = "NAME")]
     writer: Option<String>,
     /// Show another environment's records
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
+}
+
+impl LogArgs {
+    /// Whether a record is asked for.
+    fn shows(&self, entry: &Entry) -> bool {
+        let record = &entry.record;
+        let event = self.event.is_empty() || self.event.iter().any(|e| e == record.event.as_str());
+        let component = self.component.is_empty()
+            || self.component.iter().any(|id| record.components.contains(id));
+        event && component && self.since.is_none_or(|since| entry.tagger.time >= since)
+    }
+
+    /// As [`Self::shows`]. A run without a record changed nothing, so it is about no component.
+    fn shows_attempt(&self, attempt: &Attempt) -> bool {
+        let act = attempt.run.plan.event.as_str();
+        self.component.is_empty()
+            && (self.event.is_empty() || self.event.iter().any(|event| event == act))
+            && self.since.is_none_or(|since| attempt.at >= since)
+    }
+
+    fn most(&self) -> usize {
+        const USUAL: usize = 20;
+        self.n.unwrap_or(if self.since.is_some() { usize::MAX } else { USUAL })
+    }
+}
+
+/// A moment: so long ago, a day or a time of the local calendar, or an exact time.
+fn since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(back) = config::duration(text) {
+        let back = SignedDuration::try_from(back).map_err(|error| error.to_string())?;
+        return clock::now().checked_sub(back).map_err(|error| error.to_string());
+    }
+    let local = |text: &str| {
+        let time: civil::DateTime = text.parse().ok()?;
+        Some(time.to_zoned(TimeZone::system()).ok()?.timestamp())
+    };
+    let exact = || text.parse().ok();
+    exact().or_else(|| local(text)).ok_or_else(|| {
+        "neither a duration like 7d, nor a day like 2026-11-30, nor a time".to_owned()
+    })
+}
+
+/// A line of JSON, with `--follow --json-lines`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum RecordEvent {
+    /// A record.
+    Record {
+        /// Version of the answers, as in them.
+        gitroll: u32,
+        #[serde(flatten)]
+        line: Box<LogLine>,
+    },
 }
 
 /// The answer of `log`: records, the newest first.
@@ -121,21 +200,68 @@ pub struct LogLine {
 /// # Errors
 /// When the chain cannot be read.
 pub fn run(globals: &Globals, ui: &Ui, args: &LogArgs) -> Result<Exit, Failure> {
+    if args.follow && ui.json && !ui.lines {
+        return Err(Failure::new(Status::Usage, "--follow does not end, so it has no JSON answer")
+            .next("gitroll log --follow --json-lines", "a line of JSON for each record"));
+    }
     let reader = Reader::open(globals, ui, args.environment.as_deref())?;
     let chain = reader.chain(args.writer.as_deref())?;
-    let lines: Vec<LogLine> =
-        chain.entries.iter().rev().take(args.n).map(|entry| line(&reader, entry)).collect();
-    let mut lines = lines;
+    let asked = chain.entries.iter().rev().filter(|entry| args.shows(entry)).take(args.most());
+    let mut lines: Vec<LogLine> = asked.map(|entry| line(&reader, entry)).collect();
+    if args.follow {
+        lines.reverse();
+        let last = chain.entries.last().map(|entry| entry.record.seq);
+        return follow(globals, ui, args, (lines, last));
+    }
     let own = args.writer.is_none();
-    let attempts = reader.attempts.iter().filter(|_| own).take(args.n).map(AttemptLine::of);
-    let mut attempts: Vec<AttemptLine> = attempts.collect();
-    newest(args.n, &mut lines, &mut attempts);
+    let attempts = reader.attempts.iter().filter(|one| own && args.shows_attempt(one));
+    let mut attempts: Vec<AttemptLine> = attempts.take(args.most()).map(AttemptLine::of).collect();
+    newest(args.most(), &mut lines, &mut attempts);
     for text in table(&lines, &attempts, &ui.out).lines(&ui.out) {
         ui.line(&text);
     }
     let answer = LogAnswer { verified: reader.binding.is_some(), records: lines, attempts };
     ui.document("log", 0, &answer);
     Ok(Exit::Done)
+}
+
+/// Shows the first lines, then each record that comes, the newest last, until nobody reads on.
+fn follow(
+    globals: &Globals,
+    ui: &Ui,
+    args: &LogArgs,
+    (mut lines, mut last): (Vec<LogLine>, Option<Seq>),
+) -> Result<Exit, Failure> {
+    const LOOK: Duration = Duration::from_millis(500);
+    // What it warns of was told when it was opened first.
+    let quiet = Ui { quiet: true, ..ui.clone() };
+    let mut begun = false;
+    loop {
+        if ui.lines {
+            for line in lines.drain(..) {
+                if !ui.event(&RecordEvent::Record { gitroll: JSON_VERSION, line: Box::new(line) }) {
+                    return Ok(Exit::Done);
+                }
+            }
+        } else {
+            let shown = table(&lines, &[], &ui.out).lines(&ui.out);
+            for text in shown.iter().skip(usize::from(begun)) {
+                if !ui.line_of_stream(text) {
+                    return Ok(Exit::Done);
+                }
+            }
+            lines.clear();
+        }
+        begun = true;
+        std::thread::sleep(LOOK);
+        let reader = Reader::open(globals, &quiet, args.environment.as_deref())?;
+        let chain = reader.chain(args.writer.as_deref())?;
+        let new = chain.entries.iter().rev().take_while(|entry| Some(entry.record.seq) > last);
+        let mut new: Vec<&Entry> = new.collect();
+        new.reverse();
+        last = new.last().map(|entry| entry.record.seq).or(last);
+        lines.extend(new.into_iter().filter(|entry| args.shows(entry)).map(|e| line(&reader, e)));
+    }
 }
 
 /// Leaves the newest of both together. What the chain alone holds is left in its own order, whatever the clock said.
@@ -322,4 +448,20 @@ fn why(line: &LogLine, style: &Style) -> String {
         None => text,
     };
     cut(&text, width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_typed_in_several_ways() {
+        assert_eq!(since("2026-11-30T14:00:00Z").unwrap().to_string(), "2026-11-30T14:00:00Z");
+        let local = |text: &str| since(text).unwrap().to_zoned(TimeZone::system()).datetime();
+        assert_eq!(local("2026-11-30").to_string(), "2026-11-30T00:00:00");
+        assert_eq!(local("2026-11-30 14:05").to_string(), "2026-11-30T14:05:00");
+        let day = clock::now().duration_since(since("24h").unwrap());
+        assert!((86_399..86_402).contains(&day.as_secs()), "{day:?}");
+        assert!(since("last week").unwrap_err().contains("nor a day"));
+    }
 }

@@ -8,6 +8,7 @@ mod apps;
 mod back;
 mod caller;
 mod check;
+mod completions;
 mod component;
 mod config;
 mod demo;
@@ -22,6 +23,7 @@ mod failure;
 mod flags;
 mod fsck;
 mod globals;
+mod help;
 mod hooks;
 mod init;
 mod keep;
@@ -54,6 +56,7 @@ pub use exit::Exit;
 pub use failure::Failure;
 use failure::Status;
 use globals::Globals;
+pub use help::Topic;
 use session::Session;
 
 use clap::error::{ContextKind, ContextValue};
@@ -70,6 +73,8 @@ use crate::ui::Ui;
 #[command(
     name = "gitroll",
     version,
+    long_version = env!("GITROLL_LONG_VERSION"),
+    disable_help_subcommand = true,
     max_term_width = 100,
     after_help = "Examples:
   gitroll init                 set up this checkout, once
@@ -80,6 +85,7 @@ use crate::ui::Ui;
   gitroll flags off QW-001     switch off only its feature flag
   gitroll advise               choose one of these by the rules in gitroll.toml
   gitroll demo                 watch all of this in a temporary app
+  gitroll help exit-codes      read what to do about an exit code; gitroll help lists more
 
 Exit codes:
    0  done; after a change: the intended version was observed serving
@@ -140,6 +146,10 @@ enum Verb {
     Demo(demo::DemoArgs),
     Config(config::ConfigArgs),
     Notify(notify::NotifyArgs),
+    Completions(completions::CompletionsArgs),
+    Help(help::HelpArgs),
+    #[command(hide = true)]
+    Man(help::ManArgs),
     #[command(hide = true)]
     Tell(notify::TellArgs),
     #[command(hide = true)]
@@ -190,6 +200,9 @@ impl Verb {
             Verb::Eject(_) => "eject",
             Verb::Demo(_) => "demo",
             Verb::Config(_) => "config",
+            Verb::Completions(_) => "completions",
+            Verb::Help(_) => "help",
+            Verb::Man(_) => "man",
             Verb::Keep(_) => "keep",
             Verb::Notify(_) => "notify",
             Verb::Tell(_) => "tell",
@@ -210,6 +223,8 @@ impl Verb {
             | Verb::Check(_)
             | Verb::Doctor(_)
             | Verb::Config(_)
+            | Verb::Completions(_)
+            | Verb::Help(_)
             | Verb::Advise(_) => true,
             Verb::Deploy(args) => args.plan,
             Verb::Back(args) => args.plan,
@@ -238,6 +253,7 @@ impl Verb {
             | Verb::Abort(_)
             | Verb::Demo(_)
             | Verb::Hook(_)
+            | Verb::Man(_)
             | Verb::Keep(_)
             | Verb::Tell(_)
             | Verb::Watchdog(_) => false,
@@ -245,15 +261,20 @@ impl Verb {
     }
 }
 
-/// Reads the arguments, runs the verb, prints what it came to.
-pub fn main() -> Exit {
+/// Reads the arguments, runs the verb, prints what it came to. `topics` are the pages that `help` shows.
+pub fn main(topics: &'static [Topic]) -> Exit {
+    help::know(topics, command);
+    if let Some(exit) = completions::answer(command) {
+        return exit;
+    }
     let parsed = command().try_get_matches().and_then(|found| Cli::from_arg_matches(&found));
     let mut cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return wrongly_asked(&error),
     };
     crate::ui::trace(cli.globals.verbose);
-    let mut ui = Ui::new(cli.globals.json, cli.globals.quiet);
+    let lines = cli.globals.json_lines;
+    let mut ui = Ui { lines, ..Ui::new(cli.globals.json || lines, cli.globals.quiet) };
     ui.takes = cfg!(debug_assertions).then_some(is_taken);
     let name = cli.verb.as_ref().map_or("apps", Verb::name);
     let ended = match apps::look_up(&mut cli.globals) {
@@ -356,6 +377,9 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Verb::Eject(args) => eject::run(globals, ui, args),
         Verb::Demo(args) => demo::run(globals, ui, args),
         Verb::Config(args) => config::run(globals, ui, args),
+        Verb::Completions(args) => completions::run(ui, args),
+        Verb::Help(args) => help::run(ui, args),
+        Verb::Man(args) => help::write_man_pages(ui, args),
         Verb::Keep(args) => keep::run(globals, ui, args),
         Verb::Notify(args) => notify::run(globals, ui, args),
         Verb::Tell(args) => notify::send(globals, ui, args),
@@ -377,8 +401,8 @@ fn answered(exit: Exit, verb: Option<&Verb>, ui: &Ui) -> Exit {
 }
 
 /// The verbs by what they are for, as `--help` lists them.
-const GROUPS: [(&str, &[&str]); 8] = [
-    ("Set up", &["init", "doctor", "hooks", "config", "notify", "demo", "eject"]),
+const GROUPS: [(&str, &[&str]); 9] = [
+    ("Set up", &["init", "doctor", "hooks", "config", "notify", "eject"]),
     ("Deploy", &["deploy", "promote", "demote"]),
     ("Roll back", &["back", "component", "flags", "advise"]),
     ("Look", &["status", "log", "logs", "show", "targets", "diff", "check", "report", "stats"]),
@@ -386,6 +410,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ("Data", &["migrate", "point", "settings"]),
     ("Runs and services", &["resume", "abort", "service", "saved"]),
     ("Records and hosts", &["sync", "trust", "fsck"]),
+    ("Learn", &["help", "demo", "completions"]),
 ];
 
 /// The command line, its verbs in groups.
@@ -399,7 +424,7 @@ fn command() -> clap::Command {
     for (title, group) in GROUPS {
         verbs.push_str(&format!("{title}:\n"));
         for verb in group {
-            verbs.push_str(&format!("  {verb:<10} {}\n", folded(&about(verb), 13, 80)));
+            verbs.push_str(&format!("  {verb:<11} {}\n", folded(&about(verb), 14, 80)));
         }
         verbs.push('\n');
     }
@@ -456,7 +481,9 @@ fn wrongly_asked(error: &clap::Error) -> Exit {
         return Exit::Done;
     }
     let typed: Vec<String> = std::env::args().skip(1).take_while(|word| word != "--").collect();
-    let ui = Ui::new(typed.iter().any(|word| word == "--json"), false);
+    let has = |option: &str| typed.iter().any(|word| word == option);
+    let lines = has("--json-lines");
+    let ui = Ui { lines, ..Ui::new(lines || has("--json"), false) };
     let command = command();
     let verb = typed.iter().find(|word| command.find_subcommand(word).is_some());
     let failure = match (expected_verb(error), verb) {

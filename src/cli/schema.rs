@@ -3,8 +3,9 @@
 use schemars::{Schema, schema_for};
 
 use super::{
-    advise, apps, check, component, config, demo, doctor, eject, failure, flags, hooks, init, log,
-    mark, point, promote, saved, service, settings, show, status, targets,
+    advise, apps, caller, check, completions, component, config, demo, doctor, eject, failure,
+    flags, help, hooks, init, log, mark, point, promote, saved, service, settings, show, status,
+    targets,
 };
 use crate::act::outcome::ChangeAnswer;
 use crate::act::ramp::RampAnswer;
@@ -37,6 +38,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("change", schema_for!(ChangeAnswer)),
         ("approve", schema_for!(crate::act::approvals::ApproveAnswer)),
         ("check", schema_for!(check::CheckAnswer)),
+        ("completions", schema_for!(completions::CompletionsAnswer)),
         ("components", schema_for!(component::ComponentsAnswer)),
         ("config", schema_for!(config::ConfigAnswer)),
         ("demo", schema_for!(demo::DemoAnswer)),
@@ -47,15 +49,18 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("error", schema_for!(failure::Failure)),
         ("evidence", schema_for!(Evidence)),
         ("flags", schema_for!(flags::FlagsAnswer)),
+        ("help", schema_for!(help::HelpAnswer)),
         ("hooks", schema_for!(hooks::HooksAnswer)),
         ("init", schema_for!(init::InitAnswer)),
         ("log", schema_for!(log::LogAnswer)),
+        ("log-line", schema_for!(log::RecordEvent)),
         ("logs", schema_for!(crate::act::logs::LogsAnswer)),
         ("migrate", schema_for!(crate::act::migrate::MigrateStatus)),
         ("notify", schema_for!(crate::act::notify::NotifyAnswer)),
         ("notify-message", schema_for!(crate::tell::Message)),
         ("plan", schema_for!(Plan)),
         ("point", schema_for!(point::PointAnswer)),
+        ("progress", schema_for!(caller::ProgressEvent)),
         ("promote", schema_for!(promote::PromoteAnswer)),
         ("ramp", schema_for!(RampAnswer)),
         ("report", schema_for!(crate::report::incident::Report)),

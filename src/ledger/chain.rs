@@ -141,6 +141,21 @@ pub(super) fn newest(git: &Git, head: &Oid, writer: &WriterId) -> Result<Entry, 
     Ok(entry(git, &git.commit(head)?, writer)?.0)
 }
 
+/// The records of a chain from its head down, as far as they can be read, none checked against the one above it.
+pub(super) fn newest_down(
+    git: &Git,
+    head: &Oid,
+    writer: &WriterId,
+) -> impl Iterator<Item = Record> {
+    let mut next = Some(head.clone());
+    std::iter::from_fn(move || {
+        let commit = git.commit(&next.take()?).ok()?;
+        let record = entry(git, &commit, writer).ok()?.0.record.clone();
+        next = commit.parents.first().filter(|_| record.seq != Seq::FIRST).cloned();
+        Some(record)
+    })
+}
+
 fn entry(git: &Git, commit: &Commit, writer: &WriterId) -> Result<(Entry, Vec<u8>), LedgerError> {
     let name = || format!("record of {writer} at {}", commit.id.short());
     let broken =

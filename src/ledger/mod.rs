@@ -44,7 +44,7 @@ pub use seen::restore_chains;
 pub use tags::{create_tag, verify_tag};
 #[cfg(test)]
 pub use verify::read;
-pub use verify::read_unverified;
+pub use verify::{newest_unverified, read_unverified};
 
 #[cfg(test)]
 mod tests;

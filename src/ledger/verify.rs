@@ -16,7 +16,7 @@ use super::key;
 use super::signing;
 use super::trust::{EXPIRED, Trust, Validity};
 use crate::config::Binding;
-use crate::model::{Digest, EnvironmentName, Oid, Seq, WriterId};
+use crate::model::{Digest, EnvironmentName, Oid, Record, Seq, WriterId};
 use crate::system::git::{Git, Ref};
 
 /// Verifying is waiting for programs; more of them at once than this does not help.
@@ -93,6 +93,24 @@ pub fn read_unverified(git: &Git, environment: &EnvironmentName) -> Result<Ledge
         }
     }
     Ok(ledger)
+}
+
+/// The newest records of one writer, of all where none is named, the newest first; nothing is verified or checked
+/// against what is below it. For what only shows them; nothing may be decided by it.
+pub fn newest_unverified(
+    git: &Git,
+    environment: &EnvironmentName,
+    writer: Option<&WriterId>,
+    most: usize,
+) -> Vec<Record> {
+    let mut found = Vec::new();
+    for Ref { name, id } in git.refs(&chain_prefix(environment)).unwrap_or_default() {
+        let Ok(of) = writer_of(environment, &name) else { continue };
+        if writer.is_none_or(|writer| *writer == of) {
+            found.extend(chain::newest_down(git, &id, &of).take(most));
+        }
+    }
+    found
 }
 
 pub(super) struct Reader<'a> {

@@ -212,6 +212,11 @@ impl Event {
         (Event::Trust, "trust"),
     ];
 
+    /// Every event that this version knows, as trailers spell them.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::KNOWN.iter().map(|(_, name)| *name)
+    }
+
     /// The event as the trailer spells it.
     pub fn as_str(&self) -> &str {
         match self {

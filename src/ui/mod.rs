@@ -11,6 +11,6 @@ pub use crate::system::text::{ago, clock_word, duration, escape, plural, span};
 pub use ask::select;
 pub use ask::{AskError, can_ask, choose, confirm, input, question};
 pub use live::Live;
-pub use output::{Address, Ui, confess, lost_answer, trace};
+pub use output::{Address, JSON_VERSION, Ui, confess, lost_answer, trace};
 pub use style::Style;
 pub use table::Table;

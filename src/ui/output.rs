@@ -16,6 +16,8 @@ use crate::system::secrets;
 pub struct Ui {
     /// The answer is one JSON document on stdout.
     pub json: bool,
+    /// The answer is the last of several lines of JSON; those before it are events.
+    pub lines: bool,
     /// No narration.
     pub quiet: bool,
     /// Signs and colours for stdout.
@@ -42,6 +44,7 @@ impl Ui {
     pub fn new(json: bool, quiet: bool) -> Self {
         Self {
             json,
+            lines: false,
             quiet,
             out: Style::detect(io::stdout().is_terminal()).fitting(&Term::stdout()),
             err: Style::detect(io::stderr().is_terminal()).fitting(&Term::stderr()),
@@ -76,6 +79,14 @@ impl Ui {
         let read = written.is_ok();
         note_loss(written);
         read
+    }
+
+    /// Prints one event as a line of JSON, where that was asked for. Whether anyone reads on.
+    pub fn event(&self, event: &impl Serialize) -> bool {
+        match serde_json::to_string(event) {
+            Ok(line) if self.lines => self.line_of_stream(&line),
+            _ => true,
+        }
     }
 
     /// Prints bytes of the answer as they are.
@@ -116,7 +127,11 @@ impl Ui {
     pub fn print_document(&self, exit: u8) {
         if let Some(mut document) = self.take_document() {
             document["exit"] = exit.into();
-            note_loss(writeln!(io::stdout(), "{document:#}"));
+            note_loss(if self.lines {
+                writeln!(io::stdout(), "{document}")
+            } else {
+                writeln!(io::stdout(), "{document:#}")
+            });
         }
     }
 
