@@ -42,6 +42,14 @@ bench:
 dist:
     nice -n 15 templates/packaging/dist
 
+# install the packages into a bare Debian and run the first hour there (as root; needs debootstrap and a Debian mirror)
+packages: dist
+    templates/packaging/try-packages
+
+# the documentation as a book, into target/book (needs mdbook)
+book:
+    mdbook build docs
+
 # API documentation, including private items
 docs:
     cargo doc --locked --no-deps --document-private-items --open

@@ -1,5 +1,6 @@
 //! The demo, as somebody sees it who has only just cloned the project.
 
+use std::fs;
 use std::time::Duration;
 
 use crate::support::*;
@@ -30,6 +31,32 @@ fn the_demo_tells_its_story_and_leaves_nothing() {
     }
     assert_eq!(left_in(&host), Vec::<String>::new());
     assert_eq!(running_below(&host), Vec::<String>::new());
+
+    // The README shows the end of it: some lines less, and the figures of another run.
+    let mut told = demo.stdout.lines().map(without_figures);
+    let readme = fs::read_to_string(project().join("README.md")).expect("it is there");
+    let (_, recorded) = readme.split_once("## A bad night, recorded").expect("it has a recording");
+    let recorded = recorded.split("```").nth(1).expect("the recording is code");
+    for line in recorded.lines().filter(|line| !line.is_empty()) {
+        let wanted = without_figures(line);
+        assert!(told.any(|line| line == wanted), "the demo does not print this here: {line}");
+    }
+}
+
+/// A line of output without what differs from run to run: ids, ports, times, and how far words are apart.
+fn without_figures(line: &str) -> String {
+    let plain = |word: &str| -> Option<String> {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let commit = bare.len() == 7 && bare.chars().all(|c| c.is_ascii_hexdigit());
+        match bare {
+            "s" | "ms" => None,
+            "yesterday" => Some("today".to_owned()),
+            _ if bare.starts_with("v1.") => Some(word.to_owned()),
+            _ if commit || bare.contains(|c: char| c.is_ascii_digit()) => Some("#".to_owned()),
+            _ => Some(word.to_owned()),
+        }
+    };
+    line.split_whitespace().filter_map(plain).collect::<Vec<_>>().join(" ")
 }
 
 #[test]

@@ -285,7 +285,7 @@ fn a_part_that_fails_is_traced_to_the_deployment_that_brought_it_and_the_target_
     let plan = host.gitroll(&["back", "--to", "v1.0.0-stable", "--plan"]);
     plan.stderr_has("1 migration crossed, schema is not rolled back: 0042_orders");
     plan.stderr_has("v1.0.0-stable never served on this schema");
-    plan.stderr_has("gitroll back --migrate-down takes back 0042_orders");
+    plan.stderr_has("gitroll back --migrate-down reverts 0042_orders");
     let back = type_in(&s, &next[1]);
     back.exit(0);
     s.serves("1.0.0");

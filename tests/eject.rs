@@ -26,7 +26,7 @@ fn the_branch_that_is_at_what_serves_is_taken_and_the_service_goes_on() {
     assert_eq!(s.app.try_git(&["symbolic-ref", "-q", "HEAD"]).code, Some(1), "HEAD is detached");
     let before = s.app.state();
     let plan = host.gitroll(&["eject", "--plan"]);
-    plan.exit(0).stdout_has("HEAD goes on main").stdout_has(&format!("pid {pid}"));
+    plan.exit(0).stdout_has("HEAD moves to main").stdout_has(&format!("pid {pid}"));
     plan.stdout_has("nothing restarts it now").stdout_has("host.toml");
     before.assert_same(&s.app.state());
     host.gitroll(&["eject"]).exit(2).stderr_has("--yes");
@@ -176,7 +176,7 @@ fn what_a_kill_left_half_done_is_finished_by_the_same_command() {
     let pid = s.app.pid_served();
     // Killed after the branch was made.
     s.app.git(&["branch", "gitroll-ejected", "HEAD"]);
-    host.gitroll(&["eject", "--plan"]).exit(0).stdout_has("HEAD goes on gitroll-ejected");
+    host.gitroll(&["eject", "--plan"]).exit(0).stdout_has("HEAD moves to gitroll-ejected");
     // Killed after HEAD was put on it and most of the state was gone.
     s.app.git(&["symbolic-ref", "HEAD", "refs/heads/gitroll-ejected"]);
     for dir in ["runs", "cache", "store"] {

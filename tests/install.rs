@@ -125,10 +125,11 @@ fn every_shell_has_a_script_that_it_can_read() {
     host.fake_tool("gitroll", &format!("#!/bin/sh\nexec '{GITROLL}' \"$@\"\n"));
     for (shell, check) in [
         ("bash", "bash -n script"),
-        ("zsh", "zsh -n script"),
+        ("zsh", "zsh -n script && grep -qx '#compdef gitroll git-roll' script"),
         (
             "fish",
-            "fish --no-execute script && fish -c 'source script; complete -C \"gitroll ba\"' | grep -q '^back'",
+            "fish --no-execute script && fish -c 'source script; complete -C \"gitroll ba\"; complete -C \"git-roll ba\"' | \
+             grep -c '^back' | grep -qx 2",
         ),
         ("nushell", "true"),
     ] {
@@ -177,6 +178,7 @@ fn the_pages_are_in_the_program() {
         "field-cases",
         "performance",
         "testing",
+        "README",
         "SUMMARY",
     ];
     let pages = ["docs", "docs/guides"].into_iter().flat_map(|dir| {
@@ -329,7 +331,9 @@ fn the_packages_install_without_a_network() {
         "share/bash-completion/completions/gitroll",
         "share/bash-completion/completions/git-roll",
         "share/zsh/vendor-completions/_gitroll",
+        "share/zsh/vendor-completions/_git-roll",
         "share/fish/vendor_completions.d/gitroll.fish",
+        "share/fish/vendor_completions.d/git-roll.fish",
         "share/nushell/vendor/autoload/gitroll.nu",
         "share/gitroll/gitroll.schema.json",
         "share/doc/gitroll/copyright",

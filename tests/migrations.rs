@@ -89,7 +89,7 @@ fn a_migration_is_counted_taken_back_with_the_code_and_put_back_if_what_serves_n
     down.exit(20).says("schema");
     assert_eq!(sqlite(&host, ".dump"), before);
     s.serves("1.1.0");
-    assert_eq!(last_record(&host)["evidence"].get("migration"), None, "nothing was taken back");
+    assert_eq!(last_record(&host)["evidence"].get("migration"), None, "nothing was reverted");
 
     let back = host.gitroll(&["back", "--migrate-down", "--yes", "--accept-loss", "2"]);
     back.exit(0).says("migrated 0042_orders down, loses 2 rows");
@@ -153,7 +153,7 @@ fn without_a_way_back_it_is_refused_and_what_fails_already_may_lose_its_schema()
     s.app.commit_version("1.2.0", Behaviour::Good);
     host.gitroll(&["deploy", "--yes"]).exit(0).says("no way back for 0043_more");
     let refused = host.gitroll(&["migrate", "down", "--to", "v1.0.0-stable", "--yes"]);
-    refused.exit(10).says("no script that takes back 0043_more").says("gitroll point list");
+    refused.exit(10).says("no script that reverts 0043_more").says("gitroll point list");
     // A script that would end the transaction fails in a copy already.
     s.app.write(
         "migrations/rollback/0043_rollback.sql",

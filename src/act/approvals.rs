@@ -352,7 +352,7 @@ fn missing(request: &OpenRequest, judged: &Judged, expired: bool, published: boo
     let which = if published { short(request) } else { "'gitroll-request:…'".to_owned() };
     failure
         .next(format!("gitroll approve {which}"), format!("on the machine of {roles}{left}"))
-        .next(SAME_COMMAND, "goes on once it is approved")
+        .next(SAME_COMMAND, "continues once it is approved")
         .next(format!("{SAME_COMMAND} --approval LINE"), "where gitroll approve printed a line")
 }
 

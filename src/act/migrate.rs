@@ -147,7 +147,7 @@ pub fn down(caller: &Caller, request: &DownRequest) -> Result<ChangeOutcome, Fai
     let name = facts.names.served(&session.site.git, &state, None)?;
     let Some(step) = step(&session, &facts, &known, &state, request.accepted)? else {
         let found =
-            vec![format!("no migration of {} has to be taken back for {name}", facts.serving)];
+            vec![format!("no migration of {} has to be reverted for {name}", facts.serving)];
         let serving = (&facts.serving, &facts.serving);
         let outcome = ChangeOutcome::nothing_to_do("migrate", "nothing-to-do", serving, found);
         return Ok(caller.ended(outcome));
@@ -306,7 +306,7 @@ fn step(
         step.loses = rehearsed(session, facts, known, &step)?;
     } else {
         as_committed(session, facts, newest)?;
-        step.loses = RowsLost::unknown("a command takes them back");
+        step.loses = RowsLost::unknown("a command reverts them");
     }
     step.most_rows = match accepted {
         AcceptedRows::Most(most) => Some(most),
@@ -321,12 +321,12 @@ fn no_way_back(migrate: &Migrate, commit: &Oid, missing: &[String]) -> Failure {
     let names = missing.join(", ");
     let what = match &migrate.down {
         None => format!("no way back is declared for {names}"),
-        Some(_) => format!("{} has no script that takes back {names}", commit.short()),
+        Some(_) => format!("{} has no script that reverts {names}", commit.short()),
     };
     let failure = Failure::refused(what).nothing_changed();
     let failure = match &migrate.down {
         None => {
-            failure.next("down in [migrate] of gitroll.toml", "says how migrations are taken back")
+            failure.next("down in [migrate] of gitroll.toml", "says how migrations are reverted")
         }
         Some(down) => failure.detail(format!("[migrate] down  {}", declared(down))),
     };

@@ -21,7 +21,7 @@ use crate::ui::{Table, Ui, escape};
 /// How long one app may take to say how it is: a service that hangs must not hide the others.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The answer of `gitroll` where no checkout is in sight.
+/// The answer of `gitroll` outside any checkout.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct AppsAnswer {
     /// Every app that is bound on this host, as far as this user may know.

@@ -56,7 +56,7 @@ pub struct BackArgs {
     /// Undo the last `back`, `component` or flag change, and lift its verdict and hold
     #[arg(long)]
     undo: bool,
-    /// Take back the migrations that the target does not have, in the same run
+    /// Revert the migrations that the target does not have, in the same run
     #[arg(long, conflicts_with_all = ["undo", "emergency", "cascade"])]
     migrate_down: bool,
     /// Accept a loss instead of typing a name: app=41m if the point of that data is at most this old; with
@@ -98,7 +98,7 @@ enum LevelArg {
 enum Accepted {
     /// Of data that goes back to a point.
     Age(AcceptedLoss),
-    /// Of migrations that are taken back.
+    /// Of migrations that are reverted.
     Rows(AcceptedRows),
 }
 

@@ -88,21 +88,34 @@ _git_roll() {
 }
 "#;
 
-/// zsh reads the script when the first word is completed: that word has to be completed, too.
-const AT_ONCE_IN_ZSH: &str = r#"compdef _clap_dynamic_completer_gitroll git-roll
-if [ "$funcstack[1]" = "_gitroll" ]; then
+/// `git roll` in zsh: git's own completion calls `_git-roll`, which may be this file under that name. zsh reads a file
+/// when the first word is completed: that word has to be completed, too.
+const GIT_ROLL_IN_ZSH: &str = r#"compdef _clap_dynamic_completer_gitroll git-roll
+_git-roll() {
     _clap_dynamic_completer_gitroll "$@"
-fi
+}
+case "$funcstack[1]" in
+_gitroll | _git-roll) _clap_dynamic_completer_gitroll "$@" ;;
+esac
 "#;
+
+/// The first line for zsh, which says for which programs the file is read.
+const ONE_NAME_IN_ZSH: &[u8] = b"#compdef gitroll\n";
+
+/// `git roll` in fish: git's own completion asks for that of `git-roll`.
+const GIT_ROLL_IN_FISH: &str = "complete --command git-roll --wraps gitroll\n";
 
 fn register(shell: Shell, script: &mut Vec<u8>) -> io::Result<()> {
     let (completer, more): (&dyn EnvCompleter, &str) = match shell {
         Shell::Bash => (&Bash, GIT_ROLL_IN_BASH),
-        Shell::Zsh => (&Zsh, AT_ONCE_IN_ZSH),
-        Shell::Fish => (&Fish, ""),
+        Shell::Zsh => (&Zsh, GIT_ROLL_IN_ZSH),
+        Shell::Fish => (&Fish, GIT_ROLL_IN_FISH),
         Shell::Nushell => (&Nushell, ""),
     };
     completer.write_registration(ASKED_BY, "gitroll", "gitroll", "gitroll", script)?;
+    if let Some(rest) = script.strip_prefix(ONE_NAME_IN_ZSH) {
+        *script = [b"#compdef gitroll git-roll\n", rest].concat();
+    }
     script.extend_from_slice(more.as_bytes());
     Ok(())
 }
@@ -129,8 +142,9 @@ impl EnvCompleter for Nushell {
     ) -> io::Result<()> {
         let text = r#"let completer_before_BIN = $env.config.completions.external.completer?
 $env.config.completions.external.completer = {|spans: list<string>|
-    if ($spans | first) in ["BIN" "git-roll"] {
-        with-env { VAR: "nushell" } { ^COMPLETER -- ...$spans } | from json
+    let words = if ($spans | take 2) == ["git" "roll"] { $spans | skip 1 } else { $spans }
+    if ($words | first) in ["BIN" "git-roll" "roll"] {
+        with-env { VAR: "nushell" } { ^COMPLETER -- ...$words } | from json
     } else if $completer_before_BIN != null {
         do $completer_before_BIN $spans
     }
@@ -310,7 +324,7 @@ fn candidate(value: &str, what: &str) -> CompletionCandidate {
     CompletionCandidate::new(value).help(Some(escape(what).into()))
 }
 
-/// The repository that the words on the command line name, as they stand: nothing is changed, no other user is become,
+/// The repository that the words on the command line name: nothing is changed, no other user is become,
 /// and where nothing can be read nothing is offered.
 fn here() -> Option<Git> {
     let words: Vec<OsString> = std::env::args_os().collect();

@@ -42,7 +42,7 @@ pub struct DeployArgs {
     /// Keep checking for this long after the proof; roll back automatically on failure (20, or 21 if that fails)
     #[arg(long, value_name = "DURATION", value_parser = config::duration, conflicts_with = "plan")]
     soak: Option<Duration>,
-    /// Take no point of data first, whatever [points] before_deploy says
+    /// Do not take a point of data first, whatever [points] before_deploy says
     #[arg(long)]
     no_point: bool,
     /// Show the plan and stop

@@ -35,7 +35,7 @@ pub(super) fn fields(diagnosis: &Diagnosis, now: Timestamp) -> Vec<(&'static str
     if !diagnosis.why.is_empty() {
         let well = diagnosis.last_well.as_ref();
         let well = well.map(|proof| format!("{} (#{})", clock_word(proof.at, now), proof.record));
-        add("last well", well.into_iter().collect());
+        add("last good", well.into_iter().collect());
     }
     add("note", diagnosis.notes.clone());
     fields

@@ -237,8 +237,10 @@ fn tell(session: &Session, ejection: &Ejection, answer: &EjectAnswer) {
         "branch",
         &match &ejection.branch {
             engine::Branch::Already(_) => format!("HEAD is already on {branch}"),
-            engine::Branch::Found(_) => format!("HEAD goes on {branch}, which is at what serves"),
-            engine::Branch::New(_) => format!("HEAD goes on {branch}, a new branch at what serves"),
+            engine::Branch::Found(_) => format!("HEAD moves to {branch}, which is at what serves"),
+            engine::Branch::New(_) => {
+                format!("HEAD moves to {branch}, a new branch at what serves")
+            }
         },
     );
     if let Some(other) = &ejection.other {

@@ -26,14 +26,14 @@ use crate::ui::{Ui, escape};
 #[command(after_help = "Examples:
   gitroll hooks install      before the first `git pull` by hand
   gitroll hooks status       which hooks are there, and what else they run
-  gitroll hooks uninstall    each hook is again what it was, byte for byte
+  gitroll hooks uninstall    restore each hook, byte for byte
   gitroll hooks install --server --trust allowed_signers
                              on the server: guard what people push
 
 When somebody moves HEAD (git pull, checkout, merge, rebase), the state before is recorded and tagged, and \
 `gitroll targets` shows it. A hook never asks, never makes git fail, and does nothing while gitroll itself runs git.
 
-With --server, in the bare repository that people push to: stable tags and records are only added to, and with --deploy \
+With --server, in the bare repository that people push to: people can only add stable tags and records, and with --deploy \
 what is pushed is deployed.")]
 pub struct HooksArgs {
     #[command(subcommand)]

@@ -16,9 +16,9 @@ use super::globals::Globals;
 use super::reader::Reader;
 use crate::config;
 use crate::engine::{self, Attempt};
-use crate::ledger::{self, Entry};
+use crate::ledger::{self, Chain, Entry};
 use crate::model::{
-    ComponentId, Digest, Event, Evidence, Oid, Outcome, Person, Record, RunId, Seq, Served,
+    ComponentId, Digest, Event, Evidence, Oid, Outcome, Person, Record, RunId, Served,
 };
 use crate::system::clock;
 use crate::ui::{JSON_VERSION, Style, Table, Ui, clock_word, duration, escape};
@@ -210,8 +210,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &LogArgs) -> Result<Exit, Failure> 
     let mut lines: Vec<LogLine> = asked.map(|entry| line(&reader, entry)).collect();
     if args.follow {
         lines.reverse();
-        let last = chain.entries.last().map(|entry| entry.record.seq);
-        return follow(globals, ui, args, (lines, last));
+        return follow(globals, ui, args, reader, lines);
     }
     let own = args.writer.is_none();
     let attempts = reader.attempts.iter().filter(|one| own && args.shows_attempt(one));
@@ -230,37 +229,60 @@ fn follow(
     globals: &Globals,
     ui: &Ui,
     args: &LogArgs,
-    (mut lines, mut last): (Vec<LogLine>, Option<Seq>),
+    mut reader: Reader,
+    mut new: Vec<LogLine>,
 ) -> Result<Exit, Failure> {
     const LOOK: Duration = Duration::from_millis(500);
     // What it warns of was told when it was opened first.
     let quiet = Ui { quiet: true, ..ui.clone() };
-    let mut begun = false;
+    let newest = |chain: &Chain| chain.entries.last().map(|entry| entry.record.seq);
+    let mut last = newest(reader.chain(args.writer.as_deref())?);
+    // Nothing is known to be unchanged since the records were read, so that none is missed.
+    let mut heads = Vec::new();
+    let mut shown = Shown::default();
     loop {
-        if ui.lines {
-            for line in lines.drain(..) {
-                if !ui.event(&RecordEvent::Record { gitroll: JSON_VERSION, line: Box::new(line) }) {
-                    return Ok(Exit::Done);
-                }
-            }
-        } else {
-            let shown = table(&lines, &[], &ui.out).lines(&ui.out);
-            for text in shown.iter().skip(usize::from(begun)) {
-                if !ui.line_of_stream(text) {
-                    return Ok(Exit::Done);
-                }
-            }
-            lines.clear();
+        if !shown.more(ui, new) {
+            return Ok(Exit::Done);
         }
-        begun = true;
-        std::thread::sleep(LOOK);
-        let reader = Reader::open(globals, &quiet, args.environment.as_deref())?;
+        // Reading the records costs much more than seeing that there is no new one.
+        let prefix = ledger::chain_prefix(&reader.environment);
+        heads = loop {
+            std::thread::sleep(LOOK);
+            let now = reader.git.refs(&prefix)?;
+            if now != heads {
+                break now;
+            }
+        };
+        reader = Reader::open(globals, &quiet, args.environment.as_deref())?;
         let chain = reader.chain(args.writer.as_deref())?;
-        let new = chain.entries.iter().rev().take_while(|entry| Some(entry.record.seq) > last);
-        let mut new: Vec<&Entry> = new.collect();
-        new.reverse();
-        last = new.last().map(|entry| entry.record.seq).or(last);
-        lines.extend(new.into_iter().filter(|entry| args.shows(entry)).map(|e| line(&reader, e)));
+        let later = chain.entries.iter().filter(|entry| Some(entry.record.seq) > last);
+        new = later.filter(|entry| args.shows(entry)).map(|entry| line(&reader, entry)).collect();
+        last = newest(chain).max(last);
+    }
+}
+
+/// What `--follow` printed: the next lines are aligned with it.
+#[derive(Default)]
+struct Shown {
+    lines: Vec<LogLine>,
+    head: bool,
+}
+
+impl Shown {
+    /// Prints further lines. Whether anyone reads on.
+    fn more(&mut self, ui: &Ui, mut new: Vec<LogLine>) -> bool {
+        const ALIGNED: usize = 50;
+        if ui.lines {
+            return new.into_iter().all(|line| {
+                ui.event(&RecordEvent::Record { gitroll: JSON_VERSION, line: Box::new(line) })
+            });
+        }
+        let known = self.lines.len() + usize::from(self.head);
+        self.head = true;
+        self.lines.append(&mut new);
+        let lines = table(&self.lines, &[], &ui.out).lines(&ui.out);
+        self.lines.drain(..self.lines.len().saturating_sub(ALIGNED));
+        lines.iter().skip(known).all(|line| ui.line_of_stream(line))
     }
 }
 
@@ -456,12 +478,13 @@ mod tests {
 
     #[test]
     fn a_moment_is_typed_in_several_ways() {
-        assert_eq!(since("2026-11-30T14:00:00Z").unwrap().to_string(), "2026-11-30T14:00:00Z");
-        let local = |text: &str| since(text).unwrap().to_zoned(TimeZone::system()).datetime();
+        let typed = |text: &str| since(text).unwrap_or_else(|why| panic!("{text}: {why}"));
+        assert_eq!(typed("2026-11-30T14:00:00Z").to_string(), "2026-11-30T14:00:00Z");
+        let local = |text: &str| typed(text).to_zoned(TimeZone::system()).datetime();
         assert_eq!(local("2026-11-30").to_string(), "2026-11-30T00:00:00");
         assert_eq!(local("2026-11-30 14:05").to_string(), "2026-11-30T14:05:00");
-        let day = clock::now().duration_since(since("24h").unwrap());
+        let day = clock::now().duration_since(typed("24h"));
         assert!((86_399..86_402).contains(&day.as_secs()), "{day:?}");
-        assert!(since("last week").unwrap_err().contains("nor a day"));
+        assert!(since("last week").is_err_and(|why| why.contains("nor a day")));
     }
 }

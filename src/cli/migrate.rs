@@ -10,11 +10,11 @@ use crate::act::loss::AcceptedRows;
 use crate::act::migrate::{self, DownRequest, MigrateStatus, SeenIn};
 use crate::ui::{Table, Ui, escape};
 
-/// Show database migrations, and take them back with the scripts of the version that has them
+/// Show database migrations, and revert them with the scripts of the version that has them
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gitroll migrate status                  what was applied, and what back would cross
-  gitroll migrate down --plan             what is taken back, and the rows that this loses
+  gitroll migrate down --plan             what would be reverted, and the rows that would be lost
   gitroll migrate down                    only the schema; the code stays
   gitroll migrate down --to v1.2.0        the schema that v1.2.0 knows
   gitroll back --migrate-down             the schema and the code, in one run")]
@@ -25,9 +25,9 @@ pub struct MigrateArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Show which migrations were applied, which lie between versions, and which have a way back
+    /// Show which migrations were applied, which lie between versions, and which can be reverted
     Status,
-    /// Take migrations back: stop the services, copy the database, run the scripts, start, prove
+    /// Revert migrations: stop the services, copy the database, run the scripts, start, prove
     Down(DownArgs),
 }
 

@@ -12,7 +12,7 @@ use crate::ui::{Ui, clock_word, escape, plural};
 /// Show and test the channels that are told how runs go
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  gitroll notify                 how each channel answered last
+  gitroll notify                 how each channel last answered
   gitroll notify test            send a test message to each channel
   gitroll notify test oncall     send one to [notify.oncall]")]
 pub struct NotifyArgs {

@@ -39,7 +39,7 @@ enum Action {
     Create(CreateArgs),
     /// List all points
     List,
-    /// Show one point: what is in it, how the app was, who recorded it
+    /// Show one point: what is in it, how the app was doing, who recorded it
     Show(ShowArgs),
     /// Show which files differ between two points
     Diff(DiffArgs),

@@ -29,7 +29,7 @@ pub struct ReportArgs {
     action: Option<Action>,
     /// Record number [default: the last run]
     seq: Option<String>,
-    /// The last run
+    /// Report the last run
     #[arg(long, conflicts_with = "seq")]
     last: bool,
     /// Write one HTML file, for a browser or a printer

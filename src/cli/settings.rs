@@ -12,7 +12,7 @@ use crate::act::settings::{self, SettingsDiff, SettingsView};
 use crate::model::PointId;
 use crate::ui::{Ui, escape};
 
-/// Configuration outside the tree: list it, compare it with a point, put it back
+/// Configuration outside the tree: list it, compare it with a point, restore it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gitroll settings list                what [settings.NAME] declares
@@ -21,7 +21,7 @@ use crate::ui::{Ui, escape};
   gitroll settings back --to p118      all settings, from one point
   gitroll settings reset system        the defaults in the repository
 
-What is replaced is kept; gitroll back --undo puts it back.")]
+gitroll keeps what it replaces; `gitroll back --undo` restores it.")]
 pub struct SettingsArgs {
     #[command(subcommand)]
     action: Action,
@@ -33,9 +33,9 @@ enum Action {
     List,
     /// Show which files and keys differ from a point
     Diff(DiffArgs),
-    /// Put settings back to a point, and prove that the app serves with them
+    /// Restore settings from a point, and prove that the app serves with them
     Back(BackArgs),
-    /// Put settings back to the defaults in the repository, and prove that the app serves with them
+    /// Restore the defaults in the repository, and prove that the app serves with them
     Reset(ResetArgs),
 }
 

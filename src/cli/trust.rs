@@ -38,7 +38,7 @@ pub struct TrustArgs {
 enum Action {
     /// List the trusted keys
     List,
-    /// Print the line by which another host can trust this one
+    /// Print the line with which another host can trust this one
     Request,
     /// Trust another host's key for its records
     Add(AddArgs),

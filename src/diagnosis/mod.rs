@@ -440,7 +440,7 @@ pub fn crossing(migrations: &Migrations, target: &str) -> String {
 pub fn arriving(names: &[String], stay: &[String]) -> String {
     let what = format!("{} included: {}", counted(names), shown(names));
     match stay.is_empty() {
-        true => format!("{what}; gitroll migrate down takes it back"),
+        true => format!("{what}; gitroll migrate down reverts it"),
         false => format!("{what}; no way back for {}", shown(stay)),
     }
 }
@@ -464,7 +464,7 @@ pub fn way_down(migrations: &Migrations) -> Option<NextStep> {
     if names.is_empty() || *seen || *old_code_ok || !stay.is_empty() {
         return None;
     }
-    let what = format!("takes back {} and rolls back, in one run", shown(names));
+    let what = format!("reverts {} and rolls back, in one run", shown(names));
     Some(("gitroll back --migrate-down".to_owned(), what))
 }
 

@@ -308,7 +308,7 @@ pub struct RolesState {
 pub fn examine_roles(binding: &Binding) -> Result<Option<RolesState>, LedgerError> {
     const ACTS: [(Event, &str, &str); 4] = [
         (Event::Deploy, "gitroll deploy refuses", "deploy"),
-        (Event::Back, "gitroll back goes on, and ends with 30", "sign a rollback"),
+        (Event::Back, "gitroll back continues, and ends with 30", "sign a rollback"),
         (Event::Promote, "gitroll promote refuses", "promote"),
         (Event::Mark, "gitroll mark and unhold refuse", "judge a version or lift a hold"),
     ];

@@ -53,7 +53,7 @@ pub fn strays(site: &Site, configs: &[&Config], served: &Served, deployment: &st
         .map(|(process, words)| {
             let age = show_duration(Ticks(process.start_ticks).ago());
             format!(
-                "process {} ({words}) runs here for {age} but does not belong to a service: it goes on with the code it has",
+                "process {} ({words}) runs here for {age} but does not belong to a service: it keeps running the code it has",
                 process.pid
             )
         })

@@ -29,6 +29,35 @@ fn every_link_leads_somewhere() {
     }));
 }
 
+#[test]
+fn the_book_has_every_page_once() {
+    let docs = top().join("docs");
+    let listed = links(&read(&docs.join("SUMMARY.md")));
+    let mut once: BTreeSet<PathBuf> = BTreeSet::new();
+    for page in &listed {
+        assert!(once.insert(docs.join(page)), "docs/SUMMARY.md lists {page} twice");
+    }
+    let pages = documents().into_iter().filter(|page| page.starts_with(&docs));
+    let pages: BTreeSet<PathBuf> = pages.filter(|page| !page.ends_with("SUMMARY.md")).collect();
+    assert_eq!(once, pages, "docs/SUMMARY.md (left) and the pages in docs (right)");
+}
+
+#[test]
+fn a_link_in_the_book_stays_in_the_book() {
+    let docs = fs::canonicalize(top().join("docs")).expect("it is there");
+    let pages = documents().into_iter().filter(|page| page.starts_with(top().join("docs")));
+    none(pages.flat_map(|page| {
+        let inside = |link: &String| {
+            let file = link.split('#').next().unwrap_or_default();
+            let target = page.parent().unwrap_or(&page).join(file);
+            link.contains("://")
+                || fs::canonicalize(target).is_ok_and(|path| path.starts_with(&docs))
+        };
+        let out = links(&read(&page)).into_iter().filter(|link| !inside(link));
+        out.map(|link| format!("{}: {link}", page.display())).collect::<Vec<_>>()
+    }));
+}
+
 fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

@@ -4,21 +4,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Phrases that make a reader stop, each with what to write.
-const INSTEAD: [(&str, &str); 14] = [
+const INSTEAD: [(&str, &str); 22] = [
     ("all the same", "anyway, still"),
     ("anew", "again"),
     ("as it was judged bad", "in a version that was marked bad"),
     ("be had", "be fetched, be read"),
+    ("as they stand", "as they are"),
     ("beforehand", "in advance, first"),
+    ("goes on", "continues"),
     ("gone back to", "rolled back to"),
     ("in vain", "without success"),
+    ("in sight", "here"),
     ("is at it", "is running"),
     ("mend", "fix"),
     ("mended", "fixed"),
     ("of before", "previous"),
+    ("once and for all", "for good"),
     ("put aside", "saved"),
     ("put back", "restored"),
     ("puts back", "restores"),
+    ("put it back", "restore it"),
+    ("puts it back", "restores it"),
+    ("taken back", "reverted"),
+    ("takes back", "reverts"),
 ];
 
 #[test]
