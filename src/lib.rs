@@ -22,6 +22,7 @@
 //! ledger     chains of signed records in git: codec, trust, append, projections, fold
 //! layout     changes the tree to the target: stage, converge
 //! build      groups, keys, the store of artifacts
+//! watch      rules over time; whether something may be done without a person; silence, incidents
 //! tell       messages to people: what they say, their channels, the outbox
 //! flag       sources of feature flags: files, an API, commands
 //! check      queries the app and its surroundings, weighs witnesses, proves
@@ -56,6 +57,7 @@ pub mod system;
 pub(crate) mod target;
 pub(crate) mod tell;
 pub(crate) mod ui;
+pub(crate) mod watch;
 
 use std::panic;
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 
-const VERBS: [&str; 39] = [
+const VERBS: [&str; 42] = [
     "init",
     "deploy",
     "promote",
@@ -42,6 +42,9 @@ const VERBS: [&str; 39] = [
     "notify",
     "completions",
     "help",
+    "watch",
+    "silence",
+    "incident",
 ];
 
 /// No help text is wider, so that it can be read in any terminal and quoted in any page.

@@ -85,4 +85,5 @@ mod told;
 mod two_candidates;
 mod undeclared_outputs;
 mod unread;
+mod watch;
 mod watchdog;

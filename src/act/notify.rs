@@ -21,6 +21,7 @@ use crate::site::Site;
 use crate::system::text::{duration, span};
 use crate::system::{clock, random, user};
 use crate::tell::{ChannelState, Delivery, Link, Message, NextCommand, Outbox, Person, deliver};
+use crate::watch::Notes;
 
 /// The hidden verb that sends what waits.
 const SENDING: &str = "tell";
@@ -67,6 +68,32 @@ pub(super) fn needed(site: &Site, facts: &Facts, failure: &Failure) {
     let told = Told::needing_person(&failure.message, &failure.details, &failure.next);
     let message = told.message(site, config, None);
     put(site, &config.notify, &message, NotifyLevel::Code, false);
+}
+
+/// What a watcher tells.
+#[derive(Debug, Default)]
+pub(super) struct Word {
+    /// `announced`, `done`, `needs-person`.
+    pub event: &'static str,
+    /// `info`, `warning`, `critical`.
+    pub severity: &'static str,
+    pub what: String,
+    pub why: Option<String>,
+    pub notes: Vec<String>,
+    pub next: Vec<NextStep>,
+    /// Something healthy serves.
+    pub serves: bool,
+}
+
+/// Tells what a watcher sees and does.
+pub(super) fn watched(site: &Site, config: &Config, word: Word) {
+    if config.notify.is_empty() {
+        return;
+    }
+    let Word { event, severity, what, why, notes, next, serves } = word;
+    let told = Told { event, severity, what, why, notes, next, serves, ..Told::default() };
+    let message = told.message(site, config, None);
+    put(site, &config.notify, &message, NotifyLevel::Code, serves);
 }
 
 /// How many channels it goes to. Where it cannot be put down nobody is told, and that is all.
@@ -235,6 +262,7 @@ impl Told {
             notes: self.notes.iter().map(|note| clean(note)).collect(),
             reason: plan.and_then(|plan| plan.recorded.reason.as_deref()).map(clean),
             who: site.actor.clone(),
+            incident: Notes::of(&site.state()).open_incident().map(|incident| incident.id),
             next: next.collect(),
             run: self.run_of(site, plan),
             record: self.record.clone(),

@@ -137,6 +137,22 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// What is wrong now; `None` where someone put something else in place. A bad answer is asked about again before it
+    /// counts, and what is seen while another command is at work is that command's business.
+    pub(super) fn once(&mut self) -> Option<Vec<String>> {
+        if Lock::is_held(&self.site.state()) {
+            return Some(Vec::new());
+        }
+        let mut faults = self.look();
+        if !faults.is_empty() && wait(AGAIN) && !Lock::is_held(&self.site.state()) {
+            faults = self.look();
+        }
+        if Lock::is_held(&self.site.state()) {
+            return Some(Vec::new());
+        }
+        (!self.changed()).then_some(faults)
+    }
+
     /// What is wrong now. Where the repository cannot be read any more, what was known is watched on.
     fn look(&mut self) -> Vec<String> {
         let found = Session::look(self.caller)

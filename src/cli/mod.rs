@@ -50,6 +50,7 @@ mod sync;
 mod targets;
 mod trust;
 mod unhold;
+mod watch;
 mod watchdog;
 
 pub use exit::Exit;
@@ -150,6 +151,9 @@ enum Verb {
     Help(help::HelpArgs),
     #[command(hide = true)]
     Man(help::ManArgs),
+    Watch(watch::WatchArgs),
+    Silence(watch::SilenceArgs),
+    Incident(watch::IncidentArgs),
     #[command(hide = true)]
     Tell(notify::TellArgs),
     #[command(hide = true)]
@@ -206,6 +210,9 @@ impl Verb {
             Verb::Keep(_) => "keep",
             Verb::Notify(_) => "notify",
             Verb::Tell(_) => "tell",
+            Verb::Watch(_) => "watch",
+            Verb::Silence(_) => "silence",
+            Verb::Incident(_) => "incident",
             Verb::Watchdog(_) => "watchdog",
         }
     }
@@ -241,6 +248,9 @@ impl Verb {
             Verb::Trust(args) => args.only_looks(),
             Verb::Notify(args) => args.only_looks(),
             Verb::Report(args) => args.only_looks(),
+            Verb::Watch(args) => args.only_looks(),
+            Verb::Silence(args) => args.only_looks(),
+            Verb::Incident(args) => args.only_looks(),
             Verb::Init(_)
             | Verb::Promote(_)
             | Verb::Demote(_)
@@ -383,6 +393,9 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Verb::Keep(args) => keep::run(globals, ui, args),
         Verb::Notify(args) => notify::run(globals, ui, args),
         Verb::Tell(args) => notify::send(globals, ui, args),
+        Verb::Watch(args) => watch::run(globals, ui, args),
+        Verb::Silence(args) => watch::silence(globals, ui, args),
+        Verb::Incident(args) => watch::incident(globals, ui, args),
         Verb::Watchdog(args) => watchdog::run(globals, ui, args),
     }
 }
@@ -406,6 +419,7 @@ const GROUPS: [(&str, &[&str]); 9] = [
     ("Deploy", &["deploy", "promote", "demote"]),
     ("Roll back", &["back", "component", "flags", "advise"]),
     ("Look", &["status", "log", "logs", "show", "targets", "diff", "check", "report", "stats"]),
+    ("Watch", &["watch", "silence", "incident"]),
     ("Judge", &["approve", "mark", "unhold", "annotate"]),
     ("Data", &["migrate", "point", "settings"]),
     ("Runs and services", &["resume", "abort", "service", "saved"]),

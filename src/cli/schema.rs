@@ -51,6 +51,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("flags", schema_for!(flags::FlagsAnswer)),
         ("help", schema_for!(help::HelpAnswer)),
         ("hooks", schema_for!(hooks::HooksAnswer)),
+        ("incident", schema_for!(crate::act::incident::IncidentAnswer)),
         ("init", schema_for!(init::InitAnswer)),
         ("log", schema_for!(log::LogAnswer)),
         ("log-line", schema_for!(log::RecordEvent)),
@@ -71,10 +72,12 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("trust", schema_for!(super::trust::TrustAnswer)),
         ("service", schema_for!(service::ServiceAnswer)),
         ("settings", schema_for!(settings::SettingsAnswer)),
+        ("silence", schema_for!(crate::act::incident::SilenceAnswer)),
         ("show", schema_for!(show::ShowAnswer)),
         ("show-attempt", schema_for!(show::ShowAttemptAnswer)),
         ("stated", schema_for!(mark::StatedAnswer)),
         ("status", schema_for!(status::StatusAnswer)),
         ("targets", schema_for!(targets::TargetsAnswer)),
+        ("watch", schema_for!(crate::act::incident::WatchAnswer)),
     ]
 }

@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::globals::Globals;
 use super::session::Session;
 use crate::act::diagnosis;
+use crate::act::incident::WatchAnswer;
 use crate::act::notify;
 use crate::act::parts::{Part, parts};
 use crate::act::watchdog::FinishedRun;
@@ -99,6 +100,8 @@ pub struct StatusAnswer {
     pub unpublished: Option<u64>,
     /// Records that are not signed yet.
     pub unsigned: usize,
+    /// How watching stands.
+    pub watch: WatchAnswer,
     /// Why it is not well, and what to type.
     pub diagnosis: Diagnosis,
     /// While it is not well or a run is open: whom to call and which pages help, a sentence each.
@@ -306,6 +309,7 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
         }),
         unpublished: unpublished(session, facts),
         unsigned: engine::queued(site).len(),
+        watch: WatchAnswer::of(site),
         help: match seen_well && open.is_empty() {
             true => Vec::new(),
             false => notify::help(&facts.accepted.config)
@@ -477,6 +481,9 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
             text.push_str(&format!(", contains the held version of {id}"));
         }
         field("upstream", &text);
+    }
+    for (label, text) in super::watch::lines(ui, &answer.watch) {
+        field(label, &text);
     }
     let mut runs = match (&answer.damaged_run, answer.open_runs.last()) {
         (Some(_), _) => format!("{} one run is damaged and may be open: see below", style.bad()),

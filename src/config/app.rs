@@ -7,7 +7,9 @@ use std::time::Duration;
 use globset::{GlobBuilder, GlobMatcher, GlobSet};
 
 use super::data::{DataSource, Points, Settings};
-use super::{Channel, Check, Contact, Flag, FlagSource, Flags, Links, Rule, Verify};
+use super::{
+    Channel, Check, Contact, Flag, FlagSource, Flags, Links, Rule, Soak, Verify, WatchSettings,
+};
 use crate::model::{
     AppName, ApprovalLevel, CheckName, ComponentId, DataName, FlagChange, FlagName, FlagValue,
     GroupName, HookMoment, HookStep, RepoPath, ServiceName,
@@ -45,6 +47,10 @@ pub struct Config {
     pub flags: Option<Flags>,
     /// `[[rule]]`, in order.
     pub rules: Vec<Rule>,
+    /// `[watch]`
+    pub watch: WatchSettings,
+    /// `[soak]`
+    pub soak: Soak,
     /// `[hooks]`
     pub hooks: Hooks,
     /// `[notify.NAME]`, in order.

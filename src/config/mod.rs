@@ -50,4 +50,4 @@ pub use parse::{ConfigError, parse, patterns};
 pub use quantity::{duration, show_duration, show_size, size};
 pub use quote::quote;
 pub use reader::ConfigProblem;
-pub use rule::{Rule, RuleAction, Severity, SymptomProbe, Timeline, When};
+pub use rule::{Rule, RuleAction, Severity, Soak, SymptomProbe, Timeline, WatchSettings, When};

@@ -183,15 +183,18 @@ pub enum NotifyEvent {
     Failed,
     /// A person is needed.
     NeedsPerson,
+    /// `gitroll watch` is about to act by itself.
+    Announced,
 }
 
 impl NotifyEvent {
     /// All, as the file spells them.
-    pub const WORDS: [(&'static str, NotifyEvent); 4] = [
+    pub const WORDS: [(&'static str, NotifyEvent); 5] = [
         ("started", NotifyEvent::Started),
         ("done", NotifyEvent::Done),
         ("failed", NotifyEvent::Failed),
         ("needs-person", NotifyEvent::NeedsPerson),
+        ("announced", NotifyEvent::Announced),
     ];
 }
 

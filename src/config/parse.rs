@@ -93,6 +93,8 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
     let components = component::components(root, &names);
     let flags = flags::flags(root, &names);
     let rules = rule::rules(root, &names);
+    let watch = rule::watch(root);
+    let soak = rule::soak(root);
     let hooks = section::hooks(root);
     let notify = notify::channels(root);
     let contacts = notify::contacts(root);
@@ -123,6 +125,9 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
     if let (Some(rules), Some(components)) = (&rules, &components) {
         rule::check_components(report, rules, components.iter().map(|read| &read.component));
     }
+    if let (Some(rules), Some(checks)) = (&rules, &checks) {
+        rule::check_witnesses(report, rules, !checks.asked.is_empty());
+    }
     if let Some(Some(read)) = &flags {
         flags::check_services(report, read, &names);
     }
@@ -149,6 +154,8 @@ fn read(report: &Report<'_>, root: &Table<'_>) -> Option<Config> {
         components,
         flags: flags?,
         rules: rules?.into_iter().map(|read: rule::ReadRule| read.rule).collect(),
+        watch: watch?,
+        soak: soak?,
         hooks: hooks?,
         notify: notify?,
         contacts: contacts?,

@@ -21,6 +21,40 @@ pub struct Rule {
     pub timeline: Option<Timeline>,
     /// `why` this is the action: one line.
     pub why: Option<String>,
+    /// `for`: how long the symptom must show without a break before `gitroll watch` takes it for real, default 0.
+    pub lasts: Duration,
+    /// `attempts`: how often in a row it must show, default 1.
+    pub attempts: u32,
+    /// `every`: how often `gitroll watch` asks; `None` for that of `[watch]`.
+    pub every: Option<Duration>,
+    /// `auto`: `gitroll watch` may carry the action out by itself, default false.
+    pub auto: bool,
+}
+
+/// `[watch]`: how `gitroll watch` goes about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchSettings {
+    /// `every`: how often the rules are asked, default 10 s.
+    pub every: Duration,
+    /// `within`: it acts only on what began so soon after a change, default 1 h.
+    pub within: Duration,
+    /// `start_grace`: after the boot of the machine it only looks for so long, default 3 min.
+    pub start_grace: Duration,
+    /// `announce`: how long before an act it is announced, default 1 min.
+    pub announce: Duration,
+    /// `clear`: how soon after an act its trigger must be gone, default 5 min.
+    pub clear: Duration,
+    /// `cooldown`: the least time between two acts, default 30 min.
+    pub cooldown: Duration,
+    /// `per_day`: the most acts in 24 h, default 2.
+    pub per_day: u32,
+}
+
+/// `[soak]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Soak {
+    /// `after_back`: how long what a rollback put in place is watched.
+    pub after_back: Option<Duration>,
 }
 
 /// A question whose answer shows a symptom, or does not.

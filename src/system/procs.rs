@@ -119,6 +119,11 @@ impl Ticks {
         Self(hundredths * procfs::ticks_per_second() / 100)
     }
 
+    /// The time since boot, to the hundredth of a second.
+    pub fn up(self) -> Duration {
+        Duration::from_millis(self.0.saturating_mul(1000) / procfs::ticks_per_second())
+    }
+
     /// Whole seconds since boot.
     pub fn since_boot(self) -> u64 {
         self.0 / procfs::ticks_per_second()

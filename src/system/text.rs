@@ -60,6 +60,11 @@ pub fn countdown(time: Duration) -> String {
     }
 }
 
+/// A moment of this day to the second: `03:12:10`.
+pub fn time_to_second(moment: Timestamp) -> String {
+    moment.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
+}
+
 /// A moment of the next 24 hours in local time: `14:07`.
 pub fn time_of_day(moment: Timestamp) -> String {
     moment.to_zoned(TimeZone::system()).strftime("%H:%M").to_string()

@@ -20,7 +20,7 @@ pub struct Message {
     /// When what it tells happened.
     #[schemars(with = "String")]
     pub at: Timestamp,
-    /// `started`, `done`, `failed`, `needs-person`, `test`.
+    /// `started`, `done`, `failed`, `needs-person`, `announced`, `test`.
     pub event: String,
     /// `info`, `warning`, `critical`.
     pub severity: String,
@@ -48,6 +48,9 @@ pub struct Message {
     pub reason: Option<String>,
     /// Who acted.
     pub who: String,
+    /// The incident that is open.
+    #[serde(default)]
+    pub incident: Option<String>,
     /// The commands to run next.
     pub next: Vec<NextCommand>,
     /// The run.
@@ -145,6 +148,7 @@ impl Message {
             "started" => "→",
             "failed" => "↩",
             "needs-person" => "✗",
+            "announced" => "!",
             _ => "·",
         };
         let clock = self.at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z");
@@ -203,6 +207,7 @@ pub(super) mod tests {
             notes: Vec::new(),
             reason: None,
             who: "ana".to_owned(),
+            incident: Some("INC-8".to_owned()),
             next: vec![NextCommand { command: "gitroll resume".to_owned(), what: "x".to_owned() }],
             run: Some("r1".to_owned()),
             record: Some("43".to_owned()),
@@ -226,7 +231,7 @@ pub(super) mod tests {
             "\nnext  gitroll resume   x\n",
             "\ncall  database: Ana (within 15 min)\n",
             "\nrunbook  https://x/y\n",
-            " · ana · #43",
+            " · ana · #43 · INC-8",
         ] {
             assert!(text.contains(line), "{line:?} in {text}");
         }

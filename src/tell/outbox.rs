@@ -72,7 +72,7 @@ pub struct Sent {
     pub channel: String,
     /// Its kind.
     pub kind: String,
-    /// What it was about: `started`, `done`, `failed`, `needs-person`.
+    /// What it was about: `started`, `done`, `failed`, `needs-person`, `announced`.
     pub event: String,
     /// `message`, `trigger`, `acknowledge`, `resolve`.
     pub delivery: String,
@@ -359,6 +359,10 @@ fn superseded<'a>(one: &Waiting, later: impl Iterator<Item = &'a Waiting>, now: 
         (Delivery::Message, Some(NotifyEvent::Started)) => {
             later.any(|other| other.message.happened() != Some(NotifyEvent::Started))
         }
+        // Nobody can stop any more what was begun.
+        (Delivery::Message, Some(NotifyEvent::Announced)) => {
+            later.any(|other| other.message.happened() != Some(NotifyEvent::Announced))
+        }
         (Delivery::Message, Some(NotifyEvent::NeedsPerson)) => {
             later.any(|other| other.message.happened() == Some(NotifyEvent::Done))
         }
@@ -443,6 +447,8 @@ mod tests {
         let of = |one: &Waiting, later: &[Waiting]| superseded(one, later.iter(), at);
         assert!(of(&message("started"), &[message("done")]));
         assert!(!of(&message("started"), &[]));
+        assert!(of(&message("announced"), &[message("started")]));
+        assert!(!of(&message("announced"), &[]));
         assert!(of(&message("needs-person"), &[message("done")]));
         assert!(!of(&message("needs-person"), &[message("failed")]));
         assert!(!of(&message("failed"), &[message("done")]));

@@ -315,7 +315,7 @@ fn hmac_sha256(key: &[u8], text: &[u8]) -> String {
 /// something healthy `serves`.
 pub(super) fn delivery(event: Option<NotifyEvent>, open: bool, serves: bool) -> Option<Delivery> {
     match event? {
-        NotifyEvent::NeedsPerson => Some(Delivery::Trigger),
+        NotifyEvent::NeedsPerson | NotifyEvent::Announced => Some(Delivery::Trigger),
         NotifyEvent::Started if open => Some(Delivery::Acknowledge),
         NotifyEvent::Done | NotifyEvent::Failed if open && serves => Some(Delivery::Resolve),
         NotifyEvent::Started | NotifyEvent::Done | NotifyEvent::Failed => None,
@@ -337,10 +337,11 @@ mod tests {
 
     #[test]
     fn an_alert_is_opened_taken_up_and_closed() {
-        use NotifyEvent::{Done, Failed, NeedsPerson, Started};
+        use NotifyEvent::{Announced, Done, Failed, NeedsPerson, Started};
         let table = [
             (Some(NeedsPerson), false, false, Some(Delivery::Trigger)),
             (Some(NeedsPerson), true, false, Some(Delivery::Trigger)),
+            (Some(Announced), false, false, Some(Delivery::Trigger)),
             (Some(Started), true, false, Some(Delivery::Acknowledge)),
             (Some(Started), false, false, None),
             (Some(Done), true, true, Some(Delivery::Resolve)),

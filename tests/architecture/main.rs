@@ -30,6 +30,7 @@ fn may_use() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("check", with(&["service"])),
         ("flag", with(&["service", "check"])),
         ("tell", with(&["check"])),
+        ("watch", with(&["check"])),
         ("site", with(&["ledger", "build", "layout", "service", "check", "flag"])),
         ("report", with(&["ledger"])),
         ("component", with(&["ledger"])),
@@ -51,6 +52,7 @@ fn may_use() -> BTreeMap<&'static str, Vec<&'static str>> {
                     "adopt",
                     "site",
                     "tell",
+                    "watch",
                 ],
             ]
             .concat(),
@@ -71,6 +73,7 @@ fn may_use() -> BTreeMap<&'static str, Vec<&'static str>> {
                     "adopt",
                     "site",
                     "tell",
+                    "watch",
                     "ui",
                 ],
             ]

@@ -137,7 +137,13 @@ fn channel(name: &str, item: &Item<'_>) -> Option<Channel> {
 fn events(table: &Table<'_>, pages: bool) -> Option<BTreeSet<NotifyEvent>> {
     let usual = || match pages {
         true => BTreeSet::from([NotifyEvent::NeedsPerson]),
-        false => [NotifyEvent::Done, NotifyEvent::Failed, NotifyEvent::NeedsPerson].into(),
+        false => [
+            NotifyEvent::Done,
+            NotifyEvent::Failed,
+            NotifyEvent::NeedsPerson,
+            NotifyEvent::Announced,
+        ]
+        .into(),
     };
     let Some(item) = table.get("events") else { return Some(usual()) };
     if pages {

@@ -9,18 +9,25 @@ use crate::config::check::CheckKind;
 use crate::config::quantity::{duration, show_duration};
 use crate::config::quote::quoted;
 use crate::config::reader::{Item, Placed, Report, Table, all, nearest, or};
-use crate::config::rule::{Rule, RuleAction, Severity, SymptomProbe, Timeline, When};
+use crate::config::rule::{
+    Rule, RuleAction, Severity, Soak, SymptomProbe, Timeline, WatchSettings, When,
+};
 use crate::model::ComponentId;
 
 /// A rule and where its action stands.
 pub(super) struct ReadRule {
     pub(super) rule: Rule,
     action_at: Range<usize>,
+    /// Where `auto = true` stands.
+    auto_at: Option<Range<usize>>,
 }
 
 /// The words of `action` and what begins those that name a component.
 const WORDS: [&str; 3] = ["code", "full", "fix-forward"];
 const FLAGS: &str = "flags:";
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// All samples of a metric together take no longer.
 const MOST_SAMPLING: Duration = Duration::from_secs(10 * 60);
@@ -43,8 +50,19 @@ fn rule(table: &Table<'_>, services: &[&str]) -> Option<ReadRule> {
         .and_then(|item| Some(Placed { value: action(&item)?, span: item.span() }));
     let timeline = or(table.get("timeline"), || None, |item| timeline(&item).map(Some));
     let why = or(table.get("why"), || None, |item| Some(Some(item.line()?.to_owned())));
+    let lasts = or(table.get("for"), || Duration::ZERO, |item| item.duration(SECOND..=DAY));
+    let attempts = or(table.get("attempts"), || 1, |item| item.number(1..=1000));
+    let every = or(table.get("every"), || None, |item| item.duration(SECOND..=DAY).map(Some));
+    let auto = or(table.get("auto"), || false, |item| item.boolean());
+    let auto_at = table.get("auto").map(|item| item.span());
     table.finish();
     let Placed { value: action, span: action_at } = action?;
+    if auto == Some(true) && !matches!(action, RuleAction::Flags(_) | RuleAction::Code) {
+        table.add(format!(
+            "auto: only flags and code go back by themselves: a person decides about {action}"
+        ));
+        return None;
+    }
     let rule = Rule {
         symptom: symptom?,
         probe: probe?,
@@ -52,8 +70,13 @@ fn rule(table: &Table<'_>, services: &[&str]) -> Option<ReadRule> {
         action,
         timeline: timeline?,
         why: why?,
+        lasts: lasts?,
+        attempts: u32::try_from(attempts?).unwrap_or(u32::MAX),
+        every: every?,
+        auto: auto?,
     };
-    Some(ReadRule { rule, action_at })
+    let auto_at = auto_at.filter(|_| rule.auto);
+    Some(ReadRule { rule, action_at, auto_at })
 }
 
 /// Reports components that an action names and that nobody declares, or that have no flag.
@@ -62,7 +85,7 @@ pub(super) fn check_components<'c>(
     rules: &[ReadRule],
     components: impl Iterator<Item = &'c Component> + Clone,
 ) {
-    for ReadRule { rule, action_at } in rules {
+    for ReadRule { rule, action_at, .. } in rules {
         let RuleAction::Flags(ids) = &rule.action else { continue };
         for id in ids {
             match components.clone().find(|component| component.id == *id) {
@@ -78,6 +101,62 @@ pub(super) fn check_components<'c>(
             }
         }
     }
+}
+
+/// Reports rules that may act where nothing could confirm what they see.
+pub(super) fn check_witnesses(report: &Report<'_>, rules: &[ReadRule], checks: bool) {
+    for auto_at in rules.iter().filter_map(|read| read.auto_at.as_ref()).filter(|_| !checks) {
+        let what =
+            "auto: there is no [[check]], which must confirm the symptom before anything acts";
+        report.add(auto_at, what);
+    }
+}
+
+/// `[watch]`
+pub(super) fn watch(root: &Table<'_>) -> Option<WatchSettings> {
+    let minutes = |count: u64| Duration::from_secs(count * 60);
+    let usual = WatchSettings {
+        every: 10 * SECOND,
+        within: minutes(60),
+        start_grace: minutes(3),
+        announce: minutes(1),
+        clear: minutes(5),
+        cooldown: minutes(30),
+        per_day: 2,
+    };
+    let Some(item) = root.get("watch") else { return Some(usual) };
+    let table = item.table("[watch]")?;
+    let time = |key: &'static str, least: Duration, usual: Duration| {
+        or(table.get(key), || usual, |item| item.duration(least..=30 * DAY))
+    };
+    let every = time("every", SECOND, usual.every);
+    let within = time("within", SECOND, usual.within);
+    let start_grace = time("start_grace", Duration::ZERO, usual.start_grace);
+    let announce = time("announce", Duration::ZERO, usual.announce);
+    let clear = time("clear", SECOND, usual.clear);
+    let cooldown = time("cooldown", Duration::ZERO, usual.cooldown);
+    let per_day =
+        or(table.get("per_day"), || u64::from(usual.per_day), |item| item.number(0..=100));
+    table.finish();
+    Some(WatchSettings {
+        every: every?,
+        within: within?,
+        start_grace: start_grace?,
+        announce: announce?,
+        clear: clear?,
+        cooldown: cooldown?,
+        per_day: u32::try_from(per_day?).unwrap_or(u32::MAX),
+    })
+}
+
+/// `[soak]`
+pub(super) fn soak(root: &Table<'_>) -> Option<Soak> {
+    let Some(item) = root.get("soak") else { return Some(Soak::default()) };
+    let table = item.table("[soak]")?;
+    let range = SECOND..=30 * DAY;
+    let after_back = or(table.get("after_back"), || None, |item| item.duration(range).map(Some));
+    table.finish();
+    Some(Soak { after_back: after_back? })
 }
 
 fn probe(item: &Item<'_>, services: &[&str]) -> Option<SymptomProbe> {
@@ -228,6 +307,35 @@ mod tests {
         accepts(&with("{ http = \"http://h/\", expect = { status = 207 } }"));
         accepts(&with("{ file = \"core\" }"));
         accepts(&with("{ command = [\"./corrupt.sh\"], expect = { exit = 3 } }"));
+    }
+
+    #[test]
+    fn a_rule_over_time_may_act_by_itself_on_flags_and_code_where_a_check_confirms_it() {
+        const CHECK: &str = "[[check]]\nname = \"api\"\nhttp = \"http://h/\"\n";
+        let fails = with("{ http = \"http://h/\", when = \"fails\" }");
+        let usual = parsed(&fails);
+        assert_eq!((usual.lasts, usual.attempts), (Duration::ZERO, 1));
+        assert_eq!((usual.every, usual.auto), (None, false));
+        let timed = format!("{fails}for = \"5m\"\nattempts = 3\nevery = \"30s\"\nauto = true\n");
+        let read = parsed(&format!("{timed}{CHECK}"));
+        assert_eq!((read.lasts.as_secs(), read.attempts), (300, 3));
+        assert_eq!((read.every.unwrap().as_secs(), read.auto), (30, true));
+        wrong(&timed, "auto: there is no [[check]]");
+        for action in ["full", "fix-forward"] {
+            let text = timed.replace("\"code\"", &format!("{action:?}"));
+            wrong(&format!("{text}{CHECK}"), "auto: only flags and code go back by themselves");
+        }
+        wrong(&format!("{fails}for = \"0s\"\n"), "for");
+        wrong(&format!("{fails}attempts = 0\n"), "attempts");
+        let text = format!(
+            "{fails}[watch]\nevery = \"1s\"\nannounce = \"0s\"\nper_day = 0\n[soak]\nafter_back = \"15m\"\n"
+        );
+        let config = parse(&format!("[app]\nname = \"shop\"\n{text}"), "gitroll.toml").unwrap();
+        let watch = &config.watch;
+        assert_eq!((watch.every.as_secs(), watch.announce, watch.per_day), (1, Duration::ZERO, 0));
+        assert_eq!((watch.within.as_secs(), watch.start_grace.as_secs()), (3600, 180));
+        assert_eq!(config.soak.after_back.unwrap().as_secs(), 900);
+        wrong(&format!("{fails}[watch]\nanounce = \"1m\"\n"), "did you mean \"announce\"?");
     }
 
     #[test]

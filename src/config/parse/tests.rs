@@ -703,5 +703,5 @@ fn a_channel_holds_no_secret_and_a_page_cannot_choose() {
     let config =
         parse("[app]\nname = \"x\"\n[notify]\nrun = [\"./tell.sh\"]", "gitroll.toml").unwrap();
     assert_eq!(config.notify[0].name, "run");
-    assert_eq!(config.notify[0].events.len(), 4);
+    assert_eq!(config.notify[0].events.len(), 5);
 }
