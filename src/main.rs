@@ -25,6 +25,7 @@ const TOPICS: &[Topic] = &[
     topic!("migrations", "guides/migrations.md", "databases and the way back"),
     topic!("suspects", "diff.md", "how gitroll diff finds what broke"),
     topic!("messages", "guides/notify.md", "tell a chat, a pager, a mailbox"),
+    topic!("watching", "guides/watch.md", "watch, and roll back without a person"),
     topic!("git-hooks", "guides/hooks.md", "hooks in the checkout and on a server"),
     topic!("adopt-pm2", "guides/adopt-pm2.md", "adopt an app that pm2 runs"),
     topic!("systemd", "guides/systemd.md", "apps that systemd runs"),

@@ -190,6 +190,39 @@ fn what_a_flag_cures_is_cured_by_the_flag() {
     s.serves("1.1.0");
 }
 
+/// Its rule is asked by `gitroll watch`, and may act.
+const WATCHED: &str = r#"
+[watch]
+every = "1s"
+start_grace = "0s"
+announce = "0s"
+clear = "5s"
+
+[[rule]]
+symptom = "uploads fail"
+probe = { http = "http://127.0.0.1:PORT/api/health", when = "fails" }
+severity = "P1"
+action = "flags:QW-001"
+attempts = 2
+auto = true
+"#;
+
+#[test]
+fn a_watched_symptom_is_cured_by_the_flag_of_its_rule() {
+    let host = TestEnvironment::new();
+    let s = flagged(&host, &format!("{BY_HTTP}{WATCHED}"));
+    let going = Going::start(&host, &["watch"]);
+    going.tells("P1 uploads fail: absent");
+    s.app.write(".git/sick-flag", "");
+    going.tells("switching off QW-001 at");
+    going.tells("cleared after switching off QW-001");
+    going.interrupt();
+    going.ends(0);
+    assert!(env(&s).contains("ENABLE_UPLOADS=false"));
+    s.serves("1.1.0");
+    host.gitroll(&["show"]).exit(0).stdout_has("automatic, INC-1: uploads fail");
+}
+
 #[test]
 fn what_only_the_code_cures_is_cured_by_the_code_and_the_flag_is_as_before() {
     let host = TestEnvironment::new();

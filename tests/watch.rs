@@ -8,10 +8,19 @@ use serde_json::Value;
 /// 1.0.0 served and 1.1.0 serves, with these rules; messages are kept. `DIR` in the rules is the host's directory, and
 /// `HEALTH` what the app answers.
 fn watched<'h>(host: &'h TestEnvironment, announce: &str, rules: &str) -> Scenario<'h> {
+    watched_on(host, announce, "2s", rules)
+}
+
+fn watched_on<'h>(
+    host: &'h TestEnvironment,
+    announce: &str,
+    soak: &str,
+    rules: &str,
+) -> Scenario<'h> {
     let app = host.app(Fixture::Plain);
     let more = format!(
         "[watch]\nevery = \"1s\"\nstart_grace = \"0s\"\nannounce = \"{announce}\"\nclear = \"4s\"\n\
-         [soak]\nafter_back = \"2s\"\n\
+         [soak]\nafter_back = \"{soak}\"\n\
          [notify.chat]\nkind = \"command\"\nrun = [\"sh\", \"-c\", \"tr -d '\\\\n' >> DIR/told; echo >> DIR/told\"]\n\
          {rules}"
     );
@@ -34,6 +43,10 @@ const FAILS: &str = "[[rule]]\nsymptom = \"the api fails\"\nseverity = \"P1\"\na
 /// Its probe is about something else than the app: what the app depends on.
 const DEPENDS: &str = "[[rule]]\nsymptom = \"orders fail\"\nseverity = \"P1\"\naction = \"code\"\n\
     probe = { file = \"DIR/down\" }\nattempts = 2\nauto = true\n";
+
+/// No answer tells anything where its file is gone.
+const LOGS: &str = "[[rule]]\nsymptom = \"orders fail\"\nseverity = \"P1\"\naction = \"code\"\n\
+    probe = { log = { file = \"DIR/app.log\" }, expect = { must = \"boom\" } }\nattempts = 2\nauto = true\n";
 
 /// The messages that were sent, but for those of the deploys at the beginning.
 fn messages(host: &TestEnvironment) -> Vec<Value> {
@@ -144,10 +157,12 @@ fn a_person_stops_what_was_announced_and_one_process_watches() {
     // It is over by itself.
     s.app.mend("1.1.0");
     going.tells("called off: the symptom is gone");
+    s.serves("1.1.0");
+    host.gitroll(&["service", "stop"]).exit(0);
+    going.tells("not done automatically: a person is working on it: web is stopped");
     going.interrupt();
     going.ends(0);
     assert_eq!(backs(&host), 0);
-    s.serves("1.1.0");
 
     let open = ["incident", "open", "the disk is full", "--severity", "P2"];
     host.gitroll(&open).exit(0).stdout_has("INC-2 P2 the disk is full");
@@ -177,4 +192,70 @@ fn what_no_change_caused_and_nothing_confirms_is_only_told() {
     going.ends(0);
     assert_eq!(backs(&host), 0);
     s.serves("1.1.0");
+}
+
+#[test]
+fn what_someone_changes_after_the_act_is_theirs() {
+    let host = TestEnvironment::new();
+    let s = watched(&host, "0s", DEPENDS);
+    let going = Going::start(&host, &["watch"]);
+    going.tells("P1 orders fail: absent");
+    fs::write(host.path("down"), "").expect("the host's directory is writable");
+    s.app.sour("1.1.0");
+    going.tells("the symptom must be gone within 4 s");
+    s.app.mend("1.1.0");
+    host.gitroll(&["back", "--undo", "--yes"]).exit(0);
+    going.tells("someone changed what serves after the rollback to v1.0.0-stable");
+    going.tells("not done automatically: it was there before rolled back to v1.1.0");
+    going.interrupt();
+    going.ends(0);
+    s.serves("1.1.0");
+    assert_eq!(backs(&host), 2);
+    let answer = host.gitroll(&["watch", "status", "--json"]).exit(0).json()["result"].clone();
+    assert_eq!(answer["acts"][0]["ended"], "taken-over", "{answer:#}");
+    assert!(answer["stopped"].is_null(), "{answer:#}");
+}
+
+#[test]
+fn where_no_answer_tells_whether_it_helped_the_verdict_stays_and_a_person_is_told() {
+    let host = TestEnvironment::new();
+    fs::write(host.path("app.log"), "").expect("the host's directory is writable");
+    let s = watched(&host, "0s", LOGS);
+    let going = Going::start(&host, &["watch"]);
+    going.tells("P1 orders fail: absent");
+    fs::write(host.path("app.log"), "boom\n").expect("the host's directory is writable");
+    s.app.sour("1.1.0");
+    going.tells("the symptom must be gone within 4 s");
+    fs::remove_file(host.path("app.log")).expect("it is there");
+    going.tells("nobody knows whether the rollback to v1.0.0-stable helped");
+    going.interrupt();
+    going.ends(0);
+    let answer = host.gitroll(&["watch", "status", "--json"]).exit(0).json()["result"].clone();
+    assert_eq!(answer["acts"][0]["ended"], "unknown", "{answer:#}");
+    host.gitroll(&["status"]).exit(0).stdout_has("held").stdout_has("nobody knows whether");
+    assert_eq!(events(&host), ["announced", "done", "needs-person"], "{:#?}", messages(&host));
+}
+
+#[test]
+fn what_fails_while_it_is_watched_after_a_rollback_is_told_and_nothing_is_done() {
+    let host = TestEnvironment::new();
+    let s = watched_on(&host, "0s", "60s", FAILS);
+    let going = Going::start(&host, &["watch"]);
+    going.tells("P1 the api fails: absent");
+    s.app.sour("1.1.0");
+    going.tells("watching v1.0.0-stable for 60 s");
+    // A watcher that is started again begins anew: nobody looked meanwhile.
+    going.interrupt();
+    going.ends(0);
+    let going = Going::start(&host, &["watch"]);
+    going.tells("watching v1.0.0-stable for");
+    host.gitroll(&["silence", "1h"]).exit(0);
+    s.app.sour("1.0.0");
+    going.tells("P1 the api fails: 500");
+    host.gitroll(&["silence", "--end"]).exit(0);
+    going.tells("v1.0.0-stable failed while it was watched after the rollback");
+    wait_until("the message", || events(&host).last().is_some_and(|it| it == "needs-person"));
+    going.interrupt();
+    going.ends(0);
+    assert_eq!(backs(&host), 1);
 }

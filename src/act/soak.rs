@@ -41,6 +41,16 @@ pub enum Watched {
     Failed(String),
 }
 
+/// What one look came to.
+pub(super) enum SeenOnce {
+    /// Another command is at work, or it was asked to stop: it says nothing.
+    Busy,
+    /// Someone put something else in place.
+    Changed,
+    /// What is wrong; nothing where it is well.
+    Faults(Vec<String>),
+}
+
 /// What ends the watching when someone changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heeds {
@@ -137,20 +147,23 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// What is wrong now; `None` where someone put something else in place. A bad answer is asked about again before it
-    /// counts, and what is seen while another command is at work is that command's business.
-    pub(super) fn once(&mut self) -> Option<Vec<String>> {
+    /// Looks once. A bad answer is asked about again before it counts, and what is seen while another command is at work
+    /// is that command's business.
+    pub(super) fn once(&mut self) -> SeenOnce {
         if Lock::is_held(&self.site.state()) {
-            return Some(Vec::new());
+            return SeenOnce::Busy;
         }
         let mut faults = self.look();
         if !faults.is_empty() && wait(AGAIN) && !Lock::is_held(&self.site.state()) {
             faults = self.look();
         }
-        if Lock::is_held(&self.site.state()) {
-            return Some(Vec::new());
+        if Lock::is_held(&self.site.state()) || signals::stop_asked().is_some() {
+            return SeenOnce::Busy;
         }
-        (!self.changed()).then_some(faults)
+        match self.changed() {
+            true => SeenOnce::Changed,
+            false => SeenOnce::Faults(faults),
+        }
     }
 
     /// What is wrong now. Where the repository cannot be read any more, what was known is watched on.

@@ -6,30 +6,35 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::back::{BackRequest, back};
 use super::caller::{Caller, Notice};
-use super::circumstances::{Known, Remedy, busy, silent};
+use super::circumstances::{Known, Remedy, busy, last_change, look_at, silent};
 use super::diagnosis;
 use super::failure::Failure;
-use super::flags::{FlagsRequest, WhichFlags, change_flags};
 use super::next_steps::NextStep;
 use super::notify::{self, Word};
-use super::outcome::{ChangeOutcome, Status};
+use super::outcome::Status;
 use super::publication;
 use super::session::Session;
-use super::soak::{Heeds, Watch, wait};
+use super::soak::{Heeds, SeenOnce, Watch, wait};
 use super::unhold::{UnholdRequest, unhold};
-use crate::check::{self, Symptom};
+use crate::check::Symptom;
 use crate::config::{Config, Rule, RuleAction, Severity};
 use crate::ledger;
-use crate::model::{ComponentId, Digest, Seq};
+use crate::model::Digest;
 use crate::plan::facts::Facts;
-use crate::site::expectation_of_rules;
 use crate::system::procs::Ticks;
 use crate::system::text::{plural, span, time_to_second};
 use crate::system::{clock, signals};
 use crate::watch::{
-    Act, ActEnd, Blocked, Look, Looking, Needs, Notes, RuleSeen, Running, Soaking, Trigger, may_act,
+    Act, ActEnd, Blocked, Look, Looking, Needs, Notes, Running, Soaking, Trigger, may_act, waits,
+};
+
+mod phase;
+mod words;
+
+use phase::{Announced, Asked, Clearing, Need, Phase, SoakWatch};
+use words::{
+    acknowledge, by_hand, gone_after, patience, rule_seen, severity, shown_for, status, undo, word,
 };
 
 /// How often it is looked whether a person stopped what was announced.
@@ -75,9 +80,9 @@ pub fn watch(caller: &Caller) -> Result<(), Failure> {
         config,
         session,
         facts,
-        unread: false,
+        unread: None,
         asked: BTreeMap::new(),
-        paged: BTreeMap::new(),
+        told: BTreeMap::new(),
         said: BTreeMap::new(),
         phase: Phase::Watching,
         since: clock::now(),
@@ -91,50 +96,6 @@ pub fn watch(caller: &Caller) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How often a rule was asked, and when it is asked again.
-#[derive(Debug, Default)]
-struct Asked {
-    trigger: Trigger,
-    due: Duration,
-}
-
-/// What it does besides asking the rules.
-enum Phase<'a> {
-    Watching,
-    Announced(Box<Announced>),
-    Clearing(Box<Clearing>),
-    Soaking(Box<SoakWatch<'a>>),
-}
-
-/// An act that people were told of.
-struct Announced {
-    rule: Rule,
-    remedy: Remedy,
-    change: Digest,
-    at: Duration,
-    incident: String,
-}
-
-/// An act that was carried out; whether it helped is not known yet.
-struct Clearing {
-    rule: Rule,
-    trigger: Trigger,
-    due: Duration,
-    until: Duration,
-    record: Option<Seq>,
-    /// What serves now, or what was switched off.
-    put: String,
-    /// What was left.
-    left: String,
-    incident: String,
-}
-
-struct SoakWatch<'a> {
-    watch: Watch<'a>,
-    soak: Soaking,
-    due: Duration,
-}
-
 struct Watcher<'a> {
     caller: &'a Caller,
     notes: Notes,
@@ -145,10 +106,11 @@ struct Watcher<'a> {
     config: Config,
     /// The last one that had channels: going back to a release from before them does not silence them.
     channels: Config,
-    unread: bool,
+    /// Why what serves cannot be read now: then nothing is done.
+    unread: Option<String>,
     asked: BTreeMap<String, Asked>,
-    /// The symptoms that a person was told of, and why nothing was done.
-    paged: BTreeMap<String, String>,
+    /// The symptoms that people were told of, and whether a person is needed.
+    told: BTreeMap<String, Need>,
     /// What was said last of each symptom on the terminal.
     said: BTreeMap<String, String>,
     phase: Phase<'a>,
@@ -182,6 +144,18 @@ impl<'a> Watcher<'a> {
             );
             self.note(ActEnd::Failed, None, Some(why.clone()));
             self.page("A person is needed", Some(why), Severity::P1, Vec::new(), vec![status()]);
+        }
+        if notebook.soak.is_some() {
+            // Nobody looked meanwhile.
+            let now = clock::moment();
+            let anew = self.notes.note(|notebook| {
+                if let Some(soak) = &mut notebook.soak {
+                    (soak.since, soak.boot) = (now.time, now.boot);
+                }
+            });
+            if let Err(error) = anew {
+                self.caller.warn(format!("gitroll's notes: {error}"));
+            }
         }
         if let Some(stopped) = self.notes.notebook().stopped {
             self.say(format!("nothing is done automatically: {stopped}"));
@@ -227,12 +201,12 @@ impl<'a> Watcher<'a> {
                 if !self.config.notify.is_empty() {
                     self.channels = self.config.clone();
                 }
-                self.unread = false;
+                self.unread = None;
             }
-            Err(failure) if !self.unread => {
-                self.unread = true;
+            Err(failure) if self.unread.is_none() => {
                 self.caller
                     .warn(format!("{}; watching with what was read before", failure.message));
+                self.unread = Some(failure.message);
             }
             Err(_) => {}
         }
@@ -243,7 +217,7 @@ impl<'a> Watcher<'a> {
         let rules = self.config.rules.clone();
         let known = |symptom: &String| rules.iter().any(|rule| rule.symptom == *symptom);
         self.asked.retain(|symptom, _| known(symptom));
-        self.paged.retain(|symptom, _| known(symptom));
+        self.told.retain(|symptom, _| known(symptom));
         let now = Ticks::now().up();
         let due: Vec<&Rule> = rules
             .iter()
@@ -260,22 +234,7 @@ impl<'a> Watcher<'a> {
     }
 
     fn looks(&self, rules: &[&Rule]) -> Vec<Look> {
-        if rules.is_empty() {
-            return Vec::new();
-        }
-        let site = &self.session.site;
-        let config = Config {
-            rules: rules.iter().map(|rule| (*rule).clone()).collect(),
-            ..self.config.clone()
-        };
-        let deployment = self.facts.deployment(site);
-        let about = expectation_of_rules(site, &config, &self.facts.serving, &deployment);
-        let probes: Vec<_> = rules.iter().map(|rule| &rule.probe).collect();
-        let (asked, moment) = (Ticks::now().up(), clock::moment());
-        let seen = check::symptoms(&probes, &about);
-        let answered = Ticks::now().up();
-        let look = |seen| Look { asked, answered, moment: moment.clone(), seen };
-        seen.into_iter().map(look).collect()
+        look_at(&self.session.site, &self.facts, &self.config, rules)
     }
 
     fn every(&self, rule: &Rule) -> Duration {
@@ -294,7 +253,7 @@ impl<'a> Watcher<'a> {
         let Some(last) = asked.trigger.last() else { return };
         let (word, answer) = word(&last.seen);
         let fires = asked.trigger.fires(self.needs(rule));
-        let gone = asked.trigger.absent() >= rule.attempts.max(2);
+        let gone = asked.trigger.absent() >= gone_after(rule);
         let state = if fires { "fires" } else { word };
         if self.said.get(&rule.symptom).is_none_or(|said| said != state) {
             self.said.insert(rule.symptom.clone(), state.to_owned());
@@ -306,18 +265,22 @@ impl<'a> Watcher<'a> {
                 _ => self.say(format!("{} {}: absent, {answer}", rule.severity, rule.symptom)),
             }
         }
-        if gone && self.paged.remove(&rule.symptom).is_some() {
+        if gone && self.told.remove(&rule.symptom).is_some() {
             let what = format!("{} {}: over", rule.severity, rule.symptom);
             let why = Some(format!("{answer}; nothing was done automatically"));
-            self.tell(Word {
-                event: "done",
-                severity: "info",
-                what,
-                why,
-                serves: true,
-                ..Word::default()
-            });
+            self.tell(Word { why, ..self.good(what) });
         }
+    }
+
+    /// What is told where something went well.
+    fn good(&self, what: String) -> Word {
+        let serves = self.nothing_else();
+        Word { event: "done", severity: "info", what, serves, ..Word::default() }
+    }
+
+    /// Whether people were told of nothing that lasts still.
+    fn nothing_else(&self) -> bool {
+        self.told.is_empty() && !matches!(self.phase, Phase::Announced(_) | Phase::Clearing(_))
     }
 
     fn proceed(&mut self) {
@@ -355,41 +318,68 @@ impl<'a> Watcher<'a> {
 
     /// What fires while something else is being done is told, and nothing more.
     fn page_others(&mut self) {
-        let handled = match &self.phase {
-            Phase::Announced(announced) => Some(announced.rule.symptom.clone()),
-            Phase::Clearing(clearing) => Some(clearing.rule.symptom.clone()),
-            Phase::Watching | Phase::Soaking(_) => None,
+        let (handled, why) = match &self.phase {
+            Phase::Announced(announced) => {
+                (Some(&announced.rule.symptom), announced.remedy.doing())
+            }
+            Phase::Clearing(clearing) => (Some(&clearing.rule.symptom), clearing.put.clone()),
+            Phase::Soaking(soaking) => {
+                (None, format!("{} is watched after a rollback", soaking.soak.name))
+            }
+            Phase::Watching => return,
         };
-        let now = clock::moment();
-        if silent(&self.notes, &now).is_some() || busy(&self.session).is_some() {
+        if self.waits().is_err() {
             return;
         }
-        for rule in self.firing().into_iter().filter(|rule| handled.as_ref() != Some(&rule.symptom))
-        {
-            self.page_rule(&rule, "something else is being done");
+        let mut firing = self.firing();
+        firing.retain(|rule| handled != Some(&rule.symptom));
+        for rule in firing {
+            self.page_rule(&rule, &why);
         }
     }
 
+    /// Whether it is no time to tell or do anything, and why.
+    fn waits(&self) -> Result<(), String> {
+        let silence = silent(&self.notes, &clock::moment());
+        let busy = busy(&self.session);
+        let up = Ticks::now().up();
+        waits(&self.config.watch, up, silence.as_deref(), busy.as_deref())
+    }
+
+    fn known(&self, rule: &Rule) -> Result<Known, Failure> {
+        if let Some(why) = &self.unread {
+            return Err(Failure::unchanged(why.clone()));
+        }
+        let asked = self.asked.get(&rule.symptom);
+        let began = asked.and_then(|asked| asked.trigger.began());
+        Known::of(&self.session, &self.facts, rule, (began, self.needs(rule).gap))
+    }
+
+    fn may_act(&self, known: &Known) -> Result<(), Blocked> {
+        let acts = self.notes.notebook().acts;
+        let settings = &self.config.watch;
+        may_act(&known.circumstances(&self.session, settings, &acts, clock::moment()))
+    }
+
     fn decide(&mut self, rule: &Rule) -> Option<Phase<'a>> {
-        let asked = self.asked.get(&rule.symptom)?;
-        let began = asked.trigger.began().cloned();
-        let known = match Known::of(&self.session, &self.facts, rule, began.as_ref()) {
+        if let Err(why) = self.waits() {
+            self.say_once(rule, &format!("not told and not acting: {why}"));
+            return None;
+        }
+        if !rule.auto {
+            self.page_rule(rule, "its rule does not say auto");
+            return None;
+        }
+        let known = match self.known(rule) {
             Ok(known) => known,
             Err(failure) => {
                 self.page_rule(rule, &failure.message);
                 return None;
             }
         };
-        let acts = self.notes.notebook().acts;
-        let (settings, now) = (self.config.watch.clone(), clock::moment());
-        let all = known.circumstances(&self.session, &settings, &acts, now);
-        match may_act(&all) {
+        match self.may_act(&known) {
             Err(Blocked::Wait(why)) => {
                 self.say_once(rule, &format!("not told and not acting: {why}"));
-                None
-            }
-            _ if !rule.auto => {
-                self.page_rule(rule, "its rule does not say auto");
                 None
             }
             Err(Blocked::Page(why)) => {
@@ -411,7 +401,7 @@ impl<'a> Watcher<'a> {
             "{} {}: {} at {}",
             rule.severity,
             rule.symptom,
-            doing(&remedy),
+            remedy.doing(),
             time_to_second(at)
         );
         let why = format!("{}; confirmed by {}", self.evidence(rule), known.witnesses.join(", "));
@@ -453,34 +443,45 @@ impl<'a> Watcher<'a> {
         if Ticks::now().up() < announced.at {
             return Phase::Announced(announced);
         }
-        let began = self.asked.get(&rule.symptom).and_then(|asked| asked.trigger.began().cloned());
-        let known = match Known::of(&self.session, &self.facts, rule, began.as_ref()) {
+        let known = match self.known(rule) {
             Ok(known) => known,
-            Err(failure) => return self.call_off(rule, &failure.message),
+            Err(failure) => return self.leave(rule, &failure.message),
         };
-        let acts = self.notes.notebook().acts;
-        let (settings, now) = (self.config.watch.clone(), clock::moment());
-        let decision = may_act(&known.circumstances(&self.session, &settings, &acts, now));
-        match decision {
-            Err(Blocked::Wait(why) | Blocked::Page(why)) => self.call_off(rule, &why),
-            Ok(()) if known.remedy.as_ref() != Ok(&announced.remedy) => {
+        let change = known.change.as_ref().map(|change| change.digest);
+        match self.may_act(&known) {
+            Err(Blocked::Wait(why)) => self.call_off(rule, &why),
+            Err(Blocked::Page(why)) => self.leave(rule, &why),
+            Ok(()) if !self.says_so(rule) => {
+                self.call_off(rule, "its rule has changed since it was announced")
+            }
+            Ok(())
+                if known.remedy.as_ref() != Ok(&announced.remedy)
+                    || change != Some(announced.change) =>
+            {
                 self.call_off(rule, "what would be done has changed since it was announced")
             }
             Ok(()) => self.act(*announced),
         }
     }
 
+    /// Whether the accepted configuration says so still.
+    fn says_so(&self, rule: &Rule) -> bool {
+        let same = |now: &Rule| now.symptom == rule.symptom && now.action == rule.action;
+        self.config.rules.iter().any(|now| same(now) && now.auto)
+    }
+
     /// Says that what was announced is not done. Whatever still fires is decided anew at the next look.
     fn call_off(&mut self, rule: &Rule, why: &str) -> Phase<'a> {
         self.say(format!("{}: called off: {why}", rule.symptom));
-        self.paged.insert(rule.symptom.clone(), why.to_owned());
-        self.tell(Word {
-            event: "done",
-            severity: "info",
-            what: format!("{} {}: called off, nothing was changed", rule.severity, rule.symptom),
-            why: Some(why.to_owned()),
-            ..Word::default()
-        });
+        self.told.entry(rule.symptom.clone()).or_insert(Need::Undecided);
+        let what = format!("{} {}: called off, nothing was changed", rule.severity, rule.symptom);
+        self.tell(Word { why: Some(why.to_owned()), serves: false, ..self.good(what) });
+        Phase::Watching
+    }
+
+    /// Does not do what was announced, and leaves it to a person.
+    fn leave(&mut self, rule: &Rule, why: &str) -> Phase<'a> {
+        self.page_rule(rule, &format!("called off: {why}"));
         Phase::Watching
     }
 
@@ -504,11 +505,12 @@ impl<'a> Watcher<'a> {
             return Phase::Watching;
         }
         let left = self.facts.serving.to_string();
-        let reason = format!("automatic, {incident}: {}: {}", rule.symptom, self.evidence(&rule));
-        let reason = ledger::check_reason(&reason).is_ok().then_some(reason);
-        self.say(format!("{} ({incident})", doing(&remedy)));
+        let short = format!("automatic, {incident}: {}", rule.symptom);
+        let long = format!("{short}: {}", self.evidence(&rule));
+        let reason = [long, short].into_iter().find(|why| ledger::check_reason(why).is_ok());
+        self.say(format!("{} ({incident})", remedy.doing()));
         self.caller.between_runs(None);
-        let ended = signals::to_its_end(|| carry_out(self.caller, &remedy, reason));
+        let ended = signals::to_its_end(|| remedy.carry_out(self.caller, reason));
         self.caller.between_runs(Some(STOPPED));
         notify::finish();
         publication::finish(self.caller);
@@ -517,14 +519,16 @@ impl<'a> Watcher<'a> {
             Ok(ended) if matches!(ended.status, Status::Done | Status::Unrecorded) => {
                 let record = ended.answer.record.as_ref();
                 self.note(ActEnd::Clearing, record.map(|record| record.digest), None);
-                let clear = self.config.watch.clear;
+                // As long as it takes to look so often.
+                let looks = self.every(&rule) * gone_after(&rule) + SOON;
+                let clear = self.config.watch.clear.max(looks);
                 self.say(format!("the symptom must be gone within {}", span(clear)));
                 Phase::Clearing(Box::new(Clearing {
                     trigger: Trigger::default(),
                     due: Ticks::now().up(),
                     until: Ticks::now().up() + clear,
-                    record: record.map(|record| record.seq),
-                    put: put(&remedy),
+                    record: record.map(|record| (record.seq, record.digest)),
+                    put: remedy.done(),
                     left,
                     incident,
                     rule,
@@ -557,9 +561,10 @@ impl<'a> Watcher<'a> {
         why: &str,
         mut next: Vec<NextStep>,
     ) -> Phase<'a> {
-        let what = format!("{} failed; nothing more is done automatically", doing(remedy));
-        self.note(ActEnd::Failed, None, Some(format!("{} failed: {why}", doing(remedy))));
-        self.paged.insert(rule.symptom.clone(), what.clone());
+        let doing = remedy.doing();
+        let what = format!("{doing} failed; nothing more is done automatically");
+        self.note(ActEnd::Failed, None, Some(format!("{doing} failed: {why}")));
+        self.told.insert(rule.symptom.clone(), Need::Person);
         if next.is_empty() {
             next.push(status());
         }
@@ -568,10 +573,20 @@ impl<'a> Watcher<'a> {
         Phase::Watching
     }
 
-    /// Asks whether the symptom is gone, until it is or the time is over.
+    /// Asks whether the symptom is gone, until it is or the time is over. What is seen while another command is at work
+    /// says nothing, and what someone else put in place meanwhile is that person's business.
     fn clearing(&mut self, mut clearing: Box<Clearing>) -> Phase<'a> {
-        let now = Ticks::now().up();
-        if now >= clearing.due {
+        if busy(&self.session).is_some() {
+            clearing.trigger = Trigger::default();
+            return Phase::Clearing(clearing);
+        }
+        if self.replaced(&clearing) {
+            self.note(ActEnd::TakenOver, None, None);
+            let what = format!("someone changed what serves after {}", clearing.put);
+            self.say(format!("{what}: not watched any more   {}", clearing.incident));
+            return Phase::Watching;
+        }
+        if Ticks::now().up() >= clearing.due {
             let every = self.every(&clearing.rule);
             let needs = self.needs(&clearing.rule);
             for look in self.looks(&[&clearing.rule]) {
@@ -579,15 +594,40 @@ impl<'a> Watcher<'a> {
                 clearing.trigger.take(look, needs);
             }
         }
-        let answer = clearing.trigger.last().map(|last| word(&last.seen).1.to_owned());
-        let answer = answer.unwrap_or_default();
-        if clearing.trigger.absent() >= clearing.rule.attempts.max(2) {
-            return self.cleared(&clearing, &answer);
+        let last = clearing.trigger.last().map(|last| last.seen.clone());
+        if clearing.trigger.absent() >= gone_after(&clearing.rule) {
+            let answer = last.as_ref().map(|seen| word(seen).1).unwrap_or_default();
+            return self.cleared(&clearing, answer);
         }
-        if Ticks::now().up() >= clearing.until {
-            return self.did_not_help(&clearing, &answer);
+        match last {
+            _ if Ticks::now().up() < clearing.until => Phase::Clearing(clearing),
+            Some(Symptom::Shows(answer)) => self.did_not_help(&clearing, &answer),
+            // Gone since a moment ago: the next look tells.
+            Some(Symptom::Absent(_)) | None => Phase::Clearing(clearing),
+            Some(Symptom::Unknown(why)) => self.unknown_whether(&clearing, &why),
         }
-        Phase::Clearing(clearing)
+    }
+
+    /// Whether something else serves than what the act put in place.
+    fn replaced(&self, clearing: &Clearing) -> bool {
+        let Some((_, digest)) = clearing.record else { return false };
+        let last = last_change(&self.session, &self.facts);
+        last.is_ok_and(|last| last.is_none_or(|(change, _)| change.digest != digest))
+    }
+
+    /// No answer tells whether it helped: a person is needed, and what was judged stays so.
+    fn unknown_whether(&mut self, clearing: &Clearing, why: &str) -> Phase<'a> {
+        let Clearing { rule, put, incident, .. } = clearing;
+        let what = format!(
+            "{} {}: nobody knows whether {put} helped. Nothing more is done automatically",
+            rule.severity, rule.symptom
+        );
+        let stopped = format!("nobody knows whether {put} helped ({incident})");
+        self.note(ActEnd::Unknown, None, Some(stopped));
+        self.told.insert(rule.symptom.clone(), Need::Person);
+        let next = vec![status(), acknowledge()];
+        self.page(&what, Some(why.to_owned()), rule.severity, Vec::new(), next);
+        Phase::Watching
     }
 
     fn cleared(&mut self, clearing: &Clearing, answer: &str) -> Phase<'a> {
@@ -609,14 +649,8 @@ impl<'a> Watcher<'a> {
         let what = format!("{}: cleared after {put}: {answer}", rule.symptom);
         self.say(format!("{what}   {incident}"));
         let notes = vec![format!("watched for {} more", span(time))];
-        self.tell(Word {
-            event: "done",
-            severity: "info",
-            what,
-            notes,
-            serves: true,
-            ..Word::default()
-        });
+        self.told.remove(&rule.symptom);
+        self.tell(Word { notes, ..self.good(what) });
         self.begin_soak()
     }
 
@@ -625,7 +659,7 @@ impl<'a> Watcher<'a> {
         let Clearing { rule, put, left, record, incident, .. } = clearing;
         let mut notes = Vec::new();
         let code = matches!(rule.action, RuleAction::Code);
-        if let (true, Some(seq)) = (code, record) {
+        if let (true, Some((seq, _))) = (code, record) {
             let request = UnholdRequest {
                 what: Some(seq.to_string()),
                 reason: Some(format!("the automatic rollback did not help ({incident})")),
@@ -654,20 +688,13 @@ impl<'a> Watcher<'a> {
         );
         let stopped = format!("{put} did not help ({incident})");
         self.note(ActEnd::NoHelp, None, Some(stopped));
-        self.paged.insert(rule.symptom.clone(), what.clone());
-        let undo = match &rule.action {
-            RuleAction::Flags(ids) => {
-                (format!("gitroll flags on {}", list(ids)), "if it was a false alarm")
-            }
-            _ => ("gitroll back --undo".to_owned(), "if it was a false alarm"),
-        };
-        let undo = (undo.0, undo.1.to_owned());
+        self.told.insert(rule.symptom.clone(), Need::Person);
         self.page(
             &what,
             Some(answer.to_owned()),
             rule.severity,
             notes,
-            vec![status(), undo, acknowledge()],
+            vec![status(), undo(rule), acknowledge()],
         );
         Phase::Watching
     }
@@ -686,7 +713,10 @@ impl<'a> Watcher<'a> {
                 Phase::Soaking(Box::new(SoakWatch { watch, soak, due: Ticks::now().up() }))
             }
             Err(failure) => {
-                self.caller.warn(format!("{} cannot be watched: {}", soak.name, failure.message));
+                self.forget_soak();
+                let what = format!("{} cannot be watched after the rollback", soak.name);
+                let why = Some(failure.message);
+                self.page(&what, why, Severity::P1, Vec::new(), vec![status()]);
                 Phase::Watching
             }
         }
@@ -706,10 +736,17 @@ impl<'a> Watcher<'a> {
         }
         soaking.due = now + self.config.watch.every;
         let name = soaking.soak.name.clone();
-        let Some(faults) = soaking.watch.once() else {
-            self.say(format!("{name} no longer serves: not watched any more"));
-            self.forget_soak();
-            return Phase::Watching;
+        if silent(&self.notes, &clock::moment()).is_some() {
+            return Phase::Soaking(soaking);
+        }
+        let faults = match soaking.watch.once() {
+            SeenOnce::Faults(faults) => faults,
+            SeenOnce::Busy => return Phase::Soaking(soaking),
+            SeenOnce::Changed => {
+                self.say(format!("{name} no longer serves: not watched any more"));
+                self.forget_soak();
+                return Phase::Watching;
+            }
         };
         if !faults.is_empty() {
             self.forget_soak();
@@ -732,40 +769,27 @@ impl<'a> Watcher<'a> {
         self.say(what.clone());
         let next = ("gitroll report --last".to_owned(), "the report of it".to_owned());
         let next = vec![next];
-        self.tell(Word {
-            event: "done",
-            severity: "info",
-            what,
-            next,
-            serves: true,
-            ..Word::default()
-        });
+        self.tell(Word { next, ..self.good(what) });
         Phase::Watching
     }
 
     /// A person is told of a symptom, once until it is gone.
     fn page_rule(&mut self, rule: &Rule, why: &str) {
-        if self.paged.contains_key(&rule.symptom) {
+        if self.told.insert(rule.symptom.clone(), Need::Person) == Some(Need::Person) {
             return self.say_once(rule, &format!("not acting: {why}"));
         }
-        self.paged.insert(rule.symptom.clone(), why.to_owned());
         let incident = self.incident(rule);
         let mut notes = vec![format!("not done automatically: {why}")];
         notes.extend(rule.why.clone());
         let what = format!("{} {}", rule.severity, rule.symptom);
-        let next = match &rule.action {
-            RuleAction::Flags(ids) => {
-                (format!("gitroll flags off {}", list(ids)), "what its rule says")
-            }
-            RuleAction::Code => ("gitroll back".to_owned(), "what its rule says"),
-            RuleAction::Full => {
-                ("gitroll back --level full --plan".to_owned(), "what its rule says")
-            }
-            RuleAction::FixForward => ("gitroll status".to_owned(), "shows what serves"),
-        };
-        let next = vec![(next.0, next.1.to_owned()), status()];
         self.detail(&incident);
-        self.page(&what, Some(self.evidence(rule)), rule.severity, notes, next);
+        self.page(
+            &what,
+            Some(self.evidence(rule)),
+            rule.severity,
+            notes,
+            vec![by_hand(rule), status()],
+        );
     }
 
     fn page(
@@ -824,33 +848,14 @@ impl<'a> Watcher<'a> {
 
     fn show(&self) {
         let seen = |rule: &Rule| {
-            let asked = self.asked.get(&rule.symptom);
-            let trigger = asked.map(|asked| &asked.trigger);
-            let last = trigger.and_then(|trigger| Some(word(&trigger.last()?.seen)));
-            RuleSeen {
-                symptom: rule.symptom.clone(),
-                severity: rule.severity.to_string(),
-                auto: rule.auto,
-                seen: last.map(|(word, _)| word.to_owned()),
-                answer: last.map(|(_, answer)| answer.to_owned()).unwrap_or_default(),
-                showing_seconds: trigger.map_or(0, |trigger| trigger.showing().as_secs()),
-                for_seconds: rule.lasts.as_secs(),
-                times: trigger.map_or(0, Trigger::times),
-                attempts: rule.attempts,
-                fires: trigger.is_some_and(|trigger| trigger.fires(self.needs(rule))),
-            }
-        };
-        let phase = match &self.phase {
-            Phase::Watching => "watching",
-            Phase::Announced(_) => "announced",
-            Phase::Clearing(_) => "clearing",
-            Phase::Soaking(_) => "soaking",
+            let trigger = self.asked.get(&rule.symptom).map(|asked| &asked.trigger);
+            rule_seen(rule, trigger, self.needs(rule))
         };
         let looking = Looking {
             pid: std::process::id(),
             since: self.since,
             at: clock::now(),
-            phase: phase.to_owned(),
+            phase: self.phase.word().to_owned(),
             rules: self.config.rules.iter().map(seen).collect(),
         };
         if let Err(error) = self.notes.look(&looking) {
@@ -877,80 +882,4 @@ impl<'a> Watcher<'a> {
             self.say(format!("{}: {text}", rule.symptom));
         }
     }
-}
-
-fn carry_out(
-    caller: &Caller,
-    remedy: &Remedy,
-    reason: Option<String>,
-) -> Result<ChangeOutcome, Failure> {
-    match remedy {
-        Remedy::Code(target) => {
-            let to = Some(target.commit.to_string());
-            back(caller, &BackRequest { to, reason, yes: true, ..BackRequest::default() })
-        }
-        Remedy::Flags(ids) => {
-            let names = ids.iter().map(ToString::to_string).collect();
-            let flags = WhichFlags::Off(names);
-            change_flags(caller, &FlagsRequest { flags, reason, plan_only: false })
-        }
-    }
-}
-
-fn doing(remedy: &Remedy) -> String {
-    match remedy {
-        Remedy::Code(target) => format!("rolling back to {}", target.name),
-        Remedy::Flags(ids) => format!("switching off {}", list(ids)),
-    }
-}
-
-fn put(remedy: &Remedy) -> String {
-    match remedy {
-        Remedy::Code(target) => format!("the rollback to {}", target.name),
-        Remedy::Flags(ids) => format!("switching off {}", list(ids)),
-    }
-}
-
-fn list(ids: &[ComponentId]) -> String {
-    let ids: Vec<&str> = ids.iter().map(ComponentId::as_str).collect();
-    ids.join(" ")
-}
-
-fn word(seen: &Symptom) -> (&'static str, &str) {
-    match seen {
-        Symptom::Shows(answer) => ("shows", answer),
-        Symptom::Absent(answer) => ("absent", answer),
-        Symptom::Unknown(why) => ("unknown", why),
-    }
-}
-
-fn shown_for(trigger: &Trigger) -> String {
-    let times = match trigger.times() {
-        0 | 1 => String::new(),
-        times => format!(", {times} times in a row"),
-    };
-    format!("for {}{times}", span(trigger.showing()))
-}
-
-/// What a symptom that shows still needs.
-fn patience(rule: &Rule) -> String {
-    let lasts = (!rule.lasts.is_zero()).then(|| format!("for {}", span(rule.lasts)));
-    let attempts = (rule.attempts > 1).then(|| format!("{} times in a row", rule.attempts));
-    let needs: Vec<String> = [lasts, attempts].into_iter().flatten().collect();
-    match needs.is_empty() {
-        true => String::new(),
-        false => format!("   (taken for real {})", needs.join(" and ")),
-    }
-}
-
-fn severity(level: Severity) -> &'static str {
-    if level.rank() <= Severity::P1.rank() { "critical" } else { "warning" }
-}
-
-fn status() -> NextStep {
-    ("gitroll status".to_owned(), "shows what serves".to_owned())
-}
-
-fn acknowledge() -> NextStep {
-    ("gitroll watch ack".to_owned(), "lets it act again".to_owned())
 }

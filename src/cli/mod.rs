@@ -414,7 +414,7 @@ fn answered(exit: Exit, verb: Option<&Verb>, ui: &Ui) -> Exit {
 }
 
 /// The verbs by what they are for, as `--help` lists them.
-const GROUPS: [(&str, &[&str]); 9] = [
+const GROUPS: [(&str, &[&str]); 10] = [
     ("Set up", &["init", "doctor", "hooks", "config", "notify", "eject"]),
     ("Deploy", &["deploy", "promote", "demote"]),
     ("Roll back", &["back", "component", "flags", "advise"]),

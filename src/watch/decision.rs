@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::notes::Act;
+use super::trigger::Began;
 use crate::config::WatchSettings;
 use crate::model::{Digest, Moment, Seq};
 use crate::system::text::span;
@@ -42,8 +43,10 @@ pub struct Circumstances<'a> {
     pub person: Option<String>,
     /// The last change.
     pub change: Option<Change>,
-    /// Since when the symptom shows; `None` where it was never seen absent.
-    pub began: Option<Moment>,
+    /// When the symptom began; `None` where it was never seen absent.
+    pub began: Option<Began>,
+    /// Between two looks at it passes no more than this.
+    pub gap: Duration,
     /// Files outside of git that changed after the last change.
     pub outside: Vec<String>,
     /// What else is wrong, asked now: the second witness.
@@ -68,22 +71,32 @@ pub enum Blocked {
 /// # Errors
 /// That reason.
 pub fn may_act(all: &Circumstances<'_>) -> Result<(), Blocked> {
-    waits(all).map_err(Blocked::Wait)?;
+    waits(all.settings, all.up, all.silence.as_deref(), all.busy.as_deref())
+        .map_err(Blocked::Wait)?;
     [stands, caused, confirmed, affordable]
         .into_iter()
         .try_for_each(|reason| reason(all))
         .map_err(Blocked::Page)
 }
 
-fn waits(all: &Circumstances<'_>) -> Result<(), String> {
-    if let Some(silence) = &all.silence {
+/// Why nobody is told either, and it is decided anew at the next look.
+///
+/// # Errors
+/// That reason.
+pub fn waits(
+    settings: &WatchSettings,
+    up: Duration,
+    silence: Option<&str>,
+    busy: Option<&str>,
+) -> Result<(), String> {
+    if let Some(silence) = silence {
         return Err(format!("silent {silence}"));
     }
-    let grace = all.settings.start_grace;
-    if all.up < grace {
+    let grace = settings.start_grace;
+    if up < grace {
         return Err(format!("the machine was started less than {} ago", span(grace)));
     }
-    match &all.busy {
+    match busy {
         Some(who) => Err(format!("{who} is at work")),
         None => Ok(()),
     }
@@ -116,9 +129,14 @@ fn caused(all: &Circumstances<'_>) -> Result<(), String> {
     let Some(began) = &all.began else {
         return Err(format!("nobody knows whether it began before {what}"));
     };
-    let Some(after) = change.began.until(began) else {
+    let Some(after) = change.began.until(&began.shows) else {
         return Err(format!("it was there before {what}, or the clock was set since"));
     };
+    let looked = change.began.until(&began.absent).is_some()
+        || began.absent.until(&change.began).is_some_and(|before| before <= all.gap);
+    if !looked {
+        return Err(format!("nobody knows whether it began before {what}"));
+    }
     if after > within {
         return Err(format!("nothing was changed within {} before it: {what}", span(within)));
     }
@@ -157,8 +175,9 @@ fn affordable(all: &Circumstances<'_>) -> Result<(), String> {
     }
     let cooldown = all.settings.cooldown;
     let last = all.acts.iter().rfind(|act| !act.acked);
-    match last.and_then(age) {
-        Some(age) if age < cooldown => {
+    match last.map(age) {
+        Some(None) => Err("it acted before, and the clock was set since".to_owned()),
+        Some(Some(age)) if age < cooldown => {
             Err(format!("it acted {} ago, less than the cooldown of {}", span(age), span(cooldown)))
         }
         _ => Ok(()),
@@ -195,6 +214,10 @@ mod tests {
         }
     }
 
+    fn began(absent: i64, shows: i64) -> Option<Began> {
+        Some(Began { absent: at(absent), shows: at(shows) })
+    }
+
     /// Deployed at 10,000 s, failing from 10,060 s, decided at 10,100 s.
     fn usual<'a>(settings: &'a WatchSettings, acts: &'a [Act]) -> Circumstances<'a> {
         Circumstances {
@@ -213,7 +236,8 @@ mod tests {
                 what: "v1.3.0 deployed".to_owned(),
                 began: at(10_000),
             }),
-            began: Some(at(10_060)),
+            began: began(10_050, 10_060),
+            gap: Duration::from_secs(25),
             outside: Vec::new(),
             witnesses: vec!["api 500".to_owned()],
             obstacle: None,
@@ -247,8 +271,11 @@ mod tests {
         pages(&|all| all.person = Some("mark by ana".to_owned()), "a person is working on it");
         pages(&|all| all.change = None, "nothing was ever changed");
         pages(&|all| all.began = None, "nobody knows");
-        pages(&|all| all.began = Some(at(9_000)), "it was there before v1.3.0 deployed (#42)");
-        pages(&|all| all.began = Some(at(13_700)), "nothing was changed within 60 min");
+        pages(&|all| all.began = began(8_990, 9_000), "it was there before v1.3.0 deployed (#42)");
+        pages(&|all| all.began = began(13_690, 13_700), "nothing was changed within 60 min");
+        // Nobody looked, or no answer told anything, from before the change until it showed.
+        pages(&|all| all.began = began(9_900, 10_060), "nobody knows");
+        assert_eq!(decide(&|all| all.began = began(9_980, 10_010)), Ok(()));
         pages(&|all| all.outside = vec![".env".to_owned()], ".env changed after");
         pages(&|all| all.witnesses.clear(), "not confirmed");
         pages(&|all| all.obstacle = Some("builds app".to_owned()), "builds app");
@@ -262,6 +289,7 @@ mod tests {
             (vec![act(9_000, "other", "deploy")], "the last change was made automatically"),
             (vec![act(9_000, "other", "back")], "less than the cooldown of 30 min"),
             (vec![act(1, "a", "b"), act(2, "c", "d")], "it acted 2 times within 24 h"),
+            (vec![act(90_000, "a", "b")], "the clock was set since"),
         ] {
             match may_act(&usual(&settings, &acts)) {
                 Err(Blocked::Page(why)) if why.contains(text) => {}

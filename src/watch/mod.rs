@@ -5,6 +5,6 @@ mod decision;
 mod notes;
 mod trigger;
 
-pub use decision::{Blocked, Change, Circumstances, may_act};
+pub use decision::{Blocked, Change, Circumstances, may_act, waits};
 pub use notes::{Act, ActEnd, Incident, Looking, Notes, RuleSeen, Running, Silence, Soaking};
-pub use trigger::{Look, Needs, Trigger};
+pub use trigger::{Began, Look, Needs, Trigger};

@@ -74,6 +74,10 @@ pub enum ActEnd {
     Cleared,
     /// It did not help.
     NoHelp,
+    /// Nobody knows whether it helped.
+    Unknown,
+    /// Someone changed what serves before that was known.
+    TakenOver,
     /// It could not be carried out.
     Failed,
 }
@@ -247,9 +251,17 @@ impl Notes {
         self.write("looking.json", looking)
     }
 
-    /// What the watcher did.
+    /// What the watcher did. Where that cannot be read, nothing more is done.
     pub fn notebook(&self) -> Notebook {
-        self.read("notebook.json").unwrap_or_default()
+        let unread = |why: &dyn std::fmt::Display| Notebook {
+            stopped: Some(format!("gitroll's notes of its acts cannot be read: {why}")),
+            ..Notebook::default()
+        };
+        match files::read_state(&self.dir.join("notebook.json")) {
+            Ok(text) => serde_json::from_slice(&text).unwrap_or_else(|error| unread(&error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Notebook::default(),
+            Err(error) => unread(&error),
+        }
     }
 
     /// Changes what is remembered of the watcher; nobody else does meanwhile.
@@ -417,6 +429,17 @@ mod tests {
         assert_eq!(notes.looking(), Some(looking));
         drop(running);
         assert_eq!(notes.looking(), None);
+    }
+
+    #[test]
+    fn notes_that_cannot_be_read_stop_every_act() {
+        let dir = tempfile::tempdir().unwrap();
+        let notes = Notes::of(dir.path());
+        assert_eq!(notes.notebook(), Notebook::default());
+        notes.note(|_| ()).unwrap();
+        assert_eq!(notes.notebook().stopped, None);
+        std::fs::write(dir.path().join("watch/notebook.json"), "{").unwrap();
+        assert!(notes.notebook().stopped.unwrap().contains("cannot be read"));
     }
 
     #[test]

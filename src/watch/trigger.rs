@@ -37,8 +37,18 @@ pub struct Trigger {
     streak: Option<Streak>,
     /// How often in a row the symptom was absent.
     absent: u32,
-    was_absent: bool,
+    /// When it was absent last.
+    was_absent: Option<Moment>,
     first_since_absent: Option<Moment>,
+}
+
+/// Between which two looks a symptom began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Began {
+    /// When it was absent last.
+    pub absent: Moment,
+    /// When it showed first.
+    pub shows: Moment,
 }
 
 /// The symptom shows without a break.
@@ -66,7 +76,7 @@ impl Trigger {
             Symptom::Absent(_) => {
                 self.streak = None;
                 self.absent = self.absent.saturating_add(1);
-                self.was_absent = true;
+                self.was_absent = Some(look.moment.clone());
                 self.first_since_absent = None;
             }
             Symptom::Unknown(_) => {
@@ -83,13 +93,11 @@ impl Trigger {
         streak.times >= needs.attempts && self.showing() >= needs.lasts
     }
 
-    /// For how long the symptom shows without a break.
+    /// For how long the symptom shows without a break, from the first look to the last. How long an answer took does not count.
     pub fn showing(&self) -> Duration {
-        let answered = self.last.as_ref().map(|last| last.answered);
+        let asked = self.last.as_ref().map(|last| last.asked);
         let since = self.streak.as_ref().map(|streak| streak.since);
-        answered
-            .zip(since)
-            .map_or(Duration::ZERO, |(answered, since)| answered.saturating_sub(since))
+        asked.zip(since).map_or(Duration::ZERO, |(asked, since)| asked.saturating_sub(since))
     }
 
     /// How often in a row the symptom shows.
@@ -102,9 +110,10 @@ impl Trigger {
         self.absent
     }
 
-    /// Since when the symptom shows, where it was seen absent before; what nobody knows of in between is no end of it.
-    pub fn began(&self) -> Option<&Moment> {
-        self.first_since_absent.as_ref().filter(|_| self.was_absent)
+    /// When the symptom began, where it was seen absent before; what nobody knows of in between is no end of it.
+    pub fn began(&self) -> Option<Began> {
+        let (absent, shows) = (self.was_absent.clone()?, self.first_since_absent.clone()?);
+        Some(Began { absent, shows })
     }
 
     /// The last look.
@@ -161,22 +170,31 @@ mod tests {
         ] {
             assert_eq!(seen(looks).fires(NEEDS), fires, "{looks:?}");
         }
+        // One answer that took long is one look.
+        let mut trigger = Trigger::default();
+        let slow = Look { answered: Duration::from_secs(60), ..look(0, 'x') };
+        trigger.take(slow, NEEDS);
+        assert!(!trigger.fires(Needs { attempts: 1, ..NEEDS }));
     }
 
     #[test]
     fn since_when_it_shows_is_known_only_where_it_was_absent_before() {
         for (looks, began) in [
-            ("-xxx", Some(1)),
+            ("-xxx", Some((0, 1))),
             ("xxxx", None),
             ("??xx", None),
             // What was not seen in between does not make it younger.
-            ("-x??xx", Some(1)),
-            ("-x      x", Some(1)),
-            ("-x-x", Some(3)),
-            ("xx-?x", Some(4)),
+            ("-x??xx", Some((0, 1))),
+            ("-x      x", Some((0, 1))),
+            ("-??x", Some((0, 3))),
+            ("-x-x", Some((2, 3))),
+            ("xx-?x", Some((2, 4))),
+            ("-x-", None),
         ] {
-            let began_at = seen(looks).began().map(|moment| moment.time.as_second());
-            assert_eq!(began_at, began, "{looks:?}");
+            let second = |moment: &Moment| moment.time.as_second();
+            let found = seen(looks).began();
+            let found = found.map(|began| (second(&began.absent), second(&began.shows)));
+            assert_eq!(found, began, "{looks:?}");
         }
         assert_eq!(seen("xx--").absent(), 2);
         assert_eq!(seen("--?-").absent(), 1);
