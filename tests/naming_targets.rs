@@ -119,6 +119,23 @@ fn what_a_remote_has_is_asked_before_a_name_is_taken_for_what_is_here() {
     deploy("origin/feature/x").exit(0).stderr_has("was in the way");
     s.serves("1.7.0");
 
+    // One name for a tag and a branch, there and here, and for a branch and the beginning of an id.
+    colleague.push("1.8.0", &["HEAD:rel", "HEAD~1:refs/tags/rel"]);
+    let both = deploy("rel");
+    both.exit(10)
+        .stderr_has("gitroll deploy origin/rel")
+        .stderr_has("gitroll deploy refs/tags/rel");
+    let digits = s.app.git(&["rev-parse", "--short=8", "HEAD"]);
+    for args in [["tag", "two"], ["branch", "two"], ["branch", digits.trim()]] {
+        let on = if args[0] == "tag" { "HEAD" } else { "HEAD~1" };
+        s.app.git(&[args[0], args[1], on]);
+    }
+    deploy("two").exit(10).stderr_has("refs/tags/two, refs/heads/two");
+    deploy(digits.trim()).exit(10).stderr_has(&format!("refs/heads/{}", digits.trim()));
+    s.serves("1.7.0");
+    deploy("refs/heads/two").exit(0);
+    s.serves("1.6.0");
+
     // Different ways are nobody's guess; commits that are only here are said.
     s.app.git(&["tag", "-d", "origin/main"]);
     s.app.git(&["branch", "-f", "main", "origin/main"]);

@@ -271,9 +271,18 @@ fn with_pm2s_daemon_killed_back_starts_the_app_again_with_its_recorded_environme
     let web = UnderPm2::started(&host, Fixture::Plain, &config, "1.0.0", FORK);
     let s = &web.scenario;
     host.run("pm2", &["delete", "web"]).exit(0);
-    web.start_by_hand("server.js", &[("OF_THE_SHELL", "once")]);
+    let secret = "Zebra77Quantum";
+    web.start_by_hand("server.js", &[("OF_THE_SHELL", "once"), ("DB_PASSWORD", secret)]);
     wait_for_version(&s.app.health(), "1.0.0");
     s.bind().stdout_has("adopted");
+    // A secret that no file of the app has, printed by a release that crashes.
+    let crashes = "console.error('no login for shop with ' + process.env.DB_PASSWORD); throw 1;\n";
+    s.app.write("server.js", &format!("{crashes}{}", s.app.read("server.js")));
+    s.app.commit("Crash and say too much");
+    let failed = host.gitroll(&["deploy", "HEAD", "--yes"]);
+    failed.exit(20).says("no login for shop with [redacted]").never_says(secret);
+    host.gitroll(&["show", "--json"]).exit(0).never_says(secret);
+    s.app.git(&["revert", "--no-edit", "HEAD"]);
     s.release("1.1.0", Behaviour::Good).exit(0);
     host.gitroll(&["logs"]).exit(0).stdout_has("web-out").stdout_has("1.1.0 listens");
     web.kill_daemon();

@@ -163,11 +163,14 @@ impl From<OpenError> for Failure {
 
 impl From<GitError> for Failure {
     fn from(error: GitError) -> Self {
-        let failure = Self::unchanged(error.to_string());
         match &error {
-            GitError::Object { .. } => failure.next("git fsck", "shows what is broken"),
-            GitError::Ambiguous { .. } => failure.detail("use a full name or more digits"),
-            _ => failure,
+            GitError::Ambiguous { .. } => {
+                Self::refused(error.to_string()).detail("use a full name or more digits")
+            }
+            GitError::Object { .. } => {
+                Self::unchanged(error.to_string()).next("git fsck", "shows what is broken")
+            }
+            _ => Self::unchanged(error.to_string()),
         }
     }
 }

@@ -227,11 +227,11 @@ impl Asking<'_> {
             .detail(format!("{remote}  {}", there.short()))
             .next(format!("git fetch --force {remote} tag {name}"), "fetches the remote's tag")
             .next(format!("gitroll deploy {tag}"), "deploys the one here")),
-            (Some(_), _) => Ok(Upstream::default()),
+            (Some(_), _) => self.only_a_tag(name, remote, branch, on_remote(&head)),
             (None, Some(there)) => {
                 let fetched = self.step(|| git.fetch_tag(remote, name))?;
                 if git.find_ref(&tag)?.as_ref() == Some(&there) {
-                    return Ok(Upstream::default());
+                    return self.only_a_tag(name, remote, branch, on_remote(&head));
                 }
                 let why = fetched.refused.unwrap_or_else(|| "it moved meanwhile".to_owned());
                 Err(Failure::unchanged(format!(
@@ -242,6 +242,29 @@ impl Asking<'_> {
             }
             (None, None) => self.branch(name, remote, branch, on_remote(&head), follows),
         }
+    }
+
+    /// The tag `name`, unless a branch of that name on the remote, at `there`, is another commit.
+    fn only_a_tag(
+        &self,
+        name: &str,
+        remote: &str,
+        branch: &str,
+        there: Option<Oid>,
+    ) -> Result<Upstream, Failure> {
+        let tag = format!("refs/tags/{name}");
+        let Some(there) = there else { return Ok(Upstream::default()) };
+        let tagged = self.site.git.resolve(&tag)?;
+        if tagged == there {
+            return Ok(Upstream::default());
+        }
+        let shown = format!("{remote}/{branch}");
+        Err(Failure::refused(format!("{name} is both a tag and a branch of {remote}"))
+            .detail(format!("{tag}  {}", tagged.short()))
+            .detail(format!("{shown}  {}", there.short()))
+            .nothing_changed()
+            .next(format!("gitroll deploy {shown}"), "deploys the branch")
+            .next(format!("gitroll deploy {tag}"), "deploys the tag"))
     }
 
     /// The branch `name` here with `branch` of `remote`, which is at `there`.

@@ -1,6 +1,6 @@
 //! Services: pm2, systemd, the built-in process manager, commands. One `match`, no trait.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::config::{Manager, Service, Signal};
@@ -29,6 +29,15 @@ pub fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState, Servi
         Manager::Command { .. } => command::observe(host, service),
         Manager::Systemd { .. } => systemd::observe(host, service),
     })
+}
+
+/// The variables that a service gets from its manager alone, as far as they are kept on this host: pm2 hands an app
+/// those of whoever started it first.
+pub fn kept_variables(state: &Path, service: &Service) -> Vec<(String, String)> {
+    match &service.manager {
+        Manager::Pm2 { .. } => pm2::kept_variables(state, service),
+        Manager::Process { .. } | Manager::Command { .. } | Manager::Systemd { .. } => Vec::new(),
+    }
 }
 
 /// Makes a service run the tree that is there now, whatever its state was. Its exit codes are not

@@ -402,8 +402,19 @@ fn run_definition(
 }
 
 fn remembered(host: &Host<'_>, service: &Service) -> Option<Definition> {
-    let path = host.state.join("services").join(format!("{}.pm2.json", service.name));
-    Definition::read(&crate::system::files::read_state(&path).ok()?)
+    kept_definition(&host.state, service)
+}
+
+fn kept_definition(state: &Path, service: &Service) -> Option<Definition> {
+    let path = state.join("services").join(format!("{}.pm2.json", service.name));
+    Definition::read(&files::read_state(&path).ok()?)
+}
+
+/// See [`super::kept_variables`].
+pub(super) fn kept_variables(state: &Path, service: &Service) -> Vec<(String, String)> {
+    let definition = kept_definition(state, service);
+    let variables = definition.as_ref().and_then(Definition::variables).into_iter().flatten();
+    variables.map(|(name, value)| (name.clone(), app::in_text(value))).collect()
 }
 
 fn is_remembered(host: &Host<'_>, service: &Service) -> bool {

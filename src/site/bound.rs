@@ -14,7 +14,7 @@ use crate::model::{
     HistoryLine, Person, Plan, Redactor, RepoPath, RunId, Served, dotenv, is_secret_value,
     looks_secret,
 };
-use crate::service::Host;
+use crate::service::{Host, kept_variables};
 use crate::system::files::{Beneath, FileKind};
 use crate::system::git::Git;
 use crate::system::{clock, files, secrets};
@@ -102,16 +102,25 @@ impl Site {
         self.git.identity(clock::now())
     }
 
-    /// Takes the secrets of the app's live environment files out of text: `.env`, and what builds carry.
+    /// Takes the app's secrets out of text: those of its live environment files (`.env`, what builds carry), and
+    /// those that only its manager still has.
     pub fn redactor(&self, config: &Config) -> Redactor {
         let redactor = environment_files(config)
             .into_iter()
             .filter_map(|path| files::read_plain(&self.top().join(path), dotenv::MOST_BYTES).ok())
             .map(|bytes| Redactor::new(self.secrets(config, &bytes)))
-            .fold(Redactor::default(), Redactor::and);
+            .fold(Redactor::default(), Redactor::and)
+            .and(Redactor::new(self.kept_secrets(config)));
         let redactor = with_earlier(&self.state(), redactor);
         secrets::hide(&redactor);
         redactor
+    }
+
+    /// Much of what a manager keeps is of the shell that started the app, such as `HOME`: only what looks secret is.
+    fn kept_secrets(&self, config: &Config) -> Vec<(String, String)> {
+        let state = self.state();
+        let kept = config.services.iter().flat_map(|service| kept_variables(&state, service));
+        kept.filter(|(name, value)| looks_secret(name) || is_secret_value(value)).collect()
     }
 
     /// The environment files whose values are not known, and so are not hidden, each with why: a pipe, a device,

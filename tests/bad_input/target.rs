@@ -82,8 +82,8 @@ fn an_ambiguous_target_is_refused() {
     // A number of four decimal digits would be a record's.
     let two = by_digits.iter().find(|(d, n)| **n > 1 && d.bytes().any(|b| b.is_ascii_alphabetic()));
     let (digits, _) = two.expect("1500 commits share four digits somewhere");
-    refused(&s, &["deploy", digits, "--yes"], 1, &[digits, "ambiguous", "more digits"]);
-    refused(&s, &["back", "--to", digits, "--yes"], 1, &[digits, "ambiguous"]);
+    refused(&s, &["deploy", digits, "--yes"], 10, &[digits, "ambiguous", "more digits"]);
+    refused(&s, &["back", "--to", digits, "--yes"], 10, &[digits, "ambiguous"]);
 }
 
 #[test]

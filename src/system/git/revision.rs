@@ -16,13 +16,12 @@ const SHORTEST: usize = 4;
 const LONGEST: usize = 250;
 
 impl Git {
-    /// Resolves what a person typed to a commit: full or abbreviated id, `refs/…`, tag before branch,
-    /// branch, `origin/main`, `HEAD~2`. A name that is both tag and branch is the tag; one that begins with a
-    /// remote's name is that remote's branch before anything else.
+    /// Resolves what a person typed to a commit: full or abbreviated id, `refs/…`, tag, branch, `origin/main`,
+    /// `HEAD~2`. A name that begins with a remote's name is that remote's branch before anything else.
     ///
     /// # Errors
-    /// `Unknown` or `Ambiguous` (an abbreviation of several objects); `Ref` where the name's ref is broken:
-    /// nothing else is then taken in its place.
+    /// `Unknown`; `Ambiguous` (an abbreviation of several objects; a tag, a branch or an abbreviation of one name
+    /// that are different commits); `Ref` where the name's ref is broken: nothing else is then taken in its place.
     pub fn resolve(&self, name: &str) -> Result<Oid, GitError> {
         let unknown = || GitError::Unknown { name: name.to_owned() };
         // `:` names paths and searches messages; a leading `-` is an option somewhere sooner or later.
@@ -128,15 +127,50 @@ impl Git {
                 format!("refs/remotes/{base}/HEAD"),
             ],
         };
+        let abbreviated = hex && lower.len() >= SHORTEST;
         for full in full_names {
             if let Some(id) = self.find_ref(&full)? {
+                let digits = abbreviated.then_some(lower.as_str());
+                self.only_meaning(base, typed, (&full, &id), digits)?;
                 return Ok(Some((id, Some(full))));
             }
         }
-        if hex && lower.len() >= SHORTEST && lower.len() < self.repo.object_hash().len_in_hex() {
+        if abbreviated {
             return Ok(self.abbreviated(&lower, typed)?.map(|id| (id, None)));
         }
         Ok(None)
+    }
+
+    /// Refuses a bare name of a tag or branch that means another commit, too: the branch of that name, or the one whose
+    /// id begins with these `digits`. Git takes the first with a warning; here it is what would serve.
+    fn only_meaning(
+        &self,
+        base: &str,
+        typed: &str,
+        (full, id): (&str, &Oid),
+        digits: Option<&str>,
+    ) -> Result<(), GitError> {
+        let bare =
+            ["refs/tags/", "refs/heads/"].iter().any(|kind| *full == format!("{kind}{base}"));
+        let Some(commit) = self.peel(id)?.filter(|_| bare) else { return Ok(()) };
+        let branch = format!("refs/heads/{base}");
+        let mut meanings = vec![full.to_owned()];
+        if branch != full
+            && let Some(tip) = self.find_ref(&branch)?
+            && self.peel(&tip)?.is_some_and(|tip| tip != commit)
+        {
+            meanings.push(branch);
+        }
+        let of_digits = digits.and_then(|digits| self.abbreviated(digits, typed).ok().flatten());
+        if let Some(other) = of_digits.map(|id| self.peel(&id)).transpose()?.flatten()
+            && other != commit
+        {
+            meanings.push(other.to_string());
+        }
+        if meanings.len() < 2 {
+            return Ok(());
+        }
+        Err(GitError::Ambiguous { name: typed.to_owned(), meanings })
     }
 
     /// Whether a name begins with a remote's.
