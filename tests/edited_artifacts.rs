@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use crate::support::*;
 
@@ -186,4 +187,42 @@ fn a_store_of_an_earlier_version_has_no_seals_and_goes_on_to_be_used() {
     kept(&s).iter().for_each(|dist| edit_below(dist));
     host.gitroll(&["back", "--undo", "--yes"]).exit(0).stderr_has("build    app");
     built(&s, "1.1.0");
+}
+
+#[test]
+fn an_output_that_was_replaced_as_a_whole_is_not_what_was_proven() {
+    let host = TestEnvironment::new();
+    let s = Scenario::serving(&host, Fixture::Plain, &AppConfig::default().settle(2, "1s"));
+    let dist = s.app.dir.join("dist");
+    let replace = || {
+        fs::remove_dir_all(&dist).expect("it is there");
+        s.app.write("dist/index.html", "of another tool\n");
+    };
+    let serving = s.app.head();
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", &serving]);
+    let mut deploy = host.gitroll_command(&["deploy", &next, "--yes"]);
+    let deploy = deploy.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    wait_for_version(&s.app.health(), "1.1.0");
+    replace();
+    let ended = deploy.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(20), "{told}");
+    assert!(told.contains("dist changed after v1.1.0"), "{told}");
+    s.serves("1.0.0");
+    built(&s, "1.0.0");
+
+    // By hand, and started again.
+    replace();
+    host.gitroll(&["service", "restart", "web"]).exit(0);
+    host.gitroll(&["check"]).exit(1).stderr_has("it may run another version");
+    host.gitroll(&["status"]).stdout_has("not proven: web: process").stdout_has("dist edited");
+    host.gitroll(&["promote", "--yes"]).exit(10);
+    host.gitroll(&["deploy", &serving, "--yes"]).exit(0).stdout_lacks("already serves");
+    built(&s, "1.0.0");
+    host.gitroll(&["check"]).exit(0);
+    // A link to the very same is not what was put there, either.
+    fs::rename(&dist, s.app.dir.join("../elsewhere")).expect("it is there");
+    std::os::unix::fs::symlink("../elsewhere", &dist).expect("the place is free");
+    host.gitroll(&["status"]).stdout_has("dist edited");
 }

@@ -152,11 +152,31 @@ fn a_submodule_that_stays_is_there_and_one_that_is_another_is_refused() {
     assert!(s.app.has("theme/.git"));
     nothing_is_staged(&host);
 
-    let (serving, next) = (s.app.head(), s.app.commit_version("1.2.0", Behaviour::Good));
+    let serving = s.app.head();
+    s.app.write("theme/style.css", "mine\n");
+    host.gitroll(&["service", "restart", "web"]).exit(0);
+    host.gitroll(&["check"]).exit(1).stderr_has("it may run another version");
+    host.gitroll(&["status"]).stdout_has("not proven").stdout_has("theme/style.css edited");
+    let command = "git submodule update --init --force -- theme";
+    host.gitroll(&["deploy", &serving, "--yes"])
+        .exit(1)
+        .stderr_has("submodule theme: theme/style.css was edited here")
+        .stderr_has(command);
+    let in_app = format!("cd '{}' && {command}", s.app.dir.display());
+    host.run("sh", &["-c", &in_app]).exit(0);
+    host.gitroll(&["deploy", &serving, "--yes"]).exit(0).stdout_lacks("already serves");
+    host.gitroll(&["check"]).exit(0);
+
+    let next = s.app.commit_version("1.2.0", Behaviour::Good);
     s.app.git(&["checkout", "-q", "--detach", &serving]);
     let submodule = s.app.dir.join("theme");
     let submodule = submodule.to_str().unwrap();
     s.app.git(&["-C", submodule, "commit", "-q", "--allow-empty", "-m", "another"]);
+    host.gitroll(&["service", "restart", "web"]).exit(0);
+    host.gitroll(&["check"]).exit(1);
+    host.gitroll(&["deploy", &serving, "--yes"])
+        .exit(1)
+        .stderr_has("submodule theme: another commit of it is checked out here");
     host.gitroll(&["deploy", &next, "--yes"])
         .exit(1)
         .stderr_has("submodule theme: it is checked out at")

@@ -92,6 +92,43 @@ fn what_a_build_makes_beside_its_outputs_is_declared_or_refused_and_comes_back_w
 }
 
 #[test]
+fn what_a_build_writes_into_tracked_files_or_outside_the_repository_is_refused() {
+    let host = TestEnvironment::new();
+    let app = host.app(Fixture::Plain);
+    app.configure(&config("\"dist\"", ""));
+    app.write("version.js", "module.exports = 'DEV'");
+    app.write("types.d.ts", "");
+    let stamp = "fs.writeFileSync('version.js', `module.exports = '${v}'`);\n\
+                 fs.writeFileSync('types.d.ts', v);\n\
+                 fs.writeFileSync('server.js', fs.readFileSync('server.js'));\n";
+    let outside = "fs.mkdirSync('../public', { recursive: true });\n\
+                   fs.writeFileSync('../public/app.js', v);\n";
+    build_also(&app, &format!("{stamp}{outside}"));
+    app.commit_version("1.0.0", Behaviour::Good);
+    let s = Scenario { host: &host, app };
+    s.bind();
+    let public = host.path(".app.gitroll/public");
+    host.gitroll(&["deploy", "--yes"]).exit(1).stderr_has("wrote ../public, outside");
+    assert!(!public.exists());
+    // As earlier versions left it.
+    std::fs::create_dir(&public).expect("the place is free");
+    host.gitroll(&["deploy", "--yes"]).exit(1).stderr_has("wrote ../public, outside");
+    assert!(!public.exists());
+
+    build_also(&s.app, stamp);
+    s.app.commit("Write nothing outside");
+    host.gitroll(&["deploy", "--yes"])
+        .exit(1)
+        .stderr_has("wrote version.js, which git tracks")
+        .stderr_has("add \"version.js\" to `scratch`")
+        .stderr_has("nothing was changed");
+    s.app.configure(&config("\"dist\"", "scratch = [\"version.js\"]\n"));
+    s.app.commit("No version reads it");
+    host.gitroll(&["deploy", "--yes"]).exit(0).never_says("version.js");
+    s.serves("1.0.0");
+}
+
+#[test]
 fn an_app_without_any_dependency_is_deployed_and_left_again() {
     let host = TestEnvironment::new();
     let groups = "[[build]]\nname = \"deps\"\nrun = [[\"npm\", \"ci\"]]\n\

@@ -1,15 +1,19 @@
 //! What a build writes beside its outputs: such files are not put in place, so where the live tree has others, the
-//! app would serve with those of another version.
+//! app would serve with those of another version. The same goes for files of the commit that it writes anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::error::BuildError;
 use super::outputs::is_packages;
 use crate::config::{self, Patterns};
-use crate::model::{BuildStep, Digest, RepoPath};
-use crate::system::files::{self, Beneath, DirEntryAt, FileKind, FileStat};
+use crate::model::{BuildStep, Digest, RepoPath, TreeEntry, TreeMode};
+use crate::system::files::{self, Beneath, Census, DirEntryAt, FileKind, FileStat};
+use crate::system::git::Git;
+use crate::system::removal;
 
 /// More files than this are not noted one by one.
 const NOTED: usize = 1000;
@@ -32,7 +36,7 @@ type At<T> = Result<T, (PathBuf, io::Error)>;
 /// Looks at what the commands of `step` left in the stage; `tracked` are the commit's paths, sorted.
 pub(super) fn look(
     step: &BuildStep,
-    tracked: &[RepoPath],
+    tracked: &[(RepoPath, TreeEntry)],
     stage: &Beneath,
     live: &Path,
 ) -> At<Beside> {
@@ -99,7 +103,7 @@ pub(super) fn is_unchanged(
 
 struct Walk<'a> {
     stage: &'a Beneath,
-    tracked: &'a [RepoPath],
+    tracked: &'a [(RepoPath, TreeEntry)],
     declared: BTreeSet<&'a RepoPath>,
     scratch: Patterns,
 }
@@ -108,7 +112,7 @@ impl Walk<'_> {
     /// The outermost paths below a directory of the commit that are not the commit's.
     fn directory(&self, dir: Option<&RepoPath>, roots: &mut Vec<RepoPath>) -> At<()> {
         for path in self.below(dir)? {
-            if self.tracked.binary_search(&path).is_ok() {
+            if self.tracked.binary_search_by(|(tracked, _)| tracked.cmp(&path)).is_ok() {
                 continue;
             }
             if self.holds_tracked(&path) {
@@ -164,9 +168,144 @@ impl Walk<'_> {
 
     fn holds_tracked(&self, dir: &RepoPath) -> bool {
         let prefix = [dir.as_bytes(), b"/"].concat();
-        let first = self.tracked.partition_point(|path| path.as_bytes() < prefix.as_slice());
-        self.tracked.get(first).is_some_and(|path| path.as_bytes().starts_with(&prefix))
+        let first = self.tracked.partition_point(|(path, _)| path.as_bytes() < prefix.as_slice());
+        self.tracked.get(first).is_some_and(|(path, _)| path.as_bytes().starts_with(&prefix))
     }
+}
+
+/// What tells that nobody wrote a file: where it is, its size, the times of its content and of itself.
+type Mark = (u64, u64, (i64, i64), (i64, i64));
+
+/// The files of the commit in the stage as they are before a build's commands run.
+pub(super) struct Before<'a> {
+    tracked: &'a [(RepoPath, TreeEntry)],
+    marks: Vec<Option<Mark>>,
+}
+
+impl<'a> Before<'a> {
+    pub(super) fn of(stage: &Beneath, tracked: &'a [(RepoPath, TreeEntry)]) -> Self {
+        let marks = tracked.iter().map(|(path, _)| mark(stage, path)).collect();
+        Self { tracked, marks }
+    }
+
+    /// Those that the commands of `step` wrote other bytes into and that the app may read: it would read the
+    /// committed ones.
+    pub(super) fn rewritten(
+        &self,
+        step: &BuildStep,
+        git: &Git,
+        stage: &Beneath,
+    ) -> Result<Vec<RepoPath>, BuildError> {
+        let scratch = config::patterns(&step.scratch);
+        let carried = |path: &RepoPath| step.carry.contains(path);
+        let mut rewritten = Vec::new();
+        for ((path, entry), before) in self.tracked.iter().zip(&self.marks) {
+            let is_file = matches!(entry.mode, TreeMode::File | TreeMode::Executable);
+            let now = if is_file { mark(stage, path) } else { None };
+            // One that is gone is in nobody's way in the live tree.
+            if now.is_none() || now == *before || is_of_tools(path) || carried(path) {
+                continue;
+            }
+            if scratch.covers(path) {
+                continue;
+            }
+            let committed = git.small_blob(&entry.id, LARGE)?;
+            let written = match stage.read_plain(path, LARGE) {
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => None,
+                // No file any more.
+                Err(_) => continue,
+                Ok(bytes) => Some(bytes),
+            };
+            if committed.is_none() || committed != written {
+                rewritten.push(path.clone());
+            }
+        }
+        Ok(rewritten)
+    }
+}
+
+fn mark(stage: &Beneath, path: &RepoPath) -> Option<Mark> {
+    let found = stage.path().join(path.as_path()).symlink_metadata().ok()?;
+    let modified = (found.mtime(), found.mtime_nsec());
+    found
+        .is_file()
+        .then(|| (found.ino(), found.size(), modified, (found.ctime(), found.ctime_nsec())))
+}
+
+/// Whether tools write a file anew on the way, and no app reads it at run time: lock files, settings and declarations
+/// of compilers, documents.
+fn is_of_tools(path: &RepoPath) -> bool {
+    const NAMES: [&str; 17] = [
+        "package-lock.json",
+        "npm-shrinkwrap.json",
+        "yarn.lock",
+        "pnpm-lock.yaml",
+        "bun.lock",
+        "bun.lockb",
+        "Cargo.lock",
+        "composer.lock",
+        "Gemfile.lock",
+        "poetry.lock",
+        "pdm.lock",
+        "uv.lock",
+        "Pipfile.lock",
+        "go.mod",
+        "go.sum",
+        "tsconfig.json",
+        ".gitignore",
+    ];
+    const ENDS: [&str; 4] = [".d.ts", ".tsbuildinfo", ".md", ".log"];
+    let name = path.as_path().file_name().unwrap_or_default().to_string_lossy();
+    path.is_cache() || NAMES.contains(&&*name) || ENDS.iter().any(|end| name.ends_with(end))
+}
+
+/// What lies in the directory for builds and is not gitroll's own, before a build's commands run.
+pub(super) struct Around {
+    dir: PathBuf,
+    names: BTreeSet<String>,
+    since: (i64, u32),
+}
+
+impl Around {
+    /// `None` where the directory is not for this user alone: others may write there.
+    pub(super) fn of(stage: &Path) -> io::Result<Option<Self>> {
+        let Some(dir) = stage.parent() else { return Ok(None) };
+        if dir.metadata()?.mode() & 0o077 != 0 {
+            return Ok(None);
+        }
+        // The clock of files goes a little after.
+        let since = (jiff::Timestamp::now().as_second() - 1, 0);
+        Ok(Some(Self { dir: dir.to_owned(), names: strangers(dir)?, since }))
+    }
+
+    /// Takes away what the commands put there meanwhile, beside the stage as they would beside the app.
+    pub(super) fn take_away(&self) -> io::Result<Vec<String>> {
+        let mut written = Vec::new();
+        for name in strangers(&self.dir)? {
+            let path = self.dir.join(&name);
+            let spot = DirEntryAt::try_from(path.as_path())?;
+            let latest = Census::of(&spot)?.map(|census| census.latest);
+            if self.names.contains(&name) && latest.is_none_or(|latest| latest < self.since) {
+                continue;
+            }
+            removal::set_aside(&path)?;
+            written.push(name);
+        }
+        Ok(written)
+    }
+}
+
+fn strangers(dir: &Path) -> io::Result<BTreeSet<String>> {
+    const OWN: [&str; 3] = ["stage-", "rehearsal-", "points"];
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(dir)? {
+        // A name that is no text is left alone.
+        let Ok(name) = entry?.file_name().into_string() else { continue };
+        if !removal::is_aside(&name) && !OWN.iter().any(|own| name.starts_with(own)) {
+            names.insert(name);
+        }
+    }
+    Ok(names)
 }
 
 enum Compared {

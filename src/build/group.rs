@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::baked::Moved;
-use super::beside::{self, Beside};
+use super::beside::{self, Around, Before, Beside};
 use super::error::BuildError;
 use super::key::{carried, io_at};
 use super::made::Made;
@@ -15,9 +15,9 @@ use super::runtime::Toolchain;
 use super::store::Depth;
 use super::store::Store;
 use crate::config::Binding;
-use crate::model::{BuildKey, BuildStep, Digest, Redactor, RepoPath, dotenv};
+use crate::model::{BuildKey, BuildStep, Digest, Redactor, RepoPath, TreeEntry, dotenv};
 use crate::system::files::{self, Beneath, DirEntryAt, FileKind};
-use crate::system::git::ThrowAway;
+use crate::system::git::{Git, ThrowAway};
 use crate::system::process::{Finished, Invocation, ProcessError, telling_lines};
 use crate::system::secrets;
 use crate::system::signals::Until;
@@ -37,7 +37,7 @@ pub struct Built {
 }
 
 /// Builds one group in `stage` (the commit checked out whole) and moves its outputs into the store.
-/// `live` is the app's tree, read for carried files and for artifacts that serve now and are needed.
+/// `git` is the app's, its tree read for carried files and for artifacts that serve now and are needed.
 /// `extra` goes into the environment beside the group's own (`GITROLL_VERSION` and the like).
 ///
 /// Git answers there as in the live tree, by a repository that is taken away before the outputs are. In the outputs the
@@ -49,7 +49,8 @@ pub struct Built {
 /// `told` gets each command and each line of its output while it runs, secrets removed.
 ///
 /// What the commands wrote beside the outputs, and the live tree has in another version, makes the build fail
-/// unless `step` lets it; `tracked` are the paths of the commit, sorted.
+/// unless `step` lets it, and so does what they wrote into files of the commit, or beside the stage; `tracked` are
+/// those files, sorted.
 ///
 /// # Errors
 /// See [`BuildError`]; the stage is then worthless, the live tree untouched.
@@ -57,11 +58,12 @@ pub fn build(
     binding: &Binding,
     store: &Store,
     step: &BuildStep,
-    (stage, tracked): (&Path, &[RepoPath]),
-    live: &Path,
+    (stage, tracked): (&Path, &[(RepoPath, TreeEntry)]),
+    git: &Git,
     extra: &BTreeMap<String, String>,
     told: &mut dyn FnMut(&str),
 ) -> Result<Built, BuildError> {
+    let live = git.top();
     // As programs see it that ask where they are.
     let stage = &stage.canonicalize().map_err(|e| io_at(stage, e))?;
     let inside = Beneath::open(stage).map_err(|e| io_at(stage, e))?;
@@ -83,6 +85,8 @@ pub fn build(
     let above = stage.parent().unwrap_or(stage);
     environment.insert("GIT_CEILING_DIRECTORIES".into(), above.into());
     let mut built = Built::default();
+    let before = Before::of(&inside, tracked);
+    let around = Around::of(stage).map_err(|e| io_at(above, e))?;
     for argv in &step.run {
         let Some((program, args)) = argv.split_first() else {
             continue;
@@ -95,20 +99,37 @@ pub fn build(
         built.lines.extend(run(&command, &redactor.text(&argv.join(" ")), &redactor, told)?);
     }
     repositories.take_away().map_err(|e| io_at(stage, e))?;
+    if let Some(around) = around {
+        let names = around.take_away().map_err(|e| io_at(above, e))?;
+        if !names.is_empty() && !step.undeclared {
+            return Err(BuildError::Outside { group: step.group.clone(), names });
+        }
+        built.warnings.extend(told_outside(step, &names));
+    }
+    let rewritten = before.rewritten(step, git, &inside)?;
+    if !rewritten.is_empty() && !step.undeclared {
+        return Err(BuildError::Tracked { group: step.group.clone(), paths: rewritten });
+    }
     let beside = beside::look(step, tracked, &inside, live).map_err(|(path, e)| io_at(&path, e))?;
     if !beside.differing.is_empty() && !step.undeclared {
         let group = step.group.clone();
         return Err(BuildError::Undeclared { group, paths: beside.differing });
     }
-    built.warnings.extend(told_of(step, &beside));
+    built.warnings.extend(told_of(step, &beside, &rewritten));
     let toolchain = Toolchain::of(binding, stage);
     built.warnings.extend(keep(store, step, (&inside, live), &toolchain, beside.files)?);
     Ok(built)
 }
 
 /// What is said of what was written beside the outputs and does not make the build fail.
-fn told_of(step: &BuildStep, beside: &Beside) -> Vec<String> {
+fn told_of(step: &BuildStep, beside: &Beside, rewritten: &[RepoPath]) -> Vec<String> {
     let mut warnings = Vec::new();
+    if let Some(names) = names(rewritten) {
+        let group = &step.group;
+        warnings.push(format!(
+            "{names}: build {group} wrote a different version, but git tracks it: the committed version stays"
+        ));
+    }
     if let Some(names) = names(&beside.differing) {
         warnings.push(format!(
             "{names}: build {} wrote a different version, but it is not one of its outputs: the live version stays",
@@ -123,6 +144,18 @@ fn told_of(step: &BuildStep, beside: &Beside) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// What is said of what was written beside the stage and does not make the build fail.
+fn told_outside(step: &BuildStep, names: &[String]) -> Option<String> {
+    let names: Vec<String> = names.iter().map(|name| format!("../{name}")).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "{}: build {} wrote it outside the repository: not deployed",
+            names.join(", "),
+            step.group
+        )
+    })
 }
 
 /// The first few; `None` if there are none.

@@ -114,7 +114,8 @@ impl Store {
         })
     }
 
-    /// The outputs of these artifacts that serve and were changed since they were built.
+    /// The outputs of these artifacts that serve and were changed since they were built, edited in place or replaced
+    /// as a whole.
     ///
     /// # Errors
     /// Any I/O error.
@@ -123,11 +124,16 @@ impl Store {
         let beneath = Beneath::open(top)?;
         let mut changed = Vec::new();
         for ArtifactEvidence { key, output, .. } in artifacts {
-            if let Some(spot) = live_spot(&beneath, output)?
-                && spot.find()?.is_some()
-                && seals.judge(key, output, &spot)? == SealState::Changed
-            {
-                changed.push(output.clone());
+            // Where none is the artifact, another directory, a link or nothing is in its place.
+            let sealed = !seals.of(key, output).is_empty();
+            let state = match live_spot(&beneath, output)? {
+                Some(spot) if spot.find()?.is_some() => seals.judge(key, output, &spot)?,
+                _ => SealState::Unsealed,
+            };
+            match state {
+                SealState::Changed => changed.push(output.clone()),
+                SealState::Unsealed if sealed => changed.push(output.clone()),
+                SealState::Unsealed | SealState::Intact => {}
             }
         }
         Ok(changed)

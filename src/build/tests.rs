@@ -80,11 +80,10 @@ fn build_all(app: &App, plan: &BuildPlan, commit: &Oid) -> Result<Vec<String>, B
     let extra = BTreeMap::from([("GITROLL_VERSION".to_owned(), "1.2.3".to_owned())]);
     let mut told = Vec::new();
     for step in &plan.steps {
-        let entries = app.git.entries(commit).unwrap();
-        let tracked: Vec<_> = entries.into_iter().map(|(path, _)| path).collect();
+        let tracked = app.git.entries(commit).unwrap();
         let stage = (place.as_path(), tracked.as_slice());
         told.extend(
-            build(&binding(app), &app.store, step, stage, &app.top, &extra, &mut |_| {})?.lines,
+            build(&binding(app), &app.store, step, stage, &app.git, &extra, &mut |_| {})?.lines,
         );
     }
     Ok(told)
@@ -408,8 +407,8 @@ fn outputs_come_from_a_stage_on_another_file_system_too() {
         &binding,
         &app.store,
         &plan.steps[0],
-        (&place, &[path("a")]),
-        &app.top,
+        (&place, &app.git.entries(&commit).unwrap()),
+        &app.git,
         &extra,
         &mut |_| {},
     )

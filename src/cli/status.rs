@@ -78,7 +78,7 @@ pub struct StatusAnswer {
     pub services: Vec<ServiceLine>,
     /// What listens where the app should but does not belong to a service, a sentence each.
     pub strangers: Vec<String>,
-    /// Tracked files with local edits.
+    /// Tracked files with local edits, and build outputs that were changed since they were built.
     pub edited: Vec<RepoPath>,
     /// Components beside the release that serves: whose files are another's, or whose flag is off.
     pub parts: Vec<Part>,
@@ -549,6 +549,7 @@ fn see(session: &Session, facts: &Facts, run: Option<&Run>) -> Result<Seen, Fail
         let weak = facts.accepted.config.app.prove == Prove::Weak;
         let doubt = vouched.doubt(observed.told(), weak).filter(|_| observed.healthy());
         let doubt = doubt.map(str::to_owned);
+        edited.extend(facts.changed(site, &facts.serving.commit)?);
         return Ok(Seen { serves: Some(facts.serving.clone()), observed, edited, doubt });
     };
     let plan = &run.plan;

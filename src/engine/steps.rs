@@ -22,11 +22,6 @@ use crate::system::git::{Head, RefEdit};
 use crate::system::procs::{ProcessId, Ticks};
 use crate::system::signals::Until;
 
-/// The paths of a commit, sorted.
-fn tracked(site: &Site, commit: &Oid) -> Result<Vec<RepoPath>, StepError> {
-    Ok(site.git.entries(commit)?.into_iter().map(|(path, _)| path).collect())
-}
-
 /// Does one step other than proving and recording.
 pub(super) fn perform(
     site: &Site,
@@ -47,7 +42,7 @@ pub(super) fn perform(
             let extra = variables(&plan.to, run.id.as_str());
             let stage = site.stage(&run.id);
             let (binding, store) = (&site.binding, &site.store);
-            let tracked = tracked(site, &plan.to.commit)?;
+            let tracked = site.git.entries(&plan.to.commit)?;
             let stage = (stage.as_path(), tracked.as_slice());
             let mut kept = KeptOutput::of(site, &run.id, &step.label());
             // What is carried the build itself takes out; the app has other secrets.
@@ -58,7 +53,7 @@ pub(super) fn perform(
                 narrator(Narration::Output { line });
             };
             let Built { lines, warnings } =
-                build::build(binding, store, group, stage, site.top(), &extra, &mut told)?;
+                build::build(binding, store, group, stage, &site.git, &extra, &mut told)?;
             Ok(Effect { output: lines, warnings, ..Effect::default() })
         }
         Step::Quiesce { service } => {

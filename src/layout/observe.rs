@@ -17,6 +17,8 @@ pub struct ObservedActivation {
     pub activation: Activation,
     /// Submodules that differ: to be refused.
     pub submodules: Vec<RepoPath>,
+    /// Submodules that someone moved, and files that someone edited in one, with its path.
+    pub edited_submodules: Vec<(RepoPath, RepoPath)>,
     /// What a person should know before saying yes.
     pub warnings: Vec<String>,
 }
@@ -85,6 +87,12 @@ pub fn observe_activation(
         differing.entry(change.path).or_insert((before, change.after));
     }
     let edited: BTreeSet<&RepoPath> = edited.iter().collect();
+    let mut edited_submodules = Vec::new();
+    for path in edited.iter().filter(|path| !local.matches(path)) {
+        if let Some(module) = submodule_of(git, head, path)? {
+            edited_submodules.push((module, (*path).clone()));
+        }
+    }
     for path in &edited {
         if !differing.contains_key(*path)
             && let Some(entry) = git.entry(from, path)?
@@ -127,8 +135,19 @@ pub fn observe_activation(
     Ok(ObservedActivation {
         activation: Activation { changes: observer.changes, artifacts, saves, kept: observer.kept },
         submodules: observer.submodules,
+        edited_submodules,
         warnings: observer.warnings,
     })
+}
+
+/// The submodule of a commit that is at a path or above it.
+fn submodule_of(git: &Git, commit: &Oid, path: &RepoPath) -> Result<Option<RepoPath>, LayoutError> {
+    for place in std::iter::once(path.clone()).chain(above(path)) {
+        if let Some(entry) = git.entry(commit, &place)? {
+            return Ok(Some(place).filter(|_| entry.mode == TreeMode::Submodule));
+        }
+    }
+    Ok(None)
 }
 
 /// Which of `outputs` a commit tracks, itself or something in it, or has a file or link above: an artifact

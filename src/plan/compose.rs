@@ -144,6 +144,8 @@ pub struct Composed {
     pub plan: Plan,
     /// Submodules that differ.
     pub submodules: Vec<RepoPath>,
+    /// Submodules that someone moved, and files that someone edited in one, with its path.
+    pub edited_submodules: Vec<(RepoPath, RepoPath)>,
     /// Files of the target that git would write with other bytes than the stored ones, and that stand in the way.
     pub converted: Vec<ConvertedFile>,
     /// What git is in the middle of.
@@ -256,6 +258,7 @@ pub fn compose(site: &Site, facts: &Facts, change: Change) -> Result<Composed, P
     };
     Ok(Composed {
         submodules: observed.submodules,
+        edited_submodules: observed.edited_submodules,
         converted: in_the_way,
         unfinished: site.git.unfinished(),
         tracked_outputs: layout::tracked_outputs(&site.git, &plan.to.commit, &outputs)?,
@@ -753,6 +756,7 @@ fn compose_in_place(site: &Site, facts: &Facts, change: Change) -> Result<Compos
     };
     Ok(Composed {
         submodules: Vec::new(),
+        edited_submodules: Vec::new(),
         converted: Vec::new(),
         unfinished: Vec::new(),
         tracked_outputs: Vec::new(),

@@ -59,7 +59,7 @@ pub fn preflight(
     }
     let unread = site.unread_environment(&facts.accepted.config).into_iter();
     composed.plan.warnings.extend(unread.map(|(path, error)| not_hidden(&path, &error)));
-    submodules(site, &mut composed.plan, &mut problems);
+    submodules(site, &mut composed, &mut problems);
     let only = if composed.plan.critical_only { Selection::Critical } else { Selection::All };
     let asked = Config { checks: only.of(&config.checks), ..config.clone() };
     services(site, &composed.plan, &asked, observed, &mut problems);
@@ -213,10 +213,27 @@ fn unfinished(found: &Unfinished) -> Problem {
     }
 }
 
-/// What a build would not find of the submodules, those that stay as they are: one that is not checked out here is only
-/// told, for a build in the live tree would not find it either.
-fn submodules(site: &Site, plan: &mut Plan, problems: &mut Vec<Problem>) {
+/// What is not as committed of the submodules, which stay as they are, and what a build would not find of them: one that
+/// is not checked out here is only told, for a build in the live tree would not find it either.
+fn submodules(site: &Site, composed: &mut Composed, problems: &mut Vec<Problem>) {
+    let plan = &mut composed.plan;
     let staged = plan.steps.iter().any(|step| matches!(step, Step::Stage { .. }));
+    let mut edited: BTreeMap<&RepoPath, &RepoPath> = BTreeMap::new();
+    for (module, path) in &composed.edited_submodules {
+        // For a build that is said below.
+        if !composed.submodules.contains(module) && !(staged && path == module) {
+            edited.entry(module).or_insert(path);
+        }
+    }
+    for (module, path) in edited {
+        let what = match path == module {
+            true => format!("submodule {module}: another commit of it is checked out here"),
+            false => format!("submodule {module}: {path} was edited here"),
+        };
+        let command = format!("git submodule update --init --force -- {module}");
+        let hint = format!("{command} restores it; gitroll does not deploy submodules");
+        problems.push(Problem { command: Some(command), ..Problem::new(what, hint) });
+    }
     let faults = match layout::submodule_faults(&site.git, &plan.to.commit) {
         Ok(faults) if staged => faults,
         // Where nothing is built they stay as they are.

@@ -105,8 +105,8 @@ fn started_on(
             _ => StartedOn::Before(before.clone()),
         });
     }
-    let entries = git.entries(head)?;
-    let files = entries.iter().map(|(path, _)| path).filter(counts);
+    let files = git.files_here(head)?;
+    let files = files.iter().filter(counts);
     let read = files.filter(|path| !super::unread::of_tools(path));
     Ok(match git.written_since(read, started) {
         None => StartedOn::Head,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::args::InitArgs;
 use crate::cli::failure::Failure;
 use crate::config::{self, Config, Patterns, quote};
-use crate::model::{Oid, RepoPath};
+use crate::model::{Oid, RepoPath, TreeMode};
 use crate::system::git::Git;
 use crate::ui::{Ui, escape, plural, question};
 
@@ -51,8 +51,19 @@ pub(super) fn decide(
     let declared = |path: &RepoPath| {
         marked.contains(path) || existing.is_some_and(|c| c.app.local.matches(path))
     };
-    let (here, gone): (Vec<RepoPath>, Vec<RepoPath>) = git
-        .edited(head)?
+    let edited = git.edited(head)?;
+    let own = |path: &RepoPath| {
+        git.entry(head, path)
+            .is_ok_and(|entry| entry.is_some_and(|e| e.mode != TreeMode::Submodule))
+    };
+    let (edited, in_submodules): (Vec<RepoPath>, Vec<RepoPath>) = edited.into_iter().partition(own);
+    for path in &in_submodules {
+        let path = escape(&path.to_string());
+        ui.say(&format!(
+            "edited   {path}  in a submodule: a deploy refuses until it is as committed"
+        ));
+    }
+    let (here, gone): (Vec<RepoPath>, Vec<RepoPath>) = edited
         .into_iter()
         .filter(|path| !declared(path) && path.as_bytes() != b"gitroll.toml")
         .partition(|path| git.top().join(path.as_path()).symlink_metadata().is_ok());

@@ -19,7 +19,8 @@ use super::stat_cache::{Marks, StatCache, link_bytes, make_state_dir, second_at}
 impl Git {
     /// Tracked paths of `commit` whose file in the work tree is missing or has other bytes, type or
     /// executable bit, sorted. Compares bytes with all filters off; does not trust the repository's index.
-    /// Submodules are left out: their content is not this commit's.
+    /// Of a submodule that is checked out, its own path if it is at another commit, otherwise the files that
+    /// were edited in it.
     ///
     /// # Errors
     /// `Object`; `Io` for a file that cannot be read.
@@ -34,7 +35,9 @@ impl Git {
         let mut directories = Directories::of(&self.top);
         let mut edited = Vec::new();
         for (path, entry) in entries {
-            if !self.as_committed(&path, &entry, &mut cache, &mut directories, look)? {
+            if entry.mode == TreeMode::Submodule {
+                edited.extend(self.edited_submodule(path, &entry.id)?);
+            } else if !self.as_committed(&path, &entry, &mut cache, &mut directories, look)? {
                 edited.push(path);
             }
         }
@@ -43,6 +46,21 @@ impl Git {
             let _ = cache.save(&cache_path);
         }
         Ok(edited)
+    }
+
+    /// What of a submodule is not as `commit` has it. One that is not checked out here, or that gitroll cannot read,
+    /// is nobody's edit.
+    fn edited_submodule(&self, path: RepoPath, commit: &Oid) -> Result<Vec<RepoPath>, GitError> {
+        let Ok(Some(found)) = self.submodule(&path) else { return Ok(Vec::new()) };
+        if found.head().is_ok_and(|head| head.commit != *commit) {
+            return Ok(vec![path]);
+        }
+        let mut edited = found.edited(commit)?;
+        if !edited.is_empty() {
+            let converted = found.converted_files(commit)?;
+            edited.retain(|inner| converted.iter().all(|file| file.path != *inner));
+        }
+        Ok(edited.iter().filter_map(|inner| path.join(inner.as_bytes()).ok()).collect())
     }
 
     /// Which of `paths` the ignore rules cover, whether tracked or not.
@@ -100,9 +118,6 @@ impl Git {
         directories: &mut Directories<'_>,
         look: i64,
     ) -> Result<bool, GitError> {
-        if entry.mode == TreeMode::Submodule {
-            return Ok(true);
-        }
         if !directories.real_above(path) {
             return Ok(false);
         }

@@ -23,8 +23,8 @@ impl Git {
         counts: impl Fn(&RepoPath) -> bool,
     ) -> Result<Digest, GitError> {
         let mut bytes = Vec::new();
-        for (path, entry) in self.entries(commit)? {
-            if entry.mode == TreeMode::Submodule || !counts(&path) {
+        for path in self.files_here(commit)? {
+            if !counts(&path) {
                 continue;
             }
             let file = self.top().join(path.as_path());
@@ -41,6 +41,26 @@ impl Git {
             }
         }
         Ok(Digest::of(&bytes))
+    }
+
+    /// The tracked files of `commit`, those of the submodules that are checked out here among them: of each the ones of
+    /// the commit that it is at.
+    ///
+    /// # Errors
+    /// `Object`.
+    pub fn files_here(&self, commit: &Oid) -> Result<Vec<RepoPath>, GitError> {
+        let mut files = Vec::new();
+        for (path, entry) in self.entries(commit)? {
+            if entry.mode != TreeMode::Submodule {
+                files.push(path);
+                continue;
+            }
+            let Ok(Some(found)) = self.submodule(&path) else { continue };
+            let Ok(head) = found.head() else { continue };
+            let inner = found.files_here(&head.commit)?;
+            files.extend(inner.iter().filter_map(|inner| path.join(inner.as_bytes()).ok()));
+        }
+        Ok(files)
     }
 
     /// The first of `paths` whose file was written, made or removed after `moment`; where the file system does not
