@@ -174,7 +174,7 @@ fn the_worst_symptom_decides_and_the_others_are_shown() {
     );
     host.gitroll(&["advise"])
         .exit(0)
-        .stdout_has("does not support level full")
+        .stdout_has("declares no [data.NAME]")
         .stdout_has("only the code to v1.0.0");
 }
 
@@ -261,5 +261,5 @@ fn a_file_without_rules_is_told_and_where_nothing_is_good_it_says_so() {
     host.gitroll(&["advise"])
         .exit(0)
         .stdout_has("there is no version to roll back to")
-        .stdout_has("does not support level full");
+        .stdout_has("declares no [data.NAME]");
 }

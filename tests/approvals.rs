@@ -30,14 +30,14 @@ fn serving<'h>(host: &'h TestEnvironment, more: &str) -> (Scenario<'h>, PathBuf)
 }
 
 /// The machine of one who approves: a clone, a binding and a key.
-struct Laptop<'h> {
+pub struct Laptop<'h> {
     host: &'h TestEnvironment,
     name: &'static str,
     dir: PathBuf,
 }
 
 impl<'h> Laptop<'h> {
-    fn new(host: &'h TestEnvironment, remote: &Path, name: &'static str) -> Self {
+    pub fn new(host: &'h TestEnvironment, remote: &Path, name: &'static str) -> Self {
         let dir = host.path(&format!("clone-{name}"));
         let laptop = Self { host, name, dir };
         let (remote, dir) = (remote.display().to_string(), laptop.dir.display().to_string());
@@ -54,7 +54,7 @@ impl<'h> Laptop<'h> {
         self.run(&["trust", "add", line.trim(), "--yes"]).exit(0);
     }
 
-    fn run(&self, args: &[&str]) -> Answer {
+    pub fn run(&self, args: &[&str]) -> Answer {
         let mut command = self.host.gitroll_command(args);
         command.current_dir(&self.dir);
         command.env("GITROLL_HOME", self.host.path(&format!("home-{}", self.name)));
@@ -77,7 +77,7 @@ impl<'h> Laptop<'h> {
 }
 
 /// Who has which role, on the host.
-fn roles(host: &TestEnvironment, own: &str, others: &[(&Laptop<'_>, &[&str])]) {
+pub fn roles(host: &TestEnvironment, own: &str, others: &[(&Laptop<'_>, &[&str])]) {
     let all = r#"["deploy", "back", "promote", "flags", "trust", "mark", "manager", "dba"]"#;
     let mut text = format!("[[key]]\nfingerprint = \"{own}\"\nroles = {all}\n");
     for (laptop, roles) in others {
@@ -88,7 +88,7 @@ fn roles(host: &TestEnvironment, own: &str, others: &[(&Laptop<'_>, &[&str])]) {
     set_mode(&path, 0o600);
 }
 
-fn own_key(host: &TestEnvironment) -> String {
+pub fn own_key(host: &TestEnvironment) -> String {
     let keys = host.gitroll(&["trust", "list", "--json"]).exit(0).json()["result"]["keys"].clone();
     let keys = keys.as_array().expect("a list").clone();
     let own =
@@ -203,25 +203,75 @@ fn what_is_forged_expired_or_without_a_role_does_not_count_and_a_line_does() {
     s.serves("1.2.0");
 }
 
+/// Ends what serves, as a crash would.
+fn crash(app: &App<'_>) {
+    let pid = i32::try_from(app.pid_served()).expect("a pid");
+    let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+}
+
 #[test]
-fn an_override_is_for_when_everything_is_down_and_is_the_first_line_of_every_report() {
+fn an_override_is_for_what_is_down_or_corrupt_and_is_the_first_line_of_every_report() {
     let host = TestEnvironment::new();
-    let (s, _) = serving(&host, "");
+    let data = "[data.app]\nengine = \"sqlite\"\npath = \"app.db\"\n\
+                verify = [\"SELECT count(*) > 0 FROM orders\"]\n";
+    let database = host.path("app.db").display().to_string();
+    let (s, _) = serving(&host, &data.replace("app.db", &database));
+    let sql = |query: &str| host.run("sqlite3", &[&database, query]).exit(0).stdout.clone();
+    sql("CREATE TABLE orders (id INTEGER); INSERT INTO orders VALUES (1)");
     let back = ["back", "--yes", "--override", "the night is dark"];
-    host.gitroll(&back).exit(10).says("only for when everything is observed down");
+    let only = "only for when everything is observed down";
+    host.gitroll(&back).exit(10).says(only);
     host.gitroll(&["service", "stop", "web"]).exit(0);
-    host.gitroll(&back).exit(10).says("only for when everything is observed down");
-    host.gitroll(&["service", "start", "web"]).exit(0);
-    // It crashes by itself.
-    rustix::process::kill_process(
-        rustix::process::Pid::from_raw(i32::try_from(s.app.pid_served()).expect("a pid"))
-            .expect("a pid"),
-        rustix::process::Signal::KILL,
-    )
-    .expect("it runs");
+    host.gitroll(&back).exit(10).says(only);
+    host.gitroll(&["service", "stop", "--maintenance"]).exit(0);
+    // A stop after a stop says nothing about what was before both.
+    host.gitroll(&back).exit(10).says(only);
+    host.gitroll(&["service", "start", "web"]).exit(0).says("maintenance ended");
+    host.gitroll(&["service", "stop", "--maintenance"]).exit(0);
+    host.gitroll(&back).exit(10).says(only);
+    host.gitroll(&["service", "start"]).exit(0);
+    // It crashes by itself, and is stopped only then.
+    crash(&s.app);
+    host.gitroll(&["service", "stop", "--maintenance"]).exit(0);
     host.gitroll(&back).exit(0);
     s.serves("1.0.0");
     let shown = host.gitroll(&["show"]).exit(0).stdout.clone();
     let first = shown.lines().next().expect("a line");
     assert!(first.contains("WITHOUT APPROVAL") && first.contains("the night is dark"), "{shown}");
+    // It answers, and its data is not what it should be.
+    host.gitroll(&["deploy", "main", "--yes", "--fixes", "v1.1.0"]).exit(0);
+    host.gitroll(&back).exit(10).says(only);
+    sql("DELETE FROM orders");
+    host.gitroll(&back).exit(0).says("the answer is not true");
+    s.serves("1.0.0");
+}
+
+#[test]
+fn waiting_on_a_terminal_lets_others_stop_the_damage_and_ctrl_c_leaves_the_request_open() {
+    let host = TestEnvironment::new();
+    let (s, remote) = serving(&host, "");
+    let own = own_key(&host);
+    let (ben, eva) = (Laptop::new(&host, &remote, "ben"), Laptop::new(&host, &remote, "eva"));
+    roles(&host, &own, &[(&ben, &["manager"]), (&eva, &["dba"])]);
+    s.app.sour("1.1.0");
+    let mut terminal = host.gitroll_on_terminal(&["back", "--no-verdict"]);
+    terminal.expect("manager ✗  dba ✗").expect("gitroll service stop --maintenance");
+    host.gitroll(&["service", "stop", "--maintenance"]).exit(0);
+    s.is_down();
+    ben.run(&["approve", "--yes"]).exit(0);
+    terminal.expect("manager ✓ ben  dba ✗").press("\x03");
+    let (code, screen) = terminal.finish();
+    assert_eq!(code, 11, "{screen}");
+    assert!(screen.contains("an approval is missing: dba"), "{screen}");
+    host.gitroll(&["approve", "--list"]).exit(0).says("open, missing dba");
+    // What was given counts, and the other comes while a person waits.
+    let mut terminal = host.gitroll_on_terminal(&["back", "--no-verdict"]);
+    terminal.expect("manager ✓ ben  dba ✗");
+    eva.run(&["approve", "--yes"]).exit(0);
+    terminal.expect("Go back?").answer("y");
+    let (code, screen) = terminal.finish();
+    assert_eq!(code, 0, "{screen}");
+    s.serves("1.0.0");
+    host.gitroll(&["status"]).exit(0).never_says("silenced");
 }

@@ -120,7 +120,7 @@ fn what_a_remote_has_is_asked_before_a_name_is_taken_for_what_is_here() {
     s.serves("1.7.0");
 
     // One name for a tag and a branch, there and here, and for a branch and the beginning of an id.
-    colleague.push("1.8.0", &["HEAD:rel", "HEAD~1:refs/tags/rel"]);
+    colleague.push("1.7.1", &["HEAD:rel", "HEAD~1:refs/tags/rel"]);
     let both = deploy("rel");
     both.exit(10)
         .stderr_has("gitroll deploy origin/rel")

@@ -282,7 +282,7 @@ fn with_pm2s_daemon_killed_back_starts_the_app_again_with_its_recorded_environme
     let failed = host.gitroll(&["deploy", "HEAD", "--yes"]);
     failed.exit(20).says("no login for shop with [redacted]").never_says(secret);
     host.gitroll(&["show", "--json"]).exit(0).never_says(secret);
-    s.app.git(&["revert", "--no-edit", "HEAD"]);
+    s.app.git(&["update-ref", "refs/heads/main", "HEAD"]);
     s.release("1.1.0", Behaviour::Good).exit(0);
     host.gitroll(&["logs"]).exit(0).stdout_has("web-out").stdout_has("1.1.0 listens");
     web.kill_daemon();

@@ -8,6 +8,7 @@ use crate::support::*;
 use serde_json::{Value, json};
 
 mod back;
+mod bad_days;
 pub mod cluster;
 mod postgres;
 

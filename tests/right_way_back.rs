@@ -193,6 +193,29 @@ fn a_release_is_asked_what_it_can_answer() {
 }
 
 #[test]
+fn a_release_that_moves_its_port_can_be_left() {
+    let host = TestEnvironment::new();
+    let s = Scenario::bound(&host, Fixture::Plain, &quick());
+    let port = s.app.port.number().to_string();
+    let server = s.app.read("server.js").replace("setting('PORT') || 3000", &port);
+    s.app.write("server.js", &server);
+    s.app.commit_version("1.0.0", Behaviour::Good);
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    let free = free_port();
+    let moved = free.number().to_string();
+    s.app.write("server.js", &server.replace(&port, &moved));
+    s.app.write("gitroll.toml", &s.app.read("gitroll.toml").replace(&port, &moved));
+    s.app.commit_version("1.1.0", Behaviour::Good);
+    host.gitroll(&["deploy", "--yes"]).exit(0);
+    host.gitroll(&["back", "--yes"]).exit(0).stderr_has("api as in the proof of v1.0.0");
+    s.serves("1.0.0");
+    host.gitroll(&["check"]).exit(0);
+    host.gitroll(&["back", "--undo", "--yes"]).exit(0);
+    let version = http_get(&s.app.health().replace(&port, &moved)).ok();
+    assert_eq!(version.and_then(|answer| answer.version()).as_deref(), Some("1.1.0"));
+}
+
+#[test]
 fn where_what_is_left_would_prove_less_the_accepted_checks_are_asked() {
     let host = TestEnvironment::new();
     let s = Scenario::bound(&host, Fixture::Plain, &quick());

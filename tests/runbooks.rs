@@ -1,8 +1,9 @@
-//! Two runbooks carried out: their apps, their sections, each within the time that the runbook gives it.
+//! Five runbooks carried out: their apps, their sections, each within the time that the runbook gives it.
 
 #![allow(clippy::print_stdout)]
 
 mod agents;
+mod full;
 mod memory_system;
 
 use std::fs;
@@ -40,7 +41,7 @@ pub fn advised(answer: &Answer) -> (String, String) {
 
 /// The runbooks' files are what they promise to be: read as they are.
 #[test]
-fn both_runbooks_are_valid_files_that_promise_times() {
+fn the_runbooks_are_valid_files_that_promise_times() {
     for fixture in ["002-agents/gitroll.toml", "003-memory-system/gitroll.toml"] {
         let rto = promised(fixture);
         assert!(rto.flags.is_some() && rto.code.is_some() && rto.full.is_some(), "{fixture}");

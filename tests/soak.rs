@@ -238,3 +238,34 @@ fn a_crash_that_the_manager_mends_at_once_is_a_fault_all_the_same() {
     assert!(told.contains("web was restarted once during the soak"), "{told}");
     s.serves("1.0.0");
 }
+
+#[test]
+fn maintenance_silences_the_soak_is_shown_and_ends_when_the_services_start() {
+    let host = TestEnvironment::new();
+    let (s, two) = two_versions(&host, &quick());
+    let going = soaks(&host, &two, &["--soak", "60s"]);
+    host.gitroll(&["service", "stop", "--maintenance", "--reason", "a new disk"])
+        .exit(0)
+        .says("gitroll service start");
+    let (_, told) = going.ends(21);
+    assert!(told.contains("no longer watching"), "{told}");
+    s.is_down();
+    let status = host.gitroll(&["status"]);
+    status.exit(0).says("silenced  maintenance since").says("(a new disk)");
+    let json = host.gitroll(&["status", "--json"]).exit(0).json();
+    let result = &json["result"];
+    assert_eq!(result["maintenance"]["was_down"], false, "{result:#}");
+    assert_eq!(result["diagnosis"]["next"][0][0], "gitroll service start", "{result:#}");
+    host.gitroll(&["service", "restart", "--maintenance"]).exit(2);
+    // Damaged, it silences all the same.
+    fs::write(s.app.dir.join(".git/gitroll/maintenance.json"), "{").expect("it is writable");
+    host.gitroll(&["status"]).exit(0).says("silenced");
+    host.gitroll(&["service", "start"]).exit(0).says("maintenance ended");
+    s.serves("1.1.0");
+    host.gitroll(&["status"]).exit(0).never_says("silenced");
+    // A rollback that serves ends it as well.
+    host.gitroll(&["service", "stop", "--maintenance"]).exit(0);
+    host.gitroll(&["back", "--yes"]).exit(0).says("maintenance ended");
+    s.serves("1.0.0");
+    host.gitroll(&["status"]).exit(0).never_says("silenced");
+}

@@ -6,12 +6,13 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::caller::Caller;
+use super::caller::{Caller, Notice};
 use super::failure::{Failure, SAME_COMMAND};
 use super::outcome::{RecordBrief, Status};
 use super::session::Session;
 use super::statement::{check_reason, state, statement};
 use crate::config::Config;
+use crate::data::{Host, live_faults};
 use crate::engine;
 use crate::ledger::approval::{self, Answer, OpenRequest};
 use crate::ledger::{self, LedgerError};
@@ -20,7 +21,7 @@ use crate::model::{
     Intent, ItemSection, Moment, Outcome, Plan,
 };
 use crate::plan::facts::Facts;
-use crate::site::{Observed, Site};
+use crate::site::{Observed, Site, maintenance};
 use crate::system::clock;
 use crate::system::git::Pushed;
 use crate::system::text::{escape, span};
@@ -113,13 +114,14 @@ pub(super) fn require(
     observed: &Observed,
     options: &ApprovalOptions,
 ) -> Result<Option<ApprovalEvidence>, Failure> {
-    let config = &facts.accepted.config;
+    let (site, config) = (&session.site, &facts.accepted.config);
     let Some((level, roles)) = needed(config, plan) else { return Ok(None) };
     if let Some(reason) = &options.overriding {
         check_reason(Some(reason))?;
-        if observed.stopped() || !observed.nothing_answers(config) {
+        if !is_down(site, config, observed) && !is_corrupt(session, config) {
             return Err(Failure::refused(
-                "--override is only for when everything is observed down and nobody stopped it",
+                "--override is only for when everything is observed down and nobody stopped it, \
+                 or when data fails its checks",
             )
             .nothing_changed()
             .next("the same command without --override", "asks for the approvals"));
@@ -128,7 +130,6 @@ pub(super) fn require(
         let overridden = Some(reason.clone());
         return Ok(Some(ApprovalEvidence { level, roles, request: None, given, overridden }));
     }
-    let site = &session.site;
     let remote = config.remote.name.clone();
     let intent = Intent::of(plan, level);
     let open = approval::request_of(&site.git, &site.binding, &intent.digest())?;
@@ -193,15 +194,55 @@ pub(super) fn require(
         let expired = left(&request.request).is_none();
         if !waits || expired || session.was_stopped() {
             session.caller.between_runs(None);
-            return Err(missing(&request, &judged, expired, published.is_ok()));
+            let failure = missing(&request, &judged, expired, published.is_ok());
+            return Err(offering_a_stop(failure, site, observed));
         }
         let line = waiting(&request, &judged);
         if told.last() != Some(&line) {
             session.caller.info(line.clone());
+            if told.is_empty() && is_hurting(site, observed) {
+                session.caller.tell(Notice::MoreNext(STOP.to_owned(), STOPS.to_owned()));
+            }
             told.push(line);
         }
-        std::thread::sleep(LOOK);
+        // Whoever stops the damage first is not kept out.
+        session.letting_others_in(|| std::thread::sleep(LOOK));
+        session.be_at_work()?;
     }
+}
+
+/// What stops the damage while approvals are awaited.
+const STOP: &str = "gitroll service stop --maintenance";
+const STOPS: &str = "stops the damage meanwhile; needs no approval";
+
+/// Whether what serves is up and wrong: it may do harm until it is rolled back.
+fn is_hurting(site: &Site, observed: &Observed) -> bool {
+    !observed.healthy()
+        && observed.services.iter().any(|(_, state)| state.as_ref().is_ok_and(|state| state.up))
+        && maintenance(site).is_none()
+}
+
+fn offering_a_stop(failure: Failure, site: &Site, observed: &Observed) -> Failure {
+    match is_hurting(site, observed) {
+        true => failure.next(STOP, STOPS),
+        false => failure,
+    }
+}
+
+/// Whether everything was down before anybody stopped it.
+fn is_down(site: &Site, config: &Config, observed: &Observed) -> bool {
+    let was_down = || maintenance(site).is_some_and(|maintenance| maintenance.was_down);
+    observed.nothing_answers(config) && (!observed.stopped() || was_down())
+}
+
+/// Whether live data fails its own checks or those that are declared. What is wrong is told.
+fn is_corrupt(session: &Session, config: &Config) -> bool {
+    let host = Host::of(&session.site.binding, session.site.top(), config.points.max_time);
+    let faults = live_faults(&host, config);
+    for fault in &faults {
+        session.caller.warn(fault.clone());
+    }
+    !faults.is_empty()
 }
 
 /// Whether a request was used: its writer recorded the act. One that was restored may be tried again.

@@ -116,6 +116,9 @@ pub fn carry_out(
     if let Some((level, roles)) = &approvals {
         session.caller.info(format!("{level} needs approval by {}", roles.join(", ")));
     }
+    if point::copies_first(&facts.accepted.config, &plan) {
+        session.caller.info("a point is taken and copied away before anything stops");
+    }
     if options.plan_only {
         let outcome = ChangeOutcome {
             command: command.as_str().to_owned(),
@@ -150,6 +153,7 @@ pub fn carry_out(
     if options.point_first {
         point::before_deploy(session, &facts, &plan, &prepared.observed)?;
     }
+    point::before_migrating(session, &facts, &plan, &prepared.observed)?;
     let replaced = match &facts.hand_made {
         Some(HandMade::NeverStarted(head)) => plan.to.commit != head.commit,
         Some(_) => plan.from.commit == facts.head.commit,

@@ -20,11 +20,11 @@ use crate::plan::deployed;
 use crate::plan::facts::Facts;
 use crate::service::{ServiceError, ServiceState};
 use crate::site::{
-    Observed, Site, changed_since, expectation, expectation_of_rules, observe_services,
+    Observed, Site, changed_since, expectation, expectation_of_rules, maintenance, observe_services,
 };
 use crate::system::clock;
 use crate::system::procs::Ticks;
-use crate::system::text::{clock_word, plural};
+use crate::system::text::{clock_word, escape, plural};
 use crate::target::{Needed, Request};
 use crate::watch::{Act, Began, Change, Circumstances, Look, Notes};
 
@@ -148,7 +148,7 @@ impl Known {
         Circumstances {
             settings,
             up: Ticks::now().up(),
-            silence: silent(&notes, &now),
+            silence: silent(&session.site, &notes, &now),
             busy: busy(session),
             now,
             open_run: self.open_run.clone(),
@@ -183,9 +183,13 @@ pub fn look_at(site: &Site, facts: &Facts, config: &Config, rules: &[&Rule]) -> 
     seen.into_iter().map(look).collect()
 }
 
-/// Until when it is silent and why, in words.
-pub fn silent(notes: &Notes, now: &Moment) -> Option<String> {
-    let silence = notes.silence(now)?;
+/// Until when it is silent and why, in words. Maintenance lasts until the services are started again.
+pub fn silent(site: &Site, notes: &Notes, now: &Moment) -> Option<String> {
+    let Some(silence) = notes.silence(now) else {
+        let found = maintenance(site)?;
+        let since = clock_word(found.since, now.time);
+        return Some(format!("since {since}, by {}: maintenance", escape(&found.by)));
+    };
     let until = clock_word(silence.until(now), now.time);
     let reason = silence.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
     Some(format!("until {until}, by {}{reason}", silence.by))

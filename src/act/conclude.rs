@@ -10,6 +10,7 @@ use super::notify;
 use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Proven, RecordBrief, Status};
 use super::publication::Publication;
 use super::saved;
+use super::service;
 use super::session::Session;
 use crate::check;
 use crate::config;
@@ -46,15 +47,18 @@ pub(super) fn conclude(
     ended: Ended,
 ) -> Result<ChangeOutcome, Failure> {
     let served = matches!(ended, Ended::Serving { .. });
+    let proven = served || matches!(ended, Ended::Restored { .. });
     let (plan, took) = (conclusion.plan.clone(), conclusion.took);
     let told = tell(session, conclusion, ended).map_err(|failure| with_help(failure, &plan));
     notify::over(session, &plan, took, &told);
     engine::project_all(&session.site);
     session.tell_unprojected();
-    if let (true, Ok(facts)) = (served, Facts::gather(&session.site))
-        && facts.ledger.dispute.is_none()
-    {
-        retention::prune(&session.site, &facts);
+    let facts = proven.then(|| Facts::gather(&session.site).ok()).flatten();
+    if let Some(facts) = &facts {
+        service::end_silence(session, &facts.accepted.config, facts);
+        if served && facts.ledger.dispute.is_none() {
+            retention::prune(&session.site, facts);
+        }
     }
     told
 }

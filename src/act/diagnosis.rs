@@ -24,11 +24,13 @@ use crate::plan::estimate;
 use crate::plan::facts::Facts;
 use crate::plan::holds;
 use crate::service::{self, ServiceLog};
-use crate::site::{Observed, Sightings, changed_since, environment_files, note_sighting};
+use crate::site::{
+    Observed, Sightings, changed_since, environment_files, maintenance, note_sighting,
+};
 use crate::system::files;
 use crate::system::process::is_error;
 use crate::system::procs;
-use crate::system::text::quoted;
+use crate::system::text::{clock_word, escape, quoted};
 use crate::target::{Candidate, Needed, Request, Resolution};
 
 /// Less than this is no room: 1 MiB, and some files.
@@ -78,6 +80,10 @@ pub fn of(
         services: Vec::new(),
         strangers: observed.strangers.iter().map(|one| (one.to_string(), one.pid)).collect(),
         changed: Vec::new(),
+        maintenance: maintenance(site).map(|found| {
+            let since = clock_word(found.since, facts.now);
+            format!("{} stopped services for maintenance, {since}", escape(&found.by))
+        }),
         unread: Vec::new(),
         full: Vec::new(),
         gone: Vec::new(),

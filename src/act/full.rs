@@ -427,6 +427,7 @@ fn to_point(
             taken: manifest.taken,
             health: manifest.health,
             verified: source.point.verified.as_ref().filter(|v| v.restored).map(|v| v.at),
+            offsite: source.point.offsite,
         }),
         copy,
         cheaper: cheaper(facts, manifest, commit.as_ref(), &items, source.undoes.is_some()),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -14,7 +15,7 @@ use super::statement::{check_reason, state_with, statement};
 use crate::config::{BeforeDeploy, Config};
 use crate::data::{
     Copies, CopyJob, DataError, Host, KeyState, PointStore, StoredPoint, Verified, Writing, copies,
-    remember_artifacts,
+    copy_away, remember_artifacts,
 };
 use crate::engine;
 use crate::ledger::{self, Entry};
@@ -53,6 +54,9 @@ pub struct PointView {
     pub tree: String,
     /// The last trial.
     pub verified: Option<Verified>,
+    /// When it was copied away by `[points] offsite`.
+    #[schemars(with = "Option<String>")]
+    pub offsite: Option<Timestamp>,
 }
 
 impl From<&StoredPoint> for PointView {
@@ -65,6 +69,7 @@ impl From<&StoredPoint> for PointView {
             snapshot: point.snapshot.clone(),
             tree: point.tree.clone(),
             verified: point.verified.clone(),
+            offsite: point.offsite,
         }
     }
 }
@@ -110,7 +115,33 @@ pub fn create(caller: &Caller, request: &CreateRequest) -> Result<PointTaken, Fa
     if request.pin {
         repository.pin(&point, true).map_err(failed)?;
     }
-    concluded(&session, &repository, &id)
+    let taken = concluded(&session, &repository, &id)?;
+    drop(repository);
+    session.letting_others_in(|| copied_away(&session, config, taken))
+}
+
+/// Copies the points away, where `[points] offsite` says how.
+///
+/// # Errors
+/// When they were not: the point is on this host only.
+fn copied_away(
+    session: &Session,
+    config: &Config,
+    mut taken: PointTaken,
+) -> Result<PointTaken, Failure> {
+    if config.points.offsite.is_empty() {
+        return Ok(taken);
+    }
+    let store = store(session);
+    session.caller.info("copying the points away");
+    let copied = copy_away(&host(session, config), &config.points.offsite, &store);
+    copied.map_err(|error| {
+        failed(error)
+            .detail(format!("{} is stored on this host only", taken.point.manifest.id))
+            .next("gitroll point list", "shows which points were copied away")
+    })?;
+    taken.point.offsite = store.offsite().filter(|at| taken.point.manifest.taken <= *at);
+    Ok(taken)
 }
 
 /// Takes a point of one database from a copy that was made elsewhere.
@@ -189,20 +220,14 @@ pub(super) fn before_deploy(
         let command = format!("gitroll deploy {} --no-point", plan.to.commit.short());
         failure.nothing_changed().next(command, "deploys without a point")
     };
-    let taken = || -> Result<PointTaken, Failure> {
-        let repository = open_to_write(session)?;
-        record_missing(session, facts, &repository)?;
-        let wanted = Wanted {
-            kind: PointKind::BeforeDeploy,
-            reason: Some(format!("before {}", plan.to)),
-            labels: BTreeMap::new(),
-            serving: &plan.from,
-            observed,
-        };
-        let id = take(session, facts, &repository, &wanted)?;
-        concluded(session, &repository, &id)
+    let wanted = Wanted {
+        kind: PointKind::BeforeDeploy,
+        reason: Some(format!("before {}", plan.to)),
+        labels: BTreeMap::new(),
+        serving: &plan.from,
+        observed,
     };
-    let taken = taken().map_err(told)?;
+    let taken = taken_under_lock(session, facts, &wanted).map_err(told)?;
     let manifest = &taken.point.manifest;
     if let Some(item) = manifest.items.iter().find(|item| !item.problems.is_empty()) {
         let problem = item.problems.first().map_or("", String::as_str);
@@ -221,6 +246,62 @@ pub(super) fn before_deploy(
             .warn("the password of the points is only on this host: gitroll point key export");
     }
     Ok(())
+}
+
+/// Takes the point that migrations are taken back after, and copies it away, where `[points] offsite` says how: scripts
+/// change the database itself, and its copy must not lie on this host only.
+///
+/// # Errors
+/// When there is no such point, or it was not copied away. Nothing was changed.
+pub(super) fn before_migrating(
+    session: &Session,
+    facts: &Facts,
+    plan: &Plan,
+    observed: &Observed,
+) -> Result<(), Failure> {
+    let config = &facts.accepted.config;
+    let Some(step) = plan.migrates().filter(|_| copies_first(config, plan)) else { return Ok(()) };
+    let wanted = Wanted {
+        kind: PointKind::BeforeBack,
+        reason: Some(format!("before {} is reverted", step.names().join(", "))),
+        labels: BTreeMap::new(),
+        serving: &plan.from,
+        observed,
+    };
+    let stored = || -> Result<PointId, Failure> {
+        let repository = open_to_write(session)?;
+        let id = take(session, facts, &repository, &wanted)?;
+        // The way back is not barred by a record that cannot be written now: the next point writes it.
+        if let Err(failure) = concluded(session, &repository, &id) {
+            session.caller.warn(failure.message);
+        }
+        drop(repository);
+        let store = store(session);
+        copy_away(&host(session, config), &config.points.offsite, &store).map_err(failed)?;
+        Ok(id)
+    };
+    let id = stored().map_err(Failure::nothing_changed)?;
+    session.caller.info(format!("point {id} taken and copied away"));
+    Ok(())
+}
+
+/// Whether a point is taken and copied away before a plan takes migrations back.
+pub(super) fn copies_first(config: &Config, plan: &Plan) -> bool {
+    plan.migrates().is_some()
+        && plan.full.is_none()
+        && !config.points.offsite.is_empty()
+        && declares_something(config)
+}
+
+fn taken_under_lock(
+    session: &Session,
+    facts: &Facts,
+    wanted: &Wanted<'_>,
+) -> Result<PointTaken, Failure> {
+    let repository = open_to_write(session)?;
+    record_missing(session, facts, &repository)?;
+    let id = take(session, facts, &repository, wanted)?;
+    concluded(session, &repository, &id)
 }
 
 /// Whether the tree that is left and the one that comes differ in a migration.
@@ -505,7 +586,7 @@ pub(super) fn failed(error: DataError) -> Failure {
         DataError::NoSpace { .. } => Failure::unchanged(message)
             .and_nothing_changed()
             .next("gitroll point prune --plan", "shows what could go"),
-        DataError::Stopped => Failure::unchanged(message),
+        DataError::Stopped | DataError::Offsite { .. } => Failure::unchanged(message),
         DataError::Item { .. } | DataError::Place { .. } | DataError::Io { .. } => {
             Failure::unchanged(message)
         }

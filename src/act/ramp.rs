@@ -148,6 +148,10 @@ impl Ramp<'_> {
                 "something else changed meanwhile: the ramp ends here".to_owned(),
                 format!("{name} is {} now", self.now()),
             )),
+            Watched::Silenced(_) => Err(self.ends(
+                "services were stopped for maintenance: the ramp ends here".to_owned(),
+                format!("{name} is {} now", self.now()),
+            )),
             Watched::Held if is_set == Some(false) => Err(self.ends(
                 format!("{name} was changed by someone else: the ramp ends here"),
                 format!("{name} is {} now", self.now()),

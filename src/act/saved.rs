@@ -6,14 +6,17 @@ use serde::Serialize;
 
 use super::caller::{Caller, Notice};
 use super::failure::Failure;
+use super::point;
 use super::session::Session;
+use crate::config::Config;
+use crate::data::{Bringing, Declared, Host};
 use crate::engine;
 use crate::layout::{BroughtBack, LayoutError, PlaceNow, SavedSet, saved_sets};
 use crate::ledger;
-use crate::model::{Event, RepoPath, RunId, Seq};
+use crate::model::{Event, RepoPath, RunId, Seq, mark_of};
 use crate::plan::facts::Facts;
 use crate::site::Site;
-use crate::system::text::plural;
+use crate::system::text::{self, plural};
 
 /// The files that one run saved.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -100,6 +103,127 @@ pub fn saved(caller: &Caller) -> Result<Vec<SavedFiles>, Failure> {
     let sets = saved_sets(&site.state()).map_err(failed)?;
     let all = sets.into_iter().map(describe).collect::<Result<Vec<_>, LayoutError>>();
     Ok(all.map_err(failed)?.into_iter().filter(|set| !set.files.is_empty()).collect())
+}
+
+/// Data that a rollback replaced and still keeps.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct KeptData {
+    /// The run.
+    pub id: RunId,
+    /// When that run began.
+    #[schemars(with = "Option<String>")]
+    pub when: Option<Timestamp>,
+    /// Its record.
+    pub seq: Option<Seq>,
+    /// From when on `gitroll saved remove --expired` removes it; absent if only a person does.
+    #[schemars(with = "Option<String>")]
+    pub expires: Option<Timestamp>,
+    /// Where it is.
+    pub places: Vec<KeptPlace>,
+}
+
+/// One database, file or directory that is kept.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct KeptPlace {
+    /// A path, or `database NAME`.
+    pub place: String,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// What of kept data is to be removed.
+#[derive(Debug, Clone)]
+pub enum WhatToRemove {
+    /// What one run keeps, named by the run or its record.
+    Of(String),
+    /// Everything that is older than `[retention] data`.
+    Expired,
+}
+
+/// All data that rollbacks replaced and keep, the oldest first. What cannot be asked for is warned of.
+///
+/// # Errors
+/// When the checkout is not bound.
+pub fn kept_data(caller: &Caller) -> Result<Vec<KeptData>, Failure> {
+    let session = Session::look(caller)?;
+    let facts = session.facts()?;
+    Ok(kept(&session, &facts))
+}
+
+fn kept(session: &Session, facts: &Facts) -> Vec<KeptData> {
+    let site = &session.site;
+    let config = &facts.accepted.config;
+    let host = point::host(session, config);
+    let describe = |run: RunId| {
+        let when = engine::begun_at(&run);
+        let mut places = Vec::new();
+        for bringing in all_of(site, config, &host, &run) {
+            match bringing.put_aside() {
+                Ok(found) => places
+                    .extend(found.into_iter().map(|(place, bytes)| KeptPlace { place, bytes })),
+                Err(error) => session.caller.warn(format!("{run}: {error}")),
+            }
+        }
+        let expires = config.retention.data.zip(when);
+        KeptData {
+            when,
+            seq: record_of(site, facts, &run).map(|(seq, _)| seq),
+            expires: expires.and_then(|(after, when)| when.checked_add(after).ok()),
+            places,
+            id: run,
+        }
+    };
+    let all = engine::runs_that_keep_data(site).into_iter().map(describe);
+    all.filter(|one| !one.places.is_empty()).collect()
+}
+
+/// Each declared item, as a run brought it back.
+fn all_of<'a>(site: &Site, config: &'a Config, host: &'a Host, run: &RunId) -> Vec<Bringing<'a>> {
+    let data = config.data.iter().map(Declared::Data);
+    let declared = data.chain(config.settings.iter().map(Declared::Settings));
+    let root = engine::kept_dir(site, run);
+    let bringing = |declared| Bringing { host, declared, root: root.clone(), mark: mark_of(run) };
+    declared.map(bringing).collect()
+}
+
+/// Removes data that rollbacks replaced and keep, for good. What was removed.
+///
+/// # Errors
+/// When there is none of that name, it was not confirmed, or something cannot be removed.
+pub fn remove_kept(
+    caller: &Caller,
+    what: &WhatToRemove,
+    yes: bool,
+) -> Result<Vec<KeptData>, Failure> {
+    let session = Session::change(caller, "saved")?;
+    let facts = session.facts()?;
+    let mut going = kept(&session, &facts);
+    match what {
+        WhatToRemove::Of(id) => {
+            let seq = Seq::typed(id);
+            going.retain(|one| one.id.as_str() == id || (seq.is_some() && one.seq == seq));
+            if going.is_empty() {
+                return Err(Failure::unchanged(format!("no replaced data is kept by {id}"))
+                    .next("gitroll saved", "lists what is kept"));
+            }
+        }
+        WhatToRemove::Expired => going.retain(|one| {
+            one.expires.is_some_and(|expires| expires <= crate::system::clock::now())
+        }),
+    }
+    let bytes: u64 = going.iter().flat_map(|one| &one.places).map(|place| place.bytes).sum();
+    let question = format!("Remove {} for good?", text::bytes(bytes));
+    if !going.is_empty() && !yes && !caller.prompt().confirm(&question, false)? {
+        return Err(Failure::unchanged("not confirmed").and_nothing_changed());
+    }
+    let config = &facts.accepted.config;
+    let host = point::host(&session, config);
+    for one in &going {
+        for bringing in all_of(&session.site, config, &host, &one.id) {
+            bringing.remove_aside().map_err(point::failed)?;
+        }
+    }
+    Ok(going)
 }
 
 /// Brings back what one run saved, or the named parts of it, where nothing else is.

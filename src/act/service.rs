@@ -15,7 +15,10 @@ use crate::engine;
 use crate::model::{CheckEvidence, Served};
 use crate::plan::facts::{Facts, HandMade};
 use crate::service::{self, ServiceError};
-use crate::site::{expectation, observe_services};
+use crate::site::{
+    self, Maintenance, Observed, begin_maintenance, end_maintenance, expectation, observe_services,
+};
+use crate::system::clock;
 use crate::system::text::nearest;
 
 /// To do something about services.
@@ -24,6 +27,10 @@ pub struct ServiceRequest {
     pub action: ServiceAction,
     /// One of them; all, in the order of their dependencies, where left out.
     pub name: Option<String>,
+    /// With `stop`: nothing automatic starts or judges them until they are started again.
+    pub maintenance: bool,
+    /// Why it is stopped.
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +94,8 @@ pub struct ServiceOutcome {
     pub checks: Vec<CheckEvidence>,
     /// Why they do not pass.
     pub failures: Vec<String>,
+    /// The maintenance that is in force afterwards.
+    pub maintenance: Option<Maintenance>,
     pub status: Status,
 }
 
@@ -125,6 +134,9 @@ pub fn act_on_services(
             service::of_this_tree(&host, service)
                 .map_err(|error| failed(&session, config, service, request.action, &error))?;
         }
+    }
+    if request.maintenance {
+        silence(&session, &facts, &order, request.reason.clone())?;
     }
     let up = |service: &Service| service::observe(&host, service).is_ok_and(|state| state.up);
     let served = starting && order.iter().any(|service| up(service));
@@ -172,7 +184,54 @@ pub fn act_on_services(
         (false, _) if served => Status::PersonNeeded,
         _ => Status::Unchanged,
     };
-    Ok(ServiceOutcome { states, checks, failures, status })
+    if starting {
+        end_silence(&session, config, &facts);
+    }
+    let maintenance = site::maintenance(&session.site);
+    Ok(ServiceOutcome { states, checks, failures, maintenance, status })
+}
+
+/// Before the first service is stopped: whoever watches must not take it for a failure.
+fn silence(
+    session: &Session,
+    facts: &Facts,
+    services: &[&Service],
+    reason: Option<String>,
+) -> Result<(), Failure> {
+    let (site, config) = (&session.site, &facts.accepted.config);
+    let deployment = facts.deployment(site);
+    let up = |(_, state): &ObservedService| state.as_ref().is_ok_and(|state| state.up);
+    // What hurts is stopped at once: the checks are asked only where no service is up.
+    let was_down = !observe_services(site, config, &facts.serving, &deployment).iter().any(up) && {
+        let observed = Observed::now(site, config, &facts.serving, &deployment);
+        observed.nothing_answers(config) && !observed.stopped()
+    };
+    let new = Maintenance {
+        since: clock::now(),
+        by: site.actor.clone(),
+        reason,
+        services: services.iter().map(|service| service.name.to_string()).collect(),
+        was_down,
+    };
+    begin_maintenance(site, new).map(drop).map_err(|error| {
+        Failure::unchanged(format!("maintenance cannot be noted: {error}"))
+            .and_nothing_changed()
+            .next("gitroll service stop", "stops the services without it")
+    })
+}
+
+/// Ends maintenance where every service that it stopped is up again.
+pub(super) fn end_silence(session: &Session, config: &Config, facts: &Facts) {
+    let site = &session.site;
+    if site::maintenance(site).is_none() {
+        return;
+    }
+    let services = observe_services(site, config, &facts.serving, &facts.deployment(site));
+    match end_maintenance(site, &services) {
+        Ok(true) => session.caller.info("maintenance ended: every service is up again"),
+        Ok(false) => {}
+        Err(error) => session.caller.warn(format!("maintenance cannot be ended: {error}")),
+    }
 }
 
 /// What a start runs: what is in the tree, whoever put it there.

@@ -15,7 +15,7 @@ use crate::engine::Lock;
 use crate::model::{Event, Oid, Outcome, Seq, Served};
 use crate::plan::facts::Facts;
 use crate::service::{ServiceError, ServiceState};
-use crate::site::{Observed, Site, expectation};
+use crate::site::{Maintenance, Observed, Site, expectation, maintenance};
 use crate::system::signals;
 use crate::system::text::span;
 
@@ -37,6 +37,8 @@ pub enum Watched {
     Stopped,
     /// Someone put something else in place meanwhile.
     Changed,
+    /// Someone stopped services for maintenance: nothing automatic acts.
+    Silenced(Maintenance),
     /// What did not hold.
     Failed(String),
 }
@@ -133,6 +135,9 @@ impl<'a> Watch<'a> {
             }
             if self.changed() {
                 return Watched::Changed;
+            }
+            if let Some(maintenance) = maintenance(&self.site) {
+                return Watched::Silenced(maintenance);
             }
             if !faults.is_empty() {
                 return Watched::Failed(faults.join(", "));
@@ -331,6 +336,7 @@ pub fn after_deploy(
             }
             Watched::Stopped => return soak.stopped(&mut watch),
             Watched::Changed => return soak.replaced(&mut watch),
+            Watched::Silenced(maintenance) => return Err(soak.silenced(&maintenance)),
             Watched::Failed(why) => {
                 caller.tell(Notice::Alarm(why.clone()));
                 let since = *busy.get_or_insert_with(Instant::now);
@@ -367,6 +373,15 @@ impl Soak<'_> {
         let line = format!("no longer watching: {deployed} was proven and serves");
         self.caller.tell(Notice::Detail(line));
         Ok(self.ended(Status::Done, "stopped", None, None))
+    }
+
+    /// A person stopped it: nothing is judged, and nothing goes back by itself.
+    fn silenced(&self, maintenance: &Maintenance) -> Failure {
+        let (deployed, by) = (self.deployed, &maintenance.by);
+        let what = format!("no longer watching: {deployed} was proven, and {by} stopped it");
+        Failure::new(Status::PersonNeeded, what)
+            .detail("maintenance: nothing automatic acts")
+            .next("gitroll service start", "starts it and ends the maintenance")
     }
 
     /// Another commit is in place. A newer deploy that contains what was asked for is the next chapter; anything

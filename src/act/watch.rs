@@ -340,7 +340,7 @@ impl<'a> Watcher<'a> {
 
     /// Whether it is no time to tell or do anything, and why.
     fn waits(&self) -> Result<(), String> {
-        let silence = silent(&self.notes, &clock::moment());
+        let silence = silent(&self.session.site, &self.notes, &clock::moment());
         let busy = busy(&self.session);
         let up = Ticks::now().up();
         waits(&self.config.watch, up, silence.as_deref(), busy.as_deref())
@@ -434,7 +434,7 @@ impl<'a> Watcher<'a> {
             .asked
             .get(&rule.symptom)
             .is_some_and(|asked| asked.trigger.fires(self.needs(rule)));
-        if let Some(silence) = silent(&self.notes, &clock::moment()) {
+        if let Some(silence) = silent(&self.session.site, &self.notes, &clock::moment()) {
             return self.call_off(rule, &format!("silence {silence}"));
         }
         if !fires {
@@ -736,7 +736,7 @@ impl<'a> Watcher<'a> {
         }
         soaking.due = now + self.config.watch.every;
         let name = soaking.soak.name.clone();
-        if silent(&self.notes, &clock::moment()).is_some() {
+        if silent(&self.session.site, &self.notes, &clock::moment()).is_some() {
             return Phase::Soaking(soaking);
         }
         let faults = match soaking.watch.once() {

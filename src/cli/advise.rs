@@ -148,6 +148,8 @@ fn standing(
     });
     let mut standing = Standing {
         good,
+        declared: !facts.accepted.config.data.is_empty()
+            || !facts.accepted.config.settings.is_empty(),
         open_run: !engine::open_runs(&session.site)?.is_empty(),
         ..Standing::default()
     };

@@ -8,24 +8,28 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
 use crate::act::caller::{Caller, Notice};
-use crate::act::saved::{Place, RestoredFiles, SavedFile, SavedFiles, restore, saved};
+use crate::act::saved::{
+    KeptData, Place, RestoredFiles, SavedFile, SavedFiles, WhatToRemove, kept_data, remove_kept,
+    restore, saved,
+};
 use crate::model::RepoPath;
 use crate::system::clock;
-use crate::system::text::clock_word;
+use crate::system::text::{bytes, clock_word};
 use crate::ui::{Ui, escape};
 
 /// How many files of a run are shown to a person.
 const SHOWN: usize = 20;
 
-/// List the files that gitroll saved, or restore them
+/// List what gitroll saved and what rollbacks of data replaced; restore files, remove data
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gitroll saved                                        list saved files
   gitroll saved restore 43                             everything that the run of record #43 saved
   gitroll saved restore 20260102-030405-k3f9 uploads   one directory
+  gitroll saved remove 43                              the data that the rollback of record #43 replaced
 
 Restoring never overwrites a file. gitroll keeps saved files for \
-`[retention] saved`, at least 30 days, and warns twice before it removes them.")]
+`[retention] saved`, at least 30 days, and warns twice before it removes them. No run removes data that a rollback replaced.")]
 pub struct SavedArgs {
     #[command(subcommand)]
     action: Option<Action>,
@@ -35,6 +39,21 @@ pub struct SavedArgs {
 enum Action {
     /// Restore saved files to where they were
     Restore(RestoreArgs),
+    /// Remove data that a rollback replaced, for good
+    Remove(RemoveArgs),
+}
+
+#[derive(Debug, Args)]
+struct RemoveArgs {
+    /// Run, as `gitroll saved` names it, or the number of its record
+    #[arg(required_unless_present = "expired")]
+    id: Option<String>,
+    /// Everything that is older than [retention] data
+    #[arg(long, conflicts_with = "id")]
+    expired: bool,
+    /// Skip the confirmation prompt
+    #[arg(long, short)]
+    yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -52,8 +71,8 @@ impl SavedArgs {
     }
 }
 
-/// The answer of `saved`: one of the two.
-#[derive(Debug, Serialize, JsonSchema)]
+/// The answer of `saved`.
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct SavedAnswer {
     /// What is saved, the oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +80,12 @@ pub struct SavedAnswer {
     /// What was restored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restored: Option<RestoredFiles>,
+    /// The data that rollbacks replaced and keep, the oldest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<Vec<KeptData>>,
+    /// The data that was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Vec<KeptData>>,
 }
 
 /// # Errors
@@ -70,13 +95,30 @@ pub fn run(globals: &Globals, ui: &Ui, args: &SavedArgs) -> Result<Exit, Failure
     let answer = match &args.action {
         None => {
             let sets = saved(&caller)?;
+            let data = kept_data(&caller)?;
+            if sets.is_empty() && data.is_empty() {
+                ui.say("there are no saved files and no replaced data");
+            }
             print_sets(ui, &caller, &sets);
-            SavedAnswer { saved: Some(sets), restored: None }
+            print_kept(ui, &caller, &data);
+            SavedAnswer { saved: Some(sets), data: Some(data), ..SavedAnswer::default() }
         }
         Some(Action::Restore(RestoreArgs { id, paths })) => {
             let restored = restore(&caller, id, paths)?;
             print_restored(ui, &restored);
-            SavedAnswer { saved: None, restored: Some(restored) }
+            SavedAnswer { restored: Some(restored), ..SavedAnswer::default() }
+        }
+        Some(Action::Remove(RemoveArgs { id, yes, .. })) => {
+            let what = id.clone().map_or(WhatToRemove::Expired, WhatToRemove::Of);
+            let removed = remove_kept(&caller, &what, *yes)?;
+            for place in removed.iter().flat_map(|one| &one.places) {
+                let (sign, what) = (ui.out.ok(), escape(&place.place));
+                ui.line(&format!("{sign} removed {what}, {}", bytes(place.bytes)));
+            }
+            if removed.is_empty() {
+                ui.say("nothing is older than [retention] data");
+            }
+            SavedAnswer { removed: Some(removed), ..SavedAnswer::default() }
         }
     };
     ui.document("saved", 0, &answer);
@@ -84,9 +126,6 @@ pub fn run(globals: &Globals, ui: &Ui, args: &SavedArgs) -> Result<Exit, Failure
 }
 
 fn print_sets(ui: &Ui, caller: &Caller, sets: &[SavedFiles]) {
-    if sets.is_empty() {
-        ui.say("there are no saved files");
-    }
     let now = clock::now();
     for set in sets {
         let when = set.when.map(|at| format!("  {}", clock_word(at, now))).unwrap_or_default();
@@ -110,6 +149,27 @@ fn print_sets(ui: &Ui, caller: &Caller, sets: &[SavedFiles]) {
     if let Some(set) = sets.last() {
         let command = format!("gitroll saved restore {}", set.id);
         caller.tell(Notice::Next(&command, "restores every file whose path is free"));
+    }
+}
+
+fn print_kept(ui: &Ui, caller: &Caller, kept: &[KeptData]) {
+    let now = clock::now();
+    for one in kept {
+        let when = one.when.map(|at| format!("  {}", clock_word(at, now))).unwrap_or_default();
+        let by = one.seq.map(|seq| format!("  back #{seq}")).unwrap_or_default();
+        let until = match one.expires {
+            Some(at) if at <= now => ", expired".to_owned(),
+            Some(at) => format!(", until {}", clock_word(at, now)),
+            None => String::new(),
+        };
+        ui.line(&format!("{}{when}{by}  replaced data{until}", one.id));
+        for place in &one.places {
+            ui.line(&format!("  {}  {}", escape(&place.place), bytes(place.bytes)));
+        }
+    }
+    if let Some(oldest) = kept.first() {
+        let command = format!("gitroll saved remove {}", oldest.id);
+        caller.tell(Notice::MoreNext(command, "removes it for good".to_owned()));
     }
 }
 

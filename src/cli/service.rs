@@ -1,23 +1,28 @@
 //! `gitroll service`
 
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::exit::Exit;
-use super::failure::{Failure, print_next_steps};
+use super::failure::{Failure, Status, print_next_steps};
 use super::globals::Globals;
 use crate::act::service::{
     ServiceAction, ServiceOutcome, ServiceRequest, ServiceState, act_on_services,
 };
 use crate::model::CheckEvidence;
-use crate::ui::{Ui, escape, plural};
+use crate::site::Maintenance;
+use crate::system::clock;
+use crate::ui::{Ui, clock_word, escape, plural};
 
 /// Start, stop, restart or show the app's services
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   gitroll service status         show process ids and states
   gitroll service restart web    restart one service
+  gitroll service stop --maintenance
+                                 stop all, and silence everything automatic until `gitroll service start`
 
 start and restart run what is in the tree now. They prove nothing; use `gitroll check` for that.")]
 pub struct ServiceArgs {
@@ -26,6 +31,12 @@ pub struct ServiceArgs {
     action: Action,
     /// Service name [default: all services, in the order of their dependencies]
     name: Option<String>,
+    /// With stop: silence everything automatic until the services are started again
+    #[arg(long)]
+    maintenance: bool,
+    /// Why they are stopped
+    #[arg(long, value_name = "TEXT", requires = "maintenance")]
+    reason: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,6 +56,9 @@ pub struct ServiceAnswer {
     pub checks: Vec<CheckEvidence>,
     /// Why they do not pass.
     pub failures: Vec<String>,
+    /// The maintenance that is in force: nothing automatic acts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
 }
 
 /// Exits 1 when a service is not as asked for, or the app does not answer after a start; 21 when a service was up and
@@ -56,8 +70,17 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ServiceArgs) -> Result<Exit, Failu
         Action::Restart => ServiceAction::Restart,
         Action::Status => ServiceAction::Status,
     };
-    let request = ServiceRequest { action, name: args.name.clone() };
-    let ServiceOutcome { states, checks, failures, status } =
+    if args.maintenance && args.action != Action::Stop {
+        return Err(Failure::new(Status::Usage, "--maintenance goes with stop")
+            .next("gitroll service start", "ends a maintenance"));
+    }
+    let request = ServiceRequest {
+        action,
+        name: args.name.clone(),
+        maintenance: args.maintenance,
+        reason: args.reason.clone(),
+    };
+    let ServiceOutcome { states, checks, failures, maintenance, status } =
         act_on_services(&globals.caller(ui), &request)?;
     let wanted = args.action != Action::Stop;
     for state in &states {
@@ -106,6 +129,29 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ServiceArgs) -> Result<Exit, Failu
             &[("gitroll status".to_owned(), "shows the reason and the command to type".to_owned())],
         );
     }
-    ui.document("service", exit.code(), &ServiceAnswer { services: states, checks, failures });
+    if let Some(maintenance) = &maintenance {
+        ui.line(&format!(
+            "{} {}",
+            ui.out.yellow("!"),
+            maintenance_words(maintenance, clock::now())
+        ));
+        if args.maintenance {
+            print_next_steps(
+                ui,
+                &[("gitroll service start".to_owned(), "starts them and ends it".to_owned())],
+            );
+        }
+    }
+    let answer = ServiceAnswer { services: states, checks, failures, maintenance };
+    ui.document("service", exit.code(), &answer);
     Ok(exit)
+}
+
+/// `maintenance since 03:04 by ana: nothing automatic acts`
+pub(super) fn maintenance_words(maintenance: &Maintenance, now: Timestamp) -> String {
+    let since = clock_word(maintenance.since, now);
+    let reason = maintenance.reason.as_ref().map(|reason| format!(" ({reason})"));
+    let reason = reason.unwrap_or_default();
+    let words = format!("maintenance since {since} by {}{reason}", maintenance.by);
+    format!("{}: nothing automatic acts", escape(&words))
 }

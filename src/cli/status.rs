@@ -13,6 +13,7 @@ use open::OpenRun;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
+use super::service::maintenance_words;
 use super::session::Session;
 use crate::act::diagnosis;
 use crate::act::incident::WatchAnswer;
@@ -28,7 +29,7 @@ use crate::model::{CheckEvidence, CheckName, ComponentId, Hold, Oid, RepoPath, S
 use crate::plan::candidates;
 use crate::plan::facts::{Facts, HandMade};
 use crate::plan::{estimate, holds};
-use crate::site::Observed;
+use crate::site::{Maintenance, Observed, maintenance};
 use crate::target::{Needed, Standing};
 use crate::ui::{Ui, ago, clock_word, escape, plural, span};
 
@@ -102,6 +103,9 @@ pub struct StatusAnswer {
     pub unsigned: usize,
     /// How watching stands.
     pub watch: WatchAnswer,
+    /// The maintenance that is in force: nothing automatic acts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
     /// Why it is not well, and what to type.
     pub diagnosis: Diagnosis,
     /// While it is not well or a run is open: whom to call and which pages help, a sentence each.
@@ -310,6 +314,7 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
         unpublished: unpublished(session, facts),
         unsigned: engine::queued(site).len(),
         watch: WatchAnswer::of(site),
+        maintenance: maintenance(site),
         help: match seen_well && open.is_empty() {
             true => Vec::new(),
             false => notify::help(&facts.accepted.config)
@@ -417,6 +422,9 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
         field("tree", &format!("{sign} {head} is checked out by hand but was never started"));
     }
     field("observed", &observed_words(ui, answer));
+    if let Some(maintenance) = &answer.maintenance {
+        field("silenced", &maintenance_words(maintenance, now));
+    }
     // If nobody knows that what answers is what should, the line of what serves says so.
     if answer.diagnosis.health != Health::Doubtful {
         for (label, text) in super::diagnosis::fields(&answer.diagnosis, now) {

@@ -546,6 +546,8 @@ pub struct Retention {
     pub runs: usize,
     /// `saved`: how long files that were saved are kept after their run is not, default 90 days.
     pub saved: Duration,
+    /// `data`: after how long `gitroll saved remove --expired` removes what rollbacks of data replaced; never where absent.
+    pub data: Option<Duration>,
     /// `artifacts`: the latest deployments whose artifacts are kept, default 20; as many promoted ones besides.
     pub artifacts: usize,
     /// `copies`: what serves is kept a second time, so that an install by hand does not destroy it. Default true.
@@ -557,6 +559,7 @@ impl Default for Retention {
         Self {
             runs: 50,
             saved: Duration::from_secs(90 * 24 * 60 * 60),
+            data: None,
             artifacts: 20,
             copies: true,
         }

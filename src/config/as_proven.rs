@@ -33,12 +33,17 @@ pub enum Unchanged {
 }
 
 /// The accepted file, each check in it asked as the check of the same name in `proven` is: path, expectation, command.
-/// Host, port and everything else stay the accepted ones. Where no name is in both, a check of the same kind at the
-/// same address is the same check.
+/// Host, port and everything else stay the accepted ones, but for a port of which `in_code(accepted, proven)` says that
+/// the release's own code chooses it. Where no name is in both, a check of the same kind at the same address is the same
+/// check.
 ///
 /// # Errors
 /// That nothing is to be changed, and why; a text that is not TOML counts as one without checks.
-pub fn as_proven(accepted: &str, proven: &str) -> Result<AsProven, Unchanged> {
+pub fn as_proven(
+    accepted: &str,
+    proven: &str,
+    in_code: impl Fn(&str, &str) -> bool,
+) -> Result<AsProven, Unchanged> {
     let mut whole: Table = accepted.parse().unwrap_or_default();
     let other: Table = proven.parse().unwrap_or_default();
     let ours = checks(&whole);
@@ -66,7 +71,7 @@ pub fn as_proven(accepted: &str, proven: &str) -> Result<AsProven, Unchanged> {
     for (check, pair) in ours.iter().zip(&pairs) {
         let mut asked = check.clone();
         match pair {
-            Some(place) => asked = merge(check, &theirs[*place]),
+            Some(place) => asked = merge(check, &theirs[*place], &in_code),
             None => drop(asked.insert("asked".to_owned(), Value::Boolean(false))),
         }
         if asked != *check {
@@ -121,7 +126,7 @@ fn pairs(
 }
 
 /// Our check, asked as theirs.
-fn merge(ours: &Table, theirs: &Table) -> Table {
+fn merge(ours: &Table, theirs: &Table, in_code: &impl Fn(&str, &str) -> bool) -> Table {
     let (kind, before) = (kind(theirs), kind(ours));
     let mut merged = if kind == before { ours.clone() } else { theirs.clone() };
     merged.remove("asked");
@@ -134,6 +139,11 @@ fn merge(ours: &Table, theirs: &Table) -> Table {
         merged.extend(theirs.get(key).map(|value| (key.to_owned(), value.clone())));
     }
     if let (Some(kind), Some(at)) = (kind, address(ours)) {
+        if let Some(theirs) = address(theirs)
+            && theirs.moves_only_the_port(&at).is_some_and(|(now, then)| in_code(now, then))
+        {
+            return merged;
+        }
         if let Some(place) = merged.get_mut(kind) {
             move_to(place, &at);
         }
@@ -153,6 +163,17 @@ struct Address {
     scheme: Option<String>,
     /// `host:port`
     place: String,
+}
+
+impl Address {
+    /// The port of `accepted` and its own, where they differ and the host is the same.
+    fn moves_only_the_port<'a>(&'a self, accepted: &'a Self) -> Option<(&'a str, &'a str)> {
+        let (host, then) = self.place.rsplit_once(':')?;
+        let (accepted_host, now) = accepted.place.rsplit_once(':')?;
+        let is_port = |text: &str| text.parse::<u16>().is_ok();
+        let moved = host == accepted_host && now != then && is_port(now) && is_port(then);
+        moved.then_some((now, then))
+    }
 }
 
 fn address(check: &Table) -> Option<Address> {
@@ -232,6 +253,24 @@ mod tests {
     use super::*;
     use crate::config::{CheckKind, parse};
 
+    #[test]
+    fn a_port_that_the_code_chooses_is_the_one_of_the_proof() {
+        let file = |port: u16| {
+            format!("[[check]]\nname = \"api\"\nhttp = \"http://127.0.0.1:{port}/health\"\n")
+        };
+        let other_host = file(3000).replace("127.0.0.1", "localhost");
+        for (proven, in_code, port) in
+            [(file(3000), true, 3000), (file(3000), false, 4000), (other_host, true, 4000)]
+        {
+            let asked = as_proven(&file(4000), &proven, |now, then| {
+                assert_eq!((now, then), ("4000", "3000"));
+                in_code
+            });
+            let text = asked.map_or(file(4000), |asked| asked.text);
+            assert!(text.contains(&format!("http://127.0.0.1:{port}/health")), "{text}");
+        }
+    }
+
     const ACCEPTED: &str = "# the shop\n[app]\nname = \"shop\"\n\n[[check]]\nname = \"api\"\n\
         http = \"http://127.0.0.1:3000/healthz?full=1\"\ncritical = false\npasses = 7\n\
         [check.expect]\nstatus = 204\n\n[[check]]\nname = \"cache\"\ntcp = \"127.0.0.1:6379\"\nown = false\n\n\
@@ -242,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_release_is_asked_its_own_path_and_expectation_where_the_accepted_file_says_it_is() {
-        let merged = as_proven(ACCEPTED, PROVEN).unwrap();
+        let merged = as_proven(ACCEPTED, PROVEN, |_, _| false).unwrap();
         let names = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         assert_eq!(merged.changed, names(&["api"]));
         assert_eq!(merged.only_accepted, names(&["cache"]));
@@ -257,11 +296,11 @@ mod tests {
             (200, 1, 7, false)
         );
         // There and back again.
-        let back = as_proven(&merged.text, ACCEPTED).unwrap();
+        let back = as_proven(&merged.text, ACCEPTED, |_, _| false).unwrap();
         assert_eq!(back.changed, names(&["api", "cache"]));
         let table = |text: &str| text.parse::<Table>().unwrap();
         assert_eq!(table(&back.text), table(ACCEPTED));
-        assert_eq!(as_proven(ACCEPTED, ACCEPTED), Err(Unchanged::Same));
+        assert_eq!(as_proven(ACCEPTED, ACCEPTED, |_, _| false), Err(Unchanged::Same));
     }
 
     #[test]
@@ -295,7 +334,7 @@ mod tests {
                 "log = { service = \"web\" }\nexpect = { must = \"b\" }",
             ),
         ] {
-            let merged = as_proven(&file(accepted), &file(proven)).unwrap();
+            let merged = as_proven(&file(accepted), &file(proven), |_, _| false).unwrap();
             let table = |text: &str| text.parse::<Table>().unwrap();
             assert_eq!(table(&merged.text), table(&file(wanted)), "{accepted}");
         }
@@ -308,7 +347,7 @@ mod tests {
                 "check = [{{ name = \"{name}\", http = \"http://{at}/{name}\" }}]\n[app]\nname = \"shop\"\n"
             )
         };
-        let merged = as_proven(&file("health", "h:1"), &file("api", "h:1")).unwrap();
+        let merged = as_proven(&file("health", "h:1"), &file("api", "h:1"), |_, _| false).unwrap();
         assert_eq!(merged.changed, ["health"]);
         let config = parse(&merged.text, "merged").unwrap();
         assert_eq!(config.checks[0].name.as_str(), "health");
@@ -319,7 +358,7 @@ mod tests {
             (file("a", "h:1"), String::new()),
             (String::new(), file("a", "h:1")),
         ] {
-            assert_eq!(as_proven(&accepted, &proven), Err(Unchanged::NoneInCommon));
+            assert_eq!(as_proven(&accepted, &proven, |_, _| false), Err(Unchanged::NoneInCommon));
         }
     }
 
@@ -328,7 +367,7 @@ mod tests {
         let accepted = format!(
             "{ACCEPTED}\n[component.QW-002]\npaths = [\"b\"]\nafter = '''\n[[check]]\n'''\n"
         );
-        let merged = as_proven(&accepted, PROVEN).unwrap();
+        let merged = as_proven(&accepted, PROVEN, |_, _| false).unwrap();
         let read: Table = merged.text.parse().unwrap();
         assert_eq!(read["component"], accepted.parse::<Table>().unwrap()["component"]);
         assert_eq!(read["check"].as_array().map(Vec::len), Some(2));

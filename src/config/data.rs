@@ -55,6 +55,8 @@ pub enum DataEngine {
     Files {
         /// `paths`
         paths: Vec<FilePlace>,
+        /// `verify`: exits 0 if the restored files in `GITROLL_DATA_DIR` are good.
+        verify: Option<Vec<String>>,
     },
     /// Commands of the team's own.
     Command {

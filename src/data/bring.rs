@@ -24,6 +24,7 @@ use super::error::DataError;
 use super::place::{Host, in_point};
 use super::postgres::Address;
 use super::postgres_swap::{self, Exchange};
+use super::source::{Root, Tree};
 use super::sqlite;
 use super::store::{StoredPoint, Writing};
 use jiff::Timestamp;
@@ -61,7 +62,7 @@ impl Declared<'_> {
 
     fn files(&self) -> &[FilePlace] {
         match self {
-            Declared::Data(DataSource { engine: DataEngine::Files { paths }, .. }) => paths,
+            Declared::Data(DataSource { engine: DataEngine::Files { paths, .. }, .. }) => paths,
             Declared::Settings(settings) => &settings.paths,
             Declared::Data(_) => &[],
         }
@@ -298,6 +299,12 @@ impl<'a> Bringing<'a> {
             DataEngine::Command { verify: Some(verify), .. } => {
                 command::run(self.host, verify, &new).map_err(failed)?;
             }
+            DataEngine::Files { verify: Some(verify), .. } => {
+                for root in self.roots()? {
+                    let new = root.join("new").join(self.inside());
+                    command::run(self.host, verify, &new).map_err(failed)?;
+                }
+            }
             DataEngine::Files { .. } | DataEngine::Command { .. } => {}
         }
         Ok(found)
@@ -372,6 +379,52 @@ impl<'a> Bringing<'a> {
             self.end()?;
         }
         self.discard()
+    }
+
+    /// What this run put aside of the item and still keeps: each place with its bytes.
+    ///
+    /// # Errors
+    /// When it cannot be found out.
+    pub fn put_aside(&self) -> Result<Vec<(String, u64)>, DataError> {
+        let mut found = Vec::new();
+        for dir in self.dirs_aside()? {
+            let root = Root { at: self.inside(), from: dir.clone() };
+            let (files, bytes) = Tree::weigh(&[root]);
+            // Of a database of a server there is only the mark that its exchange was begun.
+            if files > 0 {
+                found.push((dir.display().to_string(), bytes));
+            }
+        }
+        if let Declared::Data(source) = self.declared
+            && let DataEngine::Postgres { .. } = &source.engine
+        {
+            let failed = |problem: String| DataError::item(&source.name, problem);
+            let databases = self.exchange(source)?.put_aside().map_err(failed)?;
+            let named = |(name, bytes)| (format!("database {name}"), bytes);
+            found.extend(databases.into_iter().map(named));
+        }
+        Ok(found)
+    }
+
+    /// Removes what this run put aside of the item. What is live stays.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn remove_aside(&self) -> Result<(), DataError> {
+        if let Declared::Data(source) = self.declared
+            && let DataEngine::Postgres { .. } = &source.engine
+        {
+            let failed = |problem: String| DataError::item(&source.name, problem);
+            self.exchange(source)?.remove_aside().map_err(failed)?;
+        }
+        self.dirs_aside()?.iter().try_for_each(|dir| remove(dir))
+    }
+
+    fn dirs_aside(&self) -> Result<Vec<PathBuf>, DataError> {
+        let inside = self.inside();
+        let roots = self.roots()?.into_iter();
+        let dirs = roots.flat_map(|root| ["before", "undone"].map(|which| root.join(which)));
+        Ok(dirs.map(|dir| dir.join(&inside)).filter(|dir| there(dir)).collect())
     }
 
     /// Removes what was restored and is not live.
@@ -550,7 +603,9 @@ impl Inspected {
     fn count(&mut self, now: Result<u64, String>, then: Result<u64, String>) {
         match (now, then) {
             (Ok(now), Ok(then)) => self.rows_lost = Some(now.saturating_sub(then)),
-            (Err(why), _) | (_, Err(why)) => {
+            // A point from before a migration may not have the table: then it has none of its rows.
+            (Ok(now), Err(_)) => self.rows_lost = Some(now),
+            (Err(why), _) => {
                 self.notes.push(format!("lost rows were not counted: {why}"));
             }
         }

@@ -2,8 +2,35 @@
 
 use std::path::Path;
 
+use super::error::DataError;
 use super::place::Host;
-use crate::system::secrets;
+use super::store::PointStore;
+use crate::system::{clock, secrets};
+
+/// Runs `[points] offsite`: copies the repository as it is now to another place, and notes that it did. What was run.
+///
+/// # Errors
+/// The first command that failed.
+pub fn copy_away(
+    host: &Host,
+    commands: &[Vec<String>],
+    store: &PointStore,
+) -> Result<Vec<String>, DataError> {
+    let place = store.repository().display().to_string();
+    let began = clock::now();
+    let mut run_commands = Vec::new();
+    for argv in commands {
+        let argv: Vec<String> = argv.iter().map(|word| word.replace("{points}", &place)).collect();
+        let command = argv.join(" ");
+        run(host, &argv, &host.top)
+            .map_err(|why| DataError::Offsite { command: command.clone(), why })?;
+        run_commands.push(command);
+    }
+    if !commands.is_empty() {
+        store.note_offsite(began)?;
+    }
+    Ok(run_commands)
+}
 
 /// Runs one command with `GITROLL_DATA_DIR` set to `directory`.
 ///

@@ -151,7 +151,7 @@ fn copy(job: &CopyJob<'_>, source: &DataSource) -> Result<Copied, DataError> {
             item.postgres = Some(database.facts());
             (item, vec![Root { at, from: dir }])
         }
-        DataEngine::Files { paths } => {
+        DataEngine::Files { paths, .. } => {
             let roots = roots_of(host, &source.name, paths, &at)?;
             (item(&source.name, engine, "data", shown(host, paths)), roots)
         }
@@ -198,7 +198,7 @@ fn rescued(job: &CopyJob<'_>, source: &DataSource, error: DataError) -> Result<C
             }
             roots.push(Root { at, from: dir });
         }
-        DataEngine::Files { paths } => {
+        DataEngine::Files { paths, .. } => {
             shown = self::shown(job.host, paths);
             roots = roots_there(job.host, paths, &at);
         }

@@ -104,6 +104,14 @@ pub enum DataError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// The points could not be copied away.
+    #[error("the points were not copied away: `{command}`: {why}")]
+    Offsite {
+        /// The command of `[points] offsite`.
+        command: String,
+        /// Why.
+        why: String,
+    },
     /// A person stopped it.
     #[error("stopped; no point was made")]
     Stopped,

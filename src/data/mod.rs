@@ -23,7 +23,7 @@ mod trial;
 mod unpack;
 
 pub use bring::{Bringing, Declared};
-pub use command::run as run_command;
+pub use command::{copy_away, run as run_command};
 pub use copies::{Copies, CopyJob, copies};
 pub use diff::{Difference, differences};
 pub use error::DataError;
@@ -33,4 +33,4 @@ pub use place::Host;
 pub use retention::{Keeping, Ruling, rule};
 pub use schema::{AppliedTable, DownScript};
 pub use store::{PointStore, StoredPoint, Verified, Writing};
-pub use trial::try_out;
+pub use trial::{live_faults, try_out};

@@ -299,14 +299,18 @@ impl Address {
         if let Err(why) = self.ask(host, "ANALYZE") {
             problems.push(why);
         }
-        for query in verify {
-            match app.ask_for_app(host, query) {
-                Ok(answer) if is_true(&answer) => {}
-                Ok(_) => problems.push(format!("verify: {query}: the answer is not true")),
-                Err(why) => problems.push(format!("verify: {query}: {why}")),
-            }
-        }
+        problems.extend(app.asked(host, verify));
         problems
+    }
+
+    /// The queries that do not answer true. The app's role asks: what they run is the app's.
+    pub(super) fn asked(&self, host: &Host, verify: &[String]) -> Vec<String> {
+        let fault = |query: &String| match self.ask_for_app(host, query) {
+            Ok(answer) if is_true(&answer) => None,
+            Ok(_) => Some(format!("verify: {query}: the answer is not true")),
+            Err(why) => Some(format!("verify: {query}: {why}")),
+        };
+        verify.iter().filter_map(fault).collect()
     }
 
     /// Restores a dump into the database here, which is empty. What the app's role restores is its own; what another one

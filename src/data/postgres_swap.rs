@@ -368,6 +368,31 @@ impl Exchange<'_> {
         self.empty(&[&new], Instant::now())?;
         self.ask(&format!("DROP DATABASE IF EXISTS {}", identifier(&new))).map(drop)
     }
+
+    /// What this run keeps under names of its own, each with its bytes.
+    pub(super) fn put_aside(&self) -> Result<Vec<(String, u64)>, String> {
+        let mut found = Vec::new();
+        for name in [self.before(), self.undone()] {
+            let query = "SELECT pg_database_size(oid) FROM pg_database WHERE datname = ";
+            let bytes = self.ask(&format!("{query}{}", literal(&name)))?;
+            if let Ok(bytes) = bytes.parse() {
+                found.push((name, bytes));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Drops it.
+    pub(super) fn remove_aside(&self) -> Result<(), String> {
+        for name in [self.before(), self.undone()] {
+            if self.exists(&name)? {
+                self.allow(&name, false)?;
+                self.empty(&[&name], Instant::now())?;
+                self.ask(&format!("DROP DATABASE IF EXISTS {}", identifier(&name)))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// `app_before_20261130_k3f9`; of a long name its beginning, and what tells it from others that begin so.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::schema::{self, AppliedTable, DownScript, TableContents};
 use crate::model::RowsLost;
@@ -53,16 +53,43 @@ pub(super) fn copy(path: &Path, to: &Path) -> Result<(), String> {
 /// What is wrong with a copy: its own integrity, its foreign keys, and the queries that must answer true. Of two
 /// things that are not known to be faults of a restore, foreign keys that are broken are a note.
 pub(super) fn faults(copy: &Path, verify: &[String]) -> Faults {
-    let mut found = Faults::default();
-    let opened = open_copy(copy);
-    let database = match opened {
-        Ok(database) => database,
-        Err(error) => {
-            found.problems.push(told(&error));
-            return found;
-        }
+    match open_copy(copy) {
+        Ok(database) => faults_of(&database, verify),
+        Err(error) => Faults { problems: vec![told(&error)], notes: Vec::new() },
+    }
+}
+
+/// What is wrong with a database that is in use. One that is busy is not known to be wrong.
+pub(super) fn live_faults(path: &Path, verify: &[String]) -> Vec<String> {
+    let busy = |error: &rusqlite::Error| {
+        matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::CannotOpen)
+        )
     };
-    match column(&database, "PRAGMA integrity_check", 0) {
+    let asked = open_live(path).and_then(|database| {
+        database.query_row("PRAGMA schema_version", [], |row| row.get::<_, i64>(0))?;
+        Ok(database)
+    });
+    match asked {
+        Ok(database) => faults_of(&database, verify).problems,
+        Err(error) if busy(&error) => Vec::new(),
+        Err(error) => vec![told(&error)],
+    }
+}
+
+/// Opened to be asked only: what is in its journal stays there.
+fn open_live(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(path, flags)?;
+    database.busy_timeout(Duration::from_secs(5))?;
+    database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(database)
+}
+
+fn faults_of(database: &Connection, verify: &[String]) -> Faults {
+    let mut found = Faults::default();
+    match column(database, "PRAGMA integrity_check", 0) {
         Ok(lines) if lines == ["ok"] => {}
         Ok(lines) => found.problems.extend(named("integrity check", &lines)),
         Err(error) => {
@@ -70,7 +97,7 @@ pub(super) fn faults(copy: &Path, verify: &[String]) -> Faults {
             return found;
         }
     }
-    match column(&database, "PRAGMA foreign_key_check", 0) {
+    match column(database, "PRAGMA foreign_key_check", 0) {
         Ok(tables) if tables.is_empty() => {}
         Ok(tables) => {
             let mut names = tables.clone();
@@ -189,12 +216,7 @@ fn texts(database: &Connection, query: &str) -> rusqlite::Result<Vec<String>> {
 
 /// The rows that a query counts which asks with `:since`, the moment in UTC as SQLite writes it: `2026-11-30 02:41:00`.
 pub(super) fn rows(path: &Path, query: &str, since: Timestamp) -> Result<u64, String> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let database = Connection::open_with_flags(path, flags).map_err(|error| told(&error))?;
-    database.busy_timeout(Duration::from_secs(5)).map_err(|error| told(&error))?;
-    // It is only asked: what is in its journal stays there.
-    let kept = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-    database.set_db_config(kept, true).map_err(|error| told(&error))?;
+    let database = open_live(path).map_err(|error| told(&error))?;
     let since = since.strftime("%Y-%m-%d %H:%M:%S").to_string();
     let counted = database.query_row(query, &[(":since", &since)], |row| row.get::<_, i64>(0));
     u64::try_from(counted.map_err(|error| told(&error))?)

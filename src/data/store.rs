@@ -64,6 +64,8 @@ pub struct StoredPoint {
     pub added: Option<u64>,
     /// The last trial of it.
     pub verified: Option<Verified>,
+    /// When it was last copied away; `None` if it never was, or not by gitroll.
+    pub offsite: Option<Timestamp>,
     file: Box<SnapshotFile>,
 }
 
@@ -290,6 +292,22 @@ impl PointStore {
         }
     }
 
+    fn offsite_file(&self) -> PathBuf {
+        self.dir.join("offsite.json")
+    }
+
+    /// When the repository was last copied away whole.
+    pub fn offsite(&self) -> Option<Timestamp> {
+        serde_json::from_slice(&files::read_state(&self.offsite_file()).ok()?).ok()
+    }
+
+    /// Notes that everything that was stored at `at` was copied away.
+    pub(super) fn note_offsite(&self, at: Timestamp) -> Result<(), DataError> {
+        let file = self.offsite_file();
+        let bytes = serde_json::to_vec(&at).unwrap_or_default();
+        files::write_durably(&file, &bytes, 0o600).map_err(DataError::io(&file))
+    }
+
     fn verified_file(&self) -> PathBuf {
         self.dir.join("verified.json")
     }
@@ -328,14 +346,16 @@ impl Writing {
     /// # Errors
     /// When the repository cannot be read. A snapshot that another program wrote is no point.
     pub fn points(&self) -> Result<Vec<StoredPoint>, DataError> {
-        let verified = self.store.verified();
+        let (verified, offsite) = (self.store.verified(), self.store.offsite());
         let all = self.repository.get_all_snapshots().map_err(|error| self.store.told(&error))?;
         let mut points: Vec<StoredPoint> = all
             .into_iter()
             .filter_map(|file| {
-                let manifest = serde_json::from_str(file.description.as_deref()?).ok()?;
+                let manifest: PointManifest =
+                    serde_json::from_str(file.description.as_deref()?).ok()?;
                 let tree = file.tree.to_hex().to_string();
                 Some(StoredPoint {
+                    offsite: offsite.filter(|at| manifest.taken <= *at),
                     manifest,
                     snapshot: file.id.to_hex().to_string(),
                     verified: verified.get(&tree).cloned(),

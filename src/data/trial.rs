@@ -59,6 +59,29 @@ pub fn try_out(
     Ok(result)
 }
 
+/// What is wrong with the databases that are live, by the checks of their engines and those that are declared. One that is
+/// not there, or whose server does not answer, is not known to be corrupt.
+pub fn live_faults(host: &Host, config: &Config) -> Vec<String> {
+    let mut faults = Vec::new();
+    for source in &config.data {
+        let found = match &source.engine {
+            DataEngine::Sqlite { path, verify } => {
+                let path = host.plain_path(path).ok().filter(|path| path.is_file());
+                path.map(|path| sqlite::live_faults(&path, verify)).unwrap_or_default()
+            }
+            DataEngine::Postgres { url, verify, .. } => {
+                let address = Address::read(host, url).ok();
+                let answers = |address: &Address| address.ask(host, "SELECT 1").is_ok();
+                let address = address.filter(answers);
+                address.map(|address| address.asked(host, verify)).unwrap_or_default()
+            }
+            DataEngine::Files { .. } | DataEngine::Command { .. } => Vec::new(),
+        };
+        faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", source.name)));
+    }
+    faults
+}
+
 fn ask(item: &PointItem, host: &Host, config: &Config, restored: &Path, result: &mut TrialResult) {
     let name = &item.name;
     let mut problem = |what: String| result.problems.push(format!("{name}: {what}"));
@@ -101,7 +124,14 @@ fn ask(item: &PointItem, host: &Host, config: &Config, restored: &Path, result: 
             }
             _ => result.notes.push(format!("{name}: it has no `verify` command")),
         },
-        // Each byte was read and each file written: there is nothing else to ask of files.
+        "files" => {
+            // Without a command, each byte was read and each file written: there is nothing else to ask.
+            if let Some(DataEngine::Files { verify: Some(verify), .. }) = declared
+                && let Err(why) = command::run(host, verify, restored)
+            {
+                problem(why);
+            }
+        }
         _ => {}
     }
 }

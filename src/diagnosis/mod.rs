@@ -37,6 +37,8 @@ pub struct Findings {
     pub strangers: Vec<(String, Option<u32>)>,
     /// Files outside of git that changed since the proof.
     pub changed: Vec<Changed>,
+    /// Who stopped services for maintenance, since when and why, in words.
+    pub maintenance: Option<String>,
     /// Files of settings that were written after the service that fails was started, which the last proof did not see.
     pub unread: Vec<String>,
     /// If there is no room left: the place, and what is left in words.
@@ -297,7 +299,8 @@ fn no_room(found: &Findings) -> impl Iterator<Item = String> {
 }
 
 fn why(found: &Findings) -> Vec<String> {
-    let mut why: Vec<String> = no_room(found).collect();
+    let mut why: Vec<String> = found.maintenance.iter().cloned().collect();
+    why.extend(no_room(found));
     for (stranger, _) in &found.strangers {
         why.push(stranger.clone());
     }
@@ -484,6 +487,10 @@ fn next(found: &Findings, health: Health) -> Vec<NextStep> {
             step(command, format!("free some space: {left} left"))
         })
         .collect();
+    if found.maintenance.is_some() && found.down().next().is_some() {
+        let what = "starts the services and ends the maintenance".to_owned();
+        next.insert(0, step("gitroll service start".to_owned(), what));
+    }
     match health {
         Health::Well => {
             next.extend(undo(found));
@@ -535,7 +542,7 @@ fn next(found: &Findings, health: Health) -> Vec<NextStep> {
     }
     let only_stopped = found.down().next().is_some()
         && found.down().all(|service| service.stopped && service.error.is_none());
-    if only_stopped {
+    if only_stopped && found.maintenance.is_none() {
         let start = restart().replace("restart", "start");
         next.push(step(start, "starts what someone stopped".to_owned()));
     }

@@ -14,6 +14,7 @@ fn found() -> Findings {
         services: vec![service("running", true, None)],
         strangers: Vec::new(),
         changed: Vec::new(),
+        maintenance: None,
         unread: Vec::new(),
         full: Vec::new(),
         gone: Vec::new(),
@@ -89,6 +90,15 @@ fn the_first_command_is_the_one_that_heals() {
             "stopped by someone",
             Findings { services: vec![service("stopped", false, None)], ..found() },
             "gitroll service start web",
+        ),
+        (
+            "stopped for maintenance",
+            Findings {
+                maintenance: Some("ana stopped it".to_owned()),
+                services: vec![service("stopped", false, Some("Error: boom"))],
+                ..found()
+            },
+            "gitroll service start",
         ),
         (
             "read since it was edited",

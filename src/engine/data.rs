@@ -11,7 +11,7 @@ use super::run::Run;
 use crate::config::{ApplySettings, Config, FilePlace, Settings};
 use crate::data::{
     Bringing, CopyJob, DataError, Declared, Host, PointStore, StoredPoint, Writing, copies,
-    run_command,
+    copy_away, run_command,
 };
 use crate::model::{
     BroughtBack, DataName, FullPlan, ItemBack, ItemSection, ItemSource, Narration, Narrator,
@@ -27,8 +27,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Below gitroll's own state: what runs put aside of data and settings, by run.
 const KEPT: &str = "kept";
 
+/// The runs that keep data that they replaced, the oldest first.
+pub fn runs_that_keep_data(site: &Site) -> Vec<RunId> {
+    let entries = std::fs::read_dir(site.state().join(KEPT)).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut runs: Vec<RunId> = names.filter_map(|name| name.parse().ok()).collect();
+    runs.sort_by_key(|run| run.to_string());
+    runs
+}
+
 /// Where a run keeps what it exchanges.
-fn kept_dir(site: &Site, run: &RunId) -> PathBuf {
+pub fn kept_dir(site: &Site, run: &RunId) -> PathBuf {
     site.state().join(KEPT).join(run.as_str())
 }
 
@@ -49,15 +58,9 @@ pub(super) fn copy(
         None => take(run, (config, full), (&host, &repository), narrator)?,
     };
     let mut output = vec![format!("point {id}")];
-    let place = repository.store().repository().display().to_string();
     drop(repository);
-    for argv in &config.points.offsite {
-        let argv: Vec<String> = argv.iter().map(|word| word.replace("{points}", &place)).collect();
-        let shown = argv.join(" ");
-        run_command(&host, &argv, &host.top)
-            .map_err(|why| StepError::Offsite { command: shown.clone(), why })?;
-        output.push(format!("offsite: {shown}"));
-    }
+    let commands = copy_away(&host, &config.points.offsite, &store)?;
+    output.extend(commands.into_iter().map(|command| format!("offsite: {command}")));
     Ok(Effect { output, point: Some(id), ..Effect::default() })
 }
 
@@ -109,10 +112,8 @@ pub(super) fn restore(
     config: &Config,
     (section, name): (ItemSection, &DataName),
 ) -> Result<Effect, StepError> {
-    let full = full(run)?;
-    let item = item(full, section, name)?;
     let host = host(site, config, Until::Stopped);
-    let bringing = bringing(site, run, config, &host, item)?;
+    let (full, item, bringing) = planned(site, run, (config, &host), (section, name))?;
     let mut brought = brought(full, item);
     let mut notes = Vec::new();
     match (&item.from, &full.point) {
@@ -150,6 +151,18 @@ pub(super) fn restore(
     Ok(Effect { warnings: notes, brought_back: Some(brought), ..Effect::default() })
 }
 
+/// The full plan of a run, one item of it, and what brings that item back.
+fn planned<'a>(
+    site: &Site,
+    run: &'a Run,
+    (config, host): (&'a Config, &'a Host),
+    (section, name): (ItemSection, &DataName),
+) -> Result<(&'a FullPlan, &'a ItemBack, Bringing<'a>), StepError> {
+    let full = full(run)?;
+    let item = item(full, section, name)?;
+    Ok((full, item, bringing(site, run, config, host, item)?))
+}
+
 /// Exchanges one item. Everything that uses it is down.
 pub(super) fn swap(
     site: &Site,
@@ -157,10 +170,12 @@ pub(super) fn swap(
     config: &Config,
     (section, name): (ItemSection, &DataName),
 ) -> Result<Effect, StepError> {
-    let full = full(run)?;
-    let item = item(full, section, name)?;
     let host = host(site, config, Until::Stopped);
-    let kept = bringing(site, run, config, &host, item)?.swap()?;
+    let (full, item, bringing) = planned(site, run, (config, &host), (section, name))?;
+    // By its name the run is found again, also where what is put aside lies on another file system.
+    let named = kept_dir(site, &run.id);
+    files::make_private_dir(&named).map_err(|source| StepError::Io { path: named, source })?;
+    let kept = bringing.swap()?;
     let brought = BroughtBack { kept: kept.clone(), ..brought(full, item) };
     let output = kept.iter().map(|place| format!("kept: {place}")).collect();
     Ok(Effect { output, brought_back: Some(brought), ..Effect::default() })

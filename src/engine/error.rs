@@ -102,8 +102,6 @@ pub(crate) enum StepError {
     NoFullPlan,
     #[error("there is no default {0}")]
     NoDefault(RepoPath),
-    #[error("the copy of now was not copied away: {command}: {why}")]
-    Offsite { command: String, why: String },
     #[error("{command}: {why}")]
     Apply { command: String, why: String },
     #[error("{problem}")]

@@ -28,7 +28,7 @@ mod steps;
 pub mod watchdog;
 
 pub use cleanup::{AtWork, Note, begun_at, clean, forget, saved_for, tidy};
-pub use data::{brought_back, default_of};
+pub use data::{brought_back, default_of, kept_dir, runs_that_keep_data};
 pub use eject::{
     Branch, EjectError, Ejection, carry_out as eject, finish as finish_eject, plan as eject_plan,
 };

@@ -10,8 +10,8 @@ use super::run::Run;
 use crate::check::{self, Expectation, LogPositions, Proof, Surroundings};
 use crate::config::{Check, CheckKind, Config, HttpCheck, LogSource, Selection, Service};
 use crate::model::{
-    Activation, CheckEvidence, CheckName, Digest, Event, Narration, Narrator, Plan, RepoPath,
-    RunId, Served, Step, Witnessed,
+    Activation, CheckEvidence, CheckName, Digest, Event, FullLevel, Narration, Narrator, Plan,
+    RepoPath, RunId, Served, Step, Witnessed,
 };
 use crate::service::{self, ServiceState};
 use crate::site::{
@@ -94,7 +94,9 @@ pub(super) fn moved_meanwhile(
     }
     let plan = &run.plan;
     // Where only a part changes, what was edited elsewhere serves on; and a person may fix what is still.
+    let code_stays = plan.full.as_ref().is_some_and(|full| full.level != FullLevel::Full);
     let only_a_part = matches!(plan.event, Event::Flags | Event::Migrate)
+        || code_stays
         || (plan.event != Event::Deploy && !plan.recorded.components.is_empty());
     let stays = run.was_resumed() || only_a_part;
     let files = edited(site, run, config).into_iter();

@@ -74,6 +74,10 @@ pub struct PointUsed {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub verified: Option<Timestamp>,
+    /// When it was copied away, where `[points] offsite` does that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub offsite: Option<Timestamp>,
 }
 
 /// What the manifest of the copy of now says, which the run itself cannot know.

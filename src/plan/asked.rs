@@ -5,8 +5,12 @@ use super::facts::Facts;
 use crate::check;
 use crate::config::{self, Check, CheckKind, Config, Unchanged, as_proven};
 use crate::ledger;
-use crate::model::{CheckEvidence, Served};
+use crate::model::{CheckEvidence, Oid, Served};
 use crate::site::Site;
+use crate::system::git::GitError;
+
+/// A larger file is not searched for the port that the code listens on.
+const LARGE: u64 = 1 << 20;
 
 /// How a state is asked.
 #[derive(Debug, Clone)]
@@ -46,7 +50,10 @@ pub fn asked(site: &Site, facts: &Facts, to: &Served) -> Result<Option<Asked>, P
         let (config, text) = (facts.accepted.config.clone(), facts.accepted.text.clone());
         Ok(Some(Asked { config, text, told: vec![format!("the accepted checks: {why}")] }))
     };
-    let merged = match as_proven(&facts.accepted.text, &text) {
+    let in_code = |now: &str, then: &str| {
+        moved_by_the_code(site, (&facts.serving.commit, &to.commit), (now, then)).unwrap_or(false)
+    };
+    let merged = match as_proven(&facts.accepted.text, &text, in_code) {
         Err(Unchanged::Same) => return Ok(None),
         Err(Unchanged::NoneInCommon) => {
             return accepted(format!("none of the checks that proved {name} is among them"));
@@ -80,6 +87,35 @@ pub fn asked(site: &Site, facts: &Facts, to: &Served) -> Result<Option<Asked>, P
     ];
     let told = told.into_iter().flatten().collect();
     Ok(Some(Asked { config, text: merged.text, told }))
+}
+
+/// Whether the code itself says where it listens: a file that differs between two commits names the port of each, and not
+/// the other's. Otherwise the port is the service's or the host's, which stay as they are.
+fn moved_by_the_code(
+    site: &Site,
+    (serving, to): (&Oid, &Oid),
+    (now, then): (&str, &str),
+) -> Result<bool, GitError> {
+    let git = &site.git;
+    for change in git.changes(serving, to)? {
+        let (Some(old), Some(new)) = (&change.before, &change.after) else { continue };
+        if change.path.as_bytes() == b"gitroll.toml" {
+            continue;
+        }
+        let (Some(old), Some(new)) =
+            (git.small_blob(&old.id, LARGE)?, git.small_blob(&new.id, LARGE)?)
+        else {
+            continue;
+        };
+        let names = |bytes: &[u8], port: &str| {
+            let numbers = bytes.split(|byte| !byte.is_ascii_alphanumeric());
+            numbers.into_iter().any(|word| word == port.as_bytes())
+        };
+        if names(&old, now) && !names(&old, then) && names(&new, then) && !names(&new, now) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn strength(check: &Check) -> Strength {

@@ -73,11 +73,19 @@ fn full(plan: &Plan) -> Vec<(String, String)> {
         };
         let taken = point.taken.strftime("%Y-%m-%d %H:%M UTC");
         let health = point.health.as_str();
-        lines.push(line("point", format!("{}, {taken}, {health} then, {verified}", point.id)));
+        let offsite =
+            point.offsite.map(|at| format!(", offsite {}", at.strftime("%Y-%m-%d %H:%M UTC")));
+        let offsite = offsite.unwrap_or_default();
+        let text = format!("{}, {taken}, {health} then, {verified}{offsite}", point.id);
+        lines.push(line("point", text));
     }
     for item in &full.items {
         let label = format!("{} {}", item.section.as_str(), item.name);
         lines.push((label, going_back(item)));
+    }
+    if full.items.iter().any(|item| item.section == ItemSection::Data) {
+        let what = "what is replaced, until a person removes it: gitroll saved";
+        lines.push(line("kept", what.to_owned()));
     }
     for stays in &full.stays {
         lines.push(line("stays", format!("{} ({})", stays.name, stays.why)));

@@ -4,6 +4,7 @@ mod bound;
 mod earlier_secrets;
 pub mod hooks;
 mod host_key;
+mod maintenance;
 mod observed;
 mod outside;
 mod sightings;
@@ -15,6 +16,7 @@ mod witnesses;
 pub use bound::{
     DISK_BLOCK, Site, bytes_to_put_back, config_in_tree, environment_files, exposed, variables,
 };
+pub use maintenance::{Maintenance, begin_maintenance, end_maintenance, maintenance};
 pub use observed::{
     HeldFile, Observed, expectation, expectation_of_rules, held_files, listens, observe_services,
     surroundings,

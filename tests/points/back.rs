@@ -214,11 +214,13 @@ fn a_corrupt_database_does_not_forbid_its_own_rescue() {
 #[test]
 fn a_step_that_fails_leaves_everything_as_it_was() {
     let host = TestEnvironment::new();
-    let s = two_versions(&host, "[points]\noffsite = [[\"sh\", \"-c\", \"test -e allowed\"]]\n");
-    s.app.write(".git/info/exclude", "allowed\n");
+    let s =
+        two_versions(&host, "[points]\noffsite = [[\"sh\", \"-c\", \"test ! -e forbidden\"]]\n");
+    s.app.write(".git/info/exclude", "forbidden\n");
+    s.app.write("forbidden", "");
     let back = ["back", "--level", "full", "--yes", "--accept-loss", "app=1h"];
-    host.gitroll(&back).exit(20).says("the copy of now was not copied away");
-    s.app.write("allowed", "");
+    host.gitroll(&back).exit(20).says("the points were not copied away");
+    fs::remove_file(s.app.dir.join("forbidden")).expect("it is there");
     for place in ["restore app after", "swap aside before#2", "swap in place#2", "activate after"] {
         let mut command = host.gitroll_command(&back);
         command.env("GITROLL_FAIL_AT", format!("{place}=error"));

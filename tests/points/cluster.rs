@@ -32,7 +32,10 @@ impl<'h> Cluster<'h> {
         let initdb = "-U boss -A trust -E UTF8 --locale=C.UTF-8 --no-sync";
         cluster
             .tool("initdb", &[&["-D", &data][..], &initdb.split(' ').collect::<Vec<_>>()].concat());
-        let options = format!("-k {} -c listen_addresses= -c fsync=off", cluster.place("sock"));
+        let options = format!(
+            "-k {} -c listen_addresses= -c fsync=off -c wal_level=logical",
+            cluster.place("sock")
+        );
         let log = cluster.place("data/log");
         cluster.tool("pg_ctl", &["-D", &data, "-w", "-l", &log, "-o", &options, "start"]);
         cluster.sql("postgres", "CREATE ROLE app LOGIN CREATEDB PASSWORD 'hunter2-of-app'");
@@ -62,6 +65,14 @@ impl<'h> Cluster<'h> {
             database,
         ];
         self.host.run("psql", &args).exit(0).stdout.trim().to_owned()
+    }
+
+    /// From now on the user `app` has to know its password.
+    pub fn demand_password(&self) {
+        let file = self.dir.join("data/pg_hba.conf");
+        std::fs::write(file, "local all boss trust\nlocal all app scram-sha-256\n")
+            .expect("it is writable");
+        self.sql("postgres", "SELECT pg_reload_conf()");
     }
 
     /// Ends it.

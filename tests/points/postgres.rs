@@ -73,6 +73,11 @@ fn a_database_of_a_server_is_dumped_tried_out_and_never_told_with_its_password()
     host.gitroll(&["point", "import", "--data", "shop", &dump]).exit(0);
     host.gitroll(&["point", "import", "--data", "shop", "server.js"]).exit(1).says("shop: ");
 
+    cluster.demand_password();
+    let wrong = url("app").replace("hunter2-of-app", "guessed-it");
+    s.app.write(".env", &format!("DATABASE_URL={wrong}\n"));
+    let refused = host.gitroll(&["point", "create"]);
+    refused.exit(1).says("password authentication failed").never_says("guessed-it");
     s.app.write(".env", &format!("DATABASE_URL={}\n", url("nobody")));
     host.gitroll(&["point", "create"]).exit(1).says("nobody").never_says("hunter2");
     s.app.write(".env", "DATABASE_URL=mysql://app:hunter2-of-app@/x\n");
@@ -215,6 +220,39 @@ fn a_database_of_a_server_goes_back_by_two_renames_with_all_that_surrounds_it() 
     let left =
         cluster.sql("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE '%_new_%'");
     assert_eq!(left, "0", "what was restored and not used is removed");
+
+    // What the role of the app may not do, that of admin_url may; what would stay with the old database is refused.
+    let admin = host.path("pg-admin");
+    let url = format!("postgresql://boss@/sh%22op?host={}", cluster.socket());
+    fs::write(&admin, url).expect("it is writable");
+    let more = format!("services = []\nadmin_url = {{ file = {:?} }}\n", admin.display());
+    s.app.configure(&quick().and(&BOTH.replace("lost_rows", &format!("{more}lost_rows"))));
+    host.gitroll(&["init", "--yes"]).exit(0);
+    cluster.sql("postgres", "ALTER ROLE app NOCREATEDB");
+    cluster.sql(
+        "sh\"op",
+        "CREATE SUBSCRIPTION news CONNECTION 'dbname=nowhere' PUBLICATION p WITH (connect = false)",
+    );
+    host.gitroll(&back).exit(1).says("has subscriptions").says("nothing was changed");
+    cluster.sql("sh\"op", "ALTER SUBSCRIPTION news SET (slot_name = NONE)");
+    cluster.sql("sh\"op", "DROP SUBSCRIPTION news");
+    let slot = "SELECT pg_create_logical_replication_slot('reports', 'test_decoding')";
+    cluster.sql("sh\"op", slot);
+    host.gitroll(&back).exit(1).says("replication slots").says("reports");
+    cluster.sql("postgres", "SELECT pg_drop_replication_slot('reports')");
+    host.gitroll(&back).exit(0);
+    assert_eq!(rows("sh\"op"), "2");
+    assert!(around(&cluster).starts_with("app|"), "its owner is who it was");
+    // What was replaced is listed with its size, and removed by a person.
+    let kept = host.gitroll(&["saved", "--json"]).exit(0).json()["result"]["data"].clone();
+    let runs = kept.as_array().expect("a list").clone();
+    assert!(runs.len() >= 3, "{kept:#}");
+    for run in &runs {
+        host.gitroll(&["saved", "remove", run["id"].as_str().expect("text"), "--yes"]).exit(0);
+    }
+    let left = "SELECT count(*) FROM pg_database WHERE datname ~ '_(before|undone)_'";
+    assert_eq!(cluster.sql("postgres", left), "0");
+    assert_eq!(rows("sh\"op"), "2");
     cluster.stop();
     host.gitroll(&back).exit(1);
     s.serves("1.1.0");

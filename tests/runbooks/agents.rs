@@ -34,6 +34,16 @@ const COMPONENTS: [(&str, &str, &str, &str, &str); 3] = [
 
 /// 1.0.0 promoted, 1.1.0 serving, all of it well.
 fn serving(host: &TestEnvironment, under_pm2: bool) -> Scenario<'_> {
+    serving_after(host, under_pm2, "", |_| ())
+}
+
+/// As [`serving`], with more variables, and something done while 1.0.0 serves.
+pub fn serving_after<'h>(
+    host: &'h TestEnvironment,
+    under_pm2: bool,
+    variables: &str,
+    before_next: impl FnOnce(&Scenario<'_>),
+) -> Scenario<'h> {
     let app = host.app(Fixture::Agents);
     let log = host.path("app.log").display().to_string();
     let text = fs::read_to_string(project().join("fixtures/runbooks").join(FILE)).unwrap();
@@ -50,7 +60,7 @@ fn serving(host: &TestEnvironment, under_pm2: bool) -> Scenario<'_> {
         ".env",
         &format!(
             "# of this host\nPORT={port}\nLOG_FILE={log}\nFAULTS={faults}\n\
-             ENABLE_PARALLEL_SPAWNING=true\nENABLE_PARALLEL_UPLOADS=true\nENABLE_MCP_TRACKING=true\n"
+             ENABLE_PARALLEL_SPAWNING=true\nENABLE_PARALLEL_UPLOADS=true\nENABLE_MCP_TRACKING=true\n{variables}"
         ),
     );
     app.commit("Release 1.0.0");
@@ -66,6 +76,7 @@ fn serving(host: &TestEnvironment, under_pm2: bool) -> Scenario<'_> {
         host.gitroll(&["deploy", "--yes"]).exit(0);
     }
     s.promote("v1.0.0");
+    before_next(&s);
     s.app.git(&["checkout", "-q", "-B", "main"]);
     s.app.lay_over("runbooks/002-agents-1.1.0");
     s.app.set_version("1.1.0");

@@ -7,20 +7,30 @@ const TOKEN: &str = "s3cret-of-the-administrator";
 const ALL: [&str; 3] = ["injection", "sharing", "tiers"];
 
 /// Who runs the service.
-enum By<'h> {
+pub enum By<'h> {
     Systemd(Sysbox<'h>),
     Process,
 }
 
-struct Memory<'h> {
-    host: &'h TestEnvironment,
-    app: App<'h>,
+pub struct Memory<'h> {
+    pub host: &'h TestEnvironment,
+    pub app: App<'h>,
     by: By<'h>,
 }
 
 impl<'h> Memory<'h> {
     /// 1.0.0 promoted, 2.0.0 serving, its flags kept in this source.
     fn serving(host: &'h TestEnvironment, by: By<'h>, source: &str) -> Self {
+        Self::serving_migrated(host, by, source, None)
+    }
+
+    /// As [`Self::serving`], with a remote and the migrations of a directory of fixtures in 2.0.0.
+    pub fn serving_migrated(
+        host: &'h TestEnvironment,
+        by: By<'h>,
+        source: &str,
+        migrations: Option<&str>,
+    ) -> Self {
         let app = host.app(Fixture::MemorySystem);
         let (etc, log) = (host.path("etc"), host.path("log"));
         for dir in [&etc, &log] {
@@ -41,6 +51,8 @@ impl<'h> Memory<'h> {
             .replace("127.0.0.1:8080", &format!("127.0.0.1:{port}"))
             .replace("/etc/memory-system", &etc.display().to_string())
             .replace("/var/log/memory-system", &log.display().to_string())
+            .replace("/var/lib/memory-system", &host.path("lib").display().to_string())
+            .replace("/var/backups/memory-system", &host.path("backups").display().to_string())
             .replace("source = \"env\"", &format!("source = {source:?}"));
         let settings = [
             ("PORT", port),
@@ -79,6 +91,9 @@ impl<'h> Memory<'h> {
         }
         app.write("gitroll.toml", &text);
         app.commit("Release 1.0.0");
+        if migrations.is_some() {
+            app.with_remote();
+        }
         let this = Self { host, app, by };
         let init = ["init", "--yes", "--environment", "production", "--name", "web-1"];
         this.gitroll(&init).exit(0);
@@ -86,6 +101,7 @@ impl<'h> Memory<'h> {
         this.gitroll(&["promote", "--as", "v1.0.0", "--yes"]).exit(0);
         this.app.git(&["checkout", "-q", "-B", "main"]);
         this.app.lay_over("runbooks/003-memory-system-2.0.0");
+        migrations.into_iter().for_each(|dir| this.app.lay_over(dir));
         this.app.set_version("2.0.0");
         let stable = this.app.head();
         let commit = this.app.commit("Release 2.0.0");
@@ -103,11 +119,11 @@ impl<'h> Memory<'h> {
         }
     }
 
-    fn faults(&self, json: &str) {
+    pub fn faults(&self, json: &str) {
         fs::write(self.host.path("etc/faults.json"), json).unwrap();
     }
 
-    fn deep(&self) -> Value {
+    pub fn deep(&self) -> Value {
         http_get(&self.app.url("/health/deep")).unwrap().json().unwrap()
     }
 
@@ -241,7 +257,7 @@ fn the_matrix_of_the_runbook_is_answered_with_its_options() {
         ("\"numbers\": { \"cache_hit_rate\": 0.4 }", "fix-forward", String::new()),
         ("\"numbers\": { \"injection_errors_per_min\": 3 }", "fix-forward", String::new()),
         ("\"numbers\": { \"injection_errors_per_min\": 5 }", "", String::new()),
-        ("\"numbers\": { \"corrupt_rows\": 1 }", "full", String::new()),
+        ("\"numbers\": { \"corrupt_rows\": 1 }", "full", "gitroll back --level full ".to_owned()),
         ("\"sharing\": true", "flags", one("sharing")),
         ("\"core\": \"2.0.0\"", "code", "gitroll back ".to_owned()),
     ] {

@@ -28,7 +28,7 @@ pub struct Advice {
     pub notes: Vec<String>,
     /// By when, as written.
     pub timeline: Option<String>,
-    /// The command; absent if gitroll does not support the action.
+    /// The command; absent if there is none.
     pub command: Option<String>,
     /// Other commands.
     pub further: Vec<Further>,
@@ -48,6 +48,8 @@ pub struct Further {
 pub struct Standing {
     /// What `gitroll back` would take.
     pub good: Option<Served>,
+    /// Data or settings are declared, so that they can be rolled back.
+    pub declared: bool,
     /// A run is open.
     pub open_run: bool,
     /// The components whose flag is off already, with which it is: `USE_X is false`.
@@ -178,15 +180,22 @@ fn code(advice: &mut Advice, standing: &Standing, reason: &str) {
     advice.command = Some(format!("gitroll back{reason}"));
 }
 
-/// Which this version does not carry out.
 fn full(advice: &mut Advice, standing: &Standing, reason: &str) {
     advice.level = "full".to_owned();
     advice.what = "data and configuration must be rolled back too".to_owned();
-    advice.notes.push(
-        "this version of gitroll does not support level full: restore data and configuration with \
-         your own runbook"
-            .to_owned(),
-    );
+    if standing.declared {
+        advice.command = Some(format!("gitroll back --level full{reason}"));
+        advice.further.push(Further {
+            command: "gitroll back --level full --plan".to_owned(),
+            what: "shows what that loses".to_owned(),
+        });
+    } else {
+        advice.notes.push(
+            "gitroll.toml declares no [data.NAME] and no [settings.NAME]: restore data and \
+             configuration with your own runbook"
+                .to_owned(),
+        );
+    }
     if let Some(good) = &standing.good {
         advice.further.push(Further {
             command: format!("gitroll back{reason}"),

@@ -77,7 +77,9 @@ pub(super) fn list(ui: &Ui, points: &[PointView]) {
         print_next_steps(ui, &[("gitroll point create".to_owned(), what)]);
         return;
     }
-    let head = ["POINT", "WHEN", "KIND", "SERVED", "THEN", "HOLDS", "SIZE", "ADDED", "VERIFIED"];
+    let head = [
+        "POINT", "WHEN", "KIND", "SERVED", "THEN", "HOLDS", "SIZE", "ADDED", "VERIFIED", "OFFSITE",
+    ];
     let mut table = Table::with_head(&head).right(6).right(7);
     let now = clock::now();
     let dash = || ui.out.dash().to_owned();
@@ -102,6 +104,7 @@ pub(super) fn list(ui: &Ui, points: &[PointView]) {
             bytes(manifest.bytes()),
             point.added.map_or_else(dash, bytes),
             point.verified.as_ref().map_or_else(dash, last_trial),
+            point.offsite.map_or_else(dash, |at| clock_word(at, now)),
         ]);
     }
     for line in table.lines(&ui.out) {
@@ -146,6 +149,9 @@ pub(super) fn show(ui: &Ui, shown: &PointShown) {
             line("record", &format!("#{} states something else: do not trust it", record.seq));
         }
         (None, _) => line("record", "none on this host"),
+    }
+    if let Some(at) = point.offsite {
+        line("offsite", &clock_word(at, clock::now()));
     }
     match &point.verified {
         Some(verified) => {

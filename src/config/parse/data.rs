@@ -44,35 +44,40 @@ fn source(name: &str, item: &Item<'_>) -> Option<Placed<DataSource>> {
     let id = item.id_of(name);
     let table = item.table(format!("[data.{name}]"))?;
     let engine = table.need("engine").and_then(|item| item.word(&ENGINES));
-    let engine =
-        match engine {
-            Some(Engine::Sqlite) => {
-                let path = table.need("path").and_then(|item| value::file_place(&item));
-                let verify = queries(&table);
-                path.zip(verify).map(|(path, verify)| DataEngine::Sqlite { path, verify })
-            }
-            Some(Engine::Postgres) => {
-                let url = table.need("url").and_then(|item| url_of(&item));
-                let admin_url = or(table.get("admin_url"), || None, |item| url_of(&item).map(Some));
-                let verify = queries(&table);
-                url.zip(admin_url).zip(verify).map(|((url, admin_url), verify)| {
-                    DataEngine::Postgres { url, admin_url, verify }
-                })
-            }
-            Some(Engine::Files) => paths(&table).map(|paths| DataEngine::Files { paths }),
-            Some(Engine::Command) => {
-                let backup = table.need("backup").and_then(|item| value::command(&item));
-                let verify =
-                    or(table.get("verify"), || None, |item| value::command(&item).map(Some));
-                let restore =
-                    or(table.get("restore"), || None, |item| value::command(&item).map(Some));
-                backup.zip(verify).zip(restore).map(|((backup, verify), restore)| {
-                    DataEngine::Command { backup, restore, verify }
-                })
-            }
-            // Which other keys are right depends on the engine.
-            None => return None,
-        };
+    let engine = match engine {
+        Some(Engine::Sqlite) => {
+            let path = table.need("path").and_then(|item| value::file_place(&item));
+            let verify = queries(&table);
+            path.zip(verify).map(|(path, verify)| DataEngine::Sqlite { path, verify })
+        }
+        Some(Engine::Postgres) => {
+            let url = table.need("url").and_then(|item| url_of(&item));
+            let admin_url = or(table.get("admin_url"), || None, |item| url_of(&item).map(Some));
+            let verify = queries(&table);
+            url.zip(admin_url).zip(verify).map(|((url, admin_url), verify)| DataEngine::Postgres {
+                url,
+                admin_url,
+                verify,
+            })
+        }
+        Some(Engine::Files) => {
+            let verify = or(table.get("verify"), || None, |item| value::command(&item).map(Some));
+            let paths = paths(&table);
+            paths.zip(verify).map(|(paths, verify)| DataEngine::Files { paths, verify })
+        }
+        Some(Engine::Command) => {
+            let backup = table.need("backup").and_then(|item| value::command(&item));
+            let verify = or(table.get("verify"), || None, |item| value::command(&item).map(Some));
+            let restore = or(table.get("restore"), || None, |item| value::command(&item).map(Some));
+            backup.zip(verify).zip(restore).map(|((backup, verify), restore)| DataEngine::Command {
+                backup,
+                restore,
+                verify,
+            })
+        }
+        // Which other keys are right depends on the engine.
+        None => return None,
+    };
     let services = or(table.get("services"), Vec::new, |item| service::references(&item));
     let words =
         [("never", BackRule::Never), ("ask", BackRule::Ask), ("with-full", BackRule::WithFull)];

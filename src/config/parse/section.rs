@@ -398,10 +398,17 @@ pub(super) fn retention(root: &Table<'_>) -> Option<Retention> {
     let count = |item: &Item<'_>| item.number(1..=10_000).and_then(|n| usize::try_from(n).ok());
     let runs = or(table.get("runs"), || default.runs, |item| count(&item));
     let saved = or(table.get("saved"), || default.saved, |item| item.duration(DAY..=3650 * DAY));
+    let data = or(table.get("data"), || None, |item| item.duration(DAY..=3650 * DAY).map(Some));
     let artifacts = or(table.get("artifacts"), || default.artifacts, |item| count(&item));
     let copies = or(table.get("copies"), || default.copies, |item| item.boolean());
     table.finish();
-    Some(Retention { runs: runs?, saved: saved?, artifacts: artifacts?, copies: copies? })
+    Some(Retention {
+        runs: runs?,
+        saved: saved?,
+        data: data?,
+        artifacts: artifacts?,
+        copies: copies?,
+    })
 }
 
 pub(super) fn rto(root: &Table<'_>) -> Option<Rto> {

@@ -46,8 +46,14 @@ impl Git {
         let program = program.map_or_else(|| PathBuf::from("git"), Path::to_owned);
         check_owner(&found, &common_dir, &program, &environment)?;
 
-        let repo = gix::open_opts(found.git_dir.clone(), options())
-            .map_err(|e| broken(&found.git_dir, &format!("{e:#}")))?;
+        let opened = |place: &Path| {
+            gix::open_opts(place, options()).map_err(|e| broken(place, &format!("{e:#}")))
+        };
+        let mut repo = opened(&found.git_dir)?;
+        if let (None, Some(work_dir)) = (repo.workdir(), &found.work_dir) {
+            // A git directory elsewhere (`git init --separate-git-dir`) does not say where its work tree is.
+            repo = opened(&work_dir.join(".git"))?;
+        }
         let Some(top) = repo.workdir().map(Path::to_owned) else {
             return Err(OpenError::Bare(found.git_dir));
         };

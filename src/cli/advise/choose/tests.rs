@@ -55,6 +55,9 @@ fn the_worst_decides_and_of_equals_the_shallowest() {
         let advice = chosen(&rules(all), &good());
         assert_eq!((advice.level.as_str(), advice.command), (level, None), "{all:?}");
     }
+    let declared = Standing { declared: true, ..good() };
+    let advice = chosen(&rules(&["P0 full"]), &declared);
+    assert!(advice.command.unwrap().starts_with("gitroll back --level full --reason "));
     assert_eq!(choose(&[], &good()), None);
 }
 
@@ -85,7 +88,7 @@ fn what_is_off_already_is_not_switched_off_again() {
     let advice = chosen(&config, &nothing);
     assert_eq!((advice.level.as_str(), &advice.command), ("full", &None));
     assert!(advice.notes.iter().any(|note| note.contains("no version to roll back to")));
-    assert!(advice.notes.iter().any(|note| note.contains("does not support level full")));
+    assert!(advice.notes.iter().any(|note| note.contains("declares no [data.NAME]")));
 }
 
 #[test]

@@ -26,19 +26,26 @@ fn head_knows_its_commit_and_branch_and_says_when_there_is_none() {
 }
 
 #[test]
-fn a_name_that_is_both_tag_and_branch_is_the_tag() {
+fn a_name_that_is_both_tag_and_branch_is_refused_where_they_differ() {
     let repo = Repo::new();
     let first = repo.id("HEAD");
     repo.git(&["tag", "-a", "-m", "x", "v1"]);
     let second = repo.commit("second");
     repo.git(&["branch", "v1"]);
-    let git = repo.open();
-    assert_eq!(git.resolve("v1").unwrap(), first);
-    assert_eq!(git.resolve("refs/heads/v1").unwrap(), second);
-    assert_eq!(git.resolve("heads/v1").unwrap(), second);
-    assert_eq!(git.resolve("v1~0").unwrap(), first);
-
-    repo.git(&["pack-refs", "--all"]);
+    for packed in [false, true] {
+        if packed {
+            repo.git(&["pack-refs", "--all"]);
+        }
+        let git = repo.open();
+        for name in ["v1", "v1~0"] {
+            let error = git.resolve(name).unwrap_err();
+            assert!(matches!(&error, GitError::Ambiguous { meanings, .. } if meanings.len() == 2));
+        }
+        assert_eq!(git.resolve("refs/heads/v1").unwrap(), second);
+        assert_eq!(git.resolve("heads/v1").unwrap(), second);
+        assert_eq!(git.resolve("refs/tags/v1").unwrap(), first);
+    }
+    repo.git(&["branch", "-f", "v1", first.as_str()]);
     assert_eq!(repo.open().resolve("v1").unwrap(), first);
 }
 

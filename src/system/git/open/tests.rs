@@ -155,6 +155,19 @@ fn a_linked_work_tree_opens_with_its_own_head() {
 }
 
 #[test]
+fn a_repository_whose_git_directory_is_elsewhere_opens() {
+    let repo = Repo::new();
+    let elsewhere = repo.dir.path().join("app.git");
+    repo.git(&["init", "-q", "--separate-git-dir", elsewhere.to_str().unwrap()]);
+    fs::create_dir(repo.top.join("deep")).unwrap();
+    for inside in [repo.top.clone(), repo.top.join("deep")] {
+        let git = Git::open_in(&inside, None, repo.environment()).unwrap();
+        assert_eq!((git.top(), git.git_dir()), (repo.top.as_path(), elsewhere.as_path()));
+        assert!(git.head().is_ok());
+    }
+}
+
+#[test]
 fn a_work_tree_that_the_configuration_puts_elsewhere_is_refused() {
     let repo = Repo::new();
     let elsewhere = tempfile::tempdir().unwrap();
