@@ -221,7 +221,8 @@ fn submodules(site: &Site, composed: &mut Composed, problems: &mut Vec<Problem>)
     let mut edited: BTreeMap<&RepoPath, &RepoPath> = BTreeMap::new();
     for (module, path) in &composed.edited_submodules {
         // For a build that is said below.
-        if !composed.submodules.contains(module) && !(staged && path == module) {
+        let said_below = composed.submodules.contains(module) || (staged && path == module);
+        if !said_below {
             edited.entry(module).or_insert(path);
         }
     }
