@@ -160,6 +160,9 @@ fn a_person_stops_what_was_announced_and_one_process_watches() {
     s.serves("1.1.0");
     host.gitroll(&["service", "stop"]).exit(0);
     going.tells("not done automatically: a person is working on it: web is stopped");
+    host.gitroll(&["service", "start"]).exit(0);
+    host.gitroll(&["service", "stop", "--maintenance"]).exit(0);
+    going.tells("not told and not acting: silent since");
     going.interrupt();
     going.ends(0);
     assert_eq!(backs(&host), 0);
