@@ -50,7 +50,7 @@ fn without_figures(line: &str) -> String {
         let commit = bare.len() == 7 && bare.chars().all(|c| c.is_ascii_hexdigit());
         match bare {
             "s" | "ms" => None,
-            "yesterday" => Some("today".to_owned()),
+            "Mon" | "Tue" | "Wed" | "Thu" | "Fri" | "Sat" | "Sun" => Some("today".to_owned()),
             _ if bare.starts_with("v1.") => Some(word.to_owned()),
             _ if commit || bare.contains(|c: char| c.is_ascii_digit()) => Some("#".to_owned()),
             _ => Some(word.to_owned()),
