@@ -275,3 +275,44 @@ fn waiting_on_a_terminal_lets_others_stop_the_damage_and_ctrl_c_leaves_the_reque
     s.serves("1.0.0");
     host.gitroll(&["status"]).exit(0).never_says("silenced");
 }
+
+#[test]
+fn an_approval_is_for_these_flags_and_what_changed_while_it_was_waited_for_is_not_carried_out() {
+    let host = TestEnvironment::new();
+    let flags = "flags = [\"dba\"]\n[flags]\nfile = \".env\"\napply = \"environment\"\nverify = \"environ\"\n";
+    let (s, remote) = serving(&host, flags);
+    s.app.write(".git/info/exclude", ".env\n");
+    s.app.write(".env", "ONE=true\nTWO=true\n");
+    let own = own_key(&host);
+    let (ben, eva) = (Laptop::new(&host, &remote, "ben"), Laptop::new(&host, &remote, "eva"));
+    roles(&host, &own, &[(&ben, &["manager"]), (&eva, &["dba"])]);
+    // The remote is away: lines do it, for flags as well.
+    let away = remote.with_extension("away");
+    fs::rename(&remote, &away).expect("it can be renamed");
+    let set = |setting: &str, more: &[&str]| {
+        host.gitroll(&[&["flags", "set", setting][..], more].concat())
+    };
+    let asked = set("ONE=false", &[]);
+    asked.exit(11);
+    let request = asked.stderr.lines().find_map(|line| line.trim().strip_prefix("request  "));
+    let answer = eva.run(&["approve", request.expect("a line"), "--yes"]);
+    answer.exit(0).says("ONE of file: true to false");
+    let line = answer.stdout.lines().find(|line| line.starts_with("gitroll-approval:"));
+    let line = line.expect("a line").to_owned();
+    set("TWO=false", &["--approval", &line]).exit(11).says("for another plan");
+    assert_eq!(s.app.read(".env"), "ONE=true\nTWO=true\n");
+    // The app of this test reads no such file: it was let go on, and is undone.
+    set("ONE=false", &["--approval", &line]).exit(20).says("✓ flags file").says("restored");
+    fs::rename(&away, &remote).expect("it can be renamed");
+
+    let mut terminal = host.gitroll_on_terminal(&BACK);
+    terminal.expect("gitroll approve");
+    let mark = ["mark", "bad", "v1.0.0-stable", "--reason", "it loses orders"];
+    wait_until("the target is judged", || host.gitroll(&mark).code == Some(0));
+    ben.run(&["approve", "--yes"]).exit(0);
+    eva.run(&["approve", "--yes"]).exit(0);
+    let (code, screen) = terminal.finish();
+    assert_eq!(code, 1, "{screen}");
+    assert!(screen.contains("what was shown is not so any more"), "{screen}");
+    s.serves("1.1.0");
+}

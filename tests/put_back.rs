@@ -164,3 +164,17 @@ fn only_those_are_reloaded_that_a_component_with_the_flag_touches_and_every_star
     s.serves("1.0.0");
     assert_eq!(started_with().as_deref(), Some("true"));
 }
+
+#[test]
+fn what_runs_on_although_its_command_stopped_it_is_no_stopped_service() {
+    let host = TestEnvironment::new();
+    let s = job_and_web(&host);
+    let text = s.app.read("gitroll.toml");
+    let text = text
+        .replace("stop = [\"rm\", \"-f\", \".git/job\"]", "stop = [\"true\"]")
+        .replace("[service.job]\n", "[service.job]\nquiesce = true\n");
+    s.app.write("gitroll.toml", &text);
+    let deploy = s.release_kept("1.1.0");
+    deploy.exit(20).says("job: stop job: was stopped, and is still running");
+    s.serves("1.0.0");
+}

@@ -177,7 +177,14 @@ pub(super) fn require(
         if published.is_ok() {
             session.letting_others_in(|| fetch(site, &remote, false));
         }
-        session.be_at_work()?;
+        match session.be_at_work() {
+            // Whoever came in meanwhile is waited for like an answer.
+            Err(busy) if waits && busy.status == Status::Busy && !session.was_stopped() => {
+                std::thread::sleep(LOOK);
+                continue;
+            }
+            at_work => at_work?,
+        }
         let judged = judged(site, &request, &options.lines)?;
         if let Some((who, reason)) = &judged.denied {
             let why = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();

@@ -91,6 +91,7 @@ pub fn back(caller: &Caller, request: &BackRequest) -> Result<ChangeOutcome, Fai
     check_reason(request.reason.as_deref())?;
     check_reason(request.break_glass.as_deref())?;
     let session = Session::change(caller, "back")?.going_by_what_was_seen();
+    let session = session.with_approval(&request.approval);
     let facts = session.facts()?;
     let named = request.to.as_deref().is_some_and(|to| !target::FOUND.contains(&to));
     let options = ChangeOptions {
@@ -141,6 +142,8 @@ pub struct SettingsRequest {
     /// To the declared defaults, not to a point.
     pub defaults: bool,
     pub reason: Option<String>,
+    /// What is said about approvals.
+    pub approval: ApprovalOptions,
     /// Show what would be done and stop.
     pub plan_only: bool,
     /// The question is answered in advance.
@@ -154,6 +157,7 @@ pub struct SettingsRequest {
 pub fn settings(caller: &Caller, request: &SettingsRequest) -> Result<ChangeOutcome, Failure> {
     check_reason(request.reason.as_deref())?;
     let session = Session::change(caller, "back")?.going_by_what_was_seen();
+    let session = session.with_approval(&request.approval);
     let facts = session.facts()?;
     let declared = &facts.accepted.config.settings;
     let name = match &request.name {
@@ -420,7 +424,6 @@ fn to_candidate(
     warnings.extend(lost_tags(session, facts));
     warnings.extend(not_started(session, facts, &commit, &to.name)?);
     let change = Change {
-        approval: request.approval.clone(),
         target: chosen.tag.clone(),
         recorded,
         skipped: found.skipped.clone(),
@@ -592,9 +595,7 @@ fn to_what_was_left(
         format!("{} was failing when #{} left it: {faults}", to.name, last.record)
     });
     let warnings = warnings.into_iter().collect();
-    let approval = request.approval.clone();
-    let change =
-        Change { recorded, undoes, warnings, approval, ..Change::new(facts, Event::Back, to) };
+    let change = Change { recorded, undoes, warnings, ..Change::new(facts, Event::Back, to) };
     Ok(change.asked_as_proven(&session.site, facts)?)
 }
 

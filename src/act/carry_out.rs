@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::approvals;
+use super::awaited;
 use super::caller::Notice;
 use super::conclude::{self, Conclusion};
 use super::consent;
@@ -31,6 +32,9 @@ use crate::plan::{PlanError, describe, estimate, holds};
 use crate::site::{Observed, Site, processes, witness};
 use crate::system::text::{plural, span};
 use crate::target::{Candidate, Needed};
+
+/// What was looked at is still so after this long.
+const MOMENT: Duration = Duration::from_secs(2);
 
 /// What about plans, questions and failures.
 #[derive(Debug, Clone, Copy)]
@@ -128,9 +132,11 @@ pub fn carry_out(
         };
         return Ok(session.caller.ended(outcome));
     }
+    let asks = options.confirm || asked_for.full.is_some() || asked_for.migrate.is_some();
+    let asking_since = asks.then(Instant::now);
     let asking = Instant::now();
     let approvals =
-        approvals::require(session, &facts, &plan, &prepared.observed, &asked_for.approval)?;
+        approvals::require(session, &facts, &plan, &prepared.observed, session.approval())?;
     begin += asking.elapsed();
     let asked = options.accepted == AcceptedRows::Ask && loss::is_asked_for(&plan);
     let asking = Instant::now();
@@ -150,6 +156,9 @@ pub fn carry_out(
         begin += asking.elapsed();
     }
     check_unmoved(session, &facts, &plan)?;
+    if approvals.is_some() || asking_since.is_some_and(|asked| asked.elapsed() > MOMENT) {
+        awaited::check_same(session, &facts, &plan, &asked_for)?;
+    }
     if options.point_first {
         point::before_deploy(session, &facts, &plan, &prepared.observed)?;
     }

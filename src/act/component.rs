@@ -14,7 +14,7 @@ use super::target;
 use crate::component::fit::{self, ComponentChange, Dangling};
 use crate::component::{self, Content};
 use crate::config::Component;
-use crate::model::{ComponentId, Event, Hold, Oid, Recorded, RepoPath, Served};
+use crate::model::{ApprovalOptions, ComponentId, Event, Hold, Oid, Recorded, RepoPath, Served};
 use crate::plan::candidates;
 use crate::plan::compose::Change;
 use crate::plan::facts::Facts;
@@ -36,6 +36,8 @@ pub struct ComponentRequest {
     pub no_verdict: bool,
     /// Go on although files that stay would import what disappears.
     pub force: bool,
+    /// What is said about approvals.
+    pub approval: ApprovalOptions,
     /// Show what would be done and stop.
     pub plan_only: bool,
     /// The question is answered in advance.
@@ -57,7 +59,7 @@ pub enum Via {
 /// Everything that ends without the app observed serving with the component's files as wanted.
 pub fn take_back(caller: &Caller, request: &ComponentRequest) -> Result<ChangeOutcome, Failure> {
     check_reason(request.reason.as_deref())?;
-    let session = Session::change(caller, "component")?;
+    let session = Session::change(caller, "component")?.with_approval(&request.approval);
     let facts = session.facts()?;
     let component = find(&facts, &request.id)?.clone();
     let mut decisions = Decisions::default();

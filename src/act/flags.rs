@@ -17,8 +17,8 @@ use crate::engine;
 use crate::flag::{self, Value};
 use crate::ledger::{self, Entry};
 use crate::model::{
-    ComponentId, Digest, Event, FlagChange, FlagName, FlagSourceName, FlagValue, HiddenFlags,
-    Outcome, Recorded, Served,
+    ApprovalOptions, ComponentId, Digest, Event, FlagChange, FlagName, FlagSourceName, FlagValue,
+    HiddenFlags, Outcome, Recorded, Served,
 };
 use crate::plan::compose::Change;
 use crate::plan::facts::Facts;
@@ -32,6 +32,8 @@ use crate::system::text::nearest;
 pub struct FlagsRequest {
     pub flags: WhichFlags,
     pub reason: Option<String>,
+    /// What is said about approvals.
+    pub approval: ApprovalOptions,
     /// Show the plan and stop.
     pub plan_only: bool,
 }
@@ -53,7 +55,7 @@ pub enum WhichFlags {
 /// Everything that ends without the app seen with the flags as wanted.
 pub fn change_flags(caller: &Caller, request: &FlagsRequest) -> Result<ChangeOutcome, Failure> {
     check_reason(request.reason.as_deref())?;
-    let session = Session::change(caller, "flags")?;
+    let session = Session::change(caller, "flags")?.with_approval(&request.approval);
     let facts = session.facts()?;
     let config = &facts.accepted.config;
     let wanted = match &request.flags {

@@ -140,7 +140,7 @@ pub fn status(caller: &Caller) -> Result<MigrateStatus, Failure> {
 /// Everything that ends without what serves seen serving on the older schema.
 pub fn down(caller: &Caller, request: &DownRequest) -> Result<ChangeOutcome, Failure> {
     check_reason(request.reason.as_deref())?;
-    let session = Session::change(caller, "migrate")?;
+    let session = Session::change(caller, "migrate")?.with_approval(&request.approval);
     let facts = session.facts()?;
     let known = Known::of(&session, &facts)?;
     let state = state(&session, &facts, &known, request.to.as_deref())?;
@@ -156,7 +156,6 @@ pub fn down(caller: &Caller, request: &DownRequest) -> Result<ChangeOutcome, Fai
     change.recorded = Recorded { reason: request.reason.clone(), ..Recorded::default() };
     change.recorded.decisions.push(format!("schema of {name}"));
     change.migrate = Some(step);
-    change.approval.clone_from(&request.approval);
     let options = ChangeOptions {
         plan_only: request.plan_only,
         confirm: !request.yes,
@@ -354,6 +353,8 @@ fn rehearsed(
         let text = session.site.git.object(blob, ObjectKind::Blob, MOST_SCRIPT)?;
         scripts.push(DownScript { path: path.to_string(), text });
     }
+    migrate::refuse_unfit(source, &scripts)
+        .map_err(|why| Failure::refused(why).nothing_changed())?;
     let scratch = session.site.binding.work_dir.join(format!("rehearsal-{}", random::suffix()));
     let failed = |error: std::io::Error| {
         Failure::unchanged(format!("{}: {error}", scratch.display())).and_nothing_changed()

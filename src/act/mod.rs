@@ -6,6 +6,7 @@
 
 pub mod annotate;
 pub mod approvals;
+mod awaited;
 pub mod back;
 pub mod caller;
 mod carry_out;

@@ -14,6 +14,7 @@ use super::outcome::{Place, Status};
 use crate::config::{Binding, BindingError};
 use crate::engine::{self, Course, Held, KEEPING, Lock, LockError, Note};
 use crate::ledger::{Dispute, LedgerError};
+use crate::model::ApprovalOptions;
 use crate::plan::facts::Facts;
 use crate::site::{Site, exposed, hooks};
 use crate::system::git::Git;
@@ -34,6 +35,8 @@ pub struct Session {
     as_seen: bool,
     /// That this is so was told.
     told_as_seen: Cell<bool>,
+    /// What was said about approvals as the command was begun: it holds for all that the command does.
+    approval: ApprovalOptions,
 }
 
 /// What keeps others out while an act is at work.
@@ -70,6 +73,7 @@ impl Session {
             left: RefCell::default(),
             as_seen: true,
             told_as_seen: Cell::default(),
+            approval: ApprovalOptions::default(),
         })
     }
 
@@ -160,6 +164,7 @@ impl Session {
             left: RefCell::default(),
             as_seen: false,
             told_as_seen: Cell::default(),
+            approval: ApprovalOptions::default(),
         };
         at("lock taken")?;
         Ok(session)
@@ -229,6 +234,17 @@ impl Session {
     pub fn going_by_what_was_seen(mut self) -> Self {
         self.as_seen = true;
         self
+    }
+
+    /// With what was said about approvals.
+    pub fn with_approval(mut self, said: &ApprovalOptions) -> Self {
+        self.approval = said.clone();
+        self
+    }
+
+    /// What was said about approvals.
+    pub(super) fn approval(&self) -> &ApprovalOptions {
+        &self.approval
     }
 
     /// Gathers the facts.

@@ -108,6 +108,13 @@ fn tell(ui: &Ui, view: &RequestView) {
     for (name, how) in &intent.migrations {
         field("migrate", &format!("{name} down    {how}"));
     }
+    for flag in &intent.flags {
+        let (before, after) = (flag.before.plain(), flag.after.plain());
+        field("flag", &format!("{} of {}: {before} to {after}", flag.name, flag.source));
+    }
+    for (name, from) in &intent.settings {
+        field("settings", &format!("{name}, from {from}"));
+    }
     for (point, _) in &intent.points {
         field("point", &point.to_string());
     }

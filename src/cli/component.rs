@@ -6,6 +6,7 @@ pub use list::ComponentsAnswer;
 
 use clap::{Args, ValueEnum};
 
+use super::approve::ApprovalArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
@@ -47,6 +48,8 @@ pub struct ComponentArgs {
     /// Skip the confirmation prompt
     #[arg(long, short, requires = "id")]
     yes: bool,
+    #[command(flatten)]
+    approvals: ApprovalArgs,
 }
 
 /// How a component goes back.
@@ -77,6 +80,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &ComponentArgs) -> Result<Exit, Fai
         reason: args.reason.clone(),
         no_verdict: args.no_verdict,
         force: args.force,
+        approval: args.approvals.options(),
         plan_only: args.plan,
         yes: args.yes,
     };

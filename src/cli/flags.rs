@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::approve::ApprovalArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
@@ -89,6 +90,8 @@ struct Common {
     /// Accepted for scripts; this command asks nothing
     #[arg(long, short, hide = true)]
     yes: bool,
+    #[command(flatten)]
+    approvals: ApprovalArgs,
 }
 
 #[derive(Debug, Args)]
@@ -121,7 +124,12 @@ pub fn run(globals: &Globals, ui: &Ui, args: &FlagsArgs) -> Result<Exit, Failure
         Act::On(args) => (WhichFlags::On(args.which.clone()), &args.common),
         Act::Ramp(args) => return raise(globals, ui, args),
     };
-    let request = FlagsRequest { flags, reason: common.reason.clone(), plan_only: common.plan };
+    let request = FlagsRequest {
+        flags,
+        reason: common.reason.clone(),
+        approval: common.approvals.options(),
+        plan_only: common.plan,
+    };
     Ok(change_flags(&globals.caller(ui), &request)?.status.into())
 }
 

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::approve::ApprovalArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
@@ -78,6 +79,8 @@ struct CommonArgs {
     /// Skip the confirmation prompt
     #[arg(long, short)]
     yes: bool,
+    #[command(flatten)]
+    approvals: ApprovalArgs,
 }
 
 impl SettingsArgs {
@@ -113,6 +116,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &SettingsArgs) -> Result<Exit, Fail
             to: to.cloned(),
             defaults,
             reason: common.reason.clone(),
+            approval: common.approvals.options(),
             plan_only: common.plan,
             yes: common.yes,
         }

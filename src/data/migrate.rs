@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::copies::{DUMP, SQLITE};
 use super::place::Host;
-use super::postgres::Address;
+use super::postgres::{self, Address};
 use super::schema::{AppliedTable, DownScript};
 use super::sqlite;
 use crate::config::{DataEngine, DataSource};
@@ -37,6 +37,17 @@ pub fn rehearse(
             address.rehearse(host, &admin, scratch, scripts)
         }
         _ => Err(not_migrated(source)),
+    }
+}
+
+/// Refuses scripts that could not be run in one transaction of the database, whatever is in it.
+///
+/// # Errors
+/// Why.
+pub fn refuse_unfit(source: &DataSource, scripts: &[DownScript]) -> Result<(), String> {
+    match source.engine {
+        DataEngine::Postgres { .. } => postgres::refuse_commands(scripts),
+        _ => Ok(()),
     }
 }
 

@@ -361,6 +361,7 @@ impl Address {
         files::make_private_dir(&scratch)
             .map_err(|error| format!("{}: {error}", scratch.display()))?;
         forget(&transaction)?;
+        refuse_commands(scripts)?;
         let counts = format!(
             "SELECT json_build_object('rows', coalesce(json_object_agg(format('%I.%I', n.nspname, c.relname), \
              (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM %I.%I', n.nspname, c.relname), \
@@ -629,6 +630,15 @@ pub(super) fn list(host: &Host, dump: &Path) -> Result<String, String> {
             Err(line.map_or(problem, secrets::masked))
         }
     }
+}
+
+/// Refuses scripts that are not SQL alone.
+pub(super) fn refuse_commands(scripts: &[DownScript]) -> Result<(), String> {
+    let mut found = scripts.iter().filter_map(|script| {
+        let line = schema::psql_command(&script.text)?;
+        Some(format!("{}: line {line} has a command of psql, and only SQL is run", script.path))
+    });
+    found.next().map_or(Ok(()), Err)
 }
 
 fn forget(path: &Path) -> Result<(), String> {

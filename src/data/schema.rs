@@ -90,6 +90,61 @@ pub(super) fn write_scripts(dir: &Path, scripts: &[DownScript]) -> Result<Vec<St
     written.collect()
 }
 
+/// The line of a script in which psql would take a command of its own, which begins with a backslash outside of strings,
+/// names and comments: with one a script leaves its transaction, its database, or the database altogether.
+pub(super) fn psql_command(text: &[u8]) -> Option<usize> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+    let find = |from: usize, what: &[u8]| {
+        let rest = text.get(from..).unwrap_or_default();
+        let at = rest.windows(what.len().max(1)).position(|part| part == what);
+        at.map_or(text.len(), |at| from + at + what.len())
+    };
+    let mut at = 0;
+    while at < text.len() {
+        let before = at.checked_sub(1).map(|before| text[before]);
+        let in_name = before.is_some_and(is_name);
+        at = match (text[at], text.get(at + 1)) {
+            (b'\\', _) => {
+                return Some(1 + text[..at].iter().filter(|byte| **byte == b'\n').count());
+            }
+            (b'-', Some(b'-')) => find(at, b"\n"),
+            (b'/', Some(b'*')) => {
+                let (mut depth, mut inside) = (1, at + 2);
+                while depth > 0 && inside < text.len() {
+                    match text.get(inside..inside + 2) {
+                        Some(b"/*") => (depth, inside) = (depth + 1, inside + 2),
+                        Some(b"*/") => (depth, inside) = (depth - 1, inside + 2),
+                        _ => inside += 1,
+                    }
+                }
+                inside
+            }
+            (b'\'', _) => {
+                let e = before.is_some_and(|byte| byte.eq_ignore_ascii_case(&b'e'));
+                let escapes = e && !at.checked_sub(2).is_some_and(|at| is_name(text[at]));
+                let mut inside = at + 1;
+                while inside < text.len() && text[inside] != b'\'' {
+                    inside += if escapes && text[inside] == b'\\' { 2 } else { 1 };
+                }
+                inside + 1
+            }
+            (b'"', _) => find(at + 1, b"\""),
+            (b'$', _) if !in_name => {
+                let rest = &text[at + 1..];
+                let length = rest.iter().take_while(|byte| is_name(**byte)).count();
+                let tag = rest.first().is_none_or(|first| !first.is_ascii_digit())
+                    && rest.get(length) == Some(&b'$');
+                match tag {
+                    true => find(at + length + 2, &text[at..at + length + 2]),
+                    false => at + 1,
+                }
+            }
+            _ => at + 1,
+        };
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +160,25 @@ mod tests {
         assert!(table(&["20240101120000"]).lists("20240101120000_orders"));
         assert!(!table(&["0041_users.js", "41"]).lists("0042_orders"));
         assert!(!table(&[""]).lists("orders"));
+    }
+
+    #[test]
+    fn a_command_of_psql_is_told_from_a_backslash_in_text() {
+        for harmless in [
+            "SELECT 'a\\b', E'it\\'s \\\\', \"a\\b\"; -- \\q\n/* \\! /* \\c */ \\c */ SELECT $$\\!$$, $t$ $$ \\c $t$, $1",
+            "DROP TABLE a$b; SELECT e'\\\\', name'\\'",
+        ] {
+            assert_eq!(psql_command(harmless.as_bytes()), None, "{harmless}");
+        }
+        for (command, line) in [
+            ("\\! rm -rf .", 1),
+            ("SELECT 1;\n\\connect other", 2),
+            ("SELECT 'a' \\g | sh", 1),
+            ("SELECT $$ $$ \\gexec", 1),
+            ("SELECT '\\'; \\q", 1),
+            ("/* */ \\q", 1),
+        ] {
+            assert_eq!(psql_command(command.as_bytes()), Some(line), "{command}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -476,8 +477,14 @@ impl Writing {
     /// # Errors
     /// When the repository cannot be read at all.
     pub fn check(&self, point: &StoredPoint) -> Result<Vec<String>, DataError> {
-        let options = CheckOptions::default().read_data(true);
-        let checked = self.repository.check_with_trees(options, vec![point.file.tree]);
+        let check = || {
+            let options = CheckOptions::default().read_data(true);
+            self.repository.check_with_trees(options, vec![point.file.tree])
+        };
+        let checked = without_a_race(check).ok_or_else(|| DataError::Repository {
+            dir: self.store.repository(),
+            problem: "its check did not come to its end".to_owned(),
+        })?;
         let found = checked.map_err(|error| self.store.told(&error))?;
         Ok(found.0.iter().map(|(_, error)| error.to_string()).collect())
     }
@@ -557,6 +564,23 @@ impl Writing {
         files::write_durably(&file, &bytes, 0o600).map_err(DataError::io(&file))?;
         Ok(verified)
     }
+}
+
+/// Calls what panics where threads of the library have not ended yet, as on a busy host: once more after a while. `None`
+/// if it never came to its end.
+fn without_a_race<T>(check: impl Fn() -> T) -> Option<T> {
+    const TRIES: u32 = 5;
+    for tried in 1..=TRIES {
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(|_| {}));
+        let checked = panic::catch_unwind(AssertUnwindSafe(&check));
+        panic::set_hook(hook);
+        if let Ok(checked) = checked {
+            return Some(checked);
+        }
+        std::thread::sleep(Duration::from_millis(200) * tried);
+    }
+    None
 }
 
 /// Nobody else is in the repository, so what is not needed goes at once.

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AppName, ApprovalLevel, BootClock, DataName, Digest, Down, EnvironmentName, Event, FullLevel,
-    ItemSection, Oid, Plan, PointId, PointUsed, WriterId,
+    AppName, ApprovalLevel, BootClock, DataName, Digest, Down, EnvironmentName, Event, FlagChange,
+    FullLevel, ItemSection, ItemSource, Oid, Plan, PointId, PointUsed, WriterId,
 };
 
 /// What an approval is about. The same act on the same objects has the same digest, whenever it is planned.
@@ -32,6 +32,12 @@ pub struct Intent {
     pub migrations: Vec<(String, String)>,
     /// The data that changes.
     pub data: Vec<DataName>,
+    /// The flags that change, with their values before and after.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<FlagChange>,
+    /// The settings that are replaced, each with what they come from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<(DataName, String)>,
     /// The rows that may be lost at most; `None`: any number.
     pub most_rows: Option<u64>,
     /// How old the restored data may be at most, in seconds.
@@ -73,6 +79,15 @@ impl Intent {
         let mut data: Vec<DataName> = restored.chain(migrated).collect();
         data.sort();
         data.dedup();
+        let settings = full.iter().flat_map(|full| &full.items);
+        let settings = settings.filter(|item| item.section == ItemSection::Settings).map(|item| {
+            let from = match &item.from {
+                ItemSource::Point(place) => place.clone(),
+                ItemSource::Defaults(dir) => format!("defaults in {dir}"),
+                ItemSource::Kept(run) => format!("what {run} put aside"),
+            };
+            (item.name.clone(), from)
+        });
         let accepted = full.iter().flat_map(|full| &full.accepted).map(|accepted| accepted.seconds);
         Self {
             intent: Self::VERSION,
@@ -85,6 +100,8 @@ impl Intent {
             points: full.and_then(|full| full.point.as_ref()).map(point).into_iter().collect(),
             migrations: migrations.collect(),
             data,
+            flags: plan.flags().cloned().collect(),
+            settings: settings.collect(),
             most_rows: step.and_then(|step| step.most_rows),
             most_seconds: accepted.max(),
         }

@@ -16,9 +16,9 @@ use crate::diagnosis;
 use crate::layout::{self, Commits};
 use crate::ledger;
 use crate::model::{
-    Activation, ApprovalOptions, ArtifactEvidence, ArtifactMove, Event, FlagChange, FlagName,
-    FlagStep, FullLevel, FullPlan, HiddenFlags, MigrateStep, Oid, Plan, Recorded, RepoPath, RunId,
-    Served, ServiceName, SkippedTarget, Step, TargetRef,
+    Activation, ArtifactEvidence, ArtifactMove, Event, FlagChange, FlagName, FlagStep, FullLevel,
+    FullPlan, HiddenFlags, MigrateStep, Oid, Plan, Recorded, RepoPath, RunId, Served, ServiceName,
+    SkippedTarget, Step, TargetRef,
 };
 use crate::site::Site;
 use crate::system::git::{ConvertedFile, GitError, Unfinished};
@@ -66,8 +66,6 @@ pub struct Change {
     pub migrate: Option<MigrateStep>,
     /// It is part of a rollback without being one of the code: no key and no role bars it.
     pub way_back: bool,
-    /// What is said about approvals.
-    pub approval: ApprovalOptions,
     /// The data and settings that go back with it.
     pub full: Option<FullPlan>,
 }
@@ -95,7 +93,6 @@ impl Change {
             undoes: None,
             migrate: None,
             way_back: false,
-            approval: ApprovalOptions::default(),
             full: None,
         }
     }

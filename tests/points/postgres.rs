@@ -320,3 +320,34 @@ fn killed_at_every_step_over_two_databases_it_ends_old_or_new_and_never_between(
     host.gitroll(&["fsck"]).exit(0);
     cluster.stop();
 }
+
+#[test]
+fn what_was_restored_is_asked_with_the_rights_of_the_app_and_no_others() {
+    let host = TestEnvironment::new();
+    let cluster = Cluster::start(&host);
+    let s = with_both(&host, &cluster);
+    // What is counted is a view of the app, and what it does depends on who asks.
+    cluster.sql(
+        "sh\"op",
+        "SET ROLE app; ALTER TABLE orders RENAME TO kept; CREATE FUNCTION public.who() RETURNS boolean \
+         LANGUAGE plpgsql AS $$ BEGIN CREATE ROLE grabbed SUPERUSER; RETURN true; \
+         EXCEPTION WHEN insufficient_privilege THEN RETURN true; END $$; \
+         CREATE VIEW orders AS SELECT * FROM kept WHERE who()",
+    );
+    let boss = format!("postgresql://boss@/postgres?host={}", cluster.socket());
+    s.app.write(".env", &format!("{}ADMIN_URL={boss}\n", s.app.read(".env")));
+    let more = "url = { env = \"DATABASE_URL\", file = \".env\" }\n";
+    let admin = format!("{more}admin_url = {{ env = \"ADMIN_URL\", file = \".env\" }}\n");
+    s.app.configure(&quick().and(&BOTH.replace(more, &admin)));
+    s.release_kept("1.2.0").exit(0);
+    host.gitroll(&["point", "create"]).exit(0);
+    host.gitroll(&["point", "verify", "p2", "--restore"]).exit(0);
+    let back = ["back", "--only", "shop", "--to", "p2", "--yes", "--accept-loss", "shop=1h"];
+    host.gitroll(&back).exit(0);
+    let grabbed = "SELECT count(*) FROM pg_roles WHERE rolname = 'grabbed'";
+    assert_eq!(cluster.sql("postgres", grabbed), "0");
+    // As the role that may do it, it would have been done.
+    cluster.sql("sh\"op", "SELECT who()");
+    assert_eq!(cluster.sql("postgres", grabbed), "1");
+    cluster.stop();
+}
