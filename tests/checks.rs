@@ -182,6 +182,7 @@ fn running(processes: Vec<ProcessId>) -> ServiceState {
         untouched: false,
         kept: false,
         no_witness: None,
+        redefined: None,
         log: vec!["Error: boom".to_owned()],
     }
 }

@@ -230,7 +230,7 @@ for (const port of process.argv[2].split(','))
 ";
 
 #[test]
-fn init_asks_every_port_that_listens_and_takes_no_catch_all_for_a_health_path() {
+fn init_asks_every_port_that_listens_and_says_of_a_catch_all_how_little_it_shows() {
     let host = TestEnvironment::new();
     let app = host.app(Fixture::Plain);
     let (port, more) = (app.port.number(), free_port());
@@ -246,9 +246,10 @@ fn init_asks_every_port_that_listens_and_takes_no_catch_all_for_a_health_path() 
     let written = app.read("gitroll.toml");
     let said: Vec<&str> = written.lines().filter(|line| !line.starts_with('#')).collect();
     for port in [port, more.number()] {
-        assert!(said.contains(&format!("tcp = \"127.0.0.1:{port}\"").as_str()), "{written}");
+        let asked = format!("http = \"http://127.0.0.1:{port}/\"");
+        assert!(said.contains(&asked.as_str()), "{written}");
     }
-    assert!(!said.iter().any(|line| line.starts_with("http =")), "{written}");
+    assert_eq!(written.matches("answers every path the same way").count(), 2, "{written}");
 }
 
 fn nginx(dir: &Path, from: u16, to: u16) -> String {

@@ -71,6 +71,7 @@ mod rollback;
 mod runbooks;
 mod saved_files;
 mod schemas;
+mod service_definitions;
 mod services;
 mod signals;
 mod soak;

@@ -129,9 +129,10 @@ pub fn act_on_services(
     let stopping = request.action == ServiceAction::Stop;
     let order: Vec<&Service> = if stopping { chosen.into_iter().rev().collect() } else { chosen };
     if request.action != ServiceAction::Status {
+        let asked = check::asked_ports(&config.checks);
         // Before the first is touched.
         for service in &order {
-            service::of_this_tree(&host, service)
+            service::of_this_tree(&host, service, &asked)
                 .map_err(|error| failed(&session, config, service, request.action, &error))?;
         }
     }

@@ -265,7 +265,7 @@ fn expected(stack: &Stack) -> Option<Value> {
         Some(format!("http://127.0.0.1:{}{}", port.number, route.path))
     };
     let url = page().or_else(path)?;
-    Some(context! { url, json => none, tells => false })
+    Some(context! { url, json => none, tells => false, catch_all => false })
 }
 
 fn health(health: Option<&Health>) -> Option<Value> {
@@ -276,7 +276,7 @@ fn health(health: Option<&Health>) -> Option<Value> {
     let commit = health.commit.clone().map(|pointer| (pointer, "{commit}".to_owned()));
     let tells = version.is_some() || commit.is_some();
     let json: Vec<(String, String)> = [status, version, commit].into_iter().flatten().collect();
-    Some(context! { url => health.url, json, tells })
+    Some(context! { url => health.url, json, tells, catch_all => health.catch_all })
 }
 
 /// Each app with a service name made of its own (`@acme/web`: `web`) that no other has, and its namespace where that

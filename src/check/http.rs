@@ -427,6 +427,8 @@ pub struct Health {
     pub commit: Option<String>,
     /// Pointer and value of a field that says how it is, such as `/status` and `ok`.
     pub status: Option<(String, String)>,
+    /// A path that no app has is answered the same way.
+    pub catch_all: bool,
 }
 
 const HEALTH_PATHS: [&str; 4] = ["/api/health", "/health", "/healthz", "/"];
@@ -439,8 +441,8 @@ const MOST_OF_HEALTH: usize = 64 * 1024;
 const NONSENSE: &str = "/gitroll-asks-for/nothing-at-all";
 
 /// The usual path whose 200 says most on `port`: the version, the commit or how the app is, in JSON; of equals
-/// the first. At most 8 s for each of the two loopback addresses. None where a path that no app has is answered the
-/// same way: such an answer says nothing.
+/// the first. At most 8 s for each of the two loopback addresses. Where a path that no app has is answered the same
+/// way it is `/`, if that answers 200: no health path, but more than a connection.
 pub fn find_health(port: u16, version: Option<&str>, commit: Option<&Oid>) -> Option<Health> {
     let runtime = runtime().ok()?;
     let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
@@ -449,11 +451,14 @@ pub fn find_health(port: u16, version: Option<&str>, commit: Option<&Oid>) -> Op
         let tells = |body: &[u8]| nonsense.as_ref().is_none_or(|other| shape(body) != shape(other));
         let answers = HEALTH_PATHS
             .into_iter()
-            .filter_map(|path| Some((path, peek(&runtime, address, path)?)))
-            .filter(|(_, body)| tells(body));
+            .filter_map(|path| Some((path, peek(&runtime, address, path)?)));
+        let (answers, alike): (Vec<_>, Vec<_>) = answers.partition(|(_, body)| tells(body));
+        let told = |path: &str, body: &[u8]| {
+            health_of(format!("http://{address}{path}"), body, version, commit)
+        };
         let mut best: Option<(u8, Health)> = None;
         for (path, body) in answers {
-            let health = health_of(format!("http://{address}{path}"), &body, version, commit);
+            let health = told(path, &body);
             let json = serde_json::from_slice::<Value>(&body).is_ok_and(|json| json.is_object());
             let told =
                 [&health.version, &health.commit].into_iter().filter(|t| t.is_some()).count();
@@ -463,7 +468,9 @@ pub fn find_health(port: u16, version: Option<&str>, commit: Option<&Oid>) -> Op
                 best = Some((says, health));
             }
         }
-        best.map(|(_, health)| health)
+        let any = alike.iter().find(|(path, _)| *path == "/");
+        let any = any.map(|(path, body)| Health { catch_all: true, ..told(path, body) });
+        best.map(|(_, health)| health).or(any)
     })
 }
 
@@ -484,6 +491,7 @@ fn health_of(url: String, body: &[u8], version: Option<&str>, commit: Option<&Oi
         version: version.and_then(|version| Some(field(json?, &|text| text == version)?.0)),
         commit: commit.and_then(|id| Some(field(json?, &|text| text == id.as_str())?.0)),
         status: json.and_then(|json| field(json, &status)),
+        catch_all: false,
     }
 }
 

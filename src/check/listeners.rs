@@ -2,8 +2,9 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub(super) use crate::system::sockets::Place;
 
@@ -184,6 +185,23 @@ pub fn asked_ports(checks: &[Check]) -> BTreeSet<u16> {
     checks.iter().filter_map(|check| Some(asked_here(check)?.port)).collect()
 }
 
+/// The addresses of this host at which checks ask the app on a port.
+pub fn asked_addresses(checks: &[Check], port: u16) -> BTreeSet<IpAddr> {
+    let asked = checks.iter().filter_map(asked_here).filter(|asked| asked.port == port);
+    asked.flat_map(|asked| asked.addresses).collect()
+}
+
+/// Whether who listens can be seen wherever checks ask the app on this host, and is no proxy: its age then shows which
+/// version answers.
+pub fn shows_its_socket(checks: &[Check]) -> bool {
+    let ports = asked_ports(checks);
+    let seen = |port: &u16| {
+        let listeners = sockets::listeners(*port);
+        !listeners.is_empty() && !listeners.into_iter().any(is_front)
+    };
+    !ports.is_empty() && ports.iter().all(seen)
+}
+
 /// Where each service listens and must continue listening, unless a release says otherwise. Ports that someone
 /// asked the system for, whatever number, count only where it is the service's own process that did, or `asked`
 /// says so.
@@ -272,6 +290,8 @@ struct Own {
     users: BTreeSet<u32>,
     /// Those of the manager that may hold its socket.
     lenders: BTreeSet<u32>,
+    /// Those themselves: pm2's daemon accepts for every app in cluster mode.
+    passing: BTreeSet<u32>,
     heard: Vec<Heard>,
     /// All descriptors of its processes could be read.
     readable: bool,
@@ -309,6 +329,7 @@ impl Seen {
                 users: family.iter().flat_map(|pid| procs::users(*pid)).collect(),
                 lenders: shared.iter().flat_map(|pid| procs::users(*pid)).collect(),
                 pids: family.union(&shared).copied().collect(),
+                passing: shared.clone(),
                 heard: Vec::new(),
                 readable: true,
             };
@@ -485,8 +506,50 @@ impl Seen {
                     add(Stranger::at(&socket, &listener, None, Some(own.service.clone())));
                 }
             }
+            let named = listens.services.get(&own.service).map(|service| &service.named);
+            let wanted = |port: u16| {
+                named.is_some_and(|named| named.contains(&port))
+                    || asked.iter().any(|(_, asked, _)| asked.port == port)
+            };
+            let shared = own.heard.iter().filter(|heard| heard.shared);
+            for heard in shared.filter(|heard| heard.place.port().is_some_and(wanted)) {
+                self.sharing(own, heard).into_iter().for_each(&mut add);
+            }
         }
         found
+    }
+
+    /// The workers of another app to which one socket's connections go as well: in cluster mode node's master, which
+    /// is pm2's daemon, listens once on each port and deals the connections out among all of its workers that want it.
+    fn sharing(&self, own: &Own, heard: &Heard) -> Vec<Stranger> {
+        const MOST: usize = 32;
+        let Place::Tcp(at) = heard.place else { return Vec::new() };
+        let ours = |pid: &u32| self.own.iter().any(|own| own.pids.contains(pid));
+        let clustered = |pid: &u32| {
+            let environment = procs::environment(*pid);
+            environment.is_some_and(|env| env.contains_key(OsStr::new("NODE_UNIQUE_ID")))
+        };
+        let workers = own.passing.iter().flat_map(|daemon| procs::children(*daemon));
+        let (mine, others): (Vec<u32>, Vec<u32>) =
+            workers.filter(clustered).partition(|pid| ours(pid));
+        if others.is_empty() {
+            return Vec::new();
+        }
+        let at = match at.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => SocketAddr::from((Ipv4Addr::LOCALHOST, at.port())),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => SocketAddr::from((Ipv6Addr::LOCALHOST, at.port())),
+            _ => at,
+        };
+        let takers = sockets::takers(at, (mine.len() + others.len()).min(MOST), &own.passing);
+        let strangers = takers.into_iter().filter(|pid| others.contains(pid));
+        let stranger = |pid| Stranger {
+            at: heard.place.clone(),
+            check: None,
+            service: Some(own.service.clone()),
+            pid: Some(pid),
+            who: described(pid),
+        };
+        strangers.map(stranger).collect()
     }
 
     /// The services that do not listen where they must.
@@ -529,6 +592,10 @@ impl Seen {
             gone.into_iter().map(|place| format!("no longer listens on {place}")).collect();
         let declared = must.ports.iter().filter(|port| !self.heard_on(own, **port));
         words.extend(declared.map(|port| format!("does not listen on port {port}")));
+        if own.readable {
+            let heard: Vec<&Place> = own.heard.iter().map(|heard| &heard.place).collect();
+            words.extend(must.at.iter().filter_map(|before| narrowed(before, &heard)));
+        }
         if must.somewhere && own.readable && own.heard.is_empty() {
             words.push("no longer listens on any port".to_owned());
         }
@@ -551,6 +618,28 @@ impl Seen {
         let held = sockets::held_by(pid).unwrap_or_default();
         on_port.into_iter().any(|socket| held.contains(&socket.inode))
     }
+}
+
+/// Why those who reached the app at `before` do not any more, although it listens on that port; `None` if they do, or
+/// if it does not listen there at all. One loopback address is as good as the other.
+fn narrowed(before: &Place, heard: &[&Place]) -> Option<String> {
+    let Place::Tcp(before) = before else { return None };
+    let there = heard.iter().filter_map(|place| match place {
+        Place::Tcp(at) if at.port() == before.port() => Some(at),
+        _ => None,
+    });
+    let there: BTreeSet<_> = there.collect();
+    let kind = |ip: IpAddr| (ip.is_unspecified(), ip.is_loopback());
+    let covers = |now: IpAddr| match kind(before.ip()) {
+        (false, false) => now == before.ip() || now.is_unspecified(),
+        (true, _) => now.is_unspecified(),
+        (_, true) => now.is_unspecified() || now.is_loopback(),
+    };
+    if there.is_empty() || there.iter().any(|now| covers(now.ip())) {
+        return None;
+    }
+    let now: Vec<String> = there.into_iter().map(ToString::to_string).collect();
+    Some(format!("listens only on {}, no longer on {before}", now.join(", ")))
 }
 
 /// What can be told of a socket whose holder this user may not see.
@@ -674,6 +763,25 @@ mod tests {
         for (uid, own, low, seen, front, wanted, why) in table {
             let traces = Traces { uid, own, lent: false, low, seen, front };
             assert_eq!(traces.whose(), wanted, "{why}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_not_covered_any_more_is_told() {
+        let place = |text: &str| text.parse::<Place>().expect("a place");
+        for (before, now, lost) in [
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("[::]:80", "127.0.0.1:80", true),
+            ("10.0.0.1:80", "10.0.0.2:80", true),
+            ("127.0.0.1:80", "10.0.0.2:80", true),
+            ("0.0.0.0:80", "[::]:80", false),
+            ("127.0.0.1:80", "0.0.0.0:80", false),
+            ("127.0.0.1:80", "[::1]:80", false),
+            ("10.0.0.1:80", "10.0.0.1:80", false),
+            // That port is missing altogether, which is told otherwise.
+            ("0.0.0.0:80", "127.0.0.1:81", false),
+        ] {
+            assert_eq!(narrowed(&place(before), &[&place(now)]).is_some(), lost, "{before} {now}");
         }
     }
 

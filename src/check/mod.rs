@@ -28,8 +28,8 @@ pub use expectation::{
 pub use http::{Health, HttpReply, HttpRequest, ask, find_health};
 pub use judgement::shown;
 pub use listeners::{
-    ObservedService, Stranger, asked_ports, behind_fronts, is_front_on, listened, strangers,
-    unnamed,
+    ObservedService, Stranger, asked_addresses, asked_ports, behind_fronts, is_front_on, listened,
+    shows_its_socket, strangers, unnamed,
 };
 pub use log::{LogsSince, log_positions};
 pub use log_position::{FilePosition, FileReader, LogPlace, LogPosition, LogPositions, LogReader};

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Check, CheckKind};
 use crate::model::CheckEvidence;
+use crate::system::procs;
 
 use super::asker::Asker;
 use super::expectation::{Expectation, Proof};
@@ -32,8 +33,9 @@ const BREATH: Duration = Duration::from_millis(50);
 /// How long commands that are no longer wanted are waited for: they get TERM, then KILL.
 const ENDING: Duration = Duration::from_secs(10);
 
-/// How long a signal may wait to be seen.
-const ATTENTION: Duration = Duration::from_millis(100);
+/// How often it is looked at what services have started themselves, and the longest that a signal waits to be seen. A
+/// worker that fails at once lives hardly longer.
+const BETWEEN_WORKERS: Duration = Duration::from_millis(40);
 
 /// Asks each check once, all at the same time, no settling: the state now. Takes as long as the
 /// longest question at most. Without an expectation no version is known, and none can be wrong. A log is
@@ -119,6 +121,7 @@ pub fn prove(
             answer_all(checks, &answers, clock, error);
         }
         let mut told = String::new();
+        let mut workers_seen = clock;
         while window.state(clock.elapsed()) == ProofState::Open && !expectation.until.reached() {
             let progress = window.progress();
             if progress != told {
@@ -126,7 +129,11 @@ pub fn prove(
                 told = progress;
             }
             let wait = window.next_look().saturating_sub(clock.elapsed());
-            match inbox.recv_timeout(wait.min(ATTENTION)) {
+            if workers_seen.elapsed() >= BETWEEN_WORKERS {
+                window.workers(procs::workers, clock.elapsed());
+                workers_seen = Instant::now();
+            }
+            match inbox.recv_timeout(wait.min(BETWEEN_WORKERS)) {
                 Ok(heard) => hear(&mut window, heard),
                 // Not to happen: `answers` is still held here.
                 Err(RecvTimeoutError::Disconnected) => break,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::model::{ServiceEvidence, ServiceName};
 use crate::service::{ServiceError, ServiceState};
-use crate::system::procs::Ticks;
+use crate::system::procs::{ProcessId, Ticks};
 use crate::system::secrets;
 
 use super::judgement::{shown, times};
@@ -46,7 +46,22 @@ struct WatchedService {
     steady_since: Option<Duration>,
     /// The longest time from a start to the restart after it.
     lived: Duration,
+    workers: Workers,
 }
+
+/// The processes that a service has made of itself: of a cluster, of a server that forks.
+#[derive(Debug, Clone, Default)]
+struct Workers {
+    alive: Vec<ProcessId>,
+    ended: u64,
+    last_end: Option<Duration>,
+}
+
+/// One that lived longer is not one that fails at start: some servers renew theirs from time to time.
+const SHORT_LIFE: Duration = Duration::from_secs(30);
+
+/// How often the next one may fail is not known from one: twice this long none may.
+const WORKER_PAUSE: Duration = Duration::from_secs(2);
 
 /// Since when, until when and how often in a row a service was seen given up.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +97,23 @@ impl ServiceWatch {
             self.clean_since = Some(at);
         }
         quiet && !self.troubled()
+    }
+
+    /// Takes in which workers the services have, a moment after the processes were seen. Says whether one of them ended
+    /// that had not lived long.
+    pub(super) fn workers(&mut self, alive: impl Fn(u32) -> Vec<ProcessId>, at: Duration) -> bool {
+        let now = Ticks::now();
+        let mut ended = false;
+        for service in &mut self.services {
+            let Some(state) = &service.state else { continue };
+            let alive: Vec<ProcessId> =
+                state.processes.iter().flat_map(|process| alive(process.pid)).collect();
+            ended |= service.workers_are(alive, now, at);
+        }
+        if ended {
+            self.clean_since = Some(at);
+        }
+        ended
     }
 
     pub(super) fn troubled(&self) -> bool {
@@ -211,6 +243,22 @@ impl WatchedService {
         quiet
     }
 
+    fn workers_are(&mut self, alive: Vec<ProcessId>, now: Ticks, at: Duration) -> bool {
+        let gone = self.workers.alive.iter().filter(|known| !alive.contains(known));
+        let short = |process: &&ProcessId| Ticks(process.start_ticks).until(now) < SHORT_LIFE;
+        let ended = gone.filter(short).count() as u64;
+        self.workers.alive = alive;
+        if ended == 0 {
+            return false;
+        }
+        let since = self.workers.last_end.map(|last| at.saturating_sub(last));
+        self.lived = self.lived.max(WORKER_PAUSE).max(since.unwrap_or_default());
+        self.workers.ended += ended;
+        self.workers.last_end = Some(at);
+        self.last_change = Some(at);
+        true
+    }
+
     fn hopeless(&self) -> bool {
         self.given_up.is_some_and(|GivenUp { since, until, looks }| {
             looks >= GIVEN_UP_LOOKS && until.saturating_sub(since) >= GIVEN_UP_TIME
@@ -222,6 +270,10 @@ impl WatchedService {
             return Some(format!("{}: {trouble}", self.name));
         }
         let recent = self.last_change.is_some_and(|last| end.saturating_sub(last) <= window);
+        if self.workers.ended > 0 && recent {
+            let ended = times(self.workers.ended);
+            return Some(format!("{}: a process that it starts itself ended {ended}", self.name));
+        }
         if self.restarts_seen > 0 && recent {
             return Some(format!("{}: restarted {}", self.name, times(self.restarts_seen)));
         }
@@ -283,7 +335,6 @@ fn shown_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::system::procs::ProcessId;
 
     const SINCE: Option<Ticks> = Some(Ticks(100));
 
@@ -303,6 +354,7 @@ mod tests {
             untouched: false,
             kept: false,
             no_witness: None,
+            redefined: None,
             log: vec!["boom".to_owned()],
         }
     }
@@ -317,6 +369,23 @@ mod tests {
 
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn workers_that_end_soon_after_their_start_are_a_change_and_those_that_lived_long_are_none() {
+        let mut watch = ServiceWatch::default();
+        watch.seen(web(up(&[(1, 150)], 0)), ms(0), SINCE);
+        let now = Ticks::now().0;
+        let worker = |pid, start_ticks| ProcessId { pid, start_ticks, boot_id: "b".to_owned() };
+        let mut seen = |workers: &[ProcessId], at: u64| watch.workers(|_| workers.to_vec(), ms(at));
+        assert!(!seen(&[worker(2, 0), worker(3, now)], 100), "they begin");
+        assert!(!seen(&[worker(3, now)], 200), "one is renewed after a long life");
+        assert!(seen(&[], 300), "one ended at once");
+        assert!(!seen(&[worker(4, now)], 400));
+        assert!(seen(&[], 2800), "the next one too, later");
+        assert_eq!(watch.must_last(), ms(5000), "twice the time between them");
+        let told = watch.failures(ms(3000), ms(5000));
+        assert_eq!(told, ["web: a process that it starts itself ended 2 times"]);
     }
 
     /// Looks, 500 ms apart; for each whether it was quiet; at the end the failures.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::Check;
 use crate::service::ServiceState;
+use crate::system::procs::ProcessId;
 
 use super::expectation::{Expectation, Proof};
 use super::judgement::seconds;
@@ -100,6 +101,13 @@ impl<'a> Window<'a> {
         }
         self.answerers = answerers;
         self.looked = Some((began, ended));
+    }
+
+    /// What the services have started themselves is looked at between the looks, for it may come and go within one.
+    pub(super) fn workers(&mut self, alive: impl Fn(u32) -> Vec<ProcessId>, at: Duration) {
+        if self.watch.workers(alive, at) {
+            self.streaks.iter_mut().for_each(|streak| streak.restart(at));
+        }
     }
 
     /// When services want to be looked at again. At once when every streak holds and they have not been seen
@@ -266,7 +274,7 @@ mod tests {
     use crate::check::listeners::{Listener, Sockets};
     use crate::config::{CheckKind, HttpCheck};
     use crate::model::Served;
-    use crate::system::procs::{ProcessId, Ticks};
+    use crate::system::procs::Ticks;
 
     /// What happens in a story, at a time in ms.
     #[derive(Debug, Clone, Copy)]
@@ -355,6 +363,7 @@ mod tests {
             untouched: false,
             kept: false,
             no_witness: None,
+            redefined: None,
             log: Vec::new(),
         }
     }

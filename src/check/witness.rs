@@ -146,6 +146,7 @@ mod tests {
             untouched: false,
             kept: false,
             no_witness: None,
+            redefined: None,
             log: Vec::new(),
         }
     }

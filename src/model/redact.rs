@@ -53,6 +53,13 @@ impl Redactor {
         Self::new(dotenv::possible_values(bytes))
     }
 
+    /// A redactor for the values under names that look like a secret's: of an environment that holds much else.
+    pub fn of_environment<K: AsRef<str>, V: AsRef<str>>(
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        Self::new(pairs.into_iter().filter(|(name, _)| looks_secret(name.as_ref())))
+    }
+
     /// Adds what another one knows.
     pub fn and(mut self, other: Redactor) -> Self {
         self.secrets.extend(other.secrets);

@@ -51,8 +51,16 @@ impl Facts {
             let goes_on = |place: &&Place| !place.port().is_some_and(|p| dropped.contains(&p));
             let must = match plan.event {
                 Event::Deploy => {
-                    let at: Vec<Place> = must.at.iter().filter(goes_on).cloned().collect();
-                    MustListen { somewhere: at.is_empty(), at, ports: Vec::new() }
+                    let at = must.at.iter().filter(goes_on).cloned();
+                    // A release that lets its checks ask at another address means to be reached there.
+                    let (moved, at): (Vec<Place>, Vec<Place>) = at.partition(|place| {
+                        let asked = |config: &Config| {
+                            place.port().map(|port| check::asked_addresses(&config.checks, port))
+                        };
+                        asked(accepted) != asked(config)
+                    });
+                    let ports: Vec<u16> = moved.iter().filter_map(Place::port).collect();
+                    MustListen { somewhere: at.is_empty() && ports.is_empty(), at, ports }
                 }
                 // An older state may never have listened everywhere.
                 _ => MustListen { somewhere: true, ..MustListen::default() },

@@ -25,6 +25,7 @@ pub mod problem;
 pub mod retention;
 mod reverts;
 mod service_changes;
+mod started_by;
 pub mod swaps;
 
 pub use error::PlanError;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::compose::{self, Composed};
 use super::facts::Facts;
 use super::problem::Problem;
-use super::{disk_space, hooks, open_files, swaps};
+use super::{disk_space, hooks, open_files, started_by, swaps};
 use crate::build::BuildPlan;
 use crate::check::{self, NoLog};
 use crate::config::{
@@ -62,7 +62,8 @@ pub fn preflight(
     submodules(site, &mut composed, &mut problems);
     let only = if composed.plan.critical_only { Selection::Critical } else { Selection::All };
     let asked = Config { checks: only.of(&config.checks), ..config.clone() };
-    services(site, &composed.plan, &asked, observed, &mut problems);
+    services(site, &mut composed.plan, &asked, observed, &mut problems);
+    started_by::check(site, &asked, &mut composed.plan, observed, &mut problems);
     witness(&asked, &mut problems);
     tools(site, &composed.plan, &mut problems);
     hooks::check(site, facts, config, &mut composed.plan, &mut problems);
@@ -311,7 +312,7 @@ pub fn unwritable(site: &Site, plan: Option<&Plan>) -> Vec<(PathBuf, io::Error)>
 
 fn services(
     site: &Site,
-    plan: &Plan,
+    plan: &mut Plan,
     config: &Config,
     observed: &Observed,
     problems: &mut Vec<Problem>,
@@ -329,12 +330,14 @@ fn services(
         (by_hand || changes).then_some(())?;
         site.git.file(&plan.to.commit, &path).ok()?
     };
-    problems.extend(
-        config
-            .services
-            .iter()
-            .filter_map(|one| refused(one, &service::foreseen(&host, one, &changed).err()?)),
-    );
+    let mut notes = BTreeSet::new();
+    for one in &config.services {
+        match service::foreseen(&host, one, &config.services, &changed) {
+            Ok(told) => notes.extend(told),
+            Err(error) => problems.extend(refused(one, &error)),
+        }
+    }
+    plan.warnings.extend(notes);
 }
 
 /// Why a service could not even be asked to run the target, or could not show that it does.
@@ -448,7 +451,8 @@ pub fn witness(config: &Config, problems: &mut Vec<Problem>) {
         return;
     }
     let tells = |manager: &Manager| match manager {
-        Manager::Command { .. } => false,
+        // It names no processes; who listens shows how old it is.
+        Manager::Command { .. } => check::shows_its_socket(&config.checks),
         // What is reloaded in place keeps its processes.
         Manager::Systemd { reload, .. } => !reload,
         Manager::Pm2 { .. } | Manager::Process { .. } => true,

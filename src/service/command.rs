@@ -1,11 +1,14 @@
 //! Services that a team starts and stops with commands of its own.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{Manager, Service};
+use crate::system::files;
 use crate::system::process::{self, Finished, Invocation, telling_lines};
-use crate::system::procs::{ProcessId, Ticks};
+use crate::system::procs::{self, ProcessId, Ticks};
+use crate::system::sockets;
 
 use super::log;
 use super::state::{Host, ServiceError, ServiceState, spelled};
@@ -25,6 +28,7 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState
         untouched: false,
         kept: false,
         no_witness: None,
+        redefined: None,
         log: log::since_mark(host, service, &[log_path(host, service)?]),
     })
 }
@@ -70,6 +74,64 @@ pub(super) fn stop(host: &Host<'_>, service: &Service) -> Result<(), ServiceErro
     }
     let commands = Commands::of(service)?;
     run(host, service, commands.stop, commands.timeout)
+}
+
+/// Refuses a service whose port a process of another checkout has: `status` may speak of that one, and `stop` end it, for
+/// such commands go by a pid file or a name that every checkout shares.
+pub(super) fn of_this_tree(
+    host: &Host<'_>,
+    service: &Service,
+    asked: &BTreeSet<u16>,
+) -> Result<(), ServiceError> {
+    let top = files::resolved(&host.top);
+    let taken: Vec<PathBuf> =
+        host.binding.take_over.iter().map(|dir| files::resolved(dir)).collect();
+    let Some((pid, port, other)) = in_another_checkout(&top, service, asked)
+        .filter(|(_, _, dir)| !taken.iter().any(|taken| dir.starts_with(taken)))
+    else {
+        return Ok(());
+    };
+    let program = procs::program(pid).unwrap_or_default();
+    let (other, top) = (other.display(), top.display());
+    Err(ServiceError::Unusable {
+        problem: format!(
+            "process {pid} ({program}) on port {port} runs in {other}, not in {top}: it belongs to another checkout, and \
+             the commands of this service may stop it"
+        ),
+        hint: format!(
+            "give this checkout its own port, and commands with their own pid file, in gitroll.toml; gitroll init \
+             --take-over replaces the app of {other}"
+        ),
+        command: None,
+    })
+}
+
+/// The process that has a port of a service and runs in another checkout than `top`, the port, and that checkout.
+pub(super) fn in_another_checkout(
+    top: &Path,
+    service: &Service,
+    asked: &BTreeSet<u16>,
+) -> Option<(u32, u16, PathBuf)> {
+    let ports: BTreeSet<u16> =
+        asked.iter().chain(service.ports.iter().flatten()).copied().collect();
+    let listeners = |port: u16| sockets::listeners(port).into_iter().map(move |pid| (pid, port));
+    // What is in this one, or around it, may well be its own.
+    let apart = |dir: &PathBuf| !dir.starts_with(top) && !top.starts_with(dir);
+    let other = |(pid, port)| Some((pid, port, checkout_of(pid).filter(apart)?));
+    ports.into_iter().flat_map(listeners).find_map(other)
+}
+
+/// The top of the git checkout that a process runs in, or else whose file it was started with.
+fn checkout_of(pid: u32) -> Option<PathBuf> {
+    let top = |path: &Path| {
+        files::resolved(path).ancestors().find(|dir| dir.join(".git").exists()).map(Path::to_owned)
+    };
+    let directory = procs::working_directory(pid)?;
+    let started_with = || {
+        let words = procs::command_line(pid)?;
+        words.iter().map(Path::new).filter(|word| word.is_absolute()).find_map(top)
+    };
+    top(&directory).or_else(started_with)
 }
 
 /// The commands of one service.

@@ -1,9 +1,11 @@
 //! Services: pm2, systemd, the built-in process manager, commands. One `match`, no trait.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::config::{Manager, Service, Signal};
+use crate::system::files;
 use crate::system::procs::{ProcessId, Ticks};
 
 mod command;
@@ -82,31 +84,57 @@ pub fn ready(host: &Host<'_>, service: &Service) -> Result<Option<String>, Servi
 }
 
 /// Whether what a version that is not in place yet says of a service can be applied. `changed` gives the bytes of a
-/// file below the tree, where that version has others.
+/// file below the tree, where that version has others. Answers what that version declares beside the service and none of
+/// `all` runs, a sentence each.
 ///
 /// # Errors
 /// `Unusable`, with what to do.
 pub fn foreseen(
     host: &Host<'_>,
     service: &Service,
+    all: &[Service],
     changed: &dyn Fn(&str) -> Option<Vec<u8>>,
-) -> Result<(), ServiceError> {
+) -> Result<Vec<String>, ServiceError> {
     match &service.manager {
-        Manager::Pm2 { .. } => pm2::foreseen(host, service, changed),
-        Manager::Systemd { .. } | Manager::Process { .. } | Manager::Command { .. } => Ok(()),
+        Manager::Pm2 { .. } => pm2::foreseen(host, service, all, changed),
+        Manager::Systemd { .. } | Manager::Process { .. } | Manager::Command { .. } => {
+            Ok(Vec::new())
+        }
     }
 }
 
-/// Refuses a service that is another checkout's: what is done to it by its name would be done to that.
+/// The files outside of the tree that its manager reads the definition of a service from, as far as it has any.
+pub fn definition_files(host: &Host<'_>, service: &Service) -> Vec<PathBuf> {
+    match &service.manager {
+        Manager::Systemd { .. } => systemd::unit_files(host, service),
+        Manager::Pm2 { .. } | Manager::Process { .. } | Manager::Command { .. } => Vec::new(),
+    }
+}
+
+/// Refuses a service that is another checkout's: what is done to it by its name would be done to that. `asked` are the
+/// ports on which checks ask the app.
 ///
 /// # Errors
 /// `Unusable` where it is; what the manager says where it cannot be asked.
-pub fn of_this_tree(host: &Host<'_>, service: &Service) -> Result<(), ServiceError> {
+pub fn of_this_tree(
+    host: &Host<'_>,
+    service: &Service,
+    asked: &BTreeSet<u16>,
+) -> Result<(), ServiceError> {
     match &service.manager {
         Manager::Systemd { .. } => systemd::of_this_tree(host, service),
+        Manager::Command { .. } => command::of_this_tree(host, service, asked),
         // pm2's are known by their directory, the others by what they were started as.
-        Manager::Pm2 { .. } | Manager::Process { .. } | Manager::Command { .. } => Ok(()),
+        Manager::Pm2 { .. } | Manager::Process { .. } => Ok(()),
     }
+}
+
+/// The checkout whose app the commands of a service would act on, if that is not the one at `top`. `None` for the other
+/// managers.
+pub fn acts_on(top: &Path, service: &Service, asked: &BTreeSet<u16>) -> Option<PathBuf> {
+    let Manager::Command { .. } = &service.manager else { return None };
+    let (_, _, other) = command::in_another_checkout(&files::resolved(top), service, asked)?;
+    Some(other)
 }
 
 /// Starts a service that does not run; nothing when it does.

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::config::Service;
+use crate::config::{Manager, Service};
 use crate::system::files;
 use crate::system::procs::{self, ProcessId, Ticks};
 
 use super::log;
 use super::state::{Host, ServiceError, ServiceState};
-use app::{Definition, FlagVariables, Instance};
+use app::{Definition, FlagVariables, Instance, resolved};
 use client::Client;
 use identity::{App, Found, shared_name};
 
@@ -92,6 +92,7 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState
             untouched: false,
             kept: false,
             no_witness: None,
+            redefined: None,
             log: Vec::new(),
         });
     };
@@ -113,6 +114,7 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState
         untouched: false,
         kept: false,
         no_witness: None,
+        redefined: redefined(host, service, &instances),
         log: told(host, service, app.name, &client, &instances, up),
     })
 }
@@ -195,15 +197,41 @@ pub(super) fn reload(host: &Host<'_>, service: &Service) -> Result<Ticks, Servic
 pub(super) fn foreseen(
     host: &Host<'_>,
     service: &Service,
+    all: &[Service],
     changed: &dyn Fn(&str) -> Option<Vec<u8>>,
-) -> Result<(), ServiceError> {
+) -> Result<Vec<String>, ServiceError> {
     let app = App::of(host, service);
     let client = Client::new(host)?;
     if client.daemon().is_none() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let running = client.found(&app).ok().and_then(|found| Definition::of(&found.own));
-    running.map_or(Ok(()), |running| ecosystem::foreseen(host, service, &client, &running, changed))
+    let Some(running) = running else { return Ok(Vec::new()) };
+    let Some(apps) = ecosystem::foreseen(host, service, &client, &running, changed)? else {
+        return Ok(Vec::new());
+    };
+    // Those that a service of gitroll.toml stands for are reloaded, or refused, for themselves.
+    let served = |name: &str| {
+        let named = |one: &Service| matches!(&one.manager, Manager::Pm2 { app, .. } if app == name);
+        all.iter().any(named)
+    };
+    let listed = client.list().unwrap_or_default();
+    let runs = |name: &str| listed.iter().any(|one| one.name == name && app.runs_here(one));
+    let gained = apps.after.iter().filter(|name| !apps.before.contains(name));
+    let gained = gained.filter(|name| !served(name) && !runs(name)).map(|name| {
+        format!(
+            "{} also declares {name} now, which nothing starts: pm2 start it, and add a [service]",
+            apps.file
+        )
+    });
+    let lost = apps.before.iter().filter(|name| !apps.after.contains(name));
+    let lost = lost.filter(|name| !served(name) && runs(name)).map(|name| {
+        format!(
+            "{} no longer declares {name}, which continues to run: pm2 delete {name}",
+            apps.file
+        )
+    });
+    Ok(gained.chain(lost).collect())
 }
 
 /// The definition that the tree wants, where it is another one than pm2 has.
@@ -415,6 +443,36 @@ pub(super) fn kept_variables(state: &Path, service: &Service) -> Vec<(String, St
     let definition = kept_definition(state, service);
     let variables = definition.as_ref().and_then(Definition::variables).into_iter().flatten();
     variables.map(|(name, value)| (name.clone(), app::in_text(value))).collect()
+}
+
+/// What of the app is not as it was when it was proven last, in what says which code runs: somebody deleted it and started
+/// another one by that name.
+fn redefined(host: &Host<'_>, service: &Service, instances: &[Instance]) -> Option<String> {
+    let (proven, now) = (remembered(host, service)?, Definition::of(instances)?);
+    if now.cwd() != proven.cwd() && resolved(now.cwd()) != resolved(proven.cwd()) {
+        let (now, proven) = (now.cwd().display(), proven.cwd().display());
+        return Some(format!("pm2 runs it in {now}, not in {proven}"));
+    }
+    let nothing = serde_json::json!([]);
+    let words = |definition: &Definition, key: &str| {
+        let found = definition.app().get(key).filter(|value| !value.is_null());
+        match found.unwrap_or(&nothing) {
+            Value::Array(all) => all.iter().map(app::in_text).collect::<Vec<_>>().join(" "),
+            // With or without its path.
+            one if key == "interpreter" => {
+                let text = app::in_text(one);
+                text.rsplit('/').next().unwrap_or_default().to_owned()
+            }
+            one => app::in_text(one),
+        }
+    };
+    let differing = ["script", "interpreter", "node_args", "args"].into_iter();
+    let mut differing = differing.filter(|key| words(&now, key) != words(&proven, key));
+    // Its words may hold secrets.
+    differing.next().map(|key| match key {
+        "script" => format!("pm2 runs {}, not {}", words(&now, key), words(&proven, key)),
+        key => format!("pm2 runs {} with different {key}", words(&now, "script")),
+    })
 }
 
 fn is_remembered(host: &Host<'_>, service: &Service) -> bool {

@@ -56,6 +56,7 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState
         untouched: false,
         kept: false,
         no_witness: None,
+        redefined: None,
         socket_owners: helpers(host, service, main.as_ref()),
         processes: main.into_iter().collect(),
         restarts: 0,

@@ -48,6 +48,8 @@ pub struct ServiceState {
     /// Nothing shows that its processes run the live tree, why: whatever they are, only an answered version is
     /// a witness.
     pub no_witness: Option<String>,
+    /// Something else is run than what was proven last: what.
+    pub redefined: Option<String>,
     /// The last lines of its log that say what went wrong.
     pub log: Vec<String>,
 }

@@ -121,16 +121,25 @@ fn is_enabled(id: &str, user: bool) -> bool {
     wants.into_iter().any(|wants| wants.join(id).symlink_metadata().is_ok())
 }
 
+/// The files of its units, drop-ins included.
+pub(super) fn unit_files(host: &Host<'_>, service: &Service) -> Vec<PathBuf> {
+    let units = Asked::of(host, service).and_then(|asked| asked.client.known(&asked.names));
+    let units = units.unwrap_or_default();
+    units.iter().flat_map(|unit| unit.files.split_whitespace()).map(PathBuf::from).collect()
+}
+
 pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState, ServiceError> {
     let asked = Asked::of(host, service)?;
     let units = asked.client.known(&asked.names)?;
-    let processes = units.iter().flat_map(processes::processes).collect();
+    let processes: Vec<ProcessId> = units.iter().flat_map(processes::processes).collect();
     let shown = units.iter().find(|unit| !unit.up()).or(units.first());
     let word = shown.map_or_else(|| "unknown".to_owned(), Unit::word);
     let up = !units.is_empty() && units.iter().all(Unit::up);
     let of = |unit: &Unit| {
         if up || units.len() == 1 { String::new() } else { format!(" ({})", unit.id) }
     };
+    // A unit that ended well may have left the server behind that it started.
+    let left = !processes.is_empty();
     Ok(ServiceState {
         word: format!("{word}{}", shown.map(of).unwrap_or_default()),
         up,
@@ -146,11 +155,12 @@ pub(super) fn observe(host: &Host<'_>, service: &Service) -> Result<ServiceState
             CodeOrigin::Elsewhere(what) => Some(what),
             CodeOrigin::Tree | CodeOrigin::Unknown(_) => None,
         }),
-        untouched: units.iter().all(Unit::ended_well),
+        untouched: !left && units.iter().all(Unit::ended_well),
         kept: asked.reload && units.iter().any(|unit| unit.can_reload),
         no_witness: units
             .iter()
             .find_map(|unit| no_witness(unit, processes::running_from(unit, &host.top))),
+        redefined: None,
         log: output::told(host, service, &asked.client, &units),
     })
 }

@@ -9,10 +9,11 @@ use crate::check::{
     self, Expectation, Listens, MustListen, NoLog, ServiceListens, Stranger, Surroundings,
 };
 use crate::config::{CheckKind, Config, LogCheck, LogSource, Manager, Prove, Selection, Service};
-use crate::model::{CheckEvidence, RepoPath, Served};
+use crate::model::{CheckEvidence, Redactor, RepoPath, Served};
 use crate::service::{self, ServiceError, ServiceState};
 use crate::system::open_files::{self, Writing};
 use crate::system::procs::{self, Ticks};
+use crate::system::secrets;
 use crate::system::signals::Until;
 
 /// How a host is at one moment, nothing asked twice.
@@ -135,11 +136,34 @@ pub fn observe_services(
     deployment: &str,
 ) -> Vec<(String, Result<ServiceState, ServiceError>)> {
     let host = site.host(served, deployment);
-    config
-        .services
-        .iter()
-        .map(|service| (service.name.to_string(), service::observe(&host, service)))
-        .collect()
+    let asked = check::asked_ports(&config.checks);
+    let observe = |service: &Service| {
+        // What commands say of a process of another checkout is not about this one.
+        if matches!(service.manager, Manager::Command { .. }) {
+            service::of_this_tree(&host, service, &asked)?;
+        }
+        let mut state = service::observe(&host, service)?;
+        if let Some(dir) = service::acts_on(&host.top, service, &asked) {
+            // To be replaced: until then it is the other one that answers.
+            let found = format!("its port is served from {}", dir.display());
+            (state.stale, state.redefined) = (Some(found.clone()), Some(found));
+        }
+        hide_variables(&state);
+        Ok(state)
+    };
+    config.services.iter().map(|one| (one.name.to_string(), observe(one))).collect()
+}
+
+/// What its manager was told to give a service in its environment, by a unit, by pm2, by hand, is in no file of the
+/// app: an app may print it all the same.
+fn hide_variables(state: &ServiceState) {
+    for process in &state.processes {
+        let environment = procs::environment(process.pid).unwrap_or_default();
+        let pairs = environment
+            .iter()
+            .map(|(name, value)| (name.to_string_lossy(), value.to_string_lossy()));
+        secrets::hide(&Redactor::of_environment(pairs));
+    }
 }
 
 /// What is to be proven of `served` with the checks of a configuration: all of them, and nothing was changed.

@@ -5,12 +5,17 @@ use std::path::Path;
 
 use super::bound::Site;
 use super::observed::observe_services;
+use super::witnesses::processes;
 use crate::config::{Config, show_duration};
 use crate::model::Served;
 use crate::system::procs::{self, ProcessId, Ticks};
+use crate::system::secrets;
 
 /// How many are named.
 const SHOWN: usize = 5;
+
+/// How much of a word is shown.
+const SHOWN_WORD: usize = 60;
 
 /// What runs programs of others: code of an app that is older than the tree continues in these.
 const INTERPRETERS: [&str; 16] = [
@@ -24,20 +29,23 @@ const TOOLS: [&str; 22] = [
     "man", "tail", "cat", "top", "htop", "git", "ssh", "tmux", "screen", "sudo",
 ];
 
-/// The processes that work in the tree now and belong to no service of any of the configurations, in words: nobody
-/// restarts them, so they continue with the code they have. Of those that this user may see.
+/// The processes that work in the tree now, or run a file of it, and belong to no service of any of the configurations,
+/// in words: nobody restarts them, so they continue with the code they have. Of those that this user may see.
 pub fn strays(site: &Site, configs: &[&Config], served: &Served, deployment: &str) -> Vec<String> {
     let top = site.top();
     let callers = callers();
     let mut found: Vec<(ProcessId, String)> = procs::running()
         .into_iter()
         .filter(|pid| !callers.contains(pid))
-        .filter(|pid| procs::working_directory(*pid).is_some_and(|dir| dir.starts_with(top)))
         .filter_map(|pid| Some((ProcessId::of(pid)?, runs_the_app(pid, top)?)))
         .collect();
     let mut known = BTreeSet::new();
     for config in configs.iter().filter(|_| !found.is_empty()) {
-        for (_, state) in observe_services(site, config, served, deployment) {
+        let look = observe_services(site, config, served, deployment);
+        // Of a manager that names none, whoever listens for it.
+        let serving = processes(config, &look).all;
+        known.extend(serving.iter().flat_map(|process| procs::family(process.pid)));
+        for (_, state) in look {
             // Whose processes cannot be told must not be called nobody's.
             let Ok(state) = state else { return Vec::new() };
             known.extend(state.socket_owners.iter().copied());
@@ -84,8 +92,26 @@ fn runs_the_app(pid: u32, top: &Path) -> Option<String> {
     }
     let dir = procs::working_directory(pid)?;
     let own = |path: &Path| dir.join(path).starts_with(top) && dir.join(path).is_file();
-    let of_the_app = words.iter().any(|word| own(Path::new(word)));
-    let spelled: Vec<String> =
-        words.iter().take(2).map(|word| word.to_string_lossy().into_owned()).collect();
-    (of_the_app || INTERPRETERS.iter().any(is)).then(|| spelled.join(" "))
+    let of_the_app = words.iter().any(|word| own(Path::new(word)))
+        || procs::executable(pid).is_some_and(|program| program.starts_with(top));
+    // `cd / && node -e "require('/srv/app/worker.js')"`
+    let named = || words.iter().any(|word| names_a_file_of(&word.to_string_lossy(), top));
+    // The words of a program may be secrets.
+    let spelled: Vec<String> = words
+        .iter()
+        .take(2)
+        .map(|word| secrets::cut(&word.to_string_lossy(), SHOWN_WORD))
+        .collect();
+    let interprets = INTERPRETERS.iter().any(is);
+    let here = dir.starts_with(top);
+    (of_the_app || interprets && (here || named())).then(|| spelled.join(" "))
+}
+
+/// Whether a word, be it a line of code, names a file that is in the tree.
+fn names_a_file_of(word: &str, top: &Path) -> bool {
+    let top = format!("{}/", top.display());
+    let ends = |c: char| c.is_whitespace() || "'\"`,;)".contains(c);
+    let paths = word.match_indices(&top).map(|(at, _)| &word[at..]);
+    let mut paths = paths.filter_map(|rest| rest.split(ends).next());
+    paths.any(|path| Path::new(path).is_file())
 }

@@ -47,6 +47,8 @@ pub struct Serving {
     pub unknown: Vec<ServiceName>,
     /// The services whose processes live through a reload, and may run anything by now.
     pub outliving: BTreeSet<ServiceName>,
+    /// A service that is run otherwise than it was proven, and how.
+    pub redefined: Option<(ServiceName, String)>,
 }
 
 /// Every process of the services, those that they started included. Where a manager names none, whoever listens where
@@ -75,6 +77,9 @@ pub fn processes(config: &Config, look: &[ObservedService]) -> Serving {
         };
         if found.is_empty() {
             serving.unknown.push(service.clone());
+        }
+        if let Some(how) = &state.redefined {
+            serving.redefined.get_or_insert((service.clone(), how.clone()));
         }
         if state.kept {
             serving.outliving.insert(service.clone());
@@ -171,6 +176,9 @@ fn vouch_for(
     proven: &ProvenBy,
 ) -> Result<Vouched, GitError> {
     let seq = proven.seq;
+    if let Some((service, how)) = &serving.redefined {
+        return Ok(Vouched::No(format!("{service}: {how}, since #{seq} was proven")));
+    }
     let recorded = proven.evidence.witnessed.as_ref().and_then(|witnessed| witnessed.files);
     let mut untouched: Option<bool> = None;
     let mut files_untouched = || -> Result<bool, GitError> {
@@ -230,8 +238,13 @@ pub fn vouched_processes(
     for name in names {
         let all = serving.all.iter().filter(|process| process.service == *name).cloned();
         let outliving = serving.outliving.iter().filter(|other| *other == name).cloned();
-        let one =
-            Serving { all: all.collect(), unknown: Vec::new(), outliving: outliving.collect() };
+        let redefined = serving.redefined.clone().filter(|(other, _)| other == name);
+        let one = Serving {
+            all: all.collect(),
+            unknown: Vec::new(),
+            outliving: outliving.collect(),
+            redefined,
+        };
         if vouch_for(site, config, &one, proven)? == Vouched::Yes {
             vouched.extend(one.all);
         }

@@ -92,6 +92,19 @@ pub fn write_cache(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// A path without symbolic links, as far as it exists.
+pub fn resolved(path: &Path) -> PathBuf {
+    let existing =
+        path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
+    let Some((ancestor, real)) = existing else {
+        return path.to_owned();
+    };
+    match path.strip_prefix(ancestor) {
+        Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+        _ => real,
+    }
+}
+
 /// fsync of a directory.
 ///
 /// # Errors

@@ -136,6 +136,12 @@ impl Ticks {
         jiff::Timestamp::now() - ago
     }
 
+    /// The time from this moment to a later one.
+    pub fn until(self, later: Self) -> Duration {
+        let ticks = later.0.saturating_sub(self.0);
+        Duration::from_millis(ticks.saturating_mul(1000) / procfs::ticks_per_second())
+    }
+
     /// How long ago that was, rounded down to seconds.
     pub fn ago(self) -> Duration {
         Duration::from_secs(Self::now().0.saturating_sub(self.0) / procfs::ticks_per_second())
@@ -170,9 +176,14 @@ pub fn users(pid: u32) -> BTreeSet<u32> {
     numbers.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect()
 }
 
+/// The file of the program that a process runs, where it may be seen.
+pub fn executable(pid: u32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/exe")).ok()
+}
+
 /// The name of the program that a process runs: its file's, else what it calls itself.
 pub fn program(pid: u32) -> Option<String> {
-    let file = std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let file = executable(pid);
     let file = file.and_then(|file| Some(file.file_name()?.to_string_lossy().into_owned()));
     let called = || std::fs::read_to_string(format!("/proc/{pid}/comm")).ok();
     let name = file.or_else(called)?;
@@ -277,6 +288,63 @@ pub fn family(pid: u32) -> Vec<u32> {
         }
     }
     family.into_iter().filter(|pid| entries.contains_key(pid)).collect()
+}
+
+/// The processes that `pid` started itself.
+pub fn children(pid: u32) -> Vec<u32> {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let told =
+        |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("children")).ok();
+    let told: Option<Vec<String>> = threads.flatten().map(told).collect();
+    match told {
+        Some(told) => told
+            .iter()
+            .flat_map(|text| text.split_whitespace())
+            .filter_map(|n| n.parse().ok())
+            .collect(),
+        // Not every kernel tells.
+        None => entries()
+            .into_iter()
+            .filter(|(_, entry)| entry.parent == pid)
+            .map(|(pid, _)| pid)
+            .collect(),
+    }
+}
+
+/// The workers that a process and what it started have made of themselves: children that run the same program with the
+/// same script. One that was begun just now is none yet: what is about to become another program looks like it.
+pub fn workers(pid: u32) -> Vec<ProcessId> {
+    let (mut open, mut found) = (vec![pid], Vec::new());
+    let mut seen = BTreeSet::from([pid]);
+    while let Some(parent) = open.pop() {
+        for child in children(parent).into_iter().filter(|child| seen.insert(*child)) {
+            open.push(child);
+            let Some(process) = ProcessId::of(child) else { continue };
+            let age = Ticks::now().0.saturating_sub(process.start_ticks);
+            if age >= NEWBORN && is_copy(child, parent) {
+                found.push(process);
+            }
+        }
+    }
+    found
+}
+
+/// Between a fork and the start of another program, in ticks.
+const NEWBORN: u64 = 2;
+
+fn is_copy(child: u32, parent: u32) -> bool {
+    // Each forks itself for parts of its lines.
+    const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ksh", "ash", "busybox"];
+    let script = |pid: u32| {
+        let words = command_line(pid).unwrap_or_default();
+        let own = words.into_iter().skip(1).find(|word| !word.as_bytes().starts_with(b"-"));
+        own.and_then(|word| Path::new(&word).file_name().map(OsStr::to_owned))
+    };
+    let program = executable(parent);
+    let name = program.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
+    name.is_some_and(|name| !SHELLS.contains(&name))
+        && executable(child) == program
+        && script(child) == script(parent)
 }
 
 /// The process that started `pid`, or took it over.

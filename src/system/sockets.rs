@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::ops::RangeInclusive;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
@@ -159,6 +159,35 @@ pub fn listeners(port: u16) -> Vec<u32> {
     pids.into_iter().collect()
 }
 
+/// The processes that get the connections to an address of this host, as `count` of them made at once show; `passing` are
+/// those that accept and only pass them on. Nothing is sent.
+pub fn takers(at: SocketAddr, count: usize, passing: &BTreeSet<u32>) -> BTreeSet<u32> {
+    const CONNECTING: Duration = Duration::from_millis(200);
+    const PATIENCE: Duration = Duration::from_millis(300);
+    let connect = |_| TcpStream::connect_timeout(&at, CONNECTING).ok();
+    let made: Vec<TcpStream> = (0..count).filter_map(connect).collect();
+    let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+    let ours: BTreeSet<SocketAddr> =
+        made.iter().filter_map(|stream| stream.local_addr().ok()).map(plain).collect();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let tcp = procfs::net::tcp().unwrap_or_default();
+        let all = tcp.into_iter().chain(procfs::net::tcp6().unwrap_or_default());
+        let theirs = all.filter(|entry| {
+            entry.local_address.port() == at.port()
+                && entry.inode != 0
+                && ours.contains(&plain(entry.remote_address))
+        });
+        let mut held = holders(&theirs.map(|entry| entry.inode).collect());
+        held.values_mut().for_each(|pids| pids.retain(|pid| !passing.contains(pid)));
+        held.retain(|_, pids| !pids.is_empty());
+        if held.len() >= made.len() || Instant::now() >= deadline {
+            return held.into_values().flatten().collect();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Whether an address is one of this host's own.
 pub fn is_own_address(address: IpAddr) -> bool {
     address.is_loopback() || address.is_unspecified() || UdpSocket::bind((address, 0)).is_ok()
@@ -251,6 +280,21 @@ mod tests {
             drop(listener);
             assert!(!listeners(port).contains(&std::process::id()), "{address}, closed");
         }
+    }
+
+    #[test]
+    fn who_takes_connections_is_seen_by_making_some() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let own = std::process::id();
+        let accepting = std::thread::spawn(move || {
+            let taken: Vec<_> = listener.incoming().take(4).collect();
+            std::thread::sleep(Duration::from_millis(500));
+            drop(taken);
+        });
+        assert_eq!(takers(at, 2, &BTreeSet::new()), BTreeSet::from([own]));
+        assert_eq!(takers(at, 2, &BTreeSet::from([own])), BTreeSet::new());
+        accepting.join().unwrap();
     }
 
     #[test]

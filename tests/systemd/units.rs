@@ -263,3 +263,48 @@ fn a_unit_that_reloads_in_place_is_believed_only_by_the_version_it_answers() {
 /// Runs the app below itself, and another one at each HUP.
 const MASTER: &str = "trap 'test -e ../deaf || kill $app' HUP\n\
     while :; do node server.js & app=$!\nwhile kill -0 $app 2>/dev/null; do wait $app; done\ndone\n";
+
+#[test]
+fn a_unit_that_is_over_and_left_its_server_behind_is_judged_by_the_server() {
+    boxed(|host, inside| {
+        let start = script(host, "left.sh", "setsid node server.js >/dev/null 2>&1 &\n");
+        let more = "Type=oneshot\nRemainAfterExit=yes";
+        let unit = unit_of(host, &start, more);
+        let config = AppConfig::default().without_builds().settle(2, "300ms");
+        let config = config.served_by(ServedBy::Unit("web".to_owned())).timeout("4s");
+        let served = Served::configured(
+            host,
+            inside,
+            &config.and("[run]\nwatchdog = \"off\"\n"),
+            &[("web.service", &unit)],
+        );
+        served.release("1.1.0", Behaviour::Good).exit(0).stdout_has("web 1/1 fresh");
+        // A start that starts nothing leaves what ran.
+        let good = script(host, "left.sh", "pgrep -f server.js >/dev/null || exit 1\n");
+        assert!(good.is_file());
+        let stays = served.release("1.2.0", Behaviour::Good);
+        assert_ne!(stays.code, Some(0), "{stays:?}");
+    });
+}
+
+#[test]
+fn a_unit_that_is_a_copy_of_the_trees_is_not_left_behind() {
+    boxed(|host, inside| {
+        let app = host.app(Fixture::Plain);
+        let unit = web_unit(host, "");
+        app.write("deploy/web.service", &unit);
+        let served = Served::of_app(inside, app, &config(), &[("web.service", &unit)]);
+        served.app.write("deploy/web.service", &web_unit(host, "Environment=X=1"));
+        let other = served.release("1.1.0", Behaviour::Good);
+        other.exit(1).stderr_has("deploy/web.service changes, and systemd reads");
+        other.stderr_has("git show ").stderr_has("sudo tee");
+        served.serves("1.0.0");
+        let changed = web_unit(host, "Environment=X=1");
+        served.app.write("deploy/web.service", &changed);
+        inside.write_unit("web.service", &changed);
+        served.release("1.1.1", Behaviour::Good).exit(0);
+        // The way back is not barred.
+        let back = inside.gitroll(&["back", "--yes"]);
+        back.exit(0).stderr_has("deploy/web.service changes");
+    });
+}

@@ -282,19 +282,24 @@ fn an_app_that_never_answers_costs_seconds_at_most() {
 }
 
 #[test]
-fn a_server_that_answers_everything_has_a_health_path_only_where_that_says_something_else() {
+fn a_server_that_answers_everything_is_asked_at_its_top_unless_a_path_says_something_else() {
     const PAGE: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>";
     const FINE: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"status\":\"ok\"}";
     let all = |other: &'static [(&'static str, &'static str)], rest| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         std::thread::spawn(move || answer_all(&listener, other, rest));
-        find_health(port, None, None)
-            .map(|health| health.url.rsplit(':').next().unwrap()[5..].to_owned())
+        let health = find_health(port, None, None)?;
+        let path = health.url.rsplit(':').next().unwrap()[5..].to_owned();
+        Some((path, health.catch_all, health.status.is_some()))
     };
-    assert_eq!(all(&[], PAGE), None);
-    assert_eq!(all(&[], FINE), None, "an API that answers every path the same");
-    assert_eq!(all(&[("/health", FINE)], PAGE).as_deref(), Some("/health"));
+    assert_eq!(all(&[], PAGE), Some(("/".to_owned(), true, false)));
+    assert_eq!(
+        all(&[], FINE),
+        Some(("/".to_owned(), true, true)),
+        "an API that answers every path the same"
+    );
+    assert_eq!(all(&[("/health", FINE)], PAGE), Some(("/health".to_owned(), false, true)));
 }
 
 #[test]

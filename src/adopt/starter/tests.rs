@@ -59,6 +59,7 @@ fn health() -> Health {
         version: Some("/version".to_owned()),
         commit: None,
         status: Some(("/status".to_owned(), "healthy".to_owned())),
+        catch_all: false,
     }
 }
 
@@ -247,6 +248,7 @@ fn hostile_names_cannot_leave_their_quotes() {
             version: Some(format!("/{evil}").replace('~', "~0")),
             commit: None,
             status: Some((format!("/{evil}2"), "ok".to_owned())),
+            catch_all: true,
         }),
         procfile: vec![("web".to_owned(), evil.to_owned())],
         ..Stack::default()

@@ -7,6 +7,7 @@ use super::edited::{self, EditedFile};
 use crate::adopt::stack::{Stack, WorkTree};
 use crate::adopt::starter;
 use crate::adopt::tree_mask::tree_mask;
+use crate::check;
 use crate::cli::failure::{Failure, Status};
 use crate::config::{
     Binding, BindingPlaces, Config, Manager, Signing, SigningFormat, Tools, UpstreamBranch,
@@ -104,6 +105,8 @@ pub(super) fn prepare(
         existing.as_deref().map(|text| crate::config::parse(text, "gitroll.toml")).transpose()?;
     if let Some(config) = &configured {
         binding.take_over = taken_over(ui, args, config, &stack.pm2, &found, &binding)?;
+        let others = others_ports(ui, args, config, git.top(), &binding.take_over)?;
+        binding.take_over.extend(others);
     }
     let edited = edited::decide(git, ui, args, &head, configured.as_ref(), first)?;
     let (config_text, wrote_config) = match existing {
@@ -157,6 +160,34 @@ fn taken_over(
                 ui.say(&format!("{name} of {at}: the next deploy moves it here"));
                 taken.push(dir);
             }
+        }
+    }
+    Ok(taken)
+}
+
+/// The checkouts whose app has a port of this one's, for services that commands of the team's own run: those act by a pid
+/// file or a name that both may share.
+fn others_ports(
+    ui: &Ui,
+    args: &InitArgs,
+    config: &Config,
+    top: &Path,
+    known: &[PathBuf],
+) -> Result<Vec<PathBuf>, Failure> {
+    let asked = check::asked_ports(&config.checks);
+    let mut taken: Vec<PathBuf> = Vec::new();
+    for service in &config.services {
+        let Some(dir) = service::acts_on(top, service, &asked) else { continue };
+        if known.iter().chain(&taken).any(|known| dir.starts_with(known)) {
+            continue;
+        }
+        let (name, at) = (service.name.as_str(), escape(&dir.display().to_string()));
+        let text = format!(
+            "The app of {at} has the port of {name}, and the commands of {name} may stop it. Does this checkout replace it?"
+        );
+        if args.take_over || !args.yes && ui::confirm(ui, &text, false)? {
+            ui.say(&format!("{name}: the next deploy replaces the app of {at}"));
+            taken.push(dir);
         }
     }
     Ok(taken)

@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use super::super::state::{Host, ServiceError};
 use crate::config::Service;
 use crate::system::files;
+pub(super) use crate::system::files::resolved;
 use crate::system::procs::ProcessId;
 
 /// One process that pm2 runs or ran.
@@ -133,7 +134,7 @@ impl Instance {
     /// tool) is not a sign of that as long as its working directory is inside.
     pub(super) fn stale(&self, top: &Path) -> Option<String> {
         let top = resolved(top);
-        if !resolved(&self.cwd).starts_with(&top) {
+        if !works_for(&self.cwd, &self.script, &top) {
             return Some(format!("runs in {}, not in {}", self.cwd.display(), top.display()));
         }
         let program = runs_a_program(self.settings.get("exec_interpreter"), &self.script, &top);
@@ -156,17 +157,14 @@ impl Instance {
     }
 }
 
-/// A path without symbolic links, as far as it exists.
-pub(super) fn resolved(path: &Path) -> PathBuf {
-    let existing =
-        path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
-    let Some((ancestor, real)) = existing else {
-        return path.to_owned();
-    };
-    match path.strip_prefix(ancestor) {
-        Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
-        _ => real,
-    }
+/// Whether a working directory is one of an app of the tree: in it, or elsewhere where the app has its data. Elsewhere may
+/// be a copy of the tree as well, such as an earlier release.
+pub(super) fn works_for(cwd: &Path, script: &Path, top: &Path) -> bool {
+    let (cwd, script) = (resolved(cwd), resolved(script));
+    let Ok(below) = script.strip_prefix(top) else { return cwd.starts_with(top) };
+    cwd.starts_with(top)
+        || cwd.is_dir()
+            && !cwd.ancestors().any(|dir| dir.join(below).exists() || dir.join(".git").exists())
 }
 
 /// Whether what pm2 executes is an installed program rather than a script of the app: npm, yarn, bun, tsx, a shell.
@@ -414,7 +412,7 @@ impl Definition {
     fn lies_in(&self, top: &Path) -> bool {
         let top = resolved(top);
         let script = resolved(&self.script);
-        resolved(&self.cwd).starts_with(&top)
+        works_for(&self.cwd, &script, &top)
             && script.exists()
             && (self.is_program(&top) || script.starts_with(&top))
     }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::super::state::{Host, ServiceError};
-use super::app::{Definition, in_text, resolved};
+use super::app::{Definition, in_text, resolved, works_for};
 use super::client::Client;
 use super::identity::App;
 use crate::config::{EcosystemFile, Manager, Service};
@@ -225,6 +225,8 @@ pub(super) fn intended(
 /// bytes of a file below the tree, where that version has others. Only a file that reads no other is judged: what that
 /// one will say is not known before it is there.
 ///
+/// Answers which apps that file names, now and in that version.
+///
 /// # Errors
 /// `Unusable`, with why not.
 pub(super) fn foreseen(
@@ -233,16 +235,16 @@ pub(super) fn foreseen(
     client: &Client,
     running: &Definition,
     changed: &dyn Fn(&str) -> Option<Vec<u8>>,
-) -> Result<(), ServiceError> {
+) -> Result<Option<Named>, ServiceError> {
     let moments = moments(host, service);
     let last = moments.last().filter(|last| last.definition == running.value()).cloned();
     let last = last.unwrap_or_else(|| {
         let now = Moment::now(host, service, client, running, String::new());
         now.or_as_said_by(moments.last(), running)
     });
-    let Some(file) = &last.from else { return Ok(()) };
+    let Some(file) = &last.from else { return Ok(None) };
     let Some(text) = changed(file).and_then(|bytes| String::from_utf8(bytes).ok()) else {
-        return Ok(());
+        return Ok(None);
     };
     let problem = |why: String| ServiceError::Unusable {
         problem: format!("{file}: {why}"),
@@ -251,8 +253,13 @@ pub(super) fn foreseen(
     };
     let apps = read(host, client, &host.top.join(file), Some(&text), running)
         .map_err(|why| problem(format!("pm2 could not read it: {why}")))?;
-    let Some(apps) = apps else { return Ok(()) };
+    let Some(apps) = apps else { return Ok(None) };
     let app = App::of(host, service);
+    let names = |apps: &[Declared]| -> Vec<String> {
+        let name = |one: &Declared| one.app.get("name").and_then(Value::as_str).map(str::to_owned);
+        apps.iter().filter_map(name).collect()
+    };
+    let after = names(&apps);
     let declared = apps.into_iter().find(|declared| app.is_declared(&declared.app));
     let declared =
         declared.ok_or_else(|| problem(format!("no longer names {}", running.name())))?;
@@ -265,7 +272,18 @@ pub(super) fn foreseen(
             |name| flags.contains(&name.to_owned()),
         )
         .map_err(problem)?;
-    Ok(())
+    // Where it cannot be read now, none of them is new.
+    let before = read(host, client, &host.top.join(file), None, running).ok().flatten();
+    let before = before.map_or_else(|| after.clone(), |apps| names(&apps));
+    Ok(Some(Named { file: file.clone(), before, after }))
+}
+
+/// The apps that a process file names.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) file: String,
+    pub(super) before: Vec<String>,
+    pub(super) after: Vec<String>,
 }
 
 /// The file whose word counts now: the one that the app was started from, else the only one that names it.
@@ -363,18 +381,21 @@ impl Declared {
         whole.get("env").and_then(Value::as_object).cloned().unwrap_or_default()
     }
 
-    /// The variant that the app was started with: all of its variables are there, and more than without it.
+    /// The variant that the app was started with: all that makes it another one than without is there. The rest may have
+    /// been changed by hand since.
     fn variant(&self, running: &Definition) -> Option<String> {
         let plain = self.env(None);
         let fitting = self.variants.keys().filter(|variant| {
-            let env = self.env(Some(variant));
-            env != plain && running.has_all(&env)
+            let mut own = self.env(Some(variant));
+            own.retain(|name, value| plain.get(name) != Some(value));
+            !own.is_empty() && running.has_all(&own)
         });
         fitting.max_by_key(|variant| self.env(Some(variant)).len()).cloned()
     }
 
     fn fits(&self, running: &Definition) -> bool {
-        running.has_all(&self.env(None)) || self.variant(running).is_some()
+        let variant = self.variant(running);
+        running.has_all(&self.env(None)) || running.has_all(&self.env(variant.as_deref()))
     }
 }
 
@@ -461,7 +482,7 @@ fn placed(host: &Host<'_>, mut app: Map<String, Value>) -> Result<Definition, St
             .filter(|_| bare)
             .ok_or_else(|| format!("there is no script {}", there.display()))?
     };
-    if !resolved(&cwd).starts_with(resolved(&host.top)) {
+    if !works_for(&cwd, &script, &resolved(&host.top)) {
         return Err(format!("its cwd = {} is not in this tree", cwd.display()));
     }
     for (key, path) in [("cwd", cwd), ("script", script)] {
@@ -482,6 +503,8 @@ fn said(
     for file in candidates(host, service, definition) {
         let Ok(below) = file.strip_prefix(&host.top) else { continue };
         let said = match read(host, client, &file, None, definition) {
+            // A file of another kind that speaks of the same things.
+            Err(_) if !is_process_file(&file) && !is_named(service) => None,
             Err(why) => Some(Said::Unreadable(why)),
             Ok(apps) => apps
                 .into_iter()
@@ -519,15 +542,36 @@ fn candidates(host: &Host<'_>, service: &Service, definition: &Definition) -> BT
     let below: Vec<PathBuf> = below.flat_map(|dir| entries(dir)).collect();
     let beside = definition.cwd().starts_with(&host.top).then(|| entries(definition.cwd()));
     let files = top.into_iter().chain(below).chain(beside.into_iter().flatten());
-    files.filter(|path| is_process_file(path) && path.is_file()).collect()
+    let may_be = |path: &PathBuf| {
+        path.is_file() && (is_process_file(path) || declares(path, definition.name()))
+    };
+    files.filter(may_be).collect()
 }
+
+fn is_named(service: &Service) -> bool {
+    let Manager::Pm2 { ecosystem, .. } = &service.manager else { return false };
+    matches!(ecosystem, EcosystemFile::Named(_))
+}
+
+/// Whether a file that is not named for pm2 has what makes a process file, by its words: pm2 takes any name that ends so.
+fn declares(path: &Path, app: &str) -> bool {
+    const MOST: u64 = 256 << 10;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    if !ENDINGS.iter().any(|ending| name.ends_with(ending)) || name.starts_with("package") {
+        return false;
+    }
+    let text = files::read_plain(path, MOST).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    ["apps", "script", app].iter().all(|word| text.contains(word))
+}
+
+const ENDINGS: [&str; 6] = [".json", ".yml", ".yaml", ".config.js", ".config.cjs", ".config.mjs"];
 
 fn is_process_file(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let for_pm2 =
         name.contains("ecosystem") || name.contains("pm2") || name.starts_with("process.");
-    let endings = [".json", ".yml", ".yaml", ".config.js", ".config.cjs", ".config.mjs"];
-    for_pm2 && endings.iter().any(|ending| name.ends_with(ending))
+    for_pm2 && ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
 /// The apps that a file declares, or will with `text`, if that reads no other file; in few words why that cannot be

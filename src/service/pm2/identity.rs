@@ -92,7 +92,7 @@ impl<'h> App<'h> {
         self.namespace.is_none_or(|namespace| instance.namespace() == namespace)
     }
 
-    fn runs_here(&self, instance: &Instance) -> bool {
+    pub(super) fn runs_here(&self, instance: &Instance) -> bool {
         let interpreter = instance.settings.get("exec_interpreter");
         let of_the_tree = || {
             !runs_a_program(interpreter, &instance.script, &self.top)

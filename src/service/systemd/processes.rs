@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::system::files::resolved as real;
 use crate::system::procs::{self, ProcessId, Ticks};
 use crate::system::secrets;
 
@@ -212,10 +213,6 @@ fn best(commands: &[Vec<OsString>], directory: &Path, top: &Path) -> CodeOrigin 
 /// Whether its paths are the host's.
 fn is_on_host(unit: &Unit) -> bool {
     matches!(unit.root.as_str(), "" | "/")
-}
-
-fn real(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 fn judge(words: &[OsString], directory: &Path, top: &Path) -> CodeOrigin {
