@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::support::*;
 use serde_json::Value;
 
+mod night;
+
 const SERVER: &str = r"
 const fs = require('fs');
 const http = require('http');
@@ -47,6 +49,11 @@ const BAD_SEARCH: &str = "module.exports = (fs) => {\n  if (fs.existsSync('../se
 
 /// 1.0.0 of an app with a part of its own serves, and is promoted.
 fn serving(host: &TestEnvironment) -> Scenario<'_> {
+    serving_with(host, "")
+}
+
+/// As [`serving`], with more in its gitroll.toml.
+fn serving_with<'h>(host: &'h TestEnvironment, tables: &str) -> Scenario<'h> {
     let app = host.app(Fixture::Plain);
     let port = app.port.number();
     let more = format!(
@@ -58,7 +65,8 @@ fn serving(host: &TestEnvironment) -> Scenario<'_> {
          verify = {{ http = \"http://127.0.0.1:{port}/api/health\", expect = {{ json = {{ \"/flags/{{name}}\" = \
          \"{{value}}\" }} }} }}\n"
     );
-    let config = AppConfig::default().without_builds().settle(1, "200ms").timeout("4s").and(&more);
+    let config = AppConfig::default().without_builds().settle(1, "200ms").timeout("4s");
+    let config = config.and(&more).and(tables);
     app.configure(&config);
     app.write("server.js", SERVER);
     app.write("search/index.js", GOOD_SEARCH);

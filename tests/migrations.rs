@@ -80,7 +80,9 @@ fn a_migration_is_counted_taken_back_with_the_code_and_put_back_if_what_serves_n
     host.gitroll(&["migrate", "down", "--plan"]).exit(0).says("loses 2 rows (refunds 2)");
     s.app.git(&["checkout", "--", "migrations"]);
     // Rows are not lost by --yes.
-    host.gitroll(&["migrate", "down", "--yes"]).exit(2).says("--accept-loss 2");
+    host.gitroll(&["migrate", "down", "--yes"])
+        .exit(2)
+        .says("gitroll migrate down --yes --accept-loss 2");
     host.gitroll(&["migrate", "down", "--yes", "--accept-loss", "1"])
         .exit(10)
         .says("1 are accepted");

@@ -12,6 +12,7 @@ use super::diagnosis;
 use super::failure::{Failure, SAME_COMMAND};
 use super::keep;
 use super::loss::{self, AcceptedRows};
+use super::no_better::FailedCandidate;
 use super::notify;
 use super::outcome::{ChangeAnswer, ChangeOutcome, Ending, Preview, Status};
 use super::parts::parts;
@@ -651,8 +652,17 @@ impl Pursuit<'_> {
         why: &str,
         mut further: Vec<Further>,
     ) -> Result<Attempt, Failure> {
+        let failed = FailedCandidate::of(self.session, &run, why)?;
         while !further.is_empty() && !self.session.was_stopped() {
             let next = further.remove(0);
+            if let Some(shared) = failed.shared_with(self.session, &next.commit)? {
+                let line = format!("passes over {}: {shared}", next.name);
+                self.session.caller.tell(Notice::Remark(line));
+                if further.is_empty() {
+                    further.extend(failed.another(self.session, &next)?);
+                }
+                continue;
+            }
             let failure = match self.attempt(&run, &next, &further, why) {
                 Err(failure) => failure,
                 tried => return tried,

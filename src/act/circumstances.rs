@@ -14,7 +14,9 @@ use crate::check::{self, Symptom};
 use crate::config::{CheckKind, Config, Rule, RuleAction, SymptomProbe, WatchSettings, When};
 use crate::engine::{self, Lock};
 use crate::ledger::{self, Entry};
-use crate::model::{BootClock, CheckEvidence, ComponentId, Event, Moment, Outcome, Served};
+use crate::model::{
+    ApprovalOptions, BootClock, CheckEvidence, ComponentId, Event, Moment, Outcome, Served,
+};
 use crate::plan::candidates;
 use crate::plan::deployed;
 use crate::plan::facts::Facts;
@@ -58,7 +60,8 @@ impl Remedy {
             Remedy::Flags(ids) => {
                 let names = ids.iter().map(ToString::to_string).collect();
                 let flags = WhichFlags::Off(names);
-                change_flags(caller, &FlagsRequest { flags, reason, plan_only: false })
+                let approval = ApprovalOptions::default();
+                change_flags(caller, &FlagsRequest { flags, reason, plan_only: false, approval })
             }
         }
     }

@@ -21,6 +21,7 @@ use crate::plan::compose::{Change, GroupsOf, file_of};
 use crate::plan::facts::{Facts, HandMade};
 use crate::plan::{candidates, holds};
 use crate::site::Observed;
+use crate::system::text::quoted;
 use crate::target::{Candidate, Request, safe_name};
 
 /// To put a revision in place.
@@ -105,6 +106,7 @@ pub fn deploy(caller: &Caller, request: &DeployRequest) -> Result<ChangeOutcome,
         groups: GroupsOf::Config,
         recorded,
         warnings: (upstream.warnings.iter().cloned())
+            .chain(moved_by_hand(&session, &facts, request)?)
             .chain(warnings)
             .chain(borrowed)
             .chain(doubt)
@@ -142,6 +144,29 @@ fn revision(
         (None, Some(rev)) => target::resolve_commit(session, facts, rev),
         (None, None) => Ok(facts.head.commit.clone()),
     }
+}
+
+/// That someone moved HEAD, where it is deployed because nobody named a revision.
+fn moved_by_hand(
+    session: &Session,
+    facts: &Facts,
+    request: &DeployRequest,
+) -> Result<Option<String>, Failure> {
+    let Some(standing) = facts.standing.as_ref().filter(|_| request.rev.is_none()) else {
+        return Ok(None);
+    };
+    if !facts.by_hand() {
+        return Ok(None);
+    }
+    let named = |commit: &Oid| facts.names.served(&session.site.git, commit, None);
+    let (before, now) = (named(&standing.commit)?, named(&facts.head.commit)?);
+    let upstream = facts.accepted.config.deploy.upstream.as_ref();
+    let instead = upstream.and_then(|one| quoted(&format!("{}/{}", one.remote, one.branch)));
+    let instead = instead.map(|name| format!("; gitroll deploy {name} deploys that branch"));
+    Ok(Some(format!(
+        "HEAD was moved by hand from {before} to {now}, so this deploys {now}{}",
+        instead.unwrap_or_default()
+    )))
 }
 
 /// The revision's own `gitroll.toml`; the accepted one where it has none, with a warning.

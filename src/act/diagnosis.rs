@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::failure::Failure;
+use super::newest_point;
 use super::next_steps;
 use super::session::Session;
 use super::target;
@@ -13,10 +14,10 @@ use crate::diagnosis::{
     Changed, Diagnosis, FailingCheck, FailingSince, Findings, Migrations, Part, Proof, Rollback,
     ServiceSeen, Switched, Way, diagnose, first_told, is_of_the_surroundings, without_time,
 };
-use crate::engine::Run;
+use crate::engine::{self, Run};
 use crate::flag;
 use crate::ledger::{self, Entry};
-use crate::model::{Event, Oid, Outcome, RepoPath, Seq};
+use crate::model::{Event, Oid, Outcome, RepoPath, Seq, Served};
 use crate::plan::PlanError;
 use crate::plan::candidates::{self, Candidates};
 use crate::plan::deployed;
@@ -45,7 +46,7 @@ pub fn look(session: &Session) -> Result<Diagnosis, Failure> {
     let site = &session.site;
     let config = &facts.accepted.config;
     let observed = Observed::now(site, config, &facts.serving, &facts.deployment(site));
-    let open = crate::engine::open_runs(site)?;
+    let open = engine::open_runs(site)?;
     of(session, &facts, &observed, &open)
 }
 
@@ -86,20 +87,24 @@ pub fn of(
         }),
         unread: Vec::new(),
         full: Vec::new(),
+        own_use: Vec::new(),
         gone: Vec::new(),
+        partial: Vec::new(),
         back: None,
         migrations: Migrations::default(),
         part: None,
         switched: None,
+        switched_in_vain: None,
         rollback,
         failing_before: failing_before.filter(|_| open.is_empty()),
-        passed: Vec::new(),
         open_run: open.last().map(next_steps::of).unwrap_or_default(),
         newer: None,
     };
     found.full = full(session);
+    if !found.full.is_empty() {
+        found.own_use = own_use(session);
+    }
     if healthy {
-        found.passed = passed(session, facts);
         found.services = services(session, facts, observed, false);
         if found.failing_before.is_some() {
             let all = candidates::gather(site, facts);
@@ -114,19 +119,32 @@ pub fn of(
         let changed = changed_since(site, config, &facts.serving.commit, &before)?;
         found.changed = changed
             .into_iter()
-            .map(|file| Changed { path: file.path.to_string(), at: file.at, names: file.names })
+            .map(|file| {
+                let path = file.path.to_string();
+                let kept = kept_settings(session, facts, &path, file.at);
+                Changed { path, at: file.at, names: file.names, kept }
+            })
             .collect();
     }
     found.unread = unread(session, facts, &found);
     found.gone = gone(session, facts);
+    found.partial = partial(session, facts, &found.gone)?;
     if !open.is_empty() {
         return Ok(diagnose(&found));
     }
-    found.switched = switched(session, facts);
+    (found.switched, found.switched_in_vain) = match switched(session, facts) {
+        Some(last) => match in_vain(session, facts, &last.flags) {
+            Some(record) => (None, Some(Switched { record, ..last })),
+            None => (Some(last), None),
+        },
+        None => (None, None),
+    };
     let all = candidates::gather(site, facts);
     let good = last_good(&all, true)?.map(|good| not_tried(session, facts, good));
     if let Some(Candidate { commit: Some(commit), .. }) = good.as_ref().map(|good| &good.chosen) {
         found.migrations = deployed::migrations(site, facts, &facts.serving.commit, commit)?;
+        let point = newest_point::before_migrations(session, facts, &found.migrations.stay);
+        found.migrations.point = point.map(|point| point.to_string());
     }
     found.part = part(session, facts, observed, good.as_ref(), &found.services)?;
     let usual = last_good(&all, true)?.and_then(|usual| usual.chosen.commit);
@@ -363,6 +381,72 @@ fn switched(session: &Session, facts: &Facts) -> Option<Switched> {
     well.then_some(Switched { record: entry.record.seq, flags })
 }
 
+/// The record of the last try to change one of these flags, where that failed and nothing was changed since.
+fn in_vain(session: &Session, facts: &Facts, flags: &[String]) -> Option<Seq> {
+    let own = facts.own(&session.site).iter().rev();
+    let mut tries = own
+        .filter(|entry| entry.record.event.serves())
+        .take_while(|entry| entry.record.outcome != Outcome::Succeeded);
+    let failed = tries.find(|entry| {
+        let Ok(evidence) = ledger::evidence(&session.site.git, entry) else { return false };
+        let of_these = || {
+            let steps = evidence.steps.iter().filter_map(|step| step.step.strip_prefix("flags"));
+            let named = entry.record.flags.iter().map(|change| change.name.to_string());
+            named.clone().any(|name| flags.contains(&name))
+                || named.count() == 0 && steps.count() > 0
+        };
+        entry.record.event == Event::Flags && !engine::was_stopped(&evidence) && of_these()
+    });
+    failed.map(|entry| entry.record.seq)
+}
+
+/// The settings that a changed file belongs to, and the newest good point from before it changed.
+fn kept_settings(
+    session: &Session,
+    facts: &Facts,
+    path: &str,
+    at: Option<jiff::Timestamp>,
+) -> Option<(String, String)> {
+    let settings = newest_point::settings_of(session, &facts.accepted.config, path)?;
+    let point = newest_point::of_settings(session, facts, settings, at)?;
+    Some((settings.name.to_string(), point.to_string()))
+}
+
+/// What was built for what serves, lies there and is not as it was built; and whether a copy of it is kept.
+fn partial(
+    session: &Session,
+    facts: &Facts,
+    gone: &[(String, bool)],
+) -> Result<Vec<(String, bool)>, Failure> {
+    let site = &session.site;
+    let changed = facts.changed(site, &facts.serving.commit)?;
+    let Some(entry) = facts.last_record_of(site, &facts.serving.commit) else {
+        return Ok(Vec::new());
+    };
+    let artifacts = ledger::evidence(&site.git, entry)?.artifacts;
+    let kept = |output: &RepoPath| {
+        let made = artifacts.iter().find(|artifact| artifact.output == *output);
+        made.is_some_and(|made| site.store.has(&made.key, output))
+    };
+    let changed =
+        changed.iter().filter(|path| gone.iter().all(|(one, _)| *one != path.to_string()));
+    Ok(changed.map(|path| (path.to_string(), kept(path))).collect())
+}
+
+/// What gitroll keeps on this host and can be made less.
+fn own_use(session: &Session) -> Vec<(String, u64, String)> {
+    const WORTH_IT: u64 = 1024 * 1024;
+    let site = &session.site;
+    let all = [
+        ("points", site.binding.points_dir(), "gitroll point prune"),
+        ("saved files", site.state().join("saved"), "gitroll saved"),
+    ];
+    let sizes = all.into_iter().map(|(what, place, command)| {
+        (what.to_owned(), files::size_of_tree(&place).0, command.to_owned())
+    });
+    sizes.filter(|(_, bytes, _)| *bytes >= WORTH_IT).collect()
+}
+
 /// What is wrong with what was observed, as [`Observed::faults`], of a service that is down with its log's last error: in
 /// the morning nothing else tells it any more.
 pub fn faults(session: &Session, facts: &Facts, observed: &Observed) -> Vec<String> {
@@ -463,7 +547,7 @@ fn failed_try(session: &Session, facts: &Facts, commit: &Oid) -> Option<Seq> {
                 let evidence = ledger::evidence(&session.site.git, entry).ok()?;
                 // What failed for something around the app failed for nothing of its own.
                 let around = evidence.failure.as_deref().is_some_and(is_of_the_surroundings);
-                let stopped = crate::engine::was_stopped(&evidence) || around;
+                let stopped = engine::was_stopped(&evidence) || around;
                 return (record.event != Event::Predeploy && !stopped).then_some(record.seq);
             }
             _ => {}
@@ -504,7 +588,8 @@ fn part(
     let index = components.iter().position(|one| one.id == component.id).unwrap_or_default();
     let changed_in = deployed::last_changes(&session.site, facts, &components[index..=index])?;
     let changed_in = changed_in.into_iter().flatten().next();
-    let flag = component.flag.as_ref().filter(|flag| is_on(session, facts, flag));
+    let on = component.flag.as_ref().filter(|flag| is_on(session, facts, flag));
+    let flag = on.filter(|flag| in_vain(session, facts, &[flag.name.to_string()]).is_none());
     let flag = flag.map(|flag| flag.name.to_string());
     Ok(Some(Part {
         id: component.id.to_string(),
@@ -514,6 +599,24 @@ fn part(
         other_in,
         flag,
     }))
+}
+
+/// The component that fails while `served` is in place: its index and why it is that one; and what is said of the cause.
+pub fn failing_part(
+    session: &Session,
+    facts: &Facts,
+    served: &Served,
+) -> (Option<(usize, String)>, Vec<String>) {
+    let config = &facts.accepted.config;
+    let observed = Observed::now(&session.site, config, served, &facts.deployment(&session.site));
+    let services = services(session, facts, &observed, true);
+    let said = observed.checks.iter().filter_map(|check| check.last.says.clone());
+    let causes = said.chain(services.iter().filter_map(|seen| seen.error.clone())).collect();
+    let part = suspect(session, facts, &observed, &services).and_then(|(component, because)| {
+        let index = config.components.iter().position(|one| one.id == component.id)?;
+        Some((index, because))
+    });
+    (part, causes)
 }
 
 /// Whether a flag is known not to be off.
@@ -618,31 +721,6 @@ fn undoable<'f>(session: &Session, facts: &'f Facts) -> Option<(&'f Entry, bool)
     }
     let back = target::last_rollback(session, facts)?;
     back.record.lifts.is_empty().then_some((back, false))
-}
-
-/// The states that the last rollback tried before what serves, each with the record of its failure.
-fn passed(session: &Session, facts: &Facts) -> Vec<(String, Seq)> {
-    let mut own = facts.own(&session.site).iter().rev().filter(|one| one.record.event.serves());
-    let Some(last) = own.next().filter(|last| last.record.outcome == Outcome::Succeeded) else {
-        return Vec::new();
-    };
-    let tried = own.take_while(|one| {
-        let record = &one.record;
-        record.outcome == Outcome::Failed && record.event == Event::Back
-    });
-    let mut passed = Vec::new();
-    for entry in tried {
-        let Some(commit) =
-            entry.record.subject.as_ref().filter(|c| last.record.to.as_ref() != Some(c))
-        else {
-            continue;
-        };
-        let judged = facts.history.verdict(commit).is_some();
-        let served = facts.names.served(&session.site.git, commit, None);
-        let name = served.ok().and_then(|served| quoted(&served.name)).filter(|_| !judged);
-        passed.extend(name.map(|name| (name, entry.record.seq)));
-    }
-    passed
 }
 
 /// An act that was given up and left what serves as it was, failing.

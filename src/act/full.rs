@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::caller::Notice;
 use super::carry_out::{ChangeOptions, carry_out};
 use super::failure::Failure;
+use super::newest_point::passed_over;
 use super::outcome::{ChangeOutcome, Status};
 use super::point::{self, failed};
 use super::session::Session;
@@ -17,8 +18,7 @@ use crate::engine;
 use crate::ledger::{self, Entry};
 use crate::model::{
     AcceptedLoss, BroughtBack, CopyOfNow, Event, FullLevel, FullPlan, Health, ItemBack,
-    ItemSection, ItemSource, Oid, PointId, PointItem, PointKind, PointManifest, PointUsed,
-    Recorded, Stays,
+    ItemSection, ItemSource, Oid, PointId, PointItem, PointManifest, PointUsed, Recorded, Stays,
 };
 use crate::plan::compose::Change;
 use crate::plan::facts::Facts;
@@ -296,32 +296,6 @@ fn chosen(
             })
         }
     }
-}
-
-/// Why `last-good` does not take a point.
-fn passed_over(
-    session: &Session,
-    facts: &Facts,
-    manifest: &PointManifest,
-    everything: bool,
-) -> Option<String> {
-    if manifest.writer != session.site.binding.writer {
-        return Some(format!("taken by {}", manifest.writer));
-    }
-    if !manifest.is_sound() {
-        return Some("evidence only: a copy in it failed its checks".to_owned());
-    }
-    if manifest.health != Health::Healthy {
-        return Some(format!("the app was {} then", manifest.health.as_str()));
-    }
-    if manifest.kind == PointKind::BeforeBack {
-        return Some("a rollback left it".to_owned());
-    }
-    if everything && manifest.commit == facts.serving.commit {
-        return Some("it has the code that serves".to_owned());
-    }
-    let judged = holds::against(&session.site, facts, &manifest.commit);
-    judged.ok().flatten().filter(|_| everything).map(|reason| reason.to_string())
 }
 
 /// Why a point cannot be restored here, whatever is wanted of it.

@@ -1,6 +1,6 @@
 //! Agreeing to what a plan loses: a person names what loses it, a script the number of rows.
 
-use super::failure::Failure;
+use super::failure::{Failure, SAME_COMMAND};
 use super::outcome::Status;
 use super::session::Session;
 use crate::model::{Plan, RowsLost};
@@ -34,7 +34,7 @@ pub(super) fn agree(session: &Session, plan: &Plan, accepted: AcceptedRows) -> R
     let loses = step.loses.in_words();
     let again = |rows: Option<u64>| {
         let rows = rows.map_or("any".to_owned(), |rows| rows.to_string());
-        format!("the same command with --accept-loss {rows}")
+        format!("{SAME_COMMAND} --accept-loss {rows}")
     };
     match (accepted, step.loses.rows) {
         (AcceptedRows::Most(most), Some(rows)) if rows <= most => Ok(()),
@@ -47,7 +47,7 @@ pub(super) fn agree(session: &Session, plan: &Plan, accepted: AcceptedRows) -> R
         (AcceptedRows::Most(_), None) => {
             Err(Failure::refused(format!("{loses}: no number of rows covers that"))
                 .nothing_changed()
-                .next("the same command with --accept-loss any", "accepts whatever is lost"))
+                .next(again(None), "accepts whatever is lost"))
         }
         (AcceptedRows::Ask, rows) => {
             let prompt = session.caller.prompt();

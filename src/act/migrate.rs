@@ -11,6 +11,7 @@ use super::caller::Caller;
 use super::carry_out::{ChangeOptions, carry_out};
 use super::failure::Failure;
 use super::loss::AcceptedRows;
+use super::newest_point;
 use super::outcome::ChangeOutcome;
 use super::session::Session;
 use super::statement::check_reason;
@@ -18,8 +19,8 @@ use super::target::{self, refusal};
 use crate::config::{DataSource, DownWay, Migrate, migration_number};
 use crate::data::{AppliedTable, DownScript, Host, migrate};
 use crate::model::{
-    ApprovalOptions, DataName, Down, DownMigration, Event, MigrateStep, Oid, Recorded, RowsLost,
-    Served,
+    ApprovalOptions, DataName, Down, DownMigration, Event, MigrateStep, Oid, PointId, Recorded,
+    RowsLost, Served,
 };
 use crate::plan::candidates;
 use crate::plan::compose::Change;
@@ -292,7 +293,8 @@ fn step(
         }
     }
     if !missing.is_empty() {
-        return Err(no_way_back(known.migrate, newest, &missing));
+        let point = newest_point::before_migrations(session, facts, &missing);
+        return Err(no_way_back(known.migrate, newest, &missing, point));
     }
     let mut step = MigrateStep {
         data: known.migrate.data.clone(),
@@ -316,13 +318,25 @@ fn step(
     Ok(Some(step))
 }
 
-fn no_way_back(migrate: &Migrate, commit: &Oid, missing: &[String]) -> Failure {
+fn no_way_back(
+    migrate: &Migrate,
+    commit: &Oid,
+    missing: &[String],
+    point: Option<PointId>,
+) -> Failure {
     let names = missing.join(", ");
     let what = match &migrate.down {
         None => format!("no way back is declared for {names}"),
         Some(_) => format!("{} has no script that reverts {names}", commit.short()),
     };
     let failure = Failure::refused(what).nothing_changed();
+    let failure = match point {
+        Some(point) => failure.next(
+            format!("gitroll back --level full --to {point}"),
+            format!("restores code and data from before {names}; says first what is lost"),
+        ),
+        None => failure,
+    };
     let failure = match &migrate.down {
         None => {
             failure.next("down in [migrate] of gitroll.toml", "says how migrations are reverted")

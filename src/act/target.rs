@@ -215,15 +215,20 @@ fn unknown_name(session: &Session, name: &str, words: &[&str], error: PlanError)
 
 /// Why there is no target, for a person who typed `gitroll COMMAND`.
 pub fn refusal(session: &Session, facts: &Facts, error: RequestError, command: &str) -> Failure {
-    let nothing = matches!(error, RequestError::Nothing { .. });
-    let failure = explained(error, command);
-    let failure = match last_rollback(session, facts).filter(|_| nothing && !facts.by_hand()) {
-        Some(entry) if entry.record.lifts.is_empty() => {
-            let what = format!("returns to what #{} left", entry.record.seq);
-            failure.next("gitroll back --undo", what)
+    let last = last_rollback(session, facts)
+        .filter(|entry| entry.record.lifts.is_empty() && !facts.by_hand());
+    let undo = last.filter(|last| match &error {
+        RequestError::Nothing { .. } => true,
+        RequestError::Refused { candidate, .. } => {
+            candidate.commit.is_some() && candidate.commit == last.record.from
         }
-        _ => failure,
-    };
+        RequestError::NoStable { .. } | RequestError::NoSuchRecord(_) => false,
+    });
+    let undo = undo.map(|last| {
+        let what = format!("if it was a false alarm: returns to what #{} left", last.record.seq);
+        ("gitroll back --undo".to_owned(), what)
+    });
+    let failure = explained(error, command).next_first(undo.into_iter().collect());
     lost_tags(session, facts).into_iter().fold(failure, Failure::detail)
 }
 

@@ -65,7 +65,7 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &DoctorArgs) -> Result<Exit, Failu
     };
     let found = doctor::examine(git, binding, user::actor());
     let exit = if found.ready() { Exit::Done } else { Exit::Unchanged };
-    let diagnosis = if found.ready() { None } else { diagnosed(globals, ui) };
+    let diagnosis = diagnosed(globals, ui);
     print(ui, &place, &found, diagnosis.as_ref());
     let (app, environment, writer) = match bound {
         Some((app, environment, writer)) => (Some(app), Some(environment), Some(writer)),
@@ -107,8 +107,14 @@ fn print(ui: &Ui, place: &str, found: &Examination, diagnosis: Option<&Diagnosis
     let problems = found.problems().count();
     if problems == 0 {
         let to = found.back_to.as_ref().map(|to| escape(&to.to_string())).unwrap_or_default();
-        ui.line(&format!("{} gitroll back would go to {to}", style.ok()));
-        return;
+        let Some(diagnosis) = diagnosis else {
+            ui.line(&format!("{} gitroll back would go to {to}", style.ok()));
+            return;
+        };
+        // `back` would work, and what serves is not as it should be.
+        let sign = style.yellow("!");
+        ui.line(&format!("{sign} gitroll back would go to {to}; what serves is not well"));
+        return super::diagnosis::tell(ui, diagnosis, clock::now());
     }
     // What does not serve well is what `back` is for: it does not make it fail.
     let ill = |finding: &&Finding| matches!(finding.subject, "services" | "checks");

@@ -210,7 +210,8 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
         healthy,
         missing,
     };
-    print(&session, &answer);
+    let strangers: Vec<u32> = observed.strangers.iter().filter_map(|one| one.pid).collect();
+    print(&session, &answer, &strangers);
     ui.document("init", 0, &answer);
     Ok(Exit::Done)
 }
@@ -316,7 +317,7 @@ fn tonight(session: &Session, facts: &Facts, healthy: bool) -> Result<Option<Ser
 }
 
 /// Says what was set up, and what is next.
-fn print(session: &Session, answer: &InitAnswer) {
+fn print(session: &Session, answer: &InitAnswer, strangers: &[u32]) {
     let ui = &session.ui;
     let field = |name: &str, text: &str| ui.line(&format!("  {name:<9} {}", escape(text)));
     ui.line(&format!("{} {}", ui.out.ok(), session.place()));
@@ -363,7 +364,12 @@ fn print(session: &Session, answer: &InitAnswer) {
         }
         None => field("tonight", "gitroll back has no target until a version is proven here"),
     }
-    if let (false, Some(back)) = (answer.adopted || answer.healthy, &answer.back_to) {
+    if !strangers.is_empty() {
+        let pids: Vec<String> = strangers.iter().map(u32::to_string).collect();
+        let what = "stops the process that listens in place of the app";
+        field("next", &format!("kill {}    {what}", pids.join(" ")));
+        field("", "gitroll init   after that");
+    } else if let (false, Some(back)) = (answer.adopted || answer.healthy, &answer.back_to) {
         field("next", &format!("gitroll back    what serves is not healthy: rolls back to {back}"));
         field("", "gitroll status  shows why");
     } else if answer.wrote_config {

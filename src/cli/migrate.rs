@@ -46,7 +46,7 @@ struct DownArgs {
     #[arg(long, short)]
     yes: bool,
     /// Accept the loss of up to this many rows, or `any`
-    #[arg(long, value_name = "ROWS", value_parser = rows)]
+    #[arg(long, value_name = "ROWS", value_parser = rows, overrides_with = "accept_loss")]
     accept_loss: Option<AcceptedRows>,
     #[command(flatten)]
     approvals: ApprovalArgs,

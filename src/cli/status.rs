@@ -165,6 +165,9 @@ pub struct HeldLine {
     /// When.
     #[schemars(with = "String")]
     pub at: jiff::Timestamp,
+    /// Why, in the words of the record or those that were added to it; absent where nobody said it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// The state of upstream.
@@ -269,6 +272,10 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
             seq: hold.seq,
             by: held_by(session, facts, hold),
             at: hold.at,
+            reason: hold.reason.clone().or_else(|| {
+                let added = facts.history.added_reasons(&hold.digest);
+                added.last().map(|added| added.text.clone())
+            }),
         });
     }
     Ok(StatusAnswer {
@@ -479,6 +486,9 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
         let component = held.component.as_ref().map(|id| format!("{id} of ")).unwrap_or_default();
         let commit = held.commit.short();
         field("held", &format!("{component}{commit} {name}  by {by}, {when} (#{})", held.seq));
+        if let Some(reason) = &held.reason {
+            field("", &format!("because: {}", escape(reason)));
+        }
     }
     if let Some(upstream) = &answer.upstream {
         let mut text = format!("{} +{}", upstream.name, upstream.ahead);

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::{Seq, Served};
+use crate::system::text::bytes as size;
 
 mod since;
 
@@ -43,8 +44,12 @@ pub struct Findings {
     pub unread: Vec<String>,
     /// If there is no room left: the place, and what is left in words.
     pub full: Vec<(String, String)>,
+    /// What gitroll itself keeps where there is no room: what it is, its bytes, and what to type about it.
+    pub own_use: Vec<(String, u64, String)>,
     /// Built directories of what serves that are gone, and whether a copy of each is kept.
     pub gone: Vec<(String, bool)>,
+    /// Those that are there and are not as they were built, and whether a copy of each is kept.
+    pub partial: Vec<(String, bool)>,
     /// Where `gitroll back` goes.
     pub back: Option<Way>,
     /// Migrations that going there crosses.
@@ -53,12 +58,12 @@ pub struct Findings {
     pub part: Option<Part>,
     /// The change of flags that was the last act here, where the app was well before it.
     pub switched: Option<Switched>,
+    /// The last change of flags, if it was tried without success since.
+    pub switched_in_vain: Option<Switched>,
     /// The rollback that was the last act here.
     pub rollback: Option<Rollback>,
     /// A given-up act that left what serves failing: the record, and what was wrong.
     pub failing_before: Option<(Seq, String)>,
-    /// States that the last rollback tried without success on its way, as they are typed, each with the record of it.
-    pub passed: Vec<(String, Seq)>,
     /// The ways on from an open run; empty if none is open.
     pub open_run: Vec<NextStep>,
     /// The newest version of the upstream branch is not what serves, and may be deployed.
@@ -110,6 +115,10 @@ pub struct Changed {
     pub at: Option<Timestamp>,
     /// Of a file of variables the names of those that changed.
     pub names: Vec<String>,
+    /// The settings that it belongs to, and the point that holds them as they were before it changed.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub kept: Option<(String, String)>,
 }
 
 /// Where one could go.
@@ -137,6 +146,8 @@ pub struct Migrations {
     pub old_code_ok: bool,
     /// Those that have no way back.
     pub stay: Vec<String>,
+    /// The newest good point of a version without those that have no way back.
+    pub point: Option<String>,
 }
 
 /// The part of the app that fails.
@@ -238,6 +249,12 @@ impl Findings {
         self.services.iter().filter(|service| !service.up)
     }
 
+    /// Built directories that are not as they were built, where what is said of the cause is that something is missing.
+    fn broken_builds(&self) -> impl Iterator<Item = &(String, bool)> {
+        let missing = self.causes().any(is_of_a_missing_module);
+        self.partial.iter().filter(move |_| missing)
+    }
+
     /// What was said of the cause, by answers and logs.
     fn causes(&self) -> impl Iterator<Item = &str> {
         let said = self.checks.iter().filter_map(|check| check.says.as_deref());
@@ -311,6 +328,9 @@ fn why(found: &Findings) -> Vec<String> {
     for (output, _) in &found.gone {
         why.push(format!("{output} is missing: it was built for this version"));
     }
+    for (output, _) in found.broken_builds() {
+        why.push(format!("{output} is not as it was built, and a module is missing"));
+    }
     for service in &found.services {
         let restarts = match service.restarts {
             0 => String::new(),
@@ -363,6 +383,15 @@ fn notes(found: &Findings) -> Vec<String> {
     if let Some(Switched { record, flags }) = &found.switched {
         let flags = flags.join(", ");
         notes.push(format!("{flags} was switched by #{record}, and the app was well before that"));
+    }
+    if let Some(Switched { record, flags }) = &found.switched_in_vain {
+        notes.push(format!("switching {} did not help, #{record}", flags.join(", ")));
+    }
+    if found.broken_builds().next().is_none() {
+        let names: Vec<&str> = found.partial.iter().map(|(name, _)| name.as_str()).collect();
+        if !names.is_empty() {
+            notes.push(format!("{} was changed since it was built", names.join(", ")));
+        }
     }
     if let Some(Way { name, failed: Some(seq), .. }) = &found.back {
         notes.push(format!("{name} was tried and failed, #{seq}"));
@@ -430,12 +459,15 @@ pub fn crossing(migrations: &Migrations, target: &str) -> String {
         (false, true) => format!("{target} works on this schema, as old_code_ok says"),
         (false, false) => format!("{target} never served on this schema"),
     };
-    match migrations.stay.is_empty() {
-        true => format!("{crossed}; {seen}"),
-        false => format!(
-            "{crossed}; {seen}; no way back for {}: gitroll point list shows the points",
-            shown(&migrations.stay)
+    let stay = shown(&migrations.stay);
+    match (migrations.stay.is_empty(), &migrations.point) {
+        (true, _) => format!("{crossed}; {seen}"),
+        (false, None) => format!(
+            "{crossed}; {seen}; no way back for {stay}: gitroll point list shows the points"
         ),
+        (false, Some(point)) => {
+            format!("{crossed}; {seen}; no way back for {stay}, and {point} is from before it")
+        }
     }
 }
 
@@ -463,7 +495,7 @@ fn shown(names: &[String]) -> String {
 
 /// How migrations are taken back together with the code: only the newer tree knows how.
 pub fn way_down(migrations: &Migrations) -> Option<NextStep> {
-    let Migrations { names, seen, old_code_ok, stay } = migrations;
+    let Migrations { names, seen, old_code_ok, stay, .. } = migrations;
     if names.is_empty() || *seen || *old_code_ok || !stay.is_empty() {
         return None;
     }
@@ -471,22 +503,78 @@ pub fn way_down(migrations: &Migrations) -> Option<NextStep> {
     Some(("gitroll back --migrate-down".to_owned(), what))
 }
 
+/// What was built and lacks something is built again, or restored from its copy.
+fn rebuilt(found: &Findings) -> Option<NextStep> {
+    let broken: Vec<&(String, bool)> = found.broken_builds().collect();
+    let names: Vec<&str> = broken.iter().map(|(name, _)| name.as_str()).collect();
+    let names = names.join(", ");
+    let what = match broken.as_slice() {
+        [] => return None,
+        all if all.iter().all(|(_, kept)| *kept) => {
+            format!("restores {names} from the kept copy: no build")
+        }
+        _ => format!("builds {names} again"),
+    };
+    Some((format!("gitroll deploy {}", found.serving.commit.short()), what))
+}
+
+/// What fills a disk, and what gitroll itself may free of it.
+fn room(found: &Findings) -> Vec<NextStep> {
+    let all = found.full.iter();
+    let mut steps: Vec<NextStep> = all
+        .map(|(place, left)| {
+            // What sorts it may find no room for much.
+            let command = format!("du -xah -t 1M {place} | sort -h | tail -n 20");
+            (command, format!("shows what fills the disk: {left} left"))
+        })
+        .collect();
+    let own = found.own_use.iter().filter(|_| !found.full.is_empty());
+    steps.extend(own.map(|(what, bytes, command)| {
+        (command.clone(), format!("{what} of gitroll take {}", size(*bytes)))
+    }));
+    steps
+}
+
+/// How files outside of git that changed are put right; each that can be from where it is kept.
+fn put_right(changed: &[Changed]) -> Vec<NextStep> {
+    let mut steps: Vec<NextStep> = Vec::new();
+    for changed in changed {
+        let names = changed.names.join(", ");
+        let keys = if names.is_empty() { String::new() } else { format!(" ({names})") };
+        if let Some((settings, point)) = &changed.kept {
+            let path = &changed.path;
+            let back = format!("gitroll settings back {settings} --to {point}");
+            steps.push((back, format!("restores {path}{keys} from before it changed")));
+            let diff = format!("gitroll settings diff {settings} --to {point}");
+            steps.push((diff, "shows the keys that differ".to_owned()));
+            continue;
+        }
+        let what = match names.as_str() {
+            "" => "fix it: it changed since the last proof".to_owned(),
+            names => format!("fix {names}: changed since the last proof"),
+        };
+        steps.push((format!("${{EDITOR:-vi}} {}", changed.path), what));
+    }
+    steps
+}
+
+/// The way back of code and data together, where migrations have no way back of their own.
+fn to_point(migrations: &Migrations) -> Option<NextStep> {
+    if migrations.seen || migrations.old_code_ok {
+        return None;
+    }
+    let point = migrations.point.as_ref()?;
+    let names = shown(&migrations.stay);
+    let what = format!("restores code and data from before {names}; says first what is lost");
+    Some((format!("gitroll back --level full --to {point}"), what))
+}
+
 fn next(found: &Findings, health: Health) -> Vec<NextStep> {
     let step = |command: String, what: String| (command, what);
     if !found.open_run.is_empty() {
         return found.open_run.clone();
     }
-    let room = found.full.iter();
-    let mut next: Vec<NextStep> = room
-        .map(|(place, left)| {
-            // All of a root file system would be counted for minutes.
-            let command = match place.as_str() {
-                "/" => "df -h /".to_owned(),
-                place => format!("du -xh -d 2 {place} | sort -h | tail"),
-            };
-            step(command, format!("free some space: {left} left"))
-        })
-        .collect();
+    let mut next = room(found);
     if found.maintenance.is_some() && found.down().next().is_some() {
         let what = "starts the services and ends the maintenance".to_owned();
         next.insert(0, step("gitroll service start".to_owned(), what));
@@ -494,11 +582,6 @@ fn next(found: &Findings, health: Health) -> Vec<NextStep> {
     match health {
         Health::Well => {
             next.extend(undo(found));
-            next.extend(found.passed.iter().map(|(name, seq)| {
-                let reason = format!("failed when it was tried, @{seq}");
-                let command = format!("gitroll mark bad {name} --reason '{reason}'");
-                step(command, "so that back skips it".to_owned())
-            }));
             // A return to what was seen failing is not the one thing to type.
             if found.rollback.as_ref().is_some_and(|one| !one.flags && !one.faults.is_empty()) {
                 let what = "shows what came with the version that was left, suspects first";
@@ -557,20 +640,17 @@ fn next(found: &Findings, health: Health) -> Vec<NextStep> {
         let what = format!("reads {}, which was written since", found.unread.join(", "));
         next.push(step(restart(), what));
     } else if found.reads_what_changed() && !found.by_hand && !only_flag {
-        for changed in &found.changed {
-            let what = match changed.names.as_slice() {
-                [] => "fix it: it changed since the last proof".to_owned(),
-                names => format!("fix {}: changed since the last proof", names.join(", ")),
-            };
-            next.push(step(format!("${{EDITOR:-vi}} {}", changed.path), what));
+        next.extend(put_right(&found.changed));
+        if found.changed.iter().any(|changed| changed.kept.is_none()) {
+            next.push(step(restart(), "restarts with the fixed file".to_owned()));
         }
-        next.push(step(restart(), "restarts with the fixed file".to_owned()));
     }
     if !found.gone.is_empty() && found.gone.iter().all(|(_, kept)| *kept) {
         let names: Vec<&str> = found.gone.iter().map(|(name, _)| name.as_str()).collect();
         let what = format!("restores {} from the kept copy: no build", names.join(", "));
         next.push(step(format!("gitroll deploy {}", found.serving.commit.short()), what));
     }
+    next.extend(rebuilt(found));
     if let (Some(_), Some(around)) = (found.as_before_the_rollback(), found.surroundings()) {
         next.push(step(
             "gitroll check".to_owned(),
@@ -608,6 +688,7 @@ fn next(found: &Findings, health: Health) -> Vec<NextStep> {
         // Two opinions on one page help nobody.
         (_, Some(_)) if doubted && !next.is_empty() => {}
         (_, Some(target)) if target.failed.is_some() => {
+            next.extend(to_point(&found.migrations));
             let newer = found.newer.as_ref();
             next.extend(newer.map(|name| {
                 step("gitroll deploy".to_owned(), format!("deploys the newest commit of {name}"))
@@ -616,7 +697,10 @@ fn next(found: &Findings, health: Health) -> Vec<NextStep> {
             next.push(step("gitroll check".to_owned(), again));
             next.push(back(target));
         }
-        (_, Some(target)) => next.push(back(target)),
+        (_, Some(target)) => {
+            next.push(back(target));
+            next.extend(to_point(&found.migrations));
+        }
         (_, None) => {}
     }
     if found.back.is_none() && next.is_empty() {
@@ -697,6 +781,22 @@ pub fn is_of_the_surroundings(cause: &str) -> bool {
         "timed out",
         "certificate",
         "password authentication failed",
+    ];
+    let cause = cause.to_lowercase();
+    WORDS.iter().any(|word| cause.contains(word))
+}
+
+/// Whether a cause says that a file of the app, or of what it uses, is not there.
+pub fn is_of_a_missing_module(cause: &str) -> bool {
+    const WORDS: [&str; 8] = [
+        "cannot find module",
+        "cannot find package",
+        "module_not_found",
+        "err_module_not_found",
+        "modulenotfounderror",
+        "no module named",
+        "cannot load such file",
+        "enoent",
     ];
     let cause = cause.to_lowercase();
     WORDS.iter().any(|word| cause.contains(word))

@@ -17,14 +17,16 @@ fn found() -> Findings {
         maintenance: None,
         unread: Vec::new(),
         full: Vec::new(),
+        own_use: Vec::new(),
         gone: Vec::new(),
+        partial: Vec::new(),
         back: Some(way("v1")),
         migrations: Migrations::default(),
         part: None,
         switched: None,
+        switched_in_vain: None,
         rollback: None,
         failing_before: None,
-        passed: Vec::new(),
         open_run: Vec::new(),
         newer: None,
     }
@@ -59,7 +61,7 @@ fn rollback(fault: &str) -> Option<Rollback> {
 
 fn edited(second: i64) -> Vec<Changed> {
     let at = Timestamp::from_second(second).ok();
-    vec![Changed { path: ".env".to_owned(), at, names: vec!["RELAY".to_owned()] }]
+    vec![Changed { path: ".env".to_owned(), at, names: vec!["RELAY".to_owned()], kept: None }]
 }
 
 #[test]
@@ -81,6 +83,7 @@ fn the_first_command_is_the_one_that_heals() {
         seen: false,
         old_code_ok: false,
         stay: Vec::new(),
+        point: None,
     };
     let unkept = vec![("node_modules".to_owned(), false)];
     let table: Vec<(&str, Findings, &str)> = vec![
@@ -129,7 +132,7 @@ fn the_first_command_is_the_one_that_heals() {
         (
             "full disk",
             Findings { full: vec![("/srv".to_owned(), "0 KiB".to_owned())], ..found() },
-            "du -xh -d 2 /srv | sort -h | tail",
+            "du -xah -t 1M /srv | sort -h | tail -n 20",
         ),
         (
             "unseen schema",

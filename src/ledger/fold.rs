@@ -98,8 +98,10 @@ struct OfCommit {
     proven: bool,
     /// The place of the last record that put it in place, or found it there.
     recorded: Option<usize>,
-    /// The place of the last record by whose word it serves, and of the next one about what serves.
+    /// The place of the last record by whose word it serves, and of the one that tells how it was when it was left.
     last: Option<(usize, Option<usize>)>,
+    /// The place of the last try to put it in place that failed, since it was last observed serving.
+    tried: Option<usize>,
 }
 
 /// How long a state served in all.
@@ -239,10 +241,16 @@ impl History {
         self.states.get(commit)?.recorded
     }
 
-    /// The place in the own chain of the record about what serves that came next after the last one by whose word
-    /// a commit serves.
+    /// The place in the own chain of the record that tells how a commit was when it was left: after the last one by
+    /// whose word it serves the last one that speaks of it, else the next one about what serves.
     pub fn left_by(&self, commit: &Oid) -> Option<usize> {
         self.states.get(commit)?.last?.1
+    }
+
+    /// The place in the own chain of the last try to put a commit in place that failed, where it was not observed
+    /// serving since.
+    pub fn tried_in_vain(&self, commit: &Oid) -> Option<usize> {
+        self.states.get(commit)?.tried
     }
 
     /// Whether a commit was observed serving here by a run.
@@ -348,13 +356,21 @@ impl History {
             if !record.event.serves() {
                 continue;
             }
-            if let Some(state) = last.take().and_then(|commit| self.states.get_mut(&commit))
-                && let Some((_, next @ None)) = &mut state.last
+            // Of an act with several candidates the last one is recorded first: that record is not about what was left.
+            if let Some(commit) = &last
+                && let Some(state) = self.states.get_mut(commit)
+                && let Some((_, leaving)) = &mut state.last
+                && (leaving.is_none() || speaks_of(entry, commit))
             {
-                *next = Some(at);
+                *leaving = Some(at);
+            }
+            if let Some(commit) = tried(entry) {
+                self.states.entry(commit.clone()).or_default().tried = Some(at);
             }
             if let Some(commit) = stated(entry) {
-                self.states.entry(commit.clone()).or_default().last = Some((at, None));
+                let state = self.states.entry(commit.clone()).or_default();
+                state.last = Some((at, None));
+                state.tried = None;
                 last = Some(commit.clone());
             }
             if let Some(commit) = found(entry) {
@@ -573,6 +589,21 @@ fn stated(entry: &Entry) -> Option<&Oid> {
     }
 }
 
+/// Whether a record about what serves tells how a commit was, as what was left or found.
+fn speaks_of(entry: &Entry, commit: &Oid) -> bool {
+    let record = &entry.record;
+    let found = record.event == Event::Predeploy && record.subject.as_ref() == Some(commit);
+    record.from.as_ref() == Some(commit) || found
+}
+
+/// The commit that a record says was put in place without success.
+fn tried(entry: &Entry) -> Option<&Oid> {
+    let record = &entry.record;
+    let placed = matches!(record.event, Event::Deploy | Event::Back | Event::Component);
+    let other = record.subject.as_ref().filter(|subject| record.from.as_ref() != Some(subject));
+    other.filter(|_| placed && record.outcome != Outcome::Succeeded)
+}
+
 /// The commit that a record about what serves put in place, or found there.
 fn found(entry: &Entry) -> Option<&Oid> {
     let record = &entry.record;
@@ -641,6 +672,7 @@ impl History {
                 into.number(at as u64);
                 into.optional(next, |into, next| into.number(next as u64));
             });
+            into.optional(state.tried, |into, at| into.number(at as u64));
             into.number(state.spans.len() as u64);
             state.spans.iter().for_each(|at| into.number(*at as u64));
         }
@@ -660,8 +692,9 @@ impl History {
             let recorded = from.optional(Packed::place)?;
             let last =
                 from.optional(|from| Some((from.place()?, from.optional(Packed::place)?)))?;
+            let tried = from.optional(Packed::place)?;
             let spans = (0..from.count()?).map(|_| from.place()).collect::<Option<_>>()?;
-            states.insert(commit, OfCommit { spans, proven, recorded, last });
+            states.insert(commit, OfCommit { spans, proven, recorded, last, tried });
         }
         let Rest { serving, moved_from, adopted, pinned, .. } = rest;
         let Rest { judged, held, promoted, promotions, reasons, .. } = rest;

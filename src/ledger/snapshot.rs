@@ -33,7 +33,7 @@ const AFTER: usize = 64;
 /// A larger first part is not one that was written here.
 const MOST_BYTES: u64 = 256 << 20;
 
-const HEAD: &[u8] = b"gitroll snapshot 1\n";
+const HEAD: &[u8] = b"gitroll snapshot 2\n";
 
 /// Records that are read when somebody asks for one.
 #[derive(Debug)]

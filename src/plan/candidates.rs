@@ -412,6 +412,7 @@ fn need(site: &Site, facts: &Facts, candidate: &mut Candidate) -> Result<(), Pla
                     | Reason::Ahead
                     | Reason::NotProven
                     | Reason::FailedWhenLeft { .. }
+                    | Reason::FailedWhenTried { .. }
                     | Reason::Reverted { .. }
                     | Reason::TooShort { .. }
                     | Reason::TimeUnknown { .. },

@@ -122,7 +122,7 @@ pub fn crossed<'p>(
             stay.push(name.clone());
         }
     }
-    Ok(Migrations { names, seen, old_code_ok: migrate.old_code_ok, stay })
+    Ok(Migrations { names, seen, old_code_ok: migrate.old_code_ok, stay, point: None })
 }
 
 /// The migrations that were taken back here since the last deploy. What a deploy brings is applied with it.

@@ -5,7 +5,8 @@ use super::deployed;
 use super::error::PlanError;
 use super::facts::Facts;
 use super::reverts::{Revert, stands};
-use crate::diagnosis::is_of_the_schema;
+use crate::diagnosis::{is_of_the_schema, is_of_the_surroundings};
+use crate::engine;
 use crate::ledger::{self, Entry};
 use crate::model::{Event, Judgement, Oid, Outcome};
 use crate::site::Site;
@@ -21,6 +22,9 @@ pub fn against(site: &Site, facts: &Facts, commit: &Oid) -> Result<Option<Reason
     let good = verdict.is_some_and(|v| v.judgement == Judgement::Good && !v.provisional);
     if let Some(entry) = failing_when_left(site, facts, commit)?.filter(|_| !good) {
         return Ok(Some(Reason::FailedWhenLeft { by: format!("#{}", entry.record.seq) }));
+    }
+    if let Some(entry) = tried_in_vain(site, facts, commit)?.filter(|_| !good) {
+        return Ok(Some(Reason::FailedWhenTried { by: format!("#{}", entry.record.seq) }));
     }
     let vouched_for = good || !facts.history.promoted(commit).is_empty();
     let by = reverted(site, facts, commit, vouched_for)?;
@@ -66,6 +70,52 @@ fn failing_when_left<'f>(
         return Ok(None);
     }
     Ok(Some(left))
+}
+
+/// The record of the last try to put a commit in place that failed for something of its own, where it was not observed
+/// serving since.
+///
+/// # Errors
+/// When the evidence of the record cannot be read.
+pub fn tried_in_vain<'f>(
+    site: &Site,
+    facts: &'f Facts,
+    commit: &Oid,
+) -> Result<Option<&'f Entry>, PlanError> {
+    let Some(place) = facts.history.tried_in_vain(commit) else { return Ok(None) };
+    let chain = facts.own(site);
+    let Some(entry) = chain.get(place) else { return Ok(None) };
+    let evidence = ledger::evidence(&site.git, entry)?;
+    let why = evidence.failure.as_deref().unwrap_or_default();
+    if engine::was_stopped(&evidence) || is_of_the_surroundings(why) {
+        return Ok(None);
+    }
+    // A migration, a hook or a file that could not be put in place says nothing of the version.
+    let failed = evidence.steps.iter().find(|step| step.result == "failed");
+    let own = failed.is_some_and(|step| step.step == "prove" || step.step.starts_with("reload "));
+    if !own {
+        return Ok(None);
+    }
+    let Some(from) = &entry.record.from else { return Ok(Some(entry)) };
+    // What failed before the try as well and serves since was failing for something around it, and so did the try.
+    let failed_before =
+        !evidence.faults_before.is_empty() || evidence.baseline.iter().any(|one| one.failed());
+    let serves_since = || {
+        let mut later = chain.iter().skip(place + 1).map(|entry| &entry.record);
+        later.any(|one| one.outcome == Outcome::Succeeded && one.to.as_ref() == Some(from))
+    };
+    if failed_before && serves_since() {
+        return Ok(None);
+    }
+    // A migration of the newer version had run by then.
+    if is_of_the_schema(why)
+        && site.git.has(from)
+        && site.git.has(commit)
+        && !deployed::migrations(site, facts, from, commit)?.names.is_empty()
+    {
+        return Ok(None);
+    }
+    Ok(Some(entry))
 }
 
 /// The commit of what serves that reverts one which `commit` brought. One that came before it, with an earlier

@@ -123,6 +123,11 @@ pub enum Reason {
         /// The record of the act that saw it, e.g. `#43`.
         by: String,
     },
+    /// The last try to put it in place failed, and it was not observed serving since.
+    FailedWhenTried {
+        /// The record of the try, e.g. `#43`.
+        by: String,
+    },
     /// What serves reverts a commit of it.
     Reverted {
         /// The commit that says so.
@@ -190,6 +195,7 @@ impl Reason {
                 | Reason::NotProven
                 | Reason::SameFiles
                 | Reason::FailedWhenLeft { .. }
+                | Reason::FailedWhenTried { .. }
                 | Reason::Reverted { .. }
                 | Reason::TooShort { .. }
                 | Reason::TimeUnknown { .. }
@@ -219,6 +225,7 @@ impl fmt::Display for Reason {
             Reason::Ahead => f.write_str("newer than what serves, and not deployed here since"),
             Reason::Demoted { by } => write!(f, "its promotion was withdrawn ({by})"),
             Reason::FailedWhenLeft { by } => write!(f, "was failing when it was left ({by})"),
+            Reason::FailedWhenTried { by } => write!(f, "failed when it was tried ({by})"),
             Reason::Reverted { by } => write!(f, "reverted by {}", by.short()),
             Reason::Bad { by } => write!(f, "bad ({by})"),
             Reason::Held { commit, by } => {
