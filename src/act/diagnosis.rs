@@ -31,7 +31,7 @@ use crate::site::{
 use crate::system::files;
 use crate::system::process::is_error;
 use crate::system::procs;
-use crate::system::text::{clock_word, escape, quoted};
+use crate::system::text::{bytes, clock_word, escape, quoted};
 use crate::target::{Candidate, Needed, Request, Resolution};
 
 /// Less than this is no room: 1 MiB, and some files.
@@ -434,7 +434,7 @@ fn partial(
 }
 
 /// What gitroll keeps on this host and can be made less.
-fn own_use(session: &Session) -> Vec<(String, u64, String)> {
+fn own_use(session: &Session) -> Vec<(String, String, String)> {
     const WORTH_IT: u64 = 1024 * 1024;
     let site = &session.site;
     let all = [
@@ -444,7 +444,8 @@ fn own_use(session: &Session) -> Vec<(String, u64, String)> {
     let sizes = all.into_iter().map(|(what, place, command)| {
         (what.to_owned(), files::size_of_tree(&place).0, command.to_owned())
     });
-    sizes.filter(|(_, bytes, _)| *bytes >= WORTH_IT).collect()
+    let worth_it = sizes.filter(|(_, size, _)| *size >= WORTH_IT);
+    worth_it.map(|(what, size, command)| (what, bytes(size), command)).collect()
 }
 
 /// What is wrong with what was observed, as [`Observed::faults`], of a service that is down with its log's last error: in

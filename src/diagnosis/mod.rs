@@ -8,7 +8,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::{Seq, Served};
-use crate::system::text::bytes as size;
 
 mod since;
 
@@ -44,8 +43,8 @@ pub struct Findings {
     pub unread: Vec<String>,
     /// If there is no room left: the place, and what is left in words.
     pub full: Vec<(String, String)>,
-    /// What gitroll itself keeps where there is no room: what it is, its bytes, and what to type about it.
-    pub own_use: Vec<(String, u64, String)>,
+    /// What gitroll itself keeps where there is no room: what it is, its size in words, and what to type about it.
+    pub own_use: Vec<(String, String, String)>,
     /// Built directories of what serves that are gone, and whether a copy of each is kept.
     pub gone: Vec<(String, bool)>,
     /// Those that are there and are not as they were built, and whether a copy of each is kept.
@@ -530,7 +529,7 @@ fn room(found: &Findings) -> Vec<NextStep> {
         .collect();
     let own = found.own_use.iter().filter(|_| !found.full.is_empty());
     steps.extend(own.map(|(what, bytes, command)| {
-        (command.clone(), format!("{what} of gitroll take {}", size(*bytes)))
+        (command.clone(), format!("{what} of gitroll take {}", bytes))
     }));
     steps
 }

@@ -84,7 +84,7 @@ impl Intent {
             let from = match &item.from {
                 ItemSource::Point(place) => place.clone(),
                 ItemSource::Defaults(dir) => format!("defaults in {dir}"),
-                ItemSource::Kept(run) => format!("what {run} put aside"),
+                ItemSource::Kept(run) => format!("what {run} saved"),
             };
             (item.name.clone(), from)
         });

@@ -6,9 +6,8 @@ use super::error::PlanError;
 use super::facts::Facts;
 use super::reverts::{Revert, stands};
 use crate::diagnosis::{is_of_the_schema, is_of_the_surroundings};
-use crate::engine;
 use crate::ledger::{self, Entry};
-use crate::model::{Event, Judgement, Oid, Outcome};
+use crate::model::{Cause, Event, Judgement, Oid, Outcome};
 use crate::site::Site;
 use crate::system::git::{Ancestry, GitError};
 use crate::target::Reason;
@@ -87,7 +86,8 @@ pub fn tried_in_vain<'f>(
     let Some(entry) = chain.get(place) else { return Ok(None) };
     let evidence = ledger::evidence(&site.git, entry)?;
     let why = evidence.failure.as_deref().unwrap_or_default();
-    if engine::was_stopped(&evidence) || is_of_the_surroundings(why) {
+    // A record from before causes were written does not say who ended it.
+    if evidence.cause != Some(Cause::Failed) || is_of_the_surroundings(why) {
         return Ok(None);
     }
     // A migration, a hook or a file that could not be put in place says nothing of the version.
