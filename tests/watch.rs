@@ -262,3 +262,41 @@ fn what_fails_while_it_is_watched_after_a_rollback_is_told_and_nothing_is_done()
     going.ends(0);
     assert_eq!(backs(&host), 1);
 }
+
+/// A number of the page by the name of its series.
+fn metric(page: &str, name: &str) -> f64 {
+    let line = page.lines().find(|line| line.starts_with(&format!("gitroll_{name}{{")));
+    let line = line.unwrap_or_else(|| panic!("no {name} in {page}"));
+    let value = line.rsplit_once(' ').expect("a value follows").1;
+    value.parse().expect("it is a number")
+}
+
+#[test]
+fn what_serves_and_what_is_wrong_are_metrics() {
+    let host = TestEnvironment::new();
+    let s = watched(&host, "1s", FAILS);
+    let page = || host.gitroll(&["status", "--prometheus"]).exit(0).stdout.clone();
+    let well = page();
+    assert!(well.contains("version=\"v1.1.0"), "{well}");
+    for (name, value) in [("serving_info", 1.0), ("healthy", 1.0), ("proven", 1.0)] {
+        assert!((metric(&well, name) - value).abs() < 0.1, "{name} in {well}");
+    }
+    for name in ["checks_failing", "services_down", "open_runs", "silent", "incidents_open"] {
+        assert!(metric(&well, name).abs() < 0.1, "{name} in {well}");
+    }
+    let now = metric(&well, "status_seconds");
+    for name in ["serving_since_seconds", "last_stable_seconds"] {
+        let age = now - metric(&well, name);
+        assert!((0.0..600.0).contains(&age), "{name} is {age} s ago: {well}");
+    }
+    s.app.sour("1.1.0");
+    host.gitroll(&["silence", "1h"]).exit(0);
+    host.gitroll(&["incident", "open", "checkout slow"]).exit(0);
+    let ill = page();
+    for (name, value) in
+        [("healthy", 0.0), ("checks_failing", 1.0), ("silent", 1.0), ("incidents_open", 1.0)]
+    {
+        assert!((metric(&ill, name) - value).abs() < 0.1, "{name} in {ill}");
+    }
+    host.gitroll(&["status", "--prometheus", "--json"]).exit(2);
+}

@@ -58,7 +58,7 @@ pub struct AppLine {
 pub(super) fn run(globals: &Globals, ui: &Ui) -> Result<Exit, Failure> {
     let here = session::open(globals, ui).is_ok_and(|(_, binding)| binding.is_ok());
     if here || globals.dir.is_some() {
-        return status::run(globals, ui, &status::StatusArgs {});
+        return status::run(globals, ui, &status::StatusArgs::default());
     }
     let all = bound();
     if all.is_empty() {

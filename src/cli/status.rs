@@ -7,11 +7,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 mod open;
+mod prometheus;
 
 use open::OpenRun;
 
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, Status};
 use super::globals::Globals;
 use super::service::maintenance_words;
 use super::session::Session;
@@ -25,7 +26,9 @@ use crate::config::{self, CheckKind, Config, Prove};
 use crate::diagnosis::{Diagnosis, Health};
 use crate::engine::{self, Course, Lying, Run};
 use crate::ledger::{self, Held};
-use crate::model::{CheckEvidence, CheckName, ComponentId, Hold, Oid, RepoPath, Seq, Served};
+use crate::model::{
+    CheckEvidence, CheckName, ComponentId, Event, Hold, Oid, Outcome, RepoPath, Seq, Served,
+};
 use crate::plan::candidates;
 use crate::plan::facts::{Facts, HandMade};
 use crate::plan::{estimate, holds};
@@ -37,13 +40,18 @@ use crate::ui::{Ui, ago, clock_word, escape, plural, span};
 const SKIPPED_SHOWN: usize = 3;
 
 /// Show what serves, whether it is healthy, and where `back` would go
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = "Examples:
   gitroll status
   gitroll status --json | jq -e .result.healthy
+  gitroll status --prometheus > gitroll.prom    for node_exporter
 
 status changes nothing. It exits 0 even if what serves is not healthy; use `gitroll check` for an exit code.")]
-pub struct StatusArgs {}
+pub struct StatusArgs {
+    /// Print metrics for node_exporter's textfile collector
+    #[arg(long)]
+    prometheus: bool,
+}
 
 /// The answer of `status`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -201,7 +209,10 @@ pub struct KilledCommand {
 ///
 /// # Errors
 /// When the repository or the own chain cannot be read.
-pub fn run(globals: &Globals, ui: &Ui, _args: &StatusArgs) -> Result<Exit, Failure> {
+pub fn run(globals: &Globals, ui: &Ui, args: &StatusArgs) -> Result<Exit, Failure> {
+    if args.prometheus && ui.json {
+        return Err(Failure::new(Status::Usage, "--prometheus prints metrics, not JSON"));
+    }
     let session = Session::glance(globals, ui)?;
     let facts = session.facts()?;
     let (open, damaged) = match engine::open_runs(&session.site) {
@@ -211,7 +222,10 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &StatusArgs) -> Result<Exit, Failu
     };
     let mut answer = look(&session, &facts, &open)?;
     answer.damaged_run = damaged.as_ref().map(ToString::to_string);
-    print(&session, &facts, &answer);
+    match args.prometheus {
+        true => ui.raw(prometheus::page(&answer, promoted(&session, &facts), facts.now).as_bytes()),
+        false => print(&session, &facts, &answer),
+    }
     let exit = match damaged {
         None => Exit::Done,
         Some(error) => {
@@ -222,6 +236,14 @@ pub fn run(globals: &Globals, ui: &Ui, _args: &StatusArgs) -> Result<Exit, Failu
     };
     ui.document("status", exit.code(), &answer);
     Ok(exit)
+}
+
+/// When a version was promoted to stable last on this host.
+fn promoted(session: &Session, facts: &Facts) -> Option<jiff::Timestamp> {
+    let promotes = |entry: &&ledger::Entry| {
+        entry.record.event == Event::Promote && entry.record.outcome == Outcome::Succeeded
+    };
+    facts.own(&session.site).iter().rev().find(promotes).map(|entry| entry.tagger.time)
 }
 
 fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<StatusAnswer, Failure> {
