@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 
 use jiff::Timestamp;
 
-use super::StatusAnswer;
+use super::answer::StatusAnswer;
 
 /// One page: every series names the app and the environment.
 struct Page {
