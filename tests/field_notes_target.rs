@@ -177,7 +177,7 @@ fn a_branch_with_the_tags_name_is_never_deployed_instead() {
     if answer.code == Some(0) {
         assert_eq!(answer.json()["result"]["to"]["commit"], good.as_str());
     } else {
-        answer.exit(1);
+        answer.exit(10);
     }
 }
 

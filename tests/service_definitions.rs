@@ -128,7 +128,7 @@ fn another_app_in_cluster_mode_that_gets_some_of_the_requests_is_named() {
     let start = |dir: &Path, name: &str| {
         let mut command = host.command("pm2");
         command.args(["start", "server.js", "-i", "2", "--name", name]).current_dir(dir);
-        command.env("PORT", &port);
+        command.env("PORT", &port).env("MODE", name);
         Answer::of(command, Duration::from_secs(60)).exit(0);
     };
     start(&s.app.dir, "web");
@@ -148,6 +148,7 @@ fn another_app_in_cluster_mode_that_gets_some_of_the_requests_is_named() {
     host.gitroll(&["check"]).exit(0);
 
     start(&other, "admin");
+    wait_until("it gets some of the requests", || said(&s)["mode"] == "admin");
     let taken = format!("listens on 127.0.0.1:{port} but does not belong to a service");
     host.gitroll(&["check"]).exit(1).stderr_has(&taken);
     s.release_kept("1.1.0").exit(1).stderr_has(&taken).stderr_has("/other/server.js");
@@ -233,7 +234,8 @@ fn workers_that_fail_one_after_the_other_do_not_serve() {
     // A shell forks itself all the time.
     let loops = "\n[service.loop]\nmanager = \"process\"\n\
                  command = [\"sh\", \"-c\", \"while :; do (sleep 0.1; :); done\"]\n";
-    let s = Scenario::serving(&host, Fixture::Plain, &quick().and(loops));
+    let config = quick().settle(2, "2s").timeout("10s").and(loops);
+    let s = Scenario::serving(&host, Fixture::Plain, &config);
     s.app.write("web.js", SERVER);
     s.app.write("server.js", FAILING_WORKER);
     s.release_kept("1.1.0").exit(20).stderr_has("a process that it starts itself ended");

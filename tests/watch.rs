@@ -231,6 +231,7 @@ fn where_no_answer_tells_whether_it_helped_the_verdict_stays_and_a_person_is_tol
     going.tells("the symptom must be gone within 4 s");
     fs::remove_file(host.path("app.log")).expect("it is there");
     going.tells("nobody knows whether the rollback to v1.0.0-stable helped");
+    wait_until("a person is told", || events(&host).len() == 3);
     going.interrupt();
     going.ends(0);
     let answer = host.gitroll(&["watch", "status", "--json"]).exit(0).json()["result"].clone();

@@ -146,7 +146,8 @@ fn revision(
     }
 }
 
-/// That someone moved HEAD, where it is deployed because nobody named a revision.
+/// That someone moved HEAD back or aside, where it is deployed because nobody named a revision. What a pull brought is
+/// what a deploy is for.
 fn moved_by_hand(
     session: &Session,
     facts: &Facts,
@@ -155,10 +156,11 @@ fn moved_by_hand(
     let Some(standing) = facts.standing.as_ref().filter(|_| request.rev.is_none()) else {
         return Ok(None);
     };
-    if !facts.by_hand() {
+    let git = &session.site.git;
+    if !facts.by_hand() || git.contains(&facts.head.commit, &standing.commit)? {
         return Ok(None);
     }
-    let named = |commit: &Oid| facts.names.served(&session.site.git, commit, None);
+    let named = |commit: &Oid| facts.names.served(git, commit, None);
     let (before, now) = (named(&standing.commit)?, named(&facts.head.commit)?);
     let upstream = facts.accepted.config.deploy.upstream.as_ref();
     let instead = upstream.and_then(|one| quoted(&format!("{}/{}", one.remote, one.branch)));

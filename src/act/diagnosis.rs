@@ -32,7 +32,7 @@ use crate::system::files;
 use crate::system::process::is_error;
 use crate::system::procs;
 use crate::system::text::{bytes, clock_word, escape, quoted};
-use crate::target::{Candidate, Needed, Request, Resolution};
+use crate::target::{Candidate, Needed, Reach, Request, Resolution};
 
 /// Less than this is no room: 1 MiB, and some files.
 const NO_ROOM: (u64, u64) = (1024 * 1024, 8);
@@ -140,14 +140,19 @@ pub fn of(
         None => (None, None),
     };
     let all = candidates::gather(site, facts);
-    let good = last_good(&all, true)?.map(|good| not_tried(session, facts, good));
+    let usual = last_good(&all, true)?;
+    let good = match usual.clone() {
+        Some(good) => Some(not_tried(session, facts, good)),
+        // Named, `back` goes there.
+        None => all.even_tried(Reach::default())?,
+    };
     if let Some(Candidate { commit: Some(commit), .. }) = good.as_ref().map(|good| &good.chosen) {
         found.migrations = deployed::migrations(site, facts, &facts.serving.commit, commit)?;
         let point = newest_point::before_migrations(session, facts, &found.migrations.stay);
         found.migrations.point = point.map(|point| point.to_string());
     }
     found.part = part(session, facts, observed, good.as_ref(), &found.services)?;
-    let usual = last_good(&all, true)?.and_then(|usual| usual.chosen.commit);
+    let usual = usual.and_then(|usual| usual.chosen.commit);
     found.back = good.map(|good| {
         let named = usual != good.chosen.commit;
         Way { named, ..way(session, facts, &good.chosen) }

@@ -56,7 +56,7 @@ pub fn find(
     };
     let found = all.resolve_named(request, named, reach)?;
     if let (Request::LastGood, Err(RequestError::Nothing { .. })) = (request, &found)
-        && let Some(short) = all.however_short()?
+        && let Some(doubtful) = doubtful(&all, reach)?
         && !Observed::now(
             &session.site,
             &facts.accepted.config,
@@ -65,9 +65,17 @@ pub fn find(
         )
         .healthy()
     {
-        return Ok(Ok(short));
+        return Ok(Ok(doubtful));
     }
     Ok(found)
+}
+
+/// What is better than what fails, where nothing else is left: what served too short, else what failed when it was tried.
+fn doubtful(all: &Candidates<'_>, reach: Reach) -> Result<Option<Resolution>, Failure> {
+    Ok(match all.however_short()? {
+        None => all.even_tried(reach)?,
+        short => short,
+    })
 }
 
 /// What a bare number means.

@@ -138,11 +138,13 @@ impl Exchange<'_> {
         }
     }
 
-    /// How many sessions there were.
+    /// How many sessions there were. Workers of the server itself leave when it asks them to, and no role but a superuser
+    /// may end them.
     fn end_sessions(&self, names: &[&str]) -> Result<usize, String> {
         let names: Vec<String> = names.iter().map(|name| literal(name)).collect();
         let answer = self.ask(&format!(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname IN ({})",
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname IN ({}) \
+             AND usesysid IS NOT NULL",
             names.join(", ")
         ))?;
         answer.parse().map_err(|_| "psql answered oddly: no number of sessions".to_owned())

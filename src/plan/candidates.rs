@@ -110,6 +110,16 @@ impl Candidates<'_> {
         failed.map(|()| found)
     }
 
+    /// The last good state of those that failed when they were tried.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub fn even_tried(&self, reach: Reach) -> Result<Option<Resolution>, PlanError> {
+        let mut failed = Ok(());
+        let found = target::even_tried(until_failed(self.deployments(), &mut failed), reach);
+        failed.map(|()| found)
+    }
+
     fn deployment(&self, at: usize) -> Result<Option<Candidate>, PlanError> {
         if let Some(known) = self.deployments.borrow().get(at) {
             return Ok(Some(known.clone()));

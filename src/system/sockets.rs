@@ -163,7 +163,7 @@ pub fn listeners(port: u16) -> Vec<u32> {
 /// those that accept and only pass them on. Nothing is sent.
 pub fn takers(at: SocketAddr, count: usize, passing: &BTreeSet<u32>) -> BTreeSet<u32> {
     const CONNECTING: Duration = Duration::from_millis(200);
-    const PATIENCE: Duration = Duration::from_millis(300);
+    const PATIENCE: Duration = Duration::from_secs(1);
     let connect = |_| TcpStream::connect_timeout(&at, CONNECTING).ok();
     let made: Vec<TcpStream> = (0..count).filter_map(connect).collect();
     let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());

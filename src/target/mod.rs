@@ -6,4 +6,4 @@ mod pick;
 
 pub use candidate::{Candidate, Needed, Reason, ServedHere, Standing, safe_name};
 pub use order::{Rank, by_rank, version_of};
-pub use pick::{Reach, Request, RequestError, Resolution, however_short, resolve};
+pub use pick::{Reach, Request, RequestError, Resolution, even_tried, however_short, resolve};

@@ -127,6 +127,19 @@ pub fn however_short(deployments: impl Iterator<Item = Candidate>) -> Option<Res
     first(deployments, |c| usable(c, true) && proven(c), Reach::default()).ok()
 }
 
+/// The last good state of those that failed when they were tried, for when nothing else is left: what was around it may
+/// be mended by now.
+pub fn even_tried(
+    deployments: impl Iterator<Item = Candidate>,
+    reach: Reach,
+) -> Option<Resolution> {
+    let proven = |c: &Candidate| c.served.is_some_and(|served| served.proven);
+    let tried = |c: &Candidate| {
+        matches!(c.standing, Standing::Skipped(Reason::FailedWhenTried { .. })) || usable(c, true)
+    };
+    first(deployments, |c| tried(c) && proven(c), reach).ok()
+}
+
 /// A person who names a target overrides what would only have made us doubt: that it never served here,
 /// was put there by hand, or served too short.
 fn by_name(candidate: Candidate) -> Result<Resolution, RequestError> {

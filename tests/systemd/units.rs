@@ -271,7 +271,7 @@ fn a_unit_that_is_over_and_left_its_server_behind_is_judged_by_the_server() {
         let more = "Type=oneshot\nRemainAfterExit=yes";
         let unit = unit_of(host, &start, more);
         let config = AppConfig::default().without_builds().settle(2, "300ms");
-        let config = config.served_by(ServedBy::Unit("web".to_owned())).timeout("4s");
+        let config = config.served_by(ServedBy::Unit("web".to_owned()));
         let served = Served::configured(
             host,
             inside,

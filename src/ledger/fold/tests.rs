@@ -119,17 +119,28 @@ impl Acts {
         }
         assert_eq!(history.served_commits().collect::<Vec<_>>(), newest_first);
         for commit in ('0'..='9').chain('a'..='f').map(commit) {
-            let here = serving.iter().rposition(|at| {
+            let stated = |at: &usize| {
                 let record = &own[*at].record;
                 match record.outcome {
-                    Outcome::Succeeded => record.to.as_ref() == Some(&commit),
-                    Outcome::Restored => {
-                        record.to.as_ref().or(record.from.as_ref()) == Some(&commit)
-                    }
-                    Outcome::Failed => false,
+                    Outcome::Succeeded => record.to.as_ref(),
+                    Outcome::Restored => record.to.as_ref().or(record.from.as_ref()),
+                    Outcome::Failed => None,
                 }
+            };
+            let here = serving.iter().rposition(|at| stated(at) == Some(&commit));
+            // Up to the next that something else serves by: the last that speaks of it, else the first.
+            let left_by = here.and_then(|place| {
+                let later = &serving[place + 1..];
+                let next = later.iter().position(|at| stated(at).is_some());
+                let until = &later[..next.map_or(later.len(), |next| next + 1)];
+                let speaks = |at: &&usize| {
+                    let record = &own[**at].record;
+                    let found = record.event == Event::Predeploy;
+                    record.from.as_ref() == Some(&commit)
+                        || (found && record.subject.as_ref() == Some(&commit))
+                };
+                until.iter().rev().find(speaks).or(until.first()).copied()
             });
-            let left_by = here.and_then(|place| serving.get(place + 1).copied());
             assert_eq!(history.left_by(&commit), left_by, "{commit}");
             let recorded = serving.iter().rev().copied().find(|at| {
                 let record = &own[*at].record;

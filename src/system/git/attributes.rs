@@ -10,7 +10,7 @@ use gix::bstr::{BStr, ByteSlice};
 use crate::model::{Oid, RepoPath, TreeEntry, TreeMode};
 use crate::system::files;
 
-use super::object::{ObjectKind, gix_id, object_error};
+use super::object::{ObjectKind, gix_id, object_error, told};
 use super::repository::{Git, GitError};
 
 /// An attributes file beyond this size is not one.
@@ -85,10 +85,9 @@ impl Git {
         let failed = |error: &dyn fmt::Display| object_error(commit, &error.to_string());
         let tree = gix_id(&self.tree_of(commit)?)
             .ok_or_else(|| object_error(commit, "it has no tree in this repository"))?;
-        let index = self.repo.index_from_tree(&tree).map_err(|e| failed(&format!("{e:#}")))?;
+        let index = self.repo.index_from_tree(&tree).map_err(|e| failed(&told(&e)))?;
         let source = gix::worktree::stack::state::attributes::Source::IdMapping;
-        let mut stack =
-            self.repo.attributes_only(&index, source).map_err(|e| failed(&format!("{e:#}")))?;
+        let mut stack = self.repo.attributes_only(&index, source).map_err(|e| failed(&told(&e)))?;
         let mut matched = stack.selected_attribute_matches(ASKED);
         let mut converted = Vec::new();
         for (path, entry) in entries {
@@ -96,7 +95,7 @@ impl Git {
                 continue;
             }
             let name: &BStr = path.as_bytes().as_bstr();
-            let place = stack.at_entry(name, None).map_err(|e| failed(&format!("{e:#}")))?;
+            let place = stack.at_entry(name, None).map_err(|e| failed(&told(&e)))?;
             matched.reset();
             if !place.matching_attributes(&mut matched) {
                 continue;

@@ -13,7 +13,7 @@ use gix::bstr::ByteSlice;
 
 use crate::model::Oid;
 
-use super::object::{gix_id, object_error, oid};
+use super::object::{gix_id, object_error, oid, told};
 use super::repository::{Git, GitError};
 use super::shallow::Ancestry;
 
@@ -141,8 +141,9 @@ impl Git {
     fn step(&self, id: &ObjectId) -> Result<Option<Step>, GitError> {
         use gix::objs::Find;
         let mut buffer = Vec::new();
-        let failed = |e: &dyn std::fmt::Display| object_error(&oid(*id), &format!("{e:#}"));
-        let Some(found) = self.repo.objects.try_find(id, &mut buffer).map_err(|e| failed(&e))?
+        let failed = |e: &dyn std::fmt::Display| object_error(&oid(*id), e);
+        let Some(found) =
+            self.repo.objects.try_find(id, &mut buffer).map_err(|e| failed(&told(&e)))?
         else {
             return Ok(None);
         };

@@ -11,7 +11,7 @@ use gix::objs::{Data, Find, Kind, Write};
 
 use crate::model::{Oid, Person, TreeMode};
 
-use super::object::{ObjectKind, gix_id, object_error, oid};
+use super::object::{ObjectKind, gix_id, object_error, oid, told};
 use super::refs::RefEdit;
 use super::repository::{Git, GitError};
 
@@ -104,12 +104,12 @@ impl Git {
             if self.note_blob(&mut state, object, &objects)? == Some(blob) {
                 continue;
             }
-            let failed = |e: gix::Error| object_error(object, &format!("its note: {e:#}"));
+            let failed = |e: gix::Error| object_error(object, &format!("its note: {}", told(&e)));
             state.edit(about, Some(blob), &objects).map_err(failed)?;
             last = Some(*object);
         }
         let Some(last) = last else { return Ok(None) };
-        let failed = |e: gix::Error| object_error(last, &format!("its note: {e:#}"));
+        let failed = |e: gix::Error| object_error(last, &format!("its note: {}", told(&e)));
         let tree = state.write(&objects).map(oid).map_err(failed)?;
         let parents: Vec<Oid> = old.cloned().into_iter().collect();
         self.write_commit(&tree, &parents, person, "Notes added by gitroll\n").map(Some)
@@ -122,7 +122,7 @@ impl Git {
         };
         let key =
             gix_id(&tree).ok_or_else(|| object_error(&tree, "it is not an object id here"))?;
-        State::new(key, objects).map_err(|e| object_error(&tree, &format!("{e:#}")))
+        State::new(key, objects).map_err(|e| object_error(&tree, &told(&e)))
     }
 
     fn note_blob(
@@ -133,7 +133,9 @@ impl Git {
     ) -> Result<Option<gix::ObjectId>, GitError> {
         let key =
             gix_id(object).ok_or_else(|| object_error(object, "it is not an object id here"))?;
-        state.get(&key, objects).map_err(|e| object_error(object, &format!("its note: {e:#}")))
+        state
+            .get(&key, objects)
+            .map_err(|e| object_error(object, &format!("its note: {}", told(&e))))
     }
 }
 

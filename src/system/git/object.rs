@@ -63,8 +63,8 @@ impl Git {
     pub fn commit(&self, id: &Oid) -> Result<Commit, GitError> {
         let data = self.bytes(id, gix::objs::Kind::Commit, MOST_HEADERS)?;
         let commit = gix::objs::CommitRef::from_bytes(&data, self.repo.object_hash())
-            .map_err(|e| object_error(id, &format!("{e:#}")))?;
-        let author = commit.author().map_err(|e| object_error(id, &format!("{e:#}")))?;
+            .map_err(|e| object_error(id, &told(&e)))?;
+        let author = commit.author().map_err(|e| object_error(id, &told(&e)))?;
         Ok(Commit {
             id: id.clone(),
             tree: oid(commit.tree()),
@@ -149,7 +149,7 @@ impl Git {
     pub fn id_of(&self, kind: ObjectKind, bytes: &[u8]) -> Result<Oid, GitError> {
         gix::objs::compute_hash(self.repo.object_hash(), kind.into(), bytes)
             .map(oid)
-            .map_err(|e| not_written(&format!("{e:#}")))
+            .map_err(|e| not_written(&told(&e)))
     }
 
     /// Writes a commit; author and committer are `person`.
@@ -194,7 +194,7 @@ impl Git {
         gix::objs::CommitRefIter::from_bytes(&data, self.repo.object_hash())
             .tree_id()
             .map(oid)
-            .map_err(|e| object_error(commit, &format!("{e:#}")))
+            .map_err(|e| object_error(commit, &told(&e)))
     }
 
     /// An object's bytes, after its kind and size were looked at.
@@ -209,7 +209,7 @@ impl Git {
         let header = self
             .repo
             .try_find_header(key)
-            .map_err(|e| object_error(id, &format!("{e:#}")))?
+            .map_err(|e| object_error(id, &told(&e)))?
             .ok_or_else(missing)?;
         if header.kind() != kind {
             return Err(object_error(id, &format!("it is a {}, not a {kind}", header.kind())));
@@ -221,7 +221,7 @@ impl Git {
         let mut object = self
             .repo
             .try_find_object(key)
-            .map_err(|e| object_error(id, &format!("{e:#}")))?
+            .map_err(|e| object_error(id, &told(&e)))?
             .ok_or_else(missing)?;
         Ok(std::mem::take(&mut object.data))
     }
@@ -241,7 +241,7 @@ impl Git {
         bytes: &[u8],
     ) -> Result<Oid, GitError> {
         let id = gix::objs::compute_hash(self.repo.object_hash(), kind, bytes)
-            .map_err(|e| not_written(&format!("{e:#}")))?;
+            .map_err(|e| not_written(&told(&e)))?;
         let known = oid(id);
         // An object that was here before may be the torn file of an earlier power cut.
         if self.repo.has_object(id) {
@@ -265,7 +265,7 @@ impl Git {
         let (mut ids, mut unnamed) = (Vec::new(), Vec::new());
         for bytes in all {
             let key = gix::objs::compute_hash(self.repo.object_hash(), kind, bytes)
-                .map_err(|e| not_written(&format!("{e:#}")))?;
+                .map_err(|e| not_written(&told(&e)))?;
             let id = oid(key);
             if self.repo.has_object(key) {
                 self.write_durably(kind, bytes)?;
@@ -374,6 +374,19 @@ fn not_written(problem: &str) -> GitError {
 
 pub(super) fn object_error(id: &Oid, problem: &(impl Display + ?Sized)) -> GitError {
     GitError::Object { id: id.to_string(), problem: problem.to_string() }
+}
+
+/// An error of gix and what led to it, in one line: printed by itself it is a tree of its own types.
+pub(super) fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let line = |all: Vec<String>| all.join(": ");
+    if let Some(error) = error.downcast_ref::<gix::Error>() {
+        return line(error.iter_errors().map(ToString::to_string).collect());
+    }
+    line(
+        std::iter::successors(Some(error), |error| error.source())
+            .map(ToString::to_string)
+            .collect(),
+    )
 }
 
 /// A name and a time as git has them; a time that is none, or beyond what can be shown, is the epoch.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use gix::bstr::ByteSlice;
 
 use super::config::{self, Environment, declared_safe, parse};
+use super::object::told;
 use super::refs::Target;
 use super::repository::{Git, OpenError};
 use super::user_config::account_name;
@@ -46,9 +47,8 @@ impl Git {
         let program = program.map_or_else(|| PathBuf::from("git"), Path::to_owned);
         check_owner(&found, &common_dir, &program, &environment)?;
 
-        let opened = |place: &Path| {
-            gix::open_opts(place, options()).map_err(|e| broken(place, &format!("{e:#}")))
-        };
+        let opened =
+            |place: &Path| gix::open_opts(place, options()).map_err(|e| broken(place, &told(&e)));
         let mut repo = opened(&found.git_dir)?;
         if let (None, Some(work_dir)) = (repo.workdir(), &found.work_dir) {
             // A git directory elsewhere (`git init --separate-git-dir`) does not say where its work tree is.
@@ -155,7 +155,7 @@ fn check_extensions(git_dir: &Path, common_dir: &Path) -> Result<(), OpenError> 
         let metadata = gix::config::file::Metadata::from(gix::config::Source::Local);
         let config =
             gix::config::File::from_bytes_no_includes(&bytes, metadata, Default::default())
-                .map_err(|e| broken(&file, &format!("{e:#}")))?;
+                .map_err(|e| broken(&file, &told(&e)))?;
         let refuse =
             |extension: String| Err(OpenError::Extension { path: git_dir.to_owned(), extension });
         if let Some(version) = config.string("core.repositoryformatversion")

@@ -14,7 +14,7 @@ use gix::bstr::ByteSlice;
 use crate::model::Oid;
 
 use super::locks::{LocksTaken, in_the_way, lock_in_message};
-use super::object::{oid, sync_dir};
+use super::object::{oid, sync_dir, told};
 use super::repository::{Git, GitError};
 use crate::system::files;
 use crate::system::text::escape;
@@ -251,7 +251,7 @@ impl Git {
                 Ok(Some(Target::Object(oid(found.target()))))
             }
             Ok(_) => Ok(None),
-            Err(e) => Err(ref_error(name, &format!("packed-refs: {e:#}"))),
+            Err(e) => Err(ref_error(name, &format!("packed-refs: {}", told(&e)))),
         }
     }
 
@@ -297,11 +297,10 @@ impl Git {
             return Ok(());
         }
         let Some(packed) = self.packed()? else { return Ok(()) };
-        let listed = packed
-            .iter_prefixed(prefix.into())
-            .map_err(|e| ref_error("packed-refs", &format!("{e:#}")))?;
+        let listed =
+            packed.iter_prefixed(prefix.into()).map_err(|e| ref_error("packed-refs", &told(&e)))?;
         for entry in listed {
-            let entry = entry.map_err(|e| ref_error("packed-refs", &format!("{e:#}")))?;
+            let entry = entry.map_err(|e| ref_error("packed-refs", &told(&e)))?;
             let name = entry.name.as_bstr();
             if asked(name) {
                 let peeled = entry.object.map(|_| oid(entry.object()));
@@ -351,7 +350,7 @@ impl Git {
         }
         gix::refs::packed::Buffer::open(path, 32 * 1024, self.repo.object_hash())
             .map(Some)
-            .map_err(|e| ref_error("packed-refs", &format!("{e:#}")))
+            .map_err(|e| ref_error("packed-refs", &told(&e)))
     }
 
     fn walk(

@@ -6,7 +6,7 @@ use gix::objs::Kind;
 
 use crate::model::Oid;
 
-use super::object::{Commit, gix_id, object_error, oid};
+use super::object::{Commit, gix_id, object_error, oid, told};
 use super::repository::{Git, GitError};
 
 /// The shortest abbreviation of an id, as in git.
@@ -59,8 +59,7 @@ impl Git {
         }
         let (tip, base) = (self.commit_id(commit)?, self.commit_id(ancestor)?);
         // If it is an ancestor it is the one best common ancestor.
-        let best =
-            self.repo.merge_base(tip, base).map_err(|e| object_error(commit, &format!("{e:#}")))?;
+        let best = self.repo.merge_base(tip, base).map_err(|e| object_error(commit, &told(&e)))?;
         Ok(best.is_some_and(|best| best.detach() == base))
     }
 
@@ -188,7 +187,7 @@ impl Git {
         self.repo
             .objects
             .lookup_prefix(prefix, Some(&mut candidates))
-            .map_err(|e| GitError::Object { id: digits.to_owned(), problem: format!("{e:#}") })?;
+            .map_err(|e| GitError::Object { id: digits.to_owned(), problem: told(&e) })?;
         let mut meanings = Vec::new();
         for candidate in candidates {
             let candidate = oid(candidate);
@@ -216,7 +215,7 @@ impl Git {
             let header = self
                 .repo
                 .try_find_header(key)
-                .map_err(|e| object_error(&id, &format!("{e:#}")))?
+                .map_err(|e| object_error(&id, &told(&e)))?
                 .ok_or_else(missing)?;
             match header.kind() {
                 Kind::Commit => return Ok(Some(id)),
@@ -226,7 +225,7 @@ impl Git {
                     id = gix::objs::TagRefIter::from_bytes(&data, self.repo.object_hash())
                         .target_id()
                         .map(oid)
-                        .map_err(|e| object_error(&id, &format!("{e:#}")))?;
+                        .map_err(|e| object_error(&id, &told(&e)))?;
                 }
             }
         }
@@ -244,9 +243,9 @@ impl Git {
             .rev_walk([self.commit_id(tip)?])
             .sorting(Sorting::ByCommitTime(CommitTimeOrder::NewestFirst))
             .all()
-            .map_err(|e| object_error(tip, &format!("{e:#}")))?;
+            .map_err(|e| object_error(tip, &told(&e)))?;
         Ok(walk.map(move |info| {
-            info.map(|info| oid(info.id)).map_err(|e| object_error(tip, &format!("{e:#}")))
+            info.map(|info| oid(info.id)).map_err(|e| object_error(tip, &told(&e)))
         }))
     }
 
@@ -264,9 +263,9 @@ impl Git {
             .sorting(Sorting::ByCommitTime(CommitTimeOrder::NewestFirst))
             .with_hidden([hidden])
             .all()
-            .map_err(|e| object_error(tip, &format!("{e:#}")))?;
+            .map_err(|e| object_error(tip, &told(&e)))?;
         Ok(walk.map(move |info| {
-            info.map(|info| oid(info.id)).map_err(|e| object_error(tip, &format!("{e:#}")))
+            info.map(|info| oid(info.id)).map_err(|e| object_error(tip, &told(&e)))
         }))
     }
 

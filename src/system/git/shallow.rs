@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::model::Oid;
 
-use super::object::oid;
+use super::object::{object_error, oid, told};
 use super::repository::{Git, GitError};
 
 /// What is known of whether one commit is an ancestor of another.
@@ -44,11 +44,8 @@ impl Git {
 
     /// The commits reachable from `commit` whose parents are not here.
     fn cut_off_at(&self, commit: &Oid) -> Result<Vec<Oid>, GitError> {
-        let failed = |e: &dyn std::fmt::Display| GitError::Object {
-            id: commit.to_string(),
-            problem: format!("{e:#}"),
-        };
-        let Some(ends) = self.repo.shallow_commits().map_err(|e| failed(&e))? else {
+        let failed = |e| object_error(commit, &told(&e));
+        let Some(ends) = self.repo.shallow_commits().map_err(failed)? else {
             return Ok(Vec::new());
         };
         let ends: BTreeSet<Oid> = ends.iter().map(|id| oid(*id)).collect();

@@ -6,7 +6,7 @@ use gix::objs::{Kind, TagRefIter};
 
 use crate::model::{Oid, Person, TargetRef};
 
-use super::object::{gix_id, oid, person};
+use super::object::{gix_id, oid, person, told};
 use super::refs::Target;
 use super::repository::{Git, GitError};
 
@@ -143,7 +143,7 @@ impl Git {
             return unusable("its object id belongs to another repository format".to_owned());
         };
         match self.repo.try_find_header(key) {
-            Err(e) => return unusable(format!("its object cannot be read: {e:#}")),
+            Err(e) => return unusable(format!("its object cannot be read: {}", told(&e))),
             Ok(None) => return unusable("its object is missing".to_owned()),
             Ok(Some(header)) => match header.kind() {
                 Kind::Commit => return TagKind::Lightweight(id.clone()),
@@ -156,7 +156,7 @@ impl Git {
         }
         use gix::objs::Find;
         match self.repo.objects.try_find(&key, buffer) {
-            Err(e) => unusable(format!("its object cannot be read: {e:#}")),
+            Err(e) => unusable(format!("its object cannot be read: {}", told(&e))),
             Ok(None) => unusable("its object is missing".to_owned()),
             Ok(Some(object)) => match self.annotated(object.data) {
                 Ok(kind) => kind,
@@ -171,7 +171,7 @@ impl Git {
         let mut own_name = String::new();
         let mut tagger = None;
         for token in TagRefIter::from_bytes(data, self.repo.object_hash()) {
-            match token.map_err(|e| format!("its tag object is malformed: {e:#}"))? {
+            match token.map_err(|e| format!("its tag object is malformed: {}", told(&e)))? {
                 Token::Target { id } => target = Some(id),
                 Token::TargetKind(kind) => target_kind = Some(kind),
                 Token::Name(name) => own_name = name.to_str_lossy().into_owned(),
@@ -191,7 +191,7 @@ impl Git {
             Ok(Some(header)) if header.kind() == Kind::Commit => {}
             Ok(Some(header)) => return Err(format!("it is a tag on a {}", header.kind())),
             Ok(None) => return Err("its commit is missing".to_owned()),
-            Err(e) => return Err(format!("its commit cannot be read: {e:#}")),
+            Err(e) => return Err(format!("its commit cannot be read: {}", told(&e))),
         }
         Ok(TagKind::Annotated {
             commit: oid(target),

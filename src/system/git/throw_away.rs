@@ -17,7 +17,7 @@ use crate::model::{Oid, RepoPath};
 use crate::system::files;
 
 use super::config::Origin;
-use super::object::{gix_id, oid};
+use super::object::{gix_id, oid, told};
 use super::refs::Target;
 use super::repository::{Git, GitError};
 
@@ -176,8 +176,7 @@ impl Git {
     fn write_fresh_index(&self, commit: &Oid, path: &Path, files: &Path) -> Result<(), GitError> {
         let broken = |problem: String| GitError::Object { id: commit.to_string(), problem };
         let tree = gix_id(&self.tree_of(commit)?).ok_or_else(|| broken("no tree".to_owned()))?;
-        let mut index =
-            self.repo.index_from_tree(&tree).map_err(|error| broken(format!("{error:#}")))?;
+        let mut index = self.repo.index_from_tree(&tree).map_err(|error| broken(told(&error)))?;
         for (entry, name) in index.entries_mut_with_paths() {
             let file = files.join(std::ffi::OsStr::from_bytes(name));
             let found = gix::index::fs::Metadata::from_path_no_follow(&file).ok();
@@ -188,7 +187,7 @@ impl Git {
         let failed = |source| GitError::Io { path: path.to_owned(), source };
         let mut file = BufWriter::new(File::create(path).map_err(failed)?);
         let options = gix::index::write::Options::default();
-        index.write_to(&mut file, options).map_err(|error| broken(format!("{error:#}")))?;
+        index.write_to(&mut file, options).map_err(|error| broken(told(&error)))?;
         file.flush().map_err(failed)
     }
 
@@ -234,9 +233,9 @@ impl Git {
         if !head.starts_with(b"# pack-refs") || !head.contains_str("fully-peeled") {
             return Ok(known);
         }
-        let broken = |error: &dyn std::fmt::Display| GitError::Ref {
+        let broken = |error: &(dyn std::error::Error + 'static)| GitError::Ref {
             name: "packed-refs".to_owned(),
-            problem: error.to_string(),
+            problem: told(error),
         };
         for entry in packed.iter().map_err(|error| broken(&error))? {
             let entry = entry.map_err(|error| broken(&error))?;

@@ -7,7 +7,7 @@ use gix::objs::tree::EntryKind;
 
 use crate::model::{Oid, RepoPath, TreeEntry, TreeMode};
 
-use super::object::{gix_id, object_error, oid};
+use super::object::{gix_id, object_error, oid, told};
 use super::repository::{Git, GitError};
 
 /// A tracked path that differs between two trees.
@@ -107,7 +107,7 @@ impl Git {
             &self.repo.objects,
             &mut recorder,
         )
-        .map_err(|e| object_error(&after, &format!("{e:#}")))?;
+        .map_err(|e| object_error(&after, &told(&e)))?;
 
         type Sides = (Option<TreeEntry>, Option<TreeEntry>);
         let mut changed: BTreeMap<Vec<u8>, Sides> = BTreeMap::new();
@@ -178,7 +178,7 @@ impl Git {
         put: impl IntoIterator<Item = (&'a RepoPath, &'a TreeEntry)>,
     ) -> Result<Oid, GitError> {
         let root = self.tree_of(base)?;
-        let failed = |e: &dyn std::fmt::Display| object_error(&root, &format!("{e:#}"));
+        let failed = |e: &(dyn std::error::Error + 'static)| object_error(&root, &told(e));
         let data = self.bytes(&root, gix::objs::Kind::Tree, u64::MAX)?;
         let tree = gix::objs::TreeRef::from_bytes(&data, self.repo.object_hash())
             .map_err(|e| failed(&e))?
@@ -216,7 +216,7 @@ impl Git {
             let entries = gix::objs::TreeRefIter::from_bytes(&data, self.repo.object_hash());
             let mut found = None;
             for entry in entries {
-                let entry = entry.map_err(|e| object_error(&tree, &format!("{e:#}")))?;
+                let entry = entry.map_err(|e| object_error(&tree, &told(&e)))?;
                 if entry.filename == part.as_bstr() {
                     found = Some((entry.mode.kind(), oid(entry.oid.to_owned())));
                     break;
@@ -246,7 +246,7 @@ impl Git {
             &self.repo.objects,
             &mut recorder,
         )
-        .map_err(|e| object_error(tree, &format!("{e:#}")))?;
+        .map_err(|e| object_error(tree, &told(&e)))?;
         entries.reserve(recorder.records.len());
         for record in recorder.records {
             if let Some(mode) = mode(record.mode.kind()) {

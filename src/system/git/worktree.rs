@@ -12,7 +12,7 @@ use gix::objs::Kind;
 
 use crate::model::{Oid, RepoPath, TreeEntry, TreeMode};
 
-use super::object::oid;
+use super::object::{oid, told};
 use super::repository::{Git, GitError};
 use super::stat_cache::{Marks, StatCache, link_bytes, make_state_dir, second_at};
 
@@ -158,7 +158,7 @@ impl Git {
     fn hash(&self, bytes: &[u8]) -> Result<Oid, GitError> {
         gix::objs::compute_hash(self.repo.object_hash(), Kind::Blob, bytes)
             .map(oid)
-            .map_err(|e| GitError::Object { id: "of a file".to_owned(), problem: format!("{e:#}") })
+            .map_err(|e| GitError::Object { id: "of a file".to_owned(), problem: told(&e) })
     }
 
     /// The blob id of a file's bytes, with its marks before and after they were read.

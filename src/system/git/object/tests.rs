@@ -182,6 +182,7 @@ fn missing_and_damaged_objects_are_errors_that_name_them() {
     let absent = "0123456789012345678901234567890123456789".parse().unwrap();
     let error = git.commit(&absent).unwrap_err();
     assert!(error.to_string().contains(absent.as_str()), "{error}");
+    assert!(!error.to_string().contains("Message"), "{error}");
     assert!(!git.has(&absent));
     assert!(git.object(&head, ObjectKind::Blob, 10).unwrap_err().to_string().contains("commit"));
     let blob = repo.id("HEAD:a.txt");
@@ -193,6 +194,7 @@ fn missing_and_damaged_objects_are_errors_that_name_them() {
     fs::write(&file, b"torn").unwrap();
     let error = repo.open().file(&head, &path("a.txt")).unwrap_err();
     assert!(matches!(&error, GitError::Object { id, .. } if *id == blob.to_string()), "{error}");
+    assert!(!error.to_string().contains("class:"), "{error}");
 }
 
 #[test]
