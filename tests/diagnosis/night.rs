@@ -99,7 +99,6 @@ fn a_deploy_of_what_was_checked_out_by_hand_says_that_it_was() {
     let host = TestEnvironment::new();
     let s = serving(&host);
     release(&s, "1.1.0");
-    s.app.git(&["checkout", "-q", "main"]);
     s.app.commit_version("1.2.0", Behaviour::Good);
     host.gitroll(&["deploy", "--plan"]).exit(0).never_says("moved by hand from");
     s.app.git(&["checkout", "-q", "--detach", "v1.0.0-stable"]);
