@@ -56,7 +56,7 @@ pub fn find(
     };
     let found = all.resolve_named(request, named, reach)?;
     if let (Request::LastGood, Err(RequestError::Nothing { .. })) = (request, &found)
-        && let Some(doubtful) = doubtful(&all, reach)?
+        && let Some(doubtful) = doubtful(all, reach)?
         && !Observed::now(
             &session.site,
             &facts.accepted.config,
