@@ -15,6 +15,8 @@ use crate::system::process;
 
 /// How long another command is waited for before a copy is given its place.
 const PATIENCE: Duration = Duration::from_secs(900);
+/// How often it is begun again, where other commands wrote records meanwhile.
+const TRIES: usize = 5;
 
 /// Starts what keeps a second copy of what the plan leaves serving, if there is none.
 pub(super) fn begin(site: &Site, plan: &Plan) {
@@ -35,6 +37,17 @@ pub(super) fn begin(site: &Site, plan: &Plan) {
 /// When the checkout cannot be opened or the copy cannot be made.
 pub fn keep(caller: &Caller) -> Result<(), Failure> {
     process::give_way();
+    for _ in 0..TRIES {
+        if keep_once(caller)? {
+            return Ok(());
+        }
+    }
+    tracing::debug!("no second copy: other commands write records all the time");
+    Ok(())
+}
+
+/// Whether nothing came between.
+fn keep_once(caller: &Caller) -> Result<bool, Failure> {
     let session = Session::look(caller)?;
     let site = &session.site;
     let facts = session.facts()?;
@@ -42,7 +55,7 @@ pub fn keep(caller: &Caller) -> Result<(), Failure> {
     let (false, true, Some(entry)) =
         (facts.by_hand(), facts.accepted.config.retention.copies, entry)
     else {
-        return Ok(());
+        return Ok(true);
     };
     let artifacts = ledger::evidence(&site.git, entry).map_err(Failure::from)?.artifacts;
     let outputs: Vec<_> = artifacts.iter().map(|artifact| artifact.output.clone()).collect();
@@ -62,6 +75,9 @@ pub fn keep(caller: &Caller) -> Result<(), Failure> {
             Ok(copy) => copy,
             Err(outcome) => {
                 tracing::debug!("{}: no second copy: {outcome:?}", live.output);
+                if !same() {
+                    return Ok(false);
+                }
                 continue;
             }
         };
@@ -71,5 +87,5 @@ pub fn keep(caller: &Caller) -> Result<(), Failure> {
             _ => copy.remove().map_err(io)?,
         }
     }
-    Ok(())
+    Ok(true)
 }
