@@ -83,7 +83,12 @@ impl<'h> Earlier<'h> {
         // that of the last change in it.
         self.host.run("sh", &["-c", "find . -name dist -type d -exec chmod a+x {} +"]).exit(0);
         for (path, bytes) in later {
-            let text = self.filled(&String::from_utf8(bytes).expect("it is text"));
+            let mut text = String::from_utf8(bytes).expect("it is text");
+            if path.ends_with("seals.json") {
+                // A seal holds times of every file, which cannot be laid out. So the store is one copied from elsewhere.
+                text = text.replace("\"{ino app/.git/gitroll/store}\"", "0");
+            }
+            let text = self.filled(&text);
             let text = if path.ends_with("journal.jsonl") { summed(&text) } else { text };
             lay(&path, text.as_bytes());
         }
@@ -397,7 +402,7 @@ fn every_record_of_the_history_is_read() {
         host.gitroll(&["component"]).exit(0);
         host.gitroll(&["flags"]).exit(0);
         // The way back needs no build: the artifacts and their keys are those that were kept.
-        host.gitroll(&["back", "--yes"]).exit(0).stdout_lacks("build app");
+        host.gitroll(&["back", "--yes"]).exit(0).stderr_lacks("build app");
         assert_eq!(earlier.serving().as_deref(), Some("1.0.0"));
     }
 }

@@ -11,19 +11,22 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Ends what runs from below `root`: services by gitroll's own state files, pm2 by its own command, then
-/// whatever else has its working directory there. TERM first, KILL after 2 s.
+/// whatever else has its working directory there. TERM first, KILL after 2 s, until nothing is left: what is ended may
+/// start something on its way.
 pub fn end_everything_below(root: &Path, variables: &BTreeMap<OsString, OsString>) {
     end_pm2(variables);
-    let mut processes: Vec<u32> = service_files(root).iter().flat_map(|f| recorded(f)).collect();
-    processes.extend(working_below(root));
-    for signal in [Signal::TERM, Signal::KILL] {
-        processes.retain(|&pid| stat(pid).is_some());
-        for &pid in &processes {
-            send(pid, signal);
-        }
-        if wait_until_gone(&processes, Duration::from_secs(2)) {
+    let mut signal = Signal::TERM;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < deadline {
+        let recorded = service_files(root).into_iter().flat_map(|file| recorded(&file));
+        let mut processes: Vec<u32> = recorded.chain(working_below(root)).collect();
+        processes.retain(|&pid| alive(pid));
+        if processes.is_empty() {
             break;
         }
+        processes.iter().for_each(|&pid| send(pid, signal));
+        wait_until_gone(&processes, Duration::from_secs(2));
+        signal = Signal::KILL;
     }
 }
 

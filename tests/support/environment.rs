@@ -68,6 +68,8 @@ impl TestEnvironment {
         ] {
             environment.set(name, value);
         }
+        // Says whose a process is that outlives its test.
+        environment.set("GITROLL_TEST", std::thread::current().name().unwrap_or_default());
         environment.set("PATH", std::env::var_os("PATH").expect("tests run with a PATH"));
         environment.keep_npm_here();
         environment
