@@ -43,6 +43,9 @@ impl TestEnvironment {
             fs::create_dir(environment.path(dir)).expect("a fresh directory can be filled");
         }
         fs::write(environment.path("gitconfig"), GITCONFIG).expect("a fresh directory is writable");
+        // Says whose a process is that outlives its test.
+        let test = std::thread::current().name().unwrap_or_default().to_owned();
+        fs::write(environment.path("test"), test + "\n").expect("a fresh directory is writable");
         environment.write_npmrc(None);
         for (name, place) in [
             ("HOME", "home"),
@@ -68,8 +71,6 @@ impl TestEnvironment {
         ] {
             environment.set(name, value);
         }
-        // Says whose a process is that outlives its test.
-        environment.set("GITROLL_TEST", std::thread::current().name().unwrap_or_default());
         environment.set("PATH", std::env::var_os("PATH").expect("tests run with a PATH"));
         environment.keep_npm_here();
         environment
