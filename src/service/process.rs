@@ -157,7 +157,7 @@ impl<'a> Settings<'a> {
 
 /// The program itself: the one the state file names, else a marked one that leads its session.
 fn main_process(host: &Host<'_>, service: &Service) -> Option<ProcessId> {
-    let leads = |process: &ProcessId| procs::session(process.pid).contains(&process.pid);
+    let leads = |process: &ProcessId| procs::session_of(process.pid) == Some(process.pid);
     remembered(host, service)
         .filter(ProcessId::alive)
         .or_else(|| marked(host, service).into_iter().find(leads))
@@ -201,11 +201,7 @@ fn marked(host: &Host<'_>, service: &Service) -> Vec<ProcessId> {
     procs::running()
         .into_iter()
         .filter(|pid| fs::metadata(format!("/proc/{pid}")).is_ok_and(|file| file.uid() == user))
-        .filter(|pid| {
-            procs::environment(*pid).is_some_and(|environment| {
-                environment.get(OsStr::new(MARK)).is_some_and(|value| *value == mark)
-            })
-        })
+        .filter(|pid| procs::has_variable(*pid, MARK, &mark))
         .filter(|pid| !ours.contains(pid))
         .filter_map(ProcessId::of)
         .collect()
@@ -215,8 +211,8 @@ fn marked(host: &Host<'_>, service: &Service) -> Vec<ProcessId> {
 /// now restarts (one that deploys itself on a push), and then bears its mark and is in its session.
 fn our_processes() -> Vec<u32> {
     let this = std::process::id();
-    let session = procs::session_of(this).map(procs::session).unwrap_or_default();
-    procs::family(this).into_iter().filter(|pid| session.contains(pid)).collect()
+    let session = procs::session_of(this);
+    procs::family(this).into_iter().filter(|pid| procs::session_of(*pid) == session).collect()
 }
 
 fn mark(host: &Host<'_>, service: &Service) -> std::ffi::OsString {

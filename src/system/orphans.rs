@@ -23,9 +23,7 @@ pub fn of_call(call: &str, session: u32) -> Vec<ProcessId> {
         *pid != std::process::id()
             && procs::owner(*pid) == Some(us)
             && procs::session_of(*pid) == Some(session)
-            && procs::environment(*pid).is_some_and(|all| {
-                all.get(OsStr::new(CALL_VARIABLE)).is_some_and(|found| found == call)
-            })
+            && procs::has_variable(*pid, CALL_VARIABLE, OsStr::new(call))
     };
     procs::running().into_iter().filter(carries).filter_map(ProcessId::of).collect()
 }

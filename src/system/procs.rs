@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -249,6 +250,12 @@ pub fn variable_of(pid: u32, name: &str) -> Variable {
     }
 }
 
+/// Whether process `pid` was started with the variable `name` at this value, as far as this user may see.
+pub fn has_variable(pid: u32, name: &str, value: &OsStr) -> bool {
+    let wanted = [name.as_bytes(), b"=", value.as_bytes()].concat();
+    read_environment(pid).is_ok_and(|bytes| bytes.split(|b| *b == 0).any(|entry| entry == wanted))
+}
+
 /// Whether a program of this name, or one that begins with it and a dash, works in one of `dirs` or was told
 /// to: by its working directory, its environment or its arguments, as far as this user may see.
 pub fn works_in(program: &str, dirs: &[&Path]) -> bool {
@@ -273,21 +280,13 @@ pub fn works_in(program: &str, dirs: &[&Path]) -> bool {
 
 /// All running processes whose ancestor is `pid`, with it.
 pub fn family(pid: u32) -> Vec<u32> {
-    let entries = entries();
-    let mut family = BTreeSet::from([pid]);
-    // Numbers wrap around, so a child may have a lower one than its parent: repeat until it is stable.
-    loop {
-        let before = family.len();
-        for (pid, entry) in &entries {
-            if family.contains(&entry.parent) {
-                family.insert(*pid);
-            }
-        }
-        if family.len() == before {
-            break;
+    let (mut open, mut family) = (vec![pid], BTreeSet::new());
+    while let Some(next) = open.pop() {
+        if Entry::of(next).is_some_and(|entry| entry.runs()) && family.insert(next) {
+            open.extend(children(next));
         }
     }
-    family.into_iter().filter(|pid| entries.contains_key(pid)).collect()
+    family.into_iter().collect()
 }
 
 /// The processes that `pid` started itself.
@@ -399,21 +398,31 @@ struct Entry {
     state: u8,
     parent: u32,
     session: u32,
+    /// A thread of the kernel, which runs no program.
+    kernel: bool,
     start_ticks: u64,
 }
 
+/// Longer than the kernel makes it: a name of 64 bytes and fifty numbers.
+const MOST_OF_STAT: usize = 2048;
+
 impl Entry {
     fn of(pid: u32) -> Option<Self> {
-        let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        /// `PF_KTHREAD`
+        const KERNEL_THREAD: u32 = 0x0020_0000;
+        // Asked of every process of the machine several times in a run, so in one read.
+        let mut stat = [0; MOST_OF_STAT];
+        let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
         // The name, in parentheses, may hold anything, parentheses and spaces too.
-        let after_name = stat.iter().rposition(|b| *b == b')')? + 1;
-        let text = std::str::from_utf8(&stat[after_name..]).ok()?;
-        let fields: Vec<&str> = text.split_ascii_whitespace().collect();
+        let after_name = stat[..length].iter().rposition(|b| *b == b')')? + 1;
+        let text = std::str::from_utf8(&stat[after_name..length]).ok()?;
+        let mut fields = text.split_ascii_whitespace();
         Some(Self {
-            state: *fields.first()?.as_bytes().first()?,
-            parent: fields.get(1)?.parse().ok()?,
-            session: fields.get(3)?.parse().ok()?,
-            start_ticks: fields.get(19)?.parse().ok()?,
+            state: *fields.next()?.as_bytes().first()?,
+            parent: fields.next()?.parse().ok()?,
+            session: fields.nth(1)?.parse().ok()?,
+            kernel: fields.nth(2)?.parse::<u32>().ok()? & KERNEL_THREAD != 0,
+            start_ticks: fields.nth(12)?.parse().ok()?,
         })
     }
 
@@ -423,20 +432,22 @@ impl Entry {
     }
 }
 
+/// Every process that runs a program.
 fn entries() -> BTreeMap<u32, Entry> {
     let Ok(directory) = std::fs::read_dir("/proc") else {
         return BTreeMap::new();
     };
     directory
         .filter_map(|item| item.ok()?.file_name().to_str()?.parse().ok())
-        .filter_map(|pid| Some((pid, Entry::of(pid).filter(Entry::runs)?)))
+        .filter_map(|pid| Some((pid, Entry::of(pid).filter(|e| e.runs() && !e.kernel)?)))
         .collect()
 }
 
 /// What tells this boot of the machine from all others.
 pub fn boot_id() -> String {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    text.trim().to_owned()
+    static BOOT: OnceLock<String> = OnceLock::new();
+    let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    BOOT.get_or_init(|| read().trim().to_owned()).clone()
 }
 
 fn nul_separated(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -13,9 +13,9 @@ use std::str::FromStr;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use procfs::net::TcpState;
-
 use super::procs;
+
+mod tcp;
 
 /// Where connections are accepted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -89,16 +89,10 @@ impl FromStr for Place {
 
 /// All sockets that accept connections, TCP and UNIX.
 pub fn listening() -> Vec<ListeningSocket> {
-    let tcp = procfs::net::tcp().unwrap_or_default();
-    let tcp6 = procfs::net::tcp6().unwrap_or_default();
-    let tcp = tcp.into_iter().chain(tcp6).filter(|entry| entry.state == TcpState::Listen);
-    let tcp = tcp.map(|entry| {
-        let address = entry.local_address;
-        ListeningSocket {
-            place: Place::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port())),
-            inode: entry.inode,
-            uid: Some(entry.uid),
-        }
+    let tcp = tcp::sockets(tcp::Kind::Listening).into_iter().map(|socket| ListeningSocket {
+        place: Place::Tcp(socket.local),
+        inode: socket.inode,
+        uid: Some(socket.uid),
     });
     let unix = fs::read("/proc/net/unix").unwrap_or_default();
     let unix = String::from_utf8_lossy(&unix);
@@ -171,14 +165,10 @@ pub fn takers(at: SocketAddr, count: usize, passing: &BTreeSet<u32>) -> BTreeSet
         made.iter().filter_map(|stream| stream.local_addr().ok()).map(plain).collect();
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let tcp = procfs::net::tcp().unwrap_or_default();
-        let all = tcp.into_iter().chain(procfs::net::tcp6().unwrap_or_default());
-        let theirs = all.filter(|entry| {
-            entry.local_address.port() == at.port()
-                && entry.inode != 0
-                && ours.contains(&plain(entry.remote_address))
+        let theirs = tcp::sockets(tcp::Kind::Connected).into_iter().filter(|socket| {
+            socket.local.port() == at.port() && socket.inode != 0 && ours.contains(&socket.remote)
         });
-        let mut held = holders(&theirs.map(|entry| entry.inode).collect());
+        let mut held = holders(&theirs.map(|socket| socket.inode).collect());
         held.values_mut().for_each(|pids| pids.retain(|pid| !passing.contains(pid)));
         held.retain(|_, pids| !pids.is_empty());
         if held.len() >= made.len() || Instant::now() >= deadline {

@@ -147,9 +147,7 @@ impl Client {
         let titled = holds(b"God Daemon (")
             && holds(&[b"(", self.home.as_os_str().as_bytes(), b")"].concat());
         let starting = holds(b"/pm2/lib/Daemon.js")
-            && procs::environment(pid).is_some_and(|environment| {
-                environment.get(OsStr::new("PM2_HOME")).is_some_and(|home| *home == self.home)
-            });
+            && procs::has_variable(pid, "PM2_HOME", self.home.as_os_str());
         titled || starting
     }
 
