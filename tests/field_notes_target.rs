@@ -252,6 +252,30 @@ fn a_deploy_that_fixes_what_is_held_lifts_the_hold() {
 }
 
 #[test]
+fn an_aborted_fix_is_asked_for_by_name_and_a_fix_of_nothing_is_said() {
+    let host = TestEnvironment::new();
+    let s = Scenario::serving(&host, Fixture::Plain, &quick());
+    let bad = left_by_back(&s);
+    s.release("1.2.0", Behaviour::Good).exit(10);
+    let fix = s.app.git(&["rev-parse", "main"]);
+    Paused::at(&host, "prove before", &["deploy", &fix, "--fixes", &bad, "--yes"]).kill();
+    host.gitroll(&["abort", "--yes"]).exit(0);
+    s.serves("1.0.0");
+    // HEAD is what serves again: that is not what was meant, and what is printed works.
+    let answer = host.gitroll(&["deploy", "--fixes", &bad, "--yes"]);
+    answer
+        .exit(10)
+        .stdout_lacks("already serves")
+        .stderr_has("is not the fix")
+        .stderr_has(&format!("deploy main --fixes {bad}"));
+    let answer = host.gitroll(&["deploy", "main", "--fixes", &bad, "--fixes", "1", "--yes"]);
+    answer.exit(0).says("--fixes 1 lifts no hold of v1.2.0");
+    s.serves("1.2.0");
+    // Once it serves, the same command has nothing to do.
+    host.gitroll(&["deploy", "--fixes", &bad, "--yes"]).exit(0).stdout_has("already serves");
+}
+
+#[test]
 fn a_git_revert_of_what_is_held_can_be_deployed() {
     let host = TestEnvironment::new();
     let s = Scenario::serving(&host, Fixture::Plain, &quick());

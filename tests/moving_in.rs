@@ -228,18 +228,20 @@ fn edited_settings_become_local_and_edited_code_does_not_where_nobody_is_asked()
 }
 
 #[test]
-fn a_declared_file_stays_through_a_deploy_and_an_existing_file_is_not_written_to() {
+fn settings_edited_here_are_declared_in_a_gitroll_toml_that_is_there_and_stay_through_a_deploy() {
     let host = TestEnvironment::new();
     let s = under_pm2(&host, Fixture::Plain, "1.0.0");
     s.app.write("config/host.json", "{ \"host\": \"web-1\" }\n");
     let config = s.app.read("gitroll.toml");
     host.gitroll(&INIT)
         .exit(0)
-        .stderr_has("add to gitroll.toml, under [app]:  local = [\"config/host.json\"]")
+        .stderr_has("wrote \"config/host.json\" to `local` in gitroll.toml: commit it")
         .stdout_has("\"adopted\": true");
-    assert_eq!(s.app.read("gitroll.toml"), config);
-
     let with_local = config.replacen("[app]\n", "[app]\nlocal = [\"config/host.json\"]\n", 1);
+    assert_eq!(s.app.read("gitroll.toml"), with_local);
+    host.gitroll(&["config", "check"]).exit(0);
+    host.gitroll(&INIT).exit(0).stderr_lacks("host.json");
+
     s.app.git(&["stash", "-q"]);
     s.app.write("gitroll.toml", &with_local);
     let next = s.app.commit_version("1.1.0", Behaviour::Good);

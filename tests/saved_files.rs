@@ -98,3 +98,42 @@ fn what_was_put_aside_is_listed_and_restored_by_name_and_replaces_nothing() {
     assert_eq!(answer["result"]["restored"]["restored"], json!(["config/more.json"]));
     s.serves("1.0.0");
 }
+
+#[test]
+fn what_the_app_wrote_since_is_saved_before_what_was_put_aside_is_restored() {
+    let host = TestEnvironment::new();
+    let s = Scenario::serving(&host, Fixture::Plain, &quick());
+    s.app.write("data.json", "as released\n");
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    s.app.git(&["checkout", "-q", "--detach", "HEAD~1"]);
+    s.app.write("data.json", "of the app\n");
+    s.app.write("more/one.txt", "of the app\n");
+    host.gitroll(&["deploy", &next, "--yes"]).exit(0);
+    s.app.write("data.json", "written since\n");
+    let set = host.gitroll(&["saved", "--json"]).exit(0).json()["result"]["saved"][0].clone();
+    let id = set["id"].as_str().expect("it has a name").to_owned();
+    host.gitroll(&["saved"]).exit(0).says(&format!("gitroll saved restore {id} --force"));
+    host.gitroll(&["saved", "restore", &id])
+        .exit(1)
+        .stderr_has(&format!("gitroll saved restore {id} --force"));
+    assert_eq!(s.app.read("data.json"), "written since\n");
+
+    let answer = host.gitroll(&["saved", "restore", &id, "--force", "--json"]).exit(0).json();
+    let restored = answer["result"]["restored"].clone();
+    assert_eq!(restored["restored"], json!(["data.json"]), "{restored}");
+    assert_eq!(s.app.read("data.json"), "of the app\n");
+    // Nothing is lost: what was there is saved under a name of its own, and comes back the same way.
+    let replaced = restored["replaced"].as_str().expect("what was there is saved").to_owned();
+    assert_ne!(replaced, id);
+    let answer = host.gitroll(&["saved", "restore", &replaced, "data.json", "--force"]);
+    answer.exit(0).stdout_has("data.json").says("returns to the files that were there");
+    assert_eq!(s.app.read("data.json"), "written since\n");
+    // Where nothing is in the way, nothing more is saved.
+    fs::remove_file(s.app.dir.join("data.json")).expect("it is there");
+    let all = host.gitroll(&["saved", "--json"]).exit(0).json()["result"]["saved"].clone();
+    let last = all.as_array().and_then(|all| all.last()).expect("one is left").clone();
+    let last = last["id"].as_str().expect("it has a name").to_owned();
+    let answer = host.gitroll(&["saved", "restore", &last, "--force", "--json"]).exit(0).json();
+    assert_eq!(answer["result"]["restored"]["replaced"], json!(null));
+    host.gitroll(&["saved"]).exit(0).says("there are no saved files");
+}

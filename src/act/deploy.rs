@@ -69,6 +69,7 @@ pub fn deploy(caller: &Caller, request: &DeployRequest) -> Result<ChangeOutcome,
     {
         to.name = name;
     }
+    fix_is_elsewhere(&session, &facts, &to, request)?;
     let doubt = match already_serving(&session, &facts, &to)? {
         Already::Serving(outcome) => {
             upstream.warnings.iter().for_each(|warning| caller.warn(warning));
@@ -84,7 +85,7 @@ pub fn deploy(caller: &Caller, request: &DeployRequest) -> Result<ChangeOutcome,
         Already::No => None,
     };
     not_failed_just_now(&session, &facts, &to, request)?;
-    let lifts = allowed(&session, &facts, &to, request)?;
+    let Allowed { lifts, lift_nothing } = allowed(&session, &facts, &to, request)?;
     let from = left(&session, &facts, &revision)?;
     let mut recorded = Recorded { lifts, components, ..Recorded::default() };
     let rollback =
@@ -111,6 +112,7 @@ pub fn deploy(caller: &Caller, request: &DeployRequest) -> Result<ChangeOutcome,
             .chain(borrowed)
             .chain(doubt)
             .chain(said)
+            .chain(lift_nothing.iter().map(|fix| format!("--fixes {fix} lifts no hold of {to}")))
             .collect(),
         ..Change::new(&facts, Event::Deploy, to)
     };
@@ -304,13 +306,92 @@ fn not_failed_just_now(
         .next(format!("gitroll deploy {}", to.commit.short()), "tries it again"))
 }
 
-/// Refuses a held revision, unless this deploy is said to be the fix. The records it lifts.
+/// Refuses where a hold is said to be fixed, no revision is named, and what is found was deployed already and contains
+/// nothing of what is held: the fix is somewhere else, and "already serves" would be no answer.
+fn fix_is_elsewhere(
+    session: &Session,
+    facts: &Facts,
+    to: &Served,
+    request: &DeployRequest,
+) -> Result<(), Failure> {
+    let stands = facts.standing.as_ref().is_some_and(|standing| standing.commit == to.commit);
+    if request.rev.is_some() || request.fixes.is_empty() || !stands {
+        return Ok(());
+    }
+    let git = &session.site.git;
+    let here = holds::stopping(&session.site, &facts.history, &to.commit)?.held;
+    let mut elsewhere = None;
+    for fix in &request.fixes {
+        let fixed = Fixed::named(session, facts, fix)?;
+        let mut holds = facts.history.holds().iter().filter(|held| held.hold == Hold::Commit);
+        elsewhere = elsewhere.or(holds.find(|held| fixed.is(held) && !here.contains(held)));
+    }
+    let Some(held) = elsewhere else { return Ok(()) };
+    let subject = &held.subject;
+    let fixes: String = request.fixes.iter().map(|fix| format!(" --fixes {fix}")).collect();
+    let mut failure = Failure::refused(format!(
+        "{to} is already deployed and is not the fix: it does not contain {}",
+        subject.short()
+    ))
+    .detail(format!("name the revision that contains the fix: gitroll deploy REVISION{fixes}"));
+    for branch in git.refs("refs/heads/")? {
+        let Some(name) = branch.name.strip_prefix("refs/heads/").filter(|name| safe_name(name))
+        else {
+            continue;
+        };
+        if branch.id != *subject && git.has(subject) && git.contains(&branch.id, subject)? {
+            failure = failure.next(
+                format!("gitroll deploy {name}{fixes}"),
+                format!("deploys {}, which contains it", branch.id.short()),
+            );
+        }
+    }
+    Err(failure.next(format!("gitroll show {}", held.seq), "shows what is held, and why"))
+}
+
+/// What `--fixes` names.
+struct Fixed {
+    seq: Option<Seq>,
+    /// The commits that the name means; none for the number of a record of another host.
+    commits: Vec<Oid>,
+}
+
+impl Fixed {
+    /// Of a record, also what it judged: what was tried in vain is no version that it left serving.
+    fn named(session: &Session, facts: &Facts, fix: &str) -> Result<Self, Failure> {
+        let seq = Seq::typed(fix);
+        let record = seq.and_then(|seq| facts.own_record(&session.site, seq));
+        let mut commits: Vec<Oid> =
+            record.and_then(|entry| entry.record.subject.clone()).into_iter().collect();
+        let held = facts.history.holds().iter().any(|held| Some(held.seq) == seq);
+        match target::resolve_commit(session, facts, fix) {
+            Ok(commit) => commits.push(commit),
+            Err(_) if held || !commits.is_empty() => {}
+            Err(failure) => return Err(failure),
+        }
+        Ok(Self { seq, commits })
+    }
+
+    fn is(&self, held: &Held) -> bool {
+        Some(held.seq) == self.seq || self.commits.contains(&held.subject)
+    }
+}
+
+/// A revision that may be deployed.
+struct Allowed {
+    /// The records that it lifts.
+    lifts: Vec<Digest>,
+    /// What `--fixes` names and what holds nothing of this revision.
+    lift_nothing: Vec<String>,
+}
+
+/// Refuses a held revision, unless this deploy is said to be the fix.
 fn allowed(
     session: &Session,
     facts: &Facts,
     to: &Served,
     request: &DeployRequest,
-) -> Result<Vec<Digest>, Failure> {
+) -> Result<Allowed, Failure> {
     let git = &session.site.git;
     let holds::Stopping { held: mut holding, undecided } =
         holds::stopping(&session.site, &facts.history, &to.commit)?;
@@ -320,22 +401,27 @@ fn allowed(
         undecided.iter().filter(|held| !holding.contains(held)).cloned().collect::<Vec<_>>(),
     );
     let mut lifts = Vec::new();
-    let mut fixed_commits = Vec::new();
+    let mut lift_nothing = Vec::new();
     for fix in &request.fixes {
         let seq = Seq::typed(fix);
-        match holding.iter().find(|held| Some(held.seq) == seq) {
-            Some(held) => lifts.push(held.digest),
-            None => fixed_commits.push(target::resolve_commit(session, facts, fix)?),
+        let by_number: Vec<&Held> = holding.iter().filter(|held| Some(held.seq) == seq).collect();
+        let lifted = match by_number.as_slice() {
+            [] => {
+                let fixed = Fixed::named(session, facts, fix)?;
+                holding.iter().filter(|held| fixed.is(held)).collect()
+            }
+            [..] => by_number,
+        };
+        if lifted.is_empty() {
+            lift_nothing.push(fix.clone());
         }
+        lifts.extend(lifted.into_iter().map(|held| held.digest));
     }
-    for held in &holding {
-        if fixed_commits.contains(&held.subject) && !lifts.contains(&held.digest) {
-            lifts.push(held.digest);
-        }
-    }
+    let mut seen = std::collections::BTreeSet::new();
+    lifts.retain(|digest| seen.insert(*digest));
     let left: Vec<&Held> = holding.iter().filter(|held| !lifts.contains(&held.digest)).collect();
     match left.as_slice() {
-        [] => Ok(lifts),
+        [] => Ok(Allowed { lifts, lift_nothing }),
         [first, ..] => {
             let typed = typed(to, request);
             let failure = refusal(to, &typed, first, &holding, &left);

@@ -248,8 +248,8 @@ pub(super) fn before_deploy(
     Ok(())
 }
 
-/// Takes the point that migrations are taken back after, and copies it away, where `[points] offsite` says how: scripts
-/// change the database itself, and its copy must not lie on this host only.
+/// Takes a point before migrations run down, and copies it away, where `[points] offsite` says how: scripts change the
+/// database itself, and its copy must not lie on this host only.
 ///
 /// # Errors
 /// When there is no such point, or it was not copied away. Nothing was changed.

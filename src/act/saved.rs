@@ -16,6 +16,7 @@ use crate::ledger;
 use crate::model::{Event, RepoPath, RunId, Seq, mark_of};
 use crate::plan::facts::Facts;
 use crate::site::Site;
+use crate::system::files;
 use crate::system::text::{self, plural};
 
 /// The files that one run saved.
@@ -68,6 +69,8 @@ pub struct RestoredFiles {
     pub there: Vec<RepoPath>,
     /// They stay saved, because the path is in use.
     pub taken: Vec<RepoPath>,
+    /// The files that were there instead are saved under this name.
+    pub replaced: Option<String>,
 }
 
 /// Everything that is saved, the oldest first.
@@ -226,11 +229,17 @@ pub fn remove_kept(
     Ok(going)
 }
 
-/// Brings back what one run saved, or the named parts of it, where nothing else is.
+/// Brings back what one run saved, or the named parts of it, where nothing else is; with `force` also where something
+/// else is, which is saved first.
 ///
 /// # Errors
 /// When there is no such set or path, or nothing could be brought back.
-pub fn restore(caller: &Caller, id: &str, paths: &[String]) -> Result<RestoredFiles, Failure> {
+pub fn restore(
+    caller: &Caller,
+    id: &str,
+    paths: &[String],
+    force: bool,
+) -> Result<RestoredFiles, Failure> {
     let session = Session::change(caller, "saved")?;
     let site = &session.site;
     let sets = saved_sets(&site.state()).map_err(failed)?;
@@ -259,17 +268,53 @@ pub fn restore(caller: &Caller, id: &str, paths: &[String]) -> Result<RestoredFi
             }
         }
     }
-    let BroughtBack { restored, there, taken } =
-        set.bring_back(site.top(), &only).map_err(failed)?;
+    let new = force.then(|| saved_anew(site)).transpose()?;
+    let aside = new.as_ref().map(|new| new.dir.as_path());
+    let brought = set.bring_back(site.top(), &only, aside);
+    let replaced = match &new {
+        Some(new) => {
+            let _ = files::remove_empty_directories(&new.dir);
+            new.dir.exists().then(|| new.id.clone())
+        }
+        None => None,
+    };
+    let BroughtBack { restored, there, taken } = brought.map_err(|error| {
+        let failure = failed(error);
+        match &replaced {
+            Some(id) => failure.next("gitroll saved", format!("what was there is saved as {id}")),
+            None => failure,
+        }
+    })?;
     if restored.is_empty() && there.is_empty() {
         let mut failure = Failure::unchanged("every one of these paths is in use again");
+        if let Some(command) = forced(&set.id, paths).filter(|_| !force) {
+            failure = failure
+                .detail("stop the app first if it has one of them open, as a database")
+                .next(command, "saves the present files, then restores these");
+        }
         for path in taken.iter().take(5) {
             failure = failure
                 .detail(format!("{path}: kept in {}", set.dir.join(path.as_path()).display()));
         }
         return Err(failure.and_nothing_changed());
     }
-    Ok(RestoredFiles { id: set.id.clone(), restored, there, taken })
+    Ok(RestoredFiles { id: set.id.clone(), restored, there, taken, replaced })
+}
+
+/// The command that restores also where something else is. `None` if a path cannot be typed.
+pub fn forced(id: &str, paths: &[String]) -> Option<String> {
+    let paths = paths.iter().map(|path| Some(format!(" {}", text::quoted(path)?)));
+    Some(format!("gitroll saved restore {id}{} --force", paths.collect::<Option<String>>()?))
+}
+
+/// A set of its own, of this moment: it is kept as long as what a run saves.
+fn saved_anew(site: &Site) -> Result<SavedSet, Failure> {
+    let run = engine::fresh_id();
+    let id = run.to_string();
+    let dir = site.state().join("saved").join(&id);
+    let made = files::make_private_dir(&dir);
+    made.map_err(|error| Failure::unchanged(format!("{}: {error}", dir.display())))?;
+    Ok(SavedSet { id, run, dir })
 }
 
 /// Brings back what a run saved, now that it is undone, and tells what stays aside and how to get at it. A failure is
@@ -279,7 +324,7 @@ pub(super) fn bring_back_of(session: &Session, run: &RunId) -> (Vec<RepoPath>, V
     let (mut back, mut aside) = (Vec::new(), Vec::new());
     let sets = saved_sets(&site.state()).unwrap_or_default();
     for set in sets.iter().filter(|set| set.run == *run) {
-        match set.bring_back(site.top(), &[]) {
+        match set.bring_back(site.top(), &[], None) {
             Ok(brought) => {
                 if !brought.restored.is_empty() {
                     let names = names(&brought.restored);

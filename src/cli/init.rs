@@ -8,6 +8,7 @@ mod records;
 mod tags;
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -46,7 +47,7 @@ pub struct InitAnswer {
     pub writer: String,
     /// Where the binding is.
     pub binding: String,
-    /// Whether gitroll.toml was written (an existing one is kept).
+    /// Whether gitroll.toml was written; of an existing one only `[app] local` is.
     pub wrote_config: bool,
     /// What serves.
     pub serving: Served,
@@ -115,9 +116,16 @@ pub fn run(globals: &Globals, ui: &Ui, args: &InitArgs) -> Result<Exit, Failure>
     at("binding saved")?;
     if wrote_config {
         let path = session.site.top().join("gitroll.toml");
-        files::write_durably(&path, draft.config_text.as_bytes(), 0o666 & !umask::current())
+        let mode = match path.symlink_metadata() {
+            Ok(there) => there.permissions().mode() & 0o777,
+            Err(_) => 0o666 & !umask::current(),
+        };
+        files::write_durably(&path, draft.config_text.as_bytes(), mode)
             .map_err(|e| Failure::unchanged(format!("{}: {e}", path.display())))?;
-        ui.say("wrote gitroll.toml: review it, correct it, commit it");
+        ui.say(&match draft.local_added.as_slice() {
+            [] => "wrote gitroll.toml: review it, correct it, commit it".to_owned(),
+            added => edited::added(added),
+        });
     }
     at("configuration written")?;
     session.rebind(globals)?;

@@ -247,9 +247,10 @@ fn consequences(ui: &Ui, plan: &Plan) {
         && let Some(subject) = &plan.recorded.subject
     {
         ui.line(&format!("  held     {} and every commit that contains it", subject.short()));
-        ui.line(
-            "  later    a fix on top of it goes out with gitroll deploy --fixes, a revert as usual",
-        );
+        ui.line(&format!(
+            "  later    a fix on top of it goes out with gitroll deploy --fixes {}, a revert as usual",
+            subject.short()
+        ));
     }
     if let Some(Hold::Component { id, .. }) = &plan.recorded.hold {
         let name = escape(&plan.from.name);

@@ -9,8 +9,8 @@ use super::failure::Failure;
 use super::globals::Globals;
 use crate::act::caller::{Caller, Notice};
 use crate::act::saved::{
-    KeptData, Place, RestoredFiles, SavedFile, SavedFiles, WhatToRemove, kept_data, remove_kept,
-    restore, saved,
+    KeptData, Place, RestoredFiles, SavedFile, SavedFiles, WhatToRemove, forced, kept_data,
+    remove_kept, restore, saved,
 };
 use crate::model::RepoPath;
 use crate::system::clock;
@@ -26,9 +26,10 @@ const SHOWN: usize = 20;
   gitroll saved                                        list saved files
   gitroll saved restore 43                             everything that the run of record #43 saved
   gitroll saved restore 20260102-030405-k3f9 uploads   one directory
+  gitroll saved restore 43 data/app.db --force         also where another file is, which is saved first
   gitroll saved remove 43                              the data that the rollback of record #43 replaced
 
-Restoring never overwrites a file. gitroll keeps saved files for \
+Restoring never overwrites a file: with --force it saves what is there first. gitroll keeps saved files for \
 `[retention] saved`, at least 30 days, and warns twice before it removes them. No run removes data that a rollback replaced.")]
 pub struct SavedArgs {
     #[command(subcommand)]
@@ -62,6 +63,9 @@ struct RestoreArgs {
     id: String,
     /// Files and directories; all of them where left out
     paths: Vec<String>,
+    /// Restore also where different content is now, after saving that content
+    #[arg(long)]
+    force: bool,
 }
 
 impl SavedArgs {
@@ -103,9 +107,9 @@ pub fn run(globals: &Globals, ui: &Ui, args: &SavedArgs) -> Result<Exit, Failure
             print_kept(ui, &caller, &data);
             SavedAnswer { saved: Some(sets), data: Some(data), ..SavedAnswer::default() }
         }
-        Some(Action::Restore(RestoreArgs { id, paths })) => {
-            let restored = restore(&caller, id, paths)?;
-            print_restored(ui, &restored);
+        Some(Action::Restore(RestoreArgs { id, paths, force })) => {
+            let restored = restore(&caller, id, paths, *force)?;
+            print_restored(ui, &caller, &restored, paths);
             SavedAnswer { restored: Some(restored), ..SavedAnswer::default() }
         }
         Some(Action::Remove(RemoveArgs { id, yes, .. })) => {
@@ -148,7 +152,13 @@ fn print_sets(ui: &Ui, caller: &Caller, sets: &[SavedFiles]) {
     }
     if let Some(set) = sets.last() {
         let command = format!("gitroll saved restore {}", set.id);
-        caller.tell(Notice::Next(&command, "restores every file whose path is free"));
+        if set.files.iter().any(|file| file.place != Place::Taken) {
+            caller.tell(Notice::Next(&command, "restores every file whose path is free"));
+        }
+        if set.files.iter().any(|file| file.place == Place::Taken) {
+            let what = "saves the present files first, then restores all";
+            caller.tell(Notice::MoreNext(format!("{command} --force"), what.to_owned()));
+        }
     }
 }
 
@@ -173,7 +183,7 @@ fn print_kept(ui: &Ui, caller: &Caller, kept: &[KeptData]) {
     }
 }
 
-fn print_restored(ui: &Ui, set: &RestoredFiles) {
+fn print_restored(ui: &Ui, caller: &Caller, set: &RestoredFiles, paths: &[String]) {
     let each = |sign: String, paths: &[RepoPath], what: &str| {
         for path in paths {
             ui.line(format!("{sign} {}  {what}", escape(&path.to_string())).trim_end());
@@ -182,4 +192,11 @@ fn print_restored(ui: &Ui, set: &RestoredFiles) {
     each(ui.out.ok(), &set.restored, "");
     each(ui.out.ok(), &set.there, "already there");
     each(ui.out.bad(), &set.taken, "still saved: the path is in use");
+    if let Some(command) = forced(&set.id, paths).filter(|_| !set.taken.is_empty()) {
+        caller.tell(Notice::Next(&command, "saves the present files, then restores these"));
+    }
+    if let Some(replaced) = &set.replaced {
+        let command = format!("gitroll saved restore {replaced} --force");
+        caller.tell(Notice::Next(&command, "returns to the files that were there"));
+    }
 }

@@ -47,5 +47,5 @@ pub use record::{
     project_all, publish, published_head, queued, queued_drafts, sign_queued, unprojected,
     was_stopped,
 };
-pub use run::{Attempt, Run, attempts, hidden_flags, last_run, open_runs};
+pub use run::{Attempt, Run, attempts, fresh_id, hidden_flags, last_run, open_runs};
 pub use run_state::{Course, Lying, Unsettled};

@@ -362,6 +362,11 @@ pub(super) fn run_ids(site: &Site) -> Result<Vec<RunId>, JournalError> {
     Ok(ids)
 }
 
+/// An id for what is no run, such as files that a person's command saves.
+pub fn fresh_id() -> RunId {
+    new_id(None)
+}
+
 /// An id that comes after all others, also where the clock was set back: which run began last is told by it.
 fn new_id(last: Option<&RunId>) -> RunId {
     const STAMP: &str = "%Y%m%d-%H%M%S";

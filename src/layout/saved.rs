@@ -83,17 +83,24 @@ impl SavedSet {
     }
 
     /// Brings everything in it back below `top`, or, where `only` names any, what is at or below those paths. What
-    /// is there by now stays. Each thing is moved at once, so a kill leaves it here or there.
+    /// is there by now stays; or, where `aside` names a directory, it is moved there. Each thing is moved at once, so a kill
+    /// leaves it here or there.
     ///
     /// # Errors
     /// Any I/O error; what was brought back until then is.
-    pub fn bring_back(&self, top: &Path, only: &[RepoPath]) -> Result<BroughtBack, LayoutError> {
+    pub fn bring_back(
+        &self,
+        top: &Path,
+        only: &[RepoPath],
+        aside: Option<&Path>,
+    ) -> Result<BroughtBack, LayoutError> {
         let live = Beneath::open(top).at(top)?;
+        let aside = aside.map(|dir| Beneath::open(dir).at(dir)).transpose()?;
         let saved = Beneath::open(&self.dir).at(&self.dir)?;
         let mut brought = BroughtBack::default();
         let roots = if only.is_empty() { names(&self.dir)? } else { only.to_vec() };
         for path in &roots {
-            bring(&saved, &live, path, &mut brought)?;
+            bring(&saved, &live, aside.as_ref(), path, &mut brought)?;
         }
         files::sync_file_system(top).at(top)?;
         files::remove_empty_directories(&self.dir).at(&self.dir)?;
@@ -150,6 +157,7 @@ fn list(
 fn bring(
     saved: &Beneath,
     top: &Beneath,
+    aside: Option<&Beneath>,
     path: &RepoPath,
     brought: &mut BroughtBack,
 ) -> Result<(), LayoutError> {
@@ -174,14 +182,32 @@ fn bring(
             let under = there.find().at(there.path())?.map(|stat| stat.kind);
             if (kind, under) == (FileKind::Directory, Some(FileKind::Directory)) {
                 for child in children(&spot, path)? {
-                    bring(saved, top, &child, brought)?;
+                    bring(saved, top, aside, &child, brought)?;
                 }
+            } else if let Some(aside) = aside {
+                let aside = aside.entry_with_parents(path).at(path.as_path())?;
+                take_place(&spot, &there, &aside).at(there.path())?;
+                brought.restored.push(path.clone());
             } else {
                 brought.taken.push(path.clone());
             }
         }
     }
     Ok(())
+}
+
+/// Puts what is saved where something else is, which goes to `aside`. The place is never empty where the file system can
+/// swap; a kill in between leaves what was there in the set that is restored.
+fn take_place(saved: &DirEntryAt, there: &DirEntryAt, aside: &DirEntryAt) -> io::Result<()> {
+    use io::ErrorKind::{CrossesDevices, InvalidInput, Unsupported};
+    match saved.exchange(there) {
+        Ok(()) => move_to(saved, aside),
+        Err(error) if matches!(error.kind(), CrossesDevices | InvalidInput | Unsupported) => {
+            move_to(there, aside)?;
+            move_to(saved, there)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Renames, or copies where the git directory is on another file system.

@@ -6,7 +6,7 @@ use crate::check;
 use crate::config::{self, Check, CheckKind, Config, Unchanged, as_proven};
 use crate::ledger;
 use crate::model::{CheckEvidence, Oid, Served};
-use crate::site::Site;
+use crate::site::{Site, of_tools};
 use crate::system::git::GitError;
 
 /// A larger file is not searched for the port that the code listens on.
@@ -90,7 +90,8 @@ pub fn asked(site: &Site, facts: &Facts, to: &Served) -> Result<Option<Asked>, P
 }
 
 /// Whether the code itself says where it listens: a file that differs between two commits names the port of each, and not
-/// the other's. Otherwise the port is the service's or the host's, which stay as they are.
+/// the other's. Otherwise the port is the service's or the host's, which stay as they are. What is there for gitroll, git or a
+/// forge alone is not the code.
 fn moved_by_the_code(
     site: &Site,
     (serving, to): (&Oid, &Oid),
@@ -99,7 +100,7 @@ fn moved_by_the_code(
     let git = &site.git;
     for change in git.changes(serving, to)? {
         let (Some(old), Some(new)) = (&change.before, &change.after) else { continue };
-        if change.path.as_bytes() == b"gitroll.toml" {
+        if of_tools(&change.path) {
             continue;
         }
         let (Some(old), Some(new)) =

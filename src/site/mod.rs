@@ -25,5 +25,5 @@ pub use outside::changed_since;
 pub use sightings::{Sightings, note_sighting};
 pub use started::{StartedOn, all_started_on};
 pub use strays::strays;
-pub use unread::all_unread;
+pub use unread::{all_unread, of_tools};
 pub use witnesses::{ProvenBy, Vouched, processes, vouch, vouched_processes, witness};

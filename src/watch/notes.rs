@@ -50,7 +50,7 @@ pub struct Act {
     pub boot: Option<BootClock>,
     /// The symptom of its rule.
     pub rule: String,
-    /// The record of the change that it took back.
+    /// The record of the change that it left.
     pub change: Digest,
     /// Its own record.
     pub record: Option<Digest>,

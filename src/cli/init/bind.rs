@@ -25,6 +25,8 @@ pub(super) struct Prepared {
     pub(super) binding: Binding,
     pub(super) config_text: String,
     pub(super) wrote_config: bool,
+    /// The patterns that are written to `[app] local` of the `gitroll.toml` that is there.
+    pub(super) local_added: Vec<String>,
     pub(super) edited: Vec<EditedFile>,
 }
 
@@ -109,16 +111,27 @@ pub(super) fn prepare(
         binding.take_over.extend(others);
     }
     let edited = edited::decide(git, ui, args, &head, configured.as_ref(), first)?;
+    let local = edited::local(&edited);
+    let mut local_added = Vec::new();
     let (config_text, wrote_config) = match existing {
-        Some(text) => (text, false),
+        Some(text) if local.is_empty() => (text, false),
+        Some(text) => match edited::with_local(&text, &local) {
+            Some(new) => {
+                local_added = local;
+                (new, true)
+            }
+            None => {
+                ui.say(&edited::to_add(&local));
+                (text, false)
+            }
+        },
         None => {
-            let text =
-                starter::render(&binding.app, &stack, upstream.as_ref(), &edited::local(&edited))
-                    .map_err(|e| Failure::unchanged(e.to_string()))?;
+            let text = starter::render(&binding.app, &stack, upstream.as_ref(), &local)
+                .map_err(|e| Failure::unchanged(e.to_string()))?;
             (text, true)
         }
     };
-    Ok(Prepared { binding, config_text, wrote_config, edited })
+    Ok(Prepared { binding, config_text, wrote_config, local_added, edited })
 }
 
 /// The directories whose pm2 apps are this checkout's although they do not lie in it. A second checkout of an app has

@@ -3,10 +3,11 @@
 use globset::escape as literally;
 use schemars::JsonSchema;
 use serde::Serialize;
+use toml::de::DeTable;
 
 use super::args::InitArgs;
 use crate::cli::failure::Failure;
-use crate::config::{self, Config, Patterns, quote};
+use crate::config::{self, Config, quote};
 use crate::model::{Oid, RepoPath, TreeMode};
 use crate::system::git::Git;
 use crate::ui::{Ui, escape, plural, question};
@@ -78,7 +79,7 @@ pub(super) fn decide(
         let becomes = if asks && pattern.is_some() { ask(ui, path, proposed)? } else { proposed };
         edited.push(EditedFile { path: path.to_string(), becomes, pattern });
     }
-    tell(ui, &edited, &gone, existing.map(|config| &config.app.local));
+    tell(ui, &edited, &gone);
     Ok(edited)
 }
 
@@ -130,7 +131,66 @@ fn pattern_of(path: &RepoPath) -> Option<String> {
     config.app.local.matches(path).then_some(pattern)
 }
 
-fn tell(ui: &Ui, edited: &[EditedFile], gone: &[RepoPath], declared: Option<&Patterns>) {
+/// `text`, a `gitroll.toml`, with these patterns in `[app] local` too, and every other byte as it was. `None` where there is
+/// no table to write into, such as `app = { … }`.
+pub(super) fn with_local(text: &str, patterns: &[String]) -> Option<String> {
+    let written = listed(patterns);
+    let document = DeTable::parse(text).ok()?;
+    let app = document.get_ref().get("app")?.get_ref().as_table()?;
+    let (at, inserted) = match app.get("local") {
+        Some(local) => {
+            let more = if local.get_ref().as_array()?.is_empty() { "" } else { ", " };
+            (local.span().start + 1, format!("{written}{more}"))
+        }
+        None => {
+            let header = |line: &&str| {
+                let bare = line.split('#').next().unwrap_or_default();
+                bare.chars().filter(|c| !c.is_whitespace()).eq("[app]".chars())
+            };
+            let mut end = 0;
+            let mut lines = text.split_inclusive('\n').inspect(|line| end += line.len());
+            lines.find(header)?;
+            let before = if text[..end].ends_with('\n') { "" } else { "\n" };
+            (end, format!("{before}local = [{written}]\n"))
+        }
+    };
+    let new = format!("{}{inserted}{}", &text[..at], &text[at..]);
+    only_adds(text, &new, patterns).then_some(new)
+}
+
+/// Whether `new` is valid and differs from `old` by these patterns alone: the header of the table may have been a line of a
+/// text.
+fn only_adds(old: &str, new: &str, patterns: &[String]) -> bool {
+    let without = |text: &str| {
+        let mut table: toml::Table = text.parse().ok()?;
+        let local = table.get_mut("app")?.as_table_mut()?.remove("local");
+        let list = local.map_or(Some(Vec::new()), |local| local.as_array().cloned())?;
+        Some((table, list))
+    };
+    let (Some((before, had)), Some((after, has))) = (without(old), without(new)) else {
+        return false;
+    };
+    let wanted: Vec<toml::Value> =
+        patterns.iter().map(|pattern| pattern.as_str().into()).chain(had).collect();
+    before == after && has == wanted && config::parse(new, "gitroll.toml").is_ok()
+}
+
+/// That the patterns were written into the `gitroll.toml` that was there.
+pub(super) fn added(patterns: &[String]) -> String {
+    let patterns = listed(patterns);
+    format!("wrote {patterns} to `local` in gitroll.toml: commit it before the next deploy")
+}
+
+/// That a person must write them there.
+pub(super) fn to_add(patterns: &[String]) -> String {
+    format!("missing  add to `local` in gitroll.toml, under [app]:  {}", listed(patterns))
+}
+
+fn listed(patterns: &[String]) -> String {
+    patterns.iter().map(|pattern| quote(pattern)).collect::<Vec<_>>().join(", ")
+}
+
+fn tell(ui: &Ui, edited: &[EditedFile], gone: &[RepoPath]) {
     for file in edited.iter().take(SHOWN) {
         let what = match file.becomes {
             Becomes::Local => "local: every deploy keeps it",
@@ -147,14 +207,6 @@ fn tell(ui: &Ui, edited: &[EditedFile], gone: &[RepoPath], declared: Option<&Pat
         let path = escape(&path.to_string());
         ui.say(&format!("edited   {path}  deleted here: the first deploy restores it"));
     }
-    let local = local(edited);
-    let Some(declared) = declared.filter(|_| !local.is_empty()) else { return };
-    let quoted = local.iter().map(|pattern| quote(pattern)).collect::<Vec<_>>().join(", ");
-    ui.say(&if declared.is_empty() {
-        format!("missing  add to gitroll.toml, under [app]:  local = [{quoted}]")
-    } else {
-        format!("missing  add to `local` in gitroll.toml, under [app]:  {quoted}")
-    });
 }
 
 #[cfg(test)]
@@ -187,5 +239,33 @@ mod tests {
         assert_eq!(pattern_of(&RepoPath::new(b"config/\xff.json".to_vec()).unwrap()), None);
         let plain = RepoPath::new("config/host.json").unwrap();
         assert_eq!(pattern_of(&plain).as_deref(), Some("config/host.json"));
+    }
+
+    #[test]
+    fn patterns_are_written_into_a_gitroll_toml_that_is_there() {
+        let new = ["config/a \"b\".json".to_owned(), "c.yml".to_owned()];
+        for (text, wanted) in [
+            (
+                "[app]\nname = \"a\"\n",
+                "[app]\nlocal = [\"config/a \\\"b\\\".json\", \"c.yml\"]\nname = \"a\"\n",
+            ),
+            (
+                "[app] # x\nname = \"a\"",
+                "[app] # x\nlocal = [\"config/a \\\"b\\\".json\", \"c.yml\"]\nname = \"a\"",
+            ),
+            (
+                "[app]\nname = \"a\"\nlocal = [ # kept\n  \"x\",\n]\n",
+                "[app]\nname = \"a\"\nlocal = [\"config/a \\\"b\\\".json\", \"c.yml\",  # kept\n  \"x\",\n]\n",
+            ),
+            (
+                "[app]\nlocal = []\nname = \"a\"\n",
+                "[app]\nlocal = [\"config/a \\\"b\\\".json\", \"c.yml\"]\nname = \"a\"\n",
+            ),
+        ] {
+            assert_eq!(with_local(text, &new).as_deref(), Some(wanted), "{text}");
+        }
+        for text in ["app = { name = \"a\" }\n", "app.name = \"a\"\n"] {
+            assert_eq!(with_local(text, &new), None, "{text}");
+        }
     }
 }
