@@ -93,9 +93,12 @@ function plain(app) {
 
 async function apps() {
   const found = await load();
-  let list = found && (found.apps || found.pm2) || found;
+  const named = found && (found.apps || found.pm2);
+  let list = named || found;
   if (!Array.isArray(list)) list = [list];
-  return list.filter((app) => app && typeof app === 'object').map(plain);
+  list = list.filter((app) => app && typeof app === 'object').map(plain);
+  // The file may be about something else: what has no script is no app.
+  return named ? list : list.filter(({ app }) => typeof app.script === 'string');
 }
 
 async function main() {

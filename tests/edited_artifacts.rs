@@ -226,3 +226,20 @@ fn an_output_that_was_replaced_as_a_whole_is_not_what_was_proven() {
     std::os::unix::fs::symlink("../elsewhere", &dist).expect("the place is free");
     host.gitroll(&["status"]).stdout_has("dist edited");
 }
+
+#[test]
+fn what_a_build_puts_in_the_live_tree_is_not_kept_as_what_served() {
+    let host = TestEnvironment::new();
+    let s = serving(&host);
+    let live = s.app.dir.join("dist");
+    let builds = s.app.read("build.js");
+    let also = format!(
+        "\nconst live = {live:?};\nrequire('fs').rmSync(live, {{ recursive: true }});\n\
+         require('fs').mkdirSync(live);\nrequire('fs').writeFileSync(live + '/index.html', 'of the build');\n"
+    );
+    s.app.write("build.js", &(builds + &also));
+    s.release_kept("1.1.0").exit(0);
+    built(&s, "1.1.0");
+    host.gitroll(&["back", "--yes"]).exit(0).stderr_has("not used: dist").stderr_has("✓ build app");
+    built(&s, "1.0.0");
+}

@@ -242,6 +242,7 @@ fn an_edited_process_file_is_applied_with_the_release_and_undone_with_it() {
     let mut deploy = host.gitroll_command(&["deploy", &next, "--yes"]);
     deploy.env("GITROLL_FAIL_AT", "reload web after=kill");
     assert_eq!(Answer::of(deploy, Duration::from_secs(60)).code, None);
+    wait_for_version(&s.app.health(), "1.5.0");
     assert_eq!(told(&s).0, "five");
     host.run("pm2", &["delete", "web"]).exit(0);
     host.gitroll(&["abort", "--yes"]).exit(0);
@@ -267,6 +268,64 @@ fn an_edited_process_file_is_applied_with_the_release_and_undone_with_it() {
     s.app.commit_version("1.6.0", Behaviour::Good);
     host.gitroll(&["deploy", "--yes"]).exit(1).stderr_has("it changes GREETING");
     assert_eq!(told(&s).0, "by hand");
+}
+
+#[test]
+fn a_process_file_is_found_wherever_it_is_and_however_it_declares_the_app() {
+    let host = TestEnvironment::new();
+    let s = plain(&host, &quick("web").and("[run]\nwatchdog = \"off\"\n"));
+    let port = s.app.port.number();
+    s.app.write("server.js", SERVER);
+    let json = |greeting: &str| {
+        format!(
+            "{{ \"name\": \"web\", \"script\": \"server.js\", \"env\": {{ \"PORT\": {port}, \"GREETING\": \"{greeting}\" }} }}"
+        )
+    };
+    let js = |name: &str, cwd: &str, greeting: &str| {
+        format!(
+            "module.exports = {{ apps: [{{ name: {name}, cwd: __dirname + '/{cwd}', script: 'server.js', \
+             env: {{ PORT: {port}, GREETING: '{greeting}' }} }}] }};\n"
+        )
+    };
+    let text = |file: &str, greeting: &str| match file {
+        "web.json" => json(greeting),
+        "list.json" => format!("[{}]", json(greeting)),
+        ".deploy/ecosystem.config.js" => js("'web'", "..", greeting),
+        "ops/pm2/ecosystem.config.js" => js("'web'", "../..", greeting),
+        _ => js("'w' + 'eb'", ".", greeting),
+    };
+    // Each is about something else, whatever its words are.
+    s.app.write("tool.json", "{ \"name\": \"web\", \"tool\": { \"script\": true } }");
+    let mut bound = false;
+    for (turn, file) in [
+        "web.json",
+        "list.json",
+        ".deploy/ecosystem.config.js",
+        "ops/pm2/ecosystem.config.js",
+        "prod.config.js",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        s.app.write(file, &text(file, "one"));
+        s.app.commit_version(&format!("1.{turn}.0"), Behaviour::Good);
+        if bound {
+            host.run("pm2", &["delete", "web"]).exit(0);
+        }
+        let mut start = host.command("pm2");
+        start.args(["start", file]).current_dir(&s.app.dir).env("OF_THE_SHELL", "once");
+        Answer::of(start, Duration::from_secs(60)).exit(0);
+        wait_for_version(&s.app.health(), &format!("1.{turn}.0"));
+        if !bound {
+            s.bind().stdout_has("adopted");
+        }
+        bound = true;
+        host.gitroll(&["deploy", "--yes"]).exit(0);
+        s.app.write(file, &text(file, "two"));
+        s.release_kept(&format!("1.{turn}.1")).exit(0);
+        assert_eq!(told(&s).0, "two", "{file}");
+        std::fs::remove_file(s.app.dir.join(file)).expect("ours");
+    }
 }
 
 #[test]

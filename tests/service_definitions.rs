@@ -312,3 +312,56 @@ fn a_worker_that_was_started_from_elsewhere_is_named_too() {
         .stdout_has("; 1 process of no service runs older code")
         .stdout_has(&format!("older    process {} (node", worker.0.id()));
 }
+
+#[test]
+fn a_service_that_runs_another_copy_of_the_app_does_not_serve_the_release() {
+    let host = TestEnvironment::new();
+    let s = under_pm2(&host);
+    let told = ", \"/version\" = \"{version}\"";
+    let config = s.app.read("gitroll.toml");
+    assert!(config.contains(told));
+    s.app.write("gitroll.toml", &config.replace(told, ""));
+    let old = host.path("old");
+    std::fs::create_dir(&old).expect("ours");
+    std::fs::write(old.join("server.js"), SERVER).expect("ours");
+    std::fs::write(old.join("package.json"), r#"{"version":"0.9.0"}"#).expect("ours");
+    let (top, old) = (s.app.dir.display().to_string(), old.display().to_string());
+    let start = |line: &str| {
+        s.app.write("run.sh", &format!("#!/bin/sh\n{line}\n"));
+        set_mode(&s.app.dir.join("run.sh"), 0o755);
+    };
+    let said = format!("does not run from the live tree: it runs the copy in {old}");
+
+    start("exec node server.js");
+    s.app.commit_version("1.0.0", Behaviour::Good);
+    let mut command = host.command("pm2");
+    command.args(["start", "./run.sh", "--name", "web"]).current_dir(&s.app.dir);
+    command.env("PORT", s.app.port.number().to_string());
+    Answer::of(command, Duration::from_secs(60)).exit(0);
+    wait_for_version(&s.app.health(), "1.0.0");
+    s.bind().stdout_has("adopted");
+    s.release_kept("1.1.0").exit(0);
+    // pm2 believes that it runs where it was started.
+    start(&format!("cd '{old}' && exec node server.js"));
+    s.release_kept("1.2.0").exit(20).stderr_has(&said).stderr_has("restored, observed serving");
+    s.serves("1.1.0");
+    // By its path, from the tree, as a child of what was started.
+    start(&format!("trap 'kill $!' TERM INT\nnode '{old}/server.js' &\nwait"));
+    s.release_kept("1.3.0").exit(20).stderr_has(&said);
+    s.serves("1.1.0");
+
+    // Outside of gitroll too: neither is it healthy, nor does it serve already.
+    start(&format!("cd '{old}' && exec node server.js"));
+    host.run("pm2", &["restart", "web"]).exit(0);
+    wait_for_version(&s.app.health(), "0.9.0");
+    host.gitroll(&["check"]).exit(1).stderr_has(&said);
+    s.app.git(&["checkout", "-q", "--", "run.sh"]);
+    host.gitroll(&["deploy", "--yes"]).exit(0).stdout_lacks("already serves");
+    s.serves("1.1.0");
+
+    // A start script may copy the tree: the version in the answer says which one runs.
+    s.app.write("gitroll.toml", &config);
+    start(&format!("cp '{top}'/* '{old}' && cd '{old}' && exec node server.js"));
+    s.release_kept("1.4.0").exit(0);
+    s.serves("1.4.0");
+}

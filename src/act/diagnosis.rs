@@ -295,7 +295,10 @@ fn services(
             let started = state.processes.iter().filter_map(|one| procs::started_at(one.pid)).min();
             ServiceSeen {
                 name: name.clone(),
-                word: state.word.clone(),
+                word: match &state.stale {
+                    Some(how) => format!("{}, but not from this tree: {how}", state.word),
+                    None => state.word.clone(),
+                },
                 up: state.up,
                 stopped: !state.up && Observed::is_stopped(state),
                 restarts: state.restarts,

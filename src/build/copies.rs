@@ -132,8 +132,8 @@ mod tests {
             let store = Store { dir: dir.path().join("state/store") };
             let output = RepoPath::new("node_modules").unwrap();
             let key: BuildKey = "0123456789abcdef".repeat(4).parse().unwrap();
-            store.seal_live(&top, &output, &key).unwrap();
             store.note_live(&top, &output, Some(&key)).unwrap();
+            store.seal_live(&top, &output, &key).unwrap();
             Self { top, store, output, _dir: dir }
         }
 

@@ -165,7 +165,8 @@ impl Store {
         }
     }
 
-    /// Seals what is live at an output, unless it is sealed under this key.
+    /// Seals what is live at an output, unless it is sealed under this key. What came there in the place of what this key
+    /// stands for, a build that writes to the live tree say, is sealed as changed.
     ///
     /// # Errors
     /// Any I/O error.
@@ -173,7 +174,12 @@ impl Store {
         let Some(spot) = live_spot(&Beneath::open(top)?, output)? else { return Ok(()) };
         match spot.find()? {
             Some(found) if !self.seals()?.knows(key, output, found.identity) => {
-                self.seal(key, output, &spot, false)
+                let is_key = |depth| -> io::Result<bool> {
+                    let now = self.live(top, std::slice::from_ref(output), depth)?;
+                    Ok(now.first().is_some_and(|now| now.key == *key))
+                };
+                let broken = !is_key(Depth::Shallow)? && !is_key(Depth::Deep)?;
+                self.seal(key, output, &spot, broken)
             }
             _ => Ok(()),
         }

@@ -9,12 +9,14 @@ use crate::system::files;
 use crate::system::procs::{ProcessId, Ticks};
 
 mod command;
+mod elsewhere;
 mod log;
 mod pm2;
 mod process;
 mod state;
 mod systemd;
 
+pub use elsewhere::copy_served;
 pub use log::{JournalPosition, LogEnd, ServiceLog, UnitJournal, end_of_log};
 pub use pm2::{DeclaredApp, Pm2App, declared_pm2_apps, running_pm2_apps};
 pub use state::{Between, Host, ServiceError, ServiceState};

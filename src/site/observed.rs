@@ -60,11 +60,14 @@ impl Observed {
         observed
     }
 
-    /// Whether every check passed and every service is up.
+    /// Whether every check passed and every service is up and runs this tree.
     pub fn healthy(&self) -> bool {
         !self.checks.iter().any(CheckEvidence::failed)
             && self.strangers.is_empty()
-            && self.services.iter().all(|(_, s)| s.as_ref().is_ok_and(|s| s.up))
+            && self
+                .services
+                .iter()
+                .all(|(_, s)| s.as_ref().is_ok_and(|s| s.up && s.stale.is_none()))
     }
 
     /// Whether nothing of the app is there: no service is up and no question over HTTP is answered as it should be. What
@@ -105,8 +108,11 @@ impl Observed {
             .filter(|c| c.failed())
             .map(|c| format!("{} {}", c.check, c.last.told()));
         let services = self.services.iter().filter_map(|(name, state)| match state {
-            Ok(state) if state.up => None,
-            Ok(state) => Some(format!("{name} {}", state.word)),
+            Ok(state) => match &state.stale {
+                _ if !state.up => Some(format!("{name} {}", state.word)),
+                Some(how) => Some(format!("{name} does not run from the live tree: {how}")),
+                None => None,
+            },
             Err(error) => Some(format!("{name}: {error}")),
         });
         let strangers = self.strangers.iter().map(ToString::to_string);
@@ -137,6 +143,8 @@ pub fn observe_services(
 ) -> Vec<(String, Result<ServiceState, ServiceError>)> {
     let host = site.host(served, deployment);
     let asked = check::asked_ports(&config.checks);
+    // A start script may well copy the tree: the version in an answer says which one runs.
+    let told = config.checks.iter().any(check::names_version);
     let observe = |service: &Service| {
         // What commands say of a process of another checkout is not about this one.
         if matches!(service.manager, Manager::Command { .. }) {
@@ -147,6 +155,10 @@ pub fn observe_services(
             // To be replaced: until then it is the other one that answers.
             let found = format!("its port is served from {}", dir.display());
             (state.stale, state.redefined) = (Some(found.clone()), Some(found));
+        }
+        if state.up && state.stale.is_none() && !told {
+            let copy = service::copy_served(&host.top, &state);
+            state.stale = copy.map(|dir| format!("it runs the copy in {}", dir.display()));
         }
         hide_variables(&state);
         Ok(state)

@@ -660,6 +660,7 @@ mod artifacts {
         let built = app.commit(&files(&[("a", "2")]));
         make(&app.top.join("dist"), "built");
         app.put("dist/index.html", &Node::File(b"built".to_vec()));
+        app.store.note_live(&app.top, &output, Some(&key('a'))).unwrap();
         let before = app.snapshot();
         let leaves =
             ArtifactMove { output: output.clone(), incoming: None, outgoing: Some(key('a')) };

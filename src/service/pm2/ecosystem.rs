@@ -517,8 +517,8 @@ fn said(
     all
 }
 
-/// Files that pm2 would read by their names, and that are named for it: at the top, in each directory there, and where
-/// the app runs.
+/// Files that pm2 would read by their names, and that are named for it or have what makes a process file: in the tree,
+/// and where the app runs.
 fn candidates(host: &Host<'_>, service: &Service, definition: &Definition) -> BTreeSet<PathBuf> {
     let named = match &service.manager {
         Manager::Pm2 { ecosystem, .. } => ecosystem,
@@ -529,23 +529,34 @@ fn candidates(host: &Host<'_>, service: &Service, definition: &Definition) -> BT
         EcosystemFile::Named(path) => return BTreeSet::from([host.top.join(path.as_path())]),
         EcosystemFile::Found => {}
     }
-    let entries = |dir: &Path| {
-        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).collect::<Vec<_>>()
-    };
-    let top = entries(&host.top);
-    let hidden = |path: &Path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with('.') || name == "node_modules"
-    };
-    let below = top.iter().filter(|path| path.is_dir() && !path.is_symlink() && !hidden(path));
-    let below: Vec<PathBuf> = below.flat_map(|dir| entries(dir)).collect();
-    let beside = definition.cwd().starts_with(&host.top).then(|| entries(definition.cwd()));
-    let files = top.into_iter().chain(below).chain(beside.into_iter().flatten());
+    let mut files = in_reach(&host.top, DEPTH);
+    if definition.cwd().starts_with(&host.top) {
+        files.extend(in_reach(definition.cwd(), 0));
+    }
     let may_be = |path: &PathBuf| {
         path.is_file() && (is_process_file(path) || declares(path, definition.name()))
     };
-    files.filter(may_be).collect()
+    files.into_iter().filter(may_be).collect()
+}
+
+/// How far below the top of a tree a process file is looked for.
+const DEPTH: usize = 3;
+
+/// The files with an ending that pm2 reads in a directory and in those below it, `depth` levels down. Not where packages
+/// are, and through no link.
+fn in_reach(dir: &Path, depth: usize) -> Vec<PathBuf> {
+    const OF_OTHERS: [&str; 6] = [".git", "node_modules", "vendor", "venv", ".venv", "target"];
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().to_ascii_lowercase();
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_dir && depth > 0 && !OF_OTHERS.contains(&name.as_str()) {
+            found.extend(in_reach(&entry.path(), depth - 1));
+        } else if !is_dir && ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+            found.push(entry.path());
+        }
+    }
+    found
 }
 
 fn is_named(service: &Service) -> bool {
@@ -557,12 +568,19 @@ fn is_named(service: &Service) -> bool {
 fn declares(path: &Path, app: &str) -> bool {
     const MOST: u64 = 256 << 10;
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    if !ENDINGS.iter().any(|ending| name.ends_with(ending)) || name.starts_with("package") {
-        return false;
-    }
     let text = files::read_plain(path, MOST).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    ["apps", "script", app].iter().all(|word| text.contains(word))
+    let key = |key: &str| {
+        ["{}:", "{} :", "\"{}\"", "'{}'"].iter().any(|form| text.contains(&form.replace("{}", key)))
+    };
+    // A list of apps may be the whole file, and the name of an app be computed; a package has a name of its own.
+    let apps = key("apps") || name == "package.json" && key("pm2");
+    match name.as_str() {
+        "package-lock.json" => false,
+        "package.json" => apps && key("script") && text.contains(app),
+        _ if name.ends_with("js") => key("script") && (apps || text.contains(app)),
+        _ => key("script") && text.contains(app),
+    }
 }
 
 const ENDINGS: [&str; 6] = [".json", ".yml", ".yaml", ".config.js", ".config.cjs", ".config.mjs"];
