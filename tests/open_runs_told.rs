@@ -127,7 +127,7 @@ fn past_the_commit_point_nobody_offers_an_abort() {
     let aborted = host.gitroll(&["abort"]);
     aborted.exit(22).stderr_has("too late to abort").stderr_has("gitroll resume");
     // Nothing is there to be undone after a deploy: what is left is left by going back.
-    aborted.stderr_has("gitroll back  ").stderr_lacks("--undo");
+    aborted.stderr_has("then gitroll back leaves it").stderr_lacks("--undo");
     host.gitroll(&["resume"]).exit(0);
     killed(&host, &["back", "--yes"], "journal proven after");
     host.gitroll(&["abort"]).exit(22).stderr_has("gitroll back --undo");
@@ -240,6 +240,35 @@ fn commands_that_only_look_mention_the_open_run() {
         let answer = host.gitroll(&[looking]);
         answer.stderr_has("a run is open: deploy to v1.1.0").stdout_lacks("a run is open");
     }
+    // What is printed to be typed is accepted: `back` is refused until the run is over.
+    let targets = host.gitroll(&["targets"]);
+    targets.stderr_has("next     gitroll resume").stderr_has("gitroll abort");
+    targets.stderr_lacks("gitroll back").stdout_lacks("→");
+    let saved = host.gitroll(&["saved"]);
+    saved.exit(0).stderr_has("gitroll resume").stderr_has("gitroll abort");
     // What the run put into the tree was not started yet: what serves is what it was.
     host.gitroll(&["check"]).exit(0).stdout_has("v1.0.0-stable").stderr_lacks("gitroll back");
+}
+
+#[test]
+fn what_is_printed_while_a_run_is_open_is_accepted() {
+    let host = TestEnvironment::new();
+    let s = serving(&host);
+    let next = next_version(&s);
+    host.gitroll(&["deploy", &next, "--yes"]).exit(0);
+    host.gitroll(&["back", "--yes"]).exit(0);
+    for place in ["activate before", "reload web after", "journal proven after", "chain moved"] {
+        killed(&host, &["back", "--undo", "--yes"], place);
+        let answer = status(&host);
+        let steps = answer["diagnosis"]["next"].as_array().expect("a list").clone();
+        let commands: Vec<&str> = steps.iter().filter_map(|step| step[0].as_str()).collect();
+        assert_eq!(commands.first(), Some(&"gitroll resume"), "{place}: {answer}");
+        assert!(!commands.iter().any(|one| one.contains("back")), "{place}: {commands:?}");
+        for looking in ["targets", "saved"] {
+            host.gitroll(&[looking]).exit(0).says("gitroll resume").stderr_lacks("  gitroll back");
+        }
+        host.gitroll(&["resume"]).exit(0);
+        s.serves("1.1.0");
+        host.gitroll(&["back", "--yes"]).exit(0);
+    }
 }

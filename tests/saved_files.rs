@@ -137,3 +137,32 @@ fn what_the_app_wrote_since_is_saved_before_what_was_put_aside_is_restored() {
     assert_eq!(answer["result"]["restored"]["replaced"], json!(null));
     host.gitroll(&["saved"]).exit(0).says("there are no saved files");
 }
+
+#[test]
+fn an_undo_that_is_killed_after_its_run_was_over_names_what_it_did_not_restore() {
+    let host = TestEnvironment::new();
+    let s = Scenario::bound(&host, Fixture::Plain, &quick());
+    symlink(host.path("home"), s.app.dir.join("uploads")).expect("it can be made");
+    let linked = s.app.commit("Uploads are kept elsewhere");
+    host.gitroll(&["deploy", &linked, "--yes"]).exit(0);
+    fs::remove_file(s.app.dir.join("uploads")).expect("it is a link");
+    s.app.write("uploads/.gitkeep", "");
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    host.gitroll(&["deploy", &next, "--yes"]).exit(0);
+    s.app.write("uploads/photo.png", "of a user");
+    host.gitroll(&["back", "--no-verdict", "--yes"]).exit(0);
+
+    Paused::at(&host, "journal closed after", &["back", "--undo", "--yes"]).kill();
+    assert!(!s.app.has("uploads/photo.png"));
+    let set = host.gitroll(&["saved", "--json"]).exit(0).json()["result"]["saved"][0].clone();
+    let command = format!("gitroll saved restore {}", set["id"].as_str().expect("a name"));
+    let status = host.gitroll(&["status"]);
+    status.exit(0).says(&command).says("uploads/photo.png");
+    status.stdout_lacks("nothing remains to be done");
+    let resumed = host.gitroll(&["resume"]);
+    resumed.exit(1).stderr_has("no run is open").stderr_has(&command);
+    let words: Vec<&str> = command.split(' ').skip(1).collect();
+    host.gitroll(&words).exit(0);
+    assert_eq!(s.app.read("uploads/photo.png"), "of a user");
+    host.gitroll(&["status"]).exit(0).stdout_lacks("saved restore");
+}

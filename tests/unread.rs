@@ -33,7 +33,20 @@ fn attributes_are_judged_by_the_files_they_change() {
     s.serves("1.0.0");
 
     let answer = host.gitroll(&["deploy", &with_bat, "--yes"]);
-    answer.exit(1).stderr_has("run.bat: eol=crlf").stderr_has("nothing was changed");
+    answer.exit(1).stderr_has("run.bat: eol=crlf in .gitattributes");
+    answer.stderr_has("nothing was changed");
+    // A rule that no commit has is named by its file, and judged alike.
+    s.app.write(".git/info/attributes", "*.none filter=clean\n");
+    host.gitroll(&["deploy", &usual, "--yes"]).exit(0);
+    s.app.write(".git/info/attributes", "*.js filter=clean\n");
+    let next = s.app.commit_version("1.1.0", Behaviour::Good);
+    let answer = host.gitroll(&["deploy", &next, "--yes"]);
+    answer.exit(1).stderr_has("filter=clean in .git/info/attributes");
+    answer
+        .stderr_has("remove the attribute from .git/info/attributes")
+        .stderr_lacks(".gitattributes");
+    s.app.write(".git/info/attributes", "");
+    s.app.git(&["checkout", "-q", "--detach", &usual]);
     // The way back is not barred by line ends.
     let answer = host.gitroll(&["back", "--to", &with_bat, "--no-verdict", "--yes"]);
     answer.exit(0).says("run.bat: written as stored in git, without eol=crlf");

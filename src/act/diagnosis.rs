@@ -6,6 +6,7 @@ use std::path::Path;
 use super::failure::Failure;
 use super::newest_point;
 use super::next_steps;
+use super::saved;
 use super::session::Session;
 use super::target;
 use crate::component::Content;
@@ -98,6 +99,8 @@ pub fn of(
         rollback,
         failing_before: failing_before.filter(|_| open.is_empty()),
         open_run: open.last().map(next_steps::of).unwrap_or_default(),
+        not_restored: saved::not_brought_back(site, &facts.serving.commit)
+            .map(|left| (left.0.clone(), saved::bring_back_step(&left))),
         newer: None,
     };
     found.full = full(session);

@@ -51,22 +51,22 @@ pub fn of(run: &Run) -> Vec<NextStep> {
             ),
         ],
         Course::Proven => {
-            vec![
-                way("gitroll resume", format!("writes its record: {to} serves")),
-                after_the_proof(run),
-            ]
+            let leaves = after_the_proof(run);
+            vec![way(
+                "gitroll resume",
+                format!("finishes it: {to} serves; then {leaves} leaves it"),
+            )]
         }
         Course::Stuck(side) => stuck(side),
     }
 }
 
-/// What leads back from a run that it is too late to abort, once that is on record.
-fn after_the_proof(run: &Run) -> NextStep {
-    let command = match run.plan.event {
+/// What leads back from a run that it is too late to abort, once that is on record; until then it is refused.
+fn after_the_proof(run: &Run) -> &'static str {
+    match run.plan.event {
         Event::Back | Event::Component => "gitroll back --undo",
         _ => "gitroll back",
-    };
-    (command.to_owned(), format!("then leaves it again; {} served before", run.plan.from))
+    }
 }
 
 /// The ways on from a run that needs a person.

@@ -6,6 +6,7 @@ use super::caller::{Caller, Notice};
 use super::carry_out::Pursuit;
 use super::failure::Failure;
 use super::outcome::{ChangeOutcome, Status};
+use super::saved;
 use super::session::Session;
 use super::watchdog::FinishedRun;
 use crate::engine::{self, Ended, EngineError, Repeat, Run, Unsettled};
@@ -78,6 +79,14 @@ fn go_on(
             }
             None => failure,
         };
+        let left = session
+            .facts()
+            .ok()
+            .and_then(|facts| saved::not_brought_back(&session.site, &facts.serving.commit));
+        let failure = left.iter().fold(failure, |failure, left| {
+            let (command, what) = saved::bring_back_step(left);
+            failure.next(command, what)
+        });
         return Err(failure.next("gitroll status", "shows what serves"));
     };
     if let Some(token) = watchdog

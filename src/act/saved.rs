@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::caller::{Caller, Notice};
 use super::failure::Failure;
+use super::next_steps::{self, NextStep};
 use super::point;
 use super::session::Session;
 use crate::config::Config;
@@ -13,7 +14,7 @@ use crate::data::{Bringing, Declared, Host};
 use crate::engine;
 use crate::layout::{BroughtBack, LayoutError, PlaceNow, SavedSet, saved_sets};
 use crate::ledger;
-use crate::model::{Event, RepoPath, RunId, Seq, mark_of};
+use crate::model::{Event, Oid, RepoPath, RunId, Seq, mark_of};
 use crate::plan::facts::Facts;
 use crate::site::Site;
 use crate::system::files;
@@ -106,6 +107,33 @@ pub fn saved(caller: &Caller) -> Result<Vec<SavedFiles>, Failure> {
     let sets = saved_sets(&site.state()).map_err(failed)?;
     let all = sets.into_iter().map(describe).collect::<Result<Vec<_>, LayoutError>>();
     Ok(all.map_err(failed)?.into_iter().filter(|set| !set.files.is_empty()).collect())
+}
+
+/// The open run and the ways on from it: until it is over, nothing is restored.
+pub fn open_run(caller: &Caller) -> Option<(String, Vec<NextStep>)> {
+    let session = Session::look(caller).ok()?;
+    let run = engine::open_runs(&session.site).ok()?.pop()?;
+    Some((next_steps::what(&run), next_steps::of(&run)))
+}
+
+/// The files that the last undo did not bring back although their paths are free, with the name of their set: it was
+/// killed after its run was over.
+pub(super) fn not_brought_back(site: &Site, serving: &Oid) -> Option<(String, Vec<RepoPath>)> {
+    let last = engine::last_run(site).filter(|run| run.plan.to.commit == *serving)?;
+    let undone = last.plan.undoes.as_ref()?;
+    let mut sets = saved_sets(&site.state()).ok()?.into_iter().filter(|set| set.run == *undone);
+    sets.find_map(|set| {
+        let entries = set.entries(site.top()).ok()?.into_iter();
+        let free = entries.filter(|entry| entry.place == PlaceNow::Free);
+        let free: Vec<RepoPath> = free.map(|entry| entry.path).collect();
+        (!free.is_empty()).then_some((set.id, free))
+    })
+}
+
+/// The command that restores them.
+pub(super) fn bring_back_step((id, paths): &(String, Vec<RepoPath>)) -> NextStep {
+    let what = format!("restores what the interrupted undo did not: {}", names(paths));
+    (format!("gitroll saved restore {id}"), what)
 }
 
 /// Data that a rollback replaced and still keeps.

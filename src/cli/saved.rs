@@ -10,7 +10,7 @@ use super::globals::Globals;
 use crate::act::caller::{Caller, Notice};
 use crate::act::saved::{
     KeptData, Place, RestoredFiles, SavedFile, SavedFiles, WhatToRemove, forced, kept_data,
-    remove_kept, restore, saved,
+    open_run, remove_kept, restore, saved,
 };
 use crate::model::RepoPath;
 use crate::system::clock;
@@ -100,10 +100,17 @@ pub fn run(globals: &Globals, ui: &Ui, args: &SavedArgs) -> Result<Exit, Failure
         None => {
             let sets = saved(&caller)?;
             let data = kept_data(&caller)?;
+            let open = open_run(&caller);
+            if let Some((what, steps)) = &open {
+                ui.say(&format!("a run is open: {}: finish it first", escape(what)));
+                for (command, what) in steps {
+                    caller.tell(Notice::MoreNext(command.clone(), what.clone()));
+                }
+            }
             if sets.is_empty() && data.is_empty() {
                 ui.say("there are no saved files and no replaced data");
             }
-            print_sets(ui, &caller, &sets);
+            print_sets(ui, &caller, &sets, open.is_some());
             print_kept(ui, &caller, &data);
             SavedAnswer { saved: Some(sets), data: Some(data), ..SavedAnswer::default() }
         }
@@ -129,7 +136,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &SavedArgs) -> Result<Exit, Failure
     Ok(Exit::Done)
 }
 
-fn print_sets(ui: &Ui, caller: &Caller, sets: &[SavedFiles]) {
+fn print_sets(ui: &Ui, caller: &Caller, sets: &[SavedFiles], open: bool) {
     let now = clock::now();
     for set in sets {
         let when = set.when.map(|at| format!("  {}", clock_word(at, now))).unwrap_or_default();
@@ -150,7 +157,7 @@ fn print_sets(ui: &Ui, caller: &Caller, sets: &[SavedFiles]) {
             ui.line(&format!("  and {} more", set.files.len() - SHOWN));
         }
     }
-    if let Some(set) = sets.last() {
+    if let Some(set) = sets.last().filter(|_| !open) {
         let command = format!("gitroll saved restore {}", set.id);
         if set.files.iter().any(|file| file.place != Place::Taken) {
             caller.tell(Notice::Next(&command, "restores every file whose path is free"));

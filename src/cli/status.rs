@@ -398,6 +398,9 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
             }
             // Of a run that nobody can read nobody knows what is left.
             (false, false) if answer.damaged_run.is_some() => field("cut off", &what),
+            (false, false) if answer.diagnosis.not_restored.is_some() => {
+                field("cut off", &format!("{what}; saved files were not restored yet"));
+            }
             (false, false) => field("cut off", &format!("{what}; nothing remains to be done")),
         }
     }

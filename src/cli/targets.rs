@@ -8,7 +8,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::globals::Globals;
 use super::session::Session;
-use crate::act::diagnosis;
+use crate::act::{diagnosis, next_steps};
+use crate::engine;
 use crate::model::Oid;
 use crate::plan::candidates;
 use crate::target::{Candidate, Needed, Reason, Request, Standing};
@@ -52,7 +53,7 @@ pub struct TargetsAnswer {
 /// When the repository or the own chain cannot be read.
 pub fn run(globals: &Globals, ui: &Ui, args: &TargetsArgs) -> Result<Exit, Failure> {
     let session = Session::glance(globals, ui)?;
-    super::reader::mention_open_run(&session.site, ui);
+    let open = super::reader::mention_open_run(&session.site, ui).is_some();
     let facts = session.facts()?;
     let all = candidates::gather(&session.site, &facts);
     let most = if args.all { usize::MAX } else { args.n };
@@ -87,7 +88,9 @@ pub fn run(globals: &Globals, ui: &Ui, args: &TargetsArgs) -> Result<Exit, Failu
         (good.and_then(|found| found.chosen.commit), stable.and_then(|found| found.chosen.commit));
     let mut marked = false;
     for target in &mut targets {
-        let next = !marked && target.standing == Standing::Usable && target.commit == last_good;
+        // While a run is open `back` is refused.
+        let next =
+            !open && !marked && target.standing == Standing::Usable && target.commit == last_good;
         if next {
             target.standing = Standing::Next;
             marked = true;
@@ -103,7 +106,14 @@ pub fn run(globals: &Globals, ui: &Ui, args: &TargetsArgs) -> Result<Exit, Failu
     if last_good.is_none() {
         ui.say("there is no other version to roll back to: see WHY");
     }
-    if let Some(rollback) = diagnosis::last_rollback(&session, &facts).filter(|r| !r.flags) {
+    if open {
+        let run = engine::open_runs(&session.site).ok().and_then(|mut open| open.pop());
+        let steps = run.as_ref().map(next_steps::of).unwrap_or_default();
+        for (at, (command, what)) in steps.iter().enumerate() {
+            let label = if at == 0 { "next" } else { "" };
+            ui.say(&format!("  {label:<8} {command}    {}", escape(what)));
+        }
+    } else if let Some(rollback) = diagnosis::last_rollback(&session, &facts).filter(|r| !r.flags) {
         let left = escape(&rollback.left);
         ui.say(&format!(
             "  next     gitroll back --undo    if #{} was a false alarm: returns to {left}",

@@ -65,6 +65,8 @@ pub struct Findings {
     pub failing_before: Option<(Seq, String)>,
     /// The ways on from an open run; empty if none is open.
     pub open_run: Vec<NextStep>,
+    /// What restores the saved files that an undo did not, which was killed at its end, and the name of their set.
+    pub not_restored: Option<(String, NextStep)>,
     /// The newest version of the upstream branch is not what serves, and may be deployed.
     pub newer: Option<String>,
 }
@@ -219,6 +221,9 @@ pub struct Diagnosis {
     pub notes: Vec<String>,
     /// Why `gitroll back` would not help, if that is known.
     pub back_doubted: Option<String>,
+    /// The saved files that an undo did not restore, which was killed at its end, as `gitroll saved` names them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_restored: Option<String>,
     /// The commands to type, the one that heals first; each with what it does.
     pub next: Vec<NextStep>,
 }
@@ -298,6 +303,7 @@ pub fn diagnose(found: &Findings) -> Diagnosis {
         changed: if well { Vec::new() } else { found.changed.clone() },
         notes: if well { no_room(found).collect() } else { notes(found) },
         back_doubted: back_doubted(found).filter(|_| !well),
+        not_restored: found.not_restored.as_ref().map(|(id, _)| id.clone()),
         next: next(found, health),
     }
 }
@@ -569,10 +575,20 @@ fn to_point(migrations: &Migrations) -> Option<NextStep> {
 }
 
 fn next(found: &Findings, health: Health) -> Vec<NextStep> {
-    let step = |command: String, what: String| (command, what);
     if !found.open_run.is_empty() {
         return found.open_run.clone();
     }
+    let mut next = healing(found, health);
+    let restores = found.not_restored.iter().map(|(_, step)| step.clone());
+    match health {
+        Health::Well => drop(next.splice(0..0, restores)),
+        Health::Doubtful | Health::Failing | Health::Down => next.extend(restores),
+    }
+    next
+}
+
+fn healing(found: &Findings, health: Health) -> Vec<NextStep> {
+    let step = |command: String, what: String| (command, what);
     let mut next = room(found);
     if found.maintenance.is_some() && found.down().next().is_some() {
         let what = "starts the services and ends the maintenance".to_owned();

@@ -28,6 +28,7 @@ fn found() -> Findings {
         rollback: None,
         failing_before: None,
         open_run: Vec::new(),
+        not_restored: None,
         newer: None,
     }
 }

@@ -86,8 +86,10 @@ pub fn submodule_faults(git: &Git, commit: &Oid) -> Result<Vec<SubmoduleFault>, 
             Ok(_) => {
                 let converted = found.converted_files(&entry.id)?;
                 faults.extend(converted.first().map(|file| {
-                    let (path, by) = (&file.path, &file.by);
-                    other(format!("{path}: {by}: git would write different bytes than it stores"))
+                    let (path, by, rule) = (&file.path, &file.by, &file.rule);
+                    other(format!(
+                        "{path}: {by} in {rule}: git would write different bytes than it stores"
+                    ))
                 }));
                 for fault in submodule_faults(&found, &entry.id)? {
                     let full = |inner: RepoPath| path.join(inner.as_bytes()).unwrap_or(inner);

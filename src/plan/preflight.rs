@@ -23,7 +23,7 @@ use crate::model::{
 use crate::service::{self, Host, ServiceError};
 use crate::site::{Observed, Site, held_files, listens, surroundings};
 use crate::system::files;
-use crate::system::git::{Conversion, ConvertedFile, Unfinished};
+use crate::system::git::{Conversion, ConvertedFile, RuleFile, Unfinished};
 use crate::system::text::{nearest, plural};
 
 /// Checks a composed plan against the host. `observed` is how services and checks stand now. A file that
@@ -173,28 +173,35 @@ pub fn not_hidden(path: &Path, error: &io::Error) -> String {
 
 /// One problem for each way in which git would write files differently, with the first file of it.
 fn converted(files: &[ConvertedFile]) -> Vec<Problem> {
-    let mut by: BTreeMap<&Conversion, Vec<&ConvertedFile>> = BTreeMap::new();
+    let mut by: BTreeMap<(&Conversion, &RuleFile), Vec<&ConvertedFile>> = BTreeMap::new();
     for file in files {
-        by.entry(&file.by).or_default().push(file);
+        by.entry((&file.by, &file.rule)).or_default().push(file);
     }
-    let problem = |(by, files): (&Conversion, Vec<&ConvertedFile>)| {
+    let problem = |((by, rule), files): ((&Conversion, &RuleFile), Vec<&ConvertedFile>)| {
         let more = match files.len() - 1 {
             0 => String::new(),
             more => format!(" and {}", plural(more, "more file")),
         };
         let first = files.first().map(|file| file.path.to_string()).unwrap_or_default();
         Problem::new(
-            format!("{first}{more}: {by}: git would write different bytes than it stores"),
-            match by {
-                Conversion::Lfs => {
-                    "gitroll does not deploy Git LFS files; commit them as plain files"
+            format!(
+                "{first}{more}: {by} in {rule}: git would write different bytes than it stores"
+            ),
+            match (by, rule) {
+                (Conversion::Lfs, _) => {
+                    "gitroll does not deploy Git LFS files; commit them as plain files".to_owned()
                 }
-                Conversion::CrLf => {
+                (_, RuleFile::Here(path)) => format!(
+                    "remove the attribute from {}: that file is of this repository, no commit has it",
+                    path.display()
+                ),
+                (Conversion::CrLf, _) => {
                     "store the file with CR LF and -text, or remove the attribute from the version \
                      to deploy"
+                        .to_owned()
                 }
-                Conversion::Filter(_) | Conversion::Encoding(_) | Conversion::Ident => {
-                    "remove the attribute from the version to deploy"
+                (Conversion::Filter(_) | Conversion::Encoding(_) | Conversion::Ident, _) => {
+                    "remove the attribute from the version to deploy".to_owned()
                 }
             },
         )

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use gix::attrs::StateRef;
 use gix::bstr::{BStr, ByteSlice};
@@ -10,6 +12,7 @@ use gix::bstr::{BStr, ByteSlice};
 use crate::model::{Oid, RepoPath, TreeEntry, TreeMode};
 use crate::system::files;
 
+use super::config::Origin;
 use super::object::{ObjectKind, gix_id, object_error, told};
 use super::repository::{Git, GitError};
 
@@ -49,6 +52,16 @@ impl Conversion {
     pub fn is_slight(&self) -> bool {
         matches!(self, Conversion::CrLf | Conversion::Ident)
     }
+
+    /// The attribute that says so.
+    fn attribute(&self) -> &'static str {
+        match self {
+            Conversion::Lfs | Conversion::Filter(_) => "filter",
+            Conversion::Encoding(_) => "working-tree-encoding",
+            Conversion::CrLf => "eol",
+            Conversion::Ident => "ident",
+        }
+    }
 }
 
 /// As the attribute is written: `filter=lfs`.
@@ -64,30 +77,55 @@ impl fmt::Display for Conversion {
     }
 }
 
+/// Where a rule stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RuleFile {
+    /// In an attributes file of the tree.
+    Release(PathBuf),
+    /// In one of this repository that no commit has: `info/attributes`, or what its configuration names.
+    Here(PathBuf),
+}
+
+impl fmt::Display for RuleFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (RuleFile::Release(path) | RuleFile::Here(path)) = self;
+        path.display().fmt(f)
+    }
+}
+
 /// A file that git would write with other bytes than the stored ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConvertedFile {
     pub path: RepoPath,
     pub by: Conversion,
+    pub rule: RuleFile,
 }
 
 impl Git {
     /// The files of `commit` that git would write with other bytes than the stored ones, because of attributes in
-    /// its tree or in `info/attributes`. A rule that matches no file, or changes no byte of those it matches, is none.
+    /// its tree, in `info/attributes`, or in the file that the repository's own configuration names. What the user's
+    /// configuration names is no part of what is deployed. A rule that matches no file, or changes no byte of those it matches, is none.
     ///
     /// # Errors
     /// `Object`; `Io` for `info/attributes`.
     pub fn converted_files(&self, commit: &Oid) -> Result<Vec<ConvertedFile>, GitError> {
         let entries = self.entries(commit)?;
-        if !self.any_rule_converts(&entries)? {
+        let named = self.named_attributes();
+        if !self.any_rule_converts(&entries, named.as_deref())? {
             return Ok(Vec::new());
         }
         let failed = |error: &dyn fmt::Display| object_error(commit, &error.to_string());
         let tree = gix_id(&self.tree_of(commit)?)
             .ok_or_else(|| object_error(commit, "it has no tree in this repository"))?;
-        let index = self.repo.index_from_tree(&tree).map_err(|e| failed(&told(&e)))?;
+        let mut repo = self.repo.clone();
+        if let Some(file) = &named {
+            let value = file.as_os_str().as_bytes().as_bstr();
+            let set = repo.config_snapshot_mut().set_raw_value("core.attributesFile", value);
+            set.map_err(|e| failed(&e))?;
+        }
+        let index = repo.index_from_tree(&tree).map_err(|e| failed(&told(&e)))?;
         let source = gix::worktree::stack::state::attributes::Source::IdMapping;
-        let mut stack = self.repo.attributes_only(&index, source).map_err(|e| failed(&told(&e)))?;
+        let mut stack = repo.attributes_only(&index, source).map_err(|e| failed(&told(&e)))?;
         let mut matched = stack.selected_attribute_matches(ASKED);
         let mut converted = Vec::new();
         for (path, entry) in entries {
@@ -105,14 +143,45 @@ impl Git {
                     (found.assignment.name.as_str().to_owned(), found.assignment.state)
                 }));
             if let Some(by) = self.conversion(&rules, &entry.id)? {
-                converted.push(ConvertedFile { path, by });
+                let mut found = matched.iter_selected();
+                let rule = found.find(|found| found.assignment.name.as_str() == by.attribute());
+                let file = rule.and_then(|rule| rule.location.source).unwrap_or(Path::new(""));
+                let rule = self.rule_file(file, named.as_deref());
+                converted.push(ConvertedFile { path, by, rule });
             }
         }
         Ok(converted)
     }
 
+    /// Where a rule stands that was found in `file`.
+    fn rule_file(&self, file: &Path, named: Option<&Path>) -> RuleFile {
+        let info = self.common_dir.join("info/attributes");
+        let same = |a: &Path, b: &Path| a == b || self.top.join(a) == *b;
+        if same(file, &info) || file.ends_with("info/attributes") {
+            return RuleFile::Here(info.strip_prefix(&self.top).unwrap_or(&info).to_owned());
+        }
+        match named.filter(|named| same(file, named)) {
+            Some(named) => RuleFile::Here(named.to_owned()),
+            None => RuleFile::Release(file.strip_prefix(&self.top).unwrap_or(file).to_owned()),
+        }
+    }
+
+    /// The attributes file that the repository's own configuration names, as git finds it.
+    fn named_attributes(&self) -> Option<PathBuf> {
+        let named = self.settings().ok()?.last("core.attributesFile", Origin::Repository)?;
+        let path = match named.strip_prefix("~/") {
+            Some(below) => Path::new(self.environment.get("HOME")?).join(below),
+            None => self.top.join(named),
+        };
+        Some(path)
+    }
+
     /// Whether any attributes file has a rule that could convert anything: most repositories have none.
-    fn any_rule_converts(&self, entries: &[(RepoPath, TreeEntry)]) -> Result<bool, GitError> {
+    fn any_rule_converts(
+        &self,
+        entries: &[(RepoPath, TreeEntry)],
+        named: Option<&Path>,
+    ) -> Result<bool, GitError> {
         for (path, entry) in entries {
             let named = path.as_bytes().rsplit(|b| *b == b'/').next() == Some(b".gitattributes");
             if named && matches!(entry.mode, TreeMode::File | TreeMode::Executable) {
@@ -123,11 +192,15 @@ impl Git {
             }
         }
         let info = self.common_dir.join("info/attributes");
-        match files::read_plain(&info, MOST_ATTRIBUTES) {
-            Ok(bytes) => Ok(may_convert(&bytes)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(GitError::Io { path: info, source }),
+        for file in [Some(info.as_path()), named].into_iter().flatten() {
+            match files::read_plain(file, MOST_ATTRIBUTES) {
+                Ok(bytes) if may_convert(&bytes) => return Ok(true),
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(GitError::Io { path: file.to_owned(), source }),
+            }
         }
+        Ok(false)
     }
 
     /// What git would do to the bytes of a file under these rules.
@@ -345,13 +418,26 @@ mod tests {
         repo.write("sub/.gitattributes", "*.txt eol=crlf\n");
         let head = repo.commit("all");
         let found = repo.open().converted_files(&head).unwrap();
-        assert_eq!(
-            found,
-            [ConvertedFile { path: RepoPath::new("sub/a.txt").unwrap(), by: Conversion::CrLf }]
-        );
+        let path = |text: &str| RepoPath::new(text).unwrap();
+        let rule = RuleFile::Release("sub/.gitattributes".into());
+        assert_eq!(found, [ConvertedFile { path: path("sub/a.txt"), by: Conversion::CrLf, rule }]);
         repo.write(".git/info/attributes", "a.txt ident filter=x\n");
         let found = repo.open().converted_files(&head).unwrap();
         assert_eq!(found[0].by, Conversion::Filter("x".to_owned()));
+        assert_eq!(found[0].rule, RuleFile::Here(".git/info/attributes".into()));
+        assert_eq!(found.len(), 2);
+        repo.write(".git/info/attributes", "*.none filter=x\n");
+        assert_eq!(repo.open().converted_files(&head).unwrap().len(), 1);
+
+        // A file that the repository's configuration names counts as well, by the files that it matches.
+        let named = repo.dir.path().canonicalize().unwrap().join("attributes");
+        repo.git(&["config", "core.attributesFile", named.to_str().unwrap()]);
+        std::fs::write(&named, "*.none filter=x\n").unwrap();
+        assert_eq!(repo.open().converted_files(&head).unwrap().len(), 1);
+        std::fs::write(&named, "a.txt eol=crlf\n").unwrap();
+        let found = repo.open().converted_files(&head).unwrap();
+        let rule = RuleFile::Here(named);
+        assert_eq!(found[0], ConvertedFile { path: path("a.txt"), by: Conversion::CrLf, rule });
         assert_eq!(found.len(), 2);
     }
 

@@ -31,7 +31,7 @@ mod hostile_tests;
 #[cfg(test)]
 mod testing;
 
-pub use attributes::{Conversion, ConvertedFile};
+pub use attributes::{Conversion, ConvertedFile, RuleFile};
 pub use containment::{Contained, Containment};
 pub use diff::FileDiff;
 pub use head::{HeadMove, HeadStep};
