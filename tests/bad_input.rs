@@ -75,3 +75,14 @@ fn refused_in(host: &TestEnvironment, dir: &Path, args: &[&str], code: i32, text
 fn skipped(why: &str) {
     eprintln!("skipped: {why}");
 }
+
+#[test]
+fn a_shell_in_a_directory_that_is_gone_is_no_obstacle() {
+    let host = TestEnvironment::new();
+    let s = bound(&host, &quick());
+    let program = host.gitroll_command(&[]).get_program().to_owned();
+    let gone = "mkdir gone && cd gone && rmdir ../gone && \"$0\" -C \"$1\" status";
+    let mut command = host.command("sh");
+    command.args(["-c", gone]).arg(program).arg(&s.app.dir);
+    Answer::of(command, std::time::Duration::from_secs(60)).exit(0);
+}

@@ -44,6 +44,17 @@ pub struct Globals {
 }
 
 impl Globals {
+    /// Leaves a working directory that does not exist any more, where the checkout is named: nothing can be found from
+    /// there, not even by its full path.
+    pub(super) fn leave_what_is_gone(&self) {
+        if let (Err(_), Some(dir)) = (std::env::current_dir(), &self.dir)
+            && dir.is_absolute()
+        {
+            // Where this fails as well, opening the repository says why.
+            drop(std::env::set_current_dir(dir));
+        }
+    }
+
     /// How the checkout was named, for commands that are typed where the caller stands.
     pub(super) fn address(&self) -> Option<Address> {
         let dir = quoted(&self.dir.as_ref()?.display().to_string())?;

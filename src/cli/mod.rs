@@ -289,6 +289,7 @@ pub fn main(topics: &'static [Topic]) -> Exit {
     let name = cli.verb.as_ref().map_or("apps", Verb::name);
     let ended = match apps::look_up(&mut cli.globals) {
         Ok(()) => {
+            cli.globals.leave_what_is_gone();
             ui.address = cli.globals.address();
             run(&cli, &ui)
         }

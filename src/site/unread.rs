@@ -54,8 +54,13 @@ pub fn all_unread<'p>(
     Ok(true)
 }
 
-/// The ending of a document's name.
+/// The ending of a document's name, where documents about the app are: in other directories an app may well read all
+/// files that it finds, its pages say, without naming their ending.
 fn ending(path: &RepoPath) -> Option<&'static str> {
+    let about = ["docs", "doc", ".github"].iter().any(|dir| path.as_path().starts_with(dir));
+    if !about && path.as_path().components().count() > 1 {
+        return None;
+    }
     let ending = path.as_path().extension()?.to_str()?.to_ascii_lowercase();
     DOCUMENTS.into_iter().find(|document| *document == ending)
 }

@@ -121,10 +121,10 @@ pub fn resolve(
     }
 }
 
-/// The last good state where none served long enough, for when what serves fails: what was proven at all is better.
+/// The last good state where none served long enough, for when what serves fails: what was proven or adopted at all is
+/// better.
 pub fn however_short(deployments: impl Iterator<Item = Candidate>) -> Option<Resolution> {
-    let proven = |c: &Candidate| c.served.is_some_and(|served| served.proven);
-    first(deployments, |c| usable(c, true) && proven(c), Reach::default()).ok()
+    first(deployments, |c| usable(c, true) && was_well(c), Reach::default()).ok()
 }
 
 /// The last good state of those that failed when they were tried, for when nothing else is left: what was around it may
@@ -133,11 +133,15 @@ pub fn even_tried(
     deployments: impl Iterator<Item = Candidate>,
     reach: Reach,
 ) -> Option<Resolution> {
-    let proven = |c: &Candidate| c.served.is_some_and(|served| served.proven);
     let tried = |c: &Candidate| {
         matches!(c.standing, Standing::Skipped(Reason::FailedWhenTried { .. })) || usable(c, true)
     };
-    first(deployments, |c| tried(c) && proven(c), reach).ok()
+    first(deployments, |c| tried(c) && was_well(c), reach).ok()
+}
+
+/// Whether a run or a person saw it serve.
+fn was_well(candidate: &Candidate) -> bool {
+    candidate.served.is_some_and(|served| served.proven || served.adopted)
 }
 
 /// A person who names a target overrides what would only have made us doubt: that it never served here,
@@ -203,7 +207,7 @@ fn first(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::target::{by_rank, version_of};
+    use crate::target::{ServedHere, by_rank, version_of};
 
     fn candidate(name: &str, digit: char, standing: Standing) -> Candidate {
         Candidate {
@@ -326,6 +330,31 @@ mod tests {
         assert_eq!((found.further.len(), judged.get()), (2, 3));
         let found = find(7, Reach { further: 2, until_kept: true });
         assert_eq!((found.further.len(), judged.get()), (7, 8));
+    }
+
+    #[test]
+    fn the_last_resort_is_what_a_run_proved_or_a_person_accepted() {
+        let served = |proven, adopted| ServedHere {
+            seconds: 60,
+            and_unknown: false,
+            last: "2026-03-01T00:00:00Z".parse().unwrap(),
+            proven,
+            adopted,
+            ran: !proven && !adopted,
+            reflog: false,
+        };
+        let tried = || Standing::Skipped(Reason::FailedWhenTried { by: "#5".into() });
+        let deployments = [
+            candidate("v4", '4', Standing::Serving),
+            Candidate { served: Some(served(false, false)), ..candidate("v3", '3', tried()) },
+            Candidate { served: Some(served(true, false)), ..candidate("v2", '2', bad()) },
+            Candidate { served: Some(served(false, true)), ..candidate("v1", '1', tried()) },
+            Candidate { served: Some(served(true, false)), ..candidate("v0", '0', tried()) },
+        ];
+        let found = even_tried(deployments.iter().cloned(), Reach::default()).unwrap();
+        assert_eq!(found.chosen.name, "v1");
+        assert_eq!(found.further.first().map(|c| c.name.as_str()), Some("v0"));
+        assert!(however_short(deployments.iter().cloned()).is_none());
     }
 
     #[test]
