@@ -48,6 +48,7 @@ mod logging;
 mod logs;
 mod migrations;
 mod moving_in;
+mod nameless_services;
 mod naming_targets;
 mod notify;
 mod open_runs;

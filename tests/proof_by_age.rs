@@ -73,7 +73,14 @@ fn what_was_checked_out_and_never_started_is_not_what_served() {
         .exit(0)
         .stdout_has("serving   v1.0.0")
         .stdout_has("is checked out by hand but was never started");
-    host.gitroll(&["check"]).exit(0).stdout_has("v1.0.0");
+    // What is healthy is what serves, and that is not what is checked out.
+    let check = host.gitroll(&["check"]);
+    check.exit(0).stdout_has("v1.0.0").stdout_has("observed serving");
+    check.stdout_has("is checked out by hand but was never started");
+    check.stdout_has(&format!("gitroll deploy {}", &broken[..7]));
+    let check = host.gitroll(&["check", "--json"]).exit(0).json();
+    assert_eq!(check["result"]["serving"]["commit"], old, "{check}");
+    assert_eq!(check["result"]["never_started"]["commit"], broken, "{check}");
     // The way back leads to what served, not to what was only checked out.
     host.gitroll(&["deploy", &worse, "--yes"]).exit(20).stderr_has("v1.0.0");
     s.serves("1.0.0");

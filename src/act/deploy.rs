@@ -268,7 +268,11 @@ fn already_serving(session: &Session, facts: &Facts, to: &Served) -> Result<Alre
     if let Some(why) = vouched.doubt(observed.told(), weak) {
         return Ok(Already::Doubted(why.to_owned()));
     }
-    let found = vec![format!("{to} already serves: observed, nothing reloaded")];
+    let seen = match facts.weakness(&session.site, observed.told())? {
+        None => "observed".to_owned(),
+        Some(why) => why,
+    };
+    let found = vec![format!("{to} already serves: {seen}, nothing reloaded")];
     let serving = (&facts.serving, to);
     let outcome = ChangeOutcome::nothing_to_do("deploy", "already-serving", serving, found);
     Ok(Already::Serving(Box::new(session.caller.ended(outcome))))

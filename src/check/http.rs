@@ -1,20 +1,16 @@
-//! HTTP: the one client, a check over it, a request to an API, and where a running app answers. Capped in time and size,
-//! over a connection of its own, never sent elsewhere.
+//! HTTP: the one client, a check over it, a request to an API. Capped in time and size, over a connection of its own,
+//! never sent elsewhere.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, HeaderValue, LOCATION,
-};
-use reqwest::{Client, Method, Response, StatusCode, Url};
-use serde_json::Value;
+use reqwest::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::{Client, Method, Response, Url};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::HttpCheck;
-use crate::model::Oid;
 
 use super::judgement::{HttpAnswer, Judgement, Unanswered, judge, seconds, shown, size};
 use super::served_file::ServedFile;
@@ -225,7 +221,7 @@ pub(super) const LOOPBACK: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 /// A client that goes straight to the address, keeps no connection and follows nothing.
-fn client(tls: bool) -> Result<Client, String> {
+pub(super) fn client(tls: bool) -> Result<Client, String> {
     client_to(tls, None)
 }
 
@@ -414,126 +410,6 @@ fn headers_of(request: &HttpRequest<'_>) -> Result<HeaderMap, String> {
         headers.insert(AUTHORIZATION, value);
     }
     Ok(headers)
-}
-
-/// Where the running app answered 200.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Health {
-    /// The URL.
-    pub url: String,
-    /// Pointer of the field of its JSON answer that is the version in package.json.
-    pub version: Option<String>,
-    /// Pointer of the field that is the full id of the commit.
-    pub commit: Option<String>,
-    /// Pointer and value of a field that says how it is, such as `/status` and `ok`.
-    pub status: Option<(String, String)>,
-    /// A path that no app has is answered the same way.
-    pub catch_all: bool,
-}
-
-const HEALTH_PATHS: [&str; 4] = ["/api/health", "/health", "/healthz", "/"];
-/// For one answer, from connecting to its last byte.
-const HEALTH_LIMIT: Duration = Duration::from_millis(1500);
-/// More of a body is not read.
-const MOST_OF_HEALTH: usize = 64 * 1024;
-
-/// A path that no app has.
-const NONSENSE: &str = "/gitroll-asks-for/nothing-at-all";
-
-/// The usual path whose 200 says most on `port`: the version, the commit or how the app is, in JSON; of equals
-/// the first. At most 8 s for each of the two loopback addresses. Where a path that no app has is answered the same
-/// way it is `/`, if that answers 200: no health path, but more than a connection.
-pub fn find_health(port: u16, version: Option<&str>, commit: Option<&Oid>) -> Option<Health> {
-    let runtime = runtime().ok()?;
-    let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    addresses.into_iter().map(|address| SocketAddr::new(address, port)).find_map(|address| {
-        let nonsense = peek(&runtime, address, NONSENSE);
-        let tells = |body: &[u8]| nonsense.as_ref().is_none_or(|other| shape(body) != shape(other));
-        let answers = HEALTH_PATHS
-            .into_iter()
-            .filter_map(|path| Some((path, peek(&runtime, address, path)?)));
-        let (answers, alike): (Vec<_>, Vec<_>) = answers.partition(|(_, body)| tells(body));
-        let told = |path: &str, body: &[u8]| {
-            health_of(format!("http://{address}{path}"), body, version, commit)
-        };
-        let mut best: Option<(u8, Health)> = None;
-        for (path, body) in answers {
-            let health = told(path, &body);
-            let json = serde_json::from_slice::<Value>(&body).is_ok_and(|json| json.is_object());
-            let told =
-                [&health.version, &health.commit].into_iter().filter(|t| t.is_some()).count();
-            let says =
-                4 * u8::from(told > 0) + 2 * u8::from(health.status.is_some()) + u8::from(json);
-            if best.as_ref().is_none_or(|(most, _)| says > *most) {
-                best = Some((says, health));
-            }
-        }
-        let any = alike.iter().find(|(path, _)| *path == "/");
-        let any = any.map(|(path, body)| Health { catch_all: true, ..told(path, body) });
-        best.map(|(_, health)| health).or(any)
-    })
-}
-
-/// What kind of answer a body is: the fields of a JSON object; whatever else is one and the same.
-fn shape(body: &[u8]) -> Option<Vec<String>> {
-    let json: Value = serde_json::from_slice(body).ok()?;
-    Some(json.as_object()?.keys().cloned().collect())
-}
-
-fn health_of(url: String, body: &[u8], version: Option<&str>, commit: Option<&Oid>) -> Health {
-    let json: Option<Value> = serde_json::from_slice(body).ok();
-    let json = json.as_ref();
-    let status = |text: &str| {
-        ["ok", "healthy", "up", "pass", "running"].contains(&text.to_ascii_lowercase().as_str())
-    };
-    Health {
-        url,
-        version: version.and_then(|version| Some(field(json?, &|text| text == version)?.0)),
-        commit: commit.and_then(|id| Some(field(json?, &|text| text == id.as_str())?.0)),
-        status: json.and_then(|json| field(json, &status)),
-        catch_all: false,
-    }
-}
-
-/// The body of a 200 answer.
-fn peek(runtime: &Runtime, address: SocketAddr, path: &str) -> Option<Vec<u8>> {
-    runtime.block_on(async {
-        let deadline = tokio::time::Instant::now() + HEALTH_LIMIT;
-        let url = parse(&format!("http://{address}{path}")).ok()?;
-        let asked = client(false).ok()?.get(url).header(CONNECTION, "close");
-        let asked = asked.header(ACCEPT, "application/json, */*").send();
-        let mut response = tokio::time::timeout_at(deadline, asked).await.ok()?.ok()?;
-        if response.status() != StatusCode::OK {
-            return None;
-        }
-        let mut body = Vec::new();
-        // What has come by the deadline counts: an app may keep the connection open.
-        while body.len() < MOST_OF_HEALTH
-            && let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(deadline, response.chunk()).await
-        {
-            body.extend_from_slice(&chunk);
-        }
-        Some(body)
-    })
-}
-
-/// Pointer and value of the first fitting text, nearest to the top, at most three levels deep.
-fn field(value: &Value, fits: &dyn Fn(&str) -> bool) -> Option<(String, String)> {
-    let mut level: Vec<(String, &Value)> = vec![(String::new(), value)];
-    for _ in 0..3 {
-        let mut below = Vec::new();
-        for (pointer, value) in level {
-            for (key, value) in value.as_object().into_iter().flatten() {
-                let pointer = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
-                match value.as_str() {
-                    Some(text) if fits(text) => return Some((pointer, text.to_owned())),
-                    _ => below.push((pointer, value)),
-                }
-            }
-        }
-        level = below;
-    }
-    None
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 pub(super) use crate::system::sockets::Place;
 
@@ -18,6 +19,7 @@ use crate::system::user::Account;
 use super::expectation::{Listens, MustListen};
 use super::http::{LOOPBACK, is_name_of_this_host, parse};
 use super::judgement::shown;
+use super::takeover::{Origin, Unnamed};
 
 /// A service and what its manager said of it.
 pub type ObservedService = (String, Result<ServiceState, ServiceError>);
@@ -62,7 +64,7 @@ pub(super) enum Whose {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Listener {
     pub(super) pid: Option<u32>,
-    /// Its start, in clock ticks since boot.
+    /// The start of its program, in clock ticks since boot.
     pub(super) started: Option<u64>,
     pub(super) whose: Whose,
 }
@@ -105,6 +107,8 @@ pub(super) struct Answerers {
     pub(super) silent: Vec<(String, String)>,
     /// Where each service listens.
     pub(super) listens: BTreeMap<String, Vec<Place>>,
+    /// Who listens where checks ask and may be a service's own.
+    pub(super) unnamed: Vec<Unnamed>,
 }
 
 impl From<Sockets> for Answerers {
@@ -125,6 +129,7 @@ pub(super) fn answerers(
     if demanded {
         found.sockets = seen.sockets(checks, look);
         found.strangers = seen.strangers(checks, listens);
+        found.unnamed = seen.unnamed(checks);
     }
     let asked = asked_ports(checks);
     for own in &seen.own {
@@ -393,7 +398,7 @@ impl Seen {
             let pids = holders.get(&socket.inode).map(Vec::as_slice).unwrap_or_default();
             for pid in pids {
                 let whose = self.whose(*pid);
-                let started = ProcessId::of(*pid).map(|process| process.start_ticks);
+                let started = procs::program_started(*pid);
                 let listener = Listener { pid: Some(*pid), started, whose };
                 // One that has ended by now is none.
                 judged.extend(started.map(|_| ((*socket).clone(), listener)));
@@ -456,6 +461,29 @@ impl Seen {
             seen.then_some(found)
         };
         checks.iter().map(reached).collect()
+    }
+
+    fn unnamed(&self, checks: &[Check]) -> Vec<Unnamed> {
+        let text = |path: Option<PathBuf>| Some(path?.display().to_string());
+        let reached = checks.iter().filter_map(asked_here).flat_map(|asked| {
+            let reached = self.reached(&asked).into_iter();
+            reached.map(move |(socket, listener)| (asked.port, socket, listener))
+        });
+        let unknown = reached.filter(|(_, _, listener)| listener.whose == Whose::Unknown);
+        let unnamed = unknown.filter_map(|(port, socket, listener)| {
+            let pid = listener.pid?;
+            let origin = text(procs::executable(pid)).zip(text(procs::working_directory(pid)));
+            Some(Unnamed {
+                port,
+                inode: socket.inode,
+                pid,
+                started: ProcessId::of(pid)?.start_ticks,
+                parent: procs::parent(pid),
+                origin: origin.map(|(program, directory)| Origin { program, directory }),
+                who: described(pid),
+            })
+        });
+        unnamed.collect()
     }
 
     fn strangers(&self, checks: &[Check], listens: &Listens) -> Vec<Stranger> {

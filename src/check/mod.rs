@@ -5,6 +5,7 @@ mod asker;
 mod command;
 mod expectation;
 mod file;
+mod health;
 mod http;
 mod judgement;
 mod listeners;
@@ -15,6 +16,7 @@ mod prove;
 mod recent_lines;
 mod served_file;
 mod streak;
+mod takeover;
 mod tcp;
 mod template;
 mod watch;
@@ -25,7 +27,8 @@ pub use asker::{Symptom, symptoms};
 pub use expectation::{
     Expectation, Listens, LogWindow, MustListen, NoLog, Proof, ServiceListens, Shown, Surroundings,
 };
-pub use http::{Health, HttpReply, HttpRequest, ask, find_health};
+pub use health::{Health, find_health};
+pub use http::{HttpReply, HttpRequest, ask};
 pub use judgement::shown;
 pub use listeners::{
     ObservedService, Stranger, asked_addresses, asked_ports, behind_fronts, is_front_on, listened,

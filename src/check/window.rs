@@ -11,6 +11,7 @@ use super::expectation::{Expectation, Proof};
 use super::judgement::seconds;
 use super::listeners::{Answerers, Whose};
 use super::streak::{Answered, Streak};
+use super::takeover::Places;
 use super::watch::{Observation, ServiceWatch};
 use super::witness::{Witness, asks_the_app, old_listener, weigh};
 
@@ -35,6 +36,7 @@ pub(super) struct Window<'a> {
     streaks: Vec<Streak>,
     watch: ServiceWatch,
     answerers: Answerers,
+    places: Places,
     /// By check: it asks the app, and not something else.
     asks: Vec<bool>,
     /// When the last look began and ended.
@@ -56,6 +58,7 @@ impl<'a> Window<'a> {
             streaks,
             watch: ServiceWatch::default(),
             answerers: Answerers::default(),
+            places: Places::default(),
             asks: checks.iter().map(asks_the_app).collect(),
             looked: None,
             deadline,
@@ -82,13 +85,14 @@ impl<'a> Window<'a> {
     pub(super) fn seen(
         &mut self,
         look: Observation,
-        answerers: Answerers,
+        mut answerers: Answerers,
         began: Duration,
         ended: Duration,
     ) {
         let quiet = self.watch.seen(look, ended, self.expectation.fresh_since);
         // What was answered before the first look may come from processes nobody has seen.
-        let disturbed = !(answerers.strangers.is_empty() && answerers.silent.is_empty());
+        let places = self.places.seen(std::mem::take(&mut answerers.unnamed));
+        let disturbed = !(places && answerers.strangers.is_empty() && answerers.silent.is_empty());
         if !quiet || disturbed || self.looked.is_none() {
             self.streaks.iter_mut().for_each(|streak| streak.restart(ended));
         }
@@ -151,7 +155,8 @@ impl<'a> Window<'a> {
         let (Some((began, ended)), Some(held)) = (self.looked, self.held_since()) else {
             return false;
         };
-        if !(self.answerers.strangers.is_empty() && self.answerers.silent.is_empty()) {
+        let Answerers { strangers, silent, .. } = &self.answerers;
+        if !(strangers.is_empty() && silent.is_empty() && self.places.taken().is_empty()) {
             return false;
         }
         let observed = if self.streaks.is_empty() {
@@ -240,7 +245,7 @@ impl<'a> Window<'a> {
         let silent = self.answerers.silent.iter();
         services.extend(silent.map(|(service, why)| format!("{service}: {why}")));
         let strangers = self.answerers.strangers.iter().map(ToString::to_string);
-        services.splice(0..0, strangers);
+        services.splice(0..0, strangers.chain(self.places.taken().iter().cloned()));
         let disturbed = !services.is_empty();
         let mut failures: Vec<String> = wrong
             .into_iter()

@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::globals::Globals;
 use super::reader;
 use super::session::Session;
+use super::status::never_started;
 use crate::act::diagnosis;
 use crate::check::{self, Expectation, Proof};
 use crate::config::{Check, CheckGroup, CheckKind, Prove, Selection};
@@ -56,6 +57,9 @@ pub struct CheckAnswer {
     pub services: Vec<ServiceEvidence>,
     /// What is wrong.
     pub failures: Vec<String>,
+    /// What is checked out by hand, where no process was ever started on it: `serving` is what was started before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub never_started: Option<Served>,
     /// Why nothing could show whether the app answers, or in which version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weak: Option<String>,
@@ -83,11 +87,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
     let mut observe = || observe_services(site, config, &facts.serving, &deployment);
     let checks = at_once(&config.checks);
     let mut proof = check::prove(&checks, &expectation, &mut observe, &mut tell);
-    let doubt = doubt(&facts, site, &proof)?;
-    if let Some(why) = doubt.as_ref().filter(|_| proof.proven) {
-        proof.proven = false;
-        proof.failures.push(why.clone());
-    }
+    doubt(&facts, site, &mut proof)?;
     for check in &proof.checks {
         if let Some(why) = &check.skipped {
             ui.line(&format!("- {}  not run: {}", check.check, escape(why)));
@@ -127,6 +127,7 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
         checks: proof.checks,
         services: proof.services,
         failures: proof.failures,
+        never_started: facts.never_started().filter(|_| runs.is_empty()).cloned(),
         weak: proof.weak,
         diagnosis,
     };
@@ -145,20 +146,33 @@ pub fn run(globals: &Globals, ui: &Ui, args: &CheckArgs) -> Result<Exit, Failure
             super::diagnosis::cry(ui, diagnosis, facts.now);
         }
     }
+    if let Some(head) = &answer.never_started {
+        ui.line(&format!("{} {}", ui.out.yellow("!"), never_started(head)));
+        ui.line(&format!("  next     gitroll deploy {}    starts it", head.commit.short()));
+    }
     ui.document("check", exit.code(), &answer);
     Ok(exit)
 }
 
-/// Why what passes all checks is not known to be the version that should serve; `None` if it is.
-fn doubt(facts: &Facts, site: &Site, proof: &Proof) -> Result<Option<String>, Failure> {
+/// What passes all checks may not be the version that should serve: then it is not proven, or weakly where that is
+/// enough.
+fn doubt(facts: &Facts, site: &Site, proof: &mut Proof) -> Result<(), Failure> {
     if !proof.proven {
-        return Ok(None);
+        return Ok(());
     }
     let told = proof.checks.iter().any(|check| check.told_version);
     let weak = facts.accepted.config.app.prove == Prove::Weak;
     let look = proof.last_look.iter().map(|(name, state)| (name.clone(), Ok(state.clone())));
     let vouched = facts.vouched(site, &look.collect::<Vec<_>>())?;
-    Ok(vouched.doubt(told, weak).map(str::to_owned))
+    if let Some(why) = vouched.doubt(told, weak) {
+        proof.proven = false;
+        proof.failures.push(why.to_owned());
+    } else if let Some(why) = vouched.doubt(told, false) {
+        proof.weak.get_or_insert_with(|| format!("nothing shows which version answers: {why}"));
+    } else if let Some(why) = facts.weakness(site, told)? {
+        proof.weak.get_or_insert(why);
+    }
+    Ok(())
 }
 
 /// The checks without patience for an app that is still starting: nothing was reloaded.

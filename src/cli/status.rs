@@ -29,7 +29,7 @@ use crate::engine::{self, Course, Lying, Run};
 use crate::ledger::{self, Held};
 use crate::model::{CheckName, Event, Hold, Outcome, RepoPath, Seq, Served};
 use crate::plan::candidates;
-use crate::plan::facts::{Facts, HandMade};
+use crate::plan::facts::Facts;
 use crate::plan::{estimate, holds};
 use crate::site::{Observed, maintenance};
 use crate::target::{Needed, Standing};
@@ -155,17 +155,16 @@ fn look(session: &Session, facts: &Facts, open: &[engine::Run]) -> Result<Status
         since: standing.map(|s| s.since),
         proven: seen.serves.is_some()
             && seen.doubt.is_none()
+            && seen.weak.is_none()
             && diagnosis.health != Health::Doubtful
             && proven(facts, &serving, open.first()),
+        weak: seen.weak,
         doubt: match diagnosis.health {
             Health::Doubtful => diagnosis.why.first().cloned(),
             _ => seen.doubt,
         },
-        never_started: match &facts.hand_made {
-            // A run that is open put it there.
-            Some(HandMade::NeverStarted(head)) if open.is_empty() => Some(head.clone()),
-            _ => None,
-        },
+        // A run that is open put it there.
+        never_started: facts.never_started().filter(|_| open.is_empty()).cloned(),
         serving,
         told: seen.serves.is_some(),
         healthy: seen.observed.healthy(),
@@ -295,7 +294,7 @@ fn print(session: &Session, facts: &Facts, answer: &StatusAnswer) {
     }
     if let Some(head) = &answer.never_started {
         let sign = style.yellow("!");
-        field("tree", &format!("{sign} {head} is checked out by hand but was never started"));
+        field("tree", &format!("{sign} {}", never_started(head)));
     }
     field("observed", &observed_words(ui, answer));
     if let Some(maintenance) = &answer.maintenance {
@@ -423,6 +422,13 @@ struct Seen {
     edited: Vec<RepoPath>,
     /// Why nobody knows whether that is what runs.
     doubt: Option<String>,
+    /// Why it was proven weakly only.
+    weak: Option<String>,
+}
+
+/// What is said of a version that someone checked out without a restart.
+pub(super) fn never_started(head: &Served) -> String {
+    format!("{head} is checked out by hand but was never started")
 }
 
 /// What serves while a run is open neither HEAD nor the records say: the checks do.
@@ -437,10 +443,13 @@ fn see(session: &Session, facts: &Facts, run: Option<&Run>) -> Result<Seen, Fail
         let observed = Observed::now(site, &facts.accepted.config, &facts.serving, &deployment);
         let vouched = facts.vouched(site, &observed.services)?;
         let weak = facts.accepted.config.app.prove == Prove::Weak;
+        // Passing checks are enough for what was proven so, not for what someone put beside it.
+        let weak = weak && !facts.by_hand();
         let doubt = vouched.doubt(observed.told(), weak).filter(|_| observed.healthy());
         let doubt = doubt.map(str::to_owned);
         edited.extend(facts.changed(site, &facts.serving.commit)?);
-        return Ok(Seen { serves: Some(facts.serving.clone()), observed, edited, doubt });
+        let weak = facts.weakness(site, observed.told())?;
+        return Ok(Seen { serves: Some(facts.serving.clone()), observed, edited, doubt, weak });
     };
     let plan = &run.plan;
     let lying = match run.lying() {
@@ -471,7 +480,7 @@ fn see(session: &Session, facts: &Facts, run: Option<&Run>) -> Result<Seen, Fail
     let serves = target.map(|target| if target { &plan.to } else { &plan.from }.clone());
     let shown = target.unwrap_or(run.lying() == Lying::Target);
     let observed = if shown { as_target } else { as_before };
-    Ok(Seen { serves, observed, edited, doubt: None })
+    Ok(Seen { serves, observed, edited, doubt: None, weak: None })
 }
 
 /// What serves, since when, and by whose word.
@@ -494,6 +503,12 @@ fn serving_words(ui: &Ui, answer: &StatusAnswer, now: jiff::Timestamp) -> String
             format!("{} not proven: {}", style.yellow("!"), escape(why))
         }
         (_, Some(seq), _) if answer.proven => proven_words(ui, answer, seq, now),
+        (_, Some(_), _)
+            if answer.healthy
+                && let Some(why) = &answer.weak =>
+        {
+            format!("{} weak: {}", style.yellow("!"), escape(why))
+        }
         (_, Some(seq), _) => format!("not proven by a run, #{seq}"),
         (_, None, Some(run)) if answer.serving.commit == run.to.commit => {
             let sign = if answer.proven { style.ok() } else { style.yellow("!") };
@@ -502,7 +517,11 @@ fn serving_words(ui: &Ui, answer: &StatusAnswer, now: jiff::Timestamp) -> String
         (_, None, None) if answer.unsigned > 0 => {
             format!("{} its record waits to be signed", style.yellow("!"))
         }
-        (_, None, _) => format!("{} checked out by hand, not recorded", style.yellow("!")),
+        (_, None, _) => {
+            let doubt = doubted.map(|why| format!("; not proven: {}", escape(why)));
+            let doubt = doubt.unwrap_or_default();
+            format!("{} checked out by hand, not recorded{doubt}", style.yellow("!"))
+        }
     };
     let since = answer
         .since

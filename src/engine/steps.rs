@@ -90,7 +90,7 @@ pub(super) fn perform(
             site.git.reset_index(to)?;
             detach_at(site, run, to, &format!("gitroll {}: {}", plan.event, plan.to.name))?;
             let (after, before) = run.configs()?;
-            let warnings = strays(site, &[after, before], &plan.from, run.id.as_str());
+            let warnings = strays(site, after, before, &plan.from, run.id.as_str());
             Ok(Effect { warnings, ..Effect::default() })
         }
         Step::Hook(hook) => {

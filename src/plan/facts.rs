@@ -277,6 +277,18 @@ impl Facts {
         }
     }
 
+    /// Why what serves was proven weakly only, where it was: passing checks show no more of it later on. `told`: a check
+    /// was answered with the version now.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    pub fn weakness(&self, site: &Site, told: bool) -> Result<Option<String>, PlanError> {
+        let proven = self.proven_by(site)?.filter(|_| !told);
+        let proven = proven.filter(|proven| proven.commit == self.serving.commit);
+        let weak = proven.and_then(|proven| Some((proven.seq, proven.evidence.weak?)));
+        Ok(weak.map(|(seq, why)| format!("#{seq} proved it weakly: {why}")))
+    }
+
     /// The processes that serve and were proven.
     ///
     /// # Errors
@@ -293,6 +305,14 @@ impl Facts {
             }
             (Some(HandMade::Unknown(_)), _) | (_, None) => Ok(Vec::new()),
             (_, Some(proven)) => Ok(vouched_processes(site, config, look, &proven)?),
+        }
+    }
+
+    /// What is checked out by hand, where no process was ever started on it.
+    pub fn never_started(&self) -> Option<&Served> {
+        match &self.hand_made {
+            Some(HandMade::NeverStarted(head)) => Some(head),
+            Some(HandMade::Started | HandMade::Unknown(_)) | None => None,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::check::ObservedService;
 use crate::config::Config;
 use crate::model::{Oid, RepoPath, WitnessedProcess};
 use crate::system::git::{GitError, HeadMove};
-use crate::system::procs::Ticks;
+use crate::system::procs::{self, Ticks};
 
 /// A process's start is known to a hundredth of a second, and so is the present.
 const BLUR: Duration = Duration::from_millis(30);
@@ -86,8 +86,33 @@ fn started_on(
     head: &Oid,
     process: &WitnessedProcess,
 ) -> Result<StartedOn, GitError> {
+    let WitnessedProcess { service, pid, started } = process;
+    // What was forked and started no program carries the code of the one that did, or has read files since.
+    let program = procs::program_started(*pid).unwrap_or(*started);
+    if program < *started {
+        let own = started_at(site, config, head, process, *started)?;
+        let carried = started_at(site, config, head, process, program)?;
+        return Ok(if own == carried {
+            own
+        } else {
+            let why = format!(
+                "{service}: process {pid} was forked from an older one, and may run its code"
+            );
+            StartedOn::Unknown(why)
+        });
+    }
+    started_at(site, config, head, process, *started)
+}
+
+fn started_at(
+    site: &Site,
+    config: &Config,
+    head: &Oid,
+    process: &WitnessedProcess,
+    ticks: u64,
+) -> Result<StartedOn, GitError> {
     let git = &site.git;
-    let started = Ticks(process.started).moment() + BLUR;
+    let started = Ticks(ticks).moment() + BLUR;
     let local = site.local(config);
     let counts = |path: &&RepoPath| !local.matches(path);
     let moves = git.head_moves().ok().flatten().unwrap_or_default();

@@ -6,8 +6,9 @@ use std::path::Path;
 use super::bound::Site;
 use super::observed::observe_services;
 use super::witnesses::processes;
-use crate::config::{Config, show_duration};
+use crate::config::{self, Config, Service, show_duration};
 use crate::model::Served;
+use crate::service::ServiceError;
 use crate::system::procs::{self, ProcessId, Ticks};
 use crate::system::secrets;
 
@@ -30,9 +31,36 @@ const TOOLS: [&str; 22] = [
 ];
 
 /// The processes that work in the tree now, or run a file of it, and belong to no service of any of the configurations,
-/// in words: nobody restarts them, so they continue with the code they have. Of those that this user may see.
-pub fn strays(site: &Site, configs: &[&Config], served: &Served, deployment: &str) -> Vec<String> {
+/// in words: nobody restarts them, so they continue with the code they have. Of those that this user may see. With them
+/// the services that only `before` has and of which nobody can tell whether they still run.
+pub fn strays(
+    site: &Site,
+    after: &Config,
+    before: &Config,
+    served: &Served,
+    deployment: &str,
+) -> Vec<String> {
     let top = site.top();
+    let dropped = config::dropped(before, after);
+    let dropped = Config { services: dropped, ..before.clone() };
+    let unanswered = observe_services(site, &dropped, served, deployment).into_iter();
+    let unanswered: Vec<(String, ServiceError)> =
+        unanswered.filter_map(|(name, state)| Some((name, state.err()?))).collect();
+    let kept =
+        |service: &&Service| !unanswered.iter().any(|(name, _)| *name == service.name.as_str());
+    let before = Config {
+        services: before.services.iter().filter(kept).cloned().collect(),
+        ..before.clone()
+    };
+    let unknown =
+        unanswered.iter().filter(|(_, error)| !matches!(error, ServiceError::Unknown { .. }));
+    let mut told: Vec<String> = unknown
+        .map(|(name, error)| {
+            format!(
+                "{name} is no longer a service, and nobody could tell whether it still runs ({error}): stop it by hand"
+            )
+        })
+        .collect();
     let callers = callers();
     let mut found: Vec<(ProcessId, String)> = procs::running()
         .into_iter()
@@ -40,14 +68,14 @@ pub fn strays(site: &Site, configs: &[&Config], served: &Served, deployment: &st
         .filter_map(|pid| Some((ProcessId::of(pid)?, runs_the_app(pid, top)?)))
         .collect();
     let mut known = BTreeSet::new();
-    for config in configs.iter().filter(|_| !found.is_empty()) {
+    for config in [after, &before].into_iter().filter(|_| !found.is_empty()) {
         let look = observe_services(site, config, served, deployment);
         // Of a manager that names none, whoever listens for it.
         let serving = processes(config, &look).all;
         known.extend(serving.iter().flat_map(|process| procs::family(process.pid)));
         for (_, state) in look {
             // Whose processes cannot be told must not be called nobody's.
-            let Ok(state) = state else { return Vec::new() };
+            let Ok(state) = state else { return told };
             known.extend(state.socket_owners.iter().copied());
             known.extend(state.processes.iter().flat_map(|process| procs::family(process.pid)));
         }
@@ -55,17 +83,13 @@ pub fn strays(site: &Site, configs: &[&Config], served: &Served, deployment: &st
     found.retain(|(process, _)| !known.contains(&process.pid));
     found.sort_by_key(|(process, _)| process.start_ticks);
     let more = found.len().saturating_sub(SHOWN);
-    let mut told: Vec<String> = found
-        .into_iter()
-        .take(SHOWN)
-        .map(|(process, words)| {
-            let age = show_duration(Ticks(process.start_ticks).ago());
-            format!(
-                "process {} ({words}) runs here for {age} but does not belong to a service: it keeps running the code it has",
-                process.pid
-            )
-        })
-        .collect();
+    told.extend(found.into_iter().take(SHOWN).map(|(process, words)| {
+        let age = show_duration(Ticks(process.start_ticks).ago());
+        format!(
+            "process {} ({words}) runs here for {age} but does not belong to a service: it keeps running the code it has",
+            process.pid
+        )
+    }));
     if more > 0 {
         told.push(format!("{more} more processes run here and do not belong to a service"));
     }

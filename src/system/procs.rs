@@ -351,6 +351,57 @@ pub fn parent(pid: u32) -> Option<u32> {
     Entry::of(pid).map(|entry| entry.parent).filter(|parent| *parent > 0)
 }
 
+/// When the program of a process was started, in clock ticks since boot: a process that was forked and has started no
+/// program since carries the code of the one that it was forked from, however young it is. `None` if it does not run.
+pub fn program_started(pid: u32) -> Option<u64> {
+    /// No line of forks is as long.
+    const MOST: usize = 64;
+    let own = Entry::of(pid).filter(Entry::runs)?.start_ticks;
+    let mut started = own;
+    let (mut pid, mut image) = (pid, Image::of(pid));
+    for _ in 0..MOST {
+        let Some(above) = parent(pid) else { break };
+        let theirs = Image::of(above);
+        let Some(entry) = Entry::of(above).filter(|_| theirs.is_some() && theirs == image) else {
+            break;
+        };
+        started = started.min(entry.start_ticks);
+        (pid, image) = (above, theirs);
+    }
+    Some(started)
+}
+
+/// Where the kernel put a program when it was started: at random, so that two that are alike come from one start.
+#[derive(PartialEq, Eq)]
+struct Image {
+    program: PathBuf,
+    code: u64,
+    stack: u64,
+}
+
+impl Image {
+    /// `None` if this user may not see it, or if this machine puts every program in the same place.
+    fn of(pid: u32) -> Option<Self> {
+        /// `ADDR_NO_RANDOMIZE`
+        const FIXED: u64 = 0x004_0000;
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/{file}")).ok();
+        let random = read("sys/kernel/randomize_va_space")?;
+        let personality = read(&format!("{pid}/personality"))?;
+        let personality = u64::from_str_radix(personality.trim(), 16).ok()?;
+        if random.trim() == "0" || personality & FIXED != 0 {
+            return None;
+        }
+        let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let after_name = stat.iter().rposition(|b| *b == b')')? + 1;
+        let text = std::str::from_utf8(&stat[after_name..]).ok()?;
+        let fields: Vec<&str> = text.split_ascii_whitespace().collect();
+        let field = |at: usize| fields.get(at)?.parse::<u64>().ok();
+        let (code, stack) = (field(23)?, field(25)?);
+        // Whoever may not see them is told 0 or 1.
+        (stack > 1).then_some(Self { program: executable(pid)?, code, stack })
+    }
+}
+
 /// The session of process `pid`; 0 where that began outside of this process namespace, as in a
 /// container that was entered from its host.
 pub fn session_of(pid: u32) -> Option<u32> {
@@ -517,6 +568,32 @@ mod tests {
         child.wait().unwrap();
         // It is gone for good, or was another's from the beginning.
         id.wait();
+    }
+
+    #[test]
+    fn a_fork_is_as_old_as_the_program_that_it_carries_and_a_started_program_as_itself() {
+        let own = |pid: u32| ProcessId::of(pid).map_or(0, |process| process.start_ticks);
+        // The parentheses are a fork of the shell, which then starts a program.
+        let words = ["bash", "-c", "sleep 0.3; (sleep 20; :) & wait"];
+        let mut command = Command::new(words[0]);
+        let command = command.args(&words[1..]).stdin(Stdio::null()).process_group(0);
+        let mut shell = command.spawn().unwrap();
+        let is = |pid: &u32| command_line(*pid).is_some_and(|line| line == ["sleep", "20"]);
+        let end = Instant::now() + Duration::from_secs(10);
+        let program = loop {
+            match family(shell.id()).into_iter().find(is) {
+                Some(found) => break found,
+                None => assert!(Instant::now() < end, "the program was not started"),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let fork = parent(program).unwrap();
+        assert!(own(fork) > own(shell.id()));
+        assert_eq!(program_started(fork), Some(own(shell.id())), "a fork");
+        assert_eq!(program_started(program), Some(own(program)), "a program");
+        let group = Pid::from_child(&shell);
+        rustix::process::kill_process_group(group, Signal::KILL).unwrap();
+        shell.wait().unwrap();
     }
 
     #[test]

@@ -257,6 +257,14 @@ fn a_unit_that_reloads_in_place_is_believed_only_by_the_version_it_answers() {
         std::fs::write(host.path("deaf"), "").expect("ours");
         served.release("1.2.0", Behaviour::Good).exit(20).stderr_has("1.1.0");
         served.serves("1.1.0");
+        // Where no answer names the version nothing tells it, neither then nor later.
+        let text = served.app.read("gitroll.toml").replace(", \"/version\" = \"{version}\"", "");
+        served.app.write("gitroll.toml", &text.replacen("[app]\n", "[app]\nprove = \"weak\"\n", 1));
+        let weak = served.release("1.3.0", Behaviour::Good);
+        weak.exit(0).stdout_has("v1.3.0 weak proof").stdout_lacks("observed serving");
+        served.serves("1.1.0");
+        let check = inside.gitroll(&["check"]);
+        check.exit(0).stdout_has("proved it weakly").stdout_lacks("observed serving");
     });
 }
 

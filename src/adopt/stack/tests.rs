@@ -112,7 +112,7 @@ fn serve(answers: &'static [(&'static str, &'static str)]) -> u16 {
 }
 
 fn answer_all(listener: &TcpListener, answers: &[(&str, &str)], rest: &str) {
-    for stream in listener.incoming().take(9) {
+    for stream in listener.incoming().take(40) {
         let Ok(mut stream) = stream else { return };
         let mut line = String::new();
         let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -281,25 +281,82 @@ fn an_app_that_never_answers_costs_seconds_at_most() {
     assert!(begin.elapsed() < Duration::from_secs(9), "{:?}", begin.elapsed());
 }
 
+/// Answers every request as `answer` says of its path and its number.
+fn answering(answer: impl Fn(&str, usize) -> (&'static str, String) + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let Ok(mut stream) = stream else { return };
+            let mut line = String::new();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let _ = reader.read_line(&mut line);
+            let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+            while reader.read_line(&mut line).is_ok_and(|read| read > 2) {}
+            let (kind, body) = answer(&path, number);
+            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: {kind}\r\n");
+            let _ = stream.write_all(
+                format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes(),
+            );
+        }
+    });
+    port
+}
+
 #[test]
 fn a_server_that_answers_everything_is_asked_at_its_top_unless_a_path_says_something_else() {
-    const PAGE: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>";
-    const FINE: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"status\":\"ok\"}";
-    let all = |other: &'static [(&'static str, &'static str)], rest| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        std::thread::spawn(move || answer_all(&listener, other, rest));
+    const HTML: &str = "text/html; charset=utf-8";
+    const JSON: &str = "application/json";
+    let found = |port| {
         let health = find_health(port, None, None)?;
-        let path = health.url.rsplit(':').next().unwrap()[5..].to_owned();
-        Some((path, health.catch_all, health.status.is_some()))
+        let path = health.url.rsplit(':').next().unwrap().to_owned();
+        Some((
+            path[path.find('/').unwrap()..].to_owned(),
+            health.catch_all,
+            health.status.is_some(),
+        ))
     };
-    assert_eq!(all(&[], PAGE), Some(("/".to_owned(), true, false)));
+    let top = |says| Some(("/".to_owned(), true, says));
+    let path = |path: &str, says| Some((path.to_owned(), false, says));
+    let page =
+        |path: &str, number: usize| (HTML, format!("<p nonce=\"x{number}\">{path} is here</p>"));
+    let fine = || (JSON, "{\"status\":\"ok\",\"uptime\":12}".to_owned());
     assert_eq!(
-        all(&[], FINE),
-        Some(("/".to_owned(), true, true)),
-        "an API that answers every path the same"
+        found(answering(page)),
+        top(false),
+        "a page with the path and something of each time"
     );
-    assert_eq!(all(&[("/health", FINE)], PAGE), Some(("/health".to_owned(), false, true)));
+    assert_eq!(
+        found(answering(|_, number| (HTML, format!("<p>{}</p>", "a b ".repeat(number))))),
+        top(false),
+        "a page that is another each time"
+    );
+    assert_eq!(found(answering(move |_, _| fine())), top(true), "an API that answers all the same");
+    let echo =
+        |path: &str, number: usize| (JSON, format!("{{\"path\":\"{path}\",\"at\":{number}}}"));
+    assert_eq!(found(answering(echo)), top(false), "one that repeats what it is asked");
+    // A single page app with a true health path, whatever that answers.
+    let app = |health: fn() -> (&'static str, String)| {
+        answering(move |path, number| match path {
+            "/health" => health(),
+            _ => page(path, number),
+        })
+    };
+    assert_eq!(found(app(|| (JSON, "{\"status\":\"ok\"}".to_owned()))), path("/health", true));
+    assert_eq!(found(app(|| ("text/plain", "OK".to_owned()))), path("/health", false));
+    assert_eq!(found(app(|| (JSON, "true".to_owned()))), path("/health", false));
+    assert_eq!(found(app(|| (HTML, "<p>all is well</p>".to_owned()))), path("/health", false));
+    // The same fields with other values, where errors are told with the status 200.
+    let wrong = |says: &str| (JSON, format!("{{\"status\":\"{says}\",\"data\":null}}"));
+    let api = answering(move |path, _| wrong(if path == "/health" { "ok" } else { "unknown" }));
+    assert_eq!(found(api), path("/health", true));
+    // What is below `/api` is answered by itself: no health path.
+    let below = answering(move |path, number| match path.starts_with("/api/") {
+        true => wrong("no such route"),
+        false if path == "/healthz" => fine(),
+        false => page(path, number),
+    });
+    assert_eq!(found(below), path("/healthz", true));
 }
 
 #[test]
@@ -307,10 +364,6 @@ fn an_endless_answer_is_cut() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
-        let Ok((mut nonsense, _)) = listener.accept() else { return };
-        let _ = nonsense.read(&mut [0; 1024]);
-        let _ = nonsense.write_all(b"HTTP/1.1 404 Not Found\r\n\r\n");
-        drop(nonsense);
         let Ok((mut stream, _)) = listener.accept() else { return };
         let _ = stream.read(&mut [0; 1024]);
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");

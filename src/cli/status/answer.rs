@@ -33,6 +33,9 @@ pub struct StatusAnswer {
     pub told: bool,
     /// Whether a run observed it serving, and what runs now is what it observed.
     pub proven: bool,
+    /// Why the run that put it in place could prove it only weakly; absent if it was observed serving.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weak: Option<String>,
     /// Why it is not known that the answering version is the one in the records or HEAD; absent if it is known.
     pub doubt: Option<String>,
     /// What is checked out by hand, where no process was ever started on it.
