@@ -781,7 +781,7 @@ pub fn says_the_same(failure: &str, cause: &str) -> bool {
 
 /// Whether a cause is around the app rather than in it.
 pub fn is_of_the_surroundings(cause: &str) -> bool {
-    const WORDS: [&str; 14] = [
+    const WORDS: [&str; 19] = [
         "econnrefused",
         "enotfound",
         "etimedout",
@@ -789,6 +789,11 @@ pub fn is_of_the_surroundings(cause: &str) -> bool {
         "econnreset",
         "enospc",
         "emfile",
+        "eio:",
+        "erofs",
+        "i/o error",
+        "input/output error",
+        "read-only file system",
         "connection refused",
         "no space left",
         "too many open files",

@@ -274,3 +274,16 @@ fn a_bare_status_makes_no_two_failures_the_same() {
     assert!(says_the_same("prove: api: 500 \"no such table\"", "no such table"));
     assert!(!says_the_same("prove: api: 500", ""));
 }
+
+#[test]
+fn what_a_disk_or_a_network_did_is_no_fault_of_a_version() {
+    for why in [
+        "reload web: /srv/app/.git/gitroll/services/web.json: Input/output error (os error 5)",
+        "Error: EIO: i/o error, open '/srv/app/data.db'",
+        "prove: web: Error: connect ECONNREFUSED 127.0.0.1:5432",
+        "Read-only file system (os error 30)",
+    ] {
+        assert!(is_of_the_surroundings(why), "{why}");
+    }
+    assert!(!is_of_the_surroundings("TypeError: x is not a function"));
+}
